@@ -1,0 +1,355 @@
+//! TotalView-ITCH 5.0: all 23 messages as views over their bytes.
+//!
+//! Each layout is declared with the offsets of the specification's table and checked against them by
+//! the compiler. [`Message::decode`] looks at the type byte and the length once; after that every
+//! field is a load and a byte swap.
+//!
+//! Spec:        TotalView-ITCH 5.0, 19 Feb 2026, section 4 "Message Formats".
+
+use zerocopy::FromBytes;
+use zerocopy::byteorder::big_endian::{U16, U32, U64};
+
+use crate::types::{DecodeError, Symbol};
+use crate::wire::{MatchBe, Nanos48Be, OrderRefBe, Price4Be, Price8Be, QtyBe, layout};
+
+layout! {
+    /// What every message begins with.
+    Head, 11 {
+        0 kind: u8,
+        1 locate: U16,
+        3 tracking: U16,
+        5 timestamp: Nanos48Be,
+    }
+
+    /// `S`, System Event: `O` messages begin, `S` system hours, `Q` market hours, `M` market hours
+    /// end, `E` system hours end, `C` messages end.
+    SystemEvent, 12 {
+        0 head: Head,
+        11 event: u8,
+    }
+
+    /// `R`, Stock Directory: what a locate code stands for today.
+    StockDirectory, 39 {
+        0 head: Head,
+        11 stock: Symbol,
+        19 market_category: u8,
+        20 financial_status: u8,
+        21 round_lot_size: U32,
+        25 round_lots_only: u8,
+        26 issue_classification: u8,
+        27 issue_sub_type: [u8; 2],
+        29 authenticity: u8,
+        30 short_sale_threshold: u8,
+        31 ipo_flag: u8,
+        32 luld_tier: u8,
+        33 etp_flag: u8,
+        34 etp_leverage: U32,
+        38 inverse: u8,
+    }
+
+    /// `H`, Stock Trading Action: state `H` halted, `P` paused, `Q` quotation only, `T` trading.
+    StockTradingAction, 25 {
+        0 head: Head,
+        11 stock: Symbol,
+        19 state: u8,
+        20 reserved: u8,
+        21 reason: [u8; 4],
+    }
+
+    /// `Y`, Reg SHO short sale price test restriction.
+    RegSho, 20 {
+        0 head: Head,
+        11 stock: Symbol,
+        19 action: u8,
+    }
+
+    /// `L`, Market Participant Position.
+    MarketParticipantPosition, 26 {
+        0 head: Head,
+        11 mpid: [u8; 4],
+        15 stock: Symbol,
+        23 primary_market_maker: u8,
+        24 market_maker_mode: u8,
+        25 state: u8,
+    }
+
+    /// `V`, market-wide circuit breaker decline levels.
+    MwcbDeclineLevels, 35 {
+        0 head: Head,
+        11 level_1: Price8Be,
+        19 level_2: Price8Be,
+        27 level_3: Price8Be,
+    }
+
+    /// `W`, market-wide circuit breaker status.
+    MwcbStatus, 12 {
+        0 head: Head,
+        11 breached_level: u8,
+    }
+
+    /// `K`, IPO Quoting Period Update; the release time is in seconds since midnight.
+    IpoQuotingPeriod, 28 {
+        0 head: Head,
+        11 stock: Symbol,
+        19 release_time_s: U32,
+        23 qualifier: u8,
+        24 price: Price4Be,
+    }
+
+    /// `J`, limit up, limit down auction collar.
+    LuldAuctionCollar, 35 {
+        0 head: Head,
+        11 stock: Symbol,
+        19 reference_price: Price4Be,
+        23 upper_price: Price4Be,
+        27 lower_price: Price4Be,
+        31 extension: U32,
+    }
+
+    /// `h`, Operational Halt.
+    OperationalHalt, 21 {
+        0 head: Head,
+        11 stock: Symbol,
+        19 market: u8,
+        20 action: u8,
+    }
+
+    /// `A`, Add Order without attribution.
+    AddOrder, 36 {
+        0 head: Head,
+        11 order: OrderRefBe,
+        19 side: u8,
+        20 shares: QtyBe,
+        24 stock: Symbol,
+        32 price: Price4Be,
+    }
+
+    /// `F`, Add Order with the market participant's name.
+    AddOrderMpid, 40 {
+        0 head: Head,
+        11 order: OrderRefBe,
+        19 side: u8,
+        20 shares: QtyBe,
+        24 stock: Symbol,
+        32 price: Price4Be,
+        36 attribution: [u8; 4],
+    }
+
+    /// `E`, Order Executed at the order's own price.
+    OrderExecuted, 31 {
+        0 head: Head,
+        11 order: OrderRefBe,
+        19 shares: QtyBe,
+        23 match_number: MatchBe,
+    }
+
+    /// `C`, Order Executed With Price. Not printable: it comes again in a bulk print.
+    OrderExecutedWithPrice, 36 {
+        0 head: Head,
+        11 order: OrderRefBe,
+        19 shares: QtyBe,
+        23 match_number: MatchBe,
+        31 printable: u8,
+        32 price: Price4Be,
+    }
+
+    /// `X`, Order Cancel: these shares leave the order.
+    OrderCancel, 23 {
+        0 head: Head,
+        11 order: OrderRefBe,
+        19 shares: QtyBe,
+    }
+
+    /// `D`, Order Delete.
+    OrderDelete, 19 {
+        0 head: Head,
+        11 order: OrderRefBe,
+    }
+
+    /// `U`, Order Replace: side, stock and attribution are inherited, priority is new.
+    OrderReplace, 35 {
+        0 head: Head,
+        11 old_order: OrderRefBe,
+        19 new_order: OrderRefBe,
+        27 shares: QtyBe,
+        31 price: Price4Be,
+    }
+
+    /// `P`, Trade against an order that was not displayed.
+    Trade, 44 {
+        0 head: Head,
+        11 order: OrderRefBe,
+        19 side: u8,
+        20 shares: QtyBe,
+        24 stock: Symbol,
+        32 price: Price4Be,
+        36 match_number: MatchBe,
+    }
+
+    /// `Q`, Cross Trade; the share count has eight bytes.
+    CrossTrade, 40 {
+        0 head: Head,
+        11 shares: U64,
+        19 stock: Symbol,
+        27 price: Price4Be,
+        31 match_number: MatchBe,
+        39 cross_type: u8,
+    }
+
+    /// `B`, Broken Trade.
+    BrokenTrade, 19 {
+        0 head: Head,
+        11 match_number: MatchBe,
+    }
+
+    /// `I`, Net Order Imbalance Indicator.
+    Noii, 50 {
+        0 head: Head,
+        11 paired_shares: U64,
+        19 imbalance_shares: U64,
+        27 direction: u8,
+        28 stock: Symbol,
+        36 far_price: Price4Be,
+        40 near_price: Price4Be,
+        44 reference_price: Price4Be,
+        48 cross_type: u8,
+        49 variation: u8,
+    }
+
+    /// `N`, Retail Price Improvement Indicator.
+    RetailInterest, 20 {
+        0 head: Head,
+        11 stock: Symbol,
+        19 interest: u8,
+    }
+
+    /// `O`, Direct Listing with Capital Raise price discovery.
+    DirectListing, 48 {
+        0 head: Head,
+        11 stock: Symbol,
+        19 eligibility: u8,
+        20 min_price: Price4Be,
+        24 max_price: Price4Be,
+        28 near_price: Price4Be,
+        32 near_time: U64,
+        40 lower_collar: Price4Be,
+        44 upper_collar: Price4Be,
+    }
+}
+
+/// Ties each layout to its type byte and builds the enum, the decoder and the list of kinds.
+macro_rules! messages {
+    ($($code:literal $name:ident,)+) => {
+        /// One message, still over its bytes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Message<'a> {
+            $(
+                #[doc = concat!("See [`", stringify!($name), "`].")]
+                $name(&'a $name),
+            )+
+        }
+
+        $(impl $name {
+            /// The type byte.
+            pub const KIND: u8 = $code;
+        })+
+
+        /// Every type byte of the protocol.
+        pub const KINDS: [u8; 23] = [$($code),+];
+
+        impl<'a> Message<'a> {
+            /// Reads one message.
+            ///
+            /// # Errors
+            /// No bytes, an unknown type, or a length that is not the type's own.
+            #[inline]
+            pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+                match bytes.first() {
+                    None => Err(DecodeError::Empty),
+                    $(Some(&$code) => match $name::ref_from_bytes(bytes) {
+                        Ok(view) => Ok(Self::$name(view)),
+                        Err(_) => Err(wrong_length($code, $name::LEN, bytes)),
+                    },)+
+                    Some(&other) => Err(DecodeError::UnknownType(other)),
+                }
+            }
+
+            /// The bytes it was read from.
+            #[must_use]
+            pub fn as_bytes(&self) -> &'a [u8] {
+                match *self {
+                    $(Self::$name(view) => zerocopy::IntoBytes::as_bytes(view),)+
+                }
+            }
+
+            /// The fields that every message begins with.
+            #[inline]
+            #[must_use]
+            pub fn head(&self) -> &'a Head {
+                match *self {
+                    $(Self::$name(view) => &view.head,)+
+                }
+            }
+        }
+
+        /// Bytes of a message of this type, `None` for an unknown type.
+        #[must_use]
+        pub fn len_of(kind: u8) -> Option<usize> {
+            match kind {
+                $($code => Some($name::LEN),)+
+                _ => None,
+            }
+        }
+    };
+}
+
+messages! {
+    b'S' SystemEvent,
+    b'R' StockDirectory,
+    b'H' StockTradingAction,
+    b'Y' RegSho,
+    b'L' MarketParticipantPosition,
+    b'V' MwcbDeclineLevels,
+    b'W' MwcbStatus,
+    b'K' IpoQuotingPeriod,
+    b'J' LuldAuctionCollar,
+    b'h' OperationalHalt,
+    b'A' AddOrder,
+    b'F' AddOrderMpid,
+    b'E' OrderExecuted,
+    b'C' OrderExecutedWithPrice,
+    b'X' OrderCancel,
+    b'D' OrderDelete,
+    b'U' OrderReplace,
+    b'P' Trade,
+    b'Q' CrossTrade,
+    b'B' BrokenTrade,
+    b'I' Noii,
+    b'N' RetailInterest,
+    b'O' DirectListing,
+}
+
+/// The largest message.
+pub const LEN_MAX: usize = Noii::LEN;
+
+#[cold]
+fn wrong_length(kind: u8, expected: usize, bytes: &[u8]) -> DecodeError {
+    DecodeError::WrongLength {
+        kind,
+        expected,
+        found: bytes.len(),
+    }
+}
+
+impl Head {
+    /// Builds the common fields; `tracking` is the exchange's own and 0 here.
+    #[must_use]
+    pub fn new(kind: u8, locate: u16, timestamp: crate::types::Nanos) -> Self {
+        Self {
+            kind,
+            locate: U16::new(locate),
+            tracking: U16::new(0),
+            timestamp: timestamp.into(),
+        }
+    }
+}

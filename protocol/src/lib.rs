@@ -1,0 +1,26 @@
+//! Wire formats, shared by the gateway and the exchange: frames, market data, order entry.
+//!
+//! Path:        frame -> mold -> itch (in); ouch <- soup (out); binary_file and glimpse beside them
+//! Invariants:  no I/O, no clock, no allocation, no state machine; any bytes are read or refused.
+//! Must not know: sockets, sessions, books, configuration.
+
+#![forbid(unsafe_code)]
+#![allow(
+    unnameable_types,
+    missing_debug_implementations,
+    reason = "zerocopy's derives add hidden helper types to every layout"
+)]
+
+pub mod frame;
+pub mod mold;
+
+pub mod binary_file;
+pub mod glimpse;
+pub mod itch;
+
+pub mod ouch;
+pub mod soup;
+
+pub mod ascii;
+pub mod types;
+pub mod wire;
