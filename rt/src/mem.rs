@@ -1,0 +1,245 @@
+//! Memory taken before the first packet: zeroed pages, huge where the host has them, touched and
+//! locked in advance; and pages of a file shared between processes.
+//!
+//! Invariants:  a [`Pages`] never grows, moves or is swapped for another; every bit pattern of its
+//!              items is valid, zero included.
+//! When wrong:  huge pages and locking are best effort and reported in [`Granted`]; no memory at all
+//!              is an error of start-up.
+
+#![allow(
+    unsafe_code,
+    reason = "mmap, mlock, madvise and the slice over what they give"
+)]
+
+use std::fs::File;
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::os::fd::AsRawFd;
+use std::ptr::NonNull;
+
+use zerocopy::FromZeros;
+
+/// Bytes of a huge page on x86_64.
+pub const HUGE_PAGE_BYTES: usize = 2 << 20;
+const PAGE_BYTES: usize = 4096;
+
+/// What is wanted of pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// Huge pages from the host's pool, or transparent ones where the pool is empty.
+    pub huge: bool,
+    /// Never swapped out.
+    pub locked: bool,
+    /// Every page touched now, so that none faults later.
+    pub touched: bool,
+}
+
+impl Want {
+    /// For the hot path.
+    pub const HOT: Self = Self {
+        huge: true,
+        locked: true,
+        touched: true,
+    };
+    /// For tools: pages come when they are used.
+    pub const LAZY: Self = Self {
+        huge: false,
+        locked: false,
+        touched: false,
+    };
+}
+
+/// What was granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// From the huge page pool.
+    pub huge: bool,
+    /// Locked.
+    pub locked: bool,
+}
+
+/// A fixed slice of zeroed items in pages of its own.
+#[derive(Debug)]
+pub struct Pages<T> {
+    start: NonNull<T>,
+    len: usize,
+    mapped_bytes: usize,
+    granted: Granted,
+}
+
+// SAFETY: `Pages` owns its mapping alone, like a `Box<[T]>`.
+unsafe impl<T: Send> Send for Pages<T> {}
+// SAFETY: shared access gives out `&[T]` only, like a `Box<[T]>`.
+unsafe impl<T: Sync> Sync for Pages<T> {}
+
+impl<T: FromZeros> Pages<T> {
+    /// Takes `len` zeroed items.
+    ///
+    /// # Errors
+    /// `ENOMEM`: the host has not that much memory, or the size overflows.
+    pub fn zeroed(len: usize, want: Want) -> io::Result<Self> {
+        let bytes = bytes_of::<T>(len)?;
+        let anonymous = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let huge_bytes = bytes.next_multiple_of(HUGE_PAGE_BYTES);
+        let huge = if want.huge && bytes >= HUGE_PAGE_BYTES / 2 {
+            map(huge_bytes, anonymous | libc::MAP_HUGETLB, -1).ok()
+        } else {
+            None
+        };
+        let (start, mapped_bytes, is_huge) = match huge {
+            Some(start) => (start, huge_bytes, true),
+            None => (map(bytes, anonymous, -1)?, bytes, false),
+        };
+        if want.huge && !is_huge {
+            // SAFETY: the range was just mapped; the advice changes no contents.
+            unsafe { libc::madvise(start.as_ptr().cast(), mapped_bytes, libc::MADV_HUGEPAGE) };
+        }
+        // SAFETY: the range was just mapped.
+        let locked =
+            want.locked && unsafe { libc::mlock(start.as_ptr().cast(), mapped_bytes) } == 0;
+        let granted = Granted {
+            huge: is_huge,
+            locked,
+        };
+        let pages = Self {
+            start: start.cast(),
+            len,
+            mapped_bytes,
+            granted,
+        };
+        if want.touched {
+            pages.touch();
+        }
+        Ok(pages)
+    }
+
+    /// Maps `len` items of a file, shared with every process that maps it. The file is made that
+    /// long. Items should be atomics: others write them.
+    ///
+    /// # Errors
+    /// What the file system or `mmap` refuses.
+    pub fn shared(file: &File, len: usize) -> io::Result<Self> {
+        let bytes = bytes_of::<T>(len)?;
+        if file.metadata()?.len() < bytes as u64 {
+            file.set_len(bytes as u64)?;
+        }
+        let start = map(bytes, libc::MAP_SHARED, file.as_raw_fd())?;
+        let granted = Granted {
+            huge: false,
+            locked: false,
+        };
+        Ok(Self {
+            start: start.cast(),
+            len,
+            mapped_bytes: bytes,
+            granted,
+        })
+    }
+
+    /// Writes one byte of each page, so that the kernel backs it now.
+    fn touch(&self) {
+        let step = if self.granted.huge {
+            HUGE_PAGE_BYTES
+        } else {
+            PAGE_BYTES
+        };
+        for offset in (0..self.mapped_bytes).step_by(step) {
+            // SAFETY: `offset` is inside the mapping.
+            let byte = unsafe { self.start.as_ptr().cast::<u8>().add(offset) };
+            // SAFETY: the mapping is writable, fresh and not shared yet; zero is what is there.
+            unsafe { byte.write_volatile(0) };
+        }
+    }
+}
+
+impl<T> Pages<T> {
+    /// What the kernel granted.
+    #[must_use]
+    pub fn granted(&self) -> Granted {
+        self.granted
+    }
+}
+
+impl<T> Deref for Pages<T> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        // SAFETY: `len` items inside a mapping that lives as long as `self`; zeroed or written
+        // through `deref_mut`, and every such pattern is a `T` (`FromZeros`).
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl<T> DerefMut for Pages<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `deref`, and `&mut self` makes it the only access.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl<T> Drop for Pages<T> {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours and nothing refers to it any more. Items that need dropping
+        // are not `FromZeros` in this project: they are integers and atomics.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.mapped_bytes) };
+    }
+}
+
+fn bytes_of<T>(len: usize) -> io::Result<usize> {
+    const { assert!(align_of::<T>() <= PAGE_BYTES && size_of::<T>() > 0) };
+    len.checked_mul(size_of::<T>())
+        .and_then(|bytes| bytes.max(1).checked_next_multiple_of(PAGE_BYTES))
+        .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))
+}
+
+fn map(bytes: usize, flags: libc::c_int, fd: libc::c_int) -> io::Result<NonNull<u8>> {
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a fresh mapping at an address of the kernel's choice touches nothing that exists.
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, flags, fd, 0) };
+    if start == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    NonNull::new(start.cast()).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn pages_are_zeroed_and_keep_what_is_written() {
+        for want in [Want::LAZY, Want::HOT] {
+            let mut pages = Pages::<u64>::zeroed(1_000_000, want).unwrap();
+            assert!(pages.iter().all(|item| *item == 0));
+            pages[999_999] = 7;
+            assert_eq!((pages.len(), pages[999_999]), (1_000_000, 7));
+        }
+    }
+
+    #[test]
+    fn impossible_size_is_refused() {
+        assert!(Pages::<u64>::zeroed(usize::MAX / 4, Want::LAZY).is_err());
+        assert!(Pages::<u64>::zeroed(usize::MAX, Want::LAZY).is_err());
+    }
+
+    #[test]
+    fn two_mappings_of_one_file_see_each_other() {
+        let path = std::env::temp_dir().join(format!("tickgate-mem-{}", std::process::id()));
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .unwrap();
+        let one = Pages::<AtomicU64>::shared(&file, 1000).unwrap();
+        let other = Pages::<AtomicU64>::shared(&file, 1000).unwrap();
+        one[999].store(5, Ordering::Relaxed);
+        assert_eq!(other[999].load(Ordering::Relaxed), 5);
+        std::fs::remove_file(path).unwrap();
+    }
+}
