@@ -94,7 +94,10 @@ pub fn empty() -> Histogram<u64> {
 
 /// The slot of a value: its top eleven bits and how far they were shifted.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "11 bits are left after the shift")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "11 bits are left after the shift"
+)]
 const fn slot_of(value: u64) -> usize {
     let shift = (u64::BITS - (value | 1).leading_zeros()).saturating_sub(HALF_BITS + 1);
     ((shift as usize) << HALF_BITS) + (value >> shift) as usize

@@ -1,0 +1,116 @@
+//! What a strategy hears: one market event, one cache line.
+//!
+//! Every message becomes one event. A gap and a full ring become events too, so that a strategy can
+//! never mistake silence for quiet.
+
+use protocol::types::{Price4, Qty, Seq, Symbol};
+
+/// `kind` of the event that announces a gap: from `seq`, `number` messages will not come.
+pub const KIND_GAP: u8 = b'!';
+/// `kind` of the event that says that this strategy's ring was full: `number` events were lost to it.
+/// The current best prices stand in [`BestPrices`](crate::best_prices::BestPrices).
+pub const KIND_LAGGED: u8 = b'~';
+/// `kind` of the event that ends the session.
+pub const KIND_END_OF_SESSION: u8 = b'.';
+
+/// The best bid or offer changed with this event.
+pub const FLAG_BBO_CHANGED: u8 = 1;
+/// Something of the feed is missing, so the book may not be what the exchange has.
+pub const FLAG_STALE: u8 = 2;
+/// `price` and `qty` are a trade.
+pub const FLAG_TRADE: u8 = 4;
+
+/// "Not known" in a difference of times.
+pub const DELTA_UNKNOWN: u32 = u32::MAX;
+
+/// When a frame was where, on the host's monotonic clock. It goes with everything that the frame
+/// causes: event, order, answer, fill.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Origin {
+    /// Sequence number of the message.
+    pub seq: u64,
+    /// The feed stage had the frame.
+    pub seen_ns: u64,
+    /// How long before that the wire had it (XDP, NIC or kernel stamp), [`DELTA_UNKNOWN`] if nobody
+    /// said.
+    pub wire_delta_ns: u32,
+    /// Which feed, in the order of the configuration.
+    pub feed: u32,
+}
+
+/// One event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(64))]
+pub struct MarketEvent {
+    /// The frame that caused it.
+    pub origin: Origin,
+    /// Order reference; the symbol's eight bytes for a stock directory (`R`); the count for a gap
+    /// or lag.
+    pub number: u64,
+    /// How long after `seen` the event was put into the ring.
+    pub published_delta_ns: u32,
+    /// The message's own price: order, trade, 0 when it has none.
+    pub price: Price4,
+    /// The message's own shares, 0 when it has none. Crosses beyond `u32` are cut there.
+    pub qty: Qty,
+    /// Best bid after the message; 0: none.
+    pub bid_price: Price4,
+    /// Its shares.
+    pub bid_qty: Qty,
+    /// Best ask after the message; 0: none.
+    pub ask_price: Price4,
+    /// Its shares.
+    pub ask_qty: Qty,
+    /// Symbol of the day.
+    pub locate: u16,
+    /// ITCH type byte, or one of the `KIND_` constants.
+    pub kind: u8,
+    /// `FLAG_` bits.
+    pub flags: u8,
+}
+
+const _: () = assert!(size_of::<MarketEvent>() == 64 && align_of::<MarketEvent>() == 64);
+
+impl MarketEvent {
+    /// Whether a flag is set.
+    #[inline]
+    #[must_use]
+    pub fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// The symbol that a stock directory names.
+    #[must_use]
+    pub fn symbol(&self) -> Option<Symbol> {
+        (self.kind == b'R').then(|| Symbol(self.number.to_ne_bytes()))
+    }
+
+    /// When the event was put into the ring.
+    #[inline]
+    #[must_use]
+    pub fn published_ns(&self) -> u64 {
+        self.origin.seen_ns + u64::from(self.published_delta_ns)
+    }
+
+    /// The first number that a gap swallowed.
+    #[must_use]
+    pub fn gap_first(&self) -> Option<Seq> {
+        (self.kind == KIND_GAP).then_some(Seq(self.origin.seq))
+    }
+}
+
+/// `later - earlier` as it fits a stamp; [`DELTA_UNKNOWN`] when `earlier` is not known (0) or lies
+/// after `later`.
+#[inline]
+#[must_use]
+pub fn delta_ns(earlier_ns: u64, later_ns: u64) -> u32 {
+    if earlier_ns == 0 {
+        return DELTA_UNKNOWN;
+    }
+    later_ns
+        .checked_sub(earlier_ns)
+        .map_or(DELTA_UNKNOWN, |delta| {
+            u32::try_from(delta).unwrap_or(DELTA_UNKNOWN - 1)
+        })
+}

@@ -1,0 +1,414 @@
+//! The feed stage: packets in, books kept, events out.
+//!
+//! Path:        source -> arbiter -> protocol::itch -> book -> publish
+//! Thread:      feed core, hot
+//! Invariants:  every packet ends in exactly one counter; every message that is delivered becomes one
+//!              event for each strategy that hears its symbol.
+//! Time:        `seen` is one clock read for all packets taken at once, so that waiting behind the
+//!              first of them counts; `published` is one read for each event.
+
+use std::sync::Arc;
+
+use protocol::itch::Message;
+use protocol::types::{DecodeError, OrderRef, Price4, Qty, Seq};
+use rt::clock::Clock;
+use rt::counters;
+use rt::histogram::Recorder;
+
+use crate::arbiter::{Arbiter, ArbiterCounters, StreamSink};
+use crate::best_prices::{BestPrice, BestPrices};
+use crate::book::{Bbo, BookCounters, BookSink, Books, TradePrint};
+use crate::event::{
+    DELTA_UNKNOWN, FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, KIND_END_OF_SESSION, KIND_GAP,
+    MarketEvent, Origin, delta_ns,
+};
+use crate::publish::{PublishCounters, Subscriber};
+use crate::source::PacketSource;
+
+counters! {
+    /// What arrived, and how much of it could be read.
+    pub struct FeedCounters {
+        /// Packets taken from the source.
+        packets,
+        /// Packets whose wire stamp lies after the moment we saw them: a clock is wrong.
+        stamps_backwards,
+        /// Messages of a type that ITCH 5.0 does not know; skipped.
+        unknown,
+        /// Messages whose length is not their type's; skipped.
+        malformed,
+        /// Turns that found packets.
+        turns_busy,
+        /// CPU time of the turns that found packets, ns (measured on every 64th).
+        busy_sampled_ns,
+        /// Packets of those measured turns.
+        busy_sampled_packets,
+    }
+}
+
+/// All counters of one feed.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Packets and messages read.
+    pub feed: FeedCounters,
+    /// Lines and gaps.
+    pub arbiter: ArbiterCounters,
+    /// Books.
+    pub book: BookCounters,
+    /// Events.
+    pub publish: PublishCounters,
+}
+
+/// The histograms that this stage writes.
+#[derive(Debug, Default)]
+pub struct FeedHistograms {
+    /// Wire stamp to `seen`, each packet that has one.
+    pub wire_to_seen: Recorder,
+    /// `seen` to `published`, each message that went to a strategy.
+    pub seen_to_published: Recorder,
+}
+
+/// One feed's stage.
+#[derive(Debug)]
+pub struct Feed<S> {
+    source: S,
+    arbiter: Arbiter,
+    room: Room,
+    counters: Arc<Counters>,
+    turns: u64,
+}
+
+/// Everything behind the arbiter.
+#[derive(Debug)]
+struct Room {
+    books: Books,
+    best_prices: Arc<BestPrices>,
+    subscribers: Vec<Subscriber>,
+    histograms: FeedHistograms,
+    feed: u32,
+    is_stale: bool,
+}
+
+/// What a feed is made of.
+#[derive(Debug)]
+pub struct Parts<S> {
+    /// Where packets come from.
+    pub source: S,
+    /// Merges the lines.
+    pub arbiter: Arbiter,
+    /// The books' memory.
+    pub books: Books,
+    /// The table for everybody else.
+    pub best_prices: Arc<BestPrices>,
+    /// The strategies that listen.
+    pub subscribers: Vec<Subscriber>,
+    /// Counters, shared with housekeeping.
+    pub counters: Arc<Counters>,
+    /// Histograms.
+    pub histograms: FeedHistograms,
+    /// Number of this feed in the configuration.
+    pub feed: u32,
+}
+
+impl<S: PacketSource> Feed<S> {
+    /// Puts a feed together.
+    pub fn new(parts: Parts<S>) -> Self {
+        let Parts {
+            source,
+            arbiter,
+            books,
+            best_prices,
+            subscribers,
+            counters,
+            histograms,
+            feed,
+        } = parts;
+        let room = Room {
+            books,
+            best_prices,
+            subscribers,
+            histograms,
+            feed,
+            is_stale: false,
+        };
+        Self {
+            source,
+            arbiter,
+            room,
+            counters,
+            turns: 0,
+        }
+    }
+
+    /// One turn: takes what has arrived and says how many packets that was. Hot: no allocation, no
+    /// lock, no panic; system calls only inside the source.
+    #[inline]
+    pub fn poll(&mut self, clock: &Clock) -> usize {
+        let taken = self.source.acquire();
+        if taken == 0 {
+            self.on_quiet(clock);
+            return 0;
+        }
+        let Self {
+            source,
+            arbiter,
+            room,
+            counters,
+            turns,
+        } = self;
+        let seen_ns = clock.now_ns();
+        source.each(|packet| {
+            counters.feed.packets.increment();
+            let wire_delta_ns = room.wire_to_seen(packet.wire_ns, seen_ns, counters);
+            let mut delivery = Delivery {
+                origin: Origin {
+                    seq: 0,
+                    seen_ns,
+                    wire_delta_ns,
+                    feed: room.feed,
+                },
+                room,
+                counters,
+                clock,
+            };
+            arbiter.on_packet(packet.payload, seen_ns, &counters.arbiter, &mut delivery);
+        });
+        source.release();
+        counters.feed.turns_busy.increment();
+        *turns += 1;
+        if *turns % 64 == 0 {
+            counters
+                .feed
+                .busy_sampled_ns
+                .add(clock.now_ns().saturating_sub(seen_ns));
+            counters.feed.busy_sampled_packets.add(taken as u64);
+        }
+        taken
+    }
+
+    /// Reads what the kernel counts. Slow; between packets.
+    pub fn housekeep(&mut self) {
+        self.source.housekeep();
+    }
+
+    #[inline]
+    fn on_quiet(&mut self, clock: &Clock) {
+        if self.arbiter.poll_timeout().is_none() {
+            return;
+        }
+        let now_ns = clock.now_ns();
+        let Self {
+            arbiter,
+            room,
+            counters,
+            ..
+        } = self;
+        let origin = Origin {
+            seq: 0,
+            seen_ns: now_ns,
+            wire_delta_ns: DELTA_UNKNOWN,
+            feed: room.feed,
+        };
+        let mut delivery = Delivery {
+            origin,
+            room,
+            counters,
+            clock,
+        };
+        arbiter.on_timeout(now_ns, &counters.arbiter, &mut delivery);
+    }
+}
+
+impl Room {
+    #[inline]
+    fn wire_to_seen(&mut self, wire_ns: u64, seen_ns: u64, counters: &Counters) -> u32 {
+        let delta = delta_ns(wire_ns, seen_ns);
+        if delta != DELTA_UNKNOWN {
+            self.histograms.wire_to_seen.record(u64::from(delta));
+        } else if wire_ns != 0 {
+            counters.feed.stamps_backwards.increment();
+        }
+        delta
+    }
+}
+
+/// One packet's way through the room.
+struct Delivery<'a> {
+    origin: Origin,
+    room: &'a mut Room,
+    counters: &'a Counters,
+    clock: &'a Clock,
+}
+
+impl StreamSink for Delivery<'_> {
+    #[inline]
+    fn on_message(&mut self, seq: Seq, bytes: &[u8]) {
+        self.origin.seq = seq.0;
+        let message = match Message::decode(bytes) {
+            Ok(message) => message,
+            Err(DecodeError::UnknownType(_)) => return self.counters.feed.unknown.increment(),
+            Err(_) => return self.counters.feed.malformed.increment(),
+        };
+        if let Message::StockDirectory(m) = message {
+            self.on_directory(m);
+        }
+        let mut changes = Changes {
+            event: self.event_of(&message),
+            best_prices: &self.room.best_prices,
+            counters: &self.counters.publish,
+        };
+        self.room
+            .books
+            .apply(&message, &self.counters.book, &mut changes);
+        let event = changes.event;
+        self.publish(event);
+    }
+
+    fn on_gap(&mut self, first: Seq, count: u64) {
+        self.room.is_stale = true;
+        self.room.best_prices.set_stale(true);
+        self.origin.seq = first.0;
+        let mut event = self.bare(KIND_GAP);
+        event.number = count;
+        self.publish(event);
+    }
+
+    fn on_end_of_session(&mut self, next: Seq) {
+        self.origin.seq = next.0;
+        let event = self.bare(KIND_END_OF_SESSION);
+        self.publish(event);
+    }
+}
+
+impl Delivery<'_> {
+    /// Stamps the event and gives it to every strategy that hears its symbol.
+    #[inline]
+    fn publish(&mut self, mut event: MarketEvent) {
+        let Room {
+            subscribers,
+            histograms,
+            ..
+        } = &mut *self.room;
+        if !subscribers
+            .iter()
+            .any(|subscriber| subscriber.wants(event.locate))
+        {
+            return;
+        }
+        let published_ns = self.clock.now_ns();
+        event.published_delta_ns = delta_ns(event.origin.seen_ns, published_ns);
+        histograms
+            .seen_to_published
+            .record(u64::from(event.published_delta_ns));
+        for subscriber in subscribers {
+            if subscriber.wants(event.locate) {
+                subscriber.publish(&event, &self.counters.publish);
+            }
+        }
+    }
+
+    fn on_directory(&mut self, m: &protocol::itch::StockDirectory) {
+        let locate = m.head.locate.get();
+        self.room.best_prices.store_symbol(locate, m.stock);
+        for subscriber in &mut self.room.subscribers {
+            subscriber.on_directory(locate, m.stock);
+        }
+    }
+
+    /// An event without a message: gap, end of session.
+    fn bare(&self, kind: u8) -> MarketEvent {
+        MarketEvent {
+            origin: self.origin,
+            number: 0,
+            published_delta_ns: 0,
+            price: Price4(0),
+            qty: Qty(0),
+            bid_price: Price4(0),
+            bid_qty: Qty(0),
+            ask_price: Price4(0),
+            ask_qty: Qty(0),
+            locate: 0,
+            kind,
+            flags: if self.room.is_stale { FLAG_STALE } else { 0 },
+        }
+    }
+
+    /// The event of a message, best prices as they stand before it.
+    #[inline]
+    fn event_of(&self, message: &Message<'_>) -> MarketEvent {
+        let head = message.head();
+        let mut event = self.bare(head.kind);
+        event.locate = head.locate.get();
+        let (number, price, qty) = match message {
+            Message::AddOrder(m) => (m.order.get(), m.price.get(), m.shares.get()),
+            Message::AddOrderMpid(m) => (m.order.get(), m.price.get(), m.shares.get()),
+            Message::OrderExecuted(m) => (m.order.get(), Price4(0), m.shares.get()),
+            Message::OrderExecutedWithPrice(m) => (m.order.get(), m.price.get(), m.shares.get()),
+            Message::OrderCancel(m) => (m.order.get(), Price4(0), m.shares.get()),
+            Message::OrderDelete(m) => (m.order.get(), Price4(0), Qty(0)),
+            Message::OrderReplace(m) => (m.new_order.get(), m.price.get(), m.shares.get()),
+            Message::StockDirectory(m) => {
+                (OrderRef(u64::from_ne_bytes(m.stock.0)), Price4(0), Qty(0))
+            }
+            _ => (OrderRef(0), Price4(0), Qty(0)),
+        };
+        (event.number, event.price, event.qty) = (number.0, price, qty);
+        event.set_bbo(&self.room.books.bbo(event.locate));
+        if self.room.books.is_incomplete(event.locate) {
+            event.flags |= FLAG_STALE;
+        }
+        event
+    }
+}
+
+impl MarketEvent {
+    #[inline]
+    fn set_bbo(&mut self, bbo: &Bbo) {
+        let best = best_price(bbo);
+        (self.bid_price, self.bid_qty) = (best.bid_price, best.bid_qty);
+        (self.ask_price, self.ask_qty) = (best.ask_price, best.ask_qty);
+    }
+}
+
+/// Hears what a message did to the books.
+struct Changes<'a> {
+    event: MarketEvent,
+    best_prices: &'a BestPrices,
+    counters: &'a PublishCounters,
+}
+
+impl BookSink for Changes<'_> {
+    #[inline]
+    fn on_bbo(&mut self, locate: u16, bbo: &Bbo) {
+        self.counters.bbo_changes.increment();
+        self.best_prices.store(locate, &best_price(bbo));
+        // An add with a stale reference may change another symbol's book as well; strategies hear of
+        // that in the table.
+        if locate == self.event.locate {
+            self.event.set_bbo(bbo);
+            self.event.flags |= FLAG_BBO_CHANGED;
+        }
+    }
+
+    #[inline]
+    fn on_trade(&mut self, print: &TradePrint) {
+        self.counters.trades.increment();
+        self.event.price = print.price;
+        self.event.qty = shares(print.shares);
+        self.event.flags |= FLAG_TRADE;
+    }
+}
+
+#[inline]
+fn best_price(bbo: &Bbo) -> BestPrice {
+    BestPrice {
+        bid_price: bbo.bid.price,
+        bid_qty: shares(bbo.bid.shares),
+        ask_price: bbo.ask.price,
+        ask_qty: shares(bbo.ask.shares),
+    }
+}
+
+#[inline]
+fn shares(shares: u64) -> Qty {
+    Qty(u32::try_from(shares).unwrap_or(u32::MAX))
+}

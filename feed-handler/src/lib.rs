@@ -1,0 +1,21 @@
+//! From the network card to the market event.
+//!
+//! Path:        xdp | udp -> source -> arbiter -> book -> event -> publish; `feed` runs it
+//! Thread:      one feed core owns all of it; `best_prices` is what others read
+//! Invariants:  the feed is complete, or says that it is not. Nothing here waits for a strategy.
+//! Must not know: strategies, orders, sessions, configuration files.
+
+pub mod udp;
+pub mod xdp;
+
+pub mod source;
+
+pub mod arbiter;
+
+pub mod book;
+
+pub mod best_prices;
+pub mod event;
+pub mod publish;
+
+pub mod feed;

@@ -1,0 +1,203 @@
+//! AF_XDP sockets as a source of packets, and the view of them that housekeeping keeps.
+//!
+//! Thread:      `XdpSource`: feed core, hot; `Watch`: housekeeping
+//! When wrong:  a frame without a whole UDP datagram is counted by cause (the program lets none
+//!              through, so each is a fault of ours or of the driver).
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+
+use protocol::frame::{Datagram, NotUdp};
+use rt::counters;
+
+use super::program::{Program, Verdict};
+use super::socket::{Statistics, XskSocket, statistics};
+use crate::source::{Packet, PacketSource};
+
+counters! {
+    /// What came out of AF_XDP sockets.
+    pub struct XdpCounters {
+        /// Frames received.
+        frames,
+        /// Bytes in them.
+        bytes,
+        /// Frames without the program's stamp.
+        unstamped,
+        /// Frames shorter than a length inside them states.
+        truncated,
+        /// Frames that are not IPv4.
+        not_ipv4,
+        /// Frames with an impossible IPv4 header.
+        bad_ipv4,
+        /// IPv4 fragments.
+        fragments,
+        /// Frames that are not UDP.
+        not_udp,
+        /// Frames with an impossible UDP length.
+        bad_udp,
+    }
+}
+
+/// The sockets of one feed.
+#[derive(Debug)]
+pub struct XdpSource {
+    sockets: Vec<XskSocket>,
+    /// One for each socket, so that a watchdog can tell which queue stands still.
+    counters: Vec<Arc<XdpCounters>>,
+    /// Keeps groups joined; never read.
+    memberships: Vec<socket2::Socket>,
+}
+
+impl XdpSource {
+    pub(super) fn new(
+        sockets: Vec<XskSocket>,
+        counters: Vec<Arc<XdpCounters>>,
+        memberships: Vec<socket2::Socket>,
+    ) -> Self {
+        Self {
+            sockets,
+            counters,
+            memberships,
+        }
+    }
+
+    /// Joins the sockets of several interfaces (lines A and B on two cards).
+    pub fn append(&mut self, mut other: Self) {
+        self.sockets.append(&mut other.sockets);
+        self.counters.append(&mut other.counters);
+        self.memberships.append(&mut other.memberships);
+    }
+}
+
+impl PacketSource for XdpSource {
+    #[inline]
+    fn acquire(&mut self) -> usize {
+        self.sockets.iter_mut().map(XskSocket::acquire).sum()
+    }
+
+    #[inline]
+    fn each(&mut self, mut on_packet: impl FnMut(Packet<'_>)) {
+        for (socket, counters) in self.sockets.iter().zip(&self.counters) {
+            socket.each(|frame, stamp_ns| {
+                counters.frames.increment();
+                counters.bytes.add(frame.len() as u64);
+                if stamp_ns == 0 {
+                    counters.unstamped.increment();
+                }
+                match Datagram::parse(frame) {
+                    Ok(datagram) => {
+                        on_packet(Packet {
+                            payload: datagram.payload,
+                            wire_ns: stamp_ns,
+                        });
+                    }
+                    Err(reason) => count_drop(counters, reason),
+                }
+            });
+        }
+    }
+
+    #[inline]
+    fn release(&mut self) {
+        for socket in &mut self.sockets {
+            socket.release();
+        }
+    }
+
+    fn housekeep(&mut self) {}
+}
+
+#[cold]
+fn count_drop(counters: &XdpCounters, reason: NotUdp) {
+    match reason {
+        NotUdp::Truncated => counters.truncated.increment(),
+        NotUdp::NotIpv4 => counters.not_ipv4.increment(),
+        NotUdp::BadIpv4 => counters.bad_ipv4.increment(),
+        NotUdp::Fragment => counters.fragments.increment(),
+        NotUdp::NotUdp => counters.not_udp.increment(),
+        NotUdp::BadUdp => counters.bad_udp.increment(),
+    }
+}
+
+/// One queue as housekeeping sees it.
+#[derive(Debug)]
+pub struct QueueWatch {
+    /// The receive queue.
+    pub queue: u32,
+    socket: OwnedFd,
+    counters: Arc<XdpCounters>,
+    redirected_before: u64,
+    frames_before: u64,
+}
+
+/// One interface as housekeeping sees it. It owns the program: dropping it detaches.
+#[derive(Debug)]
+pub struct Watch {
+    /// The interface.
+    pub interface: String,
+    /// The program on it.
+    pub program: Program,
+    /// The queues.
+    pub queues: Vec<QueueWatch>,
+}
+
+impl QueueWatch {
+    pub(super) fn new(queue: u32, socket: OwnedFd, counters: Arc<XdpCounters>) -> Self {
+        Self {
+            queue,
+            socket,
+            counters,
+            redirected_before: 0,
+            frames_before: 0,
+        }
+    }
+
+    pub(super) fn shared_counters(&self) -> Arc<XdpCounters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Frames that the stage took.
+    #[must_use]
+    pub fn counters(&self) -> &XdpCounters {
+        &self.counters
+    }
+
+    /// The kernel's statistics.
+    ///
+    /// # Errors
+    /// What `getsockopt` says.
+    pub fn statistics(&self) -> io::Result<Statistics> {
+        statistics(self.socket.as_raw_fd())
+    }
+}
+
+impl Watch {
+    /// Frames per verdict of the program, by counter name.
+    #[must_use]
+    pub fn verdicts(&self) -> Vec<(&'static str, u64)> {
+        let counts = self.program.verdicts();
+        Verdict::ALL
+            .iter()
+            .zip(counts)
+            .map(|((_, name), count)| (*name, count))
+            .collect()
+    }
+
+    /// Queues on which, since the last call, the program redirected frames and the stage took none:
+    /// they stand still. Call it about once a second.
+    pub fn stalled_queues(&mut self) -> Vec<u32> {
+        let Self {
+            program, queues, ..
+        } = self;
+        let stalled = queues.iter_mut().filter_map(|queue| {
+            let redirected = program.redirected(queue.queue);
+            let frames = queue.counters.frames.get();
+            let is_stalled = redirected > queue.redirected_before && frames == queue.frames_before;
+            queue.redirected_before = redirected;
+            queue.frames_before = frames;
+            is_stalled.then_some(queue.queue)
+        });
+        stalled.collect()
+    }
+}

@@ -1,0 +1,361 @@
+//! One AF_XDP socket: its memory, its rings, its frames.
+//!
+//! ```text
+//!  kernel: fill ring ──> frame gets a packet ──> rx ring ──> acquire / each
+//!              ^                                                 │
+//!              └────────────────── release <─────────────────────┘
+//! ```
+//!
+//! Thread:      feed core, hot
+//! Invariants:  the fill ring has room for every frame and is filled before the socket is bound to
+//!              the program, so it never runs dry while frames are returned. A frame is with the
+//!              kernel or in `taken`, never in both.
+//! System calls: `poll` with no wait when the kernel asks to be woken; `recvfrom` to drive the card's
+//!              queue when busy polling is on. Registration pins the memory, so it is resident and
+//!              never swapped.
+
+use std::ffi::CString;
+use std::io;
+use std::num::NonZeroU32;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use xsk_rs::config::{
+    BindFlags, FrameSize, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig,
+};
+use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem};
+
+/// Frames that one turn takes at most: a bound on how long the stage behind waits.
+pub const BATCH: usize = 32;
+/// In front of a stamp; the program writes it (`STAMP_MARK`).
+const STAMP_MARK: u64 = 0x6574_6167_6b63_6974;
+const STAMP_BYTES: usize = 16;
+
+const SOL_XDP: i32 = 283;
+const XDP_STATISTICS: i32 = 7;
+const XDP_OPTIONS: i32 = 8;
+const XDP_OPTIONS_ZEROCOPY: u32 = 1;
+const SO_PREFER_BUSY_POLL: i32 = 69;
+const SO_BUSY_POLL_BUDGET: i32 = 70;
+
+/// Sizes and modes of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketOptions {
+    /// Frames of UMEM, a power of two.
+    pub frames: u32,
+    /// Bytes of a frame: 2048 or 4096.
+    pub frame_bytes: u32,
+    /// Entries of the receive ring, a power of two.
+    pub rx_ring: u32,
+    /// UMEM on huge pages, if the host has any left.
+    pub huge_pages: bool,
+    /// `SO_BUSY_POLL` in µs; 0: off.
+    pub busy_poll_us: u32,
+    /// `SO_BUSY_POLL_BUDGET`: packets that one busy poll handles.
+    pub busy_poll_budget: u32,
+}
+
+/// What the kernel counted on one socket (`XDP_STATISTICS`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Frames dropped because no frame of UMEM was free.
+    pub rx_dropped: u64,
+    /// Frames dropped because the receive ring was full.
+    pub rx_ring_full: u64,
+    /// Times that the fill ring was empty.
+    pub fill_ring_empty: u64,
+}
+
+/// A socket on one receive queue.
+pub struct XskSocket {
+    // Dropped in this order: the rings before the memory that they point into.
+    rx: RxQueue,
+    fill: FillQueue,
+    _tx: TxQueue,
+    _completion: CompQueue,
+    umem: Umem,
+    taken: Vec<FrameDesc>,
+    taken_len: usize,
+    is_busy_polled: bool,
+    has_huge_pages: bool,
+}
+
+impl std::fmt::Debug for XskSocket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("XskSocket")
+            .field("fd", &self.raw_fd())
+            .finish_non_exhaustive()
+    }
+}
+
+impl XskSocket {
+    /// Opens a socket on a queue. The caller registers it with the program.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP`, `EINVAL`: the driver has no zero-copy. `EBUSY`: the queue is taken. `EPERM`:
+    /// `CAP_NET_RAW` is missing. `ENOBUFS`: `RLIMIT_MEMLOCK`. `EAFNOSUPPORT`: a kernel without AF_XDP.
+    pub fn open(
+        interface: &str,
+        queue: u32,
+        zero_copy: bool,
+        options: &SocketOptions,
+    ) -> io::Result<Self> {
+        let frames = NonZeroU32::new(options.frames).ok_or_else(|| from_errno(libc::EINVAL))?;
+        let ring = |size| {
+            QueueSize::new(size)
+                .map_err(|_| libc::EINVAL)
+                .map_err(from_errno)
+        };
+        let frame_size =
+            FrameSize::new(options.frame_bytes).map_err(|_| from_errno(libc::EINVAL))?;
+        let umem_config = UmemConfig::builder()
+            .frame_size(frame_size)
+            .fill_queue_size(ring(options.frames)?)
+            .comp_queue_size(ring(64)?)
+            .build()
+            .map_err(|_| from_errno(libc::EINVAL))?;
+        let bind = if zero_copy {
+            BindFlags::XDP_ZEROCOPY
+        } else {
+            BindFlags::XDP_COPY
+        };
+        let socket_config = SocketConfig::builder()
+            .rx_queue_size(ring(options.rx_ring)?)
+            .tx_queue_size(ring(64)?)
+            .libxdp_flags(LibxdpFlags::XSK_LIBXDP_FLAGS_INHIBIT_PROG_LOAD)
+            .bind_flags(bind | BindFlags::XDP_USE_NEED_WAKEUP)
+            .build();
+        let with_umem = |huge| Umem::new(umem_config, frames, huge);
+        let huge = options.huge_pages.then(|| with_umem(true).ok()).flatten();
+        let has_huge_pages = huge.is_some();
+        let (umem, mut descriptors) = match huge {
+            Some(umem) => umem,
+            None => with_umem(false).map_err(|error| cause(&error))?,
+        };
+        let name = Interface::new(CString::new(interface).map_err(|_| from_errno(libc::EINVAL))?);
+        // SAFETY: this UMEM is bound to this queue only, once, and no default program is loaded.
+        let opened = unsafe { Socket::new(socket_config, &umem, &name, queue) };
+        let (tx, rx, rings) = opened.map_err(|error| cause(&error))?;
+        let (mut fill, completion) = rings.ok_or_else(|| from_errno(libc::EINVAL))?;
+        // SAFETY: every descriptor is of this UMEM and none has been given away yet.
+        let filled = unsafe { fill.produce(&descriptors) };
+        if filled != descriptors.len() {
+            return Err(from_errno(libc::ENOBUFS));
+        }
+        descriptors.truncate(BATCH);
+        let mut socket = Self {
+            rx,
+            fill,
+            _tx: tx,
+            _completion: completion,
+            umem,
+            taken: descriptors,
+            taken_len: 0,
+            is_busy_polled: false,
+            has_huge_pages,
+        };
+        socket.enable_busy_poll(options)?;
+        Ok(socket)
+    }
+
+    /// Takes frames that have arrived.
+    #[inline]
+    pub fn acquire(&mut self) -> usize {
+        debug_assert_eq!(self.taken_len, 0, "frames were not released");
+        // SAFETY: every descriptor received is of this UMEM: it has one fill ring, which holds only
+        // its own frames.
+        self.taken_len = unsafe { self.rx.consume(&mut self.taken) };
+        if self.taken_len == 0 {
+            self.wake_if_asked();
+        }
+        self.taken_len
+    }
+
+    /// Shows each frame taken, with the program's stamp in ns (0: none).
+    #[inline]
+    pub fn each(&self, mut on_frame: impl FnMut(&[u8], u64)) {
+        for descriptor in self.taken.iter().take(self.taken_len) {
+            // SAFETY: the kernel gave the frame to us, and `release` has not given it back.
+            let data = unsafe { self.umem.data(descriptor) };
+            let frame = data.contents();
+            on_frame(frame, self.take_stamp(frame));
+        }
+    }
+
+    /// Gives the frames back to the kernel.
+    #[inline]
+    pub fn release(&mut self) {
+        let frames = self.taken.get(..self.taken_len).unwrap_or_default();
+        if frames.is_empty() {
+            return;
+        }
+        // SAFETY: the frames are of this UMEM and nobody looks at them any more.
+        let given = unsafe { self.fill.produce(frames) };
+        // The ring has an entry for every frame of the UMEM, so there is always room.
+        debug_assert_eq!(given, frames.len());
+        self.taken_len = 0;
+        self.wake_if_asked();
+    }
+
+    /// Frames that wait in the receive ring.
+    #[must_use]
+    pub fn waiting(&mut self) -> u32 {
+        self.rx.nb_avail_exact()
+    }
+
+    /// The kernel's statistics.
+    ///
+    /// # Errors
+    /// What `getsockopt` says.
+    pub fn statistics(&self) -> io::Result<Statistics> {
+        statistics(self.raw_fd())
+    }
+
+    /// Whether the kernel bound the socket without copying.
+    ///
+    /// # Errors
+    /// What `getsockopt` says.
+    pub fn is_zero_copy(&self) -> io::Result<bool> {
+        let mut flags = 0u32;
+        read_option(self.raw_fd(), XDP_OPTIONS, &mut flags)?;
+        Ok(flags & XDP_OPTIONS_ZEROCOPY != 0)
+    }
+
+    /// Whether UMEM lies on huge pages.
+    #[must_use]
+    pub fn has_huge_pages(&self) -> bool {
+        self.has_huge_pages
+    }
+
+    /// The descriptor, for the program's map.
+    #[must_use]
+    pub fn raw_fd(&self) -> RawFd {
+        self.rx.fd().as_raw_fd()
+    }
+
+    /// A second descriptor of the same socket, for a thread that only reads statistics.
+    ///
+    /// # Errors
+    /// `EMFILE`.
+    pub fn watcher(&self) -> io::Result<OwnedFd> {
+        // SAFETY: takes plain numbers; the result is fresh or negative.
+        let fd = unsafe { libc::fcntl(self.raw_fd(), libc::F_DUPFD_CLOEXEC, 3) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: a fresh descriptor that nobody else owns.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    /// Reads the stamp in front of a frame and takes its mark off, so that the frame's next packet
+    /// cannot be taken for stamped when it is not.
+    #[inline]
+    fn take_stamp(&self, frame: &[u8]) -> u64 {
+        // The kernel reserves 256 bytes in front of each packet, inside the UMEM's one mapping; the
+        // mapping's address went through C, so its provenance is exposed.
+        let address = frame.as_ptr().expose_provenance() - STAMP_BYTES;
+        let stamp = std::ptr::with_exposed_provenance_mut::<[u64; 2]>(address);
+        // SAFETY: as above, the 16 bytes are ours while the frame is.
+        let [mark, ns] = unsafe { stamp.read_unaligned() };
+        if mark != STAMP_MARK {
+            return 0;
+        }
+        // SAFETY: as above.
+        unsafe { stamp.write_unaligned([0, 0]) };
+        ns
+    }
+
+    #[inline]
+    fn wake_if_asked(&mut self) {
+        if self.is_busy_polled {
+            self.kick();
+        } else if self.fill.needs_wakeup() {
+            // A wake-up that fails is tried again in the next turn; no wait, so no deadline.
+            let _ = self.fill.wakeup(self.rx.fd_mut(), 0);
+        }
+    }
+
+    /// Lets the kernel poll the card's queue on this core.
+    fn kick(&self) {
+        // SAFETY: no buffer is given. EAGAIN, EBUSY, EINTR: the next turn asks again.
+        unsafe {
+            libc::recvfrom(
+                self.raw_fd(),
+                std::ptr::null_mut(),
+                0,
+                libc::MSG_DONTWAIT,
+                std::ptr::null_mut(),
+                std::ptr::null_mut(),
+            )
+        };
+    }
+
+    fn enable_busy_poll(&mut self, options: &SocketOptions) -> io::Result<()> {
+        if options.busy_poll_us == 0 {
+            return Ok(());
+        }
+        write_option(self.raw_fd(), SO_PREFER_BUSY_POLL, 1)?;
+        write_option(self.raw_fd(), libc::SO_BUSY_POLL, options.busy_poll_us)?;
+        write_option(self.raw_fd(), SO_BUSY_POLL_BUDGET, options.busy_poll_budget)?;
+        self.is_busy_polled = true;
+        Ok(())
+    }
+}
+
+/// Reads the kernel's statistics of an AF_XDP socket.
+///
+/// # Errors
+/// What `getsockopt` says.
+pub fn statistics(fd: RawFd) -> io::Result<Statistics> {
+    // rx_dropped, rx_invalid, tx_invalid, rx_ring_full, rx_fill_ring_empty, tx_ring_empty.
+    let mut raw = [0u64; 6];
+    read_option(fd, XDP_STATISTICS, &mut raw)?;
+    let [rx_dropped, _, _, rx_ring_full, fill_ring_empty, _] = raw;
+    Ok(Statistics {
+        rx_dropped,
+        rx_ring_full,
+        fill_ring_empty,
+    })
+}
+
+fn read_option<T>(fd: RawFd, option: i32, value: &mut T) -> io::Result<()> {
+    let mut len = libc::socklen_t::try_from(size_of::<T>()).unwrap_or(0);
+    // SAFETY: `value` is a plain integer or array of them, as large as `len` says.
+    let result = unsafe {
+        libc::getsockopt(
+            fd,
+            SOL_XDP,
+            option,
+            std::ptr::from_mut(value).cast(),
+            &raw mut len,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+fn write_option(fd: RawFd, option: i32, value: u32) -> io::Result<()> {
+    // SAFETY: the value lives across the call and its size is given.
+    let result =
+        unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, option, (&raw const value).cast(), 4) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+fn from_errno(errno: i32) -> io::Error {
+    io::Error::from_raw_os_error(errno)
+}
+
+/// The kernel's error inside one of xsk-rs's.
+fn cause(error: &dyn std::error::Error) -> io::Error {
+    let errno = error
+        .source()
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .and_then(io::Error::raw_os_error);
+    errno.map_or_else(|| io::Error::other(error.to_string()), from_errno)
+}
