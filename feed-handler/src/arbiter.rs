@@ -138,7 +138,10 @@ impl Arbiter {
             return counters.packets_foreign.increment();
         }
         match packet.kind() {
-            Kind::Data(count) => self.on_data(payload, &packet, count, now_ns, (counters, sink)),
+            Kind::Data(count) => {
+                let end = packet.seq().0.checked_add(u64::from(count));
+                self.on_data((payload, &packet), end, now_ns, (counters, sink));
+            }
             Kind::Heartbeat => {
                 counters.heartbeats.increment();
                 self.on_next_announced(packet.seq().0, now_ns, (counters, sink));
@@ -183,15 +186,14 @@ impl Arbiter {
     #[inline]
     fn on_data<S: StreamSink>(
         &mut self,
-        payload: &[u8],
-        packet: &Packet<'_>,
-        count: u16,
+        (payload, packet): (&[u8], &Packet<'_>),
+        end: Option<u64>,
         now_ns: u64,
         out: (&ArbiterCounters, &mut S),
     ) {
         let (counters, sink) = out;
         let seq = packet.seq().0;
-        let Some(end) = seq.checked_add(u64::from(count)) else {
+        let Some(end) = end else {
             return counters.packets_malformed.increment();
         };
         if end <= self.next_seq {
@@ -213,15 +215,13 @@ impl Arbiter {
     #[inline]
     fn deliver<S: StreamSink>(&mut self, packet: &Packet<'_>, out: (&ArbiterCounters, &mut S)) {
         let (counters, sink) = out;
-        let mut seq = packet.seq().0;
         let before = self.next_seq;
         let mut blocks = packet.blocks();
-        for message in blocks.by_ref() {
+        for (seq, message) in (packet.seq().0..).zip(blocks.by_ref()) {
             if seq >= self.next_seq {
                 sink.on_message(Seq(seq), message);
                 self.next_seq = seq + 1;
             }
-            seq += 1;
         }
         // A packet that announces more than it holds: what is missing stays expected.
         if blocks.missing() > 0 {
@@ -284,8 +284,8 @@ impl Arbiter {
         if self.hold_ns == 0 {
             return self.give_up(out);
         }
-        self.give_up_ns
-            .get_or_insert(now_ns.saturating_add(self.hold_ns));
+        let deadline_ns = now_ns.saturating_add(self.hold_ns);
+        self.give_up_ns.get_or_insert(deadline_ns);
     }
 
     /// Announces the gap in front of the oldest held packet and goes on with it; without one, the gap

@@ -25,6 +25,8 @@ use crate::source::{Packet, PacketSource};
 
 /// Packets that one call may take from one socket.
 const BATCH: usize = 32;
+/// The same as the kernel counts it.
+const BATCH_COUNT: u32 = 32;
 /// Room for a stamp and an overflow count: two headers of 16 bytes, 16 and 4 bytes, aligned.
 const CONTROL_LEN: usize = 64;
 
@@ -243,14 +245,14 @@ impl Receiver {
         for header in self.headers.iter_mut() {
             header.msg_hdr.msg_controllen = CONTROL_LEN;
         }
-        debug_assert_eq!(self.vectors.len(), BATCH);
+        debug_assert_eq!(self.vectors.len(), BATCH_COUNT as usize);
         // SAFETY: every header points at an own buffer, vector and control area of the stated sizes,
         // all of which live as long as `self`. EAGAIN and EINTR mean that nothing was taken.
         let taken = unsafe {
             libc::recvmmsg(
                 self.socket.as_raw_fd(),
                 self.headers.as_mut_ptr(),
-                BATCH as u32,
+                BATCH_COUNT,
                 libc::MSG_WAITFORONE,
                 std::ptr::null_mut(),
             )

@@ -219,11 +219,7 @@ impl Books {
             }
             Message::OrderExecuted(m) => self.execute(m, counters, sink),
             Message::OrderExecutedWithPrice(m) => self.execute_with_price(m, counters, sink),
-            Message::OrderCancel(m) => {
-                if self.reduce(m.order.get(), m.shares.get().0, counters, sink) {
-                    counters.cancels.increment();
-                }
-            }
+            Message::OrderCancel(m) => self.cancel(m, counters, sink),
             Message::OrderDelete(m) => self.delete(m.order.get(), counters, sink),
             Message::OrderReplace(m) => self.replace(m, counters, sink),
             Message::Trade(m) => sink.on_trade(&TradePrint {
@@ -389,6 +385,12 @@ impl Books {
         }
         if self.reduce(reference, m.shares.get().0, counters, sink) {
             counters.executes.increment();
+        }
+    }
+
+    fn cancel(&mut self, m: &itch::OrderCancel, counters: &BookCounters, sink: &mut impl BookSink) {
+        if self.reduce(m.order.get(), m.shares.get().0, counters, sink) {
+            counters.cancels.increment();
         }
     }
 

@@ -25,7 +25,7 @@ use xsk_rs::config::{
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem};
 
 /// Frames that one turn takes at most: a bound on how long the stage behind waits.
-pub const BATCH: usize = 32;
+pub(super) const BATCH: usize = 32;
 /// In front of a stamp; the program writes it (`STAMP_MARK`).
 const STAMP_MARK: u64 = 0x6574_6167_6b63_6974;
 const STAMP_BYTES: usize = 16;
@@ -66,7 +66,7 @@ pub struct Statistics {
 }
 
 /// A socket on one receive queue.
-pub struct XskSocket {
+pub(super) struct XskSocket {
     // Dropped in this order: the rings before the memory that they point into.
     rx: RxQueue,
     fill: FillQueue,
@@ -93,7 +93,7 @@ impl XskSocket {
     /// # Errors
     /// `EOPNOTSUPP`, `EINVAL`: the driver has no zero-copy. `EBUSY`: the queue is taken. `EPERM`:
     /// `CAP_NET_RAW` is missing. `ENOBUFS`: `RLIMIT_MEMLOCK`. `EAFNOSUPPORT`: a kernel without AF_XDP.
-    pub fn open(
+    pub(super) fn open(
         interface: &str,
         queue: u32,
         zero_copy: bool,
@@ -159,7 +159,7 @@ impl XskSocket {
 
     /// Takes frames that have arrived.
     #[inline]
-    pub fn acquire(&mut self) -> usize {
+    pub(super) fn acquire(&mut self) -> usize {
         debug_assert_eq!(self.taken_len, 0, "frames were not released");
         // SAFETY: every descriptor received is of this UMEM: it has one fill ring, which holds only
         // its own frames.
@@ -172,7 +172,7 @@ impl XskSocket {
 
     /// Shows each frame taken, with the program's stamp in ns (0: none).
     #[inline]
-    pub fn each(&self, mut on_frame: impl FnMut(&[u8], u64)) {
+    pub(super) fn each(&self, mut on_frame: impl FnMut(&[u8], u64)) {
         for descriptor in self.taken.iter().take(self.taken_len) {
             // SAFETY: the kernel gave the frame to us, and `release` has not given it back.
             let data = unsafe { self.umem.data(descriptor) };
@@ -183,7 +183,7 @@ impl XskSocket {
 
     /// Gives the frames back to the kernel.
     #[inline]
-    pub fn release(&mut self) {
+    pub(super) fn release(&mut self) {
         let frames = self.taken.get(..self.taken_len).unwrap_or_default();
         if frames.is_empty() {
             return;
@@ -198,23 +198,15 @@ impl XskSocket {
 
     /// Frames that wait in the receive ring.
     #[must_use]
-    pub fn waiting(&mut self) -> u32 {
+    pub(super) fn waiting(&mut self) -> u32 {
         self.rx.nb_avail_exact()
-    }
-
-    /// The kernel's statistics.
-    ///
-    /// # Errors
-    /// What `getsockopt` says.
-    pub fn statistics(&self) -> io::Result<Statistics> {
-        statistics(self.raw_fd())
     }
 
     /// Whether the kernel bound the socket without copying.
     ///
     /// # Errors
     /// What `getsockopt` says.
-    pub fn is_zero_copy(&self) -> io::Result<bool> {
+    pub(super) fn is_zero_copy(&self) -> io::Result<bool> {
         let mut flags = 0u32;
         read_option(self.raw_fd(), XDP_OPTIONS, &mut flags)?;
         Ok(flags & XDP_OPTIONS_ZEROCOPY != 0)
@@ -222,13 +214,13 @@ impl XskSocket {
 
     /// Whether UMEM lies on huge pages.
     #[must_use]
-    pub fn has_huge_pages(&self) -> bool {
+    pub(super) fn has_huge_pages(&self) -> bool {
         self.has_huge_pages
     }
 
     /// The descriptor, for the program's map.
     #[must_use]
-    pub fn raw_fd(&self) -> RawFd {
+    pub(super) fn raw_fd(&self) -> RawFd {
         self.rx.fd().as_raw_fd()
     }
 
@@ -236,7 +228,7 @@ impl XskSocket {
     ///
     /// # Errors
     /// `EMFILE`.
-    pub fn watcher(&self) -> io::Result<OwnedFd> {
+    pub(super) fn watcher(&self) -> io::Result<OwnedFd> {
         // SAFETY: takes plain numbers; the result is fresh or negative.
         let fd = unsafe { libc::fcntl(self.raw_fd(), libc::F_DUPFD_CLOEXEC, 3) };
         if fd < 0 {
@@ -305,7 +297,7 @@ impl XskSocket {
 ///
 /// # Errors
 /// What `getsockopt` says.
-pub fn statistics(fd: RawFd) -> io::Result<Statistics> {
+pub(super) fn statistics(fd: RawFd) -> io::Result<Statistics> {
     // rx_dropped, rx_invalid, tx_invalid, rx_ring_full, rx_fill_ring_empty, tx_ring_empty.
     let mut raw = [0u64; 6];
     read_option(fd, XDP_STATISTICS, &mut raw)?;

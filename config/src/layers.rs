@@ -1,0 +1,472 @@
+//! Layers of configuration and where each value came from.
+//!
+//! ```text
+//!  default.toml (and its templates, once for each name) < file < conf.d/*.toml < environment < --set
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use config::{Config, FileFormat};
+use serde_json::Value;
+use toml::Table;
+
+use crate::check;
+use crate::settings::Settings;
+
+const DEFAULTS: &str = include_str!("../default.toml");
+/// Environment variables that are ours: `TICKGATE__SECTION__KEY`.
+const PREFIX: &str = "TICKGATE__";
+/// Tables whose members have names of the operator's.
+const NAMED: [&str; 3] = ["feed", "session", "strategy"];
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// `default.toml`.
+    Default,
+    /// A file.
+    File(PathBuf),
+    /// An environment variable.
+    Environment(String),
+    /// `--set`.
+    CommandLine,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Environment(name) => f.write_str(name),
+            Self::CommandLine => f.write_str("--set"),
+        }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where it was set.
+    pub origin: String,
+    /// The key, or the file for a fault of the file itself.
+    pub key: String,
+    /// What was found and what would be right.
+    pub text: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.key.is_empty() {
+            return write!(f, "{}: {}", self.origin, self.text);
+        }
+        write!(f, "{}: {}: {}", self.origin, self.key, self.text)
+    }
+}
+
+/// What to read.
+#[derive(Clone, Debug, Default)]
+pub struct Layers {
+    /// The file; none: defaults, environment and `--set` only.
+    pub file: Option<PathBuf>,
+    /// Environment variables; the caller passes `std::env::vars()`.
+    pub environment: Vec<(String, String)>,
+    /// `--set key=value`, in order.
+    pub sets: Vec<String>,
+    /// CPUs that exist for this process.
+    pub cpus: Vec<usize>,
+}
+
+/// Settings with the origin of each value.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The settings, checked.
+    pub settings: Settings,
+    values: BTreeMap<String, (String, Origin)>,
+}
+
+impl Loaded {
+    /// Each key with its value and where it came from, in order. Passwords are not shown.
+    pub fn effective(&self) -> impl Iterator<Item = (&str, &str, &Origin)> {
+        self.values
+            .iter()
+            .map(|(key, (value, origin))| (key.as_str(), value.as_str(), origin))
+    }
+}
+
+impl Layers {
+    /// Reads, merges and checks.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn load(&self) -> Result<Loaded, Vec<Fault>> {
+        let layers = self.read().map_err(|fault| vec![fault])?;
+        let merged = merge(&layers).map_err(|fault| vec![fault])?;
+        let mut origins = BTreeMap::new();
+        for (origin, table) in &layers {
+            for (key, value) in flatten(table) {
+                origins.insert(key, (value, origin.clone()));
+            }
+        }
+        let settings: Settings = serde_path_to_error::deserialize(merged)
+            .map_err(|error| vec![typed_fault(&error, &origins)])?;
+        let faults = check::check(&settings, &self.cpus);
+        if !faults.is_empty() {
+            let with_origin = |(key, text): (String, String)| {
+                let origin = origin_of(&origins, &key);
+                Fault { origin, key, text }
+            };
+            return Err(faults.into_iter().map(with_origin).collect());
+        }
+        for (key, (value, _)) in &mut origins {
+            if key.ends_with(".password") && value.len() > 2 {
+                "\"(hidden)\"".clone_into(value);
+            }
+        }
+        Ok(Loaded {
+            settings,
+            values: origins,
+        })
+    }
+
+    /// Every layer as a table, the weakest first.
+    fn read(&self) -> Result<Vec<(Origin, Table)>, Fault> {
+        let mut layers = Vec::new();
+        if let Some(path) = &self.file {
+            layers.push((Origin::File(path.clone()), read_file(path)?));
+            for path in fragments(path)? {
+                let table = read_file(&path)?;
+                layers.push((Origin::File(path), table));
+            }
+        }
+        for (name, value) in &self.environment {
+            if let Some(key) = name.strip_prefix(PREFIX) {
+                let key = key.to_ascii_lowercase().replace("__", ".");
+                layers.push((Origin::Environment(name.clone()), nested(&key, value)));
+            }
+        }
+        for set in &self.sets {
+            let Some((key, value)) = set.split_once('=') else {
+                return Err(Fault {
+                    origin: "--set".into(),
+                    key: String::new(),
+                    text: format!("\"{set}\" has no '=', expected key=value"),
+                });
+            };
+            layers.push((Origin::CommandLine, nested(key.trim(), value.trim())));
+        }
+        let defaults = defaults(&layers)?;
+        layers.insert(0, (Origin::Default, defaults));
+        Ok(layers)
+    }
+}
+
+/// `default.toml` with its templates put under each name that the other layers use.
+fn defaults(layers: &[(Origin, Table)]) -> Result<Table, Fault> {
+    let mut defaults = parse(DEFAULTS, "default.toml")?;
+    let Some(toml::Value::Table(templates)) = defaults.remove("template") else {
+        return Ok(defaults);
+    };
+    for section in NAMED {
+        let Some(template) = templates.get(section) else {
+            continue;
+        };
+        let names = layers
+            .iter()
+            .filter_map(|(_, table)| table.get(section).and_then(toml::Value::as_table))
+            .flat_map(|members| members.keys().cloned());
+        let members = names.map(|name| (name, template.clone())).collect();
+        defaults.insert(section.to_owned(), toml::Value::Table(members));
+    }
+    Ok(defaults)
+}
+
+fn read_file(path: &Path) -> Result<Table, Fault> {
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| Fault {
+        origin: shown.clone(),
+        key: String::new(),
+        text: error.to_string(),
+    })?;
+    parse(&text, &shown)
+}
+
+fn parse(text: &str, origin: &str) -> Result<Table, Fault> {
+    text.parse::<Table>().map_err(|error| {
+        let line = error.span().map_or(1, |span| {
+            text.get(..span.start)
+                .unwrap_or_default()
+                .matches('\n')
+                .count()
+                + 1
+        });
+        Fault {
+            origin: format!("{origin}:{line}"),
+            key: String::new(),
+            text: error.message().to_owned(),
+        }
+    })
+}
+
+/// `conf.d/*.toml` beside the file, in the order of their names.
+fn fragments(file: &Path) -> Result<Vec<PathBuf>, Fault> {
+    let folder = file.parent().unwrap_or(Path::new(".")).join("conf.d");
+    let Ok(entries) = std::fs::read_dir(&folder) else {
+        return Ok(Vec::new());
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| Fault {
+            origin: folder.display().to_string(),
+            key: String::new(),
+            text: error.to_string(),
+        })?;
+        if entry
+            .path()
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// A table with one value deep inside. The value is TOML where it can be read as that, else text.
+fn nested(key: &str, value: &str) -> Table {
+    let parsed = format!("x = {value}")
+        .parse::<Table>()
+        .ok()
+        .and_then(|mut t| t.remove("x"));
+    let mut value = parsed.unwrap_or_else(|| toml::Value::String(value.to_owned()));
+    let mut table = Table::new();
+    for part in key.rsplit('.') {
+        table = Table::from_iter([(part.to_owned(), value)]);
+        value = toml::Value::Table(table.clone());
+    }
+    table
+}
+
+fn merge(layers: &[(Origin, Table)]) -> Result<Value, Fault> {
+    let mut builder = Config::builder();
+    for (_, table) in layers {
+        builder = builder.add_source(config::File::from_str(&table.to_string(), FileFormat::Toml));
+    }
+    let merged = builder.build().and_then(Config::try_deserialize::<Value>);
+    merged.map_err(|error| Fault {
+        origin: "configuration".into(),
+        key: String::new(),
+        text: error.to_string(),
+    })
+}
+
+/// Every leaf with its dotted key, values in TOML's notation. Arrays are leaves.
+fn flatten(table: &Table) -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    for (key, value) in table {
+        match value {
+            toml::Value::Table(inner) => {
+                out.extend(
+                    flatten(inner)
+                        .into_iter()
+                        .map(|(k, v)| (format!("{key}.{k}"), v)),
+                );
+            }
+            leaf => out.push((key.clone(), leaf.to_string())),
+        }
+    }
+    out
+}
+
+/// Turns an error of the types into where, which key, which value, what would be right.
+fn typed_fault(
+    error: &serde_path_to_error::Error<serde_json::Error>,
+    origins: &BTreeMap<String, (String, Origin)>,
+) -> Fault {
+    let mut key = error.path().to_string();
+    let mut text = error.inner().to_string();
+    if let Some(unknown) = text
+        .strip_prefix("unknown field `")
+        .and_then(|t| t.split('`').next())
+    {
+        if !key.ends_with(unknown) {
+            key = if key == "." {
+                unknown.to_owned()
+            } else {
+                format!("{key}.{unknown}")
+            };
+        }
+        text = text.replacen("unknown field", "unknown key", 1);
+    }
+    if let Some((value, _)) = origins.get(&key) {
+        text = format!("{value}: {text}");
+    }
+    Fault {
+        origin: origin_of(origins, &key),
+        key,
+        text,
+    }
+}
+
+/// The origin of a key, or of the nearest thing below or above it.
+fn origin_of(origins: &BTreeMap<String, (String, Origin)>, key: &str) -> String {
+    let mut prefix = key;
+    loop {
+        let inside = |other: &str| {
+            other == prefix
+                || other
+                    .strip_prefix(prefix)
+                    .is_some_and(|rest| rest.starts_with(['.', '[']))
+        };
+        let best = origins
+            .iter()
+            .filter(|(other, _)| inside(other))
+            .map(|(_, (_, origin))| origin)
+            .max_by_key(|origin| **origin != Origin::Default);
+        match (best, prefix.rfind(['.', '['])) {
+            (Some(origin), _) => return origin.to_string(),
+            (None, Some(dot)) => prefix = prefix.get(..dot).unwrap_or_default(),
+            (None, None) => return "configuration".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        [feed.nasdaq]
+        lines = [{ address = "233.54.12.111:26477", interface = "ens1" }]
+        hold_us = 0
+        [session.ouch]
+        address = "127.0.0.1:12000"
+        username = "user"
+        password = "secret"
+        [strategy.p]
+        kind = "probe"
+        feed = "nasdaq"
+        session = "ouch"
+    "#;
+
+    fn load(text: &str, change: impl FnOnce(&Path, &mut Layers)) -> Result<Loaded, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tickgate.toml");
+        std::fs::write(&file, text).unwrap();
+        let mut layers = Layers {
+            file: Some(file),
+            cpus: vec![0, 1],
+            ..Layers::default()
+        };
+        change(folder.path(), &mut layers);
+        layers.load().map_err(|faults| {
+            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            lines
+                .join("\n")
+                .replace(folder.path().to_str().unwrap(), "DIR")
+        })
+    }
+
+    fn fault(text: &str) -> String {
+        load(text, |_, _| ()).unwrap_err()
+    }
+
+    #[test]
+    fn later_layers_win_and_say_who_they_are() {
+        let loaded = load(GOOD, |folder, layers| {
+            std::fs::create_dir(folder.join("conf.d")).unwrap();
+            let fragment = "[rings]\nevents = 8\nintents = 8\nexecutions = 8\n";
+            std::fs::write(folder.join("conf.d/10-rings.toml"), fragment).unwrap();
+            let name = "TICKGATE__RINGS__INTENTS".to_owned();
+            layers.environment = vec![(name, "16".into()), ("OTHER".into(), "1".into())];
+            layers.sets = vec![
+                "rings.executions=32".into(),
+                "host.lock_memory=false".into(),
+            ];
+        })
+        .unwrap();
+        let rings = &loaded.settings.rings;
+        assert_eq!((rings.events, rings.intents, rings.executions), (8, 16, 32));
+        let origin = |key: &str| {
+            let found = loaded.effective().find(|(other, _, _)| *other == key);
+            found.map(|(_, _, origin)| origin.to_string()).unwrap()
+        };
+        assert!(origin("rings.events").ends_with("conf.d/10-rings.toml"));
+        assert_eq!(origin("rings.intents"), "TICKGATE__RINGS__INTENTS");
+        assert_eq!(origin("rings.executions"), "--set");
+        assert_eq!(origin("layout.kind"), "default");
+        assert_eq!(origin("feed.nasdaq.af_xdp.mode"), "default");
+        let shown: Vec<_> = loaded.effective().map(|(_, value, _)| value).collect();
+        assert!(!shown.iter().any(|value| value.contains("secret")));
+    }
+
+    #[test]
+    fn unknown_keys_and_wrong_types_are_refused_with_place_key_and_value() {
+        let unknown = fault(&GOOD.replace("hold_us", "hold_ms"));
+        assert!(unknown.starts_with("DIR/tickgate.toml: feed.nasdaq.hold_ms: 0: unknown key"));
+        assert!(unknown.contains("`hold_us`"), "{unknown}");
+        let typed = fault(&GOOD.replace("hold_us = 0", "hold_us = \"soon\""));
+        assert!(
+            typed.starts_with("DIR/tickgate.toml: feed.nasdaq.hold_us: \"soon\": invalid type")
+        );
+        let syntax = fault("[feed.nasdaq\n");
+        assert!(syntax.starts_with("DIR/tickgate.toml:1: "), "{syntax}");
+        let variant = fault(&format!("{GOOD}\n[layout]\nkind = \"star\""));
+        assert!(
+            variant.contains("layout.kind: \"star\": unknown variant"),
+            "{variant}"
+        );
+        assert!(variant.contains("`inline` or `pipeline`"), "{variant}");
+    }
+
+    #[test]
+    fn impossible_combinations_are_refused() {
+        let cases = [
+            (
+                "[rings]\nevents = 1000",
+                "rings.events: 1000: expected a power of two",
+            ),
+            (
+                "[layout]\ncpus = [9]",
+                "layout.cpus: 9: no such CPU, expected one of 0, 1",
+            ),
+            (
+                "[feed.p]\nlines = [{ address = \"127.0.0.1:1\", interface = \"a\" }]",
+                "name",
+            ),
+        ];
+        for (more, expected) in cases {
+            let found = fault(&format!("{GOOD}\n{more}"));
+            assert!(found.contains(expected), "{found}");
+        }
+        let found = fault(&GOOD.replace("feed = \"nasdaq\"", "feed = \"other\""));
+        assert!(found.contains("strategy.p.feed: \"other\": no such feed, expected one of nasdaq"));
+        let found = fault(&GOOD.replace("\"probe\"", "\"probe\"\nsymbols = [\"TOOLONGNAME\"]"));
+        assert!(found.contains("strategy.p.symbols"), "{found}");
+    }
+
+    #[test]
+    fn missing_file_and_bad_set_are_told() {
+        let layers = Layers {
+            file: Some("/nonexistent.toml".into()),
+            ..Layers::default()
+        };
+        let faults = layers.load().unwrap_err();
+        assert!(
+            faults[0]
+                .to_string()
+                .starts_with("/nonexistent.toml: No such file")
+        );
+        let layers = Layers {
+            sets: vec!["rings".into()],
+            ..Layers::default()
+        };
+        assert!(
+            layers.load().unwrap_err()[0]
+                .to_string()
+                .contains("expected key=value")
+        );
+    }
+}

@@ -1,0 +1,17 @@
+//! Typed operator configuration: layers, validation, and the operator's files themselves.
+//!
+//! Path:        default.toml < file < conf.d < environment < --set -> settings -> a binary's options
+//! Invariants:  a [`Settings`] that exists is sane: names meet, numbers are in range, CPUs exist.
+//! When wrong:  one line for each fault: where it was set, which key, which value, what would be
+//!              right.
+//! Must not know: sockets, rings, strategies. Only binaries' front doors read it.
+
+mod check;
+mod layers;
+mod settings;
+
+pub use layers::{Fault, Layers, Loaded, Origin};
+pub use settings::{
+    AfXdp, Books, Feed, Host, Layout, LayoutKind, Line, Parameters, Receive, Rings, Risk, Session,
+    Settings, Strategy, Submit, Telemetry, Udp,
+};

@@ -1,0 +1,97 @@
+//! Rare news from hot cores to the operator: they cannot write a log line, so they put a notice into a
+//! ring and housekeeping writes it.
+//!
+//! When full:   the notice is lost; the counters still tell what happened.
+
+use rt::ring::Producer;
+
+use crate::order::session::Ended;
+
+/// One piece of news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The session is open; orders go out.
+    SessionOpen,
+    /// The connection is gone, or did not come about: error number (0: orderly), and the pause before
+    /// the next try in ms.
+    Disconnected(i32, u32),
+    /// The session ended the connection.
+    SessionEnded(Ended),
+    /// An execution of an order that is not known here; the kill switch is on.
+    UnknownExecution(u32),
+    /// A strategy did not take its executions; the kill switch is on.
+    ExecutionsLost(u8),
+    /// A strategy was told of a gap: from, count.
+    Gap(u64, u64),
+    /// A strategy was told that it lagged.
+    Lagged(u64),
+    /// Everything open was cancelled before the end; this many were left.
+    Stopped(u32),
+}
+
+impl Notice {
+    /// Whether it is worth an operator's attention at night.
+    #[must_use]
+    pub fn is_warning(&self) -> bool {
+        !matches!(self, Self::SessionOpen | Self::Stopped(0) | Self::Disconnected(0, 0))
+    }
+}
+
+impl std::fmt::Display for Notice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Self::SessionOpen => f.write_str("session open, orders go out"),
+            Self::Disconnected(0, 0) => f.write_str("connection closed"),
+            Self::Disconnected(errno, pause_ms) => {
+                let why = match errno {
+                    0 => "the exchange closed the connection".to_owned(),
+                    errno => std::io::Error::from_raw_os_error(errno).to_string(),
+                };
+                write!(f, "not connected: {why}; next try in {pause_ms} ms")
+            }
+            Self::SessionEnded(Ended::NotAuthorised) => {
+                f.write_str("login rejected: wrong user name or password")
+            }
+            Self::SessionEnded(Ended::SessionNotAvailable) => {
+                f.write_str("login rejected: the session is not available")
+            }
+            Self::SessionEnded(Ended::OutOfStep) => {
+                f.write_str("the exchange's bytes are not SoupBinTCP; connection closed")
+            }
+            Self::SessionEnded(Ended::ServerSilent) => {
+                f.write_str("the exchange has been silent for too long; connection closed")
+            }
+            Self::SessionEnded(Ended::EndOfSession) => f.write_str("the session is over"),
+            Self::SessionEnded(Ended::SessionChanged) => f.write_str(
+                "the exchange has another session or sequence than the one resumed; what it \
+                 believes of orders is not known, so nothing is sent: restart to begin from its \
+                 first message",
+            ),
+            Self::UnknownExecution(user_ref) => write!(
+                f,
+                "execution of unknown order {user_ref}: the kill switch is on, compare positions"
+            ),
+            Self::ExecutionsLost(strategy) => write!(
+                f,
+                "strategy {strategy} does not take its executions: the kill switch is on"
+            ),
+            Self::Gap(first, count) => {
+                write!(f, "gap in the feed: {count} messages from {first} on are lost; books are stale")
+            }
+            Self::Lagged(missed) => write!(f, "the strategy lagged and missed {missed} events"),
+            Self::Stopped(0) => f.write_str("all orders cancelled"),
+            Self::Stopped(left) => write!(f, "stopped with {left} orders still open"),
+        }
+    }
+}
+
+/// The hot end of the ring.
+#[derive(Debug)]
+pub struct Notices(pub Producer<Notice>);
+
+impl Notices {
+    /// Sends, or drops when the ring is full.
+    pub fn send(&mut self, notice: Notice) {
+        let _ = self.0.push(notice);
+    }
+}

@@ -1,0 +1,16 @@
+//! Order entry: from a strategy's intent to the exchange and back.
+//!
+//! Path:        intent -> risk -> table -> OUCH -> SoupBinTCP -> transport; answers the other way
+//! Thread:      one order core owns sessions, open orders, positions and risk
+
+pub mod answers;
+pub mod entry;
+pub mod instruments;
+pub mod intent;
+mod ledger;
+pub mod risk;
+pub mod session;
+pub mod stage;
+pub mod table;
+pub mod transport;
+pub mod uring;

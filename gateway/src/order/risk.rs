@@ -1,0 +1,370 @@
+//! What no order may do: the checks between a strategy and the exchange.
+//!
+//! Thread:      order core, hot
+//! Invariants:  nothing is sent that `check` has not passed. Exposure is counted at its worst: what is
+//!              open on a side is taken as filled, and a replace counts the larger of both sizes until
+//!              the exchange has answered.
+//! Time:        comes in as `now_ns`.
+//! When wrong:  one [`Refusal`], the first that applies, in the order of [`Risk::check`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use feed_handler::best_prices::BestPrice;
+use protocol::types::{Price4, Qty, Side};
+
+use super::instruments::{INSTRUMENTS_MAX, Instrument};
+use super::intent::Refusal;
+
+/// The limits of one session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Shares of one order; OUCH allows 999,999.
+    pub order_qty_max: Qty,
+    /// Price times shares of one order, in units of 0.0001.
+    pub notional_max: u64,
+    /// How far from the best price a limit may lie, in hundredths of a percent: a buy above the ask
+    /// (or bid), a sell below the bid (or ask).
+    pub collar_bps: u32,
+    /// Shares long or short in one symbol, everything open on that side taken as filled.
+    pub position_max: u64,
+    /// Open orders at one time.
+    pub open_orders_max: u32,
+    /// New orders and replaces in any window of one second.
+    pub orders_per_second_max: u32,
+}
+
+/// The kill switch: anyone may turn it, the order core looks at it before each order.
+#[derive(Clone, Debug, Default)]
+pub struct KillSwitch(Arc<AtomicBool>);
+
+impl KillSwitch {
+    /// Stops, or allows, new orders.
+    pub fn set(&self, is_on: bool) {
+        self.0.store(is_on, Ordering::SeqCst);
+    }
+
+    /// Whether orders are stopped.
+    #[inline]
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What is held of one instrument, and what may still come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exposure {
+    /// Shares: long above zero, short below.
+    pub position: i64,
+    /// Shares open to buy.
+    pub open_buy: u64,
+    /// Shares open to sell.
+    pub open_sell: u64,
+}
+
+impl Exposure {
+    /// The position's size if everything open on `side`, and `more` shares, were filled.
+    #[inline]
+    fn worst(&self, side: Side, more: u32) -> u64 {
+        let more = i128::from(more);
+        let worst = match side {
+            Side::Buy => i128::from(self.position) + i128::from(self.open_buy) + more,
+            Side::Sell => -(i128::from(self.position) - i128::from(self.open_sell) - more),
+        };
+        u64::try_from(worst.max(0)).unwrap_or(u64::MAX)
+    }
+}
+
+/// What is to be checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Proposal {
+    /// Symbol.
+    pub instrument: Instrument,
+    /// Side.
+    pub side: Side,
+    /// Limit.
+    pub price: Price4,
+    /// Shares that will be open.
+    pub qty: Qty,
+    /// Shares of it that are counted as open already (a replace's old size).
+    pub counted_qty: Qty,
+    /// Whether it makes one more open order.
+    pub is_new: bool,
+    /// Best prices now; `None` when they could not be read.
+    pub reference: Option<BestPrice>,
+    /// The book may not be what the exchange has, and the strategy did not ask for that.
+    pub is_stale: bool,
+}
+
+/// Limits and exposures of one session.
+#[derive(Debug)]
+pub struct Risk {
+    limits: Limits,
+    kill: KillSwitch,
+    exposures: Box<[Exposure]>,
+    open_orders: u32,
+    /// When the last orders went, a ring as long as a second's limit.
+    sent_ns: Box<[u64]>,
+    sent_next: usize,
+}
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+impl Risk {
+    /// Nothing held, nothing open.
+    #[must_use]
+    pub fn new(limits: Limits, kill: KillSwitch) -> Self {
+        assert!(limits.orders_per_second_max > 0, "a rate of zero allows no order at all");
+        Self {
+            limits,
+            kill,
+            exposures: vec![Exposure::default(); INSTRUMENTS_MAX].into_boxed_slice(),
+            open_orders: 0,
+            sent_ns: vec![0; limits.orders_per_second_max as usize].into_boxed_slice(),
+            sent_next: 0,
+        }
+    }
+
+    /// Whether the order may go. Counts it as sent when it may.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    #[inline]
+    pub fn check(&mut self, proposal: &Proposal, now_ns: u64) -> Result<(), Refusal> {
+        let Proposal { instrument, side, price, qty, counted_qty, .. } = *proposal;
+        if self.kill.is_on() {
+            return Err(Refusal::Killed);
+        }
+        if qty.0 == 0 || qty > self.limits.order_qty_max {
+            return Err(Refusal::OrderQty);
+        }
+        if u64::from(price.0) * u64::from(qty.0) > self.limits.notional_max {
+            return Err(Refusal::Notional);
+        }
+        if proposal.is_stale {
+            return Err(Refusal::StaleBook);
+        }
+        self.check_collar(side, price, proposal.reference)?;
+        let more = qty.0.saturating_sub(counted_qty.0);
+        if self.exposure(instrument).worst(side, more) > self.limits.position_max {
+            return Err(Refusal::Position);
+        }
+        if proposal.is_new && self.open_orders >= self.limits.open_orders_max {
+            return Err(Refusal::OpenOrders);
+        }
+        self.check_rate(now_ns)
+    }
+
+    /// What is held of an instrument.
+    #[inline]
+    #[must_use]
+    pub fn exposure(&self, instrument: Instrument) -> Exposure {
+        self.exposures.get(usize::from(instrument.0)).copied().unwrap_or_default()
+    }
+
+    /// Orders open now.
+    #[must_use]
+    pub fn open_orders(&self) -> u32 {
+        self.open_orders
+    }
+
+    /// One more order is open.
+    pub fn on_opened(&mut self) {
+        self.open_orders += 1;
+    }
+
+    /// One order is over.
+    pub fn on_closed(&mut self) {
+        assert!(self.open_orders > 0, "more orders ended than were open");
+        self.open_orders -= 1;
+    }
+
+    /// `more` shares stand open on a side.
+    #[inline]
+    pub fn on_reserved(&mut self, instrument: Instrument, side: Side, more: Qty) {
+        *self.open_mut(instrument, side) += u64::from(more.0);
+    }
+
+    /// `less` shares no longer stand open on a side.
+    #[inline]
+    pub fn on_freed(&mut self, instrument: Instrument, side: Side, less: Qty) {
+        let open = self.open_mut(instrument, side);
+        assert!(*open >= u64::from(less.0), "more shares freed than were open");
+        *open -= u64::from(less.0);
+    }
+
+    /// Shares changed hands: `sign` is 1, or -1 for a trade that is undone.
+    pub fn on_traded(&mut self, instrument: Instrument, side: Side, qty: Qty, sign: i64) {
+        let shares = i64::from(qty.0) * sign;
+        if let Some(exposure) = self.exposures.get_mut(usize::from(instrument.0)) {
+            exposure.position += if side == Side::Buy { shares } else { -shares };
+        }
+    }
+
+    #[inline]
+    fn open_mut(&mut self, instrument: Instrument, side: Side) -> &mut u64 {
+        #[expect(clippy::indexing_slicing, reason = "instruments are made below INSTRUMENTS_MAX")]
+        let exposure = &mut self.exposures[usize::from(instrument.0)];
+        match side {
+            Side::Buy => &mut exposure.open_buy,
+            Side::Sell => &mut exposure.open_sell,
+        }
+    }
+
+    /// A buy is held against the ask, a sell against the bid; without that side, against the other.
+    #[inline]
+    fn check_collar(
+        &self,
+        side: Side,
+        price: Price4,
+        reference: Option<BestPrice>,
+    ) -> Result<(), Refusal> {
+        let best = reference.ok_or(Refusal::NoReferencePrice)?;
+        let (near, far) = match side {
+            Side::Buy => (best.ask_price, best.bid_price),
+            Side::Sell => (best.bid_price, best.ask_price),
+        };
+        let against = if near.0 != 0 { near } else { far };
+        if against.0 == 0 {
+            return Err(Refusal::NoReferencePrice);
+        }
+        let room = u64::from(against.0) * u64::from(self.limits.collar_bps) / 10_000;
+        let (against, price) = (u64::from(against.0), u64::from(price.0));
+        let is_inside = match side {
+            Side::Buy => price <= against + room,
+            Side::Sell => price + room >= against,
+        };
+        if is_inside { Ok(()) } else { Err(Refusal::PriceCollar) }
+    }
+
+    /// The order that went a limit's worth of orders ago must be older than a second.
+    #[inline]
+    fn check_rate(&mut self, now_ns: u64) -> Result<(), Refusal> {
+        let Some(oldest) = self.sent_ns.get_mut(self.sent_next) else {
+            return Err(Refusal::OrderRate);
+        };
+        if *oldest != 0 && now_ns < *oldest + SECOND_NS {
+            return Err(Refusal::OrderRate);
+        }
+        *oldest = now_ns;
+        self.sent_next += 1;
+        if self.sent_next == self.sent_ns.len() {
+            self.sent_next = 0;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        order_qty_max: Qty(1000),
+        notional_max: 1_000_000 * 10_000,
+        collar_bps: 500,
+        position_max: 1500,
+        open_orders_max: 2,
+        orders_per_second_max: 3,
+    };
+
+    fn proposal(side: Side, price: u32, qty: u32) -> Proposal {
+        Proposal {
+            instrument: Instrument(0),
+            side,
+            price: Price4(price),
+            qty: Qty(qty),
+            counted_qty: Qty(0),
+            is_new: true,
+            reference: Some(BestPrice {
+                bid_price: Price4(1_000_000),
+                bid_qty: Qty(1),
+                ask_price: Price4(1_010_000),
+                ask_qty: Qty(1),
+            }),
+            is_stale: false,
+        }
+    }
+
+    fn risk() -> Risk {
+        Risk::new(LIMITS, KillSwitch::default())
+    }
+
+    #[test]
+    fn each_limit_refuses_beyond_and_passes_at() {
+        let buy = |price, qty| risk().check(&proposal(Side::Buy, price, qty), 1);
+        let sell = |price, qty| risk().check(&proposal(Side::Sell, price, qty), 1);
+        assert_eq!(buy(1_000_000, 1000), Ok(()));
+        assert_eq!(buy(1_000_000, 1001), Err(Refusal::OrderQty));
+        assert_eq!(buy(1_000_000, 0), Err(Refusal::OrderQty));
+        let rich = Limits { order_qty_max: Qty(100_000), position_max: 1 << 40, ..LIMITS };
+        let mut rich = Risk::new(rich, KillSwitch::default());
+        assert_eq!(rich.check(&proposal(Side::Buy, 1_000_000, 10_000), 1), Ok(()));
+        let dear = rich.check(&proposal(Side::Buy, 1_000_000, 10_001), 1);
+        assert_eq!(dear, Err(Refusal::Notional));
+        assert_eq!(buy(1_060_500, 1), Ok(()));
+        assert_eq!(buy(1_060_501, 1), Err(Refusal::PriceCollar));
+        assert_eq!(sell(950_000, 1), Ok(()));
+        assert_eq!(sell(949_999, 1), Err(Refusal::PriceCollar));
+        assert_eq!(sell(2_000_000, 1), Ok(()));
+    }
+
+    #[test]
+    fn empty_or_stale_book_gives_no_reference() {
+        let mut one = proposal(Side::Buy, 1_000_000, 1);
+        one.reference = Some(BestPrice::default());
+        assert_eq!(risk().check(&one, 1), Err(Refusal::NoReferencePrice));
+        one.reference = None;
+        assert_eq!(risk().check(&one, 1), Err(Refusal::NoReferencePrice));
+        one.is_stale = true;
+        assert_eq!(risk().check(&one, 1), Err(Refusal::StaleBook));
+        let bid_only = BestPrice { bid_price: Price4(1_000_000), ..BestPrice::default() };
+        let mut one = proposal(Side::Buy, 1_050_001, 1);
+        one.reference = Some(bid_only);
+        assert_eq!(risk().check(&one, 1), Err(Refusal::PriceCollar));
+    }
+
+    #[test]
+    fn position_counts_everything_open_on_the_side() {
+        let mut risk = risk();
+        let (one, buy, sell) = (Instrument(0), Side::Buy, Side::Sell);
+        risk.on_traded(one, buy, Qty(600), 1);
+        risk.on_reserved(one, buy, Qty(500));
+        assert_eq!(risk.check(&proposal(buy, 1_000_000, 400), 1), Ok(()));
+        assert_eq!(risk.check(&proposal(buy, 1_000_000, 401), 1), Err(Refusal::Position));
+        risk.on_traded(one, sell, Qty(1600), 1);
+        assert_eq!(risk.exposure(one).position, -1000);
+        assert_eq!(risk.check(&proposal(sell, 1_010_000, 501), 1), Err(Refusal::Position));
+        assert_eq!(risk.check(&proposal(sell, 1_010_000, 500), 1), Ok(()));
+        let mut bigger = proposal(buy, 1_000_000, 1000);
+        bigger.counted_qty = Qty(500);
+        assert_eq!(risk.check(&bigger, 1), Ok(()));
+    }
+
+    #[test]
+    fn rate_is_a_sliding_second() {
+        let mut risk = risk();
+        let one = proposal(Side::Buy, 1_000_000, 1);
+        for now in [10, 20, 30] {
+            assert_eq!(risk.check(&one, now), Ok(()));
+        }
+        assert_eq!(risk.check(&one, SECOND_NS + 9), Err(Refusal::OrderRate));
+        assert_eq!(risk.check(&one, SECOND_NS + 10), Ok(()));
+        assert_eq!(risk.check(&one, SECOND_NS + 11), Err(Refusal::OrderRate));
+    }
+
+    #[test]
+    fn open_orders_and_kill_switch_stop_the_next_order() {
+        let kill = KillSwitch::default();
+        let mut risk = Risk::new(LIMITS, kill.clone());
+        risk.on_opened();
+        risk.on_opened();
+        let one = proposal(Side::Buy, 1_000_000, 1);
+        assert_eq!(risk.check(&one, 1), Err(Refusal::OpenOrders));
+        risk.on_closed();
+        assert_eq!(risk.check(&one, 1), Ok(()));
+        kill.set(true);
+        assert_eq!(risk.check(&one, 1), Err(Refusal::Killed));
+    }
+}

@@ -1,0 +1,381 @@
+//! The client's end of a SoupBinTCP session.
+//!
+//! ```text
+//!  Down --on_connected--> LoggingIn --accepted--> LoggedIn --silence, end, out of step--> Down
+//!                             └--rejected, silence--> Down
+//! ```
+//!
+//! Thread:      order core, hot
+//! Contract:    **call `on_connected` and `on_disconnected` with the transport, `on_bytes` with what
+//!              arrives, `on_timeout` a few times a second; send what they write.**
+//! Invariants:  `next_seq` counts every sequenced packet once, over reconnects; a new login asks for
+//!              exactly the first one that has not been seen.
+//! Time:        comes in as `now_ns`.
+//! When wrong:  a stream out of step, a silent or refusing server end the connection with a reason.
+//! Spec:        SoupBinTCP 3.00 section 2; heartbeats after one second, both ways.
+
+use protocol::soup::{self, LoginAccepted, LoginReject, LoginRequest, Packet, kind};
+use protocol::types::Seq;
+use zerocopy::IntoBytes;
+
+/// A packet that is being put together may have this many bytes: the longest that its length allows.
+const INBOX_BYTES: usize = 2 * (soup::PAYLOAD_LEN_MAX + soup::HEADER_LEN);
+/// Silence after which we say that we live (section 2: one second).
+const HEARTBEAT_NS: u64 = 1_000_000_000;
+
+/// Whom to log in as, and how patient to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// At most 6 characters.
+    pub username: String,
+    /// At most 10 characters.
+    pub password: String,
+    /// Session to join, at most 10 characters; empty: the current one.
+    pub session: String,
+    /// Silence of the server after which the connection is given up, ns.
+    pub server_timeout_ns: u64,
+}
+
+/// Why a connection is of no more use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The server refused user name or password.
+    NotAuthorised,
+    /// The server has not the session that was asked for.
+    SessionNotAvailable,
+    /// Lengths in the stream make no sense.
+    OutOfStep,
+    /// The server said nothing for too long.
+    ServerSilent,
+    /// The session is over for good.
+    EndOfSession,
+    /// The server gave another session than the one that was being resumed.
+    SessionChanged,
+}
+
+/// What the session passes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received<'a> {
+    /// Logged in; sequenced packets from this number on follow.
+    LoggedIn(Seq),
+    /// One sequenced message.
+    Message(&'a [u8]),
+    /// Nothing more will come on this connection.
+    Ended(Ended),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Down,
+    LoggingIn,
+    LoggedIn,
+}
+
+/// One session.
+#[derive(Debug)]
+pub struct Session {
+    credentials: Credentials,
+    state: State,
+    /// The session's name once the server has given it.
+    joined: Option<[u8; 10]>,
+    next_seq: u64,
+    last_sent_ns: u64,
+    last_received_ns: u64,
+    inbox: Box<[u8]>,
+    inbox_len: usize,
+}
+
+impl Session {
+    /// Asks for everything from the first message on, so that orders and fills of an earlier life of
+    /// this process are known before a new order goes out.
+    #[must_use]
+    pub fn new(credentials: Credentials) -> Self {
+        Self {
+            credentials,
+            state: State::Down,
+            joined: None,
+            next_seq: 1,
+            last_sent_ns: 0,
+            last_received_ns: 0,
+            inbox: vec![0; INBOX_BYTES].into_boxed_slice(),
+            inbox_len: 0,
+        }
+    }
+
+    /// Whether messages may be sent.
+    #[inline]
+    #[must_use]
+    pub fn is_logged_in(&self) -> bool {
+        self.state == State::LoggedIn
+    }
+
+    /// The number of the next sequenced message.
+    #[must_use]
+    pub fn next_seq(&self) -> Seq {
+        Seq(self.next_seq)
+    }
+
+    /// Writes the login into `out`; returns its length.
+    pub fn on_connected(&mut self, now_ns: u64, out: &mut [u8]) -> usize {
+        self.state = State::LoggingIn;
+        self.inbox_len = 0;
+        self.last_received_ns = now_ns;
+        let joined = self.joined.unwrap_or_default();
+        let name = match core::str::from_utf8(&joined) {
+            Ok(name) if self.joined.is_some() => name.trim(),
+            _ => &self.credentials.session,
+        };
+        let request = LoginRequest::new(
+            &self.credentials.username,
+            &self.credentials.password,
+            name,
+            Seq(self.next_seq),
+        );
+        let packet = Packet { kind: kind::LOGIN_REQUEST, payload: request.as_bytes() };
+        self.sent(packet.encode(out).unwrap_or(0), now_ns)
+    }
+
+    /// The connection is gone.
+    pub fn on_disconnected(&mut self) {
+        self.state = State::Down;
+        self.inbox_len = 0;
+    }
+
+    /// Takes what arrived and passes each message on.
+    #[inline]
+    pub fn on_bytes(&mut self, now_ns: u64, mut bytes: &[u8], mut on: impl FnMut(Received<'_>)) {
+        self.last_received_ns = now_ns;
+        while !bytes.is_empty() && self.state != State::Down {
+            let Some(room) = self.inbox.get_mut(self.inbox_len..) else { return };
+            let take = room.len().min(bytes.len());
+            let (now, later) = bytes.split_at(take);
+            if let Some(room) = room.get_mut(..take) {
+                room.copy_from_slice(now);
+            }
+            self.inbox_len += take;
+            bytes = later;
+            self.read_inbox(&mut on);
+        }
+    }
+
+    /// Writes a heartbeat when one is due, or ends the connection of a silent server.
+    pub fn on_timeout(
+        &mut self,
+        now_ns: u64,
+        out: &mut [u8],
+        mut on: impl FnMut(Received<'_>),
+    ) -> usize {
+        if self.state == State::Down {
+            return 0;
+        }
+        if now_ns.saturating_sub(self.last_received_ns) > self.credentials.server_timeout_ns {
+            self.state = State::Down;
+            on(Received::Ended(Ended::ServerSilent));
+            return 0;
+        }
+        let is_due = now_ns.saturating_sub(self.last_sent_ns) >= HEARTBEAT_NS;
+        if self.state != State::LoggedIn || !is_due {
+            return 0;
+        }
+        let packet = Packet { kind: kind::CLIENT_HEARTBEAT, payload: &[] };
+        self.sent(packet.encode(out).unwrap_or(0), now_ns)
+    }
+
+    /// Writes a logout.
+    pub fn log_out(&mut self, now_ns: u64, out: &mut [u8]) -> usize {
+        if self.state != State::LoggedIn {
+            return 0;
+        }
+        let packet = Packet { kind: kind::LOGOUT_REQUEST, payload: &[] };
+        self.sent(packet.encode(out).unwrap_or(0), now_ns)
+    }
+
+    /// Something was sent, so no heartbeat is due for a second.
+    #[inline]
+    pub fn sent(&mut self, len: usize, now_ns: u64) -> usize {
+        if len > 0 {
+            self.last_sent_ns = now_ns;
+        }
+        len
+    }
+
+    /// Passes every whole packet in the inbox on and keeps the rest.
+    #[inline]
+    fn read_inbox(&mut self, on: &mut impl FnMut(Received<'_>)) {
+        let inbox = std::mem::take(&mut self.inbox);
+        let mut rest = inbox.get(..self.inbox_len).unwrap_or_default();
+        loop {
+            match Packet::decode(rest) {
+                Ok(Some((packet, after))) => {
+                    rest = after;
+                    self.on_packet(packet, on);
+                    if self.state == State::Down {
+                        break;
+                    }
+                }
+                Ok(None) => break,
+                Err(soup::OutOfStep) => {
+                    self.end(Ended::OutOfStep, on);
+                    break;
+                }
+            }
+        }
+        let (start, len) = (self.inbox_len - rest.len(), rest.len());
+        self.inbox = inbox;
+        self.inbox.copy_within(start..start + len, 0);
+        self.inbox_len = len;
+    }
+
+    #[inline]
+    fn on_packet(&mut self, packet: Packet<'_>, on: &mut impl FnMut(Received<'_>)) {
+        match (packet.kind, self.state) {
+            (kind::SEQUENCED, State::LoggedIn) => {
+                self.next_seq += 1;
+                on(Received::Message(packet.payload));
+            }
+            (kind::LOGIN_ACCEPTED, State::LoggingIn) => self.on_accepted(packet.payload, on),
+            (kind::LOGIN_REJECTED, State::LoggingIn) => {
+                let ended = match LoginReject::decode(packet.payload) {
+                    Some(LoginReject::SessionNotAvailable) => Ended::SessionNotAvailable,
+                    Some(LoginReject::NotAuthorised) | None => Ended::NotAuthorised,
+                };
+                self.end(ended, on);
+            }
+            (kind::END_OF_SESSION, _) => self.end(Ended::EndOfSession, on),
+            // Debug text, heartbeats and unsequenced data carry nothing for us.
+            (kind::DEBUG | kind::SERVER_HEARTBEAT | kind::UNSEQUENCED, _) => {}
+            _ => self.end(Ended::OutOfStep, on),
+        }
+    }
+
+    fn on_accepted(&mut self, payload: &[u8], on: &mut impl FnMut(Received<'_>)) {
+        let accepted = LoginAccepted::decode(payload);
+        let Some((accepted, next)) = accepted.and_then(|a| Some((a, a.next_seq()?))) else {
+            return self.end(Ended::OutOfStep, on);
+        };
+        let mut name = [b' '; 10];
+        for (to, from) in name.iter_mut().zip(accepted.session_name()) {
+            *to = *from;
+        }
+        // Another session, or a number that we did not ask for: what we know of orders is not what
+        // this server tells. No order may go out on it.
+        if self.joined.is_some_and(|joined| joined != name) || next.0 != self.next_seq {
+            return self.end(Ended::SessionChanged, on);
+        }
+        self.joined = Some(name);
+        self.state = State::LoggedIn;
+        on(Received::LoggedIn(next));
+    }
+
+    #[cold]
+    fn end(&mut self, ended: Ended, on: &mut impl FnMut(Received<'_>)) {
+        self.state = State::Down;
+        on(Received::Ended(ended));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn session() -> Session {
+        Session::new(Credentials {
+            username: "user".into(),
+            password: "secret".into(),
+            session: String::new(),
+            server_timeout_ns: 15 * SECOND,
+        })
+    }
+
+    fn said(session: &mut Session, now_ns: u64, bytes: &[u8]) -> Vec<String> {
+        let mut heard = Vec::new();
+        session.on_bytes(now_ns, bytes, |received| heard.push(format!("{received:?}")));
+        heard
+    }
+
+    fn accepted(seq: u64) -> Vec<u8> {
+        let mut out = [0; 64];
+        let payload = LoginAccepted::new("S1", Seq(seq));
+        let packet = Packet { kind: kind::LOGIN_ACCEPTED, payload: payload.as_bytes() };
+        let len = packet.encode(&mut out).unwrap();
+        out[..len].to_vec()
+    }
+
+    fn login(session: &mut Session) {
+        session.on_connected(0, &mut [0; 64]);
+        let next = session.next_seq().0;
+        assert_eq!(said(session, 0, &accepted(next)), [format!("LoggedIn(Seq({next}))")]);
+    }
+
+    #[test]
+    fn login_asks_for_everything_and_then_for_what_is_missing() {
+        let mut session = session();
+        let mut out = [0; 64];
+        assert_eq!(session.on_connected(0, &mut out), 49);
+        assert_eq!(&out[..9], b"\0\x2FLuser  ");
+        assert!(out[19..29].iter().all(|b| *b == b' '));
+        assert_eq!(out[48], b'1');
+        login(&mut session);
+        assert_eq!(said(&mut session, 1, b"\0\x02Sx\0\x01H\0\x02Sy").len(), 2);
+        session.on_disconnected();
+        assert_eq!(session.on_connected(2, &mut out), 49);
+        assert_eq!(&out[19..29], b"S1        ");
+        assert_eq!(out[48], b'3');
+    }
+
+    #[test]
+    fn packets_cut_anywhere_come_out_whole() {
+        let mut session = session();
+        login(&mut session);
+        let stream = b"\0\x04Sabc\0\x02+d\0\x03Sde";
+        let mut heard = Vec::new();
+        for byte in stream {
+            heard.extend(said(&mut session, 1, &[*byte]));
+        }
+        assert_eq!(heard, ["Message([97, 98, 99])", "Message([100, 101])"]);
+        assert_eq!(session.next_seq(), Seq(3));
+    }
+
+    #[test]
+    fn refusals_and_nonsense_end_the_connection() {
+        for (bytes, ended) in [
+            (&b"\0\x02JA"[..], "Ended(NotAuthorised)"),
+            (b"\0\x02JS", "Ended(SessionNotAvailable)"),
+            (b"\0\0", "Ended(OutOfStep)"),
+            (b"\0\x02Sx", "Ended(OutOfStep)"),
+            (b"\0\x01Z", "Ended(EndOfSession)"),
+        ] {
+            let mut session = session();
+            session.on_connected(0, &mut [0; 64]);
+            assert_eq!(said(&mut session, 1, bytes), [ended]);
+            assert!(said(&mut session, 1, b"\0\x01H").is_empty());
+        }
+    }
+
+    #[test]
+    fn another_session_than_the_one_resumed_is_not_traded_on() {
+        let mut session = session();
+        login(&mut session);
+        session.on_disconnected();
+        session.on_connected(1, &mut [0; 64]);
+        assert_eq!(said(&mut session, 1, &accepted(7)), ["Ended(SessionChanged)"]);
+    }
+
+    #[test]
+    fn heartbeat_after_a_second_of_silence_and_end_after_the_servers() {
+        let mut session = session();
+        login(&mut session);
+        let mut out = [0; 8];
+        session.sent(1, SECOND / 2);
+        assert_eq!(session.on_timeout(SECOND, &mut out, |_| ()), 0);
+        assert_eq!(session.on_timeout(SECOND * 3 / 2, &mut out, |_| ()), 3);
+        assert_eq!(&out[..3], b"\0\x01R");
+        let mut ended = false;
+        session.on_timeout(16 * SECOND, &mut out, |received| {
+            ended = received == Received::Ended(Ended::ServerSilent);
+        });
+        assert!(ended);
+    }
+}

@@ -1,0 +1,431 @@
+//! The order stage: one session's order entry on one connection.
+//!
+//! Path:        intent rings -> entry -> transport; transport -> entry -> execution rings
+//! Thread:      order core, hot
+//! Invariants:  everything that waits in the rings goes out in one submission; several orders share a
+//!              TCP segment.
+//! Time:        `encoded` is one clock read for each order; `submitted` one for each submission, after
+//!              the kernel has taken it (with `enter`, the TCP send is inside).
+//! When full:   a strategy whose execution ring is full no longer knows its orders: the kill switch
+//!              goes on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rt::clock::Clock;
+use rt::histogram::Recorder;
+use rt::ring::{Consumer, Producer};
+
+use super::answers::Told;
+use super::entry::{Entry, EntryCounters, Phase};
+use super::intent::{ExecutionEvent, OrderIntent, Outcome};
+use super::risk::KillSwitch;
+use super::table::Owner;
+use super::transport::{Happened, Transport};
+use crate::core_loop::Stage;
+use crate::notice::{Notice, Notices};
+
+/// Intents taken in one turn at most.
+const BATCH: usize = 64;
+/// First pause before another try to connect, ms; it doubles up to the last.
+const PAUSE_FIRST_MS: u32 = 100;
+const PAUSE_LAST_MS: u32 = 5_000;
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT_NS: u64 = 5_000_000_000;
+/// How long everything open may take to be cancelled before the process ends.
+const STOP_TIMEOUT_NS: u64 = 1_200_000_000;
+
+/// The histograms that this stage writes.
+#[derive(Debug, Default)]
+pub struct OrderHistograms {
+    /// `decided` to `encoded`.
+    pub decided_to_encoded: Recorder,
+    /// `encoded` to `submitted`.
+    pub encoded_to_submitted: Recorder,
+    /// `seen` to `encoded`.
+    pub tick_to_order: Recorder,
+    /// `encoded` to the answer.
+    pub order_to_ack: Recorder,
+}
+
+/// What others may know of the session.
+#[derive(Debug, Default)]
+pub struct SessionState {
+    /// 1 while orders go out.
+    pub is_open: AtomicU32,
+    /// Orders open now.
+    pub open_orders: AtomicU32,
+}
+
+/// One strategy's rings.
+#[derive(Debug)]
+pub struct Link {
+    /// What it asks for.
+    pub intents: Consumer<OrderIntent>,
+    /// What it is told.
+    pub executions: Producer<ExecutionEvent>,
+}
+
+/// The stage.
+#[derive(Debug)]
+pub struct OrderStage<T> {
+    entry: Entry,
+    counters: Arc<EntryCounters>,
+    transport: T,
+    links: Vec<Link>,
+    histograms: OrderHistograms,
+    notices: Notices,
+    kill: KillSwitch,
+    state: Arc<SessionState>,
+    connection: Connection,
+    /// When the orders of this turn were encoded.
+    encoded_ns: [u64; BATCH],
+    encoded_len: usize,
+    stop_deadline_ns: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Connection {
+    Waiting { until_ns: u64, pause_ms: u32 },
+    Connecting { until_ns: u64, pause_ms: u32 },
+    Up { pause_ms: u32 },
+}
+
+impl<T: Transport> OrderStage<T> {
+    /// Puts the stage together; it connects in its first turns.
+    pub fn new(
+        entry: Entry,
+        transport: T,
+        links: Vec<Link>,
+        notices: Notices,
+        kill: KillSwitch,
+    ) -> Self {
+        Self {
+            counters: entry.counters(),
+            entry,
+            transport,
+            links,
+            histograms: OrderHistograms::default(),
+            notices,
+            kill,
+            state: Arc::default(),
+            connection: Connection::Waiting { until_ns: 0, pause_ms: PAUSE_FIRST_MS },
+            encoded_ns: [0; BATCH],
+            encoded_len: 0,
+            stop_deadline_ns: None,
+        }
+    }
+
+    /// The histograms, to be read by housekeeping.
+    #[must_use]
+    pub fn histograms(&self) -> &OrderHistograms {
+        &self.histograms
+    }
+
+    /// What others may know.
+    #[must_use]
+    pub fn state(&self) -> Arc<SessionState> {
+        Arc::clone(&self.state)
+    }
+
+    /// Takes intents from every strategy and submits their messages in one piece.
+    #[inline]
+    fn take_intents(&mut self, clock: &Clock) -> usize {
+        let mut taken = 0;
+        for index in 0..self.links.len() {
+            while taken < BATCH
+                && let Some(intent) =
+                    self.links.get_mut(index).and_then(|link| link.intents.pop())
+            {
+                taken += 1;
+                self.on_intent(index, &intent, clock);
+            }
+        }
+        if self.encoded_len > 0 {
+            self.submit(clock);
+        }
+        taken
+    }
+
+    #[inline]
+    fn on_intent(&mut self, index: usize, intent: &OrderIntent, clock: &Clock) {
+        let owner = Owner(u8::try_from(index).unwrap_or(u8::MAX));
+        let room = self.transport.room();
+        match self.entry.on_intent(owner, intent, intent.decided_ns, room) {
+            Ok(sent) => {
+                self.transport.commit(sent.len);
+                let encoded_ns = clock.now_ns();
+                if sent.is_new {
+                    self.entry.on_encoded(sent.user_ref, encoded_ns);
+                    self.histograms
+                        .tick_to_order
+                        .record(encoded_ns.saturating_sub(intent.origin.seen_ns));
+                }
+                self.histograms
+                    .decided_to_encoded
+                    .record(encoded_ns.saturating_sub(intent.decided_ns));
+                if let Some(slot) = self.encoded_ns.get_mut(self.encoded_len) {
+                    *slot = encoded_ns;
+                    self.encoded_len += 1;
+                }
+            }
+            Err(refusal) => {
+                self.counters.refuse(refusal);
+                let mut refused =
+                    ExecutionEvent::session(Outcome::Refused(refusal), intent.decided_ns);
+                refused.origin = intent.origin;
+                (refused.id, refused.price, refused.qty) = (intent.id, intent.price, intent.qty);
+                (refused.locate, refused.side) = (intent.locate, intent.side);
+                self.tell(owner, refused);
+            }
+        }
+    }
+
+    #[inline]
+    fn submit(&mut self, clock: &Clock) {
+        self.transport.flush();
+        let submitted_ns = clock.now_ns();
+        self.counters.submissions.increment();
+        for encoded_ns in self.encoded_ns.iter().take(self.encoded_len) {
+            self.histograms
+                .encoded_to_submitted
+                .record(submitted_ns.saturating_sub(*encoded_ns));
+        }
+        self.encoded_len = 0;
+    }
+
+    #[inline]
+    fn hear(&mut self, clock: &Clock) -> usize {
+        let mut closed = None;
+        let mut is_connected = false;
+        let mut told = Heard {
+            links: &mut self.links,
+            histograms: &mut self.histograms,
+            notices: &mut self.notices,
+            kill: &self.kill,
+            counters: &self.counters,
+            is_ended: false,
+            is_opened: false,
+        };
+        let entry = &mut self.entry;
+        let mut reply = [0u8; 64];
+        let mut reply_len = 0;
+        let happened = self.transport.poll(|happened| match happened {
+            Happened::Connected => is_connected = true,
+            Happened::Closed(errno) => closed = Some(errno),
+            Happened::Bytes(bytes) => {
+                let now_ns = clock.now_ns();
+                let room = reply.get_mut(reply_len..).unwrap_or_default();
+                reply_len += entry.on_bytes(now_ns, bytes, room, |news| told.on(news));
+            }
+        });
+        let (is_ended, is_opened) = (told.is_ended, told.is_opened);
+        if happened == 0 {
+            return 0;
+        }
+        if is_connected {
+            self.on_connected(clock);
+        }
+        self.send(reply.get(..reply_len).unwrap_or_default());
+        if is_opened {
+            self.on_opened(clock);
+        }
+        if let Some(errno) = closed {
+            self.on_closed(errno, clock);
+        } else if is_ended {
+            self.transport.close();
+            self.on_closed(0, clock);
+        }
+        happened
+    }
+
+    #[cold]
+    fn on_connected(&mut self, clock: &Clock) {
+        let pause_ms = self.connection.pause_ms();
+        self.connection = Connection::Up { pause_ms };
+        let now_ns = clock.now_ns();
+        let len = self.entry.on_connected(now_ns, self.transport.room());
+        self.transport.commit(len);
+        self.transport.flush();
+    }
+
+    #[cold]
+    fn on_opened(&mut self, clock: &Clock) {
+        self.connection = Connection::Up { pause_ms: PAUSE_FIRST_MS };
+        self.notices.send(Notice::SessionOpen);
+        self.tell_all(ExecutionEvent::session(Outcome::SessionUp, clock.now_ns()));
+        self.publish_state();
+    }
+
+    #[cold]
+    fn on_closed(&mut self, errno: i32, clock: &Clock) {
+        let pause_ms = self.connection.pause_ms();
+        self.entry.on_disconnected();
+        let now_ns = clock.now_ns();
+        let until_ns = now_ns + u64::from(pause_ms) * 1_000_000;
+        let next_ms = (pause_ms * 2).min(PAUSE_LAST_MS);
+        self.connection = Connection::Waiting { until_ns, pause_ms: next_ms };
+        self.notices.send(Notice::Disconnected(errno, pause_ms));
+        self.tell_all(ExecutionEvent::session(Outcome::SessionDown, now_ns));
+        self.publish_state();
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if let Some(room) = self.transport.room().get_mut(..bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.transport.commit(bytes.len());
+            self.transport.flush();
+        }
+    }
+
+    fn tell(&mut self, owner: Owner, event: ExecutionEvent) {
+        let Some(link) = self.links.get_mut(usize::from(owner.0)) else { return };
+        if link.executions.push(event).is_err() {
+            self.counters.execution_ring_full.increment();
+            self.kill.set(true);
+            self.notices.send(Notice::ExecutionsLost(owner.0));
+        }
+    }
+
+    fn tell_all(&mut self, event: ExecutionEvent) {
+        for index in 0..self.links.len() {
+            self.tell(Owner(u8::try_from(index).unwrap_or(u8::MAX)), event);
+        }
+    }
+
+    fn publish_state(&self) {
+        let is_open = self.entry.phase() == Phase::Open;
+        self.state.is_open.store(u32::from(is_open), Ordering::Release);
+        self.state.open_orders.store(self.entry.open_orders(), Ordering::Release);
+    }
+
+    /// Connects when it is time to, and gives a connection up that does not come about.
+    fn keep_connected(&mut self, now_ns: u64, clock: &Clock) {
+        match self.connection {
+            Connection::Waiting { until_ns, pause_ms } if now_ns >= until_ns => {
+                self.connection =
+                    Connection::Connecting { until_ns: now_ns + CONNECT_TIMEOUT_NS, pause_ms };
+                self.transport.connect();
+            }
+            Connection::Connecting { until_ns, .. } if now_ns >= until_ns => {
+                self.transport.close();
+                self.on_closed(libc::ETIMEDOUT, clock);
+            }
+            _ => {}
+        }
+    }
+
+    /// The kill switch stops new orders at once; what is open is cancelled here.
+    fn cancel_all(&mut self, now_ns: u64) {
+        if !matches!(self.entry.phase(), Phase::Open | Phase::Stopping) {
+            return;
+        }
+        let len = self.entry.cancel_all(now_ns, self.transport.room());
+        if len > 0 {
+            self.transport.commit(len);
+            self.transport.flush();
+        }
+    }
+}
+
+impl Connection {
+    fn pause_ms(self) -> u32 {
+        match self {
+            Self::Waiting { pause_ms, .. }
+            | Self::Connecting { pause_ms, .. }
+            | Self::Up { pause_ms } => pause_ms,
+        }
+    }
+}
+
+/// Where news from the exchange go.
+struct Heard<'a> {
+    links: &'a mut [Link],
+    histograms: &'a mut OrderHistograms,
+    notices: &'a mut Notices,
+    kill: &'a KillSwitch,
+    counters: &'a EntryCounters,
+    is_ended: bool,
+    is_opened: bool,
+}
+
+impl Heard<'_> {
+    #[inline]
+    fn on(&mut self, news: Told) {
+        match news {
+            Told::Acked(after_ns) => self.histograms.order_to_ack.record(after_ns),
+            Told::Execution(owner, event) => {
+                let link = self.links.get_mut(usize::from(owner.0));
+                if link.is_some_and(|link| link.executions.push(event).is_err()) {
+                    self.counters.execution_ring_full.increment();
+                    self.kill.set(true);
+                    self.notices.send(Notice::ExecutionsLost(owner.0));
+                }
+            }
+            Told::Opened => self.is_opened = true,
+            Told::Ended(ended) => {
+                self.is_ended = true;
+                self.notices.send(Notice::SessionEnded(ended));
+            }
+            Told::UnknownExecution(user_ref) => {
+                self.kill.set(true);
+                self.notices.send(Notice::UnknownExecution(user_ref.0));
+            }
+        }
+    }
+}
+
+impl<T: Transport + Send> Stage for OrderStage<T> {
+    fn start(&mut self) -> Result<(), String> {
+        self.transport.start().map_err(|error| format!("io_uring: {error}"))
+    }
+
+    #[inline]
+    fn poll(&mut self, clock: &Clock) -> usize {
+        let taken = self.take_intents(clock);
+        taken + self.hear(clock)
+    }
+
+    fn housekeep(&mut self, clock: &Clock) {
+        let now_ns = clock.now_ns();
+        self.keep_connected(now_ns, clock);
+        let mut ended = None;
+        let len = self.entry.on_timeout(now_ns, self.transport.room(), |news| {
+            if let Told::Ended(reason) = news {
+                ended = Some(reason);
+            }
+        });
+        if len > 0 {
+            self.transport.commit(len);
+            self.transport.flush();
+        }
+        if let Some(reason) = ended {
+            self.notices.send(Notice::SessionEnded(reason));
+            self.transport.close();
+            self.on_closed(0, clock);
+        }
+        if self.kill.is_on() {
+            self.cancel_all(now_ns);
+        }
+        self.publish_state();
+    }
+
+    fn stop(&mut self, clock: &Clock) -> bool {
+        let now_ns = clock.now_ns();
+        let deadline_ns = *self.stop_deadline_ns.get_or_insert(now_ns + STOP_TIMEOUT_NS);
+        self.entry.stop();
+        self.cancel_all(now_ns);
+        if !self.entry.is_stopped() && now_ns < deadline_ns {
+            return false;
+        }
+        let len = self.entry.log_out(now_ns, self.transport.room());
+        self.transport.commit(len);
+        self.transport.flush();
+        self.notices.send(Notice::Stopped(self.entry.open_orders()));
+        self.publish_state();
+        true
+    }
+}

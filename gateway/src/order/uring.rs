@@ -1,0 +1,437 @@
+//! The byte stream to an exchange on io_uring.
+//!
+//! ```text
+//!  room ── commit ── flush ──> one WRITE_FIXED from a registered buffer ──> socket (registered file)
+//!  poll <── completion queue <── RECV multishot into provided buffers <── socket
+//! ```
+//!
+//! Thread:      order core, hot
+//! Invariants:  one write is under way at a time, so bytes leave in order; what is committed meanwhile
+//!              goes in the next one. The ring is made on the thread that uses it (SINGLE_ISSUER). A
+//!              completion of an older connection carries an older generation and is ignored.
+//! System calls: `io_uring_enter`: to submit, and to let the kernel post completions when it says
+//!              that it has some (DEFER_TASKRUN). With `sqpoll` a kernel thread submits instead.
+//! When full:   `room` shrinks until the kernel has taken what is before; order entry refuses orders
+//!              that do not fit.
+
+#![allow(unsafe_code, reason = "io_uring submissions name memory that the kernel reads and writes")]
+
+use std::io;
+use std::net::SocketAddrV4;
+use std::os::fd::{AsRawFd, IntoRawFd};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use io_uring::types::{self, BufRingEntry};
+use io_uring::{IoUring, cqueue, opcode, squeue};
+use rt::mem::{Pages, Want};
+use socket2::{Domain, Protocol, Socket, Type};
+use zerocopy::FromZeros;
+
+use super::transport::{Happened, Transport};
+
+/// Bytes that may wait to be sent: about 1,200 orders.
+const TX_BYTES: usize = 64 * 1024;
+/// Provided receive buffers and their size: an exchange that answers faster than we read for longer
+/// than this is slowed down by TCP.
+const RX_BUFFERS: u16 = 64;
+const RX_BUFFER_BYTES: usize = 4096;
+const RX_GROUP: u16 = 1;
+const RING_ENTRIES: u32 = 64;
+/// Completions handled in one turn at most.
+const BATCH: usize = 32;
+/// The socket's place among registered files.
+const SOCKET: types::Fixed = types::Fixed(0);
+
+/// How submissions reach the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Submit {
+    /// By a system call on this core.
+    Enter,
+    /// By a kernel thread that polls the ring; needs a CPU of its own.
+    Sqpoll {
+        /// The CPU of that thread; `None`: wherever the kernel likes.
+        cpu: Option<u32>,
+        /// How long it polls an idle ring before it sleeps, ms.
+        idle_ms: u32,
+    },
+}
+
+/// Where to connect and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UringOptions {
+    /// The exchange.
+    pub address: SocketAddrV4,
+    /// How submissions reach the kernel.
+    pub submit: Submit,
+    /// `SO_BUSY_POLL` of the socket in µs; 0: off.
+    pub busy_poll_us: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+enum Kind {
+    Connect = 1,
+    Receive = 2,
+    Send = 3,
+    Cancel = 4,
+}
+
+/// The stream.
+pub struct UringTransport {
+    options: UringOptions,
+    /// `None` until `start`.
+    ring: Option<IoUring>,
+    /// Where the kernel reads the address while connecting.
+    address: Box<libc::sockaddr_in>,
+    tx: Pages<u8>,
+    rx: Pages<u8>,
+    rx_ring: Pages<RingPage>,
+    rx_tail: u16,
+    generation: u64,
+    is_connected: bool,
+    has_socket: bool,
+    /// tx[..sent] is with TCP, tx[sent..sending] under way, tx[sending..committed] waits.
+    sent: usize,
+    sending: usize,
+    committed: usize,
+    /// A failure that has no completion to tell it.
+    failed: Option<i32>,
+}
+
+/// A page of the ring of provided buffers: the kernel wants it page-aligned.
+#[derive(Clone, Copy, FromZeros)]
+#[repr(C, align(4096))]
+struct RingPage([u8; 4096]);
+
+const _: () = assert!(RX_BUFFERS as usize * size_of::<BufRingEntry>() <= 4096);
+
+impl std::fmt::Debug for UringTransport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UringTransport").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl UringTransport {
+    /// Takes the memory; the ring comes with [`Transport::start`].
+    ///
+    /// # Errors
+    /// The host has not that much memory.
+    pub fn new(options: UringOptions) -> io::Result<Self> {
+        // SAFETY: an all-zero address is valid; it is filled in here.
+        let mut address: Box<libc::sockaddr_in> = Box::new(unsafe { std::mem::zeroed() });
+        address.sin_family = u16::try_from(libc::AF_INET).unwrap_or(0);
+        address.sin_port = options.address.port().to_be();
+        address.sin_addr.s_addr = options.address.ip().to_bits().to_be();
+        Ok(Self {
+            options,
+            ring: None,
+            address,
+            tx: Pages::zeroed(TX_BYTES, Want::HOT)?,
+            rx: Pages::zeroed(usize::from(RX_BUFFERS) * RX_BUFFER_BYTES, Want::HOT)?,
+            rx_ring: Pages::zeroed(1, Want::HOT)?,
+            rx_tail: 0,
+            generation: 0,
+            is_connected: false,
+            has_socket: false,
+            sent: 0,
+            sending: 0,
+            committed: 0,
+            failed: None,
+        })
+    }
+
+    fn build(&self) -> io::Result<IoUring> {
+        let mut builder = IoUring::builder();
+        builder.setup_single_issuer().setup_cqsize(RING_ENTRIES * 4);
+        match self.options.submit {
+            Submit::Enter => {
+                builder.setup_defer_taskrun().setup_taskrun_flag();
+            }
+            Submit::Sqpoll { cpu, idle_ms } => {
+                builder.setup_sqpoll(idle_ms);
+                if let Some(cpu) = cpu {
+                    builder.setup_sqpoll_cpu(cpu);
+                }
+            }
+        }
+        builder.build(RING_ENTRIES)
+    }
+
+    fn register(&mut self, ring: &IoUring) -> io::Result<()> {
+        let submitter = ring.submitter();
+        submitter.register_files_sparse(1)?;
+        let tx = libc::iovec { iov_base: self.tx.as_mut_ptr().cast(), iov_len: TX_BYTES };
+        // SAFETY: `tx` is our own mapping, lives as long as the ring, and never moves.
+        unsafe { submitter.register_buffers(&[tx]) }?;
+        let address = self.rx_ring.as_ptr() as u64;
+        // SAFETY: the page is our own, page-aligned, large enough and outlives the ring.
+        unsafe { submitter.register_buf_ring_with_flags(address, RX_BUFFERS, RX_GROUP, 0) }?;
+        for buffer in 0..RX_BUFFERS {
+            self.provide(buffer);
+        }
+        Ok(())
+    }
+
+    /// Gives a receive buffer to the kernel.
+    #[inline]
+    fn provide(&mut self, buffer: u16) {
+        let offset = usize::from(buffer) * RX_BUFFER_BYTES;
+        let Some(memory) = self.rx.get_mut(offset..offset + RX_BUFFER_BYTES) else { return };
+        let base = self.rx_ring.as_mut_ptr().cast::<BufRingEntry>();
+        let index = usize::from(self.rx_tail & (RX_BUFFERS - 1));
+        // SAFETY: the index is below `RX_BUFFERS`, all of which fit the page.
+        let entry = unsafe { base.add(index) };
+        // SAFETY: the kernel does not read this entry before the tail moves past it.
+        let entry = unsafe { &mut *entry };
+        entry.set_addr(memory.as_mut_ptr() as u64);
+        entry.set_len(4096);
+        entry.set_bid(buffer);
+        self.rx_tail = self.rx_tail.wrapping_add(1);
+        // SAFETY: the tail lies in the page's first entry, as the kernel defines it.
+        let tail = unsafe { BufRingEntry::tail(base) }.cast::<AtomicU16>();
+        // SAFETY: aligned, and only touched as an atomic from here on.
+        let tail = unsafe { &*tail };
+        // Pairs with the kernel's acquire load: it sees the entry before the tail.
+        tail.store(self.rx_tail, Ordering::Release);
+    }
+
+    #[inline]
+    fn push(&mut self, entry: squeue::Entry, kind: Kind) {
+        let entry = entry.user_data(self.generation << 8 | kind as u64);
+        let Some(ring) = &mut self.ring else { return };
+        // SAFETY: every entry names memory of `self` (address, tx, provided buffers) that outlives
+        // the ring: fields drop in order, the ring before the memory.
+        let pushed = unsafe { ring.submission().push(&entry) };
+        if pushed.is_err() {
+            // 64 entries, and at most four operations are under way.
+            self.failed = Some(libc::ENOBUFS);
+        }
+    }
+
+    /// One system call: hands submissions over and lets the kernel post completions.
+    #[inline]
+    fn enter(&mut self) {
+        let Some(ring) = &self.ring else { return };
+        let result = match self.options.submit {
+            Submit::Enter => submit_and_run_deferred(ring),
+            Submit::Sqpoll { .. } => ring.submit().map(|_| ()),
+        };
+        // EINTR: a signal; the next turn submits what is left. EBUSY, EAGAIN: completions wait to be
+        // read first, which the next turn does.
+        if let Err(error) = result
+            && !matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN))
+        {
+            self.failed = error.raw_os_error();
+        }
+    }
+
+    fn open_socket(&mut self) -> io::Result<()> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_tcp_nodelay(true)?;
+        if self.options.busy_poll_us > 0 {
+            let value = self.options.busy_poll_us;
+            // SAFETY: the value lives across the call and its size is given. EPERM without
+            // CAP_NET_ADMIN: then it is not polled, which costs speed only.
+            unsafe {
+                libc::setsockopt(
+                    socket.as_raw_fd(),
+                    libc::SOL_SOCKET,
+                    libc::SO_BUSY_POLL,
+                    (&raw const value).cast(),
+                    4,
+                )
+            };
+        }
+        let Some(ring) = &self.ring else { return Ok(()) };
+        let fd = socket.into_raw_fd();
+        let result = ring.submitter().register_files_update(0, &[fd]);
+        // SAFETY: the ring holds the file now, or nobody does; this descriptor is ours to close.
+        unsafe { libc::close(fd) };
+        self.has_socket = result.is_ok();
+        result.map(|_| ())
+    }
+
+    fn receive(&mut self) {
+        self.push(opcode::RecvMulti::new(SOCKET, RX_GROUP).build(), Kind::Receive);
+    }
+
+    /// Starts the next write, if none is under way.
+    #[inline]
+    fn write(&mut self) {
+        if self.sent != self.sending || self.committed == self.sending || !self.is_connected {
+            return;
+        }
+        let Some(bytes) = self.tx.get(self.sent..self.committed) else { return };
+        let len = u32::try_from(bytes.len()).unwrap_or(0);
+        let entry = opcode::WriteFixed::new(SOCKET, bytes.as_ptr(), len, 0).build();
+        self.sending = self.committed;
+        self.push(entry, Kind::Send);
+    }
+
+    /// A write is done: all of it, part of it, or none.
+    #[inline]
+    fn on_sent(&mut self, result: i32) -> Option<i32> {
+        match usize::try_from(result) {
+            Ok(0) | Err(_) => return Some(-result),
+            Ok(len) => self.sent += len,
+        }
+        if self.sent == self.committed {
+            (self.sent, self.sending, self.committed) = (0, 0, 0);
+        } else {
+            // Part of it went, or more was committed meanwhile: go on behind what went.
+            self.sending = self.sent;
+            self.write();
+            self.enter();
+        }
+        None
+    }
+}
+
+impl Transport for UringTransport {
+    fn start(&mut self) -> io::Result<()> {
+        let ring = self.build()?;
+        self.register(&ring)?;
+        self.ring = Some(ring);
+        Ok(())
+    }
+
+    fn connect(&mut self) {
+        self.generation += 1;
+        (self.sent, self.sending, self.committed) = (0, 0, 0);
+        (self.is_connected, self.failed) = (false, None);
+        if let Err(error) = self.open_socket() {
+            self.failed = Some(error.raw_os_error().unwrap_or(libc::EIO));
+            return;
+        }
+        let address: *const libc::sockaddr_in = &raw const *self.address;
+        let len = u32::try_from(size_of::<libc::sockaddr_in>()).unwrap_or(0);
+        self.push(opcode::Connect::new(SOCKET, address.cast(), len).build(), Kind::Connect);
+        self.enter();
+    }
+
+    fn close(&mut self) {
+        if !self.has_socket {
+            return;
+        }
+        // Everything under way on the socket ends, then the socket itself.
+        let all = types::CancelBuilder::fd(SOCKET).all();
+        self.push(opcode::AsyncCancel2::new(all).build(), Kind::Cancel);
+        self.push(opcode::Shutdown::new(SOCKET, libc::SHUT_RDWR).build(), Kind::Cancel);
+        self.enter();
+        if let Some(ring) = &self.ring {
+            // Failing leaves the file in its slot; the next connect replaces it.
+            let _ = ring.submitter().register_files_update(0, &[-1]);
+        }
+        self.generation += 1;
+        (self.is_connected, self.has_socket) = (false, false);
+    }
+
+    #[inline]
+    fn room(&mut self) -> &mut [u8] {
+        self.tx.get_mut(self.committed..).unwrap_or_default()
+    }
+
+    #[inline]
+    fn commit(&mut self, len: usize) {
+        self.committed += len;
+        debug_assert!(self.committed <= TX_BYTES);
+    }
+
+    #[inline]
+    fn flush(&mut self) {
+        self.write();
+        self.enter();
+    }
+
+    #[inline]
+    fn poll(&mut self, mut on: impl FnMut(Happened<'_>)) -> usize {
+        let Some(ring) = &mut self.ring else { return 0 };
+        if ring.submission().taskrun() {
+            self.enter();
+        }
+        let mut count = 0;
+        while count < BATCH {
+            let Some(ring) = &mut self.ring else { break };
+            let Some(completion) = ring.completion().next() else { break };
+            count += 1;
+            self.on_completion(&completion, &mut on);
+        }
+        if let Some(errno) = self.failed.take() {
+            self.close();
+            on(Happened::Closed(errno));
+            count += 1;
+        }
+        count
+    }
+}
+
+impl UringTransport {
+    #[inline]
+    fn on_completion(&mut self, completion: &cqueue::Entry, on: &mut impl FnMut(Happened<'_>)) {
+        let is_current = completion.user_data() >> 8 == self.generation;
+        let kind = completion.user_data() & 0xFF;
+        let result = completion.result();
+        if kind == Kind::Receive as u64 {
+            return self.on_received(completion, is_current, on);
+        }
+        if !is_current {
+            return;
+        }
+        if kind == Kind::Connect as u64 {
+            if result < 0 {
+                self.close();
+                return on(Happened::Closed(-result));
+            }
+            self.is_connected = true;
+            self.receive();
+            self.enter();
+            on(Happened::Connected);
+        } else if kind == Kind::Send as u64
+            && let Some(errno) = self.on_sent(result)
+        {
+            self.close();
+            on(Happened::Closed(errno));
+        }
+    }
+
+    #[inline]
+    fn on_received(
+        &mut self,
+        completion: &cqueue::Entry,
+        is_current: bool,
+        on: &mut impl FnMut(Happened<'_>),
+    ) {
+        let result = completion.result();
+        let buffer = cqueue::buffer_select(completion.flags());
+        if let Some(buffer) = buffer {
+            let start = usize::from(buffer) * RX_BUFFER_BYTES;
+            let len = usize::try_from(result).unwrap_or(0);
+            if is_current && let Some(bytes) = self.rx.get(start..start + len) {
+                on(Happened::Bytes(bytes));
+            }
+            self.provide(buffer);
+        }
+        if !is_current || cqueue::more(completion.flags()) {
+            return;
+        }
+        // ENOBUFS: every buffer was in use for a moment; they are back now.
+        if result > 0 || result == -libc::ENOBUFS {
+            self.receive();
+            self.enter();
+        } else {
+            self.close();
+            on(Happened::Closed(-result));
+        }
+    }
+}
+
+/// Submits and runs what the kernel deferred to this thread, in one call.
+#[inline]
+fn submit_and_run_deferred(ring: &IoUring) -> io::Result<()> {
+    const GETEVENTS: u32 = 1;
+    // SAFETY: reads the queue's length only; nobody else holds the submission queue now.
+    let pending = unsafe { ring.submission_shared() }.len();
+    let pending = u32::try_from(pending).unwrap_or(0);
+    // SAFETY: no argument is passed; the entries were checked when they were pushed.
+    unsafe { ring.submitter().enter::<libc::sigset_t>(pending, 0, GETEVENTS, None) }.map(|_| ())
+}

@@ -1,0 +1,179 @@
+//! Strategies: what they hear, what they may do, and the stage that runs one.
+//!
+//! Path:        market event or execution -> strategy -> intent
+//! Thread:      one strategy core owns one strategy's state
+
+mod probe;
+mod quoter;
+mod stage;
+
+use std::sync::Arc;
+
+use feed_handler::best_prices::{BestPrice, BestPrices};
+use feed_handler::event::{MarketEvent, Origin};
+use protocol::types::{Price4, Qty, Side, Symbol};
+use rt::clock::Clock;
+use rt::counters;
+use rt::ring::Producer;
+
+use crate::order::intent::{Action, ExecutionEvent, OrderId, OrderIntent, TimeInForce};
+
+pub use probe::Probe;
+pub use quoter::Quoter;
+pub use stage::{Ends, StrategyHistograms, StrategyStage};
+
+counters! {
+    /// What a strategy did.
+    pub struct StrategyCounters {
+        /// Market events heard.
+        events,
+        /// Executions heard.
+        executions,
+        /// Intents sent.
+        intents,
+        /// Intents that did not fit the ring to the order stage; the strategy was told.
+        intent_ring_full,
+        /// Times that this strategy was told that it had lagged.
+        lags,
+        /// Events that it missed then.
+        missed,
+        /// Gaps of the feed that it was told of.
+        gaps,
+    }
+}
+
+/// A trading strategy. Its calls must not block, allocate or panic: they run between packets.
+pub trait Strategy: Send {
+    /// Something happened in the market.
+    fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>);
+
+    /// Something happened to one of its orders, or to the session.
+    fn on_execution(&mut self, execution: &ExecutionEvent, context: &mut Context<'_>);
+}
+
+/// The strategies that come with Tickgate, by their `kind`.
+///
+/// # Errors
+/// An unknown kind, or parameters that make no sense; what would be right is in the text.
+pub fn built_in(kind: &str, parameters: &tickgate_config::Parameters) -> Result<Box<dyn Strategy>, String> {
+    match kind {
+        "probe" => Ok(Box::new(Probe::new(&parameters.read()?)?)),
+        "quoter" => Ok(Box::new(Quoter::new(&parameters.read()?)?)),
+        other => Err(format!("unknown kind \"{other}\", expected \"probe\" or \"quoter\"")),
+    }
+}
+
+/// A new order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewOrder {
+    /// Symbol of the day.
+    pub locate: u16,
+    /// Side.
+    pub side: Side,
+    /// Limit price.
+    pub price: Price4,
+    /// Shares.
+    pub qty: Qty,
+    /// How long it stands.
+    pub time_in_force: TimeInForce,
+}
+
+/// What a strategy may do while it is called.
+#[derive(Debug)]
+pub struct Context<'a> {
+    origin: Origin,
+    picked_ns: u64,
+    desk: &'a mut DeskEnd,
+    clock: &'a Clock,
+}
+
+/// A strategy's end of the ring to the order stage.
+#[derive(Debug)]
+struct DeskEnd {
+    intents: Producer<OrderIntent>,
+    best_prices: Arc<BestPrices>,
+    next_id: u32,
+    counters: Arc<StrategyCounters>,
+    histograms: StrategyHistograms,
+}
+
+impl Context<'_> {
+    /// Sends a new order; its number is what executions will name. `None`: the ring is full, nothing
+    /// was sent.
+    #[inline]
+    pub fn enter(&mut self, order: &NewOrder) -> Option<OrderId> {
+        let id = OrderId(self.desk.next_id);
+        let sent = self.send(OrderIntent {
+            origin: self.origin,
+            decided_ns: 0,
+            id,
+            price: order.price,
+            qty: order.qty,
+            locate: order.locate,
+            action: Action::Enter,
+            side: order.side,
+            time_in_force: order.time_in_force,
+        });
+        if sent {
+            self.desk.next_id = self.desk.next_id.wrapping_add(1).max(1);
+        }
+        sent.then_some(id)
+    }
+
+    /// Asks for another price and open quantity; `false`: the ring is full.
+    #[inline]
+    pub fn replace(&mut self, id: OrderId, price: Price4, qty: Qty) -> bool {
+        self.send(self.change(id, Action::Replace, price, qty))
+    }
+
+    /// Asks for the end of an order; `false`: the ring is full.
+    #[inline]
+    pub fn cancel(&mut self, id: OrderId) -> bool {
+        self.send(self.change(id, Action::Cancel, Price4(0), Qty(0)))
+    }
+
+    /// Best prices of a symbol now; `None` when they keep moving.
+    #[must_use]
+    pub fn best(&self, locate: u16) -> Option<BestPrice> {
+        self.desk.best_prices.load(locate)
+    }
+
+    /// What a locate code stands for today.
+    #[must_use]
+    pub fn symbol(&self, locate: u16) -> Option<Symbol> {
+        self.desk.best_prices.symbol(locate)
+    }
+
+    /// When the event was taken from the ring, ns on the monotonic clock.
+    #[must_use]
+    pub fn picked_ns(&self) -> u64 {
+        self.picked_ns
+    }
+
+    fn change(&self, id: OrderId, action: Action, price: Price4, qty: Qty) -> OrderIntent {
+        OrderIntent {
+            origin: self.origin,
+            decided_ns: 0,
+            id,
+            price,
+            qty,
+            locate: 0,
+            action,
+            side: Side::Buy,
+            time_in_force: TimeInForce::Day,
+        }
+    }
+
+    #[inline]
+    fn send(&mut self, mut intent: OrderIntent) -> bool {
+        intent.decided_ns = self.clock.now_ns();
+        if self.desk.intents.push(intent).is_err() {
+            self.desk.counters.intent_ring_full.increment();
+            return false;
+        }
+        self.desk.counters.intents.increment();
+        let decided = intent.decided_ns.saturating_sub(self.picked_ns);
+        self.desk.histograms.picked_to_decided.record(decided);
+        true
+    }
+}
