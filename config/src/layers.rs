@@ -211,7 +211,10 @@ fn parse(text: &str, origin: &str) -> Result<Table, Fault> {
 
 /// `conf.d/*.toml` beside the file, in the order of their names.
 fn fragments(file: &Path) -> Result<Vec<PathBuf>, Fault> {
-    let folder = file.parent().unwrap_or(Path::new(".")).join("conf.d");
+    let folder = file
+        .parent()
+        .unwrap_or_else(|| Path::new("."))
+        .join("conf.d");
     let Ok(entries) = std::fs::read_dir(&folder) else {
         return Ok(Vec::new());
     };

@@ -127,8 +127,11 @@ fn turn(stages: &mut [Box<dyn Stage>], state: &CoreState, stop: &AtomicBool) {
         }
         if stop.load(Ordering::Relaxed) {
             // Not short-circuiting: every stage hears of it in each turn.
-            let all = stages.iter_mut().filter(|stage| !stage.stop(&clock)).count();
-            if all == 0 {
+            let mut is_stopped = true;
+            for stage in stages.iter_mut() {
+                is_stopped &= stage.stop(&clock);
+            }
+            if is_stopped {
                 return;
             }
         }

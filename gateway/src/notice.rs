@@ -33,7 +33,10 @@ impl Notice {
     /// Whether it is worth an operator's attention at night.
     #[must_use]
     pub fn is_warning(&self) -> bool {
-        !matches!(self, Self::SessionOpen | Self::Stopped(0) | Self::Disconnected(0, 0))
+        !matches!(
+            self,
+            Self::SessionOpen | Self::Stopped(0) | Self::Disconnected(0, 0)
+        )
     }
 }
 
@@ -76,7 +79,10 @@ impl std::fmt::Display for Notice {
                 "strategy {strategy} does not take its executions: the kill switch is on"
             ),
             Self::Gap(first, count) => {
-                write!(f, "gap in the feed: {count} messages from {first} on are lost; books are stale")
+                write!(
+                    f,
+                    "gap in the feed: {count} messages from {first} on are lost; books are stale"
+                )
             }
             Self::Lagged(missed) => write!(f, "the strategy lagged and missed {missed} events"),
             Self::Stopped(0) => f.write_str("all orders cancelled"),

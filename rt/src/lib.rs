@@ -10,6 +10,7 @@
 //! | `ring` | single-producer single-consumer ring for `Copy` messages | gateway, bench |
 //! | `histogram` | latency histogram with one writer and no lock | gateway, bench |
 //! | `counters` | named counters with one writer and no lock | feed-handler, gateway, order-sim |
+//! | `wire_stamps` | when each message was sent, and its order received, across processes | order-sim, bench |
 //! | `alloc_guard` | counts allocations on threads that must not allocate | gateway, bench |
 //!
 //! Must not know: prices, orders, protocols, configuration.
@@ -21,3 +22,4 @@ pub mod cpu;
 pub mod histogram;
 pub mod mem;
 pub mod ring;
+pub mod wire_stamps;

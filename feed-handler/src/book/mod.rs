@@ -65,6 +65,15 @@ impl Limits {
         order_pages_max: 1 << 20,
         levels_max: 1 << 22,
     };
+
+    /// Memory that these bounds take, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let books = (1 << 16) * size_of::<Book>() as u64;
+        let orders = u64::from(self.orders_max) * size_of::<orders::Order>() as u64;
+        let pages = self.order_refs_max / 1024 * 4 + u64::from(self.order_pages_max) * (4096 + 8);
+        books + orders + pages + u64::from(self.levels_max) * 64
+    }
 }
 
 counters! {

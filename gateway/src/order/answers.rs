@@ -8,9 +8,7 @@
 //! Spec:        OUCH 5.0 revision 1.04, "Outbound Messages".
 
 use feed_handler::event::Origin;
-use protocol::ouch::{
-    Canceled, Executed, OrderAccepted, OrderReplaced, Outbound, Rejected,
-};
+use protocol::ouch::{Canceled, Executed, OrderAccepted, OrderReplaced, Outbound, Rejected};
 use protocol::types::{Price4, Qty, Side, UserRefNum};
 
 use super::entry::Phase;
@@ -82,7 +80,9 @@ impl Ledger {
         if self.table.get(user_ref).is_none() {
             self.adopt(user_ref, m);
         }
-        let Some(order) = self.table.get_mut(user_ref) else { return };
+        let Some(order) = self.table.get_mut(user_ref) else {
+            return;
+        };
         order.is_accepted = true;
         if order.owner != NOBODY {
             self.counters.acks.increment();
@@ -113,7 +113,11 @@ impl Ledger {
         told.price = m.price.get().unwrap_or(told.price);
         self.risk.on_traded(told.instrument, told.side, qty, 1);
         self.free(user_ref, qty);
-        let fill = Fill { match_number: m.match_number.get().0, order: told, qty };
+        let fill = Fill {
+            match_number: m.match_number.get().0,
+            order: told,
+            qty,
+        };
         if let Some(slot) = self.fills.get_mut(self.fills_next) {
             *slot = Some(fill);
         }
@@ -156,14 +160,16 @@ impl Ledger {
             return self.counters.unknown_order.increment();
         };
         self.counters.replaced.increment();
-        self.risk.on_freed(order.instrument, order.side, order.reserved);
+        self.risk
+            .on_freed(order.instrument, order.side, order.reserved);
         order.user_ref = m.user_ref.get();
         order.price = m.price.get().unwrap_or(order.price);
         order.open = m.qty.get();
         order.reserved = order.open;
         order.replacing = None;
         // A cancel that went before the replace was confirmed named the new number already.
-        self.risk.on_reserved(order.instrument, order.side, order.reserved);
+        self.risk
+            .on_reserved(order.instrument, order.side, order.reserved);
         self.table.insert(order);
         self.renumber(&order);
         tell_order(now_ns, &order, Outcome::Replaced, order.open, tell);
@@ -179,7 +185,10 @@ impl Ledger {
             self.counters.acks.increment();
             tell(Told::Acked(now_ns.saturating_sub(order.encoded_ns)));
             self.close(user_ref);
-            let over = Order { open: Qty(0), ..order };
+            let over = Order {
+                open: Qty(0),
+                ..order
+            };
             return tell_order(now_ns, &over, Outcome::Rejected(reason), order.open, tell);
         }
         let Some(original) = self.table.replaced(user_ref) else {
@@ -196,12 +205,14 @@ impl Ledger {
     fn on_broken(&mut self, now_ns: u64, match_number: u64, tell: &mut impl FnMut(Told)) {
         self.counters.trades_broken.increment();
         let found = self.fills.iter_mut().find(|fill| {
-            fill.as_ref().is_some_and(|fill| fill.match_number == match_number)
+            fill.as_ref()
+                .is_some_and(|fill| fill.match_number == match_number)
         });
         let Some(fill) = found.and_then(Option::take) else {
             return self.counters.unknown_order.increment();
         };
-        self.risk.on_traded(fill.order.instrument, fill.order.side, fill.qty, -1);
+        self.risk
+            .on_traded(fill.order.instrument, fill.order.side, fill.qty, -1);
         tell_order(now_ns, &fill.order, Outcome::Broken, fill.qty, tell);
     }
 
@@ -221,19 +232,26 @@ impl Ledger {
             return;
         }
         self.table.advance(next);
-        while let Some(lost) = self.table.iter().find(|order| !order.is_accepted).copied() {
+        while let Some(lost) = self.table.find(|order| !order.is_accepted) {
             self.counters.never_received.increment();
             self.close(lost.user_ref);
             let refused = Outcome::Refused(Refusal::SessionDown);
-            tell_order(now_ns, &Order { open: Qty(0), ..lost }, refused, lost.open, tell);
+            tell_order(
+                now_ns,
+                &Order {
+                    open: Qty(0),
+                    ..lost
+                },
+                refused,
+                lost.open,
+                tell,
+            );
         }
         while let Some(unanswered) = self
             .table
-            .iter()
             .find(|order| order.is_canceling || order.replacing.is_some())
-            .map(|order| order.user_ref)
         {
-            self.forget_changes(unanswered);
+            self.forget_changes(unanswered.user_ref);
         }
         self.phase = self.phase_open();
         tell(Told::Opened);
@@ -267,14 +285,17 @@ impl Ledger {
     /// An order is over.
     fn close(&mut self, user_ref: UserRefNum) {
         if let Some(order) = self.table.remove(user_ref) {
-            self.risk.on_freed(order.instrument, order.side, order.reserved);
+            self.risk
+                .on_freed(order.instrument, order.side, order.reserved);
             self.risk.on_closed();
         }
     }
 
     /// A replace or cancel on its way will not be answered.
     fn forget_changes(&mut self, user_ref: UserRefNum) {
-        let Some(order) = self.table.get_mut(user_ref) else { return };
+        let Some(order) = self.table.get_mut(user_ref) else {
+            return;
+        };
         order.replacing = None;
         order.is_canceling = false;
         let less = Qty(order.reserved.0.saturating_sub(order.open.0));
@@ -304,13 +325,7 @@ fn adopted(user_ref: UserRefNum, m: &OrderAccepted, side: Side, instrument: Inst
 
 /// Tells an order's strategy, if it has one.
 #[inline]
-fn tell_order(
-    now_ns: u64,
-    order: &Order,
-    outcome: Outcome,
-    qty: Qty,
-    tell: &mut impl FnMut(Told),
-) {
+fn tell_order(now_ns: u64, order: &Order, outcome: Outcome, qty: Qty, tell: &mut impl FnMut(Told)) {
     if order.owner == NOBODY {
         return;
     }

@@ -171,7 +171,10 @@ impl Entry {
         desks: &[bool],
         best_prices: Vec<Arc<BestPrices>>,
     ) -> Self {
-        Self { session, ledger: Ledger::new(risk, open_orders_max, desks, best_prices) }
+        Self {
+            session,
+            ledger: Ledger::new(risk, open_orders_max, desks, best_prices),
+        }
     }
 
     /// The counters, for housekeeping.
@@ -281,7 +284,11 @@ impl Entry {
             }
             Received::Ended(ended) => tell(Told::Ended(ended)),
         });
-        let len = if has_logged_in { ledger.query_account(out) } else { 0 };
+        let len = if has_logged_in {
+            ledger.query_account(out)
+        } else {
+            0
+        };
         session.sent(len, now_ns)
     }
 

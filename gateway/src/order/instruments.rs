@@ -58,7 +58,10 @@ impl Instruments {
     #[inline]
     #[must_use]
     pub fn symbol(&self, instrument: Instrument) -> Symbol {
-        self.symbols.get(usize::from(instrument.0)).copied().unwrap_or(Symbol::BLANK)
+        self.symbols
+            .get(usize::from(instrument.0))
+            .copied()
+            .unwrap_or(Symbol::BLANK)
     }
 
     #[cold]

@@ -91,7 +91,11 @@ impl Ledger {
 
     /// The phase to be in once the past is known.
     pub(super) fn phase_open(&self) -> Phase {
-        if self.is_stopping { Phase::Stopping } else { Phase::Open }
+        if self.is_stopping {
+            Phase::Stopping
+        } else {
+            Phase::Open
+        }
     }
 
     /// Checks an intent and writes its message into `out`.
@@ -118,7 +122,11 @@ impl Ledger {
             Action::Cancel => {
                 let user_ref = self.live(owner, intent)?;
                 let len = self.cancel(user_ref, out).ok_or(Refusal::NotLive)?;
-                Ok(Sent { len, user_ref, is_new: false })
+                Ok(Sent {
+                    len,
+                    user_ref,
+                    is_new: false,
+                })
             }
         }
     }
@@ -134,13 +142,14 @@ impl Ledger {
     /// Writes cancels for orders that have none on its way yet, as many as fit.
     pub(super) fn cancel_all(&mut self, out: &mut [u8]) -> usize {
         let mut len = 0;
-        while let Some(next) =
-            self.table.iter().find(|order| !order.is_canceling).map(|order| order.user_ref)
-        {
-            let Some(room) = out.get_mut(len..).filter(|room| room.len() >= MESSAGE_LEN_MAX) else {
+        while let Some(next) = self.table.find(|order| !order.is_canceling) {
+            let Some(room) = out
+                .get_mut(len..)
+                .filter(|room| room.len() >= MESSAGE_LEN_MAX)
+            else {
                 break;
             };
-            match self.cancel(next, room) {
+            match self.cancel(next.user_ref, room) {
                 Some(more) => len += more,
                 None => break,
             }
@@ -150,7 +159,13 @@ impl Ledger {
 
     /// Asks which number comes next: the answer ends recovery.
     pub(super) fn query_account(&mut self, out: &mut [u8]) -> usize {
-        framed(out, |body| AccountQuery { kind: AccountQuery::KIND }.encode(&[], body)).unwrap_or(0)
+        framed(out, |body| {
+            AccountQuery {
+                kind: AccountQuery::KIND,
+            }
+            .encode(&[], body)
+        })
+        .unwrap_or(0)
     }
 
     fn enter(
@@ -162,12 +177,24 @@ impl Ledger {
     ) -> Result<Sent, Refusal> {
         let names = self.best_prices.get(intent.origin.feed as usize);
         let names = names.ok_or(Refusal::UnknownSymbol)?;
-        let instrument =
-            self.instruments.of_locate(intent.locate, names).ok_or(Refusal::UnknownSymbol)?;
-        let desk = self.desks.get_mut(usize::from(owner.0)).ok_or(Refusal::NotLive)?;
+        let instrument = self
+            .instruments
+            .of_locate(intent.locate, names)
+            .ok_or(Refusal::UnknownSymbol)?;
+        let desk = self
+            .desks
+            .get_mut(usize::from(owner.0))
+            .ok_or(Refusal::NotLive)?;
         let mask = desk.user_refs.len() - 1;
-        let slot = desk.user_refs.get_mut(intent.id.0 as usize & mask).ok_or(Refusal::NotLive)?;
-        if self.table.get(*slot).is_some_and(|order| order.owner == owner) {
+        let slot = desk
+            .user_refs
+            .get_mut(intent.id.0 as usize & mask)
+            .ok_or(Refusal::NotLive)?;
+        if self
+            .table
+            .get(*slot)
+            .is_some_and(|order| order.owner == owner)
+        {
             // The strategy has this many younger orders: its numbers came round to a live one.
             return Err(Refusal::OpenOrders);
         }
@@ -222,7 +249,11 @@ impl Ledger {
         self.risk.on_opened();
         self.risk.on_reserved(instrument, intent.side, intent.qty);
         self.counters.orders.increment();
-        Ok(Sent { len, user_ref, is_new: true })
+        Ok(Sent {
+            len,
+            user_ref,
+            is_new: true,
+        })
     }
 
     fn replace(
@@ -241,7 +272,10 @@ impl Ledger {
         if total > QTY_MAX {
             return Err(Refusal::OrderQty);
         }
-        let desk = self.desks.get(usize::from(owner.0)).ok_or(Refusal::NotLive)?;
+        let desk = self
+            .desks
+            .get(usize::from(owner.0))
+            .ok_or(Refusal::NotLive)?;
         let names = self.best_prices.get(order.origin.feed as usize);
         let names = names.ok_or(Refusal::UnknownSymbol)?;
         let proposal = Proposal {
@@ -280,16 +314,26 @@ impl Ledger {
         }
         self.risk.on_reserved(order.instrument, order.side, more);
         self.counters.replaces.increment();
-        Ok(Sent { len, user_ref: original, is_new: false })
+        Ok(Sent {
+            len,
+            user_ref: original,
+            is_new: false,
+        })
     }
 
     /// Writes a cancel of the whole order. Behind a replace that is on its way it names the new number:
     /// the exchange takes messages in order.
     fn cancel(&mut self, user_ref: UserRefNum, out: &mut [u8]) -> Option<usize> {
-        let order = self.table.get_mut(user_ref).filter(|order| !order.is_canceling)?;
+        let order = self
+            .table
+            .get_mut(user_ref)
+            .filter(|order| !order.is_canceling)?;
         let target = order.replacing.unwrap_or(order.user_ref);
-        let message =
-            CancelOrder { kind: CancelOrder::KIND, user_ref: target.into(), qty: Qty(0).into() };
+        let message = CancelOrder {
+            kind: CancelOrder::KIND,
+            user_ref: target.into(),
+            qty: Qty(0).into(),
+        };
         let len = framed(out, |body| message.encode(&[], body))?;
         order.is_canceling = true;
         self.counters.cancels.increment();
@@ -299,12 +343,19 @@ impl Ledger {
     /// The live order that a strategy means.
     #[inline]
     fn live(&self, owner: Owner, intent: &OrderIntent) -> Result<UserRefNum, Refusal> {
-        let desk = self.desks.get(usize::from(owner.0)).ok_or(Refusal::NotLive)?;
+        let desk = self
+            .desks
+            .get(usize::from(owner.0))
+            .ok_or(Refusal::NotLive)?;
         let index = intent.id.0 as usize & (desk.user_refs.len() - 1);
         let user_ref = *desk.user_refs.get(index).ok_or(Refusal::NotLive)?;
         let order = self.table.get(user_ref).ok_or(Refusal::NotLive)?;
         let is_meant = order.owner == owner && order.id == intent.id;
-        if is_meant { Ok(user_ref) } else { Err(Refusal::NotLive) }
+        if is_meant {
+            Ok(user_ref)
+        } else {
+            Err(Refusal::NotLive)
+        }
     }
 
     /// A strategy's order has a new number.

@@ -115,7 +115,10 @@ impl Risk {
     /// Nothing held, nothing open.
     #[must_use]
     pub fn new(limits: Limits, kill: KillSwitch) -> Self {
-        assert!(limits.orders_per_second_max > 0, "a rate of zero allows no order at all");
+        assert!(
+            limits.orders_per_second_max > 0,
+            "a rate of zero allows no order at all"
+        );
         Self {
             limits,
             kill,
@@ -132,7 +135,14 @@ impl Risk {
     /// The first rule that it breaks.
     #[inline]
     pub fn check(&mut self, proposal: &Proposal, now_ns: u64) -> Result<(), Refusal> {
-        let Proposal { instrument, side, price, qty, counted_qty, .. } = *proposal;
+        let Proposal {
+            instrument,
+            side,
+            price,
+            qty,
+            counted_qty,
+            ..
+        } = *proposal;
         if self.kill.is_on() {
             return Err(Refusal::Killed);
         }
@@ -160,7 +170,10 @@ impl Risk {
     #[inline]
     #[must_use]
     pub fn exposure(&self, instrument: Instrument) -> Exposure {
-        self.exposures.get(usize::from(instrument.0)).copied().unwrap_or_default()
+        self.exposures
+            .get(usize::from(instrument.0))
+            .copied()
+            .unwrap_or_default()
     }
 
     /// Orders open now.
@@ -190,7 +203,10 @@ impl Risk {
     #[inline]
     pub fn on_freed(&mut self, instrument: Instrument, side: Side, less: Qty) {
         let open = self.open_mut(instrument, side);
-        assert!(*open >= u64::from(less.0), "more shares freed than were open");
+        assert!(
+            *open >= u64::from(less.0),
+            "more shares freed than were open"
+        );
         *open -= u64::from(less.0);
     }
 
@@ -204,7 +220,10 @@ impl Risk {
 
     #[inline]
     fn open_mut(&mut self, instrument: Instrument, side: Side) -> &mut u64 {
-        #[expect(clippy::indexing_slicing, reason = "instruments are made below INSTRUMENTS_MAX")]
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "instruments are made below INSTRUMENTS_MAX"
+        )]
         let exposure = &mut self.exposures[usize::from(instrument.0)];
         match side {
             Side::Buy => &mut exposure.open_buy,
@@ -235,7 +254,11 @@ impl Risk {
             Side::Buy => price <= against + room,
             Side::Sell => price + room >= against,
         };
-        if is_inside { Ok(()) } else { Err(Refusal::PriceCollar) }
+        if is_inside {
+            Ok(())
+        } else {
+            Err(Refusal::PriceCollar)
+        }
     }
 
     /// The order that went a limit's worth of orders ago must be older than a second.
@@ -298,9 +321,16 @@ mod tests {
         assert_eq!(buy(1_000_000, 1000), Ok(()));
         assert_eq!(buy(1_000_000, 1001), Err(Refusal::OrderQty));
         assert_eq!(buy(1_000_000, 0), Err(Refusal::OrderQty));
-        let rich = Limits { order_qty_max: Qty(100_000), position_max: 1 << 40, ..LIMITS };
+        let rich = Limits {
+            order_qty_max: Qty(100_000),
+            position_max: 1 << 40,
+            ..LIMITS
+        };
         let mut rich = Risk::new(rich, KillSwitch::default());
-        assert_eq!(rich.check(&proposal(Side::Buy, 1_000_000, 10_000), 1), Ok(()));
+        assert_eq!(
+            rich.check(&proposal(Side::Buy, 1_000_000, 10_000), 1),
+            Ok(())
+        );
         let dear = rich.check(&proposal(Side::Buy, 1_000_000, 10_001), 1);
         assert_eq!(dear, Err(Refusal::Notional));
         assert_eq!(buy(1_060_500, 1), Ok(()));
@@ -319,7 +349,10 @@ mod tests {
         assert_eq!(risk().check(&one, 1), Err(Refusal::NoReferencePrice));
         one.is_stale = true;
         assert_eq!(risk().check(&one, 1), Err(Refusal::StaleBook));
-        let bid_only = BestPrice { bid_price: Price4(1_000_000), ..BestPrice::default() };
+        let bid_only = BestPrice {
+            bid_price: Price4(1_000_000),
+            ..BestPrice::default()
+        };
         let mut one = proposal(Side::Buy, 1_050_001, 1);
         one.reference = Some(bid_only);
         assert_eq!(risk().check(&one, 1), Err(Refusal::PriceCollar));
@@ -332,10 +365,16 @@ mod tests {
         risk.on_traded(one, buy, Qty(600), 1);
         risk.on_reserved(one, buy, Qty(500));
         assert_eq!(risk.check(&proposal(buy, 1_000_000, 400), 1), Ok(()));
-        assert_eq!(risk.check(&proposal(buy, 1_000_000, 401), 1), Err(Refusal::Position));
+        assert_eq!(
+            risk.check(&proposal(buy, 1_000_000, 401), 1),
+            Err(Refusal::Position)
+        );
         risk.on_traded(one, sell, Qty(1600), 1);
         assert_eq!(risk.exposure(one).position, -1000);
-        assert_eq!(risk.check(&proposal(sell, 1_010_000, 501), 1), Err(Refusal::Position));
+        assert_eq!(
+            risk.check(&proposal(sell, 1_010_000, 501), 1),
+            Err(Refusal::Position)
+        );
         assert_eq!(risk.check(&proposal(sell, 1_010_000, 500), 1), Ok(()));
         let mut bigger = proposal(buy, 1_000_000, 1000);
         bigger.counted_qty = Qty(500);

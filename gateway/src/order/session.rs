@@ -131,7 +131,10 @@ impl Session {
             name,
             Seq(self.next_seq),
         );
-        let packet = Packet { kind: kind::LOGIN_REQUEST, payload: request.as_bytes() };
+        let packet = Packet {
+            kind: kind::LOGIN_REQUEST,
+            payload: request.as_bytes(),
+        };
         self.sent(packet.encode(out).unwrap_or(0), now_ns)
     }
 
@@ -146,7 +149,9 @@ impl Session {
     pub fn on_bytes(&mut self, now_ns: u64, mut bytes: &[u8], mut on: impl FnMut(Received<'_>)) {
         self.last_received_ns = now_ns;
         while !bytes.is_empty() && self.state != State::Down {
-            let Some(room) = self.inbox.get_mut(self.inbox_len..) else { return };
+            let Some(room) = self.inbox.get_mut(self.inbox_len..) else {
+                return;
+            };
             let take = room.len().min(bytes.len());
             let (now, later) = bytes.split_at(take);
             if let Some(room) = room.get_mut(..take) {
@@ -177,7 +182,10 @@ impl Session {
         if self.state != State::LoggedIn || !is_due {
             return 0;
         }
-        let packet = Packet { kind: kind::CLIENT_HEARTBEAT, payload: &[] };
+        let packet = Packet {
+            kind: kind::CLIENT_HEARTBEAT,
+            payload: &[],
+        };
         self.sent(packet.encode(out).unwrap_or(0), now_ns)
     }
 
@@ -186,7 +194,10 @@ impl Session {
         if self.state != State::LoggedIn {
             return 0;
         }
-        let packet = Packet { kind: kind::LOGOUT_REQUEST, payload: &[] };
+        let packet = Packet {
+            kind: kind::LOGOUT_REQUEST,
+            payload: &[],
+        };
         self.sent(packet.encode(out).unwrap_or(0), now_ns)
     }
 
@@ -291,14 +302,19 @@ mod tests {
 
     fn said(session: &mut Session, now_ns: u64, bytes: &[u8]) -> Vec<String> {
         let mut heard = Vec::new();
-        session.on_bytes(now_ns, bytes, |received| heard.push(format!("{received:?}")));
+        session.on_bytes(now_ns, bytes, |received| {
+            heard.push(format!("{received:?}"))
+        });
         heard
     }
 
     fn accepted(seq: u64) -> Vec<u8> {
         let mut out = [0; 64];
         let payload = LoginAccepted::new("S1", Seq(seq));
-        let packet = Packet { kind: kind::LOGIN_ACCEPTED, payload: payload.as_bytes() };
+        let packet = Packet {
+            kind: kind::LOGIN_ACCEPTED,
+            payload: payload.as_bytes(),
+        };
         let len = packet.encode(&mut out).unwrap();
         out[..len].to_vec()
     }
@@ -306,7 +322,10 @@ mod tests {
     fn login(session: &mut Session) {
         session.on_connected(0, &mut [0; 64]);
         let next = session.next_seq().0;
-        assert_eq!(said(session, 0, &accepted(next)), [format!("LoggedIn(Seq({next}))")]);
+        assert_eq!(
+            said(session, 0, &accepted(next)),
+            [format!("LoggedIn(Seq({next}))")]
+        );
     }
 
     #[test]
@@ -360,7 +379,10 @@ mod tests {
         login(&mut session);
         session.on_disconnected();
         session.on_connected(1, &mut [0; 64]);
-        assert_eq!(said(&mut session, 1, &accepted(7)), ["Ended(SessionChanged)"]);
+        assert_eq!(
+            said(&mut session, 1, &accepted(7)),
+            ["Ended(SessionChanged)"]
+        );
     }
 
     #[test]

@@ -109,7 +109,10 @@ impl<T: Transport> OrderStage<T> {
             notices,
             kill,
             state: Arc::default(),
-            connection: Connection::Waiting { until_ns: 0, pause_ms: PAUSE_FIRST_MS },
+            connection: Connection::Waiting {
+                until_ns: 0,
+                pause_ms: PAUSE_FIRST_MS,
+            },
             encoded_ns: [0; BATCH],
             encoded_len: 0,
             stop_deadline_ns: None,
@@ -134,8 +137,10 @@ impl<T: Transport> OrderStage<T> {
         let mut taken = 0;
         for index in 0..self.links.len() {
             while taken < BATCH
-                && let Some(intent) =
-                    self.links.get_mut(index).and_then(|link| link.intents.pop())
+                && let Some(intent) = self
+                    .links
+                    .get_mut(index)
+                    .and_then(|link| link.intents.pop())
             {
                 taken += 1;
                 self.on_intent(index, &intent, clock);
@@ -251,7 +256,9 @@ impl<T: Transport> OrderStage<T> {
 
     #[cold]
     fn on_opened(&mut self, clock: &Clock) {
-        self.connection = Connection::Up { pause_ms: PAUSE_FIRST_MS };
+        self.connection = Connection::Up {
+            pause_ms: PAUSE_FIRST_MS,
+        };
         self.notices.send(Notice::SessionOpen);
         self.tell_all(ExecutionEvent::session(Outcome::SessionUp, clock.now_ns()));
         self.publish_state();
@@ -264,7 +271,10 @@ impl<T: Transport> OrderStage<T> {
         let now_ns = clock.now_ns();
         let until_ns = now_ns + u64::from(pause_ms) * 1_000_000;
         let next_ms = (pause_ms * 2).min(PAUSE_LAST_MS);
-        self.connection = Connection::Waiting { until_ns, pause_ms: next_ms };
+        self.connection = Connection::Waiting {
+            until_ns,
+            pause_ms: next_ms,
+        };
         self.notices.send(Notice::Disconnected(errno, pause_ms));
         self.tell_all(ExecutionEvent::session(Outcome::SessionDown, now_ns));
         self.publish_state();
@@ -282,7 +292,9 @@ impl<T: Transport> OrderStage<T> {
     }
 
     fn tell(&mut self, owner: Owner, event: ExecutionEvent) {
-        let Some(link) = self.links.get_mut(usize::from(owner.0)) else { return };
+        let Some(link) = self.links.get_mut(usize::from(owner.0)) else {
+            return;
+        };
         if link.executions.push(event).is_err() {
             self.counters.execution_ring_full.increment();
             self.kill.set(true);
@@ -298,16 +310,22 @@ impl<T: Transport> OrderStage<T> {
 
     fn publish_state(&self) {
         let is_open = self.entry.phase() == Phase::Open;
-        self.state.is_open.store(u32::from(is_open), Ordering::Release);
-        self.state.open_orders.store(self.entry.open_orders(), Ordering::Release);
+        self.state
+            .is_open
+            .store(u32::from(is_open), Ordering::Release);
+        self.state
+            .open_orders
+            .store(self.entry.open_orders(), Ordering::Release);
     }
 
     /// Connects when it is time to, and gives a connection up that does not come about.
     fn keep_connected(&mut self, now_ns: u64, clock: &Clock) {
         match self.connection {
             Connection::Waiting { until_ns, pause_ms } if now_ns >= until_ns => {
-                self.connection =
-                    Connection::Connecting { until_ns: now_ns + CONNECT_TIMEOUT_NS, pause_ms };
+                self.connection = Connection::Connecting {
+                    until_ns: now_ns + CONNECT_TIMEOUT_NS,
+                    pause_ms,
+                };
                 self.transport.connect();
             }
             Connection::Connecting { until_ns, .. } if now_ns >= until_ns => {
@@ -380,7 +398,9 @@ impl Heard<'_> {
 
 impl<T: Transport + Send> Stage for OrderStage<T> {
     fn start(&mut self) -> Result<(), String> {
-        self.transport.start().map_err(|error| format!("io_uring: {error}"))
+        self.transport
+            .start()
+            .map_err(|error| format!("io_uring: {error}"))
     }
 
     #[inline]
@@ -393,11 +413,13 @@ impl<T: Transport + Send> Stage for OrderStage<T> {
         let now_ns = clock.now_ns();
         self.keep_connected(now_ns, clock);
         let mut ended = None;
-        let len = self.entry.on_timeout(now_ns, self.transport.room(), |news| {
-            if let Told::Ended(reason) = news {
-                ended = Some(reason);
-            }
-        });
+        let len = self
+            .entry
+            .on_timeout(now_ns, self.transport.room(), |news| {
+                if let Told::Ended(reason) = news {
+                    ended = Some(reason);
+                }
+            });
         if len > 0 {
             self.transport.commit(len);
             self.transport.flush();
@@ -415,7 +437,9 @@ impl<T: Transport + Send> Stage for OrderStage<T> {
 
     fn stop(&mut self, clock: &Clock) -> bool {
         let now_ns = clock.now_ns();
-        let deadline_ns = *self.stop_deadline_ns.get_or_insert(now_ns + STOP_TIMEOUT_NS);
+        let deadline_ns = *self
+            .stop_deadline_ns
+            .get_or_insert(now_ns + STOP_TIMEOUT_NS);
         self.entry.stop();
         self.cancel_all(now_ns);
         if !self.entry.is_stopped() && now_ns < deadline_ns {

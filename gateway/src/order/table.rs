@@ -109,19 +109,24 @@ impl Table {
     #[inline]
     #[must_use]
     pub fn get(&self, number: UserRefNum) -> Option<&Order> {
-        self.slot(number.0)?.as_ref().filter(|order| order.user_ref == number)
+        self.slot(number.0)?
+            .as_ref()
+            .filter(|order| order.user_ref == number)
     }
 
     /// A live order, to be changed.
     #[inline]
     pub fn get_mut(&mut self, number: UserRefNum) -> Option<&mut Order> {
-        self.slot_mut(number.0)?.as_mut().filter(|order| order.user_ref == number)
+        self.slot_mut(number.0)?
+            .as_mut()
+            .filter(|order| order.user_ref == number)
     }
 
     /// Takes an order out.
     #[inline]
     pub fn remove(&mut self, number: UserRefNum) -> Option<Order> {
-        self.slot_mut(number.0)?.take_if(|order| order.user_ref == number)
+        self.slot_mut(number.0)?
+            .take_if(|order| order.user_ref == number)
     }
 
     /// Remembers which order a replace's number stands for.
@@ -142,16 +147,24 @@ impl Table {
         (order.replacing == Some(replace)).then_some(original)
     }
 
-    /// Every live order.
-    pub fn iter(&self) -> impl Iterator<Item = &Order> {
-        self.slots.iter().flatten()
+    /// The first live order that a test accepts: it looks at every slot, so not between packets.
+    #[must_use]
+    pub fn find(&self, is_wanted: impl Fn(&Order) -> bool) -> Option<Order> {
+        self.slots
+            .iter()
+            .flatten()
+            .find(|order| is_wanted(order))
+            .copied()
     }
 
     /// Whether a replace on its way will need this slot.
     #[inline]
     fn is_promised(&self, number: u32) -> bool {
         let index = number & self.mask;
-        let original = self.replaced.get(index as usize).and_then(|number| self.get(*number));
+        let original = self
+            .replaced
+            .get(index as usize)
+            .and_then(|number| self.get(*number));
         let replacing = original.and_then(|order| order.replacing);
         replacing.is_some_and(|replace| replace.0 & self.mask == index)
     }

@@ -14,7 +14,10 @@
 //! When full:   `room` shrinks until the kernel has taken what is before; order entry refuses orders
 //!              that do not fit.
 
-#![allow(unsafe_code, reason = "io_uring submissions name memory that the kernel reads and writes")]
+#![allow(
+    unsafe_code,
+    reason = "io_uring submissions name memory that the kernel reads and writes"
+)]
 
 use std::io;
 use std::net::SocketAddrV4;
@@ -107,7 +110,9 @@ const _: () = assert!(RX_BUFFERS as usize * size_of::<BufRingEntry>() <= 4096);
 
 impl std::fmt::Debug for UringTransport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UringTransport").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("UringTransport")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 
@@ -160,7 +165,10 @@ impl UringTransport {
     fn register(&mut self, ring: &IoUring) -> io::Result<()> {
         let submitter = ring.submitter();
         submitter.register_files_sparse(1)?;
-        let tx = libc::iovec { iov_base: self.tx.as_mut_ptr().cast(), iov_len: TX_BYTES };
+        let tx = libc::iovec {
+            iov_base: self.tx.as_mut_ptr().cast(),
+            iov_len: TX_BYTES,
+        };
         // SAFETY: `tx` is our own mapping, lives as long as the ring, and never moves.
         unsafe { submitter.register_buffers(&[tx]) }?;
         let address = self.rx_ring.as_ptr() as u64;
@@ -176,7 +184,9 @@ impl UringTransport {
     #[inline]
     fn provide(&mut self, buffer: u16) {
         let offset = usize::from(buffer) * RX_BUFFER_BYTES;
-        let Some(memory) = self.rx.get_mut(offset..offset + RX_BUFFER_BYTES) else { return };
+        let Some(memory) = self.rx.get_mut(offset..offset + RX_BUFFER_BYTES) else {
+            return;
+        };
         let base = self.rx_ring.as_mut_ptr().cast::<BufRingEntry>();
         let index = usize::from(self.rx_tail & (RX_BUFFERS - 1));
         // SAFETY: the index is below `RX_BUFFERS`, all of which fit the page.
@@ -219,7 +229,10 @@ impl UringTransport {
         // EINTR: a signal; the next turn submits what is left. EBUSY, EAGAIN: completions wait to be
         // read first, which the next turn does.
         if let Err(error) = result
-            && !matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN))
+            && !matches!(
+                error.raw_os_error(),
+                Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)
+            )
         {
             self.failed = error.raw_os_error();
         }
@@ -242,7 +255,9 @@ impl UringTransport {
                 )
             };
         }
-        let Some(ring) = &self.ring else { return Ok(()) };
+        let Some(ring) = &self.ring else {
+            return Ok(());
+        };
         let fd = socket.into_raw_fd();
         let result = ring.submitter().register_files_update(0, &[fd]);
         // SAFETY: the ring holds the file now, or nobody does; this descriptor is ours to close.
@@ -252,7 +267,10 @@ impl UringTransport {
     }
 
     fn receive(&mut self) {
-        self.push(opcode::RecvMulti::new(SOCKET, RX_GROUP).build(), Kind::Receive);
+        self.push(
+            opcode::RecvMulti::new(SOCKET, RX_GROUP).build(),
+            Kind::Receive,
+        );
     }
 
     /// Starts the next write, if none is under way.
@@ -261,7 +279,9 @@ impl UringTransport {
         if self.sent != self.sending || self.committed == self.sending || !self.is_connected {
             return;
         }
-        let Some(bytes) = self.tx.get(self.sent..self.committed) else { return };
+        let Some(bytes) = self.tx.get(self.sent..self.committed) else {
+            return;
+        };
         let len = u32::try_from(bytes.len()).unwrap_or(0);
         let entry = opcode::WriteFixed::new(SOCKET, bytes.as_ptr(), len, 0).build();
         self.sending = self.committed;
@@ -305,7 +325,10 @@ impl Transport for UringTransport {
         }
         let address: *const libc::sockaddr_in = &raw const *self.address;
         let len = u32::try_from(size_of::<libc::sockaddr_in>()).unwrap_or(0);
-        self.push(opcode::Connect::new(SOCKET, address.cast(), len).build(), Kind::Connect);
+        self.push(
+            opcode::Connect::new(SOCKET, address.cast(), len).build(),
+            Kind::Connect,
+        );
         self.enter();
     }
 
@@ -316,7 +339,10 @@ impl Transport for UringTransport {
         // Everything under way on the socket ends, then the socket itself.
         let all = types::CancelBuilder::fd(SOCKET).all();
         self.push(opcode::AsyncCancel2::new(all).build(), Kind::Cancel);
-        self.push(opcode::Shutdown::new(SOCKET, libc::SHUT_RDWR).build(), Kind::Cancel);
+        self.push(
+            opcode::Shutdown::new(SOCKET, libc::SHUT_RDWR).build(),
+            Kind::Cancel,
+        );
         self.enter();
         if let Some(ring) = &self.ring {
             // Failing leaves the file in its slot; the next connect replaces it.
@@ -352,7 +378,9 @@ impl Transport for UringTransport {
         let mut count = 0;
         while count < BATCH {
             let Some(ring) = &mut self.ring else { break };
-            let Some(completion) = ring.completion().next() else { break };
+            let Some(completion) = ring.completion().next() else {
+                break;
+            };
             count += 1;
             self.on_completion(&completion, &mut on);
         }
@@ -433,5 +461,9 @@ fn submit_and_run_deferred(ring: &IoUring) -> io::Result<()> {
     let pending = unsafe { ring.submission_shared() }.len();
     let pending = u32::try_from(pending).unwrap_or(0);
     // SAFETY: no argument is passed; the entries were checked when they were pushed.
-    unsafe { ring.submitter().enter::<libc::sigset_t>(pending, 0, GETEVENTS, None) }.map(|_| ())
+    unsafe {
+        ring.submitter()
+            .enter::<libc::sigset_t>(pending, 0, GETEVENTS, None)
+    }
+    .map(|_| ())
 }

@@ -55,11 +55,16 @@ pub trait Strategy: Send {
 ///
 /// # Errors
 /// An unknown kind, or parameters that make no sense; what would be right is in the text.
-pub fn built_in(kind: &str, parameters: &tickgate_config::Parameters) -> Result<Box<dyn Strategy>, String> {
+pub fn built_in(
+    kind: &str,
+    parameters: &tickgate_config::Parameters,
+) -> Result<Box<dyn Strategy>, String> {
     match kind {
         "probe" => Ok(Box::new(Probe::new(&parameters.read()?)?)),
         "quoter" => Ok(Box::new(Quoter::new(&parameters.read()?)?)),
-        other => Err(format!("unknown kind \"{other}\", expected \"probe\" or \"quoter\"")),
+        other => Err(format!(
+            "unknown kind \"{other}\", expected \"probe\" or \"quoter\""
+        )),
     }
 }
 

@@ -40,9 +40,15 @@ impl Probe {
     pub fn new(parameters: &Parameters) -> Result<Self, String> {
         let Parameters { every, qty } = *parameters;
         if every == 0 || qty == 0 {
-            return Err(format!("every = {every}, qty = {qty}: both must be at least 1"));
+            return Err(format!(
+                "every = {every}, qty = {qty}: both must be at least 1"
+            ));
         }
-        Ok(Self { every, qty: Qty(qty), changes: 0 })
+        Ok(Self {
+            every,
+            qty: Qty(qty),
+            changes: 0,
+        })
     }
 }
 

@@ -93,7 +93,12 @@ impl Quoter {
     /// # Errors
     /// A quantity, distance or step of 0.
     pub fn new(parameters: &Parameters) -> Result<Self, String> {
-        let Parameters { qty, half_spread, requote_at, .. } = *parameters;
+        let Parameters {
+            qty,
+            half_spread,
+            requote_at,
+            ..
+        } = *parameters;
         if qty == 0 || half_spread == 0 || requote_at == 0 {
             return Err(format!(
                 "qty = {qty}, half_spread = {half_spread}, requote_at = {requote_at}: each must be \
@@ -101,7 +106,11 @@ impl Quoter {
             ));
         }
         let symbols = Vec::with_capacity(SYMBOLS_MAX);
-        Ok(Self { parameters: *parameters, symbols, is_up: false })
+        Ok(Self {
+            parameters: *parameters,
+            symbols,
+            is_up: false,
+        })
     }
 
     fn book(&mut self, locate: u16) -> Option<&mut Book> {
@@ -142,7 +151,12 @@ impl Quote {
         match (self.state, wanted) {
             (State::None, Some(price)) => {
                 if let Some(id) = context.enter(&NewOrder { price, ..*new }) {
-                    *self = Self { id, price, state: State::Waiting, is_placed: false };
+                    *self = Self {
+                        id,
+                        price,
+                        state: State::Waiting,
+                        is_placed: false,
+                    };
                 }
             }
             (State::Live, Some(price)) if price.0.abs_diff(self.price.0) >= requote_at => {
@@ -158,10 +172,17 @@ impl Quote {
 
 impl Strategy for Quoter {
     fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>) {
-        if event.kind == b'R' && self.symbols.len() < SYMBOLS_MAX && self.book(event.locate).is_none()
+        if event.kind == b'R'
+            && self.symbols.len() < SYMBOLS_MAX
+            && self.book(event.locate).is_none()
         {
             let (bid, ask) = (Quote::default(), Quote::default());
-            self.symbols.push(Book { locate: event.locate, inventory: 0, bid, ask });
+            self.symbols.push(Book {
+                locate: event.locate,
+                inventory: 0,
+                bid,
+                ask,
+            });
         }
         let is_stale = event.has(FLAG_STALE);
         if event.kind == KIND_GAP {
@@ -174,16 +195,24 @@ impl Strategy for Quoter {
         if !self.is_up || is_stale || !event.has(FLAG_BBO_CHANGED) {
             return;
         }
-        let Some(book) = self.symbols.iter().find(|book| book.locate == event.locate).copied()
+        let Some(book) = self
+            .symbols
+            .iter()
+            .find(|book| book.locate == event.locate)
+            .copied()
         else {
             return;
         };
         let (buy_at, sell_at) = self.wanted(&book, event);
-        let Parameters { qty, requote_at, .. } = self.parameters;
+        let Parameters {
+            qty, requote_at, ..
+        } = self.parameters;
         if let Some(book) = self.book(event.locate) {
             let order = |side| new_order(event.locate, side, qty);
-            book.bid.steer(buy_at, &order(Side::Buy), requote_at, context);
-            book.ask.steer(sell_at, &order(Side::Sell), requote_at, context);
+            book.bid
+                .steer(buy_at, &order(Side::Buy), requote_at, context);
+            book.ask
+                .steer(sell_at, &order(Side::Sell), requote_at, context);
         }
     }
 
@@ -193,9 +222,15 @@ impl Strategy for Quoter {
             Outcome::SessionDown => self.is_up = false,
             _ => {}
         }
-        let Some(book) = self.book(execution.locate) else { return };
+        let Some(book) = self.book(execution.locate) else {
+            return;
+        };
         let shares = i64::from(execution.qty.0);
-        let signed = if execution.side == Side::Buy { shares } else { -shares };
+        let signed = if execution.side == Side::Buy {
+            shares
+        } else {
+            -shares
+        };
         let quote = match execution.side {
             Side::Buy => &mut book.bid,
             Side::Sell => &mut book.ask,
@@ -223,10 +258,20 @@ impl Strategy for Quoter {
             _ => {}
         }
         // A refused or rejected change leaves the order as it was; a new one is gone.
-        quote.state = if quote.is_placed { State::Live } else { State::None };
+        quote.state = if quote.is_placed {
+            State::Live
+        } else {
+            State::None
+        };
     }
 }
 
 fn new_order(locate: u16, side: Side, qty: u32) -> NewOrder {
-    NewOrder { locate, side, price: Price4(0), qty: Qty(qty), time_in_force: TimeInForce::Day }
+    NewOrder {
+        locate,
+        side,
+        price: Price4(0),
+        qty: Qty(qty),
+        time_in_force: TimeInForce::Day,
+    }
 }

@@ -39,7 +39,9 @@ pub struct StrategyStage {
 
 impl std::fmt::Debug for StrategyStage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StrategyStage").field("desk", &self.desk).finish_non_exhaustive()
+        f.debug_struct("StrategyStage")
+            .field("desk", &self.desk)
+            .finish_non_exhaustive()
     }
 }
 
@@ -63,7 +65,11 @@ impl StrategyStage {
         best_prices: Arc<BestPrices>,
         notices: Notices,
     ) -> Self {
-        let Ends { events, intents, executions } = ends;
+        let Ends {
+            events,
+            intents,
+            executions,
+        } = ends;
         let desk = DeskEnd {
             intents,
             best_prices,
@@ -71,7 +77,13 @@ impl StrategyStage {
             counters: Arc::default(),
             histograms: StrategyHistograms::default(),
         };
-        Self { strategy, events, executions, desk, notices }
+        Self {
+            strategy,
+            events,
+            executions,
+            desk,
+            notices,
+        }
     }
 
     /// The counters, for housekeeping.
@@ -95,8 +107,12 @@ impl StrategyStage {
             taken += 1;
             self.desk.counters.executions.increment();
             let picked_ns = execution.acked_ns;
-            let mut context =
-                Context { origin: execution.origin, picked_ns, desk: &mut self.desk, clock };
+            let mut context = Context {
+                origin: execution.origin,
+                picked_ns,
+                desk: &mut self.desk,
+                clock,
+            };
             self.strategy.on_execution(&execution, &mut context);
         }
         taken
@@ -118,8 +134,12 @@ impl StrategyStage {
             if event.kind == KIND_GAP || event.kind == KIND_LAGGED {
                 self.on_loss(&event);
             }
-            let mut context =
-                Context { origin: event.origin, picked_ns, desk: &mut self.desk, clock };
+            let mut context = Context {
+                origin: event.origin,
+                picked_ns,
+                desk: &mut self.desk,
+                clock,
+            };
             self.strategy.on_event(&event, &mut context);
         }
         taken
@@ -129,7 +149,8 @@ impl StrategyStage {
     fn on_loss(&mut self, event: &MarketEvent) {
         if event.kind == KIND_GAP {
             self.desk.counters.gaps.increment();
-            self.notices.send(Notice::Gap(event.origin.seq, event.number));
+            self.notices
+                .send(Notice::Gap(event.origin.seq, event.number));
         } else {
             self.desk.counters.lags.increment();
             self.desk.counters.missed.add(event.number);

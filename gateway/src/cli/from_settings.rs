@@ -1,0 +1,229 @@
+//! Turns settings into the service's plain options.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use feed_handler::book::Limits as BookLimits;
+use feed_handler::publish::Subscription;
+use feed_handler::udp::{UdpLine, UdpOptions};
+use feed_handler::xdp::{self, Mode, Rung, SocketOptions};
+use protocol::types::{Qty, Symbol};
+use tickgate_config as settings;
+
+use super::Factory;
+use crate::options::{self, Options, Output, Rings};
+use crate::order::risk::Limits;
+use crate::order::session::Credentials;
+use crate::order::uring::{Submit, UringOptions};
+
+/// Options of checked settings.
+///
+/// # Errors
+/// A strategy's kind or parameters, or a password file that is not there or not private.
+pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result<Options, String> {
+    let sessions = settings.session.iter().map(|(name, s)| session(name, s));
+    let strategies = settings
+        .strategy
+        .iter()
+        .map(|(name, s)| strategy(name, s, settings, factory));
+    let path = |text: &String| (!text.is_empty()).then(|| PathBuf::from(text));
+    Ok(Options {
+        lock_memory: settings.host.lock_memory,
+        huge_pages: settings.host.huge_pages,
+        realtime_priority: i32::from(settings.host.realtime_priority),
+        is_inline: settings.layout.kind == settings::LayoutKind::Inline,
+        cpus: settings.layout.cpus.clone(),
+        rings: Rings {
+            events: settings.rings.events,
+            intents: settings.rings.intents,
+            executions: settings.rings.executions,
+        },
+        feeds: settings
+            .feed
+            .iter()
+            .map(|(name, f)| feed(name, f, &settings.host))
+            .collect(),
+        sessions: sessions.collect::<Result<_, _>>()?,
+        strategies: strategies.collect::<Result<_, _>>()?,
+        output: Output {
+            json: path(&settings.telemetry.json),
+            hgrm_dir: path(&settings.telemetry.hgrm_dir),
+            table: settings.telemetry.table,
+        },
+    })
+}
+
+/// The bounds of a feed's books.
+pub(super) fn book_limits(books: &settings::Books) -> BookLimits {
+    BookLimits {
+        orders_max: books.orders_max,
+        order_refs_max: books.order_refs_max,
+        order_pages_max: books.order_pages_max,
+        levels_max: books.levels_max,
+    }
+}
+
+fn feed(name: &str, feed: &settings::Feed, host: &settings::Host) -> options::Feed {
+    let line = |line: &settings::Line| UdpLine {
+        address: line.address,
+        interface: (!line.interface.is_empty()).then(|| line.interface.clone()),
+    };
+    let hold_ns = if feed.lines.len() > 1 {
+        feed.hold_us * 1000
+    } else {
+        0
+    };
+    options::Feed {
+        name: name.to_owned(),
+        xdp: match feed.receive {
+            settings::Receive::AfXdp => xdp_options(feed, host),
+            settings::Receive::Udp => Vec::new(),
+        },
+        udp: UdpOptions {
+            lines: feed.lines.iter().map(line).collect(),
+            receive_buffer_bytes: feed.udp.receive_buffer_bytes,
+            busy_poll_us: feed.udp.busy_poll_us,
+            block_us: 0,
+        },
+        hold_ns,
+        books: book_limits(&feed.books),
+    }
+}
+
+/// One set of options for each interface, with the lines that arrive there.
+fn xdp_options(feed: &settings::Feed, host: &settings::Host) -> Vec<xdp::Options> {
+    let x = &feed.af_xdp;
+    let mut interfaces: Vec<&String> = feed.lines.iter().map(|line| &line.interface).collect();
+    interfaces.dedup();
+    let wanted = |interface: &String| {
+        let lines = feed
+            .lines
+            .iter()
+            .filter(move |line| line.interface == *interface);
+        lines.map(|line| line.address).collect()
+    };
+    interfaces
+        .into_iter()
+        .map(|interface| xdp::Options {
+            interface: interface.clone(),
+            wanted: wanted(interface),
+            mode: match x.mode.as_str() {
+                "native" => Mode::Native,
+                "generic" => Mode::Generic,
+                _ => Mode::Auto,
+            },
+            require: match x.require.as_str() {
+                "zero-copy" => Rung::ZeroCopy,
+                "native-copy" => Rung::NativeCopy,
+                "generic" => Rung::Generic,
+                _ => Rung::KernelSocket,
+            },
+            trusted_drivers: x.trusted_drivers.clone(),
+            queues: x.queues.clone(),
+            allow_default_route: x.allow_default_route,
+            trial: Duration::from_millis(x.trial_ms),
+            socket: SocketOptions {
+                frames: x.frames,
+                frame_bytes: x.frame_bytes,
+                rx_ring: x.rx_ring,
+                huge_pages: host.huge_pages,
+                busy_poll_us: x.busy_poll_us,
+                busy_poll_budget: x.busy_poll_budget,
+            },
+        })
+        .collect()
+}
+
+fn session(name: &str, session: &settings::Session) -> Result<options::Session, String> {
+    let risk = &session.risk;
+    let password = if session.password_file.is_empty() {
+        session.password.clone()
+    } else {
+        read_password(Path::new(&session.password_file))
+            .map_err(|error| format!("session.{name}.password_file: {error}"))?
+    };
+    Ok(options::Session {
+        name: name.to_owned(),
+        uring: UringOptions {
+            address: session.address,
+            submit: match session.submit {
+                settings::Submit::Enter => Submit::Enter,
+                settings::Submit::Sqpoll => Submit::Sqpoll {
+                    cpu: session.sqpoll_cpu,
+                    idle_ms: session.sqpoll_idle_ms,
+                },
+            },
+            busy_poll_us: session.busy_poll_us,
+        },
+        credentials: Credentials {
+            username: session.username.clone(),
+            password,
+            session: session.session.clone(),
+            server_timeout_ns: session.server_timeout_ms * 1_000_000,
+        },
+        risk: Limits {
+            order_qty_max: Qty(risk.order_qty_max),
+            notional_max: risk.notional_max_dollars * 10_000,
+            collar_bps: risk.collar_bps,
+            position_max: risk.position_max,
+            open_orders_max: risk.open_orders_max,
+            orders_per_second_max: risk.orders_per_second_max,
+        },
+        start_killed: risk.start_killed,
+    })
+}
+
+/// A secret that others can read is no secret: the file must be ours alone.
+fn read_password(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let metadata = std::fs::metadata(path).map_err(|error| format!("{shown}: {error}"))?;
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(format!(
+            "{shown}: mode {mode:o}, expected 600 or 400: chmod 600 {shown}"
+        ));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
+    let password = text.trim_end_matches(['\n', '\r']);
+    if password.len() > 10 {
+        return Err(format!(
+            "{shown}: {} characters, expected at most 10",
+            password.len()
+        ));
+    }
+    Ok(password.to_owned())
+}
+
+fn strategy(
+    name: &str,
+    strategy: &settings::Strategy,
+    settings: &settings::Settings,
+    factory: Factory,
+) -> Result<options::StrategyOptions, String> {
+    let built = factory(&strategy.kind, &strategy.parameters)
+        .map_err(|error| format!("strategy.{name}: {error}"))?;
+    let index = |found: Option<usize>| found.unwrap_or(0);
+    let symbols: Vec<Symbol> = strategy
+        .symbols
+        .iter()
+        .filter_map(|text| Symbol::new(text))
+        .collect();
+    Ok(options::StrategyOptions {
+        name: name.to_owned(),
+        strategy: built,
+        feed: index(settings.feed.keys().position(|name| *name == strategy.feed)),
+        session: index(
+            settings
+                .session
+                .keys()
+                .position(|name| *name == strategy.session),
+        ),
+        subscription: if symbols.is_empty() {
+            Subscription::All
+        } else {
+            Subscription::Symbols(symbols)
+        },
+        trade_on_stale: strategy.trade_on_stale,
+    })
+}

@@ -1,0 +1,161 @@
+//! The command line, the same for every build of the gateway: `run`, `check`, `doctor`.
+//!
+//! The one module of this library that knows configuration files.
+
+mod doctor;
+mod from_settings;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tickgate_config::{Layers, Loaded, Parameters};
+
+use crate::service::{self, StopHandle};
+use crate::strategy::Strategy;
+
+/// Exit status of a failure, or a check that did not hold.
+const FAILED: u8 = 1;
+/// Exit status of wrong usage or configuration.
+const WRONG_USAGE: u8 = 2;
+
+/// Makes the strategy of a `kind` with its parameters, or says what would be right.
+pub type Factory = fn(&str, &Parameters) -> Result<Box<dyn Strategy>, String>;
+
+#[derive(Debug, Parser)]
+#[command(name = "tickgate", version, about = "A low-latency trading gateway")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway until SIGTERM or SIGINT.
+    ///
+    /// SIGUSR1 prints the table of latencies, SIGUSR2 turns the kill switch.
+    Run {
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Validate the configuration and print the result, with where each value came from.
+    Check {
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Is this host fit? Each check with what was found, what is wanted, why, and how.
+    Doctor {
+        /// Look at the interfaces of this configuration too.
+        #[command(flatten)]
+        source: OptionalSource,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Source {
+    /// The configuration file; conf.d/*.toml beside it is read too.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Set one value, after all files: --set rings.events=1024.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct OptionalSource {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Set one value, after all files.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn run(factory: Factory) -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let is_error = error.use_stderr();
+            let _ = error.print();
+            return if is_error {
+                ExitCode::from(WRONG_USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    let level = env_logger::Env::default().default_filter_or("info");
+    env_logger::Builder::from_env(level)
+        .format_timestamp_millis()
+        .init();
+    match arguments.command {
+        Command::Run { source } => with_settings(Some(source.config), source.sets, |loaded| {
+            let options = match from_settings::options(&loaded.settings, factory) {
+                Ok(options) => options,
+                Err(error) => return fail(WRONG_USAGE, &error),
+            };
+            match service::run(options, &StopHandle::default(), || ()) {
+                Ok(_) => ExitCode::SUCCESS,
+                Err(error) => fail(FAILED, &error),
+            }
+        }),
+        Command::Check { source } => {
+            with_settings(
+                Some(source.config),
+                source.sets,
+                |loaded| match from_settings::options(&loaded.settings, factory) {
+                    Ok(_) => print_effective(loaded),
+                    Err(error) => fail(WRONG_USAGE, &error),
+                },
+            )
+        }
+        Command::Doctor { source } => match source.config {
+            None => doctor::run(None),
+            config => with_settings(config, source.sets, |loaded| {
+                doctor::run(Some(&loaded.settings))
+            }),
+        },
+    }
+}
+
+fn with_settings(
+    file: Option<PathBuf>,
+    sets: Vec<String>,
+    then: impl FnOnce(&Loaded) -> ExitCode,
+) -> ExitCode {
+    let environment = std::env::vars().collect();
+    let layers = Layers {
+        file,
+        environment,
+        sets,
+        cpus: rt::cpu::allowed(),
+    };
+    match layers.load() {
+        Ok(loaded) => then(&loaded),
+        Err(faults) => {
+            for fault in &faults {
+                log::error!("{fault}");
+            }
+            ExitCode::from(WRONG_USAGE)
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "what this command prints")]
+fn print_effective(loaded: &Loaded) -> ExitCode {
+    for (key, value, origin) in loaded.effective() {
+        println!("{key} = {value}  # {origin}");
+    }
+    for (name, feed) in &loaded.settings.feed {
+        let limits = from_settings::book_limits(&feed.books);
+        println!("# feed.{name}: books take {} MiB", limits.bytes() >> 20);
+    }
+    ExitCode::SUCCESS
+}
+
+fn fail(status: u8, error: &str) -> ExitCode {
+    log::error!("{error}");
+    ExitCode::from(status)
+}

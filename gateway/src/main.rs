@@ -1,0 +1,5 @@
+//! `tickgate`: the gateway with the strategies that come with it.
+
+fn main() -> std::process::ExitCode {
+    gateway::cli::run(gateway::strategy::built_in)
+}

@@ -1,0 +1,114 @@
+//! What the service is made of, as plain values: the service knows no configuration file.
+
+use std::path::PathBuf;
+
+use feed_handler::book::Limits as BookLimits;
+use feed_handler::publish::Subscription;
+use feed_handler::udp::UdpOptions;
+use feed_handler::xdp;
+
+use crate::order::risk::Limits;
+use crate::order::session::Credentials;
+use crate::order::uring::UringOptions;
+use crate::strategy::Strategy;
+
+/// Everything.
+#[derive(Debug)]
+pub struct Options {
+    /// Lock all memory.
+    pub lock_memory: bool,
+    /// Books on huge pages.
+    pub huge_pages: bool,
+    /// `SCHED_FIFO` priority of hot cores, 0: none.
+    pub realtime_priority: i32,
+    /// One core runs every stage, or each its own.
+    pub is_inline: bool,
+    /// CPUs for hot cores; empty: the last one for `inline`, unpinned for the rest.
+    pub cpus: Vec<usize>,
+    /// Ring sizes, powers of two.
+    pub rings: Rings,
+    /// Feeds, in the order in which others name them.
+    pub feeds: Vec<Feed>,
+    /// Sessions.
+    pub sessions: Vec<Session>,
+    /// Strategies.
+    pub strategies: Vec<StrategyOptions>,
+    /// What to write at the end and on SIGUSR1.
+    pub output: Output,
+}
+
+/// Messages that each ring holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rings {
+    /// Feed to strategy.
+    pub events: usize,
+    /// Strategy to order stage.
+    pub intents: usize,
+    /// Order stage to strategy.
+    pub executions: usize,
+}
+
+/// One feed.
+#[derive(Debug)]
+pub struct Feed {
+    /// Its name.
+    pub name: String,
+    /// AF_XDP, an interface each; empty: kernel sockets.
+    pub xdp: Vec<xdp::Options>,
+    /// Kernel sockets: what is asked for, or the last rung.
+    pub udp: UdpOptions,
+    /// How long a hole waits for the other line, ns.
+    pub hold_ns: u64,
+    /// Memory of the books.
+    pub books: BookLimits,
+}
+
+/// One session.
+#[derive(Debug)]
+pub struct Session {
+    /// Its name.
+    pub name: String,
+    /// Connection.
+    pub uring: UringOptions,
+    /// Login.
+    pub credentials: Credentials,
+    /// Limits.
+    pub risk: Limits,
+    /// Begin with the kill switch on.
+    pub start_killed: bool,
+}
+
+/// One strategy.
+pub struct StrategyOptions {
+    /// Its name.
+    pub name: String,
+    /// The strategy itself.
+    pub strategy: Box<dyn Strategy>,
+    /// Index of its feed.
+    pub feed: usize,
+    /// Index of its session.
+    pub session: usize,
+    /// What it hears.
+    pub subscription: Subscription,
+    /// Sends orders although the feed has a gap.
+    pub trade_on_stale: bool,
+}
+
+impl std::fmt::Debug for StrategyOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StrategyOptions")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// JSON file.
+    pub json: Option<PathBuf>,
+    /// Folder of `.hgrm` files.
+    pub hgrm_dir: Option<PathBuf>,
+    /// Table on standard output.
+    pub table: bool,
+}

@@ -1,0 +1,352 @@
+//! Builds rings and stages from options and puts them on cores.
+
+use std::sync::Arc;
+
+use feed_handler::arbiter::Arbiter;
+use feed_handler::best_prices::BestPrices;
+use feed_handler::book::Books;
+use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
+use feed_handler::publish::Subscriber;
+use feed_handler::source::PacketSource;
+use feed_handler::xdp::Watch;
+use rt::clock::Clock;
+use rt::mem::Want;
+use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
+
+use super::receive::{self, Receiver};
+use crate::core_loop::{CoreOptions, Stage};
+use crate::notice::{Notice, Notices};
+use crate::options::{self, Options};
+use crate::order::entry::Entry;
+use crate::order::risk::{KillSwitch, Risk};
+use crate::order::session::Session;
+use crate::order::stage::{Link, OrderStage, SessionState};
+use crate::order::uring::UringTransport;
+use crate::strategy::{Ends, StrategyStage};
+use crate::telemetry::Registry;
+
+/// News that one stage may have waiting.
+const NOTICES: usize = 256;
+
+/// What housekeeping is given.
+#[derive(Debug, Default)]
+pub(super) struct House {
+    pub(super) registry: Registry,
+    pub(super) notices: Vec<(String, Consumer<Notice>)>,
+    pub(super) watches: Vec<Watch>,
+    pub(super) feeds: Vec<Arc<Counters>>,
+    pub(super) sessions: Vec<(Arc<crate::order::entry::EntryCounters>, Arc<SessionState>)>,
+    pub(super) kills: Vec<KillSwitch>,
+    pub(super) settings: serde_json::Value,
+}
+
+/// Everything, ready to run.
+pub(super) struct Built {
+    pub(super) stages: Vec<Vec<Box<dyn Stage>>>,
+    pub(super) layout: Vec<CoreOptions>,
+    pub(super) house: House,
+}
+
+/// The feed's stage on a core.
+struct FeedStage<S>(Feed<S>);
+
+impl<S: PacketSource + Send> Stage for FeedStage<S> {
+    #[inline]
+    fn poll(&mut self, clock: &Clock) -> usize {
+        self.0.poll(clock)
+    }
+
+    fn housekeep(&mut self, _: &Clock) {
+        self.0.housekeep();
+    }
+}
+
+/// Rings of each strategy, taken apart as the stages are built.
+struct Wiring {
+    subscribers: Vec<Vec<Subscriber>>,
+    links: Vec<Vec<Link>>,
+    desks: Vec<Vec<bool>>,
+    ends: Vec<Ends>,
+}
+
+pub(super) fn build(options: Options) -> Result<Built, String> {
+    let mut house = House::default();
+    let mut stages: Vec<(String, Box<dyn Stage>)> = Vec::new();
+    let want = Want {
+        huge: options.huge_pages,
+        ..Want::HOT
+    };
+    let best_prices = options
+        .feeds
+        .iter()
+        .map(|_| BestPrices::new(want).map(Arc::new))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| format!("memory for best prices: {error}"))?;
+    let mut wiring = wire(&options)?;
+    house.settings = describe(&options);
+    let mut layout = Layout::new(&options);
+    for (index, feed) in options.feeds.iter().enumerate() {
+        let subscribers = wiring.subscribers.get_mut(index).map(std::mem::take);
+        let prices = best_prices.get(index).map(Arc::clone);
+        if let (Some(subscribers), Some(prices)) = (subscribers, prices) {
+            let room = (index, want, subscribers, prices);
+            stages.push((feed.name.clone(), build_feed(feed, room, &mut house)?));
+        }
+    }
+    for ((index, strategy), ends) in options
+        .strategies
+        .into_iter()
+        .enumerate()
+        .zip(wiring.ends.drain(..))
+    {
+        debug_assert!(index < usize::from(u8::MAX));
+        let Some(prices) = best_prices.get(strategy.feed) else {
+            continue;
+        };
+        let notices = notices(&strategy.name, &mut house)?;
+        let stage = StrategyStage::new(strategy.strategy, ends, Arc::clone(prices), notices);
+        let counters = stage.counters();
+        house
+            .registry
+            .counters(strategy.name.clone(), move || counters.list());
+        let histograms = stage.histograms();
+        let readers = [
+            (
+                "published_to_picked",
+                histograms.published_to_picked.reader(),
+            ),
+            ("picked_to_decided", histograms.picked_to_decided.reader()),
+        ];
+        readers
+            .into_iter()
+            .for_each(|(name, reader)| house.registry.histogram(name, reader));
+        stages.push((strategy.name, Box::new(stage)));
+    }
+    for (index, session) in options.sessions.into_iter().enumerate() {
+        let links = wiring
+            .links
+            .get_mut(index)
+            .map(std::mem::take)
+            .unwrap_or_default();
+        let desks = wiring.desks.get(index).cloned().unwrap_or_default();
+        let name = session.name.clone();
+        let stage = build_session(session, (links, desks, best_prices.clone()), &mut house)?;
+        stages.push((name, stage));
+    }
+    let (stages, layout) = layout.place(stages);
+    Ok(Built {
+        stages,
+        layout,
+        house,
+    })
+}
+
+fn wire(options: &Options) -> Result<Wiring, String> {
+    let lists = |count: usize| (0..count).map(|_| Vec::new()).collect::<Vec<_>>();
+    let mut wiring = Wiring {
+        subscribers: (0..options.feeds.len()).map(|_| Vec::new()).collect(),
+        links: (0..options.sessions.len()).map(|_| Vec::new()).collect(),
+        desks: lists(options.sessions.len()),
+        ends: Vec::new(),
+    };
+    for strategy in &options.strategies {
+        let (to_strategy, events) = pair(options.rings.events, "events")?;
+        let (to_session, intents) = pair(options.rings.intents, "intents")?;
+        let (to_desk, executions) = pair(options.rings.executions, "executions")?;
+        if let Some(list) = wiring.subscribers.get_mut(strategy.feed) {
+            list.push(Subscriber::new(to_strategy, strategy.subscription.clone()));
+        }
+        if let Some(list) = wiring.links.get_mut(strategy.session) {
+            list.push(Link {
+                intents,
+                executions: to_desk,
+            });
+        }
+        if let Some(list) = wiring.desks.get_mut(strategy.session) {
+            list.push(strategy.trade_on_stale);
+        }
+        wiring.ends.push(Ends {
+            events,
+            intents: to_session,
+            executions,
+        });
+    }
+    Ok(wiring)
+}
+
+fn pair<T: Copy>(size: usize, name: &str) -> Result<(Producer<T>, Consumer<T>), String> {
+    ring(size).map_err(|NotPowerOfTwo| format!("rings.{name}: {size} is not a power of two"))
+}
+
+fn notices(stage: &str, house: &mut House) -> Result<Notices, String> {
+    let (producer, consumer) = pair(NOTICES, "notices")?;
+    house.notices.push((stage.to_owned(), consumer));
+    Ok(Notices(producer))
+}
+
+fn build_feed(
+    feed: &options::Feed,
+    (index, want, subscribers, best_prices): (usize, Want, Vec<Subscriber>, Arc<BestPrices>),
+    house: &mut House,
+) -> Result<Box<dyn Stage>, String> {
+    let books = Books::new(&feed.books, want).map_err(|error| {
+        format!(
+            "feed {}: memory for books: {error}; see books.orders_max",
+            feed.name
+        )
+    })?;
+    let counters = Arc::new(Counters::default());
+    let histograms = FeedHistograms::default();
+    for (name, reader) in [
+        ("wire_to_seen", histograms.wire_to_seen.reader()),
+        ("seen_to_published", histograms.seen_to_published.reader()),
+    ] {
+        house.registry.histogram(name, reader);
+    }
+    let shared = Arc::clone(&counters);
+    house.registry.counters(feed.name.clone(), move || {
+        let groups = [
+            shared.feed.list(),
+            shared.arbiter.list(),
+            shared.book.list(),
+        ];
+        groups
+            .into_iter()
+            .flatten()
+            .chain(shared.publish.list())
+            .collect()
+    });
+    house.feeds.push(Arc::clone(&counters));
+    let arbiter = Arbiter::new(feed.hold_ns);
+    let feed_number = u32::try_from(index).unwrap_or(u32::MAX);
+    macro_rules! stage {
+        ($source:expr) => {
+            Box::new(FeedStage(Feed::new(Parts {
+                source: $source,
+                arbiter,
+                books,
+                best_prices,
+                subscribers,
+                counters,
+                histograms,
+                feed: feed_number,
+            })))
+        };
+    }
+    Ok(match receive::open(feed)? {
+        Receiver::Xdp(source, watches) => {
+            house.watches.extend(watches);
+            stage!(source)
+        }
+        Receiver::Udp(source, udp) => {
+            house
+                .registry
+                .counters(format!("{}.udp", feed.name), move || udp.list());
+            stage!(source)
+        }
+    })
+}
+
+fn build_session(
+    session: options::Session,
+    (links, desks, best_prices): (Vec<Link>, Vec<bool>, Vec<Arc<BestPrices>>),
+    house: &mut House,
+) -> Result<Box<dyn Stage>, String> {
+    let name = session.name;
+    let kill = KillSwitch::default();
+    kill.set(session.start_killed);
+    let orders_max = session.risk.open_orders_max;
+    let risk = Risk::new(session.risk, kill.clone());
+    let entry = Entry::new(
+        Session::new(session.credentials),
+        risk,
+        orders_max,
+        &desks,
+        best_prices,
+    );
+    let counters = entry.counters();
+    let transport = UringTransport::new(session.uring)
+        .map_err(|error| format!("session {name}: memory for buffers: {error}"))?;
+    let notices = notices(&name, house)?;
+    let stage = OrderStage::new(entry, transport, links, notices, kill.clone());
+    let histograms = stage.histograms();
+    for (name, reader) in [
+        ("decided_to_encoded", histograms.decided_to_encoded.reader()),
+        (
+            "encoded_to_submitted",
+            histograms.encoded_to_submitted.reader(),
+        ),
+        ("tick_to_order", histograms.tick_to_order.reader()),
+        ("order_to_ack", histograms.order_to_ack.reader()),
+    ] {
+        house.registry.histogram(name, reader);
+    }
+    house.sessions.push((Arc::clone(&counters), stage.state()));
+    house.registry.counters(name, move || counters.list());
+    house.kills.push(kill);
+    Ok(Box::new(stage))
+}
+
+/// Which core runs which stage.
+struct Layout {
+    is_inline: bool,
+    cpus: Vec<usize>,
+    priority: i32,
+}
+
+impl Layout {
+    fn new(options: &Options) -> Self {
+        let mut cpus = options.cpus.clone();
+        let allowed = rt::cpu::allowed();
+        if cpus.is_empty() && options.is_inline && allowed.len() > 1 {
+            cpus.extend(allowed.last());
+        }
+        Self {
+            is_inline: options.is_inline,
+            cpus,
+            priority: options.realtime_priority,
+        }
+    }
+
+    fn place(
+        &mut self,
+        stages: Vec<(String, Box<dyn Stage>)>,
+    ) -> (Vec<Vec<Box<dyn Stage>>>, Vec<CoreOptions>) {
+        let core = |name: String, index: usize| CoreOptions {
+            name,
+            cpu: self.cpus.get(index).copied(),
+            priority: self.priority,
+        };
+        if self.is_inline {
+            let stages = stages.into_iter().map(|(_, stage)| stage).collect();
+            return (vec![stages], vec![core("inline".to_owned(), 0)]);
+        }
+        let (names, stages): (Vec<_>, Vec<_>) = stages.into_iter().unzip();
+        let layout = names
+            .into_iter()
+            .enumerate()
+            .map(|(at, name)| core(name, at))
+            .collect();
+        (
+            stages.into_iter().map(|stage| vec![stage]).collect(),
+            layout,
+        )
+    }
+}
+
+fn describe(options: &Options) -> serde_json::Value {
+    let feeds = options.feeds.iter().map(|feed| {
+        let receive = if feed.xdp.is_empty() { "udp" } else { "af_xdp" };
+        serde_json::json!({ "name": feed.name, "receive": receive, "lines": feed.udp.lines.len() })
+    });
+    let sessions = options.sessions.iter().map(|session| {
+        serde_json::json!({ "name": session.name, "submit": format!("{:?}", session.uring.submit) })
+    });
+    serde_json::json!({
+        "layout": if options.is_inline { "inline" } else { "pipeline" },
+        "cpus": options.cpus,
+        "feeds": feeds.collect::<Vec<_>>(),
+        "sessions": sessions.collect::<Vec<_>>(),
+        "strategies": options.strategies.iter().map(|s| s.name.clone()).collect::<Vec<_>>(),
+    })
+}

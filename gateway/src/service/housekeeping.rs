@@ -1,0 +1,253 @@
+//! The housekeeping core: signals, notices, watchdogs, reports. It sleeps between turns.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rt::clock::monotonic_ns;
+use sd_notify::NotifyState;
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+
+use super::build::House;
+use super::{Core, StopHandle};
+use crate::order::stage::SessionState;
+use crate::telemetry::{Report, Run, Summary, pause, write_hgrm};
+
+/// How often it looks up: the longest that a signal waits.
+const TURN: Duration = Duration::from_millis(20);
+/// How often queues are checked for standing still.
+const QUEUE_CHECK_NS: u64 = 1_000_000_000;
+
+#[derive(Debug)]
+pub(crate) struct Housekeeping {
+    house: House,
+    stop: Arc<AtomicBool>,
+    report_asked: Arc<AtomicBool>,
+    kill_asked: Arc<AtomicBool>,
+    /// How often systemd wants to hear from us; `None`: it does not.
+    watchdog_ns: Option<u64>,
+    watchdog_next_ns: u64,
+    queues_next_ns: u64,
+    turns_before: Vec<u64>,
+    queue_stalls: u64,
+}
+
+impl Housekeeping {
+    /// Takes over signals: SIGTERM and SIGINT stop, SIGUSR1 reports, SIGUSR2 turns the kill switch.
+    pub(super) fn new(house: House, stop: &StopHandle) -> Result<Self, String> {
+        let stop = stop.flag();
+        let report_asked = Arc::new(AtomicBool::new(false));
+        let kill_asked = Arc::new(AtomicBool::new(false));
+        for (signal, flag) in [
+            (SIGTERM, &stop),
+            (SIGINT, &stop),
+            (SIGUSR1, &report_asked),
+            (SIGUSR2, &kill_asked),
+        ] {
+            signal_hook::flag::register(signal, Arc::clone(flag))
+                .map_err(|error| format!("signal {signal}: {error}"))?;
+        }
+        let watchdog_ns = sd_notify::watchdog_enabled()
+            .and_then(|interval| u64::try_from(interval.as_nanos() / 2).ok());
+        Ok(Self {
+            house,
+            stop,
+            report_asked,
+            kill_asked,
+            watchdog_ns,
+            watchdog_next_ns: 0,
+            queues_next_ns: 0,
+            turns_before: Vec::new(),
+            queue_stalls: 0,
+        })
+    }
+
+    pub(super) fn is_stop_asked(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    #[expect(clippy::unused_self, reason = "a pause belongs to who keeps house")]
+    pub(super) fn wait(&self) {
+        pause(TURN);
+    }
+
+    pub(super) fn ready(&self) {
+        notify(&[NotifyState::Ready]);
+        log::info!("ready");
+    }
+
+    pub(super) fn stopping(&self) {
+        notify(&[NotifyState::Stopping]);
+        let open: u32 = self
+            .house
+            .sessions
+            .iter()
+            .map(|(_, state)| open_orders(state))
+            .sum();
+        log::info!("stopping, {open} open orders to cancel");
+    }
+
+    /// One round of chores.
+    pub(super) fn turn(&mut self, cores: &[Core]) {
+        let now_ns = monotonic_ns();
+        self.tell_notices();
+        if self.report_asked.swap(false, Ordering::SeqCst) {
+            #[expect(clippy::print_stdout, reason = "the table is what SIGUSR1 asks for")]
+            {
+                println!("{}", self.report().table());
+            }
+        }
+        if self.kill_asked.swap(false, Ordering::SeqCst) {
+            let is_on = !self
+                .house
+                .kills
+                .iter()
+                .all(crate::order::risk::KillSwitch::is_on);
+            self.house.kills.iter().for_each(|kill| kill.set(is_on));
+            log::warn!("kill switch {}", if is_on { "on" } else { "off" });
+        }
+        if now_ns >= self.queues_next_ns {
+            self.queues_next_ns = now_ns + QUEUE_CHECK_NS;
+            self.check_queues();
+        }
+        if let Some(interval_ns) = self.watchdog_ns
+            && now_ns >= self.watchdog_next_ns
+        {
+            self.watchdog_next_ns = now_ns + interval_ns;
+            self.feed_watchdog(cores);
+        }
+    }
+
+    pub(super) fn last_words(&mut self) {
+        self.tell_notices();
+    }
+
+    /// systemd hears from us only while every hot core turns.
+    fn feed_watchdog(&mut self, cores: &[Core]) {
+        let turns: Vec<u64> = cores
+            .iter()
+            .map(|core| core.state.turns.load(Ordering::Relaxed))
+            .collect();
+        let stalled = cores.iter().zip(&turns).zip(
+            self.turns_before
+                .iter()
+                .chain([&u64::MAX].into_iter().cycle()),
+        );
+        let mut is_alive = true;
+        for ((core, now), before) in stalled {
+            if now == before {
+                log::error!("core {} has not turned since the last look", core.name);
+                is_alive = false;
+            }
+        }
+        self.turns_before = turns;
+        if is_alive {
+            notify(&[NotifyState::Watchdog]);
+        }
+    }
+
+    fn check_queues(&mut self) {
+        for watch in &mut self.house.watches {
+            for queue in watch.stalled_queues() {
+                self.queue_stalls += 1;
+                log::error!(
+                    "{}: queue {queue} stands still: frames are redirected and none arrives",
+                    watch.interface
+                );
+            }
+        }
+    }
+
+    fn tell_notices(&mut self) {
+        for (stage, notices) in &mut self.house.notices {
+            while let Some(notice) = notices.pop() {
+                if notice.is_warning() {
+                    log::warn!("{stage}: {notice}");
+                } else {
+                    log::info!("{stage}: {notice}");
+                }
+            }
+        }
+    }
+
+    /// Everything measured and counted so far.
+    pub(super) fn report(&self) -> Report {
+        let histograms = self.house.registry.gather();
+        let mut counters = self.house.registry.count();
+        for watch in &self.house.watches {
+            let list = counters
+                .entry(format!("{}.xdp", watch.interface))
+                .or_default();
+            list.extend(
+                watch
+                    .verdicts()
+                    .into_iter()
+                    .map(|(name, n)| (name.to_owned(), n)),
+            );
+            list.insert("queue_stalls".to_owned(), self.queue_stalls);
+            for queue in &watch.queues {
+                for (name, _, value) in queue.counters().list() {
+                    *list.entry(name.to_owned()).or_default() += value;
+                }
+                let Ok(kernel) = queue.statistics() else {
+                    continue;
+                };
+                for (name, value) in [
+                    ("rx_dropped", kernel.rx_dropped),
+                    ("rx_ring_full", kernel.rx_ring_full),
+                    ("fill_ring_empty", kernel.fill_ring_empty),
+                ] {
+                    *list.entry(name.to_owned()).or_default() += value;
+                }
+            }
+        }
+        let feeds = &self.house.feeds;
+        let sessions = &self.house.sessions;
+        let run = Run {
+            name: "gateway".to_owned(),
+            settings: self.house.settings.clone(),
+            sent: None,
+            received: feeds.iter().map(|feed| feed.arbiter.messages.get()).sum(),
+            lost: feeds
+                .iter()
+                .map(|feed| feed.arbiter.messages_lost.get())
+                .sum(),
+            orders: sessions
+                .iter()
+                .map(|(counters, _)| counters.orders.get())
+                .sum(),
+            acks: sessions
+                .iter()
+                .map(|(counters, _)| counters.acks.get())
+                .sum(),
+            histograms: histograms
+                .iter()
+                .map(|(name, histogram)| ((*name).to_owned(), Summary::of(histogram)))
+                .collect(),
+            counters,
+        };
+        Report::new("tickgate", vec![run])
+    }
+
+    /// Writes each histogram as `NAME.hgrm`.
+    pub(super) fn write_hgrm(&self, folder: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        for (name, histogram) in self.house.registry.gather() {
+            write_hgrm(&histogram, &folder.join(format!("{name}.hgrm")))?;
+        }
+        Ok(())
+    }
+}
+
+fn open_orders(state: &SessionState) -> u32 {
+    state.open_orders.load(Ordering::Acquire)
+}
+
+/// Tells systemd, if it started us.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        log::warn!("systemd does not hear us: {error}");
+    }
+}

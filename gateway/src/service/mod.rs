@@ -1,0 +1,171 @@
+//! The service: builds stages, cores and rings from options, runs them, and keeps house.
+//!
+//! Path:        options -> receive -> rings -> stages -> cores; then housekeeping until a signal
+//! Thread:      the main thread is the housekeeping core; it sleeps when idle
+
+mod build;
+mod housekeeping;
+mod receive;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::core_loop::{self, CoreOptions, CoreState, Stage};
+use crate::options::{Options, Output};
+use crate::telemetry::{Report, pause};
+
+use build::Built;
+use housekeeping::Housekeeping;
+
+/// One hot core's thread.
+#[derive(Debug)]
+pub(crate) struct Core {
+    name: String,
+    state: Arc<CoreState>,
+    thread: JoinHandle<Result<(), String>>,
+}
+
+/// Stops a running service from another thread: what SIGTERM does.
+#[derive(Clone, Debug, Default)]
+pub struct StopHandle(Arc<AtomicBool>);
+
+impl StopHandle {
+    /// Stops the service: orders are cancelled, then it ends.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}
+
+/// Runs the service until it is stopped by SIGTERM, SIGINT or `stop`. `on_ready` is called once the
+/// cores run.
+///
+/// # Errors
+/// Why it could not start, or which core ended by itself: one line.
+pub fn run(options: Options, stop: &StopHandle, on_ready: impl FnOnce()) -> Result<Report, String> {
+    if options.lock_memory
+        && let Err(error) = rt::cpu::lock_memory()
+    {
+        log::warn!(
+            "memory is not locked ({error}): a page may be swapped out and cost milliseconds; grant \
+             CAP_IPC_LOCK or LimitMEMLOCK=infinity"
+        );
+    }
+    let output = options.output.clone();
+    let Built {
+        stages,
+        house,
+        layout,
+    } = build::build(options)?;
+    let flag = Arc::new(AtomicBool::new(false));
+    let cores = start(stages, layout, &flag)?;
+    let mut house = Housekeeping::new(house, stop)?;
+    if let Err(error) = await_running(&cores) {
+        flag.store(true, Ordering::Relaxed);
+        return Err(error);
+    }
+    on_ready();
+    house.ready();
+    let failed = loop {
+        if house.is_stop_asked() {
+            break None;
+        }
+        if let Some(core) = cores
+            .iter()
+            .find(|core| core.state.is_done.load(Ordering::Acquire))
+        {
+            break Some(core.name.clone());
+        }
+        house.turn(&cores);
+        house.wait();
+    };
+    house.stopping();
+    flag.store(true, Ordering::SeqCst);
+    for core in cores {
+        while !core.thread.is_finished() {
+            house.wait();
+        }
+        match core.thread.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(format!("core {} panicked", core.name)),
+        }
+    }
+    house.last_words();
+    let report = house.report();
+    write(&report, &house, &output)?;
+    match failed {
+        Some(core) => Err(format!("core {core} ended by itself")),
+        None => Ok(report),
+    }
+}
+
+/// Starts a thread for each core.
+fn start(
+    stages: Vec<Vec<Box<dyn Stage>>>,
+    layout: Vec<CoreOptions>,
+    flag: &Arc<AtomicBool>,
+) -> Result<Vec<Core>, String> {
+    let mut cores = Vec::new();
+    for (stages, options) in stages.into_iter().zip(layout) {
+        let state = Arc::new(CoreState::default());
+        let (thread_state, stop) = (Arc::clone(&state), Arc::clone(flag));
+        let name = options.name.clone();
+        let thread = std::thread::Builder::new()
+            .name(name.chars().take(15).collect())
+            .spawn(move || core_loop::run(stages, &options, &thread_state, &stop))
+            .map_err(|error| format!("core {name}: {error}"))?;
+        cores.push(Core {
+            name,
+            state,
+            thread,
+        });
+    }
+    Ok(cores)
+}
+
+/// Waits until every core runs, or one has failed.
+fn await_running(cores: &[Core]) -> Result<(), String> {
+    loop {
+        if cores
+            .iter()
+            .all(|core| core.state.is_running.load(Ordering::Acquire))
+        {
+            return Ok(());
+        }
+        let failed = cores.iter().find(|core| {
+            core.state.is_done.load(Ordering::Acquire)
+                && !core.state.is_running.load(Ordering::Acquire)
+        });
+        if let Some(core) = failed {
+            return Err(format!("core {} could not start; see above", core.name));
+        }
+        pause(Duration::from_millis(1));
+    }
+}
+
+/// Writes what the operator asked for.
+pub(crate) fn write(report: &Report, house: &Housekeeping, output: &Output) -> Result<(), String> {
+    if output.table {
+        #[expect(clippy::print_stdout, reason = "the table is what this command prints")]
+        {
+            println!("{}", report.table());
+        }
+    }
+    if let Some(path) = &output.json {
+        report
+            .write_json(path)
+            .map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    if let Some(folder) = &output.hgrm_dir {
+        house
+            .write_hgrm(folder)
+            .map_err(|e| format!("{}: {e}", folder.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,403 @@
+//! What the service measured and counted, for people and for programs.
+//!
+//! Hot cores write histograms and counters without a lock; this file reads them, on the housekeeping
+//! core, when somebody asks.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use comfy_table::presets;
+use comfy_table::{CellAlignment, Table};
+use hdrhistogram::Histogram;
+use rt::histogram::{Reader, empty};
+use serde::{Deserialize, Serialize};
+
+/// The design's histograms in the order of the way, with what they run from and to.
+pub const HISTOGRAMS: [(&str, &str); 9] = [
+    (
+        "wire_to_seen",
+        "frame's stamp in the kernel -> feed stage has it",
+    ),
+    (
+        "seen_to_published",
+        "feed stage has it -> event in the ring",
+    ),
+    (
+        "published_to_picked",
+        "event in the ring -> strategy has it",
+    ),
+    ("picked_to_decided", "strategy has it -> intent made"),
+    ("decided_to_encoded", "intent made -> bytes ready"),
+    (
+        "encoded_to_submitted",
+        "bytes ready -> io_uring_enter has returned",
+    ),
+    ("tick_to_order", "feed stage has it -> bytes ready"),
+    ("wire_to_wire", "sender's stamp -> exchange has the order"),
+    (
+        "order_to_ack",
+        "bytes ready -> the exchange's answer is here",
+    ),
+];
+
+/// One counter: name, what it means, value.
+pub type Count = (&'static str, &'static str, u64);
+
+/// A stage's counters, read when asked.
+type Counts = Box<dyn Fn() -> Vec<Count> + Send>;
+
+/// Everything that can be asked.
+#[derive(Default)]
+pub struct Registry {
+    histograms: Vec<(&'static str, Reader)>,
+    counters: Vec<(String, Counts)>,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry")
+            .field("histograms", &self.histograms)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Registry {
+    /// Adds a histogram; those of one name are summed.
+    pub fn histogram(&mut self, name: &'static str, reader: Reader) {
+        self.histograms.push((name, reader));
+    }
+
+    /// Adds a stage's counters.
+    pub fn counters(
+        &mut self,
+        stage: impl Into<String>,
+        counts: impl Fn() -> Vec<Count> + Send + 'static,
+    ) {
+        self.counters.push((stage.into(), Box::new(counts)));
+    }
+
+    /// Sums the histograms by name.
+    #[must_use]
+    pub fn gather(&self) -> BTreeMap<&'static str, Histogram<u64>> {
+        let mut out = BTreeMap::new();
+        for (name, reader) in &self.histograms {
+            let sum: &mut Histogram<u64> = out.entry(*name).or_insert_with(empty);
+            // Both have this project's bounds, so adding cannot fail.
+            let _ = sum.add(reader.snapshot());
+        }
+        out
+    }
+
+    /// Reads every counter.
+    #[must_use]
+    pub fn count(&self) -> BTreeMap<String, BTreeMap<String, u64>> {
+        let read = |counts: &Counts| {
+            counts()
+                .into_iter()
+                .map(|(name, _, value)| (name.to_owned(), value))
+                .collect()
+        };
+        self.counters
+            .iter()
+            .map(|(stage, counts)| (stage.clone(), read(counts)))
+            .collect()
+    }
+}
+
+/// The percentiles that are told of a histogram, ns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Summary {
+    /// Samples.
+    pub count: u64,
+    /// Smallest.
+    pub min: u64,
+    /// Median.
+    pub p50: u64,
+    /// 90 %.
+    pub p90: u64,
+    /// 99 %.
+    pub p99: u64,
+    /// 99.9 %.
+    pub p999: u64,
+    /// Largest.
+    pub max: u64,
+}
+
+impl Summary {
+    /// Reads the percentiles.
+    #[must_use]
+    pub fn of(histogram: &Histogram<u64>) -> Self {
+        let at = |quantile| histogram.value_at_quantile(quantile);
+        Self {
+            count: histogram.len(),
+            min: if histogram.is_empty() {
+                0
+            } else {
+                histogram.min()
+            },
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: histogram.max(),
+        }
+    }
+}
+
+/// One run of something that was measured.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct Run {
+    /// What ran.
+    pub name: String,
+    /// How it was set.
+    pub settings: serde_json::Value,
+    /// Messages sent, where the sender is known.
+    pub sent: Option<u64>,
+    /// Messages received in order.
+    pub received: u64,
+    /// Messages that never came.
+    pub lost: u64,
+    /// New orders sent.
+    pub orders: u64,
+    /// New orders answered.
+    pub acks: u64,
+    /// Percentiles by histogram.
+    pub histograms: BTreeMap<String, Summary>,
+    /// Every counter by stage.
+    #[serde(default)]
+    pub counters: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
+/// What a command that measures writes with `--json`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Report {
+    /// The program.
+    pub tool: String,
+    /// Its version.
+    pub version: String,
+    /// The host.
+    pub host: Host,
+    /// The runs.
+    pub runs: Vec<Run>,
+}
+
+/// Facts that a number means nothing without.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Host {
+    /// Kernel release.
+    pub kernel: String,
+    /// CPU model.
+    pub cpu: String,
+    /// CPUs that the process may use.
+    pub cpus: usize,
+    /// The kernel's clock source.
+    pub clock_source: String,
+    /// Whether it is a virtual machine.
+    pub is_virtual: bool,
+}
+
+impl Host {
+    /// Asks this host.
+    #[must_use]
+    pub fn here() -> Self {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let info = read("/proc/cpuinfo");
+        let field = |name: &str| {
+            let line = info
+                .lines()
+                .find(|line| line.starts_with(name))
+                .unwrap_or_default();
+            line.split_once(':')
+                .map_or("", |(_, value)| value.trim())
+                .to_owned()
+        };
+        let source = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+        Self {
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            cpu: field("model name"),
+            cpus: rt::cpu::allowed().len(),
+            clock_source: read(source).trim().to_owned(),
+            is_virtual: field("flags").split(' ').any(|flag| flag == "hypervisor"),
+        }
+    }
+}
+
+impl Report {
+    /// A report of this host.
+    #[must_use]
+    pub fn new(tool: &str, runs: Vec<Run>) -> Self {
+        Self {
+            tool: tool.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            host: Host::here(),
+            runs,
+        }
+    }
+
+    /// Writes the report as one JSON object.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn write_json(&self, path: &Path) -> io::Result<()> {
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        std::fs::write(path, text)
+    }
+
+    /// The first run's histograms as a table, in the order of the way.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut out = String::new();
+        for run in &self.runs {
+            out.push_str(&run.table());
+            out.push('\n');
+        }
+        out
+    }
+}
+
+impl Run {
+    /// Histograms as a table, in the order of the way.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(presets::ASCII_MARKDOWN);
+        table.set_header([
+            "ns",
+            "count",
+            "min",
+            "p50",
+            "p90",
+            "p99",
+            "p99.9",
+            "max",
+            "from -> to",
+        ]);
+        for (name, meaning) in HISTOGRAMS {
+            let Some(s) = self.histograms.get(name) else {
+                continue;
+            };
+            let mut row = vec![name.to_owned()];
+            let values = [s.count, s.min, s.p50, s.p90, s.p99, s.p999, s.max];
+            row.extend(values.map(|value| grouped(value)));
+            row.push(meaning.to_owned());
+            table.add_row(row);
+        }
+        for column in 1..8 {
+            if let Some(column) = table.column_mut(column) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        let sent = self.sent.map_or_else(|| "unknown".to_owned(), grouped);
+        format!(
+            "{table}\n{}: sent {sent}, received {}, lost {}, orders {}, acks {}\n",
+            self.name,
+            grouped(self.received),
+            self.lost,
+            grouped(self.orders),
+            grouped(self.acks),
+        )
+    }
+}
+
+/// Digits in groups of three, as people read them.
+#[must_use]
+pub fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Writes one histogram in HdrHistogram's `.hgrm` form, values in ns.
+///
+/// # Errors
+/// What the file system says.
+pub fn write_hgrm(histogram: &Histogram<u64>, path: &Path) -> io::Result<()> {
+    let mut out = io::BufWriter::new(std::fs::File::create(path)?);
+    let total = histogram.len();
+    writeln!(
+        out,
+        "{:>12} {:>14} {:>10} {:>14}\n",
+        "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
+    )?;
+    for step in histogram.iter_quantiles(5) {
+        let quantile = step.quantile_iterated_to();
+        write!(
+            out,
+            "{:>12.3} {:>14.12} {:>10}",
+            step.value_iterated_to() as f64,
+            quantile,
+            step.count_at_value()
+                .max(histogram.count_between(0, step.value_iterated_to())),
+        )?;
+        if quantile < 1.0 {
+            writeln!(out, " {:>14.2}", 1.0 / (1.0 - quantile))?;
+        } else {
+            writeln!(out)?;
+        }
+    }
+    writeln!(
+        out,
+        "#[Mean    = {:>12.3}, StdDeviation   = {:>12.3}]",
+        histogram.mean(),
+        histogram.stdev()
+    )?;
+    writeln!(
+        out,
+        "#[Max     = {:>12.3}, Total count    = {total:>12}]",
+        histogram.max() as f64
+    )?;
+    writeln!(
+        out,
+        "#[Buckets = {:>12}, SubBuckets     = {:>12}]",
+        histogram.buckets(),
+        histogram.distinct_values() / usize::from(histogram.buckets()).max(1)
+    )?;
+    out.flush()
+}
+
+/// A pause of the housekeeping core; it ends early when the thread is unparked.
+pub fn pause(length: Duration) {
+    std::thread::park_timeout(length);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_000), "1,000");
+        assert_eq!(grouped(12_345_678), "12,345,678");
+    }
+
+    #[test]
+    fn hgrm_ends_with_the_total_and_rises() {
+        let mut histogram = empty();
+        for value in 1..=10_000 {
+            histogram.saturating_record(value);
+        }
+        let path = std::env::temp_dir().join(format!("tickgate-{}.hgrm", std::process::id()));
+        write_hgrm(&histogram, &path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(text.contains("Total count    =        10000]"), "{text}");
+        let counts: Vec<u64> = text
+            .lines()
+            .filter(|line| !line.starts_with('#') && !line.contains("Percentile"))
+            .filter_map(|line| line.split_ascii_whitespace().nth(2)?.parse().ok())
+            .collect();
+        assert!(counts.len() > 10 && counts.is_sorted());
+        assert_eq!(counts.last(), Some(&10_000));
+    }
+}

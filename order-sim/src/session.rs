@@ -1,0 +1,343 @@
+//! The server's end of a SoupBinTCP session: login, numbers, heartbeats.
+//!
+//! Time:        comes in as `now_ns` on the monotonic clock.
+//! When wrong:  a stream that is not SoupBinTCP, a bad or late login, a silent client: [`Close`].
+//! Spec:        SoupBinTCP 3.00 and 4.10. A number beyond the next one is not specified: it is
+//!              answered with the next one, and the client must see that it is not what it asked for.
+
+use protocol::soup::{LoginAccepted, LoginReject, LoginRequest, Packet, kind};
+use protocol::types::Seq;
+use protocol::{ascii, soup};
+use zerocopy::IntoBytes;
+
+use crate::options::Options;
+
+/// Silence after which the server says that it lives.
+const HEARTBEAT_NS: u64 = 1_000_000_000;
+/// Silence of a client after which it is cut off ("typically 15 s").
+const CLIENT_TIMEOUT_NS: u64 = 15_000_000_000;
+/// Time to log in ("typically 30 s").
+const LOGIN_TIMEOUT_NS: u64 = 30_000_000_000;
+/// The longest packet that a client may send: OUCH messages are far shorter.
+const PACKET_LEN_MAX: usize = 1024;
+
+/// The connection is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Close;
+
+/// One client.
+#[derive(Debug)]
+pub struct Session {
+    state: State,
+    inbox: Vec<u8>,
+    connected_ns: u64,
+    received_ns: u64,
+    sent_ns: u64,
+    client_timeout_ns: u64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    AwaitingLogin,
+    LoggedIn { account: String, next: usize },
+}
+
+/// What a packet means to the server.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Heard<'a> {
+    /// The client of this account is in.
+    LoggedIn(&'a str),
+    /// A message of this account.
+    Message(&'a str, &'a [u8]),
+}
+
+impl Session {
+    /// A client that has just connected.
+    #[must_use]
+    pub fn new(now_ns: u64) -> Self {
+        Self {
+            state: State::AwaitingLogin,
+            inbox: Vec::new(),
+            connected_ns: now_ns,
+            received_ns: now_ns,
+            sent_ns: now_ns,
+            client_timeout_ns: CLIENT_TIMEOUT_NS,
+        }
+    }
+
+    /// The account, once it is logged in.
+    #[must_use]
+    pub fn account(&self) -> Option<&str> {
+        match &self.state {
+            State::AwaitingLogin => None,
+            State::LoggedIn { account, .. } => Some(account),
+        }
+    }
+
+    /// Takes bytes of the client; writes login answers into `out`.
+    ///
+    /// # Errors
+    /// The connection is over; what is in `out` is still to be sent.
+    pub fn on_bytes(
+        &mut self,
+        bytes: &[u8],
+        now_ns: u64,
+        options: &Options,
+        out: &mut Vec<u8>,
+        mut hear: impl FnMut(Heard<'_>) -> usize,
+    ) -> Result<(), Close> {
+        self.received_ns = now_ns;
+        self.inbox.extend_from_slice(bytes);
+        let inbox = std::mem::take(&mut self.inbox);
+        let mut rest = &inbox[..];
+        while let Some((packet, after)) = Packet::decode(rest).map_err(|soup::OutOfStep| Close)? {
+            rest = after;
+            self.on_packet(packet, options, out, &mut hear)?;
+        }
+        if rest.len() > PACKET_LEN_MAX {
+            return Err(Close);
+        }
+        self.inbox = rest.to_vec();
+        Ok(())
+    }
+
+    /// Writes what the client has not been told yet, at most `limit` bytes of it.
+    pub fn write_stored<'s>(
+        &mut self,
+        message: impl Fn(&str, usize) -> Option<&'s [u8]>,
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) {
+        let State::LoggedIn { account, next } = &mut self.state else {
+            return;
+        };
+        while out.len() < limit
+            && let Some(payload) = message(account, *next)
+        {
+            write(
+                Packet {
+                    kind: kind::SEQUENCED,
+                    payload,
+                },
+                out,
+            );
+            *next += 1;
+        }
+    }
+
+    /// Something was sent.
+    pub fn on_sent(&mut self, now_ns: u64) {
+        self.sent_ns = now_ns;
+    }
+
+    /// Lets time pass: writes a heartbeat when one is due.
+    ///
+    /// # Errors
+    /// The client has been silent for too long.
+    pub fn on_timeout(&mut self, now_ns: u64, out: &mut Vec<u8>) -> Result<(), Close> {
+        if self.state == State::AwaitingLogin {
+            let is_late = now_ns.saturating_sub(self.connected_ns) > LOGIN_TIMEOUT_NS;
+            return if is_late { Err(Close) } else { Ok(()) };
+        }
+        if now_ns.saturating_sub(self.received_ns) > self.client_timeout_ns {
+            return Err(Close);
+        }
+        if now_ns.saturating_sub(self.sent_ns) >= HEARTBEAT_NS {
+            write(
+                Packet {
+                    kind: kind::SERVER_HEARTBEAT,
+                    payload: &[],
+                },
+                out,
+            );
+        }
+        Ok(())
+    }
+
+    fn on_packet(
+        &mut self,
+        packet: Packet<'_>,
+        options: &Options,
+        out: &mut Vec<u8>,
+        hear: &mut impl FnMut(Heard<'_>) -> usize,
+    ) -> Result<(), Close> {
+        match (packet.kind, &self.state) {
+            (kind::LOGIN_REQUEST, State::AwaitingLogin) => {
+                self.on_login(packet.payload, options, out, hear)
+            }
+            (kind::UNSEQUENCED, State::LoggedIn { account, .. }) => {
+                hear(Heard::Message(account, packet.payload));
+                Ok(())
+            }
+            (kind::CLIENT_HEARTBEAT | kind::DEBUG, _) => Ok(()),
+            // Logout closes at once, and anything else has no place here.
+            _ => Err(Close),
+        }
+    }
+
+    fn on_login(
+        &mut self,
+        payload: &[u8],
+        options: &Options,
+        out: &mut Vec<u8>,
+        hear: &mut impl FnMut(Heard<'_>) -> usize,
+    ) -> Result<(), Close> {
+        let (request, timeout_ms) = LoginRequest::decode(payload).ok_or(Close)?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.trim_ascii()).to_ascii_lowercase();
+        let user = text(&request.username);
+        let account = options
+            .account
+            .iter()
+            .find(|(name, _)| name.to_ascii_lowercase() == user);
+        let known = account.filter(|(_, account)| {
+            account.password.to_ascii_lowercase() == text(&request.password)
+        });
+        let Some((name, _)) = known else {
+            return reject(LoginReject::NotAuthorised, out);
+        };
+        let session = request.session.trim_ascii();
+        if !session.is_empty() && session != options.session.as_bytes() {
+            return reject(LoginReject::SessionNotAvailable, out);
+        }
+        let Some(wanted) = ascii::number(&request.seq) else {
+            return reject(LoginReject::SessionNotAvailable, out);
+        };
+        let stored = hear(Heard::LoggedIn(name));
+        // 0: start with whatever comes next.
+        let next = match usize::try_from(wanted).unwrap_or(usize::MAX) {
+            0 => stored,
+            wanted => (wanted - 1).min(stored),
+        };
+        let accepted = LoginAccepted::new(&options.session, Seq(next as u64 + 1));
+        write(
+            Packet {
+                kind: kind::LOGIN_ACCEPTED,
+                payload: accepted.as_bytes(),
+            },
+            out,
+        );
+        if let Some(timeout_ms) = timeout_ms.filter(|ms| *ms > 0) {
+            self.client_timeout_ns = timeout_ms * 1_000_000;
+        }
+        self.state = State::LoggedIn {
+            account: name.clone(),
+            next,
+        };
+        Ok(())
+    }
+}
+
+fn reject(reason: LoginReject, out: &mut Vec<u8>) -> Result<(), Close> {
+    write(
+        Packet {
+            kind: kind::LOGIN_REJECTED,
+            payload: &[reason as u8],
+        },
+        out,
+    );
+    Err(Close)
+}
+
+fn write(packet: Packet<'_>, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + packet.len(), 0);
+    if let Some(room) = out.get_mut(start..) {
+        // The room is as long as the packet.
+        let _ = packet.encode(room);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        let text =
+            "address = \"127.0.0.1:1\"\nsession = \"S1\"\n[account.user]\npassword = \"Secret\"";
+        Options::parse(text).unwrap()
+    }
+
+    fn login(user: &str, password: &str, session: &str, seq: u64) -> Vec<u8> {
+        let request = LoginRequest::new(user, password, session, Seq(seq));
+        let mut out = Vec::new();
+        write(
+            Packet {
+                kind: kind::LOGIN_REQUEST,
+                payload: request.as_bytes(),
+            },
+            &mut out,
+        );
+        out
+    }
+
+    fn say(session: &mut Session, bytes: &[u8]) -> (Result<(), Close>, Vec<u8>, Vec<Vec<u8>>) {
+        let (mut out, mut heard) = (Vec::new(), Vec::new());
+        let result = session.on_bytes(bytes, 0, &options(), &mut out, |said| {
+            if let Heard::Message(_, message) = said {
+                heard.push(message.to_vec());
+            }
+            5
+        });
+        (result, out, heard)
+    }
+
+    #[test]
+    fn login_answers_with_session_and_next_number() {
+        for (seq, next) in [(0, 6), (1, 1), (4, 4), (6, 6), (99, 6)] {
+            let mut session = Session::new(0);
+            let (result, out, _) = say(&mut session, &login("USER", "secret", "", seq));
+            assert_eq!(result, Ok(()));
+            let expected = format!("\0\x1FA        S1{next:>20}");
+            assert_eq!(out, expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn wrong_password_and_wrong_session_get_their_letter() {
+        let (result, out, _) = say(&mut Session::new(0), &login("user", "wrong", "", 1));
+        assert_eq!((result, &out[..]), (Err(Close), &b"\0\x02JA"[..]));
+        let (result, out, _) = say(&mut Session::new(0), &login("user", "secret", "OLD", 1));
+        assert_eq!((result, &out[..]), (Err(Close), &b"\0\x02JS"[..]));
+    }
+
+    #[test]
+    fn messages_before_login_and_nonsense_close() {
+        for bytes in [&b"\0\x02Ux"[..], b"\0\0", b"\0\x01O", b"\0\x03Lxy"] {
+            assert_eq!(say(&mut Session::new(0), bytes).0, Err(Close));
+        }
+        let mut endless = vec![0xFF, 0xFF];
+        endless.resize(2000, b'U');
+        assert_eq!(say(&mut Session::new(0), &endless).0, Err(Close));
+    }
+
+    #[test]
+    fn messages_cut_anywhere_come_out_whole() {
+        let mut session = Session::new(0);
+        assert_eq!(
+            say(&mut session, &login("user", "secret", "S1", 1)).0,
+            Ok(())
+        );
+        let mut heard = Vec::new();
+        for byte in b"\0\x03Uab\0\x01R\0\x02Uc" {
+            heard.extend(say(&mut session, &[*byte]).2);
+        }
+        assert_eq!(heard, [b"ab".to_vec(), b"c".to_vec()]);
+    }
+
+    #[test]
+    fn heartbeat_when_quiet_and_end_of_a_silent_client() {
+        let mut session = Session::new(0);
+        say(&mut session, &login("user", "secret", "", 1));
+        let mut out = Vec::new();
+        assert_eq!(session.on_timeout(HEARTBEAT_NS, &mut out), Ok(()));
+        assert_eq!(out, b"\0\x01H");
+        assert_eq!(
+            session.on_timeout(CLIENT_TIMEOUT_NS + 1, &mut out),
+            Err(Close)
+        );
+        assert_eq!(
+            Session::new(0).on_timeout(LOGIN_TIMEOUT_NS + 1, &mut out),
+            Err(Close)
+        );
+    }
+}
