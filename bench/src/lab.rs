@@ -1,0 +1,300 @@
+//! Two network namespaces with a pair of virtual interfaces for the feed and one for orders.
+//!
+//! ```text
+//!   tg-PID-x (exchange, sender)                    tg-PID-g (gateway)
+//!   feed0   10.77.1.1  ───────────────────────────  feed0   10.77.1.2
+//!   order0  10.77.2.1  ───────────────────────────  order0  10.77.2.2
+//! ```
+//!
+//! Nothing outside them is touched. They are removed when the lab is dropped; what a killed lab left
+//! behind is removed by the next one.
+
+use std::io::{BufRead, BufReader};
+use std::net::Ipv4Addr;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rt::clock::monotonic_ns;
+
+/// The sender's and exchange's own addresses, and the gateway's.
+pub const FEED_SENDER: Ipv4Addr = Ipv4Addr::new(10, 77, 1, 1);
+/// Address of the exchange's order entry.
+pub const EXCHANGE: Ipv4Addr = Ipv4Addr::new(10, 77, 2, 1);
+
+/// The namespaces.
+#[derive(Debug)]
+pub struct Lab {
+    exchange: String,
+    gateway: String,
+}
+
+/// Which namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Sender and exchange.
+    Exchange,
+    /// Gateway.
+    Gateway,
+}
+
+impl Lab {
+    /// Makes both namespaces.
+    ///
+    /// # Errors
+    /// Not root, or `ip` is not installed.
+    pub fn new() -> Result<Self> {
+        remove_stale();
+        let pid = std::process::id();
+        let lab = Self {
+            exchange: format!("tg-{pid}-x"),
+            gateway: format!("tg-{pid}-g"),
+        };
+        let (x, g) = (&lab.exchange, &lab.gateway);
+        ip(&["netns", "add", x])
+            .context("making a network namespace needs root and Debian's iproute2")?;
+        ip(&["netns", "add", g])?;
+        for (link, net) in [("feed0", 1), ("order0", 2)] {
+            ip(&[
+                "link", "add", link, "netns", x, "type", "veth", "peer", "name", link, "netns", g,
+            ])?;
+            for (namespace, host) in [(x, 1), (g, 2)] {
+                let address = format!("10.77.{net}.{host}/24");
+                ip(&["-n", namespace, "addr", "add", &address, "dev", link])?;
+                ip(&["-n", namespace, "link", "set", link, "up"])?;
+            }
+        }
+        for namespace in [x, g] {
+            ip(&["-n", namespace, "link", "set", "lo", "up"])?;
+        }
+        Ok(lab)
+    }
+
+    /// The name of a namespace.
+    #[must_use]
+    pub fn name(&self, side: Side) -> &str {
+        match side {
+            Side::Exchange => &self.exchange,
+            Side::Gateway => &self.gateway,
+        }
+    }
+
+    /// A command that runs in a namespace, in a process group of its own: Ctrl-C is ours to handle.
+    #[must_use]
+    pub fn command(&self, side: Side, program: &Path) -> Command {
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", self.name(side)])
+            .arg(program)
+            .process_group(0);
+        command
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for namespace in [&self.exchange, &self.gateway] {
+            // A failure leaves it to the next lab.
+            let _ = ip(&["netns", "delete", namespace]);
+        }
+    }
+}
+
+/// Removes namespaces of labs whose process is gone.
+fn remove_stale() {
+    let Ok(output) = Command::new("ip").args(["netns", "list"]).output() else {
+        return;
+    };
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let name = line.split_ascii_whitespace().next().unwrap_or_default();
+        let pid = name
+            .strip_prefix("tg-")
+            .and_then(|rest| rest.split('-').next());
+        let is_ours = name.ends_with("-x") || name.ends_with("-g");
+        if let Some(pid) = pid
+            .filter(|_| is_ours)
+            .and_then(|pid| pid.parse::<u32>().ok())
+            && !Path::new(&format!("/proc/{pid}")).exists()
+        {
+            let _ = ip(&["netns", "delete", name]);
+        }
+    }
+}
+
+fn ip(arguments: &[&str]) -> Result<()> {
+    let output = Command::new("ip")
+        .args(arguments)
+        .output()
+        .context("running ip")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("ip {}: {}", arguments.join(" "), said.trim());
+    }
+    Ok(())
+}
+
+/// A process of the lab. Dropped, it is ended.
+#[derive(Debug)]
+pub struct Process {
+    name: &'static str,
+    child: Child,
+    lines: Receiver<String>,
+    /// Everything that it has said.
+    pub said: Vec<String>,
+}
+
+impl Process {
+    /// Starts a process and listens to its standard error.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(name: &'static str, mut command: Command) -> Result<Self> {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {name}"))?;
+        let (sender, lines) = channel();
+        if let Some(stderr) = child.stderr.take() {
+            std::thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    // Nobody listens any more: the process is being ended.
+                    let _ = sender.send(line);
+                }
+            });
+        }
+        Ok(Self {
+            name,
+            child,
+            lines,
+            said: Vec::new(),
+        })
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it has said `text`.
+    ///
+    /// # Errors
+    /// It ended, `stop` was set, or it took longer than `at_most`.
+    pub fn await_line(&mut self, text: &str, at_most: Duration, stop: &AtomicBool) -> Result<()> {
+        let until = deadline(at_most);
+        loop {
+            if let Ok(line) = self.lines.recv_timeout(Duration::from_millis(20)) {
+                let is_it = line.contains(text);
+                self.said.push(line);
+                if is_it {
+                    return Ok(());
+                }
+                continue;
+            }
+            if stop.load(Ordering::SeqCst) {
+                bail!("stopped");
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended ({status}):\n{}", self.name, self.said.join("\n"));
+            }
+            if monotonic_ns() > until {
+                bail!(
+                    "{} did not say \"{text}\" in time:\n{}",
+                    self.name,
+                    self.said.join("\n")
+                );
+            }
+        }
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: i32) {
+        let pid = i32::try_from(self.child.id()).unwrap_or(0);
+        send_signal(pid, signal);
+    }
+
+    /// Waits for its end and says whether it went well.
+    ///
+    /// # Errors
+    /// It took longer than `at_most` (it is killed then), or `stop` was set.
+    pub fn wait(&mut self, at_most: Duration, stop: &AtomicBool) -> Result<bool> {
+        let until = deadline(at_most);
+        loop {
+            while let Ok(line) = self.lines.try_recv() {
+                self.said.push(line);
+            }
+            if let Some(status) = self.child.try_wait()? {
+                self.said.extend(self.lines.iter());
+                return Ok(status.success());
+            }
+            if stop.load(Ordering::SeqCst) {
+                bail!("stopped");
+            }
+            if monotonic_ns() > until {
+                let _ = self.child.kill();
+                bail!(
+                    "{} did not end in time:\n{}",
+                    self.name,
+                    self.said.join("\n")
+                );
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends it: SIGTERM, and SIGKILL after two seconds.
+    pub fn end(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        self.signal(libc::SIGTERM);
+        let never = AtomicBool::new(false);
+        if self.wait(Duration::from_secs(2), &never).is_err() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Sends a signal to a process that we started.
+#[expect(unsafe_code, reason = "kill")]
+pub fn send_signal(pid: i32, signal: i32) {
+    if pid > 0 {
+        // SAFETY: takes plain numbers; a process that is gone is an error that nobody needs.
+        unsafe { libc::kill(pid, signal) };
+    }
+}
+
+fn deadline(at_most: Duration) -> u64 {
+    monotonic_ns() + u64::try_from(at_most.as_nanos()).unwrap_or(u64::MAX / 2)
+}
+
+/// A program of this project: it lies beside this one.
+///
+/// # Errors
+/// It has not been built.
+pub fn sibling(name: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe().context("where this program lies")?;
+    // Test programs lie one folder deeper.
+    let folders = own.ancestors().skip(1).take(2);
+    let found = folders
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file());
+    found.with_context(|| {
+        format!(
+            "{name} is not beside {}: build the workspace",
+            own.display()
+        )
+    })
+}

@@ -1,0 +1,380 @@
+//! Sends a feed from a file over one or two lines: at a fixed rate, or at the file's own pace.
+//!
+//! Packets leave on a schedule, and the schedule does not wait: a packet that is sent late is stamped
+//! with the time at which it should have gone, so that waiting shows in every latency.
+//!
+//! A line goes to an address (a UDP socket) or, given an interface, as whole frames through a packet
+//! socket, with our own headers and checksums.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, bail};
+use protocol::binary_file::Messages;
+use protocol::frame::{FrameBuilder, multicast_mac};
+use protocol::itch::Message;
+use protocol::mold::{self, PacketBuilder};
+use protocol::types::Seq;
+use rt::clock::Clock;
+use rt::wire_stamps::WireStamps;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::feed_file::FeedFile;
+
+/// Bytes of UDP payload at most.
+const PAYLOAD_MAX: usize = 1400;
+/// Repeats of the end of session: any of them ends it.
+const ENDS: u32 = 3;
+
+/// When packets leave.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// Packets a second.
+    Rate(f64),
+    /// The messages' own times, this many times as fast.
+    Speed(f64),
+}
+
+/// Where a line goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Group or address, and port.
+    pub to: SocketAddrV4,
+    /// Own address: the group's interface, or the frame's source.
+    pub from: Ipv4Addr,
+    /// Send whole frames out of this interface.
+    pub interface: Option<String>,
+}
+
+/// What to send and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The feed.
+    pub file: PathBuf,
+    /// One or two lines, both with everything.
+    pub lines: Vec<Line>,
+    /// When packets leave.
+    pub pace: Pace,
+    /// Messages in a packet at most.
+    pub pack: u16,
+    /// Session name.
+    pub session: mold::Session,
+    /// VLAN tag of frames.
+    pub vlan: Option<u16>,
+    /// Stop after this many messages.
+    pub limit: Option<u64>,
+    /// File to stamp messages in.
+    pub wire_stamps: Option<PathBuf>,
+}
+
+/// What was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Messages.
+    pub messages: u64,
+    /// Packets on each line.
+    pub packets: u64,
+    /// Packets that left more than 1 ms after their time.
+    pub late: u64,
+    /// The latest, ns.
+    pub late_ns_max: u64,
+    /// How long it took, ns.
+    pub took_ns: u64,
+}
+
+/// Sends the feed. `progress` hears of messages; `stop` ends it early, with the end of session.
+///
+/// # Errors
+/// The file, a socket, an interface.
+pub fn send(options: &Options, stop: &AtomicBool, mut progress: impl FnMut(u64)) -> Result<Sent> {
+    let mut sender = Sender::open(options)?;
+    let mut feed = FeedFile::open(&options.file)?;
+    let mut pending = Pending::default();
+    let mut left = options.limit.unwrap_or(u64::MAX);
+    'file: while let Some(chunk) = feed.next_chunk()? {
+        for message in Messages::new(chunk) {
+            if left == 0 || stop.load(Ordering::Relaxed) {
+                break 'file;
+            }
+            left -= 1;
+            if !pending.takes(message, options) {
+                sender.send(&mut pending)?;
+                progress(sender.sent.messages);
+            }
+            pending.push(message);
+        }
+    }
+    sender.send(&mut pending)?;
+    sender.end()?;
+    progress(sender.sent.messages);
+    Ok(sender.sent)
+}
+
+/// Messages of the next packet.
+#[derive(Default)]
+struct Pending {
+    bytes: Vec<u8>,
+    count: u16,
+    /// Time of the first message, ns since midnight.
+    time_ns: u64,
+}
+
+impl Pending {
+    fn takes(&self, message: &[u8], options: &Options) -> bool {
+        let len = mold::Header::LEN + self.bytes.len() + 2 + message.len();
+        self.count == 0 || (self.count < options.pack && len <= PAYLOAD_MAX)
+    }
+
+    fn push(&mut self, message: &[u8]) {
+        if self.count == 0 {
+            let decoded = Message::decode(message);
+            self.time_ns = decoded.map_or(self.time_ns, |m| m.head().timestamp.get().0);
+        }
+        let len = u16::try_from(message.len()).unwrap_or(0);
+        self.bytes.extend_from_slice(&len.to_be_bytes());
+        self.bytes.extend_from_slice(message);
+        self.count += 1;
+    }
+}
+
+/// The lines and the schedule.
+struct Sender<'a> {
+    options: &'a Options,
+    outlets: Vec<Outlet>,
+    stamps: Option<WireStamps>,
+    clock: Clock,
+    started_ns: u64,
+    first_time_ns: Option<u64>,
+    next_seq: u64,
+    sent: Sent,
+}
+
+impl<'a> Sender<'a> {
+    fn open(options: &'a Options) -> Result<Self> {
+        if options.lines.is_empty() || options.lines.len() > 2 {
+            bail!("{} lines, expected 1 or 2", options.lines.len());
+        }
+        let open = |line| Outlet::open(line, options.vlan);
+        let outlets = options.lines.iter().map(open).collect::<Result<_>>()?;
+        let stamps = match &options.wire_stamps {
+            Some(path) => Some(WireStamps::open(path).with_context(|| path.display().to_string())?),
+            None => None,
+        };
+        let clock = Clock::new();
+        let started_ns = clock.now_ns();
+        Ok(Self {
+            options,
+            outlets,
+            stamps,
+            clock,
+            started_ns,
+            first_time_ns: None,
+            next_seq: 1,
+            sent: Sent::default(),
+        })
+    }
+
+    /// Sends one packet at its time.
+    fn send(&mut self, pending: &mut Pending) -> Result<()> {
+        if pending.count == 0 {
+            return Ok(());
+        }
+        let mut buffer = [0; PAYLOAD_MAX + 100];
+        let Some(mut packet) =
+            PacketBuilder::new(&mut buffer, self.options.session, Seq(self.next_seq))
+        else {
+            bail!("the packet buffer is too small");
+        };
+        for message in Messages::new(&pending.bytes) {
+            if !packet.push(message) {
+                bail!("a message of {} bytes does not fit a packet", message.len());
+            }
+        }
+        let payload = packet.finish();
+        let due_ns = self.due_ns(pending.time_ns);
+        self.wait(due_ns);
+        if let Some(stamps) = &self.stamps {
+            for seq in self.next_seq..self.next_seq + u64::from(pending.count) {
+                stamps.set_sent(seq, due_ns);
+            }
+        }
+        for outlet in &mut self.outlets {
+            outlet.send(payload)?;
+        }
+        self.next_seq += u64::from(pending.count);
+        self.sent.messages += u64::from(pending.count);
+        self.sent.packets += 1;
+        self.sent.took_ns = self.clock.now_ns() - self.started_ns;
+        // Another thread may bend the kernel's clock meanwhile: stay with it.
+        if self.sent.packets.is_multiple_of(1024) {
+            self.clock.discipline();
+        }
+        pending.bytes.clear();
+        pending.count = 0;
+        Ok(())
+    }
+
+    fn due_ns(&mut self, time_ns: u64) -> u64 {
+        let after_ns = match self.options.pace {
+            Pace::Rate(rate) => self.sent.packets as f64 * 1e9 / rate,
+            Pace::Speed(factor) => {
+                let first = *self.first_time_ns.get_or_insert(time_ns);
+                time_ns.saturating_sub(first) as f64 / factor
+            }
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a time of day in ns fits, and is not negative"
+        )]
+        let after_ns = after_ns as u64;
+        self.started_ns + after_ns
+    }
+
+    /// Waits without giving a punctual packet away: sleeps while there is much time, then yields.
+    fn wait(&mut self, due_ns: u64) {
+        loop {
+            let now_ns = self.clock.now_ns();
+            if now_ns >= due_ns {
+                let late_ns = now_ns - due_ns;
+                self.sent.late_ns_max = self.sent.late_ns_max.max(late_ns);
+                self.sent.late += u64::from(late_ns > 1_000_000);
+                return;
+            }
+            match due_ns - now_ns {
+                left if left > 2_000_000 => {
+                    std::thread::park_timeout(std::time::Duration::from_nanos(left - 1_000_000));
+                }
+                left if left > 5_000 => std::thread::yield_now(),
+                _ => std::hint::spin_loop(),
+            }
+        }
+    }
+
+    fn end(&mut self) -> Result<()> {
+        for _ in 0..ENDS {
+            let mut buffer = [0; mold::Header::LEN];
+            let end = PacketBuilder::new(&mut buffer, self.options.session, Seq(self.next_seq));
+            let Some(end) = end else { break };
+            let payload = end.finish_end_of_session();
+            for outlet in &mut self.outlets {
+                outlet.send(payload)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One line's socket.
+enum Outlet {
+    Address(Socket, SockAddr),
+    Frames(Socket, FrameBuilder, Box<[u8; 2048]>),
+}
+
+impl Outlet {
+    fn open(line: &Line, vlan: Option<u16>) -> Result<Self> {
+        let what = || format!("line {}", line.to);
+        match &line.interface {
+            None => {
+                let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))
+                    .with_context(what)?;
+                if line.to.ip().is_multicast() {
+                    socket.set_multicast_if_v4(&line.from).with_context(what)?;
+                    socket.set_multicast_ttl_v4(1).with_context(what)?;
+                }
+                socket.set_send_buffer_size(4 << 20).with_context(what)?;
+                Ok(Self::Address(socket, line.to.into()))
+            }
+            Some(interface) => {
+                let socket =
+                    packet_socket(interface).with_context(|| format!("interface {interface}"))?;
+                let source_mac = hardware_address(interface);
+                let destination_mac = if line.to.ip().is_multicast() {
+                    multicast_mac(*line.to.ip())
+                } else {
+                    [0xFF; 6]
+                };
+                let builder = FrameBuilder {
+                    source_mac,
+                    destination_mac,
+                    vlan,
+                    source: SocketAddrV4::new(line.from, line.to.port()),
+                    destination: line.to,
+                    ttl: 1,
+                };
+                Ok(Self::Frames(socket, builder, Box::new([0; 2048])))
+            }
+        }
+    }
+
+    fn send(&mut self, payload: &[u8]) -> Result<()> {
+        let result = match self {
+            Self::Address(socket, to) => socket.send_to(payload, to),
+            Self::Frames(socket, builder, buffer) => {
+                let len = builder
+                    .build(payload, &mut buffer[..])
+                    .context("frame too long")?;
+                socket.send(buffer.get(..len).unwrap_or_default())
+            }
+        };
+        match result {
+            Ok(_) => Ok(()),
+            // Nobody listens there (yet), or a queue was full for a moment: as on a wire, it is lost.
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::ECONNREFUSED | libc::ENOBUFS | libc::ENETUNREACH)
+                ) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error).context("sending"),
+        }
+    }
+}
+
+/// A packet socket that only sends.
+fn packet_socket(interface: &str) -> std::io::Result<Socket> {
+    let index = feed_handler::xdp::nic::interface_index(interface)?;
+    let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
+    socket.bind(&link_address(index))?;
+    Ok(socket)
+}
+
+fn hardware_address(interface: &str) -> [u8; 6] {
+    let path = format!("/sys/class/net/{interface}/address");
+    let text = std::fs::read_to_string(Path::new(&path)).unwrap_or_default();
+    let mut mac = [0x02, 0, 0, 0, 0, 1];
+    for (to, from) in mac.iter_mut().zip(text.trim().split(':')) {
+        *to = u8::from_str_radix(from, 16).unwrap_or(*to);
+    }
+    mac
+}
+
+/// The address of an interface for a packet socket.
+#[expect(
+    unsafe_code,
+    reason = "socket2 has no constructor for link-layer addresses"
+)]
+fn link_address(index: u32) -> SockAddr {
+    // SAFETY: an all-zero storage is valid.
+    let mut storage: socket2::SockAddrStorage = unsafe { std::mem::zeroed() };
+    // SAFETY: the storage is large enough for, and aligned like, every kind of address.
+    let address: &mut libc::sockaddr_ll = unsafe { storage.view_as() };
+    address.sll_family = u16::try_from(libc::AF_PACKET).unwrap_or(0);
+    address.sll_ifindex = i32::try_from(index).unwrap_or(0);
+    let len = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).unwrap_or(0);
+    // SAFETY: the storage holds a link-layer address of that length.
+    unsafe { SockAddr::new(storage, len) }
+}
+
+/// A session name of at most ten characters, padded.
+#[must_use]
+pub fn session_name(text: &str) -> mold::Session {
+    let mut name = [b' '; 10];
+    for (to, from) in name.iter_mut().zip(text.bytes()) {
+        *to = from;
+    }
+    name
+}
