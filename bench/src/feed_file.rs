@@ -199,9 +199,9 @@ mod tests {
 
     fn feed(count: usize) -> Vec<u8> {
         let mut out = Vec::new();
-        for n in 0..count {
+        for n in (0..=250u8).cycle().take(count) {
             out.extend_from_slice(&[0, 12, b'S']);
-            out.extend_from_slice(&[(n % 251) as u8; 11]);
+            out.extend_from_slice(&[n; 11]);
         }
         out
     }

@@ -406,19 +406,22 @@ impl<W: Write> Day<W> {
                     state: b'A',
                 })
             }
-            5 => {
-                let head = self.head(LuldAuctionCollar::KIND, locate);
-                self.write(&LuldAuctionCollar {
-                    head,
-                    stock,
-                    reference_price: price,
-                    upper_price: price,
-                    lower_price: price,
-                    extension: U32::new(0),
-                })
-            }
+            5 => self.collar(locate, stock),
             _ => self.imbalance(locate, stock),
         }
+    }
+
+    fn collar(&mut self, locate: u16, stock: Symbol) -> io::Result<()> {
+        let head = self.head(LuldAuctionCollar::KIND, locate);
+        let price = Price4(100_000).into();
+        self.write(&LuldAuctionCollar {
+            head,
+            stock,
+            reference_price: price,
+            upper_price: price,
+            lower_price: price,
+            extension: U32::new(0),
+        })
     }
 
     fn imbalance(&mut self, locate: u16, stock: Symbol) -> io::Result<()> {

@@ -45,8 +45,6 @@ pub struct CoreState {
     pub busy_turns: AtomicU64,
     /// The core's stages are started.
     pub is_running: AtomicBool,
-    /// The core's thread has ended.
-    pub is_done: AtomicBool,
 }
 
 /// Where and how a core runs.
@@ -70,14 +68,12 @@ pub fn run(
     state: &Arc<CoreState>,
     stop: &AtomicBool,
 ) -> Result<(), String> {
-    let result = prepare(&mut stages, options).map(|()| {
-        state.is_running.store(true, Ordering::Release);
-        alloc_guard::hot(true);
-        turn(&mut stages, state, stop);
-        alloc_guard::hot(false);
-    });
-    state.is_done.store(true, Ordering::Release);
-    result
+    prepare(&mut stages, options)?;
+    state.is_running.store(true, Ordering::Release);
+    alloc_guard::hot(true);
+    turn(&mut stages, state, stop);
+    alloc_guard::hot(false);
+    Ok(())
 }
 
 fn prepare(stages: &mut [Box<dyn Stage>], options: &CoreOptions) -> Result<(), String> {

@@ -281,7 +281,7 @@ impl Run {
             };
             let mut row = vec![name.to_owned()];
             let values = [s.count, s.min, s.p50, s.p90, s.p99, s.p999, s.max];
-            row.extend(values.map(|value| grouped(value)));
+            row.extend(values.map(grouped));
             row.push(meaning.to_owned());
             table.add_row(row);
         }

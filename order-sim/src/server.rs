@@ -210,8 +210,7 @@ impl Shared {
         let mut session = client.session.borrow_mut();
         let mut out = client.out.borrow_mut();
         let result = session.on_bytes(
-            bytes,
-            now_ns,
+            (bytes, now_ns),
             &self.options,
             &mut out,
             |heard| match heard {

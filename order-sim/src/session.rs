@@ -80,8 +80,7 @@ impl Session {
     /// The connection is over; what is in `out` is still to be sent.
     pub fn on_bytes(
         &mut self,
-        bytes: &[u8],
-        now_ns: u64,
+        (bytes, now_ns): (&[u8], u64),
         options: &Options,
         out: &mut Vec<u8>,
         mut hear: impl FnMut(Heard<'_>) -> usize,
@@ -272,7 +271,7 @@ mod tests {
 
     fn say(session: &mut Session, bytes: &[u8]) -> (Result<(), Close>, Vec<u8>, Vec<Vec<u8>>) {
         let (mut out, mut heard) = (Vec::new(), Vec::new());
-        let result = session.on_bytes(bytes, 0, &options(), &mut out, |said| {
+        let result = session.on_bytes((bytes, 0), &options(), &mut out, |said| {
             if let Heard::Message(_, message) = said {
                 heard.push(message.to_vec());
             }
@@ -327,7 +326,7 @@ mod tests {
     #[test]
     fn heartbeat_when_quiet_and_end_of_a_silent_client() {
         let mut session = Session::new(0);
-        say(&mut session, &login("user", "secret", "", 1));
+        assert_eq!(say(&mut session, &login("user", "secret", "", 1)).0, Ok(()));
         let mut out = Vec::new();
         assert_eq!(session.on_timeout(HEARTBEAT_NS, &mut out), Ok(()));
         assert_eq!(out, b"\0\x01H");

@@ -1,6 +1,9 @@
 //! Properties that hold for every message: decode(encode(x)) = x, no bytes panic a decoder, and every
 //! truncation is refused.
 
+#![allow(clippy::expect_used, reason = "tests")]
+#![allow(clippy::too_many_lines, reason = "one arm for each message")]
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use protocol::frame::Datagram;

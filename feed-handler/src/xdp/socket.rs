@@ -7,9 +7,10 @@
 //! ```
 //!
 //! Thread:      feed core, hot
-//! Invariants:  the fill ring has room for every frame and is filled before the socket is bound to
-//!              the program, so it never runs dry while frames are returned. A frame is with the
-//!              kernel or in `taken`, never in both.
+//! Invariants:  the fill ring has room for twice the frames (the kernel shows a packet before it moves
+//!              the fill ring on, so some frames stand in it twice for a moment) and is filled before
+//!              the program knows the socket, so it never runs dry while frames are returned. A frame
+//!              is with the kernel or in `taken`, never in both.
 //! System calls: `poll` with no wait when the kernel asks to be woken; `recvfrom` to drive the card's
 //!              queue when busy polling is on. Registration pins the memory, so it is resident and
 //!              never swapped.
@@ -109,7 +110,7 @@ impl XskSocket {
             FrameSize::new(options.frame_bytes).map_err(|_| from_errno(libc::EINVAL))?;
         let umem_config = UmemConfig::builder()
             .frame_size(frame_size)
-            .fill_queue_size(ring(options.frames)?)
+            .fill_queue_size(ring(options.frames * 2)?)
             .comp_queue_size(ring(64)?)
             .build()
             .map_err(|_| from_errno(libc::EINVAL))?;
@@ -190,7 +191,7 @@ impl XskSocket {
         }
         // SAFETY: the frames are of this UMEM and nobody looks at them any more.
         let given = unsafe { self.fill.produce(frames) };
-        // The ring has an entry for every frame of the UMEM, so there is always room.
+        // The ring has two entries for every frame of the UMEM, so there is always room.
         debug_assert_eq!(given, frames.len());
         self.taken_len = 0;
         self.wake_if_asked();

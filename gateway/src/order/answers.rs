@@ -38,9 +38,8 @@ const STATE_DEAD: u8 = b'D';
 impl Ledger {
     #[inline]
     pub(super) fn on_message(&mut self, now_ns: u64, bytes: &[u8], tell: &mut impl FnMut(Told)) {
-        let message = match Outbound::decode(bytes) {
-            Ok((message, _)) => message,
-            Err(_) => return self.counters.malformed.increment(),
+        let Ok((message, _)) = Outbound::decode(bytes) else {
+            return self.counters.malformed.increment();
         };
         match message {
             Outbound::OrderAccepted(m) => self.on_accepted(now_ns, m, tell),
@@ -49,7 +48,7 @@ impl Ledger {
             Outbound::OrderReplaced(m) => self.on_replaced(now_ns, m, tell),
             Outbound::Rejected(m) => self.on_rejected(now_ns, m, tell),
             Outbound::AiqCanceled(m) => {
-                self.take_off(now_ns, m.user_ref.get(), m.qty.get(), m.reason, tell);
+                self.take_off(now_ns, m.user_ref.get(), (m.qty.get(), m.reason), tell);
             }
             Outbound::BrokenTrade(m) => self.on_broken(now_ns, m.match_number.get().0, tell),
             Outbound::CancelPending(_) => self.counters.cancels_refused.increment(),
@@ -91,7 +90,7 @@ impl Ledger {
         let order = *order;
         tell_order(now_ns, &order, Outcome::Accepted, order.open, tell);
         if m.state == STATE_DEAD {
-            self.take_off(now_ns, user_ref, order.open, STATE_DEAD, tell);
+            self.take_off(now_ns, user_ref, (order.open, STATE_DEAD), tell);
         }
     }
 
@@ -129,7 +128,7 @@ impl Ledger {
     }
 
     fn on_canceled(&mut self, now_ns: u64, m: &Canceled, tell: &mut impl FnMut(Told)) {
-        self.take_off(now_ns, m.user_ref.get(), m.qty.get(), m.reason, tell);
+        self.take_off(now_ns, m.user_ref.get(), (m.qty.get(), m.reason), tell);
     }
 
     /// Shares leave an order without a trade.
@@ -137,8 +136,7 @@ impl Ledger {
         &mut self,
         now_ns: u64,
         user_ref: UserRefNum,
-        qty: Qty,
-        reason: u8,
+        (qty, reason): (Qty, u8),
         tell: &mut impl FnMut(Told),
     ) {
         let Some(order) = self.table.get_mut(user_ref) else {
@@ -174,7 +172,7 @@ impl Ledger {
         self.renumber(&order);
         tell_order(now_ns, &order, Outcome::Replaced, order.open, tell);
         if m.state == STATE_DEAD {
-            self.take_off(now_ns, order.user_ref, order.open, STATE_DEAD, tell);
+            self.take_off(now_ns, order.user_ref, (order.open, STATE_DEAD), tell);
         }
     }
 

@@ -16,7 +16,7 @@ use protocol::soup;
 use protocol::types::{Qty, UserRefNum};
 
 use super::entry::{EntryCounters, Phase, Sent};
-use super::instruments::Instruments;
+use super::instruments::{Instrument, Instruments};
 use super::intent::{Action, OrderIntent, Refusal};
 use super::risk::{Proposal, Risk};
 use super::table::{Order, Owner, Table};
@@ -212,22 +212,9 @@ impl Ledger {
             return Err(Refusal::PriceCollar);
         }
         self.risk.check(&proposal, now_ns)?;
-        let user_ref = self.table.next().ok_or(Refusal::OpenOrders)?;
+        let user_ref = self.table.next_number().ok_or(Refusal::OpenOrders)?;
         *slot = user_ref;
-        let message = EnterOrder {
-            kind: EnterOrder::KIND,
-            user_ref: user_ref.into(),
-            side: intent.side as u8,
-            qty: intent.qty.into(),
-            symbol: self.instruments.symbol(instrument),
-            price: intent.price.into(),
-            time_in_force: intent.time_in_force as u8,
-            display: b'Y',
-            capacity: b'P',
-            iso: b'N',
-            cross: b'N',
-            client_order_id: client_order_id(owner, intent),
-        };
+        let message = self.enter_message(owner, intent, instrument, user_ref);
         let len = framed(out, |body| message.encode(&[], body)).ok_or(Refusal::Backlog)?;
         self.table.insert(Order {
             user_ref,
@@ -254,6 +241,30 @@ impl Ledger {
             user_ref,
             is_new: true,
         })
+    }
+
+    #[inline]
+    fn enter_message(
+        &self,
+        owner: Owner,
+        intent: &OrderIntent,
+        instrument: Instrument,
+        user_ref: UserRefNum,
+    ) -> EnterOrder {
+        EnterOrder {
+            kind: EnterOrder::KIND,
+            user_ref: user_ref.into(),
+            side: intent.side as u8,
+            qty: intent.qty.into(),
+            symbol: self.instruments.symbol(instrument),
+            price: intent.price.into(),
+            time_in_force: intent.time_in_force as u8,
+            display: b'Y',
+            capacity: b'P',
+            iso: b'N',
+            cross: b'N',
+            client_order_id: client_order_id(owner, intent),
+        }
     }
 
     fn replace(
@@ -292,7 +303,7 @@ impl Ledger {
             return Err(Refusal::PriceCollar);
         }
         self.risk.check(&proposal, now_ns)?;
-        let user_ref = self.table.next().ok_or(Refusal::OpenOrders)?;
+        let user_ref = self.table.next_number().ok_or(Refusal::OpenOrders)?;
         let message = ReplaceOrder {
             kind: ReplaceOrder::KIND,
             original_user_ref: original.into(),

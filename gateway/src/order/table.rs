@@ -4,7 +4,7 @@
 //! older live order is skipped: OUCH wants numbers to increase, not to follow one another.
 //!
 //! Thread:      order core, hot
-//! When full:   `next` gives `None`; risk's limit of open orders is below the room, so it never is.
+//! When full:   `next_number` gives `None`; risk's limit of open orders is below the room, so it never is.
 
 use feed_handler::event::Origin;
 use protocol::types::{Price4, Qty, Side, UserRefNum};
@@ -79,7 +79,7 @@ impl Table {
 
     /// The next number whose slot is free.
     #[inline]
-    pub fn next(&mut self) -> Option<UserRefNum> {
+    pub fn next_number(&mut self) -> Option<UserRefNum> {
         for _ in 0..=self.mask {
             let number = self.next;
             self.next = number.checked_add(1)?;
@@ -207,9 +207,9 @@ mod tests {
     #[test]
     fn number_of_a_taken_slot_is_skipped() {
         let mut table = Table::new(2);
-        let first = table.next().unwrap();
+        let first = table.next_number().unwrap();
         table.insert(order(first));
-        let numbers: Vec<u32> = (0..7).map(|_| table.next().unwrap().0).collect();
+        let numbers: Vec<u32> = (0..7).map(|_| table.next_number().unwrap().0).collect();
         assert_eq!(numbers, [2, 3, 4, 6, 7, 8, 10]);
         assert!(table.get(UserRefNum(5)).is_none());
         assert!(table.remove(UserRefNum(5)).is_none());
@@ -220,9 +220,9 @@ mod tests {
     fn full_table_gives_no_number() {
         let mut table = Table::new(1);
         for _ in 0..2 {
-            let number = table.next().unwrap();
+            let number = table.next_number().unwrap();
             table.insert(order(number));
         }
-        assert_eq!(table.next(), None);
+        assert_eq!(table.next_number(), None);
     }
 }

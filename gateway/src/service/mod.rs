@@ -75,10 +75,7 @@ pub fn run(options: Options, stop: &StopHandle, on_ready: impl FnOnce()) -> Resu
         if house.is_stop_asked() {
             break None;
         }
-        if let Some(core) = cores
-            .iter()
-            .find(|core| core.state.is_done.load(Ordering::Acquire))
-        {
+        if let Some(core) = cores.iter().find(|core| core.thread.is_finished()) {
             break Some(core.name.clone());
         }
         house.turn(&cores);
@@ -139,8 +136,7 @@ fn await_running(cores: &[Core]) -> Result<(), String> {
             return Ok(());
         }
         let failed = cores.iter().find(|core| {
-            core.state.is_done.load(Ordering::Acquire)
-                && !core.state.is_running.load(Ordering::Acquire)
+            core.thread.is_finished() && !core.state.is_running.load(Ordering::Acquire)
         });
         if let Some(core) = failed {
             return Err(format!("core {} could not start; see above", core.name));

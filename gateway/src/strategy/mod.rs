@@ -18,8 +18,8 @@ use rt::ring::Producer;
 
 use crate::order::intent::{Action, ExecutionEvent, OrderId, OrderIntent, TimeInForce};
 
-pub use probe::Probe;
-pub use quoter::Quoter;
+pub use probe::{Parameters as ProbeParameters, Probe};
+pub use quoter::{Parameters as QuoterParameters, Quoter};
 pub use stage::{Ends, StrategyHistograms, StrategyStage};
 
 counters! {

@@ -159,10 +159,11 @@ impl Quote {
                     };
                 }
             }
-            (State::Live, Some(price)) if price.0.abs_diff(self.price.0) >= requote_at => {
-                if context.replace(self.id, price, new.qty) {
-                    self.state = State::Waiting;
-                }
+            (State::Live, Some(price))
+                if price.0.abs_diff(self.price.0) >= requote_at
+                    && context.replace(self.id, price, new.qty) =>
+            {
+                self.state = State::Waiting;
             }
             (State::Live, None) if context.cancel(self.id) => self.state = State::Waiting,
             _ => {}
