@@ -60,6 +60,7 @@ pub fn demo(show: &Show, stop: &AtomicBool) -> Result<(Report, Outcome)> {
         require: "native-copy".to_owned(),
         sets: show.sets.clone(),
         hgrm_dir: show.hgrm_dir.clone(),
+        is_exchange_polled: false,
     };
     let outcome = run::run(&lab, &options, stop)?;
     drop(lab);

@@ -67,6 +67,7 @@ pub fn measure(matrix: &Matrix, stop: &AtomicBool, mut on_run: impl FnMut(&Run))
                     require: "native-copy".to_owned(),
                     sets: Vec::new(),
                     hgrm_dir: None,
+                    is_exchange_polled: true,
                 };
                 let outcome = run::run(&lab, &options, stop)?;
                 on_run(&outcome.run);

@@ -8,6 +8,7 @@ pub mod generate;
 
 pub mod book;
 
+pub mod counterparty;
 pub mod replay;
 
 pub mod lab;

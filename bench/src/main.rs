@@ -1,6 +1,6 @@
 //! `tickgate-bench`: replay, demo, latency, books, synthetic days.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -115,6 +115,9 @@ struct ReplayArguments {
     /// Stamp messages in this file (rt::wire_stamps).
     #[arg(long, value_name = "FILE")]
     wire_stamps: Option<PathBuf>,
+    /// Be the exchange too, at this address, polled between packets: account demo, password demo.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    exchange: Option<SocketAddr>,
     /// No progress bar.
     #[arg(long)]
     quiet: bool,
@@ -306,6 +309,7 @@ fn run_replay(arguments: &ReplayArguments, stop: &AtomicBool) -> Result<()> {
         vlan: arguments.vlan,
         limit: arguments.limit,
         wire_stamps: arguments.wire_stamps.clone(),
+        exchange: arguments.exchange,
     };
     let bar = progress(arguments.quiet, "{pos} messages, {per_sec}");
     let sent = replay::send(&options, stop, |messages| bar.set_position(messages))?;

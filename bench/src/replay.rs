@@ -6,7 +6,7 @@
 //! A line goes to an address (a UDP socket) or, given an interface, as whole frames through a packet
 //! socket, with our own headers and checksums.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,12 +20,17 @@ use rt::clock::Clock;
 use rt::wire_stamps::WireStamps;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use crate::counterparty::Counterparty;
 use crate::feed_file::FeedFile;
 
 /// Bytes of UDP payload at most.
 const PAYLOAD_MAX: usize = 1400;
 /// Repeats of the end of session: any of them ends it.
 const ENDS: u32 = 3;
+/// How long the exchange goes on after the last packet, and waits before the first.
+const LINGER_NS: u64 = 300_000_000;
+/// How long a client may take to log in.
+const CLIENT_TIMEOUT_NS: u64 = 30_000_000_000;
 
 /// When packets leave.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,6 +71,8 @@ pub struct Options {
     pub limit: Option<u64>,
     /// File to stamp messages in.
     pub wire_stamps: Option<PathBuf>,
+    /// Be the exchange too, at this address, polled between packets.
+    pub exchange: Option<SocketAddr>,
 }
 
 /// What was sent.
@@ -89,6 +96,7 @@ pub struct Sent {
 /// The file, a socket, an interface.
 pub fn send(options: &Options, stop: &AtomicBool, mut progress: impl FnMut(u64)) -> Result<Sent> {
     let mut sender = Sender::open(options)?;
+    sender.await_client(stop)?;
     let mut feed = FeedFile::open(&options.file)?;
     let mut pending = Pending::default();
     let mut left = options.limit.unwrap_or(u64::MAX);
@@ -107,6 +115,7 @@ pub fn send(options: &Options, stop: &AtomicBool, mut progress: impl FnMut(u64))
     }
     sender.send(&mut pending)?;
     sender.end()?;
+    sender.linger(LINGER_NS);
     progress(sender.sent.messages);
     Ok(sender.sent)
 }
@@ -143,6 +152,7 @@ struct Sender<'a> {
     options: &'a Options,
     outlets: Vec<Outlet>,
     stamps: Option<WireStamps>,
+    exchange: Option<Counterparty>,
     clock: Clock,
     started_ns: u64,
     first_time_ns: Option<u64>,
@@ -161,18 +171,56 @@ impl<'a> Sender<'a> {
             Some(path) => Some(WireStamps::open(path).with_context(|| path.display().to_string())?),
             None => None,
         };
+        let exchange = options.exchange.map(Counterparty::open).transpose()?;
         let clock = Clock::new();
         let started_ns = clock.now_ns();
         Ok(Self {
             options,
             outlets,
             stamps,
+            exchange,
             clock,
             started_ns,
             first_time_ns: None,
             next_seq: 1,
             sent: Sent::default(),
         })
+    }
+
+    /// Waits until the gateway has logged in to the exchange on this core.
+    fn await_client(&mut self, stop: &AtomicBool) -> Result<()> {
+        if self.exchange.is_none() {
+            return Ok(());
+        }
+        let until = self.clock.now_ns() + CLIENT_TIMEOUT_NS;
+        while self
+            .exchange
+            .as_ref()
+            .is_some_and(|exchange| !exchange.is_ready())
+        {
+            if stop.load(Ordering::Relaxed) || self.clock.now_ns() > until {
+                bail!("nobody logged in");
+            }
+            self.linger(1_000_000);
+        }
+        self.linger(LINGER_NS);
+        self.started_ns = self.clock.now_ns();
+        Ok(())
+    }
+
+    /// Lets the exchange work, if there is one.
+    fn linger(&mut self, length_ns: u64) {
+        let until = self.clock.now_ns() + length_ns;
+        while self.exchange.is_some() && self.clock.now_ns() < until {
+            self.poll_exchange();
+        }
+    }
+
+    fn poll_exchange(&mut self) {
+        if let Some(exchange) = &mut self.exchange {
+            let clock = &self.clock;
+            exchange.poll(|| clock.now_ns(), self.stamps.as_ref());
+        }
     }
 
     /// Sends one packet at its time.
@@ -243,6 +291,7 @@ impl<'a> Sender<'a> {
                 return;
             }
             match due_ns - now_ns {
+                _ if self.exchange.is_some() => self.poll_exchange(),
                 left if left > 2_000_000 => {
                     std::thread::park_timeout(std::time::Duration::from_nanos(left - 1_000_000));
                 }

@@ -47,6 +47,8 @@ pub struct Options {
     pub sets: Vec<String>,
     /// Folder for `.hgrm` files.
     pub hgrm_dir: Option<PathBuf>,
+    /// The exchange polls on the sender's core (measuring) instead of being `tickgate-sim` (showing).
+    pub is_exchange_polled: bool,
 }
 
 /// What a run gave.
@@ -71,18 +73,30 @@ pub fn run(lab: &Lab, options: &Options, stop: &AtomicBool) -> Result<Outcome> {
     let stamps_path = folder.path().join("wire-stamps");
     let count = usize::try_from(options.limit.unwrap_or(20_000_000)).unwrap_or(usize::MAX) + 1;
     let stamps = WireStamps::create(&stamps_path, count.min(20_000_001))?;
-    let mut exchange = start_exchange(lab, folder.path(), &stamps_path, stop)?;
     let report_path = folder.path().join("gateway.json");
+    let mut exchange = None;
+    let mut sender = None;
+    if options.is_exchange_polled {
+        sender = Some(start_sender(lab, options, folder.path(), &stamps_path)?);
+    } else {
+        exchange = Some(start_exchange(lab, folder.path(), &stamps_path, stop)?);
+    }
     let mut gateway = start_gateway(lab, folder.path(), &report_path, options, stop)?;
-    let sent = send(lab, options, folder.path(), &stamps_path, stop)?;
-    // The last packets are on their way: until the gateway has them it must not be stopped.
-    settle(stop);
+    let mut sender = match sender {
+        Some(sender) => sender,
+        None => start_sender(lab, options, folder.path(), &stamps_path)?,
+    };
+    let sent = await_sender(&mut sender, folder.path(), stop)?;
+    if exchange.is_some() {
+        // The last packets are on their way: until the gateway has them it must not be stopped.
+        settle(stop);
+    }
     gateway.signal(libc::SIGTERM);
     let went_well = gateway.wait(Duration::from_secs(5), stop)?;
     if !went_well {
         bail!("the gateway failed:\n{}", gateway.said.join("\n"));
     }
-    exchange.end();
+    drop(exchange);
     let text = std::fs::read_to_string(&report_path).context("the gateway's report")?;
     let report: Report = serde_json::from_str(&text).context("the gateway's report")?;
     let mut run = report
@@ -201,14 +215,8 @@ fn start_gateway(
     Ok(gateway)
 }
 
-/// Sends the feed from a process in the exchange's namespace.
-fn send(
-    lab: &Lab,
-    options: &Options,
-    folder: &Path,
-    stamps: &Path,
-    stop: &AtomicBool,
-) -> Result<Sent> {
+/// Starts to send the feed from a process in the exchange's namespace.
+fn start_sender(lab: &Lab, options: &Options, folder: &Path, stamps: &Path) -> Result<Process> {
     let json = folder.join("sent.json");
     let mut command = lab.command(Side::Exchange, &sibling("tickgate-bench")?);
     command.arg("replay").arg(&options.feed);
@@ -230,7 +238,15 @@ fn send(
         .arg(stamps)
         .arg("--json")
         .arg(&json);
-    let mut sender = Process::start("sender", command)?;
+    if options.is_exchange_polled {
+        command.arg("--exchange").arg(format!("{EXCHANGE}:{PORT}"));
+    }
+    Process::start("sender", command)
+}
+
+/// Waits until everything is sent.
+fn await_sender(sender: &mut Process, folder: &Path, stop: &AtomicBool) -> Result<Sent> {
+    let json = folder.join("sent.json");
     if !sender.wait(Duration::from_secs(3600), stop)? {
         bail!("the sender failed:\n{}", sender.said.join("\n"));
     }

@@ -512,6 +512,20 @@ impl Desk<'_> {
     }
 }
 
+/// The number of the market message that caused an order, if its own id carries one: Tickgate writes it
+/// in hexadecimal behind two digits of its own.
+#[must_use]
+pub fn origin_seq(message: &[u8]) -> Option<u64> {
+    let Ok((Inbound::EnterOrder(m), _)) = Inbound::decode(message) else {
+        return None;
+    };
+    let digits = m
+        .client_order_id
+        .get(2..)
+        .and_then(|hex| std::str::from_utf8(hex).ok())?;
+    u64::from_str_radix(digits, 16).ok()
+}
+
 fn is_symbol(symbol: Symbol) -> bool {
     let text = symbol.0.trim_ascii_end();
     !text.is_empty() && text.iter().all(u8::is_ascii_graphic)

@@ -13,13 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use protocol::ouch::EnterOrder;
 use rt::clock::{Clock, realtime_ns};
 use rt::wire_stamps::WireStamps;
 use tokio::sync::Notify;
 use tokio_uring::net::{TcpListener, TcpStream};
 
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, origin_seq};
 use crate::options::Options;
 use crate::session::{Close, Heard, Session};
 
@@ -35,7 +34,7 @@ const DAY_NS: u64 = 86_400_000_000_000;
 struct Shared {
     options: Options,
     exchange: RefCell<Exchange>,
-    clock: Clock,
+    clock: RefCell<Clock>,
     stamps: Option<WireStamps>,
     connections: Cell<usize>,
     /// Accounts with a live connection; a second login takes the account over, and the first is cut.
@@ -75,7 +74,7 @@ pub fn run(
     let shared = Rc::new(Shared {
         options,
         exchange,
-        clock: Clock::new(),
+        clock: RefCell::new(Clock::new()),
         stamps,
         connections: Cell::new(0),
         live: RefCell::default(),
@@ -87,6 +86,7 @@ pub fn run(
         tokio_uring::spawn(accept(listener, Rc::clone(&shared)));
         while !stop.load(Ordering::SeqCst) {
             tokio::time::sleep(TICK).await;
+            shared.clock.borrow_mut().discipline();
         }
         Ok(())
     })
@@ -117,7 +117,7 @@ async fn serve(stream: TcpStream, shared: Rc<Shared>) {
     shared.connections.set(shared.connections.get() + 1);
     let client = Rc::new(Client {
         stream,
-        session: RefCell::new(Session::new(shared.clock.now_ns())),
+        session: RefCell::new(Session::new(shared.now_ns())),
         out: RefCell::default(),
         wake: Notify::new(),
         is_over: Cell::new(false),
@@ -144,7 +144,7 @@ async fn read(client: &Rc<Client>, shared: &Rc<Shared>) {
                 break;
             }
         };
-        let now_ns = shared.clock.now_ns();
+        let now_ns = shared.now_ns();
         let bytes = buffer.get(..len).unwrap_or_default();
         let result = shared.on_bytes(client, bytes, now_ns);
         client.wake.notify_one();
@@ -171,7 +171,7 @@ async fn write(client: Rc<Client>, shared: Rc<Shared>) {
         if !buffer.is_empty() {
             let (result, back) = client.stream.write_all(buffer).await;
             buffer = back;
-            client.session.borrow_mut().on_sent(shared.clock.now_ns());
+            client.session.borrow_mut().on_sent(shared.now_ns());
             if result.is_err() {
                 client.end();
                 return;
@@ -187,7 +187,7 @@ async fn write(client: Rc<Client>, shared: Rc<Shared>) {
         let result = client
             .session
             .borrow_mut()
-            .on_timeout(shared.clock.now_ns(), &mut out);
+            .on_timeout(shared.now_ns(), &mut out);
         if result == Err(Close) {
             client.end();
             return;
@@ -205,6 +205,10 @@ impl Client {
 }
 
 impl Shared {
+    fn now_ns(&self) -> u64 {
+        self.clock.borrow().now_ns()
+    }
+
     fn on_bytes(&self, client: &Rc<Client>, bytes: &[u8], now_ns: u64) -> Result<(), Close> {
         let mut logged_in = None;
         let mut session = client.session.borrow_mut();
@@ -236,16 +240,8 @@ impl Shared {
         result
     }
 
-    /// The order's own id carries the number of the message that caused it, in hexadecimal.
     fn stamp(&self, message: &[u8], now_ns: u64) {
-        let Some(stamps) = &self.stamps else { return };
-        let id = message
-            .get(31..45)
-            .filter(|_| message.first() == Some(&EnterOrder::KIND));
-        let digits = id
-            .and_then(|id| id.get(2..))
-            .and_then(|hex| std::str::from_utf8(hex).ok());
-        if let Some(seq) = digits.and_then(|hex| u64::from_str_radix(hex, 16).ok()) {
+        if let (Some(stamps), Some(seq)) = (&self.stamps, origin_seq(message)) {
             stamps.set_received(seq, now_ns);
         }
     }

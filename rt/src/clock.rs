@@ -100,8 +100,8 @@ impl Clock {
         self.tsc.is_some()
     }
 
-    /// Compares with the kernel's clock and bends the rate so that the difference is gone after one
-    /// interval. Returns the difference found, kernel minus ours, in ns.
+    /// Compares with the kernel's clock and bends the rate so that the difference goes. Returns the
+    /// difference found, kernel minus ours, in ns.
     pub fn discipline(&mut self) -> i64 {
         let Some(scale) = &mut self.tsc else { return 0 };
         let pair = Pair::take();
@@ -120,8 +120,13 @@ impl Clock {
             };
             return error;
         }
-        // rate * (1 + error / interval): at most 10 % away, so time keeps going forward.
-        let interval = i128::from(DISCIPLINE_INTERVAL_NS);
+        // Half of the error is to be gone by the next correction, which is expected as long from now
+        // as the last one is ago: an owner who comes later than that does not overshoot.
+        let since_last = ours
+            .saturating_sub(scale.anchor_ns)
+            .max(DISCIPLINE_INTERVAL_NS);
+        // rate * (1 + error / interval): at most 5 % away, so time keeps going forward.
+        let interval = 2 * i128::from(since_last);
         let bent = i128::from(long_run) * (interval + i128::from(error)) / interval;
         scale.anchor_tsc = pair.tsc;
         scale.anchor_ns = ours;

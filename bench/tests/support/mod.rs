@@ -1,0 +1,86 @@
+//! What the end-to-end tests share.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Third-party data that lies beside the project, not in it.
+pub(crate) fn shared(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../shared/data")
+        .join(name);
+    if !path.is_file() {
+        eprintln!("SKIPPED: {} is not there", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+/// Network namespaces need root.
+pub(crate) fn is_root() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let is_root = status.lines().any(|line| line.starts_with("Uid:\t0\t0"));
+    if !is_root {
+        eprintln!("SKIPPED: needs root for network namespaces and XDP");
+    }
+    is_root
+}
+
+/// Whether a program is installed.
+pub(crate) fn has(program: &str) -> bool {
+    let found = Command::new("sh")
+        .args(["-c", &format!("command -v {program}")])
+        .output();
+    let has = found.is_ok_and(|output| output.status.success());
+    if !has {
+        eprintln!("SKIPPED: {program} is not installed");
+    }
+    has
+}
+
+/// Runs a program of the project and gives what it said.
+pub(crate) fn tool(name: &str, arguments: &[&str]) -> Output {
+    let program = bench::lab::sibling(name).expect("the workspace is built");
+    Command::new(program)
+        .args(arguments)
+        .output()
+        .expect("it starts")
+}
+
+/// Standard error as text.
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A Python environment with packages from PyPI, made once; `None` where PyPI cannot be reached.
+pub(crate) fn python_with(package: &str) -> Option<PathBuf> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("judge-{package}"));
+    let python = target.join("bin/python");
+    let is_there = |python: &Path| {
+        let module = package.replace('-', "_");
+        let check = Command::new(python)
+            .args(["-c", &format!("import {module}")])
+            .output();
+        check.is_ok_and(|output| output.status.success())
+    };
+    if is_there(&python) {
+        return Some(python);
+    }
+    let made = Command::new("python3")
+        .args(["-m", "venv"])
+        .arg(&target)
+        .output();
+    let installed = Command::new(&python)
+        .args(["-m", "pip", "-q", "install", package])
+        .output();
+    if made.is_ok() && installed.is_ok() && is_there(&python) {
+        return Some(python);
+    }
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "the judge {package} could not be installed"
+    );
+    eprintln!("SKIPPED: {package} could not be installed from PyPI");
+    None
+}
