@@ -20,7 +20,7 @@ test: build-packages run-packages test-packages
 	$(CARGO) clippy --workspace --all-targets --profile checked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --profile checked
 	$(CARGO) build --workspace --profile checked
-	$(CARGO) test --workspace --profile checked
+	$(CARGO) test --workspace --profile checked -- --test-threads=1
 
 ## Micro-benchmarks, then latency of the whole way for both receivers.
 bench: build-packages run-packages

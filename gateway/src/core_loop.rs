@@ -70,8 +70,9 @@ pub fn run(
 ) -> Result<(), String> {
     prepare(&mut stages, options)?;
     state.is_running.store(true, Ordering::Release);
+    let clock = Clock::new();
     alloc_guard::hot(true);
-    turn(&mut stages, state, stop);
+    turn(&mut stages, clock, state, stop);
     alloc_guard::hot(false);
     Ok(())
 }
@@ -94,8 +95,7 @@ fn prepare(stages: &mut [Box<dyn Stage>], options: &CoreOptions) -> Result<(), S
 }
 
 /// The loop itself. Hot: everything it calls between two checks is a stage's `poll`.
-fn turn(stages: &mut [Box<dyn Stage>], state: &CoreState, stop: &AtomicBool) {
-    let mut clock = Clock::new();
+fn turn(stages: &mut [Box<dyn Stage>], mut clock: Clock, state: &CoreState, stop: &AtomicBool) {
     let mut next_discipline_ns = 0;
     let mut turns = 0u64;
     let mut busy_turns = 0u64;

@@ -1,0 +1,202 @@
+//! The hot cores do not allocate: the whole gateway in this process, under a counting allocator, from
+//! the first market message to the last order.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::too_many_lines, reason = "options are one long list")]
+
+mod support;
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use feed_handler::book::Limits as BookLimits;
+use feed_handler::publish::Subscription;
+use feed_handler::udp::{UdpLine, UdpOptions};
+use feed_handler::xdp::{Mode, Options as XdpOptions, Rung, SocketOptions};
+use gateway::options::{Feed, Options, Output, Rings, Session, StrategyOptions};
+use gateway::order::risk::Limits;
+use gateway::order::session::Credentials;
+use gateway::order::uring::{Submit, UringOptions};
+use gateway::service::{self, StopHandle};
+use gateway::strategy::{Probe, ProbeParameters, Quoter, QuoterParameters, Strategy};
+use protocol::types::Qty;
+use rt::alloc_guard::{CountingAllocator, hot_allocations};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+const EXCHANGE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 12_077);
+const GROUP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 77, 0, 9), 26_409);
+
+/// Moves this thread, and those that it starts, into a network namespace of its own.
+#[expect(unsafe_code, reason = "unshare")]
+fn own_network() {
+    // SAFETY: takes a flag; only this thread's network namespace changes.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0);
+    for arguments in [
+        "link set lo up",
+        "link add tg-a type veth peer name tg-b",
+        "addr add 10.77.9.1/24 dev tg-a",
+        "link set tg-a up",
+        "link set tg-b up",
+    ] {
+        let status = Command::new("ip").args(arguments.split(' ')).status();
+        assert!(status.expect("ip runs").success(), "ip {arguments}");
+    }
+}
+
+fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
+    let strategy = |(name, strategy): (&str, Box<dyn Strategy>)| StrategyOptions {
+        name: name.to_owned(),
+        strategy,
+        feed: 0,
+        session: 0,
+        subscription: Subscription::All,
+        trade_on_stale: false,
+    };
+    Options {
+        lock_memory: false,
+        huge_pages: false,
+        realtime_priority: 0,
+        is_inline: true,
+        cpus: Vec::new(),
+        rings: Rings {
+            events: 4096,
+            intents: 1024,
+            executions: 4096,
+        },
+        feeds: vec![Feed {
+            name: "itch".to_owned(),
+            xdp: vec![XdpOptions {
+                interface: "tg-b".to_owned(),
+                wanted: vec![GROUP],
+                mode: Mode::Auto,
+                require: Rung::NativeCopy,
+                trusted_drivers: Vec::new(),
+                queues: Vec::new(),
+                allow_default_route: false,
+                trial: Duration::ZERO,
+                socket: SocketOptions {
+                    frames: 4096,
+                    frame_bytes: 2048,
+                    rx_ring: 2048,
+                    huge_pages: false,
+                    busy_poll_us: 0,
+                    busy_poll_budget: 64,
+                },
+            }],
+            udp: UdpOptions {
+                lines: vec![UdpLine {
+                    address: GROUP,
+                    interface: Some("tg-b".to_owned()),
+                }],
+                receive_buffer_bytes: 1 << 20,
+                busy_poll_us: 0,
+                block_us: 0,
+            },
+            hold_ns: 0,
+            books: BookLimits {
+                orders_max: 1 << 16,
+                order_refs_max: 1 << 24,
+                order_pages_max: 1 << 12,
+                levels_max: 1 << 16,
+            },
+        }],
+        sessions: vec![Session {
+            name: "ouch".to_owned(),
+            uring: UringOptions {
+                address: EXCHANGE,
+                submit: Submit::Enter,
+                busy_poll_us: 0,
+            },
+            credentials: Credentials {
+                username: "demo".to_owned(),
+                password: "demo".to_owned(),
+                session: String::new(),
+                server_timeout_ns: 15_000_000_000,
+            },
+            risk: Limits {
+                order_qty_max: Qty(10_000),
+                notional_max: 10_000_000_000,
+                collar_bps: 500,
+                position_max: 10_000_000,
+                open_orders_max: 1000,
+                orders_per_second_max: 100_000,
+            },
+            start_killed: false,
+        }],
+        strategies: strategies.into_iter().map(strategy).collect(),
+        output: Output {
+            json: Some(json.to_owned()),
+            hgrm_dir: None,
+            table: false,
+        },
+    }
+}
+
+#[test]
+fn no_allocation_on_hot_cores_from_the_first_message_to_the_last_order() {
+    if !support::is_root() {
+        return;
+    }
+    own_network();
+    let folder = tempfile::tempdir().expect("a folder");
+    let day = folder.path().join("day.itch50");
+    let generated = bench::generate::Options {
+        seed: 3,
+        messages: 20_000,
+        symbols: 10,
+    };
+    bench::generate::to_file(&generated, &day, |_| ()).expect("written");
+    let replay = bench::replay::Options {
+        file: day,
+        lines: vec![bench::replay::Line {
+            to: GROUP,
+            from: Ipv4Addr::new(10, 77, 9, 1),
+            interface: Some("tg-a".to_owned()),
+        }],
+        pace: bench::replay::Pace::Rate(5_000.0),
+        pack: 2,
+        session: bench::replay::session_name("S1"),
+        vlan: Some(77),
+        limit: None,
+        wire_stamps: None,
+        exchange: Some(SocketAddr::V4(EXCHANGE)),
+    };
+    let sender = std::thread::spawn(move || {
+        bench::replay::send(&replay, &AtomicBool::new(false), |_| ()).expect("sent")
+    });
+    let json = folder.path().join("out.json");
+    let probe = Probe::new(&ProbeParameters { every: 2, qty: 100 }).expect("sane");
+    let quoter = Quoter::new(&QuoterParameters::default()).expect("sane");
+    let options = options(
+        vec![("probe", Box::new(probe)), ("quoter", Box::new(quoter))],
+        &json,
+    );
+    let stop = StopHandle::default();
+    let (handle, counted) = (stop.clone(), Arc::new(AtomicBool::new(false)));
+    let done = Arc::clone(&counted);
+    let waiter = std::thread::spawn(move || {
+        let sent = sender.join().expect("the sender ends");
+        done.store(true, Ordering::SeqCst);
+        handle.stop();
+        sent
+    });
+    let report = service::run(options, &stop, || ()).expect("the gateway runs");
+    let sent = waiter.join().expect("the waiter ends");
+    let run = report.runs.first().expect("a run");
+    assert!(counted.load(Ordering::SeqCst));
+    assert_eq!((sent.messages, run.received, run.lost), (20_000, 20_000, 0));
+    assert!(run.orders > 500, "{} orders", run.orders);
+    eprintln!(
+        "{} messages, {} orders, {} allocations",
+        run.received,
+        run.orders,
+        hot_allocations()
+    );
+    assert_eq!(hot_allocations(), 0);
+}

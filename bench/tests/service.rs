@@ -1,0 +1,783 @@
+//! The service as its users meet it: in network namespaces, under systemd's protocol, killed, stopped,
+//! wrongly configured.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod support;
+
+use std::net::Ipv4Addr;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use bench::lab::{Lab, Process, Side, send_signal, sibling};
+use rt::clock::monotonic_ns;
+use support::{has, is_root, shared, stderr, tool};
+
+static NEVER: AtomicBool = AtomicBool::new(false);
+
+/// A folder with configuration files for one test.
+struct Desk {
+    folder: tempfile::TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+        }
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+const SIM: &str =
+    "address = \"10.77.2.1:12000\"\nfill_every = 0\n[account.demo]\npassword = \"demo\"\n";
+
+/// A gateway that quotes, in the lab.
+fn quoting(desk: &Desk) -> String {
+    format!(
+        "[feed.itch]\nlines = [{{ address = \"239.77.0.1:26400\", interface = \"feed0\" }}]\n\
+         [session.ouch]\naddress = \"10.77.2.1:12000\"\nusername = \"demo\"\npassword = \"demo\"\n\
+         [strategy.quotes]\nkind = \"quoter\"\nfeed = \"itch\"\nsession = \"ouch\"\n\
+         [telemetry]\njson = \"{}\"\ntable = false\n",
+        desk.path("out.json").display()
+    )
+}
+
+fn start_sim(lab: &Lab, desk: &Desk) -> Process {
+    let config = desk.write("sim.toml", SIM);
+    let mut command = lab.command(Side::Exchange, &sibling("tickgate-sim").expect("built"));
+    command.args(["run", "--config"]).arg(config);
+    let mut sim = Process::start("exchange", command).expect("it starts");
+    sim.await_line("listening on", Duration::from_secs(10), &NEVER)
+        .expect("it listens");
+    sim
+}
+
+fn gateway_command(lab: &Lab, config: &Path) -> Command {
+    let mut command = lab.command(Side::Gateway, &sibling("tickgate").expect("built"));
+    command
+        .args(["run", "--config"])
+        .arg(config)
+        .stdout(Stdio::null());
+    command
+}
+
+fn start_gateway(mut command: Command) -> Process {
+    command.env("RUST_LOG", "info");
+    let mut gateway = Process::start("gateway", command).expect("it starts");
+    gateway
+        .await_line("session open", Duration::from_secs(20), &NEVER)
+        .expect("it trades");
+    gateway
+}
+
+/// Sends a generated day and waits until all of it is sent.
+fn send_day(lab: &Lab, desk: &Desk, messages: u64) {
+    let day = desk.path("day.itch50");
+    let options = bench::generate::Options {
+        seed: 5,
+        messages,
+        symbols: 10,
+    };
+    bench::generate::to_file(&options, &day, |_| ()).expect("written");
+    let mut command = lab.command(Side::Exchange, &sibling("tickgate-bench").expect("built"));
+    command.arg("replay").arg(day);
+    command.args([
+        "--line",
+        "239.77.0.1:26400",
+        "--from",
+        "10.77.1.1",
+        "--rate",
+        "5000",
+        "--quiet",
+    ]);
+    let mut sender = Process::start("sender", command).expect("it starts");
+    assert!(
+        sender
+            .wait(Duration::from_secs(60), &NEVER)
+            .expect("it ends"),
+        "{:?}",
+        sender.said
+    );
+}
+
+fn in_namespace(lab: &Lab, side: Side, arguments: &[&str]) -> std::process::Output {
+    let mut command = Command::new("ip");
+    command
+        .args(["netns", "exec", lab.name(side)])
+        .args(arguments);
+    command.output().expect("ip runs")
+}
+
+/// What `ip link` says of the gateway's feed interface.
+fn link(lab: &Lab) -> String {
+    let output = in_namespace(lab, Side::Gateway, &["ip", "-d", "link", "show", "feed0"]);
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn killed_gateway_leaves_no_program_and_the_kernel_hears_everything_else() {
+    if !is_root() || !has("ping") {
+        return;
+    }
+    let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
+    let _sim = start_sim(&lab, &desk);
+    let config = desk.write("tickgate.toml", &quoting(&desk));
+    let mut gateway = start_gateway(gateway_command(&lab, &config));
+    let said = gateway.said.join("\n");
+    assert!(said.contains("native-copy"), "{said}");
+    assert!(link(&lab).contains("prog/xdp"), "{}", link(&lab));
+
+    // Other protocols and ports of the same interface, while the gateway receives.
+    let ping = in_namespace(
+        &lab,
+        Side::Exchange,
+        &["ping", "-c", "3", "-i", "0.2", "10.77.1.2"],
+    );
+    assert!(
+        ping.status.success(),
+        "{}",
+        String::from_utf8_lossy(&ping.stdout)
+    );
+    let listen = "import socket; s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); \
+                  s.bind(('10.77.1.2', 26400)); s.settimeout(10); print('bound', flush=True); \
+                  print(s.recv(100))";
+    let mut ear = Command::new("ip")
+        .args([
+            "netns",
+            "exec",
+            lab.name(Side::Gateway),
+            "python3",
+            "-c",
+            listen,
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python runs");
+    let mut said = std::io::BufReader::new(ear.stdout.take().expect("piped"));
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut said, &mut line).expect("it binds");
+    let speak = "import socket; s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); \
+                 s.sendto(b'hello', ('10.77.1.2', 26400))";
+    let spoken = in_namespace(&lab, Side::Exchange, &["python3", "-c", speak]);
+    assert!(spoken.status.success());
+    line.clear();
+    std::io::BufRead::read_line(&mut said, &mut line).expect("it hears");
+    assert_eq!(line.trim(), "b'hello'");
+    ear.wait().expect("it ends");
+
+    gateway.signal(libc::SIGKILL);
+    assert!(
+        !gateway
+            .wait(Duration::from_secs(5), &NEVER)
+            .expect("it is gone")
+    );
+    assert!(!link(&lab).contains("xdp"), "{}", link(&lab));
+}
+
+#[test]
+fn systemd_hears_ready_and_watchdog_and_sigterm_cancels_within_two_seconds() {
+    if !is_root() {
+        return;
+    }
+    let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
+    let _sim = start_sim(&lab, &desk);
+    let socket_path = desk.path("notify");
+    let systemd = UnixDatagram::bind(&socket_path).expect("a socket");
+    systemd
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .expect("set");
+    let heard = || {
+        let mut buffer = [0; 512];
+        let len = systemd.recv(&mut buffer).expect("systemd hears something");
+        String::from_utf8_lossy(&buffer[..len]).into_owned()
+    };
+    let config = desk.write("tickgate.toml", &quoting(&desk));
+    let mut command = gateway_command(&lab, &config);
+    command
+        .env("NOTIFY_SOCKET", &socket_path)
+        .env("WATCHDOG_USEC", "400000");
+    let mut gateway = start_gateway(command);
+    assert!(heard().contains("READY=1"));
+    assert!(heard().contains("WATCHDOG=1"));
+    assert!(heard().contains("WATCHDOG=1"));
+
+    send_day(&lab, &desk, 3_000);
+    let start_ns = monotonic_ns();
+    gateway.signal(libc::SIGTERM);
+    assert!(
+        gateway
+            .wait(Duration::from_secs(5), &NEVER)
+            .expect("it ends"),
+        "{:?}",
+        gateway.said
+    );
+    let took = Duration::from_nanos(monotonic_ns() - start_ns);
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    let said = gateway.said.join("\n");
+    assert!(said.contains("all orders cancelled"), "{said}");
+    let text = std::fs::read_to_string(desk.path("out.json")).expect("a report");
+    let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let count = |name: &str| {
+        report["runs"][0]["counters"]["ouch"][name]
+            .as_u64()
+            .expect("a counter")
+    };
+    eprintln!(
+        "accepted {}, cancelled {}, stopped in {took:?}",
+        count("accepted"),
+        count("canceled")
+    );
+    assert!(count("accepted") >= 10);
+    assert_eq!(count("accepted"), count("canceled"));
+    while !heard().contains("STOPPING=1") {}
+}
+
+#[test]
+fn a_core_that_stands_still_is_not_reported_alive() {
+    if !is_root() {
+        return;
+    }
+    let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
+    let _sim = start_sim(&lab, &desk);
+    let socket_path = desk.path("notify");
+    let systemd = UnixDatagram::bind(&socket_path).expect("a socket");
+    let config = desk.write("tickgate.toml", &quoting(&desk));
+    let mut command = gateway_command(&lab, &config);
+    command
+        .env("NOTIFY_SOCKET", &socket_path)
+        .env("WATCHDOG_USEC", "200000");
+    let mut gateway = start_gateway(command);
+    // A hot thread that is moved to a stopped state by a debugger would stop the whole process, so
+    // the whole process is stopped: while it is, nothing may be heard.
+    gateway.signal(libc::SIGSTOP);
+    systemd
+        .set_read_timeout(Some(Duration::from_millis(50)))
+        .expect("set");
+    let mut buffer = [0; 512];
+    while systemd.recv(&mut buffer).is_ok() {}
+    systemd
+        .set_read_timeout(Some(Duration::from_millis(600)))
+        .expect("set");
+    assert!(systemd.recv(&mut buffer).is_err());
+    gateway.signal(libc::SIGCONT);
+    systemd
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .expect("set");
+    assert!(systemd.recv(&mut buffer).is_ok());
+    gateway.end();
+}
+
+#[test]
+fn exchange_that_closes_in_the_middle_is_resumed_and_nothing_is_doubled() {
+    if !is_root() {
+        return;
+    }
+    let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
+    let sim = start_sim(&lab, &desk);
+    let config = desk.write("tickgate.toml", &quoting(&desk));
+    let mut gateway = start_gateway(gateway_command(&lab, &config));
+    send_day(&lab, &desk, 500);
+    // Cut every connection of the exchange, not the exchange: it keeps its store.
+    let killed = in_namespace(&lab, Side::Exchange, &["ss", "-K", "sport", "=", "12000"]);
+    if !killed.status.success() {
+        eprintln!("SKIPPED: the kernel cannot cut connections from outside (ss -K)");
+        return;
+    }
+    let cut = gateway.await_line("not connected", Duration::from_secs(5), &NEVER);
+    if cut.is_err() {
+        eprintln!("SKIPPED: the kernel did not cut the connection (CONFIG_INET_DIAG_DESTROY)");
+        return;
+    }
+    gateway
+        .await_line("session open", Duration::from_secs(10), &NEVER)
+        .expect("it comes back");
+    drop(sim);
+    gateway
+        .await_line("next try in 200 ms", Duration::from_secs(10), &NEVER)
+        .expect("pauses grow");
+    gateway.end();
+}
+
+#[test]
+fn exchange_that_is_not_there_is_tried_with_growing_pauses() {
+    if !is_root() {
+        return;
+    }
+    let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
+    let config = desk.write("tickgate.toml", &quoting(&desk));
+    let mut gateway = Process::start("gateway", gateway_command(&lab, &config)).expect("it starts");
+    for pause in [
+        "next try in 100 ms",
+        "next try in 200 ms",
+        "next try in 400 ms",
+    ] {
+        gateway
+            .await_line(pause, Duration::from_secs(10), &NEVER)
+            .expect(pause);
+    }
+    let said = gateway.said.join("\n");
+    assert!(said.contains("Connection refused"), "{said}");
+    gateway.signal(libc::SIGTERM);
+    assert!(
+        gateway
+            .wait(Duration::from_secs(2), &NEVER)
+            .expect("it ends")
+    );
+}
+
+#[test]
+fn interrupted_demo_leaves_nothing_behind() {
+    if !is_root() {
+        return;
+    }
+    let program = sibling("tickgate-bench").expect("built");
+    let mut demo = Command::new(program)
+        .arg("demo")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let names = format!("tg-{}-", demo.id());
+    let listed = || {
+        let output = Command::new("ip")
+            .args(["netns", "list"])
+            .output()
+            .expect("ip runs");
+        String::from_utf8_lossy(&output.stdout).contains(&names)
+    };
+    let until = monotonic_ns() + 60_000_000_000;
+    // In the middle: the sender has been started.
+    let is_sending = || {
+        let all = Command::new("pgrep")
+            .args(["-P", &demo.id().to_string(), "-f", "replay"])
+            .output();
+        all.is_ok_and(|output| output.status.success())
+    };
+    while !(listed() && is_sending()) {
+        assert!(monotonic_ns() < until, "the demo does not start");
+        std::thread::yield_now();
+    }
+    send_signal(i32::try_from(demo.id()).expect("a pid"), libc::SIGINT);
+    assert!(!demo.wait().expect("it ends").success());
+    assert!(!listed(), "namespaces are left behind");
+}
+
+/// Starts a gateway on loopback and gives its status and what it said.
+fn run_on_loopback(change: impl FnOnce(&str) -> String) -> (Option<i32>, String) {
+    let desk = Desk::new();
+    let text = "[feed.itch]\nlines = [{ address = \"127.0.0.1:26477\", interface = \"lo\" }]\n\
+                receive = \"udp\"\n[session.ouch]\naddress = \"127.0.0.1:1\"\nusername = \"demo\"\n\
+                password = \"demo\"\n[strategy.p]\nkind = \"probe\"\nfeed = \"itch\"\n\
+                session = \"ouch\"\n[host]\nlock_memory = false\n";
+    let config = desk.write("tickgate.toml", &change(text));
+    let output = tool(
+        "tickgate",
+        &["run", "--config", &config.display().to_string()],
+    );
+    (output.status.code(), stderr(&output))
+}
+
+#[test]
+fn faults_of_configuration_end_with_status_2_and_one_line() {
+    let (status, said) = run_on_loopback(|text| text.replace("receive", "recieve"));
+    assert_eq!((status, said.lines().count()), (Some(2), 1), "{said}");
+    assert!(
+        said.contains("feed.itch.recieve: \"udp\": unknown key"),
+        "{said}"
+    );
+    let (status, said) = run_on_loopback(|text| text.replace("\"probe\"", "\"prob\""));
+    assert_eq!((status, said.lines().count()), (Some(2), 1), "{said}");
+    assert!(
+        said.contains("strategy.p: unknown kind \"prob\", expected \"probe\""),
+        "{said}"
+    );
+    let output = tool(
+        "tickgate",
+        &["run", "--config", "/nonexistent/tickgate.toml"],
+    );
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("/nonexistent/tickgate.toml: No such file"));
+    assert_eq!(tool("tickgate", &["fly"]).status.code(), Some(2));
+}
+
+#[test]
+fn interface_that_does_not_exist_and_taken_port_end_with_status_1_and_one_line() {
+    let (status, said) = run_on_loopback(|text| {
+        text.replace("\"lo\"", "\"tg-none\"")
+            .replace("receive = \"udp\"", "receive = \"af_xdp\"")
+    });
+    assert_eq!((status, said.lines().count()), (Some(1), 1), "{said}");
+    assert!(said.contains("interface tg-none does not exist"), "{said}");
+    let holder = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let port = holder.local_addr().expect("bound").port().to_string();
+    let (status, said) = run_on_loopback(|text| text.replace("26477", &port));
+    assert_eq!(status, Some(1), "{said}");
+    let last = said.lines().last().unwrap_or_default();
+    assert!(
+        last.contains(&port) && last.contains("Address already in use"),
+        "{said}"
+    );
+}
+
+#[test]
+fn taken_port_of_the_exchange_is_told() {
+    let holder = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = holder.local_addr().expect("bound");
+    let desk = Desk::new();
+    let config = desk.write(
+        "sim.toml",
+        &format!("address = \"{address}\"\n[account.a]\npassword = \"p\"\n"),
+    );
+    let output = tool(
+        "tickgate-sim",
+        &["run", "--config", &config.display().to_string()],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("Address already in use"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn required_rung_that_is_not_there_is_refused_with_the_kernels_error() {
+    if !is_root() {
+        return;
+    }
+    let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
+    let config = desk.write("tickgate.toml", &quoting(&desk));
+    let mut command = gateway_command(&lab, &config);
+    command.args(["--set", "feed.itch.af_xdp.require=zero-copy"]);
+    let mut gateway = Process::start("gateway", command).expect("it starts");
+    assert!(
+        !gateway
+            .wait(Duration::from_secs(10), &NEVER)
+            .expect("it ends")
+    );
+    let said = gateway.said.join("\n");
+    let expected = "required zero-copy, but zero-copy failed on driver veth: queue 0: Operation not \
+                    supported";
+    assert!(said.contains(expected), "{said}");
+    assert!(!link(&lab).contains("xdp"));
+}
+
+#[test]
+fn generic_mode_and_pipeline_receive_too() {
+    if !is_root() {
+        return;
+    }
+    let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
+    let _sim = start_sim(&lab, &desk);
+    let config = desk.write("tickgate.toml", &quoting(&desk));
+    let mut command = gateway_command(&lab, &config);
+    command.args([
+        "--set",
+        "feed.itch.af_xdp.mode=generic",
+        "--set",
+        "layout.kind=pipeline",
+    ]);
+    let mut gateway = start_gateway(command);
+    assert!(
+        gateway.said.join("\n").contains("generic, trial"),
+        "{:?}",
+        gateway.said
+    );
+    assert!(link(&lab).contains("xdpgeneric"), "{}", link(&lab));
+    send_day(&lab, &desk, 2_000);
+    gateway.end();
+    let text = std::fs::read_to_string(desk.path("out.json")).expect("a report");
+    let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(report["runs"][0]["received"], 2_000);
+    assert_eq!(report["runs"][0]["lost"], 0);
+}
+
+#[test]
+fn kernel_without_af_xdp_and_process_without_rights_step_down_or_refuse() {
+    if !is_root() || !has("clang") || !has("setpriv") {
+        return;
+    }
+    let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
+    // A kernel without AF_XDP, played by a library that refuses the address family.
+    let source = desk.write(
+        "no_xdp.c",
+        "#include <errno.h>\n#include <sys/socket.h>\n#include <sys/syscall.h>\n#include <unistd.h>\n\
+         int socket(int d, int t, int p) { if (d == 44) { errno = EAFNOSUPPORT; return -1; }\n\
+         return syscall(SYS_socket, d, t, p); }\n",
+    );
+    let library = desk.path("no_xdp.so");
+    let built = Command::new("clang")
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&library)
+        .arg(source)
+        .status();
+    assert!(built.expect("clang runs").success());
+    let config = desk.write("tickgate.toml", &quoting(&desk));
+    let run = |require: &str| {
+        let mut command = gateway_command(&lab, &config);
+        command.env("LD_PRELOAD", &library);
+        command.args(["--set", &format!("feed.itch.af_xdp.require={require}")]);
+        Process::start("gateway", command).expect("it starts")
+    };
+    let mut refused = run("generic");
+    assert!(
+        !refused
+            .wait(Duration::from_secs(10), &NEVER)
+            .expect("it ends")
+    );
+    let said = refused.said.join("\n");
+    assert!(said.contains("Address family not supported"), "{said}");
+    assert!(said.contains("CONFIG_XDP_SOCKETS"), "{said}");
+    let mut stepped = run("kernel-socket");
+    stepped
+        .await_line("kernel sockets", Duration::from_secs(10), &NEVER)
+        .expect("the last rung");
+    stepped.end();
+
+    // No rights at all.
+    let mut command = Command::new("ip");
+    command.args([
+        "netns",
+        "exec",
+        lab.name(Side::Gateway),
+        "setpriv",
+        "--reuid",
+        "65534",
+    ]);
+    command.args([
+        "--clear-groups",
+        "--bounding-set",
+        "-all",
+        "--inh-caps",
+        "-all",
+    ]);
+    let copy = desk.path("tickgate");
+    std::fs::copy(sibling("tickgate").expect("built"), &copy).expect("copied");
+    for path in [desk.folder.path(), &copy, &config] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(path, mode).expect("opened");
+    }
+    command.arg(&copy).args(["run", "--config"]).arg(&config);
+    command.args(["--set", "feed.itch.af_xdp.require=generic"]);
+    let mut gateway = Process::start("gateway", command).expect("it starts");
+    assert!(
+        !gateway
+            .wait(Duration::from_secs(10), &NEVER)
+            .expect("it ends")
+    );
+    let said = gateway.said.join("\n");
+    assert!(said.contains("Operation not permitted"), "{said}");
+    assert!(
+        said.contains("CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW"),
+        "{said}"
+    );
+}
+
+#[test]
+fn tshark_reads_every_packet_that_we_send_without_a_warning() {
+    if !is_root() || !has("tshark") {
+        return;
+    }
+    let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
+    let capture = desk.path("sent.pcap");
+    let mut command = Command::new("ip");
+    command.args([
+        "netns",
+        "exec",
+        lab.name(Side::Gateway),
+        "tshark",
+        "-q",
+        "-i",
+        "feed0",
+        "-w",
+    ]);
+    command.arg(&capture).args(["-f", "udp port 26400"]);
+    let mut shark = Process::start("tshark", command).expect("it starts");
+    shark
+        .await_line("Capturing on", Duration::from_secs(20), &NEVER)
+        .expect("it captures");
+    let day = desk.path("day.itch50");
+    let options = bench::generate::Options {
+        seed: 9,
+        messages: 2_000,
+        symbols: 10,
+    };
+    bench::generate::to_file(&options, &day, |_| ()).expect("written");
+    let send = |more: &[&str]| {
+        let mut command = lab.command(Side::Exchange, &sibling("tickgate-bench").expect("built"));
+        command
+            .arg("replay")
+            .arg(&day)
+            .args(["--line", "239.77.0.1:26400", "--from", "10.77.1.1"]);
+        command
+            .args([
+                "--rate",
+                "5000",
+                "--pack",
+                "7",
+                "--quiet",
+                "--interface",
+                "feed0",
+            ])
+            .args(more);
+        let mut sender = Process::start("sender", command).expect("it starts");
+        assert!(
+            sender
+                .wait(Duration::from_secs(60), &NEVER)
+                .expect("it ends"),
+            "{:?}",
+            sender.said
+        );
+    };
+    // Frames of our own making, with and without a tag: here the checksums are ours too.
+    send(&[]);
+    send(&["--vlan", "141"]);
+    let read = |arguments: &[&str]| {
+        let output = Command::new("tshark")
+            .arg("-r")
+            .arg(&capture)
+            .args(arguments)
+            .output();
+        String::from_utf8_lossy(&output.expect("tshark runs").stdout)
+            .lines()
+            .count()
+    };
+    let until = monotonic_ns() + 20_000_000_000;
+    // 2,000 messages are 286 packets of seven, and three ends of session, twice.
+    while read(&[]) < 2 * 289 {
+        assert!(monotonic_ns() < until, "{} packets captured", read(&[]));
+        std::thread::yield_now();
+    }
+    shark.signal(libc::SIGINT);
+    shark
+        .wait(Duration::from_secs(10), &NEVER)
+        .expect("it ends");
+    let strict = [
+        "-o",
+        "udp.check_checksum:TRUE",
+        "-o",
+        "ip.check_checksum:TRUE",
+    ];
+    let decode = ["-d", "udp.port==26400,moldudp64"];
+    let count = |filter: &str| read(&[&strict[..], &decode[..], &["-Y", filter]].concat());
+    assert_eq!(count("moldudp64"), 2 * 289);
+    assert_eq!(count("udp.checksum.status == \"Good\""), 2 * 289);
+    assert_eq!(count("ip.checksum.status == \"Good\""), 2 * 289);
+    assert_eq!(count("vlan"), 289);
+    assert_eq!(count("_ws.malformed || _ws.expert.severity >= 6291456"), 0);
+}
+
+#[test]
+fn units_are_accepted_by_systemd() {
+    if !has("systemd-analyze") {
+        return;
+    }
+    let desk = Desk::new();
+    for name in ["tickgate.service", "tickgate-sim.service"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../deploy/systemd")
+            .join(name);
+        let text = std::fs::read_to_string(&path).expect("a unit");
+        // The programs are not installed on a build machine; the rest is looked at as it stands.
+        let bin = sibling("tickgate").expect("built");
+        let folder = bin.parent().expect("a folder").display().to_string();
+        let unit = desk.write(name, &text.replace("/usr/bin", &folder));
+        let output = Command::new("systemd-analyze")
+            .arg("verify")
+            .arg(unit)
+            .output();
+        let output = output.expect("it runs");
+        let said = stderr(&output);
+        let ours: Vec<&str> = said
+            .lines()
+            .filter(|line| line.contains("tickgate"))
+            .collect();
+        assert!(output.status.success() && ours.is_empty(), "{said}");
+    }
+}
+
+#[test]
+fn doctor_tells_found_wanted_why_and_how() {
+    let output = tool("tickgate", &["doctor"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    for name in [
+        "isolated CPUs",
+        "huge pages",
+        "clock source",
+        "AF_XDP",
+        "io_uring",
+        "busy_poll",
+    ] {
+        assert!(said.contains(name), "{said}");
+    }
+    assert!(
+        said.lines()
+            .filter(|line| line.starts_with("ok") || line.starts_with("cost"))
+            .count()
+            >= 12
+    );
+    assert!(said.contains("wanted:") && said.contains("why:") && said.contains("how:"));
+}
+
+#[test]
+fn check_prints_each_value_with_its_origin() {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/first.toml");
+    let config = config.display().to_string();
+    let password = "session.ouch.password_file=\"\"";
+    let arguments = [
+        "check",
+        "--config",
+        &config,
+        "--set",
+        password,
+        "--set",
+        "rings.events=1024",
+    ];
+    let output = tool("tickgate", &arguments);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(said.contains("rings.events = 1024  # --set"), "{said}");
+    assert!(said.contains("rings.intents = 4096  # default"), "{said}");
+    assert!(
+        said.contains(&format!("strategy.quotes.kind = \"quoter\"  # {config}")),
+        "{said}"
+    );
+}
+
+#[test]
+fn sample_day_goes_through_the_whole_house() {
+    let Some(day) = shared("sample-day.itch50") else {
+        return;
+    };
+    if !is_root() {
+        return;
+    }
+    let show = bench::demo::Show {
+        feed: Some(day),
+        ..bench::demo::Show::default()
+    };
+    let (_, outcome) = bench::demo::demo(&show, &NEVER).expect("the demo runs");
+    bench::demo::check(&outcome).expect("nothing lost");
+    let feed = &outcome.run.counters["itch"];
+    assert_eq!(outcome.run.received, 12_012);
+    assert_eq!((feed["bbo_changes"], feed["trades"]), (391, 5_180));
+    assert_eq!((feed["missing_ref"], feed["rejected"]), (117, 1));
+}
