@@ -69,8 +69,8 @@ pub fn run(
     stop: &AtomicBool,
 ) -> Result<(), String> {
     prepare(&mut stages, options)?;
-    state.is_running.store(true, Ordering::Release);
     let clock = Clock::new();
+    state.is_running.store(true, Ordering::Release);
     alloc_guard::hot(true);
     turn(&mut stages, clock, state, stop);
     alloc_guard::hot(false);

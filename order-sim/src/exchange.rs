@@ -82,6 +82,21 @@ impl Exchange {
         }
     }
 
+    /// Orders that an account has open, with their open shares, by reference number.
+    #[must_use]
+    pub fn open_orders(&self, account: &str) -> Vec<(UserRefNum, Qty)> {
+        let Some(account) = self.accounts.get(account) else {
+            return Vec::new();
+        };
+        let mut open: Vec<_> = account
+            .orders
+            .iter()
+            .map(|(number, order)| (UserRefNum(*number), Qty(order.open)))
+            .collect();
+        open.sort_unstable();
+        open
+    }
+
     /// Sequenced messages of an account so far.
     #[must_use]
     pub fn stored(&self, account: &str) -> usize {

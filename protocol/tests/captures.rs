@@ -7,6 +7,10 @@
     clippy::indexing_slicing,
     reason = "tests"
 )]
+#![allow(
+    clippy::too_many_lines,
+    reason = "one arm for each message, one line for each field"
+)]
 
 use std::path::PathBuf;
 

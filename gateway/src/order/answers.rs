@@ -23,6 +23,8 @@ use super::table::{NOBODY, Order, Owner};
 pub enum Told {
     /// To one strategy.
     Execution(Owner, ExecutionEvent),
+    /// To the driver: close this connection and connect again at once.
+    ConnectAgain,
     /// To every strategy and to the operator: orders go out now.
     Opened,
     /// To the operator: the connection is to be closed.
@@ -37,7 +39,13 @@ const STATE_DEAD: u8 = b'D';
 
 impl Ledger {
     #[inline]
-    pub(super) fn on_message(&mut self, now_ns: u64, bytes: &[u8], tell: &mut impl FnMut(Told)) {
+    pub(super) fn on_message(
+        &mut self,
+        now_ns: u64,
+        bytes: &[u8],
+        is_past: bool,
+        tell: &mut impl FnMut(Told),
+    ) {
         let Ok((message, _)) = Outbound::decode(bytes) else {
             return self.counters.malformed.increment();
         };
@@ -59,6 +67,8 @@ impl Ledger {
                 }
             }
             Outbound::Modified(m) => self.on_modified(m.user_ref.get(), m.qty.get()),
+            // Answers to queries of earlier connections stand in the past.
+            Outbound::AccountQueryResponse(_) if is_past => {}
             Outbound::AccountQueryResponse(m) => {
                 self.on_past_known(now_ns, m.next_user_ref.get(), tell);
             }

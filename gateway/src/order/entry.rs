@@ -6,9 +6,10 @@
 //!    └────────────────── connection gone ────────────────────┘
 //! ```
 //!
-//! After each login the account is queried. The answer comes behind everything that the exchange has
-//! said, so when it is here, orders, fills and positions are what the exchange believes; an order that
-//! it never accepted was never there. Only then do orders go out.
+//! After each login the account is queried. The answer (the first one that is not of the past, see
+//! `session`) comes behind everything that the exchange has said, so when it is here, orders, fills and
+//! positions are what the exchange believes; an order that it never accepted was never there. Only then
+//! do orders go out.
 //!
 //! Thread:      order core, hot
 //! Contract:    **bytes that a call writes are sent in the order of the calls.**
@@ -18,7 +19,7 @@
 use std::sync::Arc;
 
 use feed_handler::best_prices::BestPrices;
-use protocol::types::{Symbol, UserRefNum};
+use protocol::types::{Qty, Symbol, UserRefNum};
 use rt::counters;
 
 use super::answers::Told;
@@ -196,6 +197,14 @@ impl Entry {
         self.ledger.risk.open_orders()
     }
 
+    /// Live orders with their open shares, by reference number: for reports and tests.
+    #[must_use]
+    pub fn live_orders(&self) -> Vec<(UserRefNum, Qty)> {
+        let mut live = self.ledger.table.live();
+        live.sort_unstable();
+        live
+    }
+
     /// A symbol's position, by name: for reports and tests.
     #[must_use]
     pub fn position(&mut self, symbol: Symbol) -> i64 {
@@ -277,7 +286,10 @@ impl Entry {
         let Self { session, ledger } = self;
         let mut has_logged_in = false;
         session.on_bytes(now_ns, bytes, |received| match received {
-            Received::Message(message) => ledger.on_message(now_ns, message, &mut tell),
+            Received::Message(message, is_past) => {
+                ledger.on_message(now_ns, message, is_past, &mut tell);
+            }
+            Received::Probed => tell(Told::ConnectAgain),
             Received::LoggedIn(_) => {
                 ledger.phase = Phase::Recovering;
                 has_logged_in = true;

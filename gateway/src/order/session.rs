@@ -1,9 +1,14 @@
 //! The client's end of a SoupBinTCP session.
 //!
 //! ```text
+//!  Down --on_connected--> Probing --accepted--> Down, end known (the driver connects again)
 //!  Down --on_connected--> LoggingIn --accepted--> LoggedIn --silence, end, out of step--> Down
 //!                             └--rejected, silence--> Down
 //! ```
+//!
+//! A server does not say where its past ends: Login Accepted repeats the number that was asked for. So
+//! each connection is made twice. The first login asks for "whatever comes next" and learns that
+//! number; the second asks for what is missing, and the past is over when that number is reached.
 //!
 //! Thread:      order core, hot
 //! Contract:    **call `on_connected` and `on_disconnected` with the transport, `on_bytes` with what
@@ -56,10 +61,12 @@ pub enum Ended {
 /// What the session passes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received<'a> {
+    /// The end of the past is known: connect again.
+    Probed,
     /// Logged in; sequenced packets from this number on follow.
     LoggedIn(Seq),
-    /// One sequenced message.
-    Message(&'a [u8]),
+    /// One sequenced message, and whether it was said before this connection was begun.
+    Message(&'a [u8], bool),
     /// Nothing more will come on this connection.
     Ended(Ended),
 }
@@ -67,6 +74,7 @@ pub enum Received<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Down,
+    Probing,
     LoggingIn,
     LoggedIn,
 }
@@ -79,6 +87,8 @@ pub struct Session {
     /// The session's name once the server has given it.
     joined: Option<[u8; 10]>,
     next_seq: u64,
+    /// The number that came next when this connection was begun: the past lies below it.
+    past_end: Option<u64>,
     last_sent_ns: u64,
     last_received_ns: u64,
     inbox: Box<[u8]>,
@@ -95,6 +105,7 @@ impl Session {
             state: State::Down,
             joined: None,
             next_seq: 1,
+            past_end: None,
             last_sent_ns: 0,
             last_received_ns: 0,
             inbox: vec![0; INBOX_BYTES].into_boxed_slice(),
@@ -117,7 +128,11 @@ impl Session {
 
     /// Writes the login into `out`; returns its length.
     pub fn on_connected(&mut self, now_ns: u64, out: &mut [u8]) -> usize {
-        self.state = State::LoggingIn;
+        let (state, seq) = match self.past_end {
+            None => (State::Probing, 0),
+            Some(_) => (State::LoggingIn, self.next_seq),
+        };
+        self.state = state;
         self.inbox_len = 0;
         self.last_received_ns = now_ns;
         let joined = self.joined.unwrap_or_default();
@@ -129,7 +144,7 @@ impl Session {
             &self.credentials.username,
             &self.credentials.password,
             name,
-            Seq(self.next_seq),
+            Seq(seq),
         );
         let packet = Packet {
             kind: kind::LOGIN_REQUEST,
@@ -138,8 +153,16 @@ impl Session {
         self.sent(packet.encode(out).unwrap_or(0), now_ns)
     }
 
-    /// The connection is gone.
+    /// Whether everything that the server had said before this connection has been heard.
+    #[inline]
+    #[must_use]
+    pub fn is_past_over(&self) -> bool {
+        self.past_end.is_some_and(|end| self.next_seq > end)
+    }
+
+    /// The connection is gone, and not because we are to connect again.
     pub fn on_disconnected(&mut self) {
+        self.past_end = None;
         self.state = State::Down;
         self.inbox_len = 0;
     }
@@ -242,10 +265,12 @@ impl Session {
         match (packet.kind, self.state) {
             (kind::SEQUENCED, State::LoggedIn) => {
                 self.next_seq += 1;
-                on(Received::Message(packet.payload));
+                on(Received::Message(packet.payload, !self.is_past_over()));
             }
-            (kind::LOGIN_ACCEPTED, State::LoggingIn) => self.on_accepted(packet.payload, on),
-            (kind::LOGIN_REJECTED, State::LoggingIn) => {
+            (kind::LOGIN_ACCEPTED, State::Probing | State::LoggingIn) => {
+                self.on_accepted(packet.payload, on);
+            }
+            (kind::LOGIN_REJECTED, State::Probing | State::LoggingIn) => {
                 let ended = match LoginReject::decode(packet.payload) {
                     Some(LoginReject::SessionNotAvailable) => Ended::SessionNotAvailable,
                     Some(LoginReject::NotAuthorised) | None => Ended::NotAuthorised,
@@ -270,10 +295,22 @@ impl Session {
         }
         // Another session, or a number that we did not ask for: what we know of orders is not what
         // this server tells. No order may go out on it.
-        if self.joined.is_some_and(|joined| joined != name) || next.0 != self.next_seq {
+        let is_known = self.joined.is_none_or(|joined| joined == name);
+        let is_probing = self.state == State::Probing;
+        let is_right = if is_probing {
+            next.0 >= self.next_seq
+        } else {
+            next.0 == self.next_seq
+        };
+        if !is_known || !is_right {
             return self.end(Ended::SessionChanged, on);
         }
         self.joined = Some(name);
+        if is_probing {
+            self.past_end = Some(next.0);
+            self.state = State::Down;
+            return on(Received::Probed);
+        }
         self.state = State::LoggedIn;
         on(Received::LoggedIn(next));
     }
@@ -322,6 +359,8 @@ mod tests {
     fn login(session: &mut Session) {
         session.on_connected(0, &mut [0; 64]);
         let next = session.next_seq().0;
+        assert_eq!(said(session, 0, &accepted(next)), ["Probed"]);
+        session.on_connected(0, &mut [0; 64]);
         assert_eq!(
             said(session, 0, &accepted(next)),
             [format!("LoggedIn(Seq({next}))")]
@@ -329,19 +368,27 @@ mod tests {
     }
 
     #[test]
-    fn login_asks_for_everything_and_then_for_what_is_missing() {
+    fn login_learns_the_end_of_the_past_and_asks_for_what_is_missing() {
         let mut session = session();
         let mut out = [0; 64];
         assert_eq!(session.on_connected(0, &mut out), 49);
         assert_eq!(&out[..9], b"\0\x2FLuser  ");
         assert!(out[19..29].iter().all(|b| *b == b' '));
-        assert_eq!(out[48], b'1');
-        login(&mut session);
+        assert_eq!(out[48], b'0');
+        assert_eq!(said(&mut session, 0, &accepted(3)), ["Probed"]);
+        session.on_connected(0, &mut out);
+        assert_eq!((&out[19..29], out[48]), (&b"S1        "[..], b'1'));
+        assert_eq!(said(&mut session, 0, &accepted(1)), ["LoggedIn(Seq(1))"]);
         assert_eq!(said(&mut session, 1, b"\0\x02Sx\0\x01H\0\x02Sy").len(), 2);
+        assert!(!session.is_past_over());
+        assert_eq!(said(&mut session, 1, b"\0\x02Sz").len(), 1);
+        assert!(session.is_past_over());
         session.on_disconnected();
-        assert_eq!(session.on_connected(2, &mut out), 49);
-        assert_eq!(&out[19..29], b"S1        ");
-        assert_eq!(out[48], b'3');
+        session.on_connected(2, &mut out);
+        assert_eq!(out[48], b'0');
+        assert_eq!(said(&mut session, 0, &accepted(4)), ["Probed"]);
+        session.on_connected(2, &mut out);
+        assert_eq!(out[48], b'4');
     }
 
     #[test]
@@ -353,7 +400,10 @@ mod tests {
         for byte in stream {
             heard.extend(said(&mut session, 1, &[*byte]));
         }
-        assert_eq!(heard, ["Message([97, 98, 99])", "Message([100, 101])"]);
+        assert_eq!(
+            heard,
+            ["Message([97, 98, 99], false)", "Message([100, 101], false)"]
+        );
         assert_eq!(session.next_seq(), Seq(3));
     }
 

@@ -211,6 +211,7 @@ impl<T: Transport> OrderStage<T> {
             counters: &self.counters,
             is_ended: false,
             is_opened: false,
+            is_again: false,
         };
         let entry = &mut self.entry;
         let mut reply = [0u8; 64];
@@ -224,7 +225,7 @@ impl<T: Transport> OrderStage<T> {
                 reply_len += entry.on_bytes(now_ns, bytes, room, |news| told.on(news));
             }
         });
-        let (is_ended, is_opened) = (told.is_ended, told.is_opened);
+        let (is_ended, is_opened, is_again) = (told.is_ended, told.is_opened, told.is_again);
         if happened == 0 {
             return 0;
         }
@@ -240,6 +241,14 @@ impl<T: Transport> OrderStage<T> {
         } else if is_ended {
             self.transport.close();
             self.on_closed(0, clock);
+        } else if is_again {
+            self.transport.close();
+            let pause_ms = self.connection.pause_ms();
+            self.connection = Connection::Waiting {
+                until_ns: 0,
+                pause_ms,
+            };
+            self.keep_connected(clock.now_ns(), clock);
         }
         happened
     }
@@ -368,6 +377,7 @@ struct Heard<'a> {
     counters: &'a EntryCounters,
     is_ended: bool,
     is_opened: bool,
+    is_again: bool,
 }
 
 impl Heard<'_> {
@@ -384,6 +394,7 @@ impl Heard<'_> {
                 }
             }
             Told::Opened => self.is_opened = true,
+            Told::ConnectAgain => self.is_again = true,
             Told::Ended(ended) => {
                 self.is_ended = true;
                 self.notices.send(Notice::SessionEnded(ended));

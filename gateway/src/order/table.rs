@@ -169,6 +169,16 @@ impl Table {
         replacing.is_some_and(|replace| replace.0 & self.mask == index)
     }
 
+    /// Every live order's number and open shares. It looks at every slot.
+    #[must_use]
+    pub fn live(&self) -> Vec<(UserRefNum, Qty)> {
+        self.slots
+            .iter()
+            .flatten()
+            .map(|order| (order.user_ref, order.open))
+            .collect()
+    }
+
     #[inline]
     fn slot(&self, number: u32) -> Option<&Option<Order>> {
         self.slots.get((number & self.mask) as usize)

@@ -1,0 +1,389 @@
+//! Order entry against the exchange, both without sockets and in one thread: random orders, connections
+//! cut at any byte, gateways that forget everything. What the gateway believes must be what the
+//! exchange believes before the next order goes out.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use feed_handler::best_prices::{BestPrice, BestPrices};
+use feed_handler::event::Origin;
+use gateway::order::answers::Told;
+use gateway::order::entry::{Entry, Phase};
+use gateway::order::intent::{Action, OrderId, OrderIntent, Outcome, Refusal, TimeInForce};
+use gateway::order::risk::{KillSwitch, Limits, Risk};
+use gateway::order::session::{Credentials, Session};
+use gateway::order::table::Owner;
+use order_sim::exchange::Exchange;
+use order_sim::options::Options;
+use order_sim::session::{Heard, Session as ServerSession};
+use protocol::ouch::Outbound;
+use protocol::types::{Price4, Qty, Side, Symbol};
+use rt::mem::Want;
+
+const LIMITS: Limits = Limits {
+    order_qty_max: Qty(1000),
+    notional_max: 1 << 40,
+    collar_bps: 1000,
+    position_max: 1_000_000,
+    open_orders_max: 40,
+    orders_per_second_max: 1_000_000,
+};
+
+/// Both ends and the bytes between them.
+struct World {
+    options: Options,
+    exchange: Exchange,
+    server: ServerSession,
+    entry: Entry,
+    prices: Arc<BestPrices>,
+    to_exchange: Vec<u8>,
+    to_gateway: Vec<u8>,
+    /// Orders that the strategy believes live.
+    believed: BTreeMap<u32, Qty>,
+    next_id: u32,
+    now_ns: u64,
+    kill: KillSwitch,
+}
+
+fn symbol() -> Symbol {
+    Symbol::new("ALC").expect("a symbol")
+}
+
+fn entry(prices: &Arc<BestPrices>, kill: &KillSwitch) -> Entry {
+    let session = Session::new(Credentials {
+        username: "demo".into(),
+        password: "demo".into(),
+        session: String::new(),
+        server_timeout_ns: 15_000_000_000,
+    });
+    let risk = Risk::new(LIMITS, kill.clone());
+    Entry::new(
+        session,
+        risk,
+        LIMITS.open_orders_max,
+        &[false],
+        vec![Arc::clone(prices)],
+    )
+}
+
+impl World {
+    fn new(fill_every: u64) -> Self {
+        let text = format!(
+            "address = \"127.0.0.1:1\"\nfill_every = {fill_every}\n[account.demo]\npassword = \"demo\""
+        );
+        let options = Options::parse(&text).expect("sane");
+        let prices = Arc::new(BestPrices::new(Want::LAZY).expect("memory"));
+        prices.store_symbol(1, symbol());
+        let (bid, ask) = (Price4(1_000_000), Price4(1_000_100));
+        let (bid_qty, ask_qty) = (Qty(1), Qty(1));
+        prices.store(
+            1,
+            &BestPrice {
+                bid_price: bid,
+                bid_qty,
+                ask_price: ask,
+                ask_qty,
+            },
+        );
+        let kill = KillSwitch::default();
+        Self {
+            exchange: Exchange::new(&options),
+            options,
+            server: ServerSession::new(0),
+            entry: entry(&prices, &kill),
+            prices,
+            to_exchange: Vec::new(),
+            to_gateway: Vec::new(),
+            believed: BTreeMap::new(),
+            next_id: 1,
+            now_ns: 1,
+            kill,
+        }
+    }
+
+    /// A new connection, all bytes of the old one lost.
+    fn connect(&mut self) {
+        self.to_exchange.clear();
+        self.to_gateway.clear();
+        self.entry.on_disconnected();
+        self.log_in();
+    }
+
+    fn log_in(&mut self) {
+        self.to_exchange.clear();
+        self.to_gateway.clear();
+        self.server = ServerSession::new(self.now_ns);
+        let mut out = [0; 64];
+        let len = self.entry.on_connected(self.now_ns, &mut out);
+        self.to_exchange.extend_from_slice(&out[..len]);
+    }
+
+    /// The process died and came back.
+    fn restart(&mut self) {
+        self.entry = entry(&self.prices, &self.kill);
+        self.believed.clear();
+        self.connect();
+    }
+
+    /// Moves at most `limit` bytes each way.
+    fn pump(&mut self, limit: usize) {
+        self.now_ns += 1000;
+        let take = limit.min(self.to_exchange.len());
+        let bytes: Vec<u8> = self.to_exchange.drain(..take).collect();
+        let Self {
+            exchange,
+            server,
+            options,
+            now_ns,
+            ..
+        } = self;
+        let shared = std::cell::RefCell::new(exchange);
+        let (mut out, now) = (Vec::new(), *now_ns);
+        let result = server.on_bytes((&bytes, now), options, &mut out, |said| match said {
+            Heard::LoggedIn(account) => shared.borrow().stored(account),
+            Heard::Message(account, message) => {
+                shared.borrow_mut().on_message(account, message, now);
+                0
+            }
+        });
+        assert_eq!(result, Ok(()), "the exchange closed");
+        let exchange = shared.into_inner();
+        let exchange = &*exchange;
+        server.write_stored(
+            |account, at| exchange.message(account, at),
+            1 << 20,
+            &mut out,
+        );
+        self.to_gateway.extend_from_slice(&out);
+        let take = limit.min(self.to_gateway.len());
+        let bytes: Vec<u8> = self.to_gateway.drain(..take).collect();
+        let mut reply = [0; 64];
+        let believed = &mut self.believed;
+        let mut is_again = false;
+        let len = self
+            .entry
+            .on_bytes(now, &bytes, &mut reply, |told| match told {
+                Told::ConnectAgain => is_again = true,
+                told => hear(believed, told),
+            });
+        self.to_exchange.extend_from_slice(&reply[..len]);
+        if is_again {
+            self.log_in();
+        }
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..20 {
+            self.pump(usize::MAX);
+        }
+    }
+
+    fn intent(&mut self, action: Action, id: OrderId, side: Side, qty: u32) -> Result<(), Refusal> {
+        let origin = Origin {
+            seq: 5,
+            seen_ns: self.now_ns,
+            wire_delta_ns: 0,
+            feed: 0,
+        };
+        let intent = OrderIntent {
+            origin,
+            decided_ns: self.now_ns,
+            id,
+            price: Price4(1_000_000),
+            qty: Qty(qty),
+            locate: 1,
+            action,
+            side,
+            time_in_force: TimeInForce::Day,
+        };
+        let mut out = [0; 128];
+        let sent = self
+            .entry
+            .on_intent(Owner(0), &intent, self.now_ns, &mut out)?;
+        self.to_exchange.extend_from_slice(&out[..sent.len]);
+        Ok(())
+    }
+
+    fn enter(&mut self, side: Side, qty: u32) {
+        let id = OrderId(self.next_id);
+        if self.intent(Action::Enter, id, side, qty).is_ok() {
+            self.next_id += 1;
+        }
+    }
+
+    /// The position as everything that the exchange ever said adds up to.
+    fn position_by_record(&self) -> i64 {
+        let mut sides = BTreeMap::new();
+        let mut position = 0;
+        for at in 0..self.exchange.stored("demo") {
+            let bytes = self.exchange.message("demo", at).expect("stored");
+            match Outbound::decode(bytes).expect("OUCH").0 {
+                Outbound::OrderAccepted(m) => {
+                    sides.insert(m.user_ref.get(), m.side);
+                }
+                Outbound::OrderReplaced(m) => {
+                    sides.insert(m.user_ref.get(), m.side);
+                }
+                Outbound::Executed(m) => {
+                    let sign = if sides[&m.user_ref.get()] == b'B' {
+                        1
+                    } else {
+                        -1
+                    };
+                    position += sign * i64::from(m.qty.get().0);
+                }
+                _ => {}
+            }
+        }
+        position
+    }
+
+    fn both_believe_the_same(&mut self, seed: u64) {
+        assert_eq!(self.entry.phase(), Phase::Open, "seed {seed}");
+        assert_eq!(
+            self.entry.live_orders(),
+            self.exchange.open_orders("demo"),
+            "seed {seed}"
+        );
+        assert_eq!(
+            self.entry.position(symbol()),
+            self.position_by_record(),
+            "seed {seed}"
+        );
+        let open = u32::try_from(self.exchange.open_orders("demo").len()).expect("few");
+        assert_eq!(self.entry.open_orders(), open, "seed {seed}");
+    }
+}
+
+/// Keeps what a strategy would believe.
+fn hear(believed: &mut BTreeMap<u32, Qty>, told: Told) {
+    let Told::Execution(owner, event) = told else {
+        assert!(
+            !matches!(told, Told::Ended(_) | Told::UnknownExecution(_)),
+            "{told:?}"
+        );
+        return;
+    };
+    assert_eq!(owner, Owner(0));
+    match event.outcome {
+        Outcome::Refused(_) => {
+            believed.remove(&event.id.0);
+        }
+        Outcome::Accepted | Outcome::Replaced => {
+            believed.insert(event.id.0, event.leaves);
+        }
+        Outcome::Filled | Outcome::Canceled(_) if event.leaves.0 == 0 => {
+            believed.remove(&event.id.0);
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn random_orders_and_cuts_at_any_byte_end_in_one_belief() {
+    for seed in 0..300 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut world = World::new(random.u64(0..4));
+        world.connect();
+        world.settle();
+        for _ in 0..150 {
+            let live = world.believed.keys().copied().collect::<Vec<_>>();
+            let any = (!live.is_empty()).then(|| OrderId(live[random.usize(0..live.len().max(1))]));
+            match (random.u8(0..20), any) {
+                (0, _) => world.connect(),
+                (1, _) if random.u8(0..4) == 0 => world.restart(),
+                (2..6, Some(id)) => {
+                    let _ = world.intent(Action::Replace, id, Side::Buy, random.u32(1..500));
+                }
+                (6..9, Some(id)) => {
+                    let _ = world.intent(Action::Cancel, id, Side::Buy, 0);
+                }
+                _ => {
+                    let side = if random.bool() { Side::Buy } else { Side::Sell };
+                    world.enter(side, random.u32(1..500));
+                }
+            }
+            world.pump(random.usize(0..200));
+        }
+        if random.bool() {
+            world.restart();
+        }
+        world.settle();
+        world.both_believe_the_same(seed);
+    }
+}
+
+#[test]
+fn orders_of_an_earlier_life_count_and_are_cancelled_when_told_to_stop() {
+    let mut world = World::new(3);
+    world.connect();
+    world.settle();
+    for _ in 0..8 {
+        world.enter(Side::Buy, 100);
+    }
+    world.settle();
+    assert_eq!(world.exchange.open_orders("demo").len(), 6);
+    world.restart();
+    world.settle();
+    world.both_believe_the_same(0);
+    assert_eq!(world.entry.position(symbol()), 200);
+    world.entry.stop();
+    assert_eq!(
+        world.intent(Action::Enter, OrderId(99), Side::Buy, 1),
+        Err(Refusal::SessionDown)
+    );
+    let mut out = [0; 4096];
+    let len = world.entry.cancel_all(world.now_ns, &mut out);
+    world.to_exchange.extend_from_slice(&out[..len]);
+    world.settle();
+    assert!(world.entry.is_stopped());
+    assert!(world.exchange.open_orders("demo").is_empty());
+}
+
+#[test]
+fn order_that_the_exchange_never_received_is_told_as_refused() {
+    let mut world = World::new(0);
+    world.connect();
+    world.settle();
+    world.enter(Side::Sell, 100);
+    assert_eq!(world.entry.open_orders(), 1);
+    world.connect();
+    world.settle();
+    world.both_believe_the_same(0);
+    assert_eq!(world.entry.open_orders(), 0);
+    assert_eq!(world.entry.counters().never_received.get(), 1);
+}
+
+#[test]
+fn no_order_goes_out_before_the_past_is_known() {
+    let mut world = World::new(0);
+    world.connect();
+    assert_eq!(
+        world.intent(Action::Enter, OrderId(1), Side::Buy, 1),
+        Err(Refusal::SessionDown)
+    );
+    world.pump(usize::MAX);
+    world.pump(usize::MAX);
+    assert_eq!(world.entry.phase(), Phase::Recovering);
+    assert_eq!(
+        world.intent(Action::Enter, OrderId(1), Side::Buy, 1),
+        Err(Refusal::SessionDown)
+    );
+    world.settle();
+    assert_eq!(
+        world.intent(Action::Enter, OrderId(1), Side::Buy, 1),
+        Ok(())
+    );
+    world.kill.set(true);
+    assert_eq!(
+        world.intent(Action::Enter, OrderId(2), Side::Buy, 1),
+        Err(Refusal::Killed)
+    );
+}
