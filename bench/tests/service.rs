@@ -683,7 +683,10 @@ fn tshark_reads_every_packet_that_we_send_without_a_warning() {
         "ip.check_checksum:TRUE",
     ];
     let decode = ["-d", "udp.port==26400,moldudp64"];
-    let count = |filter: &str| read(&[&strict[..], &decode[..], &["-Y", filter]].concat());
+    let count = |filter: &str| {
+        let filter = format!("udp.port == 26400 && ({filter})");
+        read(&[&strict[..], &decode[..], &["-Y", &filter]].concat())
+    };
     assert_eq!(count("moldudp64"), 2 * 289);
     assert_eq!(count("udp.checksum.status == \"Good\""), 2 * 289);
     assert_eq!(count("ip.checksum.status == \"Good\""), 2 * 289);
