@@ -5,7 +5,7 @@
 //! Thread:      written by one feed core; read by any
 //! Invariants:  a row is read whole or not at all: its version is odd while it is written and moves
 //!              with each change, and a reader that saw it move looks again.
-//! When wrong:  a reader gives up after [`LOOKS_MAX`] looks (the writer was stopped in between).
+//! When wrong:  a reader gives up after `LOOKS_MAX` looks (the writer was stopped in between).
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering, fence};

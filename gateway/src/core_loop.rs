@@ -1,7 +1,7 @@
 //! Stages and the cores that turn them.
 //!
 //! A core is one pinned thread that polls its stages in turn, for ever. It never sleeps and never
-//! blocks. Every [`TURNS_BETWEEN_CHECKS`] turns it looks at the clock and at whether it shall stop,
+//! blocks. Every `TURNS_BETWEEN_CHECKS` turns it looks at the clock and at whether it shall stop,
 //! and lets stages do their slow work.
 
 use std::sync::Arc;

@@ -5,7 +5,7 @@
 //! so the conversion is corrected every [`DISCIPLINE_INTERVAL_NS`] by its owner, between packets.
 //!
 //! Invariants:  time never goes back on one clock; a correction changes the rate, not the time,
-//!              unless the error is beyond [`STEP_NS`] (the host was suspended).
+//!              unless the error is beyond `STEP_NS` (the host was suspended).
 //! Time:        one read is one `rdtsc` and one multiplication, about 10 ns on the build machines.
 //!              Where the TSC cannot be trusted, it is the vDSO's `clock_gettime`, about 30 ns.
 

@@ -1,6 +1,6 @@
 //! Named counters that one thread adds to and others read, without a lock.
 //!
-//! Every way a packet or an order can end has one. A group of them is declared by [`counters!`], so
+//! Every way a packet or an order can end has one. A group of them is declared by `counters!`, so
 //! that none can be forgotten where they are listed for people.
 
 use std::sync::atomic::{AtomicU64, Ordering};
