@@ -4,6 +4,7 @@
 //! blocks. Every `TURNS_BETWEEN_CHECKS` turns it looks at the clock and at whether it shall stop,
 //! and lets stages do their slow work.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -18,8 +19,8 @@ pub trait Stage: Send {
     /// Prepares on the core that will run it.
     ///
     /// # Errors
-    /// What to tell the operator.
-    fn start(&mut self) -> Result<(), String> {
+    /// What the kernel refuses.
+    fn start(&mut self) -> io::Result<()> {
         Ok(())
     }
 
@@ -91,7 +92,12 @@ fn prepare(stages: &mut [Box<dyn Stage>], options: &CoreOptions) -> Result<(), S
             options.priority
         );
     }
-    stages.iter_mut().try_for_each(|stage| stage.start())
+    for stage in stages {
+        stage
+            .start()
+            .map_err(|error| format!("core {}: {error}", options.name))?;
+    }
+    Ok(())
 }
 
 /// The loop itself. Hot: everything it calls between two checks is a stage's `poll`.

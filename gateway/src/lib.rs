@@ -8,7 +8,8 @@
 //! A strategy of your own:
 //!
 //! ```no_run
-//! use gateway::strategy::{Context, Strategy, built_in};
+//! use gateway::cli::built_in;
+//! use gateway::strategy::{Context, Strategy};
 //! use feed_handler::event::MarketEvent;
 //! use gateway::order::intent::ExecutionEvent;
 //!

@@ -13,8 +13,9 @@
 use std::process::ExitCode;
 
 use feed_handler::event::{FLAG_STALE, FLAG_TRADE, MarketEvent};
+use gateway::cli::built_in;
 use gateway::order::intent::{ExecutionEvent, Outcome, TimeInForce};
-use gateway::strategy::{Context, NewOrder, Strategy, built_in};
+use gateway::strategy::{Context, NewOrder, Strategy};
 use protocol::types::{Price4, Qty, Side};
 use serde::Deserialize;
 

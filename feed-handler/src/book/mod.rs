@@ -21,6 +21,7 @@
     reason = "handles are made here and stay in bounds; a wrong one must stop the process, not bend a book"
 )]
 
+mod changes;
 mod ladder;
 mod levels;
 mod orders;
@@ -28,10 +29,12 @@ mod orders;
 use std::io;
 
 use protocol::itch::{self, Message};
-use protocol::types::{MatchNumber, OrderRef, Price4, Side};
+use protocol::types::{OrderRef, Price4, Side};
 use rt::counters;
 use rt::mem::{Pages, Want};
 use zerocopy::FromZeros;
+
+pub use changes::{Bbo, BookSink, Top, TradePrint};
 
 use ladder::{Ladder, Ladders};
 use levels::Levels;
@@ -100,61 +103,6 @@ counters! {
         /// Adds refused because memory for orders or levels is used up; the book is incomplete.
         refused_full,
     }
-}
-
-/// Best price of each side after a change; a side without orders has price 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bbo {
-    /// Best bid.
-    pub bid: Top,
-    /// Best ask.
-    pub ask: Top,
-}
-
-/// One side's best level.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Top {
-    /// Four decimals; 0: no orders.
-    pub price: Price4,
-    /// Shares of all orders at that price.
-    pub shares: u64,
-    /// Number of those orders.
-    pub orders: u32,
-}
-
-/// One trade as time and sales would show it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TradePrint {
-    /// `E` at the order's price, `C` at the message's, `P` hidden order, `Q` cross, `B` broken.
-    pub kind: u8,
-    /// Symbol of the day.
-    pub locate: u16,
-    /// Four decimals; 0 for a broken trade.
-    pub price: Price4,
-    /// Shares as reported.
-    pub shares: u64,
-    /// The resting order's side for `E` and `C`.
-    pub side: Option<Side>,
-    /// The resting order for `E` and `C`, else 0.
-    pub order: OrderRef,
-    /// The trade's number.
-    pub match_number: MatchNumber,
-    /// `O`, `C`, `H` for a cross, else a space.
-    pub cross_type: u8,
-}
-
-/// What a caller wants to know of changes, in the order in which they happen.
-pub trait BookSink {
-    /// The best bid or offer (price or shares) of a symbol changed.
-    fn on_bbo(&mut self, locate: u16, bbo: &Bbo);
-    /// Shares traded.
-    fn on_trade(&mut self, print: &TradePrint);
-}
-
-/// Nothing is of interest.
-impl BookSink for () {
-    fn on_bbo(&mut self, _: u16, _: &Bbo) {}
-    fn on_trade(&mut self, _: &TradePrint) {}
 }
 
 /// One symbol's book: one cache line.
@@ -628,21 +576,6 @@ impl Add {
             side,
             shares,
             price: price.0,
-        }
-    }
-}
-
-impl TradePrint {
-    fn new(kind: u8, locate: u16) -> Self {
-        Self {
-            kind,
-            locate,
-            price: Price4(0),
-            shares: 0,
-            side: None,
-            order: OrderRef(0),
-            match_number: MatchNumber(0),
-            cross_type: b' ',
         }
     }
 }

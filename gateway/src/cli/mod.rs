@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 use tickgate_config::{Layers, Loaded, Parameters};
 
 use crate::service::{self, StopHandle};
-use crate::strategy::Strategy;
+use crate::strategy::{Probe, Quoter, Strategy};
 
 /// Exit status of a failure, or a check that did not hold.
 const FAILED: u8 = 1;
@@ -21,6 +21,20 @@ const WRONG_USAGE: u8 = 2;
 
 /// Makes the strategy of a `kind` with its parameters, or says what would be right.
 pub type Factory = fn(&str, &Parameters) -> Result<Box<dyn Strategy>, String>;
+
+/// The strategies that come with Tickgate, by their `kind`.
+///
+/// # Errors
+/// An unknown kind, or parameters that make no sense; what would be right is in the text.
+pub fn built_in(kind: &str, parameters: &Parameters) -> Result<Box<dyn Strategy>, String> {
+    match kind {
+        "probe" => Ok(Box::new(Probe::new(&parameters.read()?)?)),
+        "quoter" => Ok(Box::new(Quoter::new(&parameters.read()?)?)),
+        other => Err(format!(
+            "unknown kind \"{other}\", expected \"probe\" or \"quoter\""
+        )),
+    }
+}
 
 #[derive(Debug, Parser)]
 #[command(name = "tickgate", version, about = "A low-latency trading gateway")]

@@ -9,6 +9,7 @@
 //! When full:   a strategy whose execution ring is full no longer knows its orders: the kill switch
 //!              goes on.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -82,6 +83,7 @@ pub struct OrderStage<T> {
     encoded_ns: [u64; BATCH],
     encoded_len: usize,
     stop_deadline_ns: Option<u64>,
+    has_stopped: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -116,6 +118,7 @@ impl<T: Transport> OrderStage<T> {
             encoded_ns: [0; BATCH],
             encoded_len: 0,
             stop_deadline_ns: None,
+            has_stopped: false,
         }
     }
 
@@ -408,10 +411,8 @@ impl Heard<'_> {
 }
 
 impl<T: Transport + Send> Stage for OrderStage<T> {
-    fn start(&mut self) -> Result<(), String> {
-        self.transport
-            .start()
-            .map_err(|error| format!("io_uring: {error}"))
+    fn start(&mut self) -> io::Result<()> {
+        self.transport.start()
     }
 
     #[inline]
@@ -447,6 +448,9 @@ impl<T: Transport + Send> Stage for OrderStage<T> {
     }
 
     fn stop(&mut self, clock: &Clock) -> bool {
+        if self.has_stopped {
+            return true;
+        }
         let now_ns = clock.now_ns();
         let deadline_ns = *self
             .stop_deadline_ns
@@ -461,6 +465,7 @@ impl<T: Transport + Send> Stage for OrderStage<T> {
         self.transport.flush();
         self.notices.send(Notice::Stopped(self.entry.open_orders()));
         self.publish_state();
+        self.has_stopped = true;
         true
     }
 }

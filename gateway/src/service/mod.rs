@@ -65,9 +65,10 @@ pub fn run(options: Options, stop: &StopHandle, on_ready: impl FnOnce()) -> Resu
     let flag = Arc::new(AtomicBool::new(false));
     let cores = start(stages, layout, &flag)?;
     let mut house = Housekeeping::new(house, stop)?;
-    if let Err(error) = await_running(&cores) {
-        flag.store(true, Ordering::Relaxed);
-        return Err(error);
+    if !await_running(&cores) {
+        flag.store(true, Ordering::SeqCst);
+        join(cores, &house)?;
+        return Err("a core did not start".to_owned());
     }
     on_ready();
     house.ready();
@@ -83,16 +84,7 @@ pub fn run(options: Options, stop: &StopHandle, on_ready: impl FnOnce()) -> Resu
     };
     house.stopping();
     flag.store(true, Ordering::SeqCst);
-    for core in cores {
-        while !core.thread.is_finished() {
-            house.wait();
-        }
-        match core.thread.join() {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(error),
-            Err(_) => return Err(format!("core {} panicked", core.name)),
-        }
-    }
+    join(cores, &house)?;
     house.last_words();
     let report = house.report();
     write(&report, &house, &output)?;
@@ -126,23 +118,34 @@ fn start(
     Ok(cores)
 }
 
-/// Waits until every core runs, or one has failed.
-fn await_running(cores: &[Core]) -> Result<(), String> {
+/// Waits until every core runs; `false`: one has ended instead.
+fn await_running(cores: &[Core]) -> bool {
     loop {
+        let is_running = |core: &Core| core.state.is_running.load(Ordering::Acquire);
+        if cores.iter().all(is_running) {
+            return true;
+        }
         if cores
             .iter()
-            .all(|core| core.state.is_running.load(Ordering::Acquire))
+            .any(|core| core.thread.is_finished() && !is_running(core))
         {
-            return Ok(());
-        }
-        let failed = cores.iter().find(|core| {
-            core.thread.is_finished() && !core.state.is_running.load(Ordering::Acquire)
-        });
-        if let Some(core) = failed {
-            return Err(format!("core {} could not start; see above", core.name));
+            return false;
         }
         pause(Duration::from_millis(1));
     }
+}
+
+/// Waits for the end of every core and tells the first that failed.
+fn join(cores: Vec<Core>, house: &Housekeeping) -> Result<(), String> {
+    for core in cores {
+        while !core.thread.is_finished() {
+            house.wait();
+        }
+        core.thread
+            .join()
+            .map_err(|_| format!("core {} panicked", core.name))??;
+    }
+    Ok(())
 }
 
 /// Writes what the operator asked for.

@@ -51,23 +51,6 @@ pub trait Strategy: Send {
     fn on_execution(&mut self, execution: &ExecutionEvent, context: &mut Context<'_>);
 }
 
-/// The strategies that come with Tickgate, by their `kind`.
-///
-/// # Errors
-/// An unknown kind, or parameters that make no sense; what would be right is in the text.
-pub fn built_in(
-    kind: &str,
-    parameters: &tickgate_config::Parameters,
-) -> Result<Box<dyn Strategy>, String> {
-    match kind {
-        "probe" => Ok(Box::new(Probe::new(&parameters.read()?)?)),
-        "quoter" => Ok(Box::new(Quoter::new(&parameters.read()?)?)),
-        other => Err(format!(
-            "unknown kind \"{other}\", expected \"probe\" or \"quoter\""
-        )),
-    }
-}
-
 /// A new order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewOrder {

@@ -1,0 +1,146 @@
+//! The repository's own rules, checked.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::path::{Path, PathBuf};
+
+/// Modules that may hold unsafe code (ARCHITECTURE.md).
+const ISLANDS: [&str; 13] = [
+    "rt/src/ring.rs",
+    "rt/src/clock.rs",
+    "rt/src/cpu.rs",
+    "rt/src/mem.rs",
+    "rt/src/alloc_guard.rs",
+    "feed-handler/src/xdp/",
+    "feed-handler/src/udp.rs",
+    "gateway/src/order/uring.rs",
+    "bench/src/replay.rs",
+    "bench/src/lab.rs",
+    "bench/tests/allocations.rs",
+    "bench/tests/tidy.rs",
+    "target/",
+];
+
+/// What nothing between two packets may do.
+const NOT_ON_HOT_CORES: [&str; 6] = [
+    "format!(",
+    "println!",
+    "log::",
+    "Instant::now",
+    "Mutex",
+    "thread::sleep",
+];
+
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace")
+        .to_owned();
+    let mut folders: Vec<PathBuf> = [
+        "protocol",
+        "rt",
+        "feed-handler",
+        "gateway",
+        "order-sim",
+        "config",
+        "bench",
+        "examples",
+    ]
+    .map(|name| root.join(name))
+    .into();
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path
+                    .strip_prefix(&root)
+                    .expect("inside")
+                    .display()
+                    .to_string();
+                files.push((name, std::fs::read_to_string(&path).expect("text")));
+            }
+        }
+    }
+    assert!(files.len() > 50, "only {} files found", files.len());
+    files
+}
+
+/// The file without its tests.
+fn code(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests")
+        .next()
+        .unwrap_or_default()
+}
+
+#[test]
+fn every_file_opens_with_what_it_is() {
+    for (name, text) in sources() {
+        assert!(text.starts_with("//! "), "{name} has no header");
+    }
+}
+
+#[test]
+fn files_stay_small_enough_to_have_one_idea() {
+    for (name, text) in sources() {
+        let limit = if name.contains("/tests/") { 900 } else { 620 };
+        let lines = code(&text).lines().count();
+        assert!(
+            lines <= limit,
+            "{name} has {lines} lines: look for the second noun"
+        );
+    }
+}
+
+#[test]
+fn unsafe_code_stays_on_its_islands() {
+    for (name, text) in sources() {
+        let is_island = ISLANDS.iter().any(|island| name.starts_with(island));
+        let has_unsafe = text.lines().any(|line| {
+            let line = line.trim_start();
+            !line.starts_with("//") && (line.contains("unsafe {") || line.contains("unsafe impl"))
+        });
+        assert!(
+            is_island || !has_unsafe,
+            "{name} has unsafe code and is no island"
+        );
+    }
+}
+
+#[test]
+fn hot_files_do_nothing_slow() {
+    let mut hot = 0;
+    for (name, text) in sources() {
+        let header = text.lines().take_while(|line| line.starts_with("//!"));
+        let is_hot = header
+            .into_iter()
+            .any(|line| line.contains("Thread:") && line.contains("hot"));
+        if !is_hot {
+            continue;
+        }
+        hot += 1;
+        for word in NOT_ON_HOT_CORES {
+            let line = code(&text)
+                .lines()
+                .find(|line| line.contains(word) && !line.trim_start().starts_with("//"));
+            assert_eq!(line, None, "{name} is hot");
+        }
+    }
+    assert!(hot > 12, "only {hot} hot files found");
+}
+
+#[test]
+fn libraries_do_not_know_configuration_files() {
+    for (name, text) in sources() {
+        let may_know = ["config/", "gateway/src/cli/", "bench/tests/tidy.rs"];
+        let knows = text
+            .lines()
+            .any(|line| line.contains("tickgate_config") && !line.trim_start().starts_with("//"));
+        assert!(
+            !knows || may_know.iter().any(|path| name.starts_with(path)),
+            "{name}"
+        );
+    }
+}

@@ -1,0 +1,73 @@
+//! What a message may change that others want to know: best prices and trades.
+
+use protocol::types::{MatchNumber, OrderRef, Price4, Side};
+
+/// Best price of each side after a change; a side without orders has price 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bbo {
+    /// Best bid.
+    pub bid: Top,
+    /// Best ask.
+    pub ask: Top,
+}
+
+/// One side's best level.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Top {
+    /// Four decimals; 0: no orders.
+    pub price: Price4,
+    /// Shares of all orders at that price.
+    pub shares: u64,
+    /// Number of those orders.
+    pub orders: u32,
+}
+
+/// One trade as time and sales would show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TradePrint {
+    /// `E` at the order's price, `C` at the message's, `P` hidden order, `Q` cross, `B` broken.
+    pub kind: u8,
+    /// Symbol of the day.
+    pub locate: u16,
+    /// Four decimals; 0 for a broken trade.
+    pub price: Price4,
+    /// Shares as reported.
+    pub shares: u64,
+    /// The resting order's side for `E` and `C`.
+    pub side: Option<Side>,
+    /// The resting order for `E` and `C`, else 0.
+    pub order: OrderRef,
+    /// The trade's number.
+    pub match_number: MatchNumber,
+    /// `O`, `C`, `H` for a cross, else a space.
+    pub cross_type: u8,
+}
+
+/// What a caller wants to know of changes, in the order in which they happen.
+pub trait BookSink {
+    /// The best bid or offer (price or shares) of a symbol changed.
+    fn on_bbo(&mut self, locate: u16, bbo: &Bbo);
+    /// Shares traded.
+    fn on_trade(&mut self, print: &TradePrint);
+}
+
+/// Nothing is of interest.
+impl BookSink for () {
+    fn on_bbo(&mut self, _: u16, _: &Bbo) {}
+    fn on_trade(&mut self, _: &TradePrint) {}
+}
+
+impl TradePrint {
+    pub(super) fn new(kind: u8, locate: u16) -> Self {
+        Self {
+            kind,
+            locate,
+            price: Price4(0),
+            shares: 0,
+            side: None,
+            order: OrderRef(0),
+            match_number: MatchNumber(0),
+            cross_type: b' ',
+        }
+    }
+}
