@@ -204,7 +204,7 @@ fn run_demo(arguments: &DemoArguments, stop: &AtomicBool) -> Result<()> {
     for line in outcome
         .gateway_said
         .iter()
-        .filter(|line| line.contains("feed itch"))
+        .filter(|line| line.contains("feed itch") || line.contains("WARN"))
     {
         println!("{line}");
     }

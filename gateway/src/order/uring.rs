@@ -20,8 +20,8 @@
 )]
 
 use std::io;
-use std::net::SocketAddrV4;
-use std::os::fd::{AsRawFd, IntoRawFd};
+use std::net::{Shutdown, SocketAddrV4};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::types::{self, BufRingEntry};
@@ -76,7 +76,6 @@ enum Kind {
     Connect = 1,
     Receive = 2,
     Send = 3,
-    Cancel = 4,
 }
 
 /// The stream.
@@ -92,7 +91,8 @@ pub struct UringTransport {
     rx_tail: u16,
     generation: u64,
     is_connected: bool,
-    has_socket: bool,
+    /// The connection's socket; the ring holds it too, in its place among registered files.
+    socket: Option<Socket>,
     /// tx[..sent] is with TCP, tx[sent..sending] under way, tx[sending..committed] waits.
     sent: usize,
     sending: usize,
@@ -137,7 +137,7 @@ impl UringTransport {
             rx_tail: 0,
             generation: 0,
             is_connected: false,
-            has_socket: false,
+            socket: None,
             sent: 0,
             sending: 0,
             committed: 0,
@@ -258,12 +258,10 @@ impl UringTransport {
         let Some(ring) = &self.ring else {
             return Ok(());
         };
-        let fd = socket.into_raw_fd();
-        let result = ring.submitter().register_files_update(0, &[fd]);
-        // SAFETY: the ring holds the file now, or nobody does; this descriptor is ours to close.
-        unsafe { libc::close(fd) };
-        self.has_socket = result.is_ok();
-        result.map(|_| ())
+        ring.submitter()
+            .register_files_update(0, &[socket.as_raw_fd()])?;
+        self.socket = Some(socket);
+        Ok(())
     }
 
     fn receive(&mut self) {
@@ -333,23 +331,19 @@ impl Transport for UringTransport {
     }
 
     fn close(&mut self) {
-        if !self.has_socket {
+        let Some(socket) = self.socket.take() else {
             return;
-        }
-        // Everything under way on the socket ends, then the socket itself.
-        let all = types::CancelBuilder::fd(SOCKET).all();
-        self.push(opcode::AsyncCancel2::new(all).build(), Kind::Cancel);
-        self.push(
-            opcode::Shutdown::new(SOCKET, libc::SHUT_RDWR).build(),
-            Kind::Cancel,
-        );
-        self.enter();
+        };
+        // Ends everything under way on it. Not through the ring: there it would run in a worker of the
+        // kernel's, which looks the file up late and could find the next connection in its place.
+        // ENOTCONN: it never came about, and closing it ends the attempt.
+        let _ = socket.shutdown(Shutdown::Both);
         if let Some(ring) = &self.ring {
-            // Failing leaves the file in its slot; the next connect replaces it.
+            // Failing leaves the file in its place; the next connection replaces it.
             let _ = ring.submitter().register_files_update(0, &[-1]);
         }
         self.generation += 1;
-        (self.is_connected, self.has_socket) = (false, false);
+        self.is_connected = false;
     }
 
     #[inline]
