@@ -417,3 +417,169 @@ fn best_price(bbo: &Bbo) -> BestPrice {
 fn shares(shares: u64) -> Qty {
     Qty(u32::try_from(shares).unwrap_or(u32::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::itch::{AddOrder, Head, StockDirectory, Trade};
+    use protocol::mold::PacketBuilder;
+    use protocol::types::{MatchNumber, Nanos, Side, Symbol};
+    use rt::mem::Want;
+    use rt::ring::{Consumer, ring};
+    use zerocopy::byteorder::big_endian::U32;
+    use zerocopy::{FromZeros, IntoBytes};
+
+    use super::*;
+    use crate::book::Limits;
+    use crate::publish::Subscription;
+    use crate::source::Packet;
+
+    /// Packets that a test puts in.
+    #[derive(Default)]
+    struct Script(std::rc::Rc<std::cell::RefCell<Vec<Vec<u8>>>>);
+
+    impl PacketSource for Script {
+        fn acquire(&mut self) -> usize {
+            self.0.borrow().len()
+        }
+        fn each(&mut self, mut on_packet: impl FnMut(Packet<'_>)) {
+            for payload in self.0.borrow().iter() {
+                on_packet(Packet {
+                    payload,
+                    wire_ns: 1,
+                });
+            }
+        }
+        fn release(&mut self) {
+            self.0.borrow_mut().clear();
+        }
+        fn housekeep(&mut self) {}
+    }
+
+    struct Bench {
+        feed: Feed<Script>,
+        script: std::rc::Rc<std::cell::RefCell<Vec<Vec<u8>>>>,
+        events: Consumer<MarketEvent>,
+        best_prices: Arc<BestPrices>,
+        counters: Arc<Counters>,
+        clock: Clock,
+    }
+
+    fn bench() -> Bench {
+        let (producer, events) = ring(64).unwrap();
+        let limits = Limits {
+            orders_max: 64,
+            order_refs_max: 1 << 12,
+            order_pages_max: 8,
+            levels_max: 64,
+        };
+        let best_prices = Arc::new(BestPrices::new(Want::LAZY).unwrap());
+        let counters = Arc::new(Counters::default());
+        let source = Script::default();
+        let script = std::rc::Rc::clone(&source.0);
+        let feed = Feed::new(Parts {
+            source,
+            arbiter: Arbiter::new(0),
+            books: Books::new(&limits, Want::LAZY).unwrap(),
+            best_prices: Arc::clone(&best_prices),
+            subscribers: vec![Subscriber::new(producer, Subscription::All)],
+            counters: Arc::clone(&counters),
+            histograms: FeedHistograms::default(),
+            feed: 0,
+        });
+        Bench {
+            feed,
+            script,
+            events,
+            best_prices,
+            counters,
+            clock: Clock::kernel(),
+        }
+    }
+
+    impl Bench {
+        fn send(&mut self, seq: u64, messages: &[&[u8]]) -> Vec<MarketEvent> {
+            let mut buffer = [0; 1400];
+            let mut packet = PacketBuilder::new(&mut buffer, *b"SESSION001", Seq(seq)).unwrap();
+            for message in messages {
+                assert!(packet.push(message));
+            }
+            self.script.borrow_mut().push(packet.finish().to_vec());
+            self.feed.poll(&self.clock);
+            std::iter::from_fn(|| self.events.pop()).collect()
+        }
+    }
+
+    fn add(reference: u64, side: Side, price: u32) -> Vec<u8> {
+        AddOrder {
+            head: Head::new(b'A', 7, Nanos(1)),
+            order: OrderRef(reference).into(),
+            side: side as u8,
+            shares: Qty(100).into(),
+            stock: Symbol::BLANK,
+            price: Price4(price).into(),
+        }
+        .as_bytes()
+        .to_vec()
+    }
+
+    #[test]
+    fn message_becomes_one_event_with_the_best_prices_after_it() {
+        let mut bench = bench();
+        let mut directory = StockDirectory::new_zeroed();
+        directory.head = Head::new(b'R', 7, Nanos(1));
+        directory.stock = Symbol::new("ALC").unwrap();
+        directory.round_lot_size = U32::new(100);
+        let trade = Trade {
+            head: Head::new(b'P', 7, Nanos(1)),
+            order: OrderRef(0).into(),
+            side: b'B',
+            shares: Qty(5).into(),
+            stock: Symbol::BLANK,
+            price: Price4(300).into(),
+            match_number: MatchNumber(1).into(),
+        };
+        let (bid, worse) = (add(1, Side::Buy, 200), add(2, Side::Buy, 100));
+        let events = bench.send(1, &[directory.as_bytes(), &bid, &worse, trade.as_bytes()]);
+        let [listed, first, second, traded] = events[..] else {
+            panic!("{events:?}")
+        };
+        assert_eq!(listed.symbol(), Symbol::new("ALC"));
+        assert_eq!(bench.best_prices.symbol(7), Symbol::new("ALC"));
+        assert_eq!((first.bid_price, first.bid_qty), (Price4(200), Qty(100)));
+        assert!(first.has(FLAG_BBO_CHANGED) && !second.has(FLAG_BBO_CHANGED));
+        assert!(traded.has(FLAG_TRADE) && !traded.has(FLAG_STALE));
+        assert_eq!((traded.price, traded.qty), (Price4(300), Qty(5)));
+        assert_eq!((first.origin.seq, traded.origin.seq), (2, 4));
+        assert_eq!(bench.best_prices.load(7).unwrap().bid_price, Price4(200));
+    }
+
+    #[test]
+    fn gap_is_heard_before_what_follows_and_makes_everything_stale() {
+        let mut bench = bench();
+        bench.send(1, &[&add(1, Side::Buy, 200)]);
+        assert!(!bench.best_prices.is_stale());
+        let events = bench.send(5, &[&add(2, Side::Sell, 300)]);
+        let [gap, add] = events[..] else {
+            panic!("{events:?}")
+        };
+        assert_eq!(
+            (gap.kind, gap.gap_first(), gap.number),
+            (KIND_GAP, Some(Seq(2)), 3)
+        );
+        assert!(gap.has(FLAG_STALE) && add.has(FLAG_STALE));
+        assert!(bench.best_prices.is_stale());
+        assert_eq!(bench.counters.arbiter.messages_lost.get(), 3);
+    }
+
+    #[test]
+    fn unreadable_messages_keep_their_numbers_and_are_counted() {
+        let mut bench = bench();
+        let bid = add(1, Side::Buy, 200);
+        let events = bench.send(1, &[b"?", b"Axx", b"", &bid]);
+        assert_eq!(events.len(), 1);
+        assert_eq!(events[0].origin.seq, 4);
+        let feed = &bench.counters.feed;
+        assert_eq!((feed.unknown.get(), feed.malformed.get()), (1, 2));
+        assert_eq!(bench.counters.arbiter.messages.get(), 4);
+    }
+}
