@@ -1,7 +1,7 @@
 //! Two network namespaces with a pair of virtual interfaces for the feed and one for orders.
 //!
 //! ```text
-//!   tg-PID-x (exchange, sender)                    tg-PID-g (gateway)
+//!   tg-PID-N-x (exchange, sender)                  tg-PID-N-g (gateway)
 //!   feed0   10.77.1.1  ───────────────────────────  feed0   10.77.1.2
 //!   order0  10.77.2.1  ───────────────────────────  order0  10.77.2.2
 //! ```
@@ -14,7 +14,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -49,10 +49,13 @@ impl Lab {
     /// Not root, or `ip` is not installed.
     pub fn new() -> Result<Self> {
         remove_stale();
-        let pid = std::process::id();
+        // A name of its own for each lab of this process: the kernel takes its time to let one go.
+        static LABS: AtomicU32 = AtomicU32::new(0);
+        let number = LABS.fetch_add(1, Ordering::Relaxed);
+        let name = |side| format!("tg-{}-{number}-{side}", std::process::id());
         let lab = Self {
-            exchange: format!("tg-{pid}-x"),
-            gateway: format!("tg-{pid}-g"),
+            exchange: name('x'),
+            gateway: name('g'),
         };
         let (x, g) = (&lab.exchange, &lab.gateway);
         ip(&["netns", "add", x])

@@ -482,6 +482,47 @@ fn required_rung_that_is_not_there_is_refused_with_the_kernels_error() {
 }
 
 #[test]
+fn trial_passes_when_wanted_frames_arrive_and_the_kernel_hears_the_rest() {
+    if !is_root() {
+        return;
+    }
+    let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
+    let day = desk.path("day.itch50");
+    let options = bench::generate::Options {
+        seed: 5,
+        messages: 20_000,
+        symbols: 10,
+    };
+    bench::generate::to_file(&options, &day, |_| ()).expect("written");
+    let mut command = lab.command(Side::Exchange, &sibling("tickgate-bench").expect("built"));
+    command.arg("replay").arg(day);
+    command.args([
+        "--line",
+        "239.77.0.1:26400",
+        "--from",
+        "10.77.1.1",
+        "--rate",
+        "1000",
+        "--quiet",
+    ]);
+    let _sender = Process::start("sender", command).expect("it starts");
+    let config = desk.write("tickgate.toml", &quoting(&desk));
+    let mut command = gateway_command(&lab, &config);
+    command.args(["--set", "feed.itch.af_xdp.trial_ms=10000"]);
+    let mut gateway = Process::start("gateway", command).expect("it starts");
+    let passed = "native-copy, trial Passed";
+    gateway
+        .await_line(passed, Duration::from_secs(20), &NEVER)
+        .expect("it passes");
+    // Who joins late is told so, and orders on what may be a wrong book are refused.
+    let gap = "gap in the feed";
+    gateway
+        .await_line(gap, Duration::from_secs(20), &NEVER)
+        .expect("it tells the gap");
+    gateway.end();
+}
+
+#[test]
 fn generic_mode_and_pipeline_receive_too() {
     if !is_root() {
         return;

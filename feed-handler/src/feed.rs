@@ -224,6 +224,12 @@ impl<S: PacketSource> Feed<S> {
 }
 
 impl Room {
+    /// From here on the books may not be what the exchange has.
+    fn set_stale(&mut self) {
+        self.is_stale = true;
+        self.best_prices.set_stale(true);
+    }
+
     #[inline]
     fn wire_to_seen(&mut self, wire_ns: u64, seen_ns: u64, counters: &Counters) -> u32 {
         let delta = delta_ns(wire_ns, seen_ns);
@@ -269,8 +275,7 @@ impl StreamSink for Delivery<'_> {
     }
 
     fn on_gap(&mut self, first: Seq, count: u64) {
-        self.room.is_stale = true;
-        self.room.best_prices.set_stale(true);
+        self.room.set_stale();
         self.origin.seq = first.0;
         let mut event = self.bare(KIND_GAP);
         event.number = count;
@@ -278,6 +283,8 @@ impl StreamSink for Delivery<'_> {
     }
 
     fn on_end_of_session(&mut self, next: Seq) {
+        // A next session begins with empty books; these are full of the last one's orders.
+        self.room.set_stale();
         self.origin.seq = next.0;
         let event = self.bare(KIND_END_OF_SESSION);
         self.publish(event);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rt::clock::monotonic_ns;
 
+use super::ear::Ear;
 use super::nic::{self, Attached};
 use super::program::{Program, QUEUES_MAX, Verdict};
 use super::receiver::{QueueWatch, Watch, XdpCounters, XdpSource};
@@ -403,38 +404,83 @@ fn try_out(
         return Ok(Trial::Skipped);
     }
     let plain = |e: std::io::Error| (e.to_string(), "a packet socket is needed for the trial");
-    let ear = super::ear::Ear::open(&options.interface).map_err(plain)?;
+    let ear = Ear::open(&options.interface).map_err(plain)?;
+    // What was passed on before the ear was open says nothing.
+    let before = passed_and_sent(program).0;
+    let mut look = || {
+        let (passed, sent) = passed_and_sent(program);
+        let arrived = sockets.iter_mut().map(XskSocket::waiting).sum();
+        ear.heard().map(|heard| Seen {
+            sent,
+            arrived,
+            passed: passed - before,
+            heard,
+        })
+    };
     let until = monotonic_ns() + u64::try_from(options.trial.as_nanos()).unwrap_or(u64::MAX);
-    loop {
-        let counts = program.verdicts();
-        let count = |verdict: Verdict| counts.get(verdict as usize).copied().unwrap_or(0);
-        let sent = count(Verdict::Redirected) + count(Verdict::RedirectedUnstamped);
-        let arrived: u32 = sockets.iter_mut().map(XskSocket::waiting).sum();
-        let passed = counts.iter().sum::<u64>() - sent;
-        let is_over = monotonic_ns() >= until;
-        let is_deaf = passed > 0 && ear.heard().map_err(plain)? == 0;
-        if sent > 0 && arrived > 0 && !is_deaf {
+    while monotonic_ns() < until {
+        let seen = look().map_err(plain)?;
+        if seen.sent > 0 && seen.arrived > 0 && (seen.passed == 0 || seen.heard > 0) {
             return Ok(Trial::Passed);
         }
-        if is_over && sent > 0 && arrived == 0 {
+        ear.wait(Duration::from_millis(1));
+    }
+    // A frame that came last may still be on its way through the driver.
+    let mut seen = look().map_err(plain)?;
+    ear.wait(LAST_FRAME);
+    let settled = look().map_err(plain)?;
+    (seen.arrived, seen.heard) = (settled.arrived, settled.heard);
+    seen.judge()
+}
+
+/// How long a frame may take from the program to a socket.
+const LAST_FRAME: Duration = Duration::from_millis(20);
+
+/// What a trial has counted: by the program, and by those who should have got the frames.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    sent: u64,
+    arrived: u32,
+    passed: u64,
+    heard: u64,
+}
+
+impl Seen {
+    fn judge(&self) -> Result<Trial, Refused> {
+        let Self {
+            sent,
+            arrived,
+            passed,
+            heard,
+        } = *self;
+        if sent > 0 && arrived == 0 {
             let why = format!("{sent} wanted frames were redirected and none arrived");
             return Err((
                 why,
                 "the driver drops redirected frames; try another rung or kernel",
             ));
         }
-        if is_over && is_deaf {
+        if passed > 0 && heard == 0 {
             let why = format!("{passed} frames were passed on and the kernel heard none");
             return Err((
                 why,
                 "the driver loses frames that XDP passes; try generic mode",
             ));
         }
-        if is_over {
-            return Ok(Trial::NothingSeen);
-        }
-        ear.wait(Duration::from_millis(1));
+        Ok(if sent > 0 {
+            Trial::Passed
+        } else {
+            Trial::NothingSeen
+        })
     }
+}
+
+/// Frames that the program passed on, and frames that it redirected.
+fn passed_and_sent(program: &Program) -> (u64, u64) {
+    let counts = program.verdicts();
+    let count = |verdict: Verdict| counts.get(verdict as usize).copied().unwrap_or(0);
+    let sent = count(Verdict::Redirected) + count(Verdict::RedirectedUnstamped);
+    (counts.iter().sum::<u64>() - sent, sent)
 }
 
 fn program_hint(errno: i32) -> &'static str {
@@ -461,5 +507,31 @@ fn socket_hint(errno: i32) -> &'static str {
             "the kernel was built without AF_XDP (CONFIG_XDP_SOCKETS)"
         }
         _ => "see dmesg",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trial_is_judged_by_what_arrived_and_what_was_heard() {
+        let seen = |sent, arrived, passed, heard| {
+            Seen {
+                sent,
+                arrived,
+                passed,
+                heard,
+            }
+            .judge()
+        };
+        assert_eq!(seen(0, 0, 0, 0), Ok(Trial::NothingSeen));
+        assert_eq!(seen(0, 0, 5, 5), Ok(Trial::NothingSeen));
+        assert_eq!(seen(3, 3, 0, 0), Ok(Trial::Passed));
+        assert_eq!(seen(3, 1, 9, 2), Ok(Trial::Passed));
+        let (why, _) = seen(3, 0, 0, 0).unwrap_err();
+        assert_eq!(why, "3 wanted frames were redirected and none arrived");
+        let (why, _) = seen(3, 3, 4, 0).unwrap_err();
+        assert_eq!(why, "4 frames were passed on and the kernel heard none");
     }
 }

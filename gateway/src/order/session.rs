@@ -427,12 +427,16 @@ mod tests {
     fn another_session_than_the_one_resumed_is_not_traded_on() {
         let mut session = session();
         login(&mut session);
+        assert_eq!(said(&mut session, 1, b"\0\x02Sx").len(), 1);
         session.on_disconnected();
         session.on_connected(1, &mut [0; 64]);
-        assert_eq!(
-            said(&mut session, 1, &accepted(7)),
-            ["Ended(SessionChanged)"]
-        );
+        // It has said less than we have heard.
+        let fewer = said(&mut session, 1, &accepted(1));
+        assert_eq!(fewer, ["Ended(SessionChanged)"]);
+        session.on_connected(1, &mut [0; 64]);
+        let mut other = accepted(2);
+        other[3..13].copy_from_slice(b"        S2");
+        assert_eq!(said(&mut session, 1, &other), ["Ended(SessionChanged)"]);
     }
 
     #[test]
