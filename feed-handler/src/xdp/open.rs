@@ -20,7 +20,7 @@ pub const TRUSTED_DRIVERS: [(&str, &str); 6] = [
     ("veth", "virtual pair; this project's own tests run on it"),
     (
         "virtio_net",
-        "native since 4.10, zero-copy since 6.11; tried here in a virtual machine",
+        "native in the kernel since 4.10, zero-copy since 6.11",
     ),
     (
         "i40e",
