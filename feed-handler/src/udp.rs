@@ -22,6 +22,7 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 
 use crate::arbiter::PACKET_LEN_MAX;
 use crate::source::{Packet, PacketSource};
+use crate::xdp::write_option;
 
 /// Packets that one call may take from one socket.
 const BATCH: usize = 32;
@@ -164,10 +165,10 @@ fn open_line(line: &UdpLine, options: &UdpOptions) -> io::Result<Socket> {
     socket.set_reuse_address(line.address.ip().is_multicast())?;
     socket.set_reuse_port(true)?;
     socket.set_recv_buffer_size(options.receive_buffer_bytes)?;
-    set_flag(&socket, libc::SO_TIMESTAMPNS, 1)?;
-    set_flag(&socket, libc::SO_RXQ_OVFL, 1)?;
+    write_option(socket.as_raw_fd(), libc::SO_TIMESTAMPNS, 1)?;
+    write_option(socket.as_raw_fd(), libc::SO_RXQ_OVFL, 1)?;
     if options.busy_poll_us > 0 {
-        set_flag(&socket, libc::SO_BUSY_POLL, options.busy_poll_us)?;
+        write_option(socket.as_raw_fd(), libc::SO_BUSY_POLL, options.busy_poll_us)?;
     }
     socket.bind(&line.address.into())?;
     if line.address.ip().is_multicast() {
@@ -185,24 +186,6 @@ fn open_line(line: &UdpLine, options: &UdpOptions) -> io::Result<Socket> {
         socket.set_nonblocking(true)?;
     }
     Ok(socket)
-}
-
-fn set_flag(socket: &Socket, option: libc::c_int, value: u32) -> io::Result<()> {
-    // SAFETY: the value lives across the call and its size is given.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            option,
-            (&raw const value).cast(),
-            4,
-        )
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
 }
 
 impl Receiver {

@@ -42,8 +42,6 @@ pub trait Stage: Send {
 pub struct CoreState {
     /// Turns so far: the watchdog sees whether they grow.
     pub turns: AtomicU64,
-    /// Turns that found work.
-    pub busy_turns: AtomicU64,
     /// The core's stages are started.
     pub is_running: AtomicBool,
 }
@@ -104,21 +102,18 @@ fn prepare(stages: &mut [Box<dyn Stage>], options: &CoreOptions) -> Result<(), S
 fn turn(stages: &mut [Box<dyn Stage>], mut clock: Clock, state: &CoreState, stop: &AtomicBool) {
     let mut next_discipline_ns = 0;
     let mut turns = 0u64;
-    let mut busy_turns = 0u64;
     loop {
         for _ in 0..TURNS_BETWEEN_CHECKS {
             let mut work = 0;
             for stage in stages.iter_mut() {
                 work += stage.poll(&clock);
             }
-            busy_turns += u64::from(work > 0);
             if work == 0 {
                 std::hint::spin_loop();
             }
         }
         turns += u64::from(TURNS_BETWEEN_CHECKS);
         state.turns.store(turns, Ordering::Relaxed);
-        state.busy_turns.store(busy_turns, Ordering::Relaxed);
         let now_ns = clock.now_ns();
         if now_ns >= next_discipline_ns {
             clock.discipline();

@@ -335,8 +335,7 @@ pub fn write_hgrm(histogram: &Histogram<u64>, path: &Path) -> io::Result<()> {
             "{:>12.3} {:>14.12} {:>10}",
             step.value_iterated_to() as f64,
             quantile,
-            step.count_at_value()
-                .max(histogram.count_between(0, step.value_iterated_to())),
+            histogram.count_between(0, step.value_iterated_to()),
         )?;
         if quantile < 1.0 {
             writeln!(out, " {:>14.2}", 1.0 / (1.0 - quantile))?;
@@ -359,7 +358,7 @@ pub fn write_hgrm(histogram: &Histogram<u64>, path: &Path) -> io::Result<()> {
         out,
         "#[Buckets = {:>12}, SubBuckets     = {:>12}]",
         histogram.buckets(),
-        histogram.distinct_values() / usize::from(histogram.buckets()).max(1)
+        rt::histogram::SUB_BUCKETS
     )?;
     out.flush()
 }

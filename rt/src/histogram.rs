@@ -23,6 +23,8 @@ pub const DIGITS: u8 = 3;
 
 /// Linear part of each power of two: 2^10 slots keep three digits.
 const HALF_BITS: u32 = 10;
+/// Slots that HdrHistogram counts to a bucket: both halves.
+pub const SUB_BUCKETS: usize = 2 << HALF_BITS;
 const SLOTS: usize = slot_of(MAX_NS) + 1;
 
 /// The writing end.

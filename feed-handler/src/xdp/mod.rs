@@ -28,4 +28,5 @@ mod socket;
 pub use open::{Mode, OpenError, Opened, Options, Rung, StepDown, TRUSTED_DRIVERS, Trial, open};
 pub use program::{Program, ProgramError, QUEUES_MAX, Verdict};
 pub use receiver::{QueueWatch, Watch, XdpCounters, XdpSource};
+pub(crate) use socket::write_option;
 pub use socket::{SocketOptions, Statistics};

@@ -5,7 +5,6 @@
 use std::ffi::CString;
 use std::io;
 use std::mem::zeroed;
-use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 const SIOCETHTOOL: libc::c_ulong = 0x8946;
@@ -135,12 +134,6 @@ pub fn carries_default_route(interface: &str) -> bool {
                 && is_reject.is_some_and(|flags| flags & 0x200 == 0)
         });
     v4 || v6
-}
-
-/// Whether an IPv4 address belongs to this host (then no group is joined for it).
-#[must_use]
-pub fn is_unicast(address: Ipv4Addr) -> bool {
-    !address.is_multicast() && !address.is_broadcast()
 }
 
 /// Where the kernel runs an XDP program of this interface now.

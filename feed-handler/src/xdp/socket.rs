@@ -329,7 +329,8 @@ fn read_option<T>(fd: RawFd, option: i32, value: &mut T) -> io::Result<()> {
     }
 }
 
-fn write_option(fd: RawFd, option: i32, value: u32) -> io::Result<()> {
+/// Sets a socket option of the generic level.
+pub(crate) fn write_option(fd: RawFd, option: i32, value: u32) -> io::Result<()> {
     // SAFETY: the value lives across the call and its size is given.
     let result =
         unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, option, (&raw const value).cast(), 4) };

@@ -304,14 +304,8 @@ impl<T: Transport> OrderStage<T> {
     }
 
     fn tell(&mut self, owner: Owner, event: ExecutionEvent) {
-        let Some(link) = self.links.get_mut(usize::from(owner.0)) else {
-            return;
-        };
-        if link.executions.push(event).is_err() {
-            self.counters.execution_ring_full.increment();
-            self.kill.set(true);
-            self.notices.send(Notice::ExecutionsLost(owner.0));
-        }
+        let on_loss = (&*self.counters, &self.kill, &mut self.notices);
+        deliver(&mut self.links, owner, event, on_loss);
     }
 
     fn tell_all(&mut self, event: ExecutionEvent) {
@@ -371,6 +365,22 @@ impl Connection {
     }
 }
 
+/// Tells a strategy; one that does not listen no longer knows its orders, so trading stops.
+#[inline]
+fn deliver(
+    links: &mut [Link],
+    owner: Owner,
+    event: ExecutionEvent,
+    (counters, kill, notices): (&EntryCounters, &KillSwitch, &mut Notices),
+) {
+    let link = links.get_mut(usize::from(owner.0));
+    if link.is_some_and(|link| link.executions.push(event).is_err()) {
+        counters.execution_ring_full.increment();
+        kill.set(true);
+        notices.send(Notice::ExecutionsLost(owner.0));
+    }
+}
+
 /// Where news from the exchange go.
 struct Heard<'a> {
     links: &'a mut [Link],
@@ -389,12 +399,8 @@ impl Heard<'_> {
         match news {
             Told::Acked(after_ns) => self.histograms.order_to_ack.record(after_ns),
             Told::Execution(owner, event) => {
-                let link = self.links.get_mut(usize::from(owner.0));
-                if link.is_some_and(|link| link.executions.push(event).is_err()) {
-                    self.counters.execution_ring_full.increment();
-                    self.kill.set(true);
-                    self.notices.send(Notice::ExecutionsLost(owner.0));
-                }
+                let on_loss = (self.counters, self.kill, &mut *self.notices);
+                deliver(self.links, owner, event, on_loss);
             }
             Told::Opened => self.is_opened = true,
             Told::ConnectAgain => self.is_again = true,
