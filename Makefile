@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 CARGO ?= cargo
-BUILD_PACKAGES := clang llvm libclang-dev libelf-dev zlib1g-dev pkg-config m4 make gcc
+BUILD_PACKAGES := clang llvm libclang-dev libelf-dev libpcap-dev zlib1g-dev pkg-config m4 make gcc
 RUN_PACKAGES := iproute2
 TEST_PACKAGES := iputils-ping tshark systemd python3-venv
 

@@ -8,7 +8,8 @@ use gateway::telemetry::{HISTOGRAMS, Report};
 
 use crate::generate;
 use crate::lab::Lab;
-use crate::run::{self, Options, Outcome};
+use crate::replay::Pace;
+use crate::run::{self, Contestant, Gateway, Outcome, Traffic};
 
 /// Messages of the generated day: 15 s at the demo's rate.
 const MESSAGES: u64 = 300_000;
@@ -46,23 +47,25 @@ pub fn demo(show: &Show, stop: &AtomicBool) -> Result<(Report, Outcome)> {
         }
     };
     let lab = Lab::new()?;
-    let options = Options {
-        name: "demo".to_owned(),
+    let traffic = Traffic {
         feed,
-        rate: RATE,
+        pace: Pace::Rate(RATE),
         pack: 1,
+        bulk: 0,
         limit: None,
-        receive: "af_xdp".to_owned(),
-        layout: "inline".to_owned(),
-        submit: "enter".to_owned(),
+        trigger: None,
         lines: 2,
+        warm_up_ms: 0,
+    };
+    let gateway = Gateway {
         every,
-        require: "native-copy".to_owned(),
         sets: show.sets.clone(),
         hgrm_dir: show.hgrm_dir.clone(),
         is_exchange_polled: false,
+        ..Gateway::default()
     };
-    let outcome = run::run(&lab, &options, stop)?;
+    let contestant = Contestant::Gateway(gateway);
+    let outcome = run::run(&lab, ("demo", &traffic, &contestant), |_| (), stop)?;
     drop(lab);
     let report = Report::new("tickgate-bench demo", vec![outcome.run.clone()]);
     Ok((report, outcome))

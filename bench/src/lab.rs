@@ -23,6 +23,8 @@ use rt::clock::monotonic_ns;
 
 /// The sender's and exchange's own addresses, and the gateway's.
 pub const FEED_SENDER: Ipv4Addr = Ipv4Addr::new(10, 77, 1, 1);
+/// The gateway's address on the feed's pair.
+pub const FEED_RECEIVER: Ipv4Addr = Ipv4Addr::new(10, 77, 1, 2);
 /// Address of the exchange's order entry.
 pub const EXCHANGE: Ipv4Addr = Ipv4Addr::new(10, 77, 2, 1);
 

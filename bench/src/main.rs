@@ -1,5 +1,7 @@
 //! `tickgate-bench`: replay, demo, latency, books, synthetic days.
 
+mod measuring;
+
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail};
-use bench::{book, demo, generate, latency, replay};
+use bench::{book, demo, flood, floor, generate, replay};
 use clap::{Parser, Subcommand};
 use gateway::telemetry::{Host, grouped};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -24,14 +26,47 @@ struct Arguments {
 enum Command {
     /// The main job on one machine: namespaces, exchange, gateway, replay, table.
     Demo(DemoArguments),
-    /// Latency of the whole way for chosen receivers, senders and layouts.
-    Latency(LatencyArguments),
+    /// The laboratory: latency of the whole way, for any subset of the matrix, beside floor and peers.
+    Latency(Box<measuring::LatencyArguments>),
+    /// Every figure that the project states, with its aims: about seven minutes.
+    Suite(measuring::SuiteArguments),
+    /// Two reports, or two gateway programs, side by side.
+    Compare(measuring::CompareArguments),
+    /// Why orders were slow: reads what the slow-order recorder wrote.
+    Why(measuring::WhyArguments),
     /// Send a feed from a file.
     Replay(ReplayArguments),
     /// Write a synthetic day.
     Generate(GenerateArguments),
     /// Decode a file and build its books.
     Book(BookArguments),
+    /// AF_XDP in, a constant order out: started by the laboratory.
+    #[command(hide = true)]
+    Floor(FloorArguments),
+    /// Packets as fast as they go: started by the laboratory.
+    #[command(hide = true)]
+    Flood(FloodArguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct FloorArguments {
+    group: Ipv4Addr,
+    port: u16,
+    own: Ipv4Addr,
+    exchange: Ipv4Addr,
+    exchange_port: u16,
+    locate: u16,
+    cpu: usize,
+    login: String,
+    order: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct FloodArguments {
+    to: SocketAddrV4,
+    from: Ipv4Addr,
+    packets: u64,
+    pack: u16,
 }
 
 #[derive(Debug, clap::Args)]
@@ -48,37 +83,6 @@ struct DemoArguments {
     /// More settings for the gateway.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
-}
-
-#[derive(Debug, clap::Args)]
-struct LatencyArguments {
-    /// Receivers.
-    #[arg(long, value_delimiter = ',', default_value = "af_xdp,udp")]
-    receive: Vec<String>,
-    /// Senders.
-    #[arg(long, value_delimiter = ',', default_value = "io_uring")]
-    send: Vec<String>,
-    /// How io_uring submits: enter, sqpoll.
-    #[arg(long, value_delimiter = ',', default_value = "enter")]
-    submit: Vec<String>,
-    /// Layouts.
-    #[arg(long, value_delimiter = ',', default_value = "inline")]
-    layout: Vec<String>,
-    /// Packets a second.
-    #[arg(long, default_value_t = 20_000.0)]
-    rate: f64,
-    /// Length of each run.
-    #[arg(long, default_value_t = 10)]
-    seconds: u64,
-    /// An order on every n-th change of the best price.
-    #[arg(long, default_value_t = 4)]
-    every: u64,
-    /// Messages in a packet.
-    #[arg(long, default_value_t = 1)]
-    pack: u16,
-    /// Write the report there.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -100,12 +104,24 @@ struct ReplayArguments {
     /// Packets a second.
     #[arg(long, conflicts_with = "speed")]
     rate: Option<f64>,
+    /// At random times instead of evenly, by this seed: the rate is the mean.
+    #[arg(long, requires = "rate", value_name = "SEED")]
+    poisson: Option<u64>,
     /// The file's own pace times this.
     #[arg(long)]
     speed: Option<f64>,
     /// Messages in a packet at most.
     #[arg(long, default_value_t = 1)]
     pack: u16,
+    /// The first so many messages go packed, as many as a packet holds.
+    #[arg(long, default_value_t = 0)]
+    bulk: u64,
+    /// Locate code of triggers: each goes in a packet of its own, those in a row at one time.
+    #[arg(long, value_name = "LOCATE")]
+    trigger: Option<u16>,
+    /// CPU to run on.
+    #[arg(long)]
+    cpu: Option<usize>,
     /// Session name, at most ten characters.
     #[arg(long, default_value = "TICKGATE01")]
     session: String,
@@ -179,7 +195,12 @@ fn main() -> ExitCode {
     }
     let result = match &arguments.command {
         Command::Demo(arguments) => run_demo(arguments, &stop),
-        Command::Latency(arguments) => run_latency(arguments, &stop),
+        Command::Latency(arguments) => measuring::latency(arguments, &stop),
+        Command::Suite(arguments) => measuring::suite(arguments, &stop),
+        Command::Compare(arguments) => measuring::compare(arguments, &stop),
+        Command::Why(arguments) => measuring::why(arguments),
+        Command::Floor(arguments) => run_floor(arguments, &stop),
+        Command::Flood(arguments) => run_flood(arguments),
         Command::Replay(arguments) => run_replay(arguments, &stop),
         Command::Generate(arguments) => run_generate(arguments),
         Command::Book(arguments) => run_book(arguments),
@@ -202,7 +223,7 @@ fn run_demo(arguments: &DemoArguments, stop: &AtomicBool) -> Result<()> {
     };
     let (report, outcome) = demo::demo(&show, stop)?;
     for line in outcome
-        .gateway_said
+        .said
         .iter()
         .filter(|line| line.contains("feed itch") || line.contains("WARN"))
     {
@@ -244,44 +265,27 @@ fn run_demo(arguments: &DemoArguments, stop: &AtomicBool) -> Result<()> {
     demo::check(&outcome)
 }
 
-#[expect(clippy::print_stdout, reason = "tables are what this command prints")]
-fn run_latency(arguments: &LatencyArguments, stop: &AtomicBool) -> Result<()> {
-    for (name, given, allowed) in [
-        ("receive", &arguments.receive, &["af_xdp", "udp"][..]),
-        ("send", &arguments.send, &["io_uring"]),
-        ("submit", &arguments.submit, &["enter", "sqpoll"]),
-        ("layout", &arguments.layout, &["inline", "pipeline"]),
-    ] {
-        if let Some(wrong) = given
-            .iter()
-            .find(|value| !allowed.contains(&value.as_str()))
-        {
-            bail!("--{name} {wrong}: expected {}", allowed.join(" or "));
-        }
-    }
-    let matrix = latency::Matrix {
-        receive: arguments.receive.clone(),
-        layout: arguments.layout.clone(),
-        submit: arguments.submit.clone(),
-        rate: arguments.rate,
-        seconds: arguments.seconds,
-        every: arguments.every,
-        pack: arguments.pack,
+fn run_floor(arguments: &FloorArguments, stop: &AtomicBool) -> Result<()> {
+    let options = floor::Options {
+        group: SocketAddrV4::new(arguments.group, arguments.port),
+        own: arguments.own,
+        exchange: SocketAddrV4::new(arguments.exchange, arguments.exchange_port),
+        locate: arguments.locate,
+        cpu: arguments.cpu,
+        login: arguments.login.clone(),
+        order: arguments.order.clone(),
     };
-    let report = latency::measure(&matrix, stop, |run| {
-        println!("{}", run.table());
-        if let Some((receive, handle)) = latency::receive_costs(run) {
-            println!(
-                "receive core: {receive:.0} ns a packet to take it from the kernel, {handle:.0} ns to \
-                 decode it, build the book and publish\n"
-            );
-        }
+    floor::run(&options, stop)
+}
+
+fn run_flood(arguments: &FloodArguments) -> Result<()> {
+    let took_ns = flood::send(&flood::Options {
+        to: arguments.to,
+        from: arguments.from,
+        packets: arguments.packets,
+        pack: arguments.pack,
     })?;
-    if let Some(path) = &arguments.json {
-        report
-            .write_json(path)
-            .with_context(|| path.display().to_string())?;
-    }
+    eprintln!("took_ns {took_ns}");
     Ok(())
 }
 
@@ -291,11 +295,19 @@ fn run_replay(arguments: &ReplayArguments, stop: &AtomicBool) -> Result<()> {
         from: arguments.from,
         interface: arguments.interface.clone(),
     };
+    if let Some(cpu) = arguments.cpu {
+        rt::cpu::pin(cpu).with_context(|| format!("--cpu {cpu}"))?;
+    }
     let pace = match (arguments.rate, arguments.speed) {
-        (Some(rate), _) => replay::Pace::Rate(rate),
+        (Some(rate), _) => match arguments.poisson {
+            Some(seed) => replay::Pace::Poisson(rate, seed),
+            None => replay::Pace::Rate(rate),
+        },
         (None, speed) => replay::Pace::Speed(speed.unwrap_or(1.0)),
     };
-    if let replay::Pace::Rate(pace) | replay::Pace::Speed(pace) = pace
+    if let replay::Pace::Rate(pace)
+    | replay::Pace::Poisson(pace, _)
+    | replay::Pace::Speed(pace) = pace
         && (!pace.is_finite() || pace <= 0.0)
     {
         bail!("a rate or speed of {pace}: expected more than 0");
@@ -305,6 +317,8 @@ fn run_replay(arguments: &ReplayArguments, stop: &AtomicBool) -> Result<()> {
         lines: arguments.lines.iter().map(line).collect(),
         pace,
         pack: arguments.pack.max(1),
+        bulk: arguments.bulk,
+        trigger: arguments.trigger,
         session: replay::session_name(&arguments.session),
         vlan: arguments.vlan,
         limit: arguments.limit,
@@ -323,10 +337,10 @@ fn run_replay(arguments: &ReplayArguments, stop: &AtomicBool) -> Result<()> {
             sent.late_ns_max / 1000
         );
     }
-    let run = json!({
-        "name": "replay", "sent": sent.messages, "packets": sent.packets, "late": sent.late,
-        "late_ns_max": sent.late_ns_max, "took_ns": sent.took_ns,
-    });
+    let mut run = serde_json::to_value(sent)?;
+    if let Value::Object(run) = &mut run {
+        run.insert("name".into(), "replay".into());
+    }
     write_json(arguments.json.as_deref(), "tickgate-bench replay", run)
 }
 

@@ -18,25 +18,29 @@ use protocol::mold::{self, PacketBuilder};
 use protocol::types::Seq;
 use rt::clock::Clock;
 use rt::wire_stamps::WireStamps;
+use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::counterparty::Counterparty;
 use crate::feed_file::FeedFile;
+use crate::triggers;
 
 /// Bytes of UDP payload at most.
 const PAYLOAD_MAX: usize = 1400;
 /// Repeats of the end of session: any of them ends it.
 const ENDS: u32 = 3;
 /// How long the exchange goes on after the last packet, and waits before the first.
-const LINGER_NS: u64 = 300_000_000;
+const LINGER_NS: u64 = 100_000_000;
 /// How long a client may take to log in.
 const CLIENT_TIMEOUT_NS: u64 = 30_000_000_000;
 
 /// When packets leave.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
-    /// Packets a second.
+    /// Packets a second, evenly.
     Rate(f64),
+    /// Packets a second on average, at random like calls at an exchange: this seed.
+    Poisson(f64, u64),
     /// The messages' own times, this many times as fast.
     Speed(f64),
 }
@@ -63,6 +67,11 @@ pub struct Options {
     pub pace: Pace,
     /// Messages in a packet at most.
     pub pack: u16,
+    /// The first so many messages go packed, as many as a packet holds.
+    pub bulk: u64,
+    /// Locate code of triggers (`triggers`): each goes in a packet of its own, and those in a row at
+    /// one time.
+    pub trigger: Option<u16>,
     /// Session name.
     pub session: mold::Session,
     /// VLAN tag of frames.
@@ -76,12 +85,15 @@ pub struct Options {
 }
 
 /// What was sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Sent {
     /// Messages.
+    #[serde(rename = "sent")]
     pub messages: u64,
     /// Packets on each line.
     pub packets: u64,
+    /// Triggers among the messages.
+    pub triggers: u64,
     /// Packets that left more than 1 ms after their time.
     pub late: u64,
     /// The latest, ns.
@@ -106,11 +118,19 @@ pub fn send(options: &Options, stop: &AtomicBool, mut progress: impl FnMut(u64))
                 break 'file;
             }
             left -= 1;
-            if !pending.takes(message, options) {
+            let is_trigger = options
+                .trigger
+                .is_some_and(|locate| triggers::is_trigger(message, locate));
+            let pack = if sender.next_seq <= options.bulk {
+                u16::MAX
+            } else {
+                options.pack
+            };
+            if is_trigger || !pending.takes(message, pack) {
                 sender.send(&mut pending)?;
                 progress(sender.sent.messages);
             }
-            pending.push(message);
+            pending.push(message, is_trigger);
         }
     }
     sender.send(&mut pending)?;
@@ -125,17 +145,20 @@ pub fn send(options: &Options, stop: &AtomicBool, mut progress: impl FnMut(u64))
 struct Pending {
     bytes: Vec<u8>,
     count: u16,
+    is_trigger: bool,
     /// Time of the first message, ns since midnight.
     time_ns: u64,
 }
 
 impl Pending {
-    fn takes(&self, message: &[u8], options: &Options) -> bool {
+    fn takes(&self, message: &[u8], pack: u16) -> bool {
         let len = mold::Header::LEN + self.bytes.len() + 2 + message.len();
-        self.count == 0 || (self.count < options.pack && len <= PAYLOAD_MAX)
+        let has_room = self.count < pack && len <= PAYLOAD_MAX;
+        self.count == 0 || (has_room && !self.is_trigger)
     }
 
-    fn push(&mut self, message: &[u8]) {
+    fn push(&mut self, message: &[u8], is_trigger: bool) {
+        self.is_trigger = is_trigger;
         if self.count == 0 {
             let decoded = Message::decode(message);
             self.time_ns = decoded.map_or(self.time_ns, |m| m.head().timestamp.get().0);
@@ -156,6 +179,11 @@ struct Sender<'a> {
     clock: Clock,
     started_ns: u64,
     first_time_ns: Option<u64>,
+    /// When the last packet was due, and when the next is by rate, ns after the start.
+    due_ns: u64,
+    next_due_ns: f64,
+    random: fastrand::Rng,
+    was_trigger: bool,
     next_seq: u64,
     sent: Sent,
 }
@@ -174,6 +202,10 @@ impl<'a> Sender<'a> {
         let exchange = options.exchange.map(Counterparty::open).transpose()?;
         let clock = Clock::new();
         let started_ns = clock.now_ns();
+        let seed = match options.pace {
+            Pace::Poisson(_, seed) => seed,
+            Pace::Rate(_) | Pace::Speed(_) => 0,
+        };
         Ok(Self {
             options,
             outlets,
@@ -182,6 +214,10 @@ impl<'a> Sender<'a> {
             clock,
             started_ns,
             first_time_ns: None,
+            due_ns: 0,
+            next_due_ns: 0.0,
+            random: fastrand::Rng::with_seed(seed),
+            was_trigger: false,
             next_seq: 1,
             sent: Sent::default(),
         })
@@ -240,7 +276,7 @@ impl<'a> Sender<'a> {
             }
         }
         let payload = packet.finish();
-        let due_ns = self.due_ns(pending.time_ns);
+        let due_ns = self.schedule(pending);
         self.wait(due_ns);
         if let Some(stamps) = &self.stamps {
             for seq in self.next_seq..self.next_seq + u64::from(pending.count) {
@@ -253,31 +289,46 @@ impl<'a> Sender<'a> {
         self.next_seq += u64::from(pending.count);
         self.sent.messages += u64::from(pending.count);
         self.sent.packets += 1;
+        self.sent.triggers += u64::from(pending.is_trigger);
         self.sent.took_ns = self.clock.now_ns() - self.started_ns;
         // Another thread may bend the kernel's clock meanwhile: stay with it.
         if self.sent.packets.is_multiple_of(1024) {
             self.clock.discipline();
         }
         pending.bytes.clear();
-        pending.count = 0;
+        (pending.count, pending.is_trigger) = (0, false);
         Ok(())
     }
 
-    fn due_ns(&mut self, time_ns: u64) -> u64 {
-        let after_ns = match self.options.pace {
-            Pace::Rate(rate) => self.sent.packets as f64 * 1e9 / rate,
+    /// When the packet is due. Triggers in a row are due with the first of them; the packet behind
+    /// them waits as long as if they had come one by one, so the rate stays.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a time of day in ns fits, and is not negative"
+    )]
+    fn schedule(&mut self, pending: &Pending) -> u64 {
+        let by_rate_ns = self.next_due_ns as u64;
+        let is_with_last = pending.is_trigger && self.was_trigger;
+        self.was_trigger = pending.is_trigger;
+        let due_ns = match self.options.pace {
+            Pace::Rate(rate) => {
+                self.next_due_ns += 1e9 / rate;
+                by_rate_ns
+            }
+            Pace::Poisson(rate, _) => {
+                self.next_due_ns += -(1.0 - self.random.f64()).ln() * 1e9 / rate;
+                by_rate_ns
+            }
             Pace::Speed(factor) => {
-                let first = *self.first_time_ns.get_or_insert(time_ns);
-                time_ns.saturating_sub(first) as f64 / factor
+                let first = *self.first_time_ns.get_or_insert(pending.time_ns);
+                (pending.time_ns.saturating_sub(first) as f64 / factor) as u64
             }
         };
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a time of day in ns fits, and is not negative"
-        )]
-        let after_ns = after_ns as u64;
-        self.started_ns + after_ns
+        if !is_with_last {
+            self.due_ns = due_ns;
+        }
+        self.started_ns + self.due_ns
     }
 
     /// Waits without giving a punctual packet away: sleeps while there is much time, then yields.

@@ -6,49 +6,122 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use gateway::telemetry::{Report, Run, Summary};
+use gateway::telemetry::{Report, Run};
 use rt::histogram::empty;
 use rt::wire_stamps::WireStamps;
+use serde::Deserialize;
 
-use crate::lab::{EXCHANGE, FEED_SENDER, Lab, Process, Side, sibling};
-use crate::replay::Sent;
+use crate::lab::{EXCHANGE, FEED_RECEIVER, FEED_SENDER, Lab, Process, Side, sibling};
+use crate::peers::{self, Ready};
+use crate::replay::{Pace, Sent};
+use crate::triggers;
 
 /// Port of order entry.
 const PORT: u16 = 12_000;
 /// Groups of lines A and B.
 const GROUPS: [&str; 2] = ["239.77.0.1:26400", "239.77.0.2:26401"];
 
-/// How to run.
+/// What is sent, and when.
 #[derive(Clone, Debug)]
-pub struct Options {
-    /// Name of the run.
-    pub name: String,
+pub struct Traffic {
     /// The feed.
     pub feed: PathBuf,
-    /// Packets a second.
-    pub rate: f64,
+    /// When packets leave.
+    pub pace: Pace,
     /// Messages in a packet.
     pub pack: u16,
+    /// The first so many messages go packed, as many as fit.
+    pub bulk: u64,
     /// Messages at most.
     pub limit: Option<u64>,
+    /// Locate code of triggers, if the feed has them.
+    pub trigger: Option<u16>,
+    /// One or two lines.
+    pub lines: usize,
+    /// What is sent in the first so many ms does not count.
+    pub warm_up_ms: u64,
+}
+
+impl Traffic {
+    /// Nothing is sent: for receivers that are fed otherwise.
+    #[must_use]
+    pub fn quiet() -> Self {
+        Self {
+            feed: PathBuf::new(),
+            pace: Pace::Rate(1.0),
+            pack: 1,
+            bulk: 0,
+            limit: None,
+            trigger: None,
+            lines: 1,
+            warm_up_ms: 0,
+        }
+    }
+}
+
+/// Who answers.
+#[derive(Clone, Debug)]
+pub enum Contestant {
+    /// Tickgate.
+    Gateway(Gateway),
+    /// The floor, or a program of the kind that a user would write.
+    Peer(Ready),
+}
+
+/// How the gateway is set.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// The program; `None`: the one beside this program.
+    pub program: Option<PathBuf>,
     /// `af_xdp` or `udp`.
     pub receive: String,
     /// `inline` or `pipeline`.
     pub layout: String,
-    /// `enter` or `sqpoll`.
+    /// `enter`, `sqpoll` or `write`.
     pub submit: String,
-    /// One or two lines.
-    pub lines: usize,
     /// An order on every n-th change of the best price.
     pub every: u64,
+    /// Strategies that hear the feed; all listen, the first trades.
+    pub strategies: u16,
     /// Lowest rung of the receive ladder that counts.
     pub require: String,
-    /// More settings for the gateway, `key=value`.
+    /// More settings, `key=value`.
     pub sets: Vec<String>,
     /// Folder for `.hgrm` files.
     pub hgrm_dir: Option<PathBuf>,
     /// The exchange polls on the sender's core (measuring) instead of being `tickgate-sim` (showing).
     pub is_exchange_polled: bool,
+    /// Where the slow-order recorder writes.
+    pub slow_orders: Option<PathBuf>,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            program: None,
+            receive: "af_xdp".to_owned(),
+            layout: "inline".to_owned(),
+            submit: "enter".to_owned(),
+            every: 1,
+            strategies: 1,
+            require: "native-copy".to_owned(),
+            sets: Vec::new(),
+            hgrm_dir: None,
+            is_exchange_polled: true,
+            slow_orders: None,
+        }
+    }
+}
+
+/// An answered message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// Its sequence number.
+    pub seq: u64,
+    /// When it was due, ns on the host's monotonic clock.
+    pub due_ns: u64,
+    /// From then until the exchange had the order, ns.
+    pub latency_ns: u64,
 }
 
 /// What a run gave.
@@ -58,75 +131,243 @@ pub struct Outcome {
     pub run: Run,
     /// What the sender did.
     pub sent: Sent,
-    /// What the gateway said.
-    pub gateway_said: Vec<String>,
+    /// What the contestant said.
+    pub said: Vec<String>,
+    /// Every answered message after the warm-up.
+    pub answered: Vec<Answered>,
+    /// Why the run must not be used; empty: it may.
+    pub invalid: Vec<String>,
 }
+
+/// Share of packets that may leave more than 1 ms late before a run is invalid.
+const LATE_SHARE_MAX: f64 = 0.01;
 
 /// Runs once. Processes are ended whatever happens.
 ///
 /// # Errors
 /// A process that failed, with what it said; or `stop`.
-pub fn run(lab: &Lab, options: &Options, stop: &AtomicBool) -> Result<Outcome> {
+pub fn run(
+    lab: &Lab,
+    (name, traffic, contestant): (&str, &Traffic, &Contestant),
+    during: impl FnMut(&Process),
+    stop: &AtomicBool,
+) -> Result<Outcome> {
     let folder = tempfile::Builder::new()
         .prefix("tickgate-")
         .tempdir_in(shared_memory())?;
     let stamps_path = folder.path().join("wire-stamps");
-    let count = usize::try_from(options.limit.unwrap_or(20_000_000)).unwrap_or(usize::MAX) + 1;
+    let count = usize::try_from(traffic.limit.unwrap_or(20_000_000)).unwrap_or(usize::MAX) + 1;
     let stamps = WireStamps::create(&stamps_path, count.min(20_000_001))?;
-    let report_path = folder.path().join("gateway.json");
-    let mut exchange = None;
-    let mut sender = None;
-    if options.is_exchange_polled {
-        sender = Some(start_sender(lab, options, folder.path(), &stamps_path)?);
-    } else {
-        exchange = Some(start_exchange(lab, folder.path(), &stamps_path, stop)?);
-    }
-    let mut gateway = start_gateway(lab, folder.path(), &report_path, options, stop)?;
-    let mut sender = match sender {
-        Some(sender) => sender,
-        None => start_sender(lab, options, folder.path(), &stamps_path)?,
+    let place = Place {
+        lab,
+        folder: folder.path(),
+        stamps: &stamps_path,
+        traffic,
+        stop,
     };
-    let sent = await_sender(&mut sender, folder.path(), stop)?;
-    if exchange.is_some() {
-        // The last packets are on their way: until the gateway has them it must not be stopped.
-        settle(stop);
-    }
-    gateway.signal(libc::SIGTERM);
-    let went_well = gateway.wait(Duration::from_secs(5), stop)?;
-    if !went_well {
-        bail!("the gateway failed:\n{}", gateway.said.join("\n"));
-    }
-    drop(exchange);
-    let text = std::fs::read_to_string(&report_path).context("the gateway's report")?;
-    let report: Report = serde_json::from_str(&text).context("the gateway's report")?;
-    let mut run = report
-        .runs
-        .into_iter()
-        .next()
-        .context("the gateway's report is empty")?;
-    run.name.clone_from(&options.name);
+    let (sent, mut run, said) = match contestant {
+        Contestant::Gateway(gateway) => place.run_gateway(gateway, during)?,
+        Contestant::Peer(ready) => place.run_peer(ready, during)?,
+    };
+    name.clone_into(&mut run.name);
     run.sent = Some(sent.messages);
-    run.lost = sent.messages.saturating_sub(run.received);
+    let answered = answered(&stamps, traffic);
     let mut wire_to_wire = empty();
-    for (_, latency_ns) in stamps.latencies() {
-        wire_to_wire.saturating_record(latency_ns);
+    for order in &answered {
+        wire_to_wire.saturating_record(order.latency_ns);
     }
-    run.histograms
-        .insert("wire_to_wire".to_owned(), Summary::of(&wire_to_wire));
-    if let Some(folder) = &options.hgrm_dir {
+    run.set_histogram("wire_to_wire", &wire_to_wire);
+    if let Contestant::Gateway(Gateway {
+        hgrm_dir: Some(folder),
+        ..
+    }) = contestant
+    {
         gateway::telemetry::write_hgrm(&wire_to_wire, &folder.join("wire_to_wire.hgrm"))?;
     }
-    if let serde_json::Value::Object(settings) = &mut run.settings {
-        settings.insert("rate".into(), options.rate.into());
-        settings.insert("pack".into(), options.pack.into());
-        settings.insert("late_packets".into(), sent.late.into());
-        settings.insert("late_ns_max".into(), sent.late_ns_max.into());
-    }
+    describe(&mut run, traffic, &sent);
+    let invalid = faults(&sent, &run);
     Ok(Outcome {
         run,
         sent,
-        gateway_said: std::mem::take(&mut gateway.said),
+        said,
+        answered,
+        invalid,
     })
+}
+
+/// Messages that were answered, without those of the warm-up.
+fn answered(stamps: &WireStamps, traffic: &Traffic) -> Vec<Answered> {
+    let rows = || stamps.latencies();
+    let Some(first_ns) = rows().map(|(_, sent_ns, _)| sent_ns).min() else {
+        return Vec::new();
+    };
+    let from_ns = first_ns + traffic.warm_up_ms * 1_000_000;
+    rows()
+        .filter(|(_, sent_ns, _)| *sent_ns >= from_ns)
+        .map(|(seq, due_ns, latency_ns)| Answered {
+            seq,
+            due_ns,
+            latency_ns,
+        })
+        .collect()
+}
+
+fn describe(run: &mut Run, traffic: &Traffic, sent: &Sent) {
+    if run.settings.is_null() {
+        run.settings = serde_json::json!({});
+    }
+    if let serde_json::Value::Object(settings) = &mut run.settings {
+        let (pace, rate) = match traffic.pace {
+            Pace::Rate(rate) => ("fixed", rate),
+            Pace::Poisson(rate, _) => ("poisson", rate),
+            Pace::Speed(factor) => ("recorded", factor),
+        };
+        settings.insert("pace".into(), pace.into());
+        settings.insert("rate".into(), rate.into());
+        settings.insert("pack".into(), traffic.pack.into());
+        settings.insert("warm_up_ms".into(), traffic.warm_up_ms.into());
+        settings.insert("packets".into(), sent.packets.into());
+        settings.insert("triggers".into(), sent.triggers.into());
+        settings.insert("late_packets".into(), sent.late.into());
+        settings.insert("late_ns_max".into(), sent.late_ns_max.into());
+    }
+}
+
+/// What forbids to use a run.
+fn faults(sent: &Sent, run: &Run) -> Vec<String> {
+    let mut faults = Vec::new();
+    if sent.late as f64 > sent.packets as f64 * LATE_SHARE_MAX {
+        faults.push(format!(
+            "the sender fell behind its schedule: {} of {} packets left more than 1 ms late, at most \
+             {} ms",
+            sent.late,
+            sent.packets,
+            sent.late_ns_max / 1_000_000
+        ));
+    }
+    if run.lost > 0 {
+        faults.push(format!("{} messages were lost", run.lost));
+    }
+    if run.orders < sent.triggers {
+        faults.push(format!(
+            "{} triggers and only {} orders",
+            sent.triggers, run.orders
+        ));
+    }
+    faults
+}
+
+/// Where a run takes place.
+struct Place<'a> {
+    lab: &'a Lab,
+    folder: &'a Path,
+    stamps: &'a Path,
+    traffic: &'a Traffic,
+    stop: &'a AtomicBool,
+}
+
+impl Place<'_> {
+    fn run_gateway(
+        &self,
+        options: &Gateway,
+        mut during: impl FnMut(&Process),
+    ) -> Result<(Sent, Run, Vec<String>)> {
+        let report_path = self.folder.join("gateway.json");
+        let mut exchange = None;
+        let mut sender = None;
+        if options.is_exchange_polled {
+            sender = Some(self.start_sender(true)?);
+        } else {
+            let stamps = Some(self.stamps);
+            exchange = Some(start_exchange(self.lab, self.folder, stamps, self.stop)?);
+        }
+        let mut gateway = self.start_gateway(&report_path, options)?;
+        let mut sender = match sender {
+            Some(sender) => sender,
+            None => self.start_sender(false)?,
+        };
+        during(&gateway);
+        let sent = self.await_sender(&mut sender)?;
+        if exchange.is_some() {
+            // The last packets are on their way: until the gateway has them it must not be stopped.
+            settle(self.stop);
+        }
+        gateway.signal(libc::SIGTERM);
+        let went_well = gateway.wait(Duration::from_secs(5), self.stop)?;
+        if !went_well {
+            bail!("the gateway failed:\n{}", gateway.said.join("\n"));
+        }
+        drop(exchange);
+        let text = std::fs::read_to_string(&report_path).context("the gateway's report")?;
+        let report: Report = serde_json::from_str(&text).context("the gateway's report")?;
+        let mut run = report
+            .runs
+            .into_iter()
+            .next()
+            .context("the gateway's report is empty")?;
+        run.lost = sent.messages.saturating_sub(run.received);
+        Ok((sent, run, std::mem::take(&mut gateway.said)))
+    }
+
+    fn run_peer(
+        &self,
+        ready: &Ready,
+        mut during: impl FnMut(&Process),
+    ) -> Result<(Sent, Run, Vec<String>)> {
+        let mut sender = self.start_sender(true)?;
+        let mut command = self.lab.command(Side::Gateway, &ready.program);
+        command.args(peer_arguments(ready));
+        let name = ready.peer.name();
+        let mut peer = Process::start(name, command)?;
+        peer.await_line("ready", Duration::from_secs(20), self.stop)?;
+        during(&peer);
+        let sent = self.await_sender(&mut sender)?;
+        peer.signal(libc::SIGTERM);
+        if !peer.wait(Duration::from_secs(5), self.stop)? {
+            bail!("{name} failed:\n{}", peer.said.join("\n"));
+        }
+        let counts = peer.said.iter().rev().find_map(|line| counts(line));
+        let (packets, orders) = counts
+            .with_context(|| format!("{name} told no counts:\n{}", peer.said.join("\n")))?;
+        let run = Run {
+            received: packets,
+            // The end of the session is told three times and is no message.
+            lost: sent.packets.saturating_sub(packets),
+            orders,
+            acks: 0,
+            ..Run::default()
+        };
+        Ok((sent, run, std::mem::take(&mut peer.said)))
+    }
+}
+
+/// What a peer is told, as `peer.h` says.
+#[must_use]
+pub fn peer_arguments(ready: &Ready) -> Vec<String> {
+    let group = GROUPS.first().and_then(|group| group.split_once(':'));
+    let (group, port) = group.unwrap_or_default();
+    // The last CPU, as the gateway takes.
+    let cpu = rt::cpu::allowed().last().copied().unwrap_or(0);
+    let mut arguments = ready.arguments.clone();
+    arguments.extend([
+        group.to_owned(),
+        port.to_owned(),
+        FEED_RECEIVER.to_string(),
+        EXCHANGE.to_string(),
+        PORT.to_string(),
+        triggers::LOCATE.to_string(),
+        cpu.to_string(),
+        peers::hex(&peers::login()),
+        peers::hex(&peers::order()),
+    ]);
+    arguments
+}
+
+/// Reads "packets N orders N".
+pub(crate) fn counts(line: &str) -> Option<(u64, u64)> {
+    let rest = line.strip_prefix("packets ")?;
+    let (packets, orders) = rest.split_once(" orders ")?;
+    Some((packets.parse().ok()?, orders.parse().ok()?))
 }
 
 /// Where processes share memory through files.
@@ -146,12 +387,96 @@ fn settle(stop: &AtomicBool) {
     }
 }
 
-fn start_exchange(lab: &Lab, folder: &Path, stamps: &Path, stop: &AtomicBool) -> Result<Process> {
+impl Place<'_> {
+
+    fn start_gateway(&self, report: &Path, options: &Gateway) -> Result<Process> {
+        let config = self.folder.join("tickgate.toml");
+        std::fs::write(&config, gateway_config(self.traffic, options, report))?;
+        let program = match &options.program {
+            Some(program) => program.clone(),
+            None => sibling("tickgate")?,
+        };
+        let mut command = self.lab.command(Side::Gateway, &program);
+        command
+            .args(["run", "--config"])
+            .arg(&config)
+            .stdout(std::process::Stdio::null());
+        for set in &options.sets {
+            command.args(["--set", set]);
+        }
+        let mut gateway = Process::start("gateway", command)?;
+        gateway.await_line("session open", Duration::from_secs(30), self.stop)?;
+        Ok(gateway)
+    }
+
+    /// Starts to send the feed from a process in the exchange's namespace.
+    fn start_sender(&self, is_exchange: bool) -> Result<Process> {
+        let traffic = self.traffic;
+        let mut command = self
+            .lab
+            .command(Side::Exchange, &sibling("tickgate-bench")?);
+        command.arg("replay").arg(&traffic.feed);
+        for group in GROUPS.iter().take(traffic.lines) {
+            command.args(["--line", group]);
+        }
+        let mut argument = |name: &str, value: String| {
+            command.args([name, &value]);
+        };
+        argument("--from", FEED_SENDER.to_string());
+        match traffic.pace {
+            Pace::Rate(rate) => argument("--rate", rate.to_string()),
+            Pace::Poisson(rate, seed) => {
+                argument("--rate", rate.to_string());
+                argument("--poisson", seed.to_string());
+            }
+            Pace::Speed(factor) => argument("--speed", factor.to_string()),
+        }
+        argument("--pack", traffic.pack.to_string());
+        argument("--bulk", traffic.bulk.to_string());
+        if let Some(locate) = traffic.trigger {
+            argument("--trigger", locate.to_string());
+        }
+        if let Some(limit) = traffic.limit {
+            argument("--limit", limit.to_string());
+        }
+        argument("--wire-stamps", self.stamps.display().to_string());
+        argument("--json", self.folder.join("sent.json").display().to_string());
+        if is_exchange {
+            argument("--exchange", format!("{EXCHANGE}:{PORT}"));
+            // Alone on its core: the contestant has the last one.
+            if let [cpu, _, ..] = rt::cpu::allowed().as_slice() {
+                argument("--cpu", cpu.to_string());
+            }
+        }
+        command.arg("--quiet");
+        Process::start("sender", command)
+    }
+
+    /// Waits until everything is sent.
+    fn await_sender(&self, sender: &mut Process) -> Result<Sent> {
+        if !sender.wait(Duration::from_secs(3600), self.stop)? {
+            bail!("the sender failed:\n{}", sender.said.join("\n"));
+        }
+        let json = self.folder.join("sent.json");
+        let value: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&json)?)?;
+        let run = value.pointer("/runs/0").context("the sender's report")?;
+        Sent::deserialize(run).context("the sender's report")
+    }
+}
+
+/// Starts `tickgate-sim`, which sleeps between orders.
+pub(crate) fn start_exchange(
+    lab: &Lab,
+    folder: &Path,
+    stamps: Option<&Path>,
+    stop: &AtomicBool,
+) -> Result<Process> {
     let config = folder.join("sim.toml");
-    let text = format!(
-        "address = \"{EXCHANGE}:{PORT}\"\nwire_stamps = \"{}\"\n[account.demo]\npassword = \"demo\"\n",
-        stamps.display()
-    );
+    let stamps = stamps.map_or_else(String::new, |path| {
+        format!("wire_stamps = \"{}\"\n", path.display())
+    });
+    let account = "[account.demo]\npassword = \"demo\"\n";
+    let text = format!("address = \"{EXCHANGE}:{PORT}\"\n{stamps}{account}");
     std::fs::write(&config, text)?;
     let mut command = lab.command(Side::Exchange, &sibling("tickgate-sim")?);
     command
@@ -165,102 +490,48 @@ fn start_exchange(lab: &Lab, folder: &Path, stamps: &Path, stop: &AtomicBool) ->
 
 /// The gateway's configuration for a run.
 #[must_use]
-pub fn gateway_config(options: &Options, report: &Path) -> String {
+pub fn gateway_config(traffic: &Traffic, options: &Gateway, report: &Path) -> String {
     let mut text = String::from("[feed.itch]\nlines = [");
-    for group in GROUPS.iter().take(options.lines) {
+    for group in GROUPS.iter().take(traffic.lines) {
         let _ = write!(text, "{{ address = \"{group}\", interface = \"feed0\" }}, ");
     }
+    let shown = |path: &Option<PathBuf>| {
+        path.as_ref()
+            .map(|path| path.display().to_string())
+            .unwrap_or_default()
+    };
     let _ = write!(
         text,
         "]\nreceive = \"{}\"\n[feed.itch.af_xdp]\nrequire = \"{}\"\n\
          [session.ouch]\naddress = \"{EXCHANGE}:{PORT}\"\nusername = \"demo\"\npassword = \"demo\"\n\
          submit = \"{}\"\n[session.ouch.risk]\norders_per_second_max = 1000000\n\
-         position_max = 100000000\n[strategy.probe]\nkind = \"probe\"\nfeed = \"itch\"\n\
-         session = \"ouch\"\n[strategy.probe.parameters]\nevery = {}\n\
-         [layout]\nkind = \"{}\"\n[telemetry]\njson = \"{}\"\nhgrm_dir = \"{}\"\ntable = false\n",
+         position_max = 100000000\n[layout]\nkind = \"{}\"\n[telemetry]\njson = \"{}\"\n\
+         hgrm_dir = \"{}\"\ntable = false\nwarm_up_ms = {}\nslow_orders = \"{}\"\n",
         options.receive,
         options.require,
         options.submit,
-        options.every,
         options.layout,
         report.display(),
-        options
-            .hgrm_dir
-            .as_ref()
-            .map(|path| path.display().to_string())
-            .unwrap_or_default(),
+        shown(&options.hgrm_dir),
+        traffic.warm_up_ms,
+        shown(&options.slow_orders),
     );
+    for number in 0..options.strategies {
+        // The others hear everything and never trade.
+        let every = if number == 0 { options.every } else { u64::MAX >> 1 };
+        let name = if number == 0 {
+            "probe".to_owned()
+        } else {
+            format!("listener{number:02}")
+        };
+        let _ = write!(
+            text,
+            "[strategy.{name}]\nkind = \"probe\"\nfeed = \"itch\"\nsession = \"ouch\"\n\
+             [strategy.{name}.parameters]\nevery = {every}\n",
+        );
+        if traffic.trigger.is_some() && number == 0 {
+            let _ = writeln!(text, "symbol = \"{}\"", triggers::SYMBOL);
+        }
+    }
     text
-}
-
-fn start_gateway(
-    lab: &Lab,
-    folder: &Path,
-    report: &Path,
-    options: &Options,
-    stop: &AtomicBool,
-) -> Result<Process> {
-    let config = folder.join("tickgate.toml");
-    std::fs::write(&config, gateway_config(options, report))?;
-    let mut command = lab.command(Side::Gateway, &sibling("tickgate")?);
-    command
-        .args(["run", "--config"])
-        .arg(&config)
-        .stdout(std::process::Stdio::null());
-    for set in &options.sets {
-        command.args(["--set", set]);
-    }
-    let mut gateway = Process::start("gateway", command)?;
-    gateway.await_line("session open", Duration::from_secs(20), stop)?;
-    Ok(gateway)
-}
-
-/// Starts to send the feed from a process in the exchange's namespace.
-fn start_sender(lab: &Lab, options: &Options, folder: &Path, stamps: &Path) -> Result<Process> {
-    let json = folder.join("sent.json");
-    let mut command = lab.command(Side::Exchange, &sibling("tickgate-bench")?);
-    command.arg("replay").arg(&options.feed);
-    for group in GROUPS.iter().take(options.lines) {
-        command.args(["--line", group]);
-    }
-    command.args([
-        "--from",
-        &FEED_SENDER.to_string(),
-        "--rate",
-        &options.rate.to_string(),
-    ]);
-    command.args(["--pack", &options.pack.to_string(), "--quiet"]);
-    if let Some(limit) = options.limit {
-        command.args(["--limit", &limit.to_string()]);
-    }
-    command
-        .arg("--wire-stamps")
-        .arg(stamps)
-        .arg("--json")
-        .arg(&json);
-    if options.is_exchange_polled {
-        command.arg("--exchange").arg(format!("{EXCHANGE}:{PORT}"));
-    }
-    Process::start("sender", command)
-}
-
-/// Waits until everything is sent.
-fn await_sender(sender: &mut Process, folder: &Path, stop: &AtomicBool) -> Result<Sent> {
-    let json = folder.join("sent.json");
-    if !sender.wait(Duration::from_secs(3600), stop)? {
-        bail!("the sender failed:\n{}", sender.said.join("\n"));
-    }
-    let value: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&json)?)?;
-    let number = |name: &str| {
-        value
-            .pointer(&format!("/runs/0/{name}"))
-            .and_then(|v| v.as_u64())
-    };
-    Ok(Sent {
-        messages: number("sent").context("the sender's report has no count")?,
-        packets: number("packets").unwrap_or(0),
-        late: number("late").unwrap_or(0),
-        late_ns_max: number("late_ns_max").unwrap_or(0),
-        took_ns: number("took_ns").unwrap_or(0),
-    })
 }

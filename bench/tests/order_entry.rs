@@ -191,6 +191,8 @@ impl World {
             seen_ns: self.now_ns,
             wire_delta_ns: 0,
             feed: 0,
+            batch: 1,
+            place: 0,
         };
         let intent = OrderIntent {
             origin,

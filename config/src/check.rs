@@ -100,6 +100,10 @@ fn check_feed(key: &str, feed: &Feed, found: &mut Vec<Found>) {
         let text = format!("{}: expected 2048 or 4096", x.frame_bytes);
         found.push((format!("{key}.af_xdp.frame_bytes"), text));
     }
+    if !(1..=256).contains(&x.batch) {
+        let text = format!("{}: expected 1 to 256 packets", x.batch);
+        found.push((format!("{key}.af_xdp.batch"), text));
+    }
     if x.rx_ring > x.frames {
         let text = format!(
             "{}: expected at most {key}.af_xdp.frames = {}",

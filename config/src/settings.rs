@@ -59,6 +59,8 @@ pub struct Telemetry {
     pub json: String,
     pub hgrm_dir: String,
     pub table: bool,
+    pub warm_up_ms: u64,
+    pub slow_orders: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -99,6 +101,7 @@ pub struct AfXdp {
     pub frames: u32,
     pub frame_bytes: u32,
     pub rx_ring: u32,
+    pub batch: u32,
     pub busy_poll_us: u32,
     pub busy_poll_budget: u32,
 }
@@ -106,6 +109,7 @@ pub struct AfXdp {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Udp {
+    pub block_us: u32,
     pub receive_buffer_bytes: usize,
     pub busy_poll_us: u32,
 }
@@ -142,6 +146,7 @@ pub struct Session {
 pub enum Submit {
     Enter,
     Sqpoll,
+    Write,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]

@@ -36,7 +36,11 @@ pub struct Origin {
     /// said.
     pub wire_delta_ns: u32,
     /// Which feed, in the order of the configuration.
-    pub feed: u32,
+    pub feed: u16,
+    /// Packets that the feed stage took together with it, at most 255.
+    pub batch: u8,
+    /// How many of them it handled before it.
+    pub place: u8,
 }
 
 /// One event.

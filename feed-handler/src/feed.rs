@@ -45,6 +45,8 @@ counters! {
         sampled_receive_ns,
         /// Time that those turns took for everything else, ns.
         sampled_handle_ns,
+        /// Time of measured turns that found nothing, ns.
+        sampled_idle_ns,
     }
 }
 
@@ -87,7 +89,7 @@ struct Room {
     best_prices: Arc<BestPrices>,
     subscribers: Vec<Subscriber>,
     histograms: FeedHistograms,
-    feed: u32,
+    feed: u16,
     is_stale: bool,
 }
 
@@ -109,7 +111,7 @@ pub struct Parts<S> {
     /// Histograms.
     pub histograms: FeedHistograms,
     /// Number of this feed in the configuration.
-    pub feed: u32,
+    pub feed: u16,
 }
 
 impl<S: PacketSource> Feed<S> {
@@ -151,6 +153,10 @@ impl<S: PacketSource> Feed<S> {
         let asked_ns = if is_sampled { clock.now_ns() } else { 0 };
         let taken = self.source.acquire();
         if taken == 0 {
+            if is_sampled {
+                let idle_ns = clock.now_ns() - asked_ns;
+                self.counters.feed.sampled_idle_ns.add(idle_ns);
+            }
             self.on_quiet(clock);
             return 0;
         }
@@ -162,6 +168,8 @@ impl<S: PacketSource> Feed<S> {
             ..
         } = self;
         let seen_ns = clock.now_ns();
+        let batch = u8::try_from(taken).unwrap_or(u8::MAX);
+        let mut place = 0u8;
         source.each(|packet| {
             counters.feed.packets.increment();
             let wire_delta_ns = room.wire_to_seen(packet.wire_ns, seen_ns, counters);
@@ -171,12 +179,15 @@ impl<S: PacketSource> Feed<S> {
                     seen_ns,
                     wire_delta_ns,
                     feed: room.feed,
+                    batch,
+                    place,
                 },
                 room,
                 counters,
                 clock,
             };
             arbiter.on_packet(packet.payload, seen_ns, &counters.arbiter, &mut delivery);
+            place = place.saturating_add(1);
         });
         let handled_ns = if is_sampled { clock.now_ns() } else { 0 };
         source.release();
@@ -212,6 +223,8 @@ impl<S: PacketSource> Feed<S> {
             seen_ns: now_ns,
             wire_delta_ns: DELTA_UNKNOWN,
             feed: room.feed,
+            batch: 0,
+            place: 0,
         };
         let mut delivery = Delivery {
             origin,

@@ -1,18 +1,29 @@
 //! Stages and the cores that turn them.
 //!
 //! A core is one pinned thread that polls its stages in turn, for ever. It never sleeps and never
-//! blocks. Every `TURNS_BETWEEN_CHECKS` turns it looks at the clock and at whether it shall stop,
-//! and lets stages do their slow work.
+//! blocks. Every `TURNS_BETWEEN_CHECKS` turns it looks at whether it shall stop, and lets stages do
+//! their slow work. After each turn it looks at the clock (10 ns of an idle turn's 100): a turn that took
+//! too long is told to the slow-order recorder, with what the kernel did to the thread meanwhile.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rt::clock::{Clock, DISCIPLINE_INTERVAL_NS};
+use rt::cpu::Usage;
+use rt::ring::Producer;
 use rt::{alloc_guard, cpu};
+
+use crate::slow::Gap;
 
 /// An idle turn takes about 100 ns, so an idle core looks up every 25 µs.
 const TURNS_BETWEEN_CHECKS: u32 = 256;
+
+/// A turn that found nothing to do and took longer was held up.
+const IDLE_TURN_MAX_NS: u64 = 3_000;
+/// A turn with work may take this, and so much more for each piece.
+const BUSY_TURN_MAX_NS: u64 = 10_000;
+const PIECE_MAX_NS: u64 = 2_000;
 
 /// A piece of the way that one core owns.
 pub trait Stage: Send {
@@ -64,14 +75,19 @@ pub struct CoreOptions {
 pub fn run(
     mut stages: Vec<Box<dyn Stage>>,
     options: &CoreOptions,
-    state: &Arc<CoreState>,
+    (state, gaps): (&Arc<CoreState>, Producer<Gap>),
     stop: &AtomicBool,
 ) -> Result<(), String> {
     prepare(&mut stages, options)?;
     let clock = Clock::new();
+    let watch = TurnWatch {
+        last_ns: clock.now_ns(),
+        usage: cpu::thread_usage(),
+        out: gaps,
+    };
     state.is_running.store(true, Ordering::Release);
     alloc_guard::hot(true);
-    turn(&mut stages, clock, state, stop);
+    turn(&mut stages, (clock, watch), state, stop);
     alloc_guard::hot(false);
     Ok(())
 }
@@ -98,8 +114,63 @@ fn prepare(stages: &mut [Box<dyn Stage>], options: &CoreOptions) -> Result<(), S
     Ok(())
 }
 
+/// Sees turns that took too long.
+struct TurnWatch {
+    last_ns: u64,
+    usage: Usage,
+    out: Producer<Gap>,
+}
+
+impl TurnWatch {
+    #[inline]
+    fn on_turn(&mut self, now_ns: u64, work: usize) {
+        let took_ns = now_ns.saturating_sub(self.last_ns);
+        if took_ns > IDLE_TURN_MAX_NS {
+            self.on_long_turn(now_ns, work);
+        } else {
+            self.last_ns = now_ns;
+        }
+    }
+
+    #[cold]
+    fn on_long_turn(&mut self, now_ns: u64, work: usize) {
+        let allowed_ns = if work == 0 {
+            0
+        } else {
+            BUSY_TURN_MAX_NS + work as u64 * PIECE_MAX_NS
+        };
+        let from_ns = std::mem::replace(&mut self.last_ns, now_ns);
+        if now_ns - from_ns <= allowed_ns {
+            return;
+        }
+        let (before, now) = (self.usage, cpu::thread_usage());
+        self.usage = now;
+        // A full ring means that housekeeping is behind: these are told, those are not.
+        let _ = self.out.push(Gap {
+            from_ns,
+            to_ns: now_ns,
+            work: u32::try_from(work).unwrap_or(u32::MAX),
+            switches_involuntary: now.switches_involuntary - before.switches_involuntary,
+            switches_voluntary: now.switches_voluntary - before.switches_voluntary,
+            faults_minor: now.faults_minor - before.faults_minor,
+            faults_major: now.faults_major - before.faults_major,
+        });
+    }
+
+    /// Slow work between turns is no turn.
+    fn restart(&mut self, now_ns: u64) {
+        self.last_ns = now_ns;
+        self.usage = cpu::thread_usage();
+    }
+}
+
 /// The loop itself. Hot: everything it calls between two checks is a stage's `poll`.
-fn turn(stages: &mut [Box<dyn Stage>], mut clock: Clock, state: &CoreState, stop: &AtomicBool) {
+fn turn(
+    stages: &mut [Box<dyn Stage>],
+    (mut clock, mut watch): (Clock, TurnWatch),
+    state: &CoreState,
+    stop: &AtomicBool,
+) {
     let mut next_discipline_ns = 0;
     let mut turns = 0u64;
     loop {
@@ -108,6 +179,7 @@ fn turn(stages: &mut [Box<dyn Stage>], mut clock: Clock, state: &CoreState, stop
             for stage in stages.iter_mut() {
                 work += stage.poll(&clock);
             }
+            watch.on_turn(clock.now_ns(), work);
             if work == 0 {
                 std::hint::spin_loop();
             }
@@ -121,6 +193,7 @@ fn turn(stages: &mut [Box<dyn Stage>], mut clock: Clock, state: &CoreState, stop
             for stage in stages.iter_mut() {
                 stage.housekeep(&clock);
             }
+            watch.restart(clock.now_ns());
         }
         if stop.load(Ordering::Relaxed) {
             // Not short-circuiting: every stage hears of it in each turn.

@@ -34,6 +34,7 @@ pub mod order;
 
 pub mod core_loop;
 pub mod notice;
+pub mod slow;
 
 pub mod options;
 pub mod service;

@@ -111,4 +111,8 @@ pub struct Output {
     pub hgrm_dir: Option<PathBuf>,
     /// Table on standard output.
     pub table: bool,
+    /// Where the slow-order recorder writes; `None`: nowhere.
+    pub slow_orders: Option<PathBuf>,
+    /// Histograms leave out what is measured in this time from the first order on, ms.
+    pub warm_up_ms: u64,
 }

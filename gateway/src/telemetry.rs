@@ -8,9 +8,12 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use comfy_table::presets;
 use comfy_table::{CellAlignment, Table};
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
 use rt::histogram::{Reader, empty};
 use serde::{Deserialize, Serialize};
 
@@ -121,6 +124,12 @@ pub struct Summary {
     pub p99: u64,
     /// 99.9 %.
     pub p999: u64,
+    /// 99.99 %, where at least ten samples lie beyond it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p9999: Option<u64>,
+    /// 99.999 %, where at least ten samples lie beyond it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99999: Option<u64>,
     /// Largest.
     pub max: u64,
 }
@@ -141,6 +150,8 @@ impl Summary {
             p90: at(0.9),
             p99: at(0.99),
             p999: at(0.999),
+            p9999: (histogram.len() >= 100_000).then(|| at(0.9999)),
+            p99999: (histogram.len() >= 1_000_000).then(|| at(0.99999)),
             max: histogram.max(),
         }
     }
@@ -165,6 +176,10 @@ pub struct Run {
     pub acks: u64,
     /// Percentiles by histogram.
     pub histograms: BTreeMap<String, Summary>,
+    /// The histograms themselves in HdrHistogram's own form (V2, deflated, base64): what other tools
+    /// read, and what runs are merged from.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hdr: BTreeMap<String, String>,
     /// Every counter by stage.
     #[serde(default)]
     pub counters: BTreeMap<String, BTreeMap<String, u64>>,
@@ -259,6 +274,22 @@ impl Report {
 }
 
 impl Run {
+    /// Sets a histogram: its percentiles, and itself.
+    pub fn set_histogram(&mut self, name: &str, histogram: &Histogram<u64>) {
+        self.histograms
+            .insert(name.to_owned(), Summary::of(histogram));
+        // Writing into memory does not fail; without it a reader has the percentiles.
+        if let Some(text) = encode(histogram) {
+            self.hdr.insert(name.to_owned(), text);
+        }
+    }
+
+    /// A histogram, whole; `None`: the report holds only percentiles.
+    #[must_use]
+    pub fn histogram(&self, name: &str) -> Option<Histogram<u64>> {
+        decode(self.hdr.get(name)?)
+    }
+
     /// Histograms as a table, in the order of the way.
     #[must_use]
     pub fn table(&self) -> String {
@@ -300,6 +331,29 @@ impl Run {
             grouped(self.acks),
         )
     }
+}
+
+/// A histogram in HdrHistogram's own form: V2, deflated, base64.
+#[must_use]
+pub fn encode(histogram: &Histogram<u64>) -> Option<String> {
+    let mut bytes = Vec::new();
+    V2DeflateSerializer::new()
+        .serialize(histogram, &mut bytes)
+        .ok()?;
+    Some(BASE64.encode(bytes))
+}
+
+/// Reads what [`encode`] wrote.
+#[must_use]
+pub fn decode(text: &str) -> Option<Histogram<u64>> {
+    let bytes = BASE64.decode(text).ok()?;
+    let read: Histogram<u64> = Deserializer::new()
+        .deserialize(&mut io::Cursor::new(bytes))
+        .ok()?;
+    // Another program's histogram may have other bounds; ours must take it in.
+    let mut histogram = empty();
+    histogram.add(&read).ok()?;
+    Some(histogram)
 }
 
 /// Digits in groups of three, as people read them.

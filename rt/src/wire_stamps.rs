@@ -65,8 +65,8 @@ impl WireStamps {
         self.set(seq, 1, ns);
     }
 
-    /// From sent to received, of each message that has both, in order of its number.
-    pub fn latencies(&self) -> impl Iterator<Item = (u64, u64)> {
+    /// Number, when sent, and ns from sent to received, of each message that has both, in order.
+    pub fn latencies(&self) -> impl Iterator<Item = (u64, u64, u64)> {
         let (rows, _) = self.cells.as_chunks::<2>();
         rows.iter()
             .zip(0u64..)
@@ -75,7 +75,7 @@ impl WireStamps {
                     sent.load(Ordering::Acquire),
                     received.load(Ordering::Acquire),
                 );
-                (sent != 0 && received != 0).then(|| (seq, received.saturating_sub(sent)))
+                (sent != 0 && received != 0).then(|| (seq, sent, received.saturating_sub(sent)))
             })
     }
 
@@ -102,7 +102,7 @@ mod tests {
         exchange.set_received(3, 900);
         exchange.set_received(4, 900);
         sender.set_sent(5_000_000, 1);
-        assert_eq!(sender.latencies().collect::<Vec<_>>(), [(3, 50)]);
+        assert_eq!(sender.latencies().collect::<Vec<_>>(), [(3, 100, 50)]);
         std::fs::remove_file(path).unwrap();
     }
 }

@@ -25,8 +25,6 @@ use xsk_rs::config::{
 };
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem};
 
-/// Frames that one turn takes at most: a bound on how long the stage behind waits.
-pub(super) const BATCH: usize = 32;
 /// In front of a stamp; the program writes it (`STAMP_MARK`).
 const STAMP_MARK: u64 = 0x6574_6167_6b63_6974;
 const STAMP_BYTES: usize = 16;
@@ -47,6 +45,8 @@ pub struct SocketOptions {
     pub frame_bytes: u32,
     /// Entries of the receive ring, a power of two.
     pub rx_ring: u32,
+    /// Frames that one turn takes at most: a bound on how long the stage behind waits.
+    pub batch: u32,
     /// UMEM on huge pages, if the host has any left.
     pub huge_pages: bool,
     /// `SO_BUSY_POLL` in µs; 0: off.
@@ -142,7 +142,7 @@ impl XskSocket {
         if filled != descriptors.len() {
             return Err(from_errno(libc::ENOBUFS));
         }
-        descriptors.truncate(BATCH);
+        descriptors.truncate(options.batch.max(1) as usize);
         let mut socket = Self {
             rx,
             fill,

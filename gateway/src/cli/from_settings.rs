@@ -50,8 +50,16 @@ pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result
             json: path(&settings.telemetry.json),
             hgrm_dir: path(&settings.telemetry.hgrm_dir),
             table: settings.telemetry.table,
+            slow_orders: path(&settings.telemetry.slow_orders).or_else(state_folder),
+            warm_up_ms: settings.telemetry.warm_up_ms,
         },
     })
+}
+
+/// Where systemd lets a service keep its state.
+fn state_folder() -> Option<PathBuf> {
+    let folder = std::env::var_os("STATE_DIRECTORY").filter(|folder| !folder.is_empty())?;
+    Some(PathBuf::from(folder).join("slow-orders.jsonl"))
 }
 
 /// The bounds of a feed's books.
@@ -84,7 +92,7 @@ fn feed(name: &str, feed: &settings::Feed, host: &settings::Host) -> options::Fe
             lines: feed.lines.iter().map(line).collect(),
             receive_buffer_bytes: feed.udp.receive_buffer_bytes,
             busy_poll_us: feed.udp.busy_poll_us,
-            block_us: 0,
+            block_us: feed.udp.block_us,
         },
         hold_ns,
         books: book_limits(&feed.books),
@@ -127,6 +135,7 @@ fn xdp_options(feed: &settings::Feed, host: &settings::Host) -> Vec<xdp::Options
                 frames: x.frames,
                 frame_bytes: x.frame_bytes,
                 rx_ring: x.rx_ring,
+                batch: x.batch,
                 huge_pages: host.huge_pages,
                 busy_poll_us: x.busy_poll_us,
                 busy_poll_budget: x.busy_poll_budget,
@@ -149,6 +158,7 @@ fn session(name: &str, session: &settings::Session) -> Result<options::Session, 
             address: session.address,
             submit: match session.submit {
                 settings::Submit::Enter => Submit::Enter,
+                settings::Submit::Write => Submit::Write,
                 settings::Submit::Sqpoll => Submit::Sqpoll {
                     cpu: session.sqpoll_cpu,
                     idle_ms: session.sqpoll_idle_ms,

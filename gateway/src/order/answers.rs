@@ -31,8 +31,15 @@ pub enum Told {
     Ended(Ended),
     /// To the operator: an execution of an unknown order; the kill switch should go on.
     UnknownExecution(UserRefNum),
-    /// A new order was answered this long after its bytes were ready.
-    Acked(u64),
+    /// A new order was answered, then; its bytes were ready at that time.
+    Acked {
+        /// The order.
+        user_ref: UserRefNum,
+        /// When its bytes were ready, ns.
+        encoded_ns: u64,
+        /// When the answer was here, ns.
+        acked_ns: u64,
+    },
 }
 
 const STATE_DEAD: u8 = b'D';
@@ -95,7 +102,11 @@ impl Ledger {
         order.is_accepted = true;
         if order.owner != NOBODY {
             self.counters.acks.increment();
-            tell(Told::Acked(now_ns.saturating_sub(order.encoded_ns)));
+            tell(Told::Acked {
+                user_ref,
+                encoded_ns: order.encoded_ns,
+                acked_ns: now_ns,
+            });
         }
         let order = *order;
         tell_order(now_ns, &order, Outcome::Accepted, order.open, tell);
@@ -191,7 +202,11 @@ impl Ledger {
         if let Some(order) = self.table.get(user_ref).copied() {
             self.counters.rejected.increment();
             self.counters.acks.increment();
-            tell(Told::Acked(now_ns.saturating_sub(order.encoded_ns)));
+            tell(Told::Acked {
+                user_ref,
+                encoded_ns: order.encoded_ns,
+                acked_ns: now_ns,
+            });
             self.close(user_ref);
             let over = Order {
                 open: Qty(0),

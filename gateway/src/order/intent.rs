@@ -44,8 +44,16 @@ pub struct OrderIntent {
     pub price: Price4,
     /// Open shares wanted.
     pub qty: Qty,
+    /// How long after `seen` the event was in the ring.
+    pub published_delta_ns: u32,
+    /// How long after `seen` the strategy had it.
+    pub picked_delta_ns: u32,
     /// Symbol of the day; for a new order only.
     pub locate: u16,
+    /// Events that the strategy took before it in the same turn.
+    pub queue: u16,
+    /// The strategy was told of a full ring in that turn.
+    pub has_lagged: bool,
     /// What is asked for.
     pub action: Action,
     /// Side of a new order.

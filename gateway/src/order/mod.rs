@@ -14,3 +14,4 @@ pub mod stage;
 pub mod table;
 pub mod transport;
 pub mod uring;
+pub mod write;

@@ -25,6 +25,7 @@ use super::table::Owner;
 use super::transport::{Happened, Transport};
 use crate::core_loop::Stage;
 use crate::notice::{Notice, Notices};
+use crate::slow::{Slowest, Story};
 
 /// Intents taken in one turn at most.
 const BATCH: usize = 64;
@@ -79,9 +80,12 @@ pub struct OrderStage<T> {
     kill: KillSwitch,
     state: Arc<SessionState>,
     connection: Connection,
-    /// When the orders of this turn were encoded.
-    encoded_ns: [u64; BATCH],
+    /// The orders of this turn.
+    encoded: [Story; BATCH],
     encoded_len: usize,
+    /// What the turn before heard.
+    completions: u16,
+    slowest: Slowest,
     stop_deadline_ns: Option<u64>,
     has_stopped: bool,
 }
@@ -99,7 +103,7 @@ impl<T: Transport> OrderStage<T> {
         entry: Entry,
         transport: T,
         links: Vec<Link>,
-        notices: Notices,
+        (notices, slowest): (Notices, Slowest),
         kill: KillSwitch,
     ) -> Self {
         Self {
@@ -115,8 +119,10 @@ impl<T: Transport> OrderStage<T> {
                 until_ns: 0,
                 pause_ms: PAUSE_FIRST_MS,
             },
-            encoded_ns: [0; BATCH],
+            encoded: [Story::default(); BATCH],
             encoded_len: 0,
+            completions: 0,
+            slowest,
             stop_deadline_ns: None,
             has_stopped: false,
         }
@@ -172,8 +178,8 @@ impl<T: Transport> OrderStage<T> {
                 self.histograms
                     .decided_to_encoded
                     .record(encoded_ns.saturating_sub(intent.decided_ns));
-                if let Some(slot) = self.encoded_ns.get_mut(self.encoded_len) {
-                    *slot = encoded_ns;
+                if let Some(slot) = self.encoded.get_mut(self.encoded_len) {
+                    *slot = Story::begin(intent, sent.user_ref, encoded_ns);
                     self.encoded_len += 1;
                 }
             }
@@ -194,10 +200,14 @@ impl<T: Transport> OrderStage<T> {
         self.transport.flush();
         let submitted_ns = clock.now_ns();
         self.counters.submissions.increment();
-        for encoded_ns in self.encoded_ns.iter().take(self.encoded_len) {
+        let together = u16::try_from(self.encoded_len).unwrap_or(u16::MAX);
+        for story in self.encoded.iter_mut().take(self.encoded_len) {
+            story.submitted_ns = submitted_ns;
+            (story.together, story.completions) = (together, self.completions);
             self.histograms
                 .encoded_to_submitted
-                .record(submitted_ns.saturating_sub(*encoded_ns));
+                .record(submitted_ns.saturating_sub(story.encoded_ns));
+            self.slowest.on_submitted(story);
         }
         self.encoded_len = 0;
     }
@@ -209,6 +219,7 @@ impl<T: Transport> OrderStage<T> {
         let mut told = Heard {
             links: &mut self.links,
             histograms: &mut self.histograms,
+            slowest: &mut self.slowest,
             notices: &mut self.notices,
             kill: &self.kill,
             counters: &self.counters,
@@ -385,6 +396,7 @@ fn deliver(
 struct Heard<'a> {
     links: &'a mut [Link],
     histograms: &'a mut OrderHistograms,
+    slowest: &'a mut Slowest,
     notices: &'a mut Notices,
     kill: &'a KillSwitch,
     counters: &'a EntryCounters,
@@ -397,7 +409,15 @@ impl Heard<'_> {
     #[inline]
     fn on(&mut self, news: Told) {
         match news {
-            Told::Acked(after_ns) => self.histograms.order_to_ack.record(after_ns),
+            Told::Acked {
+                user_ref,
+                encoded_ns,
+                acked_ns,
+            } => {
+                let after_ns = acked_ns.saturating_sub(encoded_ns);
+                self.histograms.order_to_ack.record(after_ns);
+                self.slowest.on_acked(user_ref, acked_ns);
+            }
             Told::Execution(owner, event) => {
                 let on_loss = (self.counters, self.kill, &mut *self.notices);
                 deliver(self.links, owner, event, on_loss);
@@ -424,12 +444,15 @@ impl<T: Transport + Send> Stage for OrderStage<T> {
     #[inline]
     fn poll(&mut self, clock: &Clock) -> usize {
         let taken = self.take_intents(clock);
-        taken + self.hear(clock)
+        let heard = self.hear(clock);
+        self.completions = u16::try_from(heard).unwrap_or(u16::MAX);
+        taken + heard
     }
 
     fn housekeep(&mut self, clock: &Clock) {
         let now_ns = clock.now_ns();
         self.keep_connected(now_ns, clock);
+        self.slowest.housekeep(now_ns);
         let mut ended = None;
         let len = self
             .entry
@@ -471,6 +494,7 @@ impl<T: Transport + Send> Stage for OrderStage<T> {
         self.transport.flush();
         self.notices.send(Notice::Stopped(self.entry.open_orders()));
         self.publish_state();
+        self.slowest.hand_over();
         self.has_stopped = true;
         true
     }

@@ -17,16 +17,21 @@ use super::receive::{self, Receiver};
 use crate::core_loop::{CoreOptions, Stage};
 use crate::notice::{Notice, Notices};
 use crate::options::{self, Options};
-use crate::order::entry::Entry;
+use crate::order::entry::{Entry, EntryCounters};
 use crate::order::risk::{KillSwitch, Risk};
 use crate::order::session::Session;
 use crate::order::stage::{Link, OrderStage, SessionState};
-use crate::order::uring::UringTransport;
+use crate::order::transport::Transport;
+use crate::order::uring::{Submit, UringTransport};
+use crate::order::write::WriteTransport;
+use crate::slow::{Slowest, Story};
 use crate::strategy::{Ends, StrategyStage};
 use crate::telemetry::Registry;
 
 /// News that one stage may have waiting.
 const NOTICES: usize = 256;
+/// Stories of slow orders that a session may have waiting: sixteen a second.
+const STORIES: usize = 64;
 
 /// What housekeeping is given.
 #[derive(Debug, Default)]
@@ -35,9 +40,11 @@ pub(super) struct House {
     pub(super) notices: Vec<(String, Consumer<Notice>)>,
     pub(super) watches: Vec<Watch>,
     pub(super) feeds: Vec<Arc<Counters>>,
-    pub(super) sessions: Vec<(Arc<crate::order::entry::EntryCounters>, Arc<SessionState>)>,
+    pub(super) sessions: Vec<(Arc<EntryCounters>, Arc<SessionState>)>,
     pub(super) kills: Vec<KillSwitch>,
     pub(super) settings: serde_json::Value,
+    /// Slow orders of each session.
+    pub(super) stories: Vec<Consumer<Story>>,
 }
 
 /// Everything, ready to run.
@@ -218,7 +225,7 @@ fn build_feed(
     });
     house.feeds.push(Arc::clone(&counters));
     let arbiter = Arbiter::new(feed.hold_ns);
-    let feed_number = u32::try_from(index).unwrap_or(u32::MAX);
+    let feed_number = u16::try_from(index).unwrap_or(u16::MAX);
     macro_rules! stage {
         ($source:expr) => {
             Box::new(FeedStage(Feed::new(Parts {
@@ -265,10 +272,29 @@ fn build_session(
         best_prices,
     );
     let counters = entry.counters();
-    let transport = UringTransport::new(session.uring)
-        .map_err(|error| format!("session {name}: memory for buffers: {error}"))?;
+    let no_memory = |error| format!("session {name}: memory for buffers: {error}");
     let notices = notices(&name, house)?;
-    let stage = OrderStage::new(entry, transport, links, notices, kill.clone());
+    let (slow, stories) = pair(STORIES, "slow orders")?;
+    house.stories.push(stories);
+    let telling = (notices, Slowest::new(slow));
+    house.kills.push(kill.clone());
+    if session.uring.submit == Submit::Write {
+        let transport = WriteTransport::new(session.uring.address).map_err(no_memory)?;
+        let stage = OrderStage::new(entry, transport, links, telling, kill);
+        return Ok(register_session(name, counters, stage, house));
+    }
+    let transport = UringTransport::new(session.uring).map_err(no_memory)?;
+    let stage = OrderStage::new(entry, transport, links, telling, kill);
+    Ok(register_session(name, counters, stage, house))
+}
+
+/// Makes a session's histograms and counters known.
+fn register_session<T: Transport + Send + 'static>(
+    name: String,
+    counters: Arc<EntryCounters>,
+    stage: OrderStage<T>,
+    house: &mut House,
+) -> Box<dyn Stage> {
     let histograms = stage.histograms();
     for (name, reader) in [
         ("decided_to_encoded", histograms.decided_to_encoded.reader()),
@@ -283,8 +309,7 @@ fn build_session(
     }
     house.sessions.push((Arc::clone(&counters), stage.state()));
     house.registry.counters(name, move || counters.list());
-    house.kills.push(kill);
-    Ok(Box::new(stage))
+    Box::new(stage)
 }
 
 /// Which core runs which stage.

@@ -1,19 +1,22 @@
 //! The housekeeping core: signals, notices, watchdogs, reports. It sleeps between turns.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use rt::clock::monotonic_ns;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::build::House;
+use super::slow_file::SlowFile;
 use super::{Core, StopHandle};
 use crate::order::stage::SessionState;
-use crate::telemetry::{Report, Run, Summary, pause, write_hgrm};
+use crate::telemetry::{Report, Run, pause, write_hgrm};
 
 /// How often it looks up: the longest that a signal waits.
 const TURN: Duration = Duration::from_millis(20);
@@ -23,6 +26,7 @@ const QUEUE_CHECK_NS: u64 = 1_000_000_000;
 #[derive(Debug)]
 pub(crate) struct Housekeeping {
     house: House,
+    slow: SlowFile,
     stop: Arc<AtomicBool>,
     report_asked: Arc<AtomicBool>,
     kill_asked: Arc<AtomicBool>,
@@ -32,11 +36,26 @@ pub(crate) struct Housekeeping {
     queues_next_ns: u64,
     turns_before: Vec<u64>,
     queue_stalls: u64,
+    warm_up: WarmUp,
+}
+
+/// What is measured while caches, branch predictors and TCP's window fill, and shall not count.
+#[derive(Debug, Default)]
+struct WarmUp {
+    /// How long it lasts from the first order on; 0: everything counts.
+    length_ns: u64,
+    first_order_ns: Option<u64>,
+    /// What the histograms held at its end.
+    before: BTreeMap<&'static str, Histogram<u64>>,
 }
 
 impl Housekeeping {
     /// Takes over signals: SIGTERM and SIGINT stop, SIGUSR1 reports, SIGUSR2 turns the kill switch.
-    pub(super) fn new(house: House, stop: &StopHandle) -> Result<Self, String> {
+    pub(super) fn new(
+        (house, slow): (House, SlowFile),
+        warm_up_ms: u64,
+        stop: &StopHandle,
+    ) -> Result<Self, String> {
         let stop = stop.flag();
         let report_asked = Arc::new(AtomicBool::new(false));
         let kill_asked = Arc::new(AtomicBool::new(false));
@@ -53,6 +72,7 @@ impl Housekeeping {
             .and_then(|interval| u64::try_from(interval.as_nanos() / 2).ok());
         Ok(Self {
             house,
+            slow,
             stop,
             report_asked,
             kill_asked,
@@ -61,6 +81,10 @@ impl Housekeeping {
             queues_next_ns: 0,
             turns_before: Vec::new(),
             queue_stalls: 0,
+            warm_up: WarmUp {
+                length_ns: warm_up_ms * 1_000_000,
+                ..WarmUp::default()
+            },
         })
     }
 
@@ -93,6 +117,8 @@ impl Housekeeping {
     pub(super) fn turn(&mut self, cores: &[Core]) {
         let now_ns = monotonic_ns();
         self.tell_notices();
+        self.keep_warm_up(now_ns);
+        self.slow.turn(now_ns);
         if self.report_asked.swap(false, Ordering::SeqCst) {
             #[expect(clippy::print_stdout, reason = "the table is what SIGUSR1 asks for")]
             {
@@ -121,6 +147,7 @@ impl Housekeeping {
     }
 
     pub(super) fn last_words(&mut self) {
+        self.slow.turn(monotonic_ns());
         self.tell_notices();
     }
 
@@ -174,7 +201,7 @@ impl Housekeeping {
 
     /// Everything measured and counted so far.
     pub(super) fn report(&self) -> Report {
-        let histograms = self.house.registry.gather();
+        let histograms = self.measured();
         let mut counters = self.house.registry.count();
         for watch in &self.house.watches {
             let list = counters
@@ -205,7 +232,7 @@ impl Housekeeping {
         }
         let feeds = &self.house.feeds;
         let sessions = &self.house.sessions;
-        let run = Run {
+        let mut run = Run {
             name: "gateway".to_owned(),
             settings: self.house.settings.clone(),
             sent: None,
@@ -222,19 +249,46 @@ impl Housekeeping {
                 .iter()
                 .map(|(counters, _)| counters.acks.get())
                 .sum(),
-            histograms: histograms
-                .iter()
-                .map(|(name, histogram)| ((*name).to_owned(), Summary::of(histogram)))
-                .collect(),
             counters,
+            ..Run::default()
         };
+        for (name, histogram) in &histograms {
+            run.set_histogram(name, histogram);
+        }
         Report::new("tickgate", vec![run])
+    }
+
+    /// The histograms, without what they held when the warm-up ended.
+    fn measured(&self) -> BTreeMap<&'static str, Histogram<u64>> {
+        let mut histograms = self.house.registry.gather();
+        for (name, before) in &self.warm_up.before {
+            if let Some(histogram) = histograms.get_mut(name) {
+                // Counts only grow, so there is always as much to take away.
+                let _ = histogram.subtract(before);
+            }
+        }
+        histograms
+    }
+
+    /// Notes what the histograms hold when the warm-up is over.
+    fn keep_warm_up(&mut self, now_ns: u64) {
+        let WarmUp { length_ns, .. } = self.warm_up;
+        if length_ns == 0 || !self.warm_up.before.is_empty() {
+            return;
+        }
+        let has_traded = self.house.sessions.iter().any(|(c, _)| c.orders.get() > 0);
+        if has_traded {
+            let since_ns = *self.warm_up.first_order_ns.get_or_insert(now_ns);
+            if now_ns >= since_ns + length_ns {
+                self.warm_up.before = self.house.registry.gather();
+            }
+        }
     }
 
     /// Writes each histogram as `NAME.hgrm`.
     pub(super) fn write_hgrm(&self, folder: &Path) -> io::Result<()> {
         std::fs::create_dir_all(folder)?;
-        for (name, histogram) in self.house.registry.gather() {
+        for (name, histogram) in self.measured() {
             write_hgrm(&histogram, &folder.join(format!("{name}.hgrm")))?;
         }
         Ok(())

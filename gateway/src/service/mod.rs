@@ -6,6 +6,7 @@
 mod build;
 mod housekeeping;
 mod receive;
+mod slow_file;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,8 +17,14 @@ use crate::core_loop::{self, CoreOptions, CoreState, Stage};
 use crate::options::{Options, Output};
 use crate::telemetry::{Report, pause};
 
+use rt::ring::ring;
+
 use build::Built;
 use housekeeping::Housekeeping;
+use slow_file::{CoreLog, SlowFile};
+
+/// Turns that took too long, between two turns of housekeeping.
+const GAPS: usize = 1024;
 
 /// One hot core's thread.
 #[derive(Debug)]
@@ -59,12 +66,14 @@ pub fn run(options: Options, stop: &StopHandle, on_ready: impl FnOnce()) -> Resu
     let output = options.output.clone();
     let Built {
         stages,
-        house,
+        mut house,
         layout,
     } = build::build(options)?;
     let flag = Arc::new(AtomicBool::new(false));
-    let cores = start(stages, layout, &flag)?;
-    let mut house = Housekeeping::new(house, stop)?;
+    let (cores, logs) = start(stages, layout, &flag)?;
+    let stories = std::mem::take(&mut house.stories);
+    let slow = SlowFile::new(output.slow_orders.clone(), stories, logs);
+    let mut house = Housekeeping::new((house, slow), output.warm_up_ms, stop)?;
     if !await_running(&cores) {
         flag.store(true, Ordering::SeqCst);
         join(cores, &house)?;
@@ -99,15 +108,17 @@ fn start(
     stages: Vec<Vec<Box<dyn Stage>>>,
     layout: Vec<CoreOptions>,
     flag: &Arc<AtomicBool>,
-) -> Result<Vec<Core>, String> {
-    let mut cores = Vec::new();
+) -> Result<(Vec<Core>, Vec<CoreLog>), String> {
+    let (mut cores, mut logs) = (Vec::new(), Vec::new());
     for (stages, options) in stages.into_iter().zip(layout) {
         let state = Arc::new(CoreState::default());
         let (thread_state, stop) = (Arc::clone(&state), Arc::clone(flag));
         let name = options.name.clone();
+        let (gaps, log) = ring(GAPS).map_err(|error| format!("core {name}: {error:?}"))?;
+        logs.push(CoreLog::new(name.clone(), options.cpu, log));
         let thread = std::thread::Builder::new()
             .name(name.chars().take(15).collect())
-            .spawn(move || core_loop::run(stages, &options, &thread_state, &stop))
+            .spawn(move || core_loop::run(stages, &options, (&thread_state, gaps), &stop))
             .map_err(|error| format!("core {name}: {error}"))?;
         cores.push(Core {
             name,
@@ -115,7 +126,7 @@ fn start(
             thread,
         });
     }
-    Ok(cores)
+    Ok((cores, logs))
 }
 
 /// Waits until every core runs; `false`: one has ended instead.

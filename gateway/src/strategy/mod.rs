@@ -10,7 +10,7 @@ mod stage;
 use std::sync::Arc;
 
 use feed_handler::best_prices::{BestPrice, BestPrices};
-use feed_handler::event::{MarketEvent, Origin};
+use feed_handler::event::{MarketEvent, Origin, delta_ns};
 use protocol::types::{Price4, Qty, Side, Symbol};
 use rt::clock::Clock;
 use rt::counters;
@@ -71,6 +71,9 @@ pub struct NewOrder {
 pub struct Context<'a> {
     origin: Origin,
     picked_ns: u64,
+    published_delta_ns: u32,
+    queue: u16,
+    has_lagged: bool,
     desk: &'a mut DeskEnd,
     clock: &'a Clock,
 }
@@ -97,7 +100,11 @@ impl Context<'_> {
             id,
             price: order.price,
             qty: order.qty,
+            published_delta_ns: 0,
+            picked_delta_ns: 0,
             locate: order.locate,
+            queue: 0,
+            has_lagged: false,
             action: Action::Enter,
             side: order.side,
             time_in_force: order.time_in_force,
@@ -132,6 +139,14 @@ impl Context<'_> {
         self.desk.best_prices.symbol(locate)
     }
 
+    /// Spins for a time: a stand-in for a strategy's own work.
+    pub fn think(&self, length_ns: u64) {
+        let until_ns = self.clock.now_ns().saturating_add(length_ns);
+        while self.clock.now_ns() < until_ns {
+            std::hint::spin_loop();
+        }
+    }
+
     /// When the event was taken from the ring, ns on the monotonic clock.
     #[must_use]
     pub fn picked_ns(&self) -> u64 {
@@ -145,7 +160,11 @@ impl Context<'_> {
             id,
             price,
             qty,
+            published_delta_ns: 0,
+            picked_delta_ns: 0,
             locate: 0,
+            queue: 0,
+            has_lagged: false,
             action,
             side: Side::Buy,
             time_in_force: TimeInForce::Day,
@@ -155,6 +174,9 @@ impl Context<'_> {
     #[inline]
     fn send(&mut self, mut intent: OrderIntent) -> bool {
         intent.decided_ns = self.clock.now_ns();
+        intent.published_delta_ns = self.published_delta_ns;
+        intent.picked_delta_ns = delta_ns(self.origin.seen_ns, self.picked_ns);
+        (intent.queue, intent.has_lagged) = (self.queue, self.has_lagged);
         if self.desk.intents.push(intent).is_err() {
             self.desk.counters.intent_ring_full.increment();
             return false;

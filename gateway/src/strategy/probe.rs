@@ -1,26 +1,42 @@
 //! `probe`: an immediate-or-cancel order on every n-th change of the best price. For measuring: it
 //! trades badly and tells exactly how long the way takes.
+//!
+//! Given a symbol, it looks at nothing else. Given a time to think, it spins that long before it sends:
+//! what a strategy's own work would cost, and a known delay that a measurement has to find.
 
 use feed_handler::event::{FLAG_BBO_CHANGED, FLAG_STALE, MarketEvent};
-use protocol::types::{Qty, Side};
+use protocol::itch::StockDirectory;
+use protocol::types::{Qty, Side, Symbol};
 use serde::Deserialize;
 
 use super::{Context, NewOrder, Strategy};
 use crate::order::intent::{ExecutionEvent, TimeInForce};
 
 /// Parameters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Parameters {
     /// An order on every this many changes, at least 1.
     pub every: u64,
     /// Shares of an order.
     pub qty: u32,
+    /// The only symbol that counts; empty: all.
+    pub symbol: String,
+    /// How long to think before an order, ns, at most one second.
+    pub think_ns: u64,
 }
+
+/// The longest time to think.
+const THINK_NS_MAX: u64 = 1_000_000_000;
 
 impl Default for Parameters {
     fn default() -> Self {
-        Self { every: 1, qty: 100 }
+        Self {
+            every: 1,
+            qty: 100,
+            symbol: String::new(),
+            think_ns: 0,
+        }
     }
 }
 
@@ -29,33 +45,77 @@ impl Default for Parameters {
 pub struct Probe {
     every: u64,
     qty: Qty,
+    think_ns: u64,
+    only: Only,
     changes: u64,
+}
+
+/// Which symbols count.
+#[derive(Debug)]
+enum Only {
+    All,
+    /// As a stock directory event carries it; its locate code comes with that.
+    Unseen(u64),
+    Locate(u16),
 }
 
 impl Probe {
     /// Checks the parameters.
     ///
     /// # Errors
-    /// `every` or `qty` is 0.
+    /// `every` or `qty` is 0, `symbol` is none, `think_ns` is beyond a second.
     pub fn new(parameters: &Parameters) -> Result<Self, String> {
-        let Parameters { every, qty } = *parameters;
+        let Parameters {
+            every,
+            qty,
+            ref symbol,
+            think_ns,
+        } = *parameters;
         if every == 0 || qty == 0 {
             return Err(format!(
                 "every = {every}, qty = {qty}: both must be at least 1"
             ));
         }
+        if think_ns > THINK_NS_MAX {
+            return Err(format!(
+                "think_ns = {think_ns}: at most {THINK_NS_MAX}, one second"
+            ));
+        }
+        let only = if symbol.is_empty() {
+            Only::All
+        } else {
+            let symbol = Symbol::new(symbol)
+                .ok_or_else(|| format!("symbol = \"{symbol}\": 1 to 8 printable characters"))?;
+            Only::Unseen(u64::from_ne_bytes(symbol.0))
+        };
         Ok(Self {
             every,
             qty: Qty(qty),
+            think_ns,
+            only,
             changes: 0,
         })
+    }
+
+    #[inline]
+    fn counts(&mut self, event: &MarketEvent) -> bool {
+        match self.only {
+            Only::All => true,
+            Only::Locate(locate) => event.locate == locate,
+            Only::Unseen(symbol) => {
+                if event.kind == StockDirectory::KIND && event.number == symbol {
+                    self.only = Only::Locate(event.locate);
+                }
+                false
+            }
+        }
     }
 }
 
 impl Strategy for Probe {
     #[inline]
     fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>) {
-        if !event.has(FLAG_BBO_CHANGED) || event.has(FLAG_STALE) {
+        if !self.counts(event) || !event.has(FLAG_BBO_CHANGED) || event.has(FLAG_STALE) {
             return;
         }
         self.changes += 1;
@@ -69,6 +129,9 @@ impl Strategy for Probe {
         let (first, second) = if wants_buy { (buy, sell) } else { (sell, buy) };
         let (side, price) = if first.1.0 != 0 { first } else { second };
         if price.0 != 0 {
+            if self.think_ns > 0 {
+                context.think(self.think_ns);
+            }
             context.enter(&NewOrder {
                 locate: event.locate,
                 side,

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use feed_handler::best_prices::BestPrices;
-use feed_handler::event::{KIND_GAP, KIND_LAGGED, MarketEvent};
+use feed_handler::event::{KIND_GAP, KIND_LAGGED, MarketEvent, delta_ns};
 use rt::clock::Clock;
 use rt::histogram::Recorder;
 use rt::ring::{Consumer, Producer};
@@ -110,6 +110,9 @@ impl StrategyStage {
             let mut context = Context {
                 origin: execution.origin,
                 picked_ns,
+                published_delta_ns: delta_ns(execution.origin.seen_ns, picked_ns),
+                queue: 0,
+                has_lagged: false,
                 desk: &mut self.desk,
                 clock,
             };
@@ -121,6 +124,8 @@ impl StrategyStage {
     #[inline]
     fn take_events(&mut self, clock: &Clock) -> usize {
         let mut taken = 0;
+        let mut queue = 0u16;
+        let mut has_lagged = false;
         while taken < BATCH
             && let Some(event) = self.events.pop()
         {
@@ -133,14 +138,19 @@ impl StrategyStage {
             self.desk.counters.events.increment();
             if event.kind == KIND_GAP || event.kind == KIND_LAGGED {
                 self.on_loss(&event);
+                has_lagged |= event.kind == KIND_LAGGED;
             }
             let mut context = Context {
                 origin: event.origin,
                 picked_ns,
+                published_delta_ns: event.published_delta_ns,
+                queue,
+                has_lagged,
                 desk: &mut self.desk,
                 clock,
             };
             self.strategy.on_event(&event, &mut context);
+            queue += 1;
         }
         taken
     }

@@ -1,15 +1,17 @@
-//! Our ring beside rtrb, in one run, taking turns: a 64-byte event from core to core at full rate, there
-//! and back, and on one core. The ratio counts; absolute times drift.
+//! Our ring beside rtrb and beside a bare cache line, in one run, taking turns: a 64-byte event from core
+//! to core at full rate, there and back, and on one core. The ratio counts; absolute times drift.
 
-#![allow(
-    clippy::expect_used,
-    clippy::print_stdout,
-    reason = "a benchmark stops and prints"
-)]
-#![allow(missing_docs, reason = "a benchmark has no users")]
+#![expect(clippy::expect_used, reason = "a benchmark stops when a thread does")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_utils::CachePadded;
 
 use rt::clock::Clock;
 use rt::cpu;
+
+use crate::statistics::median;
 
 type Event = [u64; 8];
 
@@ -142,28 +144,62 @@ fn pin(core: usize) {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn compare(name: &str, ours: fn() -> f64, theirs: fn() -> f64) {
-    let (mut a, mut b) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        // Each run in a thread of its own, so that pinning ends with it.
-        a.push(std::thread::spawn(ours).join().expect("it runs"));
-        b.push(std::thread::spawn(theirs).join().expect("it runs"));
+/// ns there and back for one word in a cache line of its own, each way: nothing can be faster.
+fn raw() -> f64 {
+    let lines = Arc::new([
+        CachePadded::new(AtomicU64::new(0)),
+        CachePadded::new(AtomicU64::new(0)),
+    ]);
+    let shared = Arc::clone(&lines);
+    let echo = std::thread::spawn(move || {
+        pin(0);
+        let [there, back] = &*shared;
+        for number in 1..=TRIPS {
+            while there.load(Ordering::Acquire) != number {}
+            back.store(number, Ordering::Release);
+        }
+    });
+    pin(1);
+    let [there, back] = &*lines;
+    let clock = Clock::new();
+    let start_ns = clock.now_ns();
+    for number in 1..=TRIPS {
+        there.store(number, Ordering::Release);
+        while back.load(Ordering::Acquire) != number {}
     }
-    let (ours, theirs) = (median(a), median(b));
-    println!(
-        "{name:32} ours {ours:8.1} ns   rtrb {theirs:8.1} ns   ratio {:.2}",
-        ours / theirs
-    );
+    let took = clock.now_ns() - start_ns;
+    echo.join().expect("the echo ends");
+    took as f64 / TRIPS as f64
 }
 
-fn main() {
-    println!("medians of {ROUNDS} interleaved runs, 64-byte events");
-    compare("full rate, two cores", rate::<Ours>, rate::<Rtrb>);
-    compare("there and back, two cores", trip::<Ours>, trip::<Rtrb>);
-    compare("push and pop, one core", inline::<Ours>, inline::<Rtrb>);
+/// What was measured, ns, medians of interleaved runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hops {
+    /// An event at full rate from core to core: ours, rtrb's.
+    pub rate: [f64; 2],
+    /// There and back between two cores: ours, rtrb's, and a bare cache line's.
+    pub trip: [f64; 3],
+    /// Push and pop on one core: ours, rtrb's.
+    pub inline: [f64; 2],
+}
+
+/// Measures everything: about five seconds.
+#[must_use]
+pub fn measure() -> Hops {
+    Hops {
+        rate: medians([rate::<Ours>, rate::<Rtrb>]),
+        trip: medians([trip::<Ours>, trip::<Rtrb>, raw]),
+        inline: medians([inline::<Ours>, inline::<Rtrb>]),
+    }
+}
+
+fn medians<const N: usize>(runs: [fn() -> f64; N]) -> [f64; N] {
+    let mut values = [const { Vec::new() }; N];
+    for _ in 0..ROUNDS {
+        for (run, values) in runs.iter().zip(&mut values) {
+            // Each in a thread of its own, so that pinning ends with it.
+            values.push(std::thread::spawn(*run).join().expect("it runs"));
+        }
+    }
+    values.map(|values| median(&values))
 }

@@ -1,0 +1,350 @@
+//! The speed that the project promises itself: each aim, what was measured, and whether it is enough.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::flood::Flood;
+use crate::generate;
+use crate::growth::Point;
+use crate::latency::{Entry, Report};
+use crate::rings;
+use crate::statistics::median;
+
+/// One aim.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Aim {
+    /// What is compared with what.
+    pub what: String,
+    /// At most (or, with `is_at_least`, at least) this.
+    pub aim: f64,
+    /// The aim is a lower bound.
+    pub is_at_least: bool,
+    /// What was measured; `None`: it could not be.
+    pub measured: Option<f64>,
+    /// The unit of both.
+    pub unit: String,
+    /// The figures behind it.
+    pub note: String,
+}
+
+impl Aim {
+    fn at_most(what: &str, aim: f64, measured: Option<f64>, note: String) -> Self {
+        Self {
+            what: what.to_owned(),
+            aim,
+            is_at_least: false,
+            measured,
+            unit: "x".to_owned(),
+            note,
+        }
+    }
+
+    /// `met`, `missed`, or `not measured`.
+    #[must_use]
+    pub fn verdict(&self) -> &'static str {
+        match self.measured {
+            None => "not measured",
+            Some(measured) if self.is_at_least && measured >= self.aim => "met",
+            Some(measured) if !self.is_at_least && measured <= self.aim => "met",
+            Some(_) => "missed",
+        }
+    }
+}
+
+/// The slow peers: those that sleep.
+const SLEEPERS: [&str; 4] = ["epoll", "libevent", "libuv", "tokio"];
+
+/// What the latency entries say.
+#[must_use]
+pub fn of_latency(report: &Report) -> Vec<Aim> {
+    let wire = |name: &str, pick: fn(&gateway::telemetry::Summary) -> u64| {
+        report
+            .entry(name)
+            .and_then(|entry| entry.figure("wire_to_wire", pick))
+    };
+    let ratio = |a: Option<f64>, b: Option<f64>| a.zip(b).map(|(a, b)| a / b);
+    let note = |pairs: &[(&str, Option<f64>)]| {
+        let shown = pairs.iter().map(|(name, value)| match value {
+            Some(value) => format!("{name} {value:.0} ns"),
+            None => format!("{name} not there"),
+        });
+        shown.collect::<Vec<_>>().join(", ")
+    };
+    let (ours, floor) = (wire("gateway", |s| s.p50), wire("floor", |s| s.p50));
+    let (ours_p99, floor_p99) = (wire("gateway", |s| s.p99), wire("floor", |s| s.p99));
+    let sleepers = SLEEPERS.iter().filter_map(|name| {
+        let value = wire(name, |s| s.p50)?;
+        Some((*name, value))
+    });
+    let best = sleepers.min_by(|a, b| a.1.total_cmp(&b.1));
+    let busy = wire("busy_socket", |s| s.p50);
+    let tick = |pick: fn(&gateway::telemetry::Summary) -> u64| {
+        report
+            .entry("gateway")
+            .and_then(|entry| entry.figure("tick_to_order", pick))
+    };
+    let ns = |what: &str, aim, measured| Aim {
+        unit: "ns".to_owned(),
+        ..Aim::at_most(what, aim, measured, String::new())
+    };
+    vec![
+        Aim::at_most(
+            "wire_to_wire p50, gateway / floor",
+            1.10,
+            ratio(ours, floor),
+            note(&[("gateway", ours), ("floor", floor)]),
+        ),
+        Aim::at_most(
+            "wire_to_wire p99, gateway / floor",
+            1.25,
+            ratio(ours_p99, floor_p99),
+            note(&[("gateway", ours_p99), ("floor", floor_p99)]),
+        ),
+        Aim::at_most(
+            "wire_to_wire p50, gateway / best of those that sleep",
+            0.35,
+            ratio(ours, best.map(|(_, value)| value)),
+            note(&[
+                ("gateway", ours),
+                (best.map_or("none", |b| b.0), best.map(|b| b.1)),
+            ]),
+        ),
+        Aim::at_most(
+            "wire_to_wire p50, gateway / busy_socket",
+            1.05,
+            ratio(ours, busy),
+            note(&[("gateway", ours), ("busy_socket", busy)]),
+        ),
+        ns("tick_to_order p50", 250.0, tick(|s| s.p50)),
+        ns("tick_to_order p99", 600.0, tick(|s| s.p99)),
+    ]
+}
+
+/// What the receivers at a high rate say: AF_XDP and `recvmmsg`.
+#[must_use]
+pub fn of_receivers(af_xdp: &Entry, udp: &Entry) -> Vec<Aim> {
+    let cost = |entry: &Entry| entry.median_of(|round| round.receive_ns);
+    let (ours, theirs) = (cost(af_xdp), cost(udp));
+    let idle = |entry: &Entry| {
+        let share = entry.median_of(|round| round.idle_share);
+        share.map_or("unknown".to_owned(), |share| format!("{:.0} %", share * 100.0))
+    };
+    let seen = |entry: &Entry| entry.figure("wire_to_seen", |s| s.p50);
+    let (our_seen, their_seen) = (seen(af_xdp), seen(udp));
+    vec![
+        Aim::at_most(
+            "receive core a packet, AF_XDP / recvmmsg",
+            0.2,
+            ours.zip(theirs).map(|(a, b)| a / b),
+            format!(
+                "{:.0} ns and {:.0} ns; feed stage idle {} and {}",
+                ours.unwrap_or(0.0),
+                theirs.unwrap_or(0.0),
+                idle(af_xdp),
+                idle(udp)
+            ),
+        ),
+        Aim::at_most(
+            "wire_to_seen p50, AF_XDP / recvmmsg",
+            1.0,
+            our_seen.zip(their_seen).map(|(a, b)| a / b),
+            format!(
+                "{:.0} ns and {:.0} ns",
+                our_seen.unwrap_or(0.0),
+                their_seen.unwrap_or(0.0)
+            ),
+        ),
+    ]
+}
+
+/// What the flood says.
+#[must_use]
+pub fn of_floods(floods: &[Flood]) -> Vec<Aim> {
+    let ours = floods
+        .iter()
+        .filter(|flood| flood.name.starts_with("gateway, books, af_xdp"));
+    let best = ours
+        .filter(|flood| flood.received >= flood.sent)
+        .max_by(|a, b| a.received_per_second.total_cmp(&b.received_per_second));
+    vec![Aim {
+        what: "packets a second into books, nothing lost".to_owned(),
+        aim: 1_000_000.0,
+        is_at_least: true,
+        measured: best.map(|flood| flood.received_per_second),
+        unit: "packets/s".to_owned(),
+        note: best.map_or("every flood lost packets".to_owned(), |flood| {
+            format!(
+                "{} messages a packet; nothing lost, so this is the sender's limit",
+                flood.pack
+            )
+        }),
+    }]
+}
+
+/// itch-book on the same file: building books without tables, as we do, ns a message, and its memory.
+const JUDGE: &str = r#"
+import sys, time, resource, itch_book._core as core
+data = open(sys.argv[1], "rb").read()
+def timed(make):
+    best = None
+    for _ in range(3):
+        session = make()
+        start = time.perf_counter_ns()
+        for at in range(0, 1):
+            session.feed(data)
+        took = time.perf_counter_ns() - start
+        best = took if best is None else min(best, took)
+    return best
+books = timed(lambda: core.Session(["bbo", "trades"], 0, []))
+bare = timed(lambda: core.Session([], 0, []))
+rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - len(data)
+print(books, bare, rss)
+"#;
+
+/// Messages of the day that books are built from.
+const BOOK_MESSAGES: u64 = 4_000_000;
+
+/// Decoding and books beside itch-book's; its own published 8.4 ns stand for its decoding, which it does
+/// not offer alone.
+///
+/// # Errors
+/// The day cannot be written or read.
+pub fn of_books(folder: &Path, python: Option<&Path>) -> Result<Vec<Aim>> {
+    let day = folder.join("books.itch50");
+    let options = generate::Options {
+        seed: 1,
+        messages: BOOK_MESSAGES,
+        symbols: 500,
+    };
+    generate::to_file(&options, &day, |_| ())?;
+    let json = folder.join("books.json");
+    let (mut decode, mut book, mut rss) = (Vec::new(), Vec::new(), 0.0f64);
+    let mut theirs: Option<[f64; 3]> = None;
+    for _ in 0..3 {
+        let status = Command::new(std::env::current_exe()?)
+            .args(["book".as_ref(), day.as_os_str(), "--json".as_ref(), json.as_os_str()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()?;
+        anyhow::ensure!(status.success(), "tickgate-bench book failed");
+        let report: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&json)?)?;
+        let number = |name: &str| {
+            let value = report.pointer(&format!("/runs/0/{name}"));
+            value.and_then(serde_json::Value::as_f64).unwrap_or(0.0)
+        };
+        decode.push(number("decode_ns_per_msg"));
+        book.push(number("book_ns_per_msg"));
+        rss = rss.max(number("peak_rss_bytes"));
+        if let Some(run) = python.and_then(|python| judge(python, &day)) {
+            theirs = Some(match theirs {
+                // Its best counts.
+                Some(best) => std::array::from_fn(|index| best[index].min(run[index])),
+                None => run,
+            });
+        }
+    }
+    let (decode, book) = (median(&decode), median(&book));
+    let per_message = |ns: f64| ns / BOOK_MESSAGES as f64;
+    let [their_books, their_bare, their_rss] = theirs.map_or([None; 3], |all| all.map(Some));
+    let mib = |bytes: f64| bytes / f64::from(1 << 20);
+    Ok(vec![
+        Aim::at_most(
+            "decode a message / itch-book's 8.4 ns",
+            0.7,
+            Some(decode / 8.4),
+            format!("{decode:.1} ns, with reading each message's fields"),
+        ),
+        Aim::at_most(
+            "book a message / itch-book",
+            0.6,
+            their_books.map(|ns| book / per_message(ns)),
+            their_books.map_or("itch-book is not there".to_owned(), |ns| {
+                format!(
+                    "{book:.1} ns; itch-book {:.1} ns with its tables, {:.1} without",
+                    per_message(ns),
+                    per_message(their_bare.unwrap_or(0.0))
+                )
+            }),
+        ),
+        Aim::at_most(
+            "memory / itch-book",
+            1.0,
+            their_rss.map(|bytes| rss / bytes),
+            their_rss.map_or("itch-book is not there".to_owned(), |bytes| {
+                format!("{:.0} MiB and {:.0} MiB", mib(rss), mib(bytes))
+            }),
+        ),
+    ])
+}
+
+fn judge(python: &Path, day: &Path) -> Option<[f64; 3]> {
+    let output = Command::new(python)
+        .args(["-c".as_ref(), JUDGE.as_ref(), day.as_os_str()])
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let mut numbers = text
+        .split_ascii_whitespace()
+        .map(|number| number.parse::<f64>());
+    let mut next = || numbers.next()?.ok();
+    Some([next()?, next()?, next()?])
+}
+
+/// The ring beside rtrb and beside a bare cache line.
+#[must_use]
+pub fn of_ring() -> Vec<Aim> {
+    let hops = rings::measure();
+    let [ours, theirs, raw] = hops.trip;
+    let [our_rate, their_rate] = hops.rate;
+    let [our_inline, their_inline] = hops.inline;
+    vec![
+        Aim::at_most(
+            "ring, there and back / raw cache line",
+            1.1,
+            Some(ours / raw),
+            format!("{ours:.0} ns and {raw:.0} ns"),
+        ),
+        Aim::at_most(
+            "ring, there and back / rtrb",
+            1.0,
+            Some(ours / theirs),
+            format!("{ours:.0} ns and {theirs:.0} ns"),
+        ),
+        Aim::at_most(
+            "ring, full rate / rtrb",
+            1.0,
+            Some(our_rate / their_rate),
+            format!(
+                "{our_rate:.1} ns and {their_rate:.1} ns an event; on one core {our_inline:.1} and \
+                 {their_inline:.1}"
+            ),
+        ),
+    ]
+}
+
+/// What growth says.
+#[must_use]
+pub fn of_growth(points: &[Point]) -> Vec<Aim> {
+    let worst = |what: &str| {
+        let ratios = points.iter().filter(|point| point.what == what);
+        ratios.map(|point| point.ratio).max_by(f64::total_cmp)
+    };
+    let list = |what: &str| {
+        let of = points.iter().filter(|point| point.what == what);
+        let shown = of.map(|point| format!("{}: {:.0} ns", point.size, point.tick_to_order_p50));
+        shown.collect::<Vec<_>>().join(", ")
+    };
+    ["symbols", "live orders"]
+        .map(|what| {
+            Aim::at_most(
+                &format!("tick_to_order p50 as {what} grow"),
+                1.5,
+                worst(what),
+                list(what),
+            )
+        })
+        .into()
+}

@@ -1,0 +1,336 @@
+//! Receivers under a flood: how many packets a second each takes while one core sends as fast as it can.
+//!
+//! Path:        day -> packets in memory -> `sendmmsg` -> receiver -> its own count
+//!
+//! The sender is one core with plain sockets; on a virtual pair the receiver's XDP program runs on that
+//! core too. Where nothing is lost, the rate is the sender's, not the receiver's, limit.
+
+#![allow(unsafe_code, reason = "sendmmsg")]
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use protocol::binary_file::Messages;
+use protocol::mold::PacketBuilder;
+use protocol::types::Seq;
+use serde::{Deserialize, Serialize};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::generate;
+use crate::lab::{FEED_RECEIVER, Lab, Process, Side, sibling};
+use crate::peers::{self, Peer, Peers};
+use crate::replay::session_name;
+use crate::run::{self, Gateway, Traffic};
+
+/// Packets that one call sends.
+const BATCH: usize = 64;
+/// Largest payload.
+const PAYLOAD_MAX: usize = 1400;
+
+/// What one receiver took.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Flood {
+    /// The receiver.
+    pub name: String,
+    /// Messages in a packet.
+    pub pack: u16,
+    /// Packets sent, and a second.
+    pub sent: u64,
+    /// Packets a second that were sent.
+    pub sent_per_second: f64,
+    /// Packets received, and a second.
+    pub received: u64,
+    /// Packets a second that were received.
+    pub received_per_second: f64,
+}
+
+/// What to send.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options {
+    /// Where to.
+    pub to: SocketAddrV4,
+    /// Own address.
+    pub from: Ipv4Addr,
+    /// Packets.
+    pub packets: u64,
+    /// Messages in each.
+    pub pack: u16,
+}
+
+/// Sends a generated day as fast as it goes, and says how long it took, ns.
+///
+/// # Errors
+/// A socket; a packet that does not fit.
+pub fn send(options: &Options) -> Result<u64> {
+    let packets = build(options)?;
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    if options.to.ip().is_multicast() {
+        socket.set_multicast_if_v4(&options.from)?;
+    }
+    socket.connect(&options.to.into())?;
+    socket.set_send_buffer_size(4 << 20)?;
+    // The directory of the day is on its way when the clock starts to run, and it is late anyway.
+    let start_ns = rt::clock::monotonic_ns();
+    for chunk in packets.chunks(BATCH) {
+        send_batch(&socket, chunk)?;
+    }
+    Ok(rt::clock::monotonic_ns() - start_ns)
+}
+
+/// The whole day as packets.
+fn build(options: &Options) -> Result<Vec<Vec<u8>>> {
+    let day = generate::Options {
+        seed: 1,
+        messages: options.packets * u64::from(options.pack.max(1)),
+        symbols: 100,
+    };
+    let bytes = generate::to_writer(&day, Vec::new(), |_| ())?;
+    let messages: Vec<&[u8]> = Messages::new(&bytes).collect();
+    let session = session_name("TICKGATE01");
+    let (mut packets, mut seq) = (Vec::new(), 1);
+    for group in messages.chunks(usize::from(options.pack.max(1))) {
+        let mut buffer = [0; PAYLOAD_MAX];
+        let mut packet =
+            PacketBuilder::new(&mut buffer, session, Seq(seq)).context("a packet's header")?;
+        if !group.iter().all(|message| packet.push(message)) {
+            bail!("{} messages do not fit a packet", group.len());
+        }
+        packets.push(packet.finish().to_vec());
+        seq += group.len() as u64;
+    }
+    Ok(packets)
+}
+
+fn send_batch(socket: &Socket, packets: &[Vec<u8>]) -> Result<()> {
+    // SAFETY: all-zero headers are valid; what is used is filled in below.
+    let mut headers: [libc::mmsghdr; BATCH] = unsafe { std::mem::zeroed() };
+    let mut parts = [libc::iovec {
+        iov_base: std::ptr::null_mut(),
+        iov_len: 0,
+    }; BATCH];
+    for ((packet, part), header) in packets.iter().zip(&mut parts).zip(&mut headers) {
+        part.iov_base = packet.as_ptr().cast_mut().cast();
+        part.iov_len = packet.len();
+        header.msg_hdr.msg_iov = part;
+        header.msg_hdr.msg_iovlen = 1;
+    }
+    let mut done = 0;
+    while done < packets.len() {
+        let rest = headers.get_mut(done..packets.len()).unwrap_or_default();
+        let count = u32::try_from(rest.len()).unwrap_or(0);
+        // SAFETY: `count` headers, each with one part that names bytes which outlive the call.
+        let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), count, 0) };
+        match usize::try_from(sent) {
+            Ok(sent) => done += sent,
+            // Nobody listens there, or a queue is full: as on a wire, that packet is lost.
+            Err(_) => done += 1,
+        }
+    }
+    Ok(())
+}
+
+/// Floods every receiver that is there. `on_done` hears of each.
+///
+/// # Errors
+/// The first that failed.
+pub fn all(
+    lab: &Lab,
+    packets: u64,
+    stop: &AtomicBool,
+    mut on_done: impl FnMut(&Flood),
+) -> Result<(Vec<Flood>, Vec<String>)> {
+    let (mut floods, mut skipped) = (Vec::new(), Vec::new());
+    let mut done = |flood: Flood| {
+        on_done(&flood);
+        floods.push(flood);
+    };
+    for (name, receive, pack) in [
+        ("gateway, books, af_xdp", "af_xdp", 1),
+        ("gateway, books, af_xdp", "af_xdp", 4),
+        ("gateway, books, recvmmsg", "udp", 1),
+    ] {
+        done(gateway(lab, (name, receive), (packets, pack), stop)?);
+    }
+    let wanted = [Peer::Floor, Peer::BusySocket, Peer::Epoll];
+    let peers = Peers::build(&wanted)?;
+    for (peer, why) in &peers.skipped {
+        skipped.push(format!("{}: {why}", peer.name()));
+    }
+    for ready in &peers.ready {
+        done(peer(lab, ready, packets, stop)?);
+    }
+    let folder = tempfile::tempdir()?;
+    match peers::workers(folder.path()) {
+        Ok(program) => {
+            for (name, mode) in [("2 forked workers", "fork"), ("2 SO_REUSEPORT workers", "reuseport")]
+            {
+                done(workers(lab, (&program, name, mode), packets, stop)?);
+            }
+        }
+        Err(why) => skipped.push(format!("workers: {why:#}")),
+    }
+    match testpmd(lab, packets, stop) {
+        Ok(flood) => done(flood),
+        Err(why) => skipped.push(format!("dpdk-testpmd: {why:#}")),
+    }
+    Ok((floods, skipped))
+}
+
+/// Sends and gives rates; `count` tells afterwards how many packets arrived.
+fn flood(
+    lab: &Lab,
+    (name, pack): (&str, u16),
+    (to, packets): (SocketAddrV4, u64),
+    stop: &AtomicBool,
+    count: impl FnOnce() -> Result<u64>,
+) -> Result<Flood> {
+    let mut command = lab.command(Side::Exchange, &std::env::current_exe()?);
+    command.args(["flood", &to.to_string(), &crate::lab::FEED_SENDER.to_string()]);
+    command.args([packets.to_string(), pack.to_string()]);
+    let mut sender = Process::start("flood", command)?;
+    if !sender.wait(Duration::from_secs(60), stop)? {
+        bail!("the sender failed:\n{}", sender.said.join("\n"));
+    }
+    let took = sender.said.iter().find_map(|line| line.strip_prefix("took_ns "));
+    let took_ns: f64 = took.context("the sender told no time")?.parse()?;
+    // What still lies in rings and socket buffers is received, too.
+    std::thread::park_timeout(Duration::from_millis(300));
+    let received = count()?;
+    let seconds = took_ns / 1e9;
+    Ok(Flood {
+        name: name.to_owned(),
+        pack,
+        sent: packets,
+        sent_per_second: packets as f64 / seconds,
+        received,
+        received_per_second: received as f64 / seconds,
+    })
+}
+
+fn group() -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(239, 77, 0, 1), 26_400)
+}
+
+fn gateway(
+    lab: &Lab,
+    (name, receive): (&str, &str),
+    (packets, pack): (u64, u16),
+    stop: &AtomicBool,
+) -> Result<Flood> {
+    let folder = tempfile::tempdir()?;
+    let report = folder.path().join("gateway.json");
+    let options = Gateway {
+        receive: receive.to_owned(),
+        // Books of every symbol are built; the strategy hears of one that is not there.
+        sets: vec!["strategy.probe.symbols=[\"NONE\"]".to_owned()],
+        ..Gateway::default()
+    };
+    let traffic = Traffic::quiet();
+    let _exchange = exchange(lab, folder.path(), stop)?;
+    let config = folder.path().join("tickgate.toml");
+    std::fs::write(&config, run::gateway_config(&traffic, &options, &report))?;
+    let mut command = lab.command(Side::Gateway, &sibling("tickgate")?);
+    command.args(["run", "--config"]).arg(&config);
+    for set in &options.sets {
+        command.args(["--set", set]);
+    }
+    command.stdout(std::process::Stdio::null());
+    let mut gateway = Process::start("gateway", command)?;
+    gateway.await_line("session open", Duration::from_secs(30), stop)?;
+    flood(lab, (name, pack), (group(), packets), stop, || {
+        gateway.signal(libc::SIGTERM);
+        if !gateway.wait(Duration::from_secs(5), stop)? {
+            bail!("the gateway failed:\n{}", gateway.said.join("\n"));
+        }
+        let text = std::fs::read_to_string(&report)?;
+        let report: gateway::telemetry::Report = serde_json::from_str(&text)?;
+        let run = report.runs.first().context("an empty report")?;
+        // Messages in order; a packet that did not come is missing from them.
+        Ok(run.received / u64::from(pack))
+    })
+}
+
+fn peer(lab: &Lab, ready: &peers::Ready, packets: u64, stop: &AtomicBool) -> Result<Flood> {
+    let folder = tempfile::tempdir()?;
+    let _exchange = exchange(lab, folder.path(), stop)?;
+    let mut command = lab.command(Side::Gateway, &ready.program);
+    command.args(run::peer_arguments(ready));
+    let mut process = Process::start("peer", command)?;
+    process.await_line("ready", Duration::from_secs(20), stop)?;
+    flood(lab, (ready.peer.name(), 1), (group(), packets), stop, || {
+        ended(&mut process, stop)
+    })
+}
+
+fn workers(
+    lab: &Lab,
+    (program, name, mode): (&Path, &str, &str),
+    packets: u64,
+    stop: &AtomicBool,
+) -> Result<Flood> {
+    let to = SocketAddrV4::new(FEED_RECEIVER, 26_400);
+    let mut command = lab.command(Side::Gateway, program);
+    let own = FEED_RECEIVER.to_string();
+    command.args([mode, "2", &own, "26400", &own]);
+    let mut process = Process::start("workers", command)?;
+    process.await_line("ready", Duration::from_secs(5), stop)?;
+    std::thread::park_timeout(Duration::from_millis(200));
+    flood(lab, (name, 1), (to, packets), stop, || {
+        ended(&mut process, stop)
+    })
+}
+
+fn ended(process: &mut Process, stop: &AtomicBool) -> Result<u64> {
+    process.signal(libc::SIGTERM);
+    process.wait(Duration::from_secs(5), stop)?;
+    let counts = process.said.iter().rev().find_map(|line| run::counts(line));
+    let (packets, _) = counts
+        .with_context(|| format!("a peer told no counts:\n{}", process.said.join("\n")))?;
+    Ok(packets)
+}
+
+/// DPDK's own measuring program, on its AF_XDP driver.
+fn testpmd(lab: &Lab, packets: u64, stop: &AtomicBool) -> Result<Flood> {
+    let found = std::process::Command::new("sh")
+        .args(["-c", "command -v dpdk-testpmd"])
+        .output()?;
+    if !found.status.success() {
+        bail!("not installed: Debian's package is dpdk");
+    }
+    let program = String::from_utf8(found.stdout)?;
+    // It prints its statistics on standard output; the lab listens to standard error.
+    let script = format!(
+        "exec {} --no-pci --no-huge -m 512 -l 0,1 --file-prefix tg-{} --vdev \
+         net_af_xdp0,iface=feed0 -- --forward-mode=rxonly --auto-start --stats-period 1 \
+         --no-mlockall 1>&2",
+        program.trim(),
+        std::process::id()
+    );
+    let mut command = lab.command(Side::Gateway, Path::new("/bin/sh"));
+    command.args(["-c", &script]);
+    let mut process = Process::start("dpdk-testpmd", command)?;
+    process.await_line("Press enter", Duration::from_secs(20), stop).or_else(|_| {
+        process.await_line("Port statistics", Duration::from_secs(10), stop)
+    })?;
+    std::thread::park_timeout(Duration::from_secs(1));
+    flood(lab, ("dpdk-testpmd, af_xdp", 1), (group(), packets), stop, || {
+        std::thread::park_timeout(Duration::from_millis(1500));
+        process.signal(libc::SIGINT);
+        process.wait(Duration::from_secs(10), stop)?;
+        let counts = process.said.iter().filter_map(|line| {
+            let rest = line.split("RX-packets:").nth(1)?;
+            rest.split_ascii_whitespace().next()?.parse().ok()
+        });
+        counts
+            .max()
+            .with_context(|| format!("it told no counts:\n{}", process.said.join("\n")))
+    })
+}
+
+fn exchange(lab: &Lab, folder: &Path, stop: &AtomicBool) -> Result<Process> {
+    run::start_exchange(lab, folder, None, stop)
+}

@@ -1,0 +1,89 @@
+//! What more work costs: `tick_to_order` with more symbols, more strategies, more live orders.
+
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::lab::Lab;
+use crate::latency::{Entry, Item, Load, Scene, measure, traffic};
+use crate::run::{Contestant, Gateway};
+
+/// One size of one dimension.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Point {
+    /// `symbols`, `strategies` or `live orders`.
+    pub what: String,
+    /// How many.
+    pub size: u64,
+    /// `tick_to_order`, median over rounds of the median, ns.
+    pub tick_to_order_p50: f64,
+    /// Against the smallest size of this dimension.
+    pub ratio: f64,
+}
+
+/// The sizes that are measured.
+const SYMBOLS: [u16; 3] = [1, 100, 10_000];
+const STRATEGIES: [u16; 3] = [1, 4, 16];
+const LIVE_ORDERS: [u64; 2] = [1_000, 1_000_000];
+
+/// Measures every size, interleaved.
+///
+/// # Errors
+/// The first run that failed.
+pub fn grow(
+    lab: &Lab,
+    (seconds, rounds): (f64, u32),
+    folder: &std::path::Path,
+    stop: &AtomicBool,
+    mut on_run: impl FnMut(&str),
+) -> Result<Vec<Point>> {
+    let scene = Scene {
+        seconds,
+        ..Scene::default()
+    };
+    let mut sizes = Vec::new();
+    let mut items = Vec::new();
+    let mut add = |what: &str, size: u64, scene: Scene, strategies: u16| -> Result<()> {
+        let gateway = Gateway {
+            strategies,
+            ..Gateway::default()
+        };
+        items.push(Item {
+            name: format!("{what} {size}"),
+            traffic: traffic(&Load::Fixed, &scene, folder)?,
+            contestant: Contestant::Gateway(gateway),
+        });
+        sizes.push((what.to_owned(), size));
+        Ok(())
+    };
+    for symbols in SYMBOLS {
+        add("symbols", symbols.into(), Scene { symbols, ..scene }, 1)?;
+    }
+    for strategies in STRATEGIES {
+        add("strategies", strategies.into(), scene, strategies)?;
+    }
+    for standing in LIVE_ORDERS {
+        add("live orders", standing, Scene { standing, ..scene }, 1)?;
+    }
+    let entries = measure(lab, &items, rounds, stop, |round, outcome| {
+        on_run(&format!("{}, round {round}", outcome.run.name));
+    })?;
+    Ok(points(&sizes, &entries))
+}
+
+fn points(sizes: &[(String, u64)], entries: &[Entry]) -> Vec<Point> {
+    let mut points: Vec<Point> = Vec::new();
+    for ((what, size), entry) in sizes.iter().zip(entries) {
+        let p50 = entry.figure("tick_to_order", |s| s.p50).unwrap_or(0.0);
+        let smallest = points.iter().find(|point| point.what == *what);
+        let base = smallest.map_or(p50, |point| point.tick_to_order_p50);
+        points.push(Point {
+            what: what.clone(),
+            size: *size,
+            tick_to_order_p50: p50,
+            ratio: if base > 0.0 { p50 / base } else { 0.0 },
+        });
+    }
+    points
+}

@@ -1,0 +1,457 @@
+//! The commands that measure the whole way: `latency`, `suite`, `compare`, `why`.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "tables are what these commands print"
+)]
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result, bail};
+use bench::lab::Lab;
+use bench::latency::{
+    Entry, Item, Load, Plan, Report, Scene, day_traffic, measure, traffic,
+};
+use bench::peers::{self, Peers};
+use bench::run::{Contestant, Gateway, Outcome};
+use bench::statistics::ROUNDS_MIN;
+use bench::{aims, comparison, flood, growth, report, why};
+use indicatif::{ProgressBar, ProgressStyle};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LatencyArguments {
+    #[command(flatten)]
+    plan: Plan,
+    /// Read the matrix from a TOML file: the options' names as keys, lists as values.
+    #[arg(long = "plan", value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Gateway, floor and every peer that is installed, in under 45 seconds.
+    #[arg(long)]
+    quick: bool,
+    /// A load that others measure, too: trade_sim.
+    #[arg(long)]
+    profile: Option<String>,
+    /// A recorded day instead of a generated one: triggers are every `--every`-th change of a best
+    /// price, and only gateways run.
+    #[arg(long, value_name = "FILE")]
+    feed: Option<PathBuf>,
+    /// With `--feed`: its own pace times this.
+    #[arg(long, requires = "feed", default_value_t = 1.0)]
+    speed: f64,
+    /// Floor and peers beside the gateway: all, none, or a list of floor, busy_socket, epoll, libevent,
+    /// libuv, tokio.
+    #[arg(long, value_delimiter = ',', default_value = "floor")]
+    peers: Vec<String>,
+    /// How often everything runs, in turn.
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// Length of each run, without the warm-up.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// What is sent in the first so many ms does not count.
+    #[arg(long, default_value_t = 300)]
+    warm_up_ms: u64,
+    /// One packet in this many is a trigger.
+    #[arg(long, default_value_t = 10)]
+    every: u64,
+    /// Symbols beside the triggers'.
+    #[arg(long, default_value_t = 100)]
+    symbols: u16,
+    /// More settings for the gateway.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+    /// Keep the slow-order recorder's file of the last run.
+    #[arg(long, value_name = "FILE")]
+    slow_orders: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Where results go beside the tables.
+#[derive(Debug, clap::Args)]
+struct Output {
+    /// Write the report there.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the report as a page with plots there.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write HdrHistogram files (.hgrm) and interval logs (.hlog) there.
+    #[arg(long, value_name = "FOLDER")]
+    hgrm: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SuiteArguments {
+    /// How often gateway, floor and peers run, in turn.
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// A Python with itch-book, to compare books with.
+    #[arg(long, value_name = "PYTHON")]
+    itch_book: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompareArguments {
+    /// A report of `latency --json`, or a `tickgate` program.
+    old: PathBuf,
+    /// The same of the other.
+    new: PathBuf,
+    /// Programs: how often both run, in turn.
+    #[arg(long, default_value_t = 8)]
+    rounds: u32,
+    /// Programs: length of each run.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct WhyArguments {
+    /// What the recorder wrote (`telemetry.slow_orders`).
+    file: PathBuf,
+    /// Orders faster than this are not slow, µs.
+    #[arg(long, default_value_t = 10.0)]
+    over_us: f64,
+    /// Print the whole story of the so many slowest.
+    #[arg(long, default_value_t = 3)]
+    stories: usize,
+}
+
+pub(crate) fn latency(arguments: &LatencyArguments, stop: &AtomicBool) -> Result<()> {
+    let mut plan = arguments.plan.clone();
+    if let Some(file) = &arguments.file {
+        plan = plan.with_file(file)?;
+    }
+    let mut scene = Scene {
+        seconds: arguments.seconds,
+        warm_up_ms: arguments.warm_up_ms,
+        every: arguments.every.max(1),
+        symbols: arguments.symbols,
+        ..Scene::default()
+    };
+    let (mut rounds, mut wanted) = (arguments.rounds.max(1), wanted_peers(&arguments.peers)?);
+    if arguments.quick {
+        scene.seconds = 1.0;
+        (rounds, wanted) = (2, peers::ALL.to_vec());
+    }
+    match arguments.profile.as_deref() {
+        None => {}
+        Some("trade_sim") => {
+            // 100,000 messages a second, one in ten asks for an answer.
+            plan.rate = vec![100_000.0];
+            scene.every = 10;
+        }
+        Some(other) => bail!("--profile {other}: expected trade_sim"),
+    }
+    if arguments.feed.is_some() {
+        wanted.clear();
+    }
+    let folder = tempfile::Builder::new().prefix("tickgate-day-").tempdir()?;
+    let peers = Peers::build(&wanted)?;
+    let mut items = Vec::new();
+    for mut combination in plan.combinations()? {
+        let scene = Scene {
+            rate: combination.rate,
+            pack: combination.pack,
+            ..scene
+        };
+        combination.gateway.sets.extend(arguments.sets.clone());
+        combination.gateway.slow_orders.clone_from(&arguments.slow_orders);
+        let traffic = match &arguments.feed {
+            Some(feed) => {
+                combination.gateway.every = arguments.every.max(1);
+                day_traffic(feed, arguments.speed, &scene)
+            }
+            None => traffic(&combination.load, &scene, folder.path())?,
+        };
+        let suffix = combination.name.strip_prefix("gateway").unwrap_or_default();
+        // Floor and peers run once under each load, beside the first gateway that has it.
+        let is_new = !items.iter().any(|item: &Item| item.traffic.feed == traffic.feed);
+        let load = if plan.load.len() > 1 { format!(" {}", combination.load) } else { String::new() };
+        items.push(Item {
+            name: format!("gateway{suffix}"),
+            traffic: traffic.clone(),
+            contestant: Contestant::Gateway(combination.gateway),
+        });
+        if is_new {
+            items.extend(peers.ready.iter().map(|ready| Item {
+                name: format!("{}{load}", ready.peer.name()),
+                traffic: traffic.clone(),
+                contestant: Contestant::Peer(ready.clone()),
+            }));
+        }
+    }
+    let mut report = Report::new("tickgate-bench latency");
+    report.skipped = skipped(&peers);
+    let lab = Lab::new()?;
+    let bar = progress(items.len() as u64 * u64::from(rounds));
+    report.runs = measure(&lab, &items, rounds, stop, |round, outcome| tick(&bar, round, outcome))?;
+    bar.finish_and_clear();
+    if report.entry("gateway").is_some() && report.entry("floor").is_some() {
+        report.aims = aims::of_latency(&report);
+    }
+    if arguments.profile.is_some() {
+        say_mean(&report);
+    }
+    finish(&report, &arguments.output)
+}
+
+/// Gateway, floor, peers, loads, receivers, floods, growth, books: everything.
+pub(crate) fn suite(arguments: &SuiteArguments, stop: &AtomicBool) -> Result<()> {
+    let folder = tempfile::Builder::new().prefix("tickgate-day-").tempdir()?;
+    let peers = Peers::build(&peers::ALL)?;
+    let lab = Lab::new()?;
+    let mut report = Report::new("tickgate-bench suite");
+    report.skipped = skipped(&peers);
+    let rounds = arguments.rounds.max(1);
+    println!("1/6 gateway, floor and peers, {rounds} rounds");
+    let scene = Scene::default();
+    let main = traffic(&Load::Fixed, &scene, folder.path())?;
+    let item = |name: &str, traffic: &_, contestant| Item {
+        name: name.to_owned(),
+        traffic: bench::run::Traffic::clone(traffic),
+        contestant,
+    };
+    let mut items = vec![item("gateway", &main, Contestant::Gateway(Gateway::default()))];
+    for ready in &peers.ready {
+        items.push(item(ready.peer.name(), &main, Contestant::Peer(ready.clone())));
+    }
+    run_all(&lab, &items, rounds, &mut report, stop)?;
+    report.aims = aims::of_latency(&report);
+
+    println!("2/6 loads");
+    let mut items = Vec::new();
+    let loads = [
+        Load::Poisson,
+        Load::Burst(10),
+        Load::Burst(25),
+        Load::Burst(100),
+        Load::Silence,
+    ];
+    for load in loads {
+        let seconds = if load == Load::Silence { 6.0 } else { 1.5 };
+        let traffic = traffic(&load, &Scene { seconds, ..scene }, folder.path())?;
+        items.push(item(
+            &format!("gateway {load}"),
+            &traffic,
+            Contestant::Gateway(Gateway::default()),
+        ));
+        let floor = peers.ready.iter().find(|r| r.peer == peers::Peer::Floor);
+        if let Some(ready) = floor {
+            items.push(item(
+                &format!("floor {load}"),
+                &traffic,
+                Contestant::Peer(ready.clone()),
+            ));
+        }
+    }
+    run_all(&lab, &items, 1, &mut report, stop)?;
+
+    println!("3/6 receivers at 200,000 packets/s");
+    let fast = Scene {
+        rate: 200_000.0,
+        every: 1_000,
+        seconds: 1.5,
+        ..scene
+    };
+    let fast = traffic(&Load::Fixed, &fast, folder.path())?;
+    let receiver = |receive: &str| {
+        Contestant::Gateway(Gateway {
+            receive: receive.to_owned(),
+            ..Gateway::default()
+        })
+    };
+    let items = [
+        item("gateway 200,000/s", &fast, receiver("af_xdp")),
+        item("gateway recvmmsg 200,000/s", &fast, receiver("udp")),
+    ];
+    run_all(&lab, &items, 3, &mut report, stop)?;
+    let [.., af_xdp, udp] = report.runs.as_slice() else {
+        bail!("the receivers did not run");
+    };
+    let receivers = aims::of_receivers(af_xdp, udp);
+    report.aims.extend(receivers);
+
+    println!("4/6 floods");
+    let (floods, skipped) = flood::all(&lab, 1_000_000, stop, |flood| {
+        println!(
+            "  {}: {:.0} packets/s sent, {:.0} received",
+            flood.name, flood.sent_per_second, flood.received_per_second
+        );
+    })?;
+    report.aims.extend(aims::of_floods(&floods));
+    report.floods = floods;
+    report.skipped.extend(skipped);
+
+    println!("5/6 growth");
+    let bar = progress(16);
+    report.growth = growth::grow(&lab, (1.0, 2), folder.path(), stop, |what| {
+        bar.inc(1);
+        bar.set_message(what.to_owned());
+    })?;
+    bar.finish_and_clear();
+    report.aims.extend(aims::of_growth(&report.growth));
+
+    println!("6/6 books and ring");
+    report.aims.extend(aims::of_books(
+        folder.path(),
+        arguments.itch_book.as_deref(),
+    )?);
+    report.aims.extend(aims::of_ring());
+    finish(&report, &arguments.output)
+}
+
+fn run_all(
+    lab: &Lab,
+    items: &[Item],
+    rounds: u32,
+    report: &mut Report,
+    stop: &AtomicBool,
+) -> Result<()> {
+    let bar = progress(items.len() as u64 * u64::from(rounds));
+    let entries = measure(lab, items, rounds, stop, |round, outcome| tick(&bar, round, outcome))?;
+    bar.finish_and_clear();
+    report.runs.extend(entries);
+    Ok(())
+}
+
+fn finish(report: &Report, output: &Output) -> Result<()> {
+    println!("{}", report::text(report));
+    if let Some(path) = &output.json {
+        report.write_json(path)?;
+    }
+    if let Some(path) = &output.html {
+        std::fs::write(path, report::html(report)?)
+            .with_context(|| path.display().to_string())?;
+    }
+    if let Some(folder) = &output.hgrm {
+        report::write_histograms(report, folder)?;
+    }
+    Ok(())
+}
+
+fn wanted_peers(names: &[String]) -> Result<Vec<peers::Peer>> {
+    match names {
+        [one] if one == "all" => return Ok(peers::ALL.to_vec()),
+        [one] if one == "none" => return Ok(Vec::new()),
+        _ => {}
+    }
+    let known = |name: &String| {
+        peers::ALL
+            .into_iter()
+            .find(|peer| peer.name() == name)
+            .with_context(|| {
+                let all = peers::ALL.map(peers::Peer::name).join(", ");
+                format!("--peers {name}: expected all, none, or of {all}")
+            })
+    };
+    names.iter().map(known).collect()
+}
+
+fn skipped(peers: &Peers) -> Vec<String> {
+    let list = peers.skipped.iter();
+    list.map(|(peer, why)| format!("{}: {}", peer.name(), why.lines().next().unwrap_or_default()))
+        .collect()
+}
+
+/// `trade_sim` states the mean.
+fn say_mean(report: &Report) {
+    for entry in &report.runs {
+        if let Some(histogram) = entry.run.histogram("wire_to_wire") {
+            println!(
+                "{}: n_samples {}, latency_mean {:.0} ns, latency_min {}, latency_max {}",
+                entry.run.name,
+                histogram.len(),
+                histogram.mean(),
+                histogram.min(),
+                histogram.max()
+            );
+        }
+    }
+}
+
+fn progress(runs: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} of {duration}  {msg}");
+    let bar = ProgressBar::new(runs);
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
+fn tick(bar: &ProgressBar, round: u32, outcome: &Outcome) {
+    bar.inc(1);
+    bar.set_message(format!("{}, round {round}", outcome.run.name));
+    for why in &outcome.invalid {
+        bar.println(format!(
+            "INVALID {}, round {round}: {why}",
+            outcome.run.name
+        ));
+    }
+}
+
+pub(crate) fn compare(arguments: &CompareArguments, stop: &AtomicBool) -> Result<()> {
+    let [old, new] = [&arguments.old, &arguments.new].map(|path| is_program(path));
+    let (old, new) = match (old?, new?) {
+        (false, false) => (Report::read(&arguments.old)?, Report::read(&arguments.new)?),
+        (true, true) => run_programs(arguments, stop)?,
+        _ => bail!("one is a program and one is a report: compare two of a kind"),
+    };
+    println!("{}", comparison::text(&old, &new)?);
+    Ok(())
+}
+
+/// Reports are text.
+fn is_program(path: &Path) -> Result<bool> {
+    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    Ok(bytes.starts_with(b"\x7fELF"))
+}
+
+fn run_programs(arguments: &CompareArguments, stop: &AtomicBool) -> Result<(Report, Report)> {
+    let folder = tempfile::Builder::new().prefix("tickgate-day-").tempdir()?;
+    let scene = Scene {
+        seconds: arguments.seconds,
+        ..Scene::default()
+    };
+    let traffic = traffic(&Load::Fixed, &scene, folder.path())?;
+    let items = [("old", &arguments.old), ("new", &arguments.new)].map(|(name, program)| Item {
+        name: name.to_owned(),
+        traffic: traffic.clone(),
+        contestant: Contestant::Gateway(Gateway {
+            program: Some(program.clone()),
+            ..Gateway::default()
+        }),
+    });
+    let lab = Lab::new()?;
+    let rounds = arguments.rounds.max(1);
+    if (rounds as usize) < ROUNDS_MIN {
+        println!("fewer than {ROUNDS_MIN} rounds give no interval");
+    }
+    let bar = progress(2 * u64::from(rounds));
+    let entries = measure(&lab, &items, rounds, stop, |round, outcome| tick(&bar, round, outcome))?;
+    bar.finish_and_clear();
+    let report = |mut entry: Entry| {
+        "gateway".clone_into(&mut entry.run.name);
+        let mut report = Report::new("tickgate-bench compare");
+        report.runs.push(entry);
+        report
+    };
+    let mut entries = entries.into_iter().map(report);
+    entries
+        .next()
+        .zip(entries.next())
+        .context("both programs ran")
+}
+
+pub(crate) fn why(arguments: &WhyArguments) -> Result<()> {
+    let story = why::read(&arguments.file)?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "microseconds of a command line"
+    )]
+    let over_ns = (arguments.over_us.max(0.0) * 1000.0) as u64;
+    println!("{}", why::explain(&story, over_ns, arguments.stories));
+    Ok(())
+}
