@@ -10,7 +10,17 @@ use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [group, port, own, exchange, exchange_port, locate, cpu, login, order] = &arguments[..]
+    let [
+        group,
+        port,
+        own,
+        exchange,
+        exchange_port,
+        locate,
+        cpu,
+        login,
+        order,
+    ] = &arguments[..]
     else {
         bail!("expected 9 arguments, got {}: see peer.h", arguments.len());
     };

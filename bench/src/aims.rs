@@ -130,7 +130,9 @@ pub fn of_receivers(af_xdp: &Entry, udp: &Entry) -> Vec<Aim> {
     let (ours, theirs) = (cost(af_xdp), cost(udp));
     let idle = |entry: &Entry| {
         let share = entry.median_of(|round| round.idle_share);
-        share.map_or("unknown".to_owned(), |share| format!("{:.0} %", share * 100.0))
+        share.map_or("unknown".to_owned(), |share| {
+            format!("{:.0} %", share * 100.0)
+        })
     };
     let seen = |entry: &Entry| entry.figure("wire_to_seen", |s| s.p50);
     let (our_seen, their_seen) = (seen(af_xdp), seen(udp));
@@ -225,7 +227,12 @@ pub fn of_books(folder: &Path, python: Option<&Path>) -> Result<Vec<Aim>> {
     let mut theirs: Option<[f64; 3]> = None;
     for _ in 0..3 {
         let status = Command::new(std::env::current_exe()?)
-            .args(["book".as_ref(), day.as_os_str(), "--json".as_ref(), json.as_os_str()])
+            .args([
+                "book".as_ref(),
+                day.as_os_str(),
+                "--json".as_ref(),
+                json.as_os_str(),
+            ])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status()?;

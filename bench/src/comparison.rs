@@ -12,7 +12,11 @@ use crate::statistics::Comparison;
 type Percentile = (&'static str, fn(&Summary) -> u64);
 
 /// The percentiles that are compared.
-const PERCENTILES: [Percentile; 3] = [("p50", |s| s.p50), ("p99", |s| s.p99), ("p99.9", |s| s.p999)];
+const PERCENTILES: [Percentile; 3] = [
+    ("p50", |s| s.p50),
+    ("p99", |s| s.p99),
+    ("p99.9", |s| s.p999),
+];
 /// The histograms that are compared.
 const HISTOGRAMS: [&str; 3] = ["wire_to_wire", "tick_to_order", "wire_to_seen"];
 

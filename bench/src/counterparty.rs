@@ -27,6 +27,9 @@ pub struct Counterparty {
     buffer: Vec<u8>,
     out: Vec<u8>,
     heard: u64,
+    /// Answers wait this long: a slow exchange.
+    hold_ns: u64,
+    answer_after_ns: u64,
 }
 
 impl Counterparty {
@@ -34,7 +37,7 @@ impl Counterparty {
     ///
     /// # Errors
     /// The address is taken.
-    pub fn open(address: SocketAddr) -> Result<Self> {
+    pub fn open(address: SocketAddr, hold_ns: u64) -> Result<Self> {
         let text = format!("address = \"{address}\"\n[account.demo]\npassword = \"demo\"\n");
         let options = Options::parse(&text).map_err(anyhow::Error::msg)?;
         let listener =
@@ -48,6 +51,8 @@ impl Counterparty {
             buffer: vec![0; BUFFER_BYTES],
             out: Vec::with_capacity(BUFFER_BYTES),
             heard: 0,
+            hold_ns,
+            answer_after_ns: 0,
         })
     }
 
@@ -88,6 +93,8 @@ impl Counterparty {
             buffer,
             out,
             heard,
+            hold_ns,
+            answer_after_ns,
             ..
         } = self;
         let (stream, session) = client.as_mut()?;
@@ -112,6 +119,9 @@ impl Counterparty {
                 }
             });
             result.ok()?;
+            if *heard > 1 {
+                *answer_after_ns = now_ns + *hold_ns;
+            }
             session.write_stored(
                 |account, at| exchange.message(account, at),
                 BUFFER_BYTES,
@@ -120,7 +130,7 @@ impl Counterparty {
         } else {
             session.on_timeout(clock(), out).ok()?;
         }
-        if !out.is_empty() {
+        if !out.is_empty() && (*hold_ns == 0 || clock() >= *answer_after_ns) {
             // Small answers on an empty socket: a partial write would mean that nobody reads.
             let written = stream.write(out).ok()?;
             session.on_sent(clock());

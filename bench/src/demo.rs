@@ -56,6 +56,7 @@ pub fn demo(show: &Show, stop: &AtomicBool) -> Result<(Report, Outcome)> {
         trigger: None,
         lines: 2,
         warm_up_ms: 0,
+        answer_after_us: 0,
     };
     let gateway = Gateway {
         every,

@@ -166,8 +166,10 @@ pub fn all(
     let folder = tempfile::tempdir()?;
     match peers::workers(folder.path()) {
         Ok(program) => {
-            for (name, mode) in [("2 forked workers", "fork"), ("2 SO_REUSEPORT workers", "reuseport")]
-            {
+            for (name, mode) in [
+                ("2 forked workers", "fork"),
+                ("2 SO_REUSEPORT workers", "reuseport"),
+            ] {
                 done(workers(lab, (&program, name, mode), packets, stop)?);
             }
         }
@@ -189,13 +191,20 @@ fn flood(
     count: impl FnOnce() -> Result<u64>,
 ) -> Result<Flood> {
     let mut command = lab.command(Side::Exchange, &std::env::current_exe()?);
-    command.args(["flood", &to.to_string(), &crate::lab::FEED_SENDER.to_string()]);
+    command.args([
+        "flood",
+        &to.to_string(),
+        &crate::lab::FEED_SENDER.to_string(),
+    ]);
     command.args([packets.to_string(), pack.to_string()]);
     let mut sender = Process::start("flood", command)?;
     if !sender.wait(Duration::from_secs(60), stop)? {
         bail!("the sender failed:\n{}", sender.said.join("\n"));
     }
-    let took = sender.said.iter().find_map(|line| line.strip_prefix("took_ns "));
+    let took = sender
+        .said
+        .iter()
+        .find_map(|line| line.strip_prefix("took_ns "));
     let took_ns: f64 = took.context("the sender told no time")?.parse()?;
     // What still lies in rings and socket buffers is received, too.
     std::thread::park_timeout(Duration::from_millis(300));
@@ -261,9 +270,13 @@ fn peer(lab: &Lab, ready: &peers::Ready, packets: u64, stop: &AtomicBool) -> Res
     command.args(run::peer_arguments(ready));
     let mut process = Process::start("peer", command)?;
     process.await_line("ready", Duration::from_secs(20), stop)?;
-    flood(lab, (ready.peer.name(), 1), (group(), packets), stop, || {
-        ended(&mut process, stop)
-    })
+    flood(
+        lab,
+        (ready.peer.name(), 1),
+        (group(), packets),
+        stop,
+        || ended(&mut process, stop),
+    )
 }
 
 fn workers(
@@ -288,8 +301,8 @@ fn ended(process: &mut Process, stop: &AtomicBool) -> Result<u64> {
     process.signal(libc::SIGTERM);
     process.wait(Duration::from_secs(5), stop)?;
     let counts = process.said.iter().rev().find_map(|line| run::counts(line));
-    let (packets, _) = counts
-        .with_context(|| format!("a peer told no counts:\n{}", process.said.join("\n")))?;
+    let (packets, _) =
+        counts.with_context(|| format!("a peer told no counts:\n{}", process.said.join("\n")))?;
     Ok(packets)
 }
 
@@ -313,22 +326,28 @@ fn testpmd(lab: &Lab, packets: u64, stop: &AtomicBool) -> Result<Flood> {
     let mut command = lab.command(Side::Gateway, Path::new("/bin/sh"));
     command.args(["-c", &script]);
     let mut process = Process::start("dpdk-testpmd", command)?;
-    process.await_line("Press enter", Duration::from_secs(20), stop).or_else(|_| {
-        process.await_line("Port statistics", Duration::from_secs(10), stop)
-    })?;
+    process
+        .await_line("Press enter", Duration::from_secs(20), stop)
+        .or_else(|_| process.await_line("Port statistics", Duration::from_secs(10), stop))?;
     std::thread::park_timeout(Duration::from_secs(1));
-    flood(lab, ("dpdk-testpmd, af_xdp", 1), (group(), packets), stop, || {
-        std::thread::park_timeout(Duration::from_millis(1500));
-        process.signal(libc::SIGINT);
-        process.wait(Duration::from_secs(10), stop)?;
-        let counts = process.said.iter().filter_map(|line| {
-            let rest = line.split("RX-packets:").nth(1)?;
-            rest.split_ascii_whitespace().next()?.parse().ok()
-        });
-        counts
-            .max()
-            .with_context(|| format!("it told no counts:\n{}", process.said.join("\n")))
-    })
+    flood(
+        lab,
+        ("dpdk-testpmd, af_xdp", 1),
+        (group(), packets),
+        stop,
+        || {
+            std::thread::park_timeout(Duration::from_millis(1500));
+            process.signal(libc::SIGINT);
+            process.wait(Duration::from_secs(10), stop)?;
+            let counts = process.said.iter().filter_map(|line| {
+                let rest = line.split("RX-packets:").nth(1)?;
+                rest.split_ascii_whitespace().next()?.parse().ok()
+            });
+            counts
+                .max()
+                .with_context(|| format!("it told no counts:\n{}", process.said.join("\n")))
+        },
+    )
 }
 
 fn exchange(lab: &Lab, folder: &Path, stop: &AtomicBool) -> Result<Process> {

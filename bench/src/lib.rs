@@ -24,6 +24,7 @@ pub mod demo;
 pub mod flood;
 pub mod growth;
 pub mod latency;
+pub mod micro;
 pub mod rings;
 pub mod statistics;
 

@@ -32,6 +32,8 @@ enum Command {
     Suite(measuring::SuiteArguments),
     /// Two reports, or two gateway programs, side by side.
     Compare(measuring::CompareArguments),
+    /// Instructions of each piece of the hot path, beside the best crates.
+    Micro(measuring::MicroArguments),
     /// Why orders were slow: reads what the slow-order recorder wrote.
     Why(measuring::WhyArguments),
     /// Send a feed from a file.
@@ -134,6 +136,9 @@ struct ReplayArguments {
     /// Be the exchange too, at this address, polled between packets: account demo, password demo.
     #[arg(long, value_name = "ADDRESS:PORT")]
     exchange: Option<SocketAddr>,
+    /// With `--exchange`: its answers wait this long, µs.
+    #[arg(long, default_value_t = 0)]
+    answer_after_us: u64,
     /// No progress bar.
     #[arg(long)]
     quiet: bool,
@@ -198,6 +203,7 @@ fn main() -> ExitCode {
         Command::Latency(arguments) => measuring::latency(arguments, &stop),
         Command::Suite(arguments) => measuring::suite(arguments, &stop),
         Command::Compare(arguments) => measuring::compare(arguments, &stop),
+        Command::Micro(arguments) => measuring::micro(arguments),
         Command::Why(arguments) => measuring::why(arguments),
         Command::Floor(arguments) => run_floor(arguments, &stop),
         Command::Flood(arguments) => run_flood(arguments),
@@ -305,9 +311,8 @@ fn run_replay(arguments: &ReplayArguments, stop: &AtomicBool) -> Result<()> {
         },
         (None, speed) => replay::Pace::Speed(speed.unwrap_or(1.0)),
     };
-    if let replay::Pace::Rate(pace)
-    | replay::Pace::Poisson(pace, _)
-    | replay::Pace::Speed(pace) = pace
+    if let replay::Pace::Rate(pace) | replay::Pace::Poisson(pace, _) | replay::Pace::Speed(pace) =
+        pace
         && (!pace.is_finite() || pace <= 0.0)
     {
         bail!("a rate or speed of {pace}: expected more than 0");
@@ -324,6 +329,7 @@ fn run_replay(arguments: &ReplayArguments, stop: &AtomicBool) -> Result<()> {
         limit: arguments.limit,
         wire_stamps: arguments.wire_stamps.clone(),
         exchange: arguments.exchange,
+        answer_after_ns: arguments.answer_after_us * 1000,
     };
     let bar = progress(arguments.quiet, "{pos} messages, {per_sec}");
     let sent = replay::send(&options, stop, |messages| bar.set_position(messages))?;

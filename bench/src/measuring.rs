@@ -1,22 +1,17 @@
 //! The commands that measure the whole way: `latency`, `suite`, `compare`, `why`.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "tables are what these commands print"
-)]
+#![expect(clippy::print_stdout, reason = "tables are what these commands print")]
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail};
 use bench::lab::Lab;
-use bench::latency::{
-    Entry, Item, Load, Plan, Report, Scene, day_traffic, measure, traffic,
-};
+use bench::latency::{Entry, Item, Load, Plan, Report, Scene, day_traffic, measure, traffic};
 use bench::peers::{self, Peers};
 use bench::run::{Contestant, Gateway, Outcome};
 use bench::statistics::ROUNDS_MIN;
-use bench::{aims, comparison, flood, growth, report, why};
+use bench::{aims, comparison, flood, growth, micro, report, why};
 use indicatif::{ProgressBar, ProgressStyle};
 
 #[derive(Debug, clap::Args)]
@@ -120,6 +115,19 @@ pub(crate) struct WhyArguments {
     stories: usize,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct MicroArguments {
+    /// Fail when a piece takes over 3 % more instructions than this file says.
+    #[arg(long, value_name = "FILE")]
+    check: Option<PathBuf>,
+    /// Write the counts there.
+    #[arg(long, value_name = "FILE")]
+    update: Option<PathBuf>,
+    /// Run one pass of one piece: what callgrind looks at.
+    #[arg(long, value_name = "NAME", hide = true)]
+    pass: Option<String>,
+}
+
 pub(crate) fn latency(arguments: &LatencyArguments, stop: &AtomicBool) -> Result<()> {
     let mut plan = arguments.plan.clone();
     if let Some(file) = &arguments.file {
@@ -159,7 +167,10 @@ pub(crate) fn latency(arguments: &LatencyArguments, stop: &AtomicBool) -> Result
             ..scene
         };
         combination.gateway.sets.extend(arguments.sets.clone());
-        combination.gateway.slow_orders.clone_from(&arguments.slow_orders);
+        combination
+            .gateway
+            .slow_orders
+            .clone_from(&arguments.slow_orders);
         let traffic = match &arguments.feed {
             Some(feed) => {
                 combination.gateway.every = arguments.every.max(1);
@@ -169,8 +180,14 @@ pub(crate) fn latency(arguments: &LatencyArguments, stop: &AtomicBool) -> Result
         };
         let suffix = combination.name.strip_prefix("gateway").unwrap_or_default();
         // Floor and peers run once under each load, beside the first gateway that has it.
-        let is_new = !items.iter().any(|item: &Item| item.traffic.feed == traffic.feed);
-        let load = if plan.load.len() > 1 { format!(" {}", combination.load) } else { String::new() };
+        let is_new = !items
+            .iter()
+            .any(|item: &Item| item.traffic.feed == traffic.feed);
+        let load = if plan.load.len() > 1 {
+            format!(" {}", combination.load)
+        } else {
+            String::new()
+        };
         items.push(Item {
             name: format!("gateway{suffix}"),
             traffic: traffic.clone(),
@@ -188,7 +205,9 @@ pub(crate) fn latency(arguments: &LatencyArguments, stop: &AtomicBool) -> Result
     report.skipped = skipped(&peers);
     let lab = Lab::new()?;
     let bar = progress(items.len() as u64 * u64::from(rounds));
-    report.runs = measure(&lab, &items, rounds, stop, |round, outcome| tick(&bar, round, outcome))?;
+    report.runs = measure(&lab, &items, rounds, stop, |round, outcome| {
+        tick(&bar, round, outcome)
+    })?;
     bar.finish_and_clear();
     if report.entry("gateway").is_some() && report.entry("floor").is_some() {
         report.aims = aims::of_latency(&report);
@@ -215,9 +234,17 @@ pub(crate) fn suite(arguments: &SuiteArguments, stop: &AtomicBool) -> Result<()>
         traffic: bench::run::Traffic::clone(traffic),
         contestant,
     };
-    let mut items = vec![item("gateway", &main, Contestant::Gateway(Gateway::default()))];
+    let mut items = vec![item(
+        "gateway",
+        &main,
+        Contestant::Gateway(Gateway::default()),
+    )];
     for ready in &peers.ready {
-        items.push(item(ready.peer.name(), &main, Contestant::Peer(ready.clone())));
+        items.push(item(
+            ready.peer.name(),
+            &main,
+            Contestant::Peer(ready.clone()),
+        ));
     }
     run_all(&lab, &items, rounds, &mut report, stop)?;
     report.aims = aims::of_latency(&report);
@@ -312,7 +339,9 @@ fn run_all(
     stop: &AtomicBool,
 ) -> Result<()> {
     let bar = progress(items.len() as u64 * u64::from(rounds));
-    let entries = measure(lab, items, rounds, stop, |round, outcome| tick(&bar, round, outcome))?;
+    let entries = measure(lab, items, rounds, stop, |round, outcome| {
+        tick(&bar, round, outcome)
+    })?;
     bar.finish_and_clear();
     report.runs.extend(entries);
     Ok(())
@@ -324,8 +353,7 @@ fn finish(report: &Report, output: &Output) -> Result<()> {
         report.write_json(path)?;
     }
     if let Some(path) = &output.html {
-        std::fs::write(path, report::html(report)?)
-            .with_context(|| path.display().to_string())?;
+        std::fs::write(path, report::html(report)?).with_context(|| path.display().to_string())?;
     }
     if let Some(folder) = &output.hgrm {
         report::write_histograms(report, folder)?;
@@ -353,8 +381,14 @@ fn wanted_peers(names: &[String]) -> Result<Vec<peers::Peer>> {
 
 fn skipped(peers: &Peers) -> Vec<String> {
     let list = peers.skipped.iter();
-    list.map(|(peer, why)| format!("{}: {}", peer.name(), why.lines().next().unwrap_or_default()))
-        .collect()
+    list.map(|(peer, why)| {
+        format!(
+            "{}: {}",
+            peer.name(),
+            why.lines().next().unwrap_or_default()
+        )
+    })
+    .collect()
 }
 
 /// `trade_sim` states the mean.
@@ -429,7 +463,9 @@ fn run_programs(arguments: &CompareArguments, stop: &AtomicBool) -> Result<(Repo
         println!("fewer than {ROUNDS_MIN} rounds give no interval");
     }
     let bar = progress(2 * u64::from(rounds));
-    let entries = measure(&lab, &items, rounds, stop, |round, outcome| tick(&bar, round, outcome))?;
+    let entries = measure(&lab, &items, rounds, stop, |round, outcome| {
+        tick(&bar, round, outcome)
+    })?;
     bar.finish_and_clear();
     let report = |mut entry: Entry| {
         "gateway".clone_into(&mut entry.run.name);
@@ -442,6 +478,36 @@ fn run_programs(arguments: &CompareArguments, stop: &AtomicBool) -> Result<(Repo
         .next()
         .zip(entries.next())
         .context("both programs ran")
+}
+
+/// Counts instructions; with a record, compares or rewrites it.
+pub(crate) fn micro(arguments: &MicroArguments) -> Result<()> {
+    if let Some(piece) = &arguments.pass {
+        return micro::pass(piece);
+    }
+    let counts = micro::count(|name, each| println!("{name:44} {each:10.1} instructions"))?;
+    if let Some(path) = &arguments.update {
+        let text = serde_json::to_string_pretty(&counts)? + "\n";
+        std::fs::write(path, text).with_context(|| path.display().to_string())?;
+    }
+    if let Some(path) = &arguments.check {
+        let recorded = micro::read(path)?;
+        let found = micro::differences(&recorded, &counts);
+        if !found.is_empty() {
+            if recorded.rustc != counts.rustc {
+                println!(
+                    "recorded with {}, counted with {}",
+                    recorded.rustc, counts.rustc
+                );
+            }
+            bail!(
+                "{}\nif this is on purpose: make bench-record",
+                found.join("\n")
+            );
+        }
+        println!("no piece takes over 3 % more instructions than recorded");
+    }
+    Ok(())
 }
 
 pub(crate) fn why(arguments: &WhyArguments) -> Result<()> {

@@ -82,6 +82,8 @@ pub struct Options {
     pub wire_stamps: Option<PathBuf>,
     /// Be the exchange too, at this address, polled between packets.
     pub exchange: Option<SocketAddr>,
+    /// Its answers wait this long, ns: a slow exchange.
+    pub answer_after_ns: u64,
 }
 
 /// What was sent.
@@ -199,7 +201,10 @@ impl<'a> Sender<'a> {
             Some(path) => Some(WireStamps::open(path).with_context(|| path.display().to_string())?),
             None => None,
         };
-        let exchange = options.exchange.map(Counterparty::open).transpose()?;
+        let exchange = options
+            .exchange
+            .map(|address| Counterparty::open(address, options.answer_after_ns))
+            .transpose()?;
         let clock = Clock::new();
         let started_ns = clock.now_ns();
         let seed = match options.pace {

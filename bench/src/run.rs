@@ -40,6 +40,8 @@ pub struct Traffic {
     pub lines: usize,
     /// What is sent in the first so many ms does not count.
     pub warm_up_ms: u64,
+    /// The polled exchange's answers wait this long, µs.
+    pub answer_after_us: u64,
 }
 
 impl Traffic {
@@ -55,6 +57,7 @@ impl Traffic {
             trigger: None,
             lines: 1,
             warm_up_ms: 0,
+            answer_after_us: 0,
         }
     }
 }
@@ -327,8 +330,8 @@ impl Place<'_> {
             bail!("{name} failed:\n{}", peer.said.join("\n"));
         }
         let counts = peer.said.iter().rev().find_map(|line| counts(line));
-        let (packets, orders) = counts
-            .with_context(|| format!("{name} told no counts:\n{}", peer.said.join("\n")))?;
+        let (packets, orders) =
+            counts.with_context(|| format!("{name} told no counts:\n{}", peer.said.join("\n")))?;
         let run = Run {
             received: packets,
             // The end of the session is told three times and is no message.
@@ -388,7 +391,6 @@ fn settle(stop: &AtomicBool) {
 }
 
 impl Place<'_> {
-
     fn start_gateway(&self, report: &Path, options: &Gateway) -> Result<Process> {
         let config = self.folder.join("tickgate.toml");
         std::fs::write(&config, gateway_config(self.traffic, options, report))?;
@@ -440,9 +442,13 @@ impl Place<'_> {
             argument("--limit", limit.to_string());
         }
         argument("--wire-stamps", self.stamps.display().to_string());
-        argument("--json", self.folder.join("sent.json").display().to_string());
+        argument(
+            "--json",
+            self.folder.join("sent.json").display().to_string(),
+        );
         if is_exchange {
             argument("--exchange", format!("{EXCHANGE}:{PORT}"));
+            argument("--answer-after-us", traffic.answer_after_us.to_string());
             // Alone on its core: the contestant has the last one.
             if let [cpu, _, ..] = rt::cpu::allowed().as_slice() {
                 argument("--cpu", cpu.to_string());
@@ -518,7 +524,11 @@ pub fn gateway_config(traffic: &Traffic, options: &Gateway, report: &Path) -> St
     );
     for number in 0..options.strategies {
         // The others hear everything and never trade.
-        let every = if number == 0 { options.every } else { u64::MAX >> 1 };
+        let every = if number == 0 {
+            options.every
+        } else {
+            u64::MAX >> 1
+        };
         let name = if number == 0 {
             "probe".to_owned()
         } else {

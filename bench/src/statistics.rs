@@ -133,7 +133,11 @@ mod tests {
     #[test]
     fn noise_is_no_difference() {
         let mut random = fastrand::Rng::with_seed(5);
-        let mut noisy = || (0..8).map(|_| 90.0 + random.f64() * 20.0).collect::<Vec<_>>();
+        let mut noisy = || {
+            (0..8)
+                .map(|_| 90.0 + random.f64() * 20.0)
+                .collect::<Vec<_>>()
+        };
         let mut told_apart = 0;
         for _ in 0..50 {
             let (a, b) = (noisy(), noisy());

@@ -52,7 +52,10 @@ pub fn read(path: &Path) -> Result<Record> {
         }
     }
     if record.stories.is_empty() && record.gaps.is_empty() && record.hosts.is_empty() {
-        bail!("{}: empty; is it telemetry.slow_orders of a gateway?", path.display());
+        bail!(
+            "{}: empty; is it telemetry.slow_orders of a gateway?",
+            path.display()
+        );
     }
     Ok(record)
 }
@@ -82,6 +85,8 @@ pub enum Cause {
     Entry,
     /// The kernel's TCP.
     Send,
+    /// The answer came while its core was busy with something else.
+    BusyCore,
     /// The exchange, or the network to it.
     Exchange,
 }
@@ -102,6 +107,7 @@ impl Cause {
             Self::Strategy => "strategy was thinking",
             Self::Entry => "risk and encoding, or waiting for the order core",
             Self::Send => "the kernel's TCP send (io_uring_enter)",
+            Self::BusyCore => "the answer waited while its core was busy",
             Self::Exchange => "exchange or network answered late",
         }
     }
@@ -129,9 +135,14 @@ pub fn cause(story: &Story, gaps: &[(String, Gap)], over_ns: u64) -> Option<(Cau
         .max_by_key(|(length, _)| *length);
     if let Some((length, gap)) = longest
         && length as f64 > (to_ns - from_ns) as f64 * GAP_SHARE
-        && let Some(cause) = cause_of_gap(gap, story)
     {
-        return Some((cause, length));
+        let least_ns = (to_ns - from_ns) as f64 * GAP_SHARE;
+        if let Some(cause) = cause_of_gap(gap, story, least_ns) {
+            return Some((cause, length));
+        }
+        if !is_way {
+            return Some((Cause::BusyCore, length));
+        }
     }
     Some(if is_way {
         longest_piece(story)
@@ -140,30 +151,37 @@ pub fn cause(story: &Story, gaps: &[(String, Gap)], over_ns: u64) -> Option<(Cau
     })
 }
 
-/// What held a core up; `None`: nothing but its own work.
-fn cause_of_gap(gap: &Gap, story: &Story) -> Option<Cause> {
-    if gap.switches_involuntary > 0 {
+/// What held a core up for at least `least_ns`; `None`: nothing but its own work.
+fn cause_of_gap(gap: &Gap, story: &Story, least_ns: f64) -> Option<Cause> {
+    if gap.switches_involuntary > 0 && gap.off_cpu_ns as f64 > least_ns {
         return Some(Cause::Rival);
     }
     if gap.faults_minor + gap.faults_major > 0 {
         return Some(Cause::PageFault);
     }
-    // A strategy that thinks makes its turn long, and so does a send: their stamps tell.
-    let own = [
-        story.decided_ns.saturating_sub(story.picked_ns),
-        story.submitted_ns.saturating_sub(story.encoded_ns),
-    ];
-    let length = gap.to_ns - gap.from_ns;
-    let is_own = gap.work > 0 && own.iter().any(|own| *own * 2 > length);
-    (!is_own && (gap.work == 0 || story.queue == 0)).then_some(Cause::Host)
+    if gap.work == 0 {
+        return Some(Cause::Host);
+    }
+    // A turn with work is long by its work, too: a burst, a strategy that thinks, a send. What the core
+    // computes for one order alone is not; there it was held up.
+    let (piece, _) = longest_piece(story);
+    let is_alone = story.queue == 0 && story.together <= 1 && story.place == 0;
+    (is_alone && matches!(piece, Cause::Feed | Cause::Entry)).then_some(Cause::Host)
 }
 
 fn longest_piece(story: &Story) -> (Cause, u64) {
-    let after = |from: u64, to: u64| if from == 0 { 0 } else { to.saturating_sub(from) };
-    let ring = if story.has_lagged {
-        Cause::RingFull
+    let after = |from: u64, to: u64| {
+        if from == 0 {
+            0
+        } else {
+            to.saturating_sub(from)
+        }
+    };
+    // Behind a full ring each waits for all: in the ring, or for those behind it to be through.
+    let (ring, entry) = if story.ring_was_full {
+        (Cause::RingFull, Cause::RingFull)
     } else {
-        Cause::RingWait
+        (Cause::RingWait, Cause::Entry)
     };
     let feed = if story.place > 0 {
         Cause::Burst
@@ -175,7 +193,7 @@ fn longest_piece(story: &Story) -> (Cause, u64) {
         (feed, after(story.seen_ns, story.published_ns)),
         (ring, after(story.published_ns, story.picked_ns)),
         (Cause::Strategy, after(story.picked_ns, story.decided_ns)),
-        (Cause::Entry, after(story.decided_ns, story.encoded_ns)),
+        (entry, after(story.decided_ns, story.encoded_ns)),
         (Cause::Send, after(story.encoded_ns, story.submitted_ns)),
     ];
     pieces
@@ -346,9 +364,15 @@ mod tests {
         assert_eq!(of(&slow, held), Some(Cause::Host));
         let rival = Gap {
             switches_involuntary: 1,
+            off_cpu_ns: 40_000,
             ..held
         };
         assert_eq!(of(&slow, rival), Some(Cause::Rival));
+        let short = Gap {
+            off_cpu_ns: 1_000,
+            ..rival
+        };
+        assert_eq!(of(&slow, short), Some(Cause::Host), "a switch of 1 µs");
         let fault = Gap {
             faults_minor: 1,
             ..held
@@ -360,15 +384,24 @@ mod tests {
     #[test]
     fn without_a_gap_the_longest_piece_is_the_cause() {
         let none = gap(1, 2);
-        assert_eq!(of(&story([1, 1, 40, 1, 1, 4, 9]), none), Some(Cause::RingWait));
+        assert_eq!(
+            of(&story([1, 1, 40, 1, 1, 4, 9]), none),
+            Some(Cause::RingWait)
+        );
         let lagged = Story {
-            has_lagged: true,
+            ring_was_full: true,
             ..story([1, 1, 40, 1, 1, 4, 9])
         };
         assert_eq!(of(&lagged, none), Some(Cause::RingFull));
-        assert_eq!(of(&story([1, 1, 1, 30, 1, 4, 9]), none), Some(Cause::Strategy));
+        assert_eq!(
+            of(&story([1, 1, 1, 30, 1, 4, 9]), none),
+            Some(Cause::Strategy)
+        );
         assert_eq!(of(&story([1, 1, 1, 1, 1, 30, 9]), none), Some(Cause::Send));
-        assert_eq!(of(&story([1, 1, 1, 1, 1, 4, 500]), none), Some(Cause::Exchange));
+        assert_eq!(
+            of(&story([1, 1, 1, 1, 1, 4, 500]), none),
+            Some(Cause::Exchange)
+        );
         assert_eq!(of(&story([1, 1, 1, 1, 1, 4, 9]), none), None);
     }
 
@@ -385,7 +418,10 @@ mod tests {
             ..Record::default()
         };
         let text = explain(&record, 10_000, 1);
-        assert!(text.contains(" 33 % of recorded orders over 10.0 µs: core lost to the host"), "{text}");
+        assert!(
+            text.contains(" 33 % of recorded orders over 10.0 µs: core lost to the host"),
+            "{text}"
+        );
         assert!(text.contains("for 45.0 to 45.0 µs"), "{text}");
         let first = text.find("67 %").unwrap();
         assert!(first < text.find("33 %").unwrap());

@@ -84,6 +84,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
                     frames: 4096,
                     frame_bytes: 2048,
                     rx_ring: 2048,
+                    batch: 32,
                     huge_pages: false,
                     busy_poll_us: 0,
                     busy_poll_budget: 64,
@@ -131,6 +132,8 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
         }],
         strategies: strategies.into_iter().map(strategy).collect(),
         output: Output {
+            slow_orders: None,
+            warm_up_ms: 0,
             json: Some(json.to_owned()),
             hgrm_dir: None,
             table: false,
@@ -153,6 +156,9 @@ fn no_allocation_on_hot_cores_from_the_first_message_to_the_last_order() {
     };
     bench::generate::to_file(&generated, &day, |_| ()).expect("written");
     let replay = bench::replay::Options {
+        answer_after_ns: 0,
+        bulk: 0,
+        trigger: None,
         file: day,
         lines: vec![bench::replay::Line {
             to: GROUP,
@@ -171,7 +177,11 @@ fn no_allocation_on_hot_cores_from_the_first_message_to_the_last_order() {
         bench::replay::send(&replay, &AtomicBool::new(false), |_| ()).expect("sent")
     });
     let json = folder.path().join("out.json");
-    let probe = Probe::new(&ProbeParameters { every: 2, qty: 100 }).expect("sane");
+    let probe = Probe::new(&ProbeParameters {
+        every: 2,
+        ..ProbeParameters::default()
+    })
+    .expect("sane");
     let quoter = Quoter::new(&QuoterParameters::default()).expect("sane");
     let options = options(
         vec![("probe", Box::new(probe)), ("quoter", Box::new(quoter))],

@@ -195,6 +195,10 @@ impl World {
             place: 0,
         };
         let intent = OrderIntent {
+            published_delta_ns: 0,
+            picked_delta_ns: 0,
+            queue: 0,
+            ring_was_full: false,
             origin,
             decided_ns: self.now_ns,
             id,

@@ -82,6 +82,7 @@ pub fn run(
     let clock = Clock::new();
     let watch = TurnWatch {
         last_ns: clock.now_ns(),
+        looked_ns: clock.now_ns(),
         usage: cpu::thread_usage(),
         out: gaps,
     };
@@ -117,6 +118,8 @@ fn prepare(stages: &mut [Box<dyn Stage>], options: &CoreOptions) -> Result<(), S
 /// Sees turns that took too long.
 struct TurnWatch {
     last_ns: u64,
+    /// When `usage` was asked for.
+    looked_ns: u64,
     usage: Usage,
     out: Producer<Gap>,
 }
@@ -144,12 +147,14 @@ impl TurnWatch {
             return;
         }
         let (before, now) = (self.usage, cpu::thread_usage());
+        let since_ns = now_ns - std::mem::replace(&mut self.looked_ns, now_ns);
         self.usage = now;
         // A full ring means that housekeeping is behind: these are told, those are not.
         let _ = self.out.push(Gap {
             from_ns,
             to_ns: now_ns,
             work: u32::try_from(work).unwrap_or(u32::MAX),
+            off_cpu_ns: since_ns.saturating_sub(now.cpu_ns - before.cpu_ns),
             switches_involuntary: now.switches_involuntary - before.switches_involuntary,
             switches_voluntary: now.switches_voluntary - before.switches_voluntary,
             faults_minor: now.faults_minor - before.faults_minor,
@@ -159,7 +164,7 @@ impl TurnWatch {
 
     /// Slow work between turns is no turn.
     fn restart(&mut self, now_ns: u64) {
-        self.last_ns = now_ns;
+        (self.last_ns, self.looked_ns) = (now_ns, now_ns);
         self.usage = cpu::thread_usage();
     }
 }

@@ -41,8 +41,8 @@ pub struct Story {
     pub place: u8,
     /// Events that the strategy took before it in the same turn.
     pub queue: u16,
-    /// The strategy had been told of a full ring in that turn.
-    pub has_lagged: bool,
+    /// The strategy's ring was full when that turn began, or the strategy was told so in it.
+    pub ring_was_full: bool,
     /// Orders that went out in one submission with it.
     pub together: u16,
     /// io_uring completions (or reads) handled in the turn before.
@@ -83,7 +83,7 @@ impl Story {
             batch: origin.batch,
             place: origin.place,
             queue: intent.queue,
-            has_lagged: intent.has_lagged,
+            ring_was_full: intent.ring_was_full,
             wire_ns,
             seen_ns: origin.seen_ns,
             published_ns: origin.seen_ns + u64::from(intent.published_delta_ns),
@@ -129,7 +129,9 @@ pub struct Gap {
     pub to_ns: u64,
     /// Packets, events, intents and answers that it handled.
     pub work: u32,
-    /// Since the last look (10 ms at most): the kernel gave the CPU to another thread.
+    /// Since the last look (10 ms at most): time that the thread had no CPU, ns.
+    pub off_cpu_ns: u64,
+    /// The kernel gave the CPU to another thread.
     pub switches_involuntary: u32,
     /// The thread slept.
     pub switches_voluntary: u32,

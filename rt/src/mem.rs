@@ -19,6 +19,31 @@ use std::ptr::NonNull;
 
 use zerocopy::FromZeros;
 
+/// Asks the CPU to bring a cache line near, and waits for nothing. Any address may be named: one that is
+/// not mapped is ignored.
+#[inline(always)]
+pub fn prefetch<T>(place: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint; it reads and writes nothing that a program can see, and never faults.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(place.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
+/// Waits until every load before it has its value: a clock read behind it is not taken early.
+#[inline(always)]
+pub fn await_loads() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86_64 CPU has the instruction; it changes no memory.
+    unsafe {
+        core::arch::x86_64::_mm_lfence();
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    std::sync::atomic::fence(std::sync::atomic::Ordering::Acquire);
+}
+
 /// Bytes of a huge page on x86_64.
 pub const HUGE_PAGE_BYTES: usize = 2 << 20;
 const PAGE_BYTES: usize = 4096;

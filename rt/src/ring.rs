@@ -25,6 +25,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
 
+use crate::mem::prefetch;
+
 /// A ring whose capacity is not a power of two, or zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotPowerOfTwo;
@@ -116,6 +118,9 @@ impl<T: Copy> Producer<T> {
         self.tail = self.tail.wrapping_add(1);
         // Pairs with the Acquire load of `tail` in `Consumer::pop`.
         self.shared.tail.store(self.tail, Ordering::Release);
+        // The next message's line is on its way while whoever pushed does something else: a ring is
+        // larger than the cache.
+        prefetch(self.shared.slot(self.tail));
         Ok(())
     }
 
@@ -167,6 +172,13 @@ impl<T: Copy> Consumer<T> {
         // Pairs with the Acquire load of `head` in `Producer::push`.
         self.shared.head.store(self.head, Ordering::Release);
         Some(message)
+    }
+
+    /// Whether the producer finds no room.
+    #[inline]
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.len() == self.shared.slots.len()
     }
 
     /// Messages that wait now.

@@ -182,6 +182,7 @@ pub fn traffic(load: &Load, scene: &Scene, folder: &std::path::Path) -> Result<T
             Load::Silence => 0,
             Load::Fixed | Load::Poisson | Load::Burst(_) => warm_up_ms,
         },
+        answer_after_us: 0,
     })
 }
 
@@ -197,6 +198,7 @@ pub fn day_traffic(feed: &std::path::Path, speed: f64, scene: &Scene) -> Traffic
         trigger: None,
         lines: 1,
         warm_up_ms: scene.warm_up_ms,
+        answer_after_us: 0,
     }
 }
 

@@ -307,7 +307,12 @@ mod tests {
         let error = wrong.combinations().unwrap_err().to_string();
         assert!(error.contains("receive dpdk: expected af_xdp"), "{error}");
         assert!("burst0".parse::<Load>().is_err());
-        assert!("calm".parse::<Load>().unwrap_err().contains("expected fixed"));
+        assert!(
+            "calm"
+                .parse::<Load>()
+                .unwrap_err()
+                .contains("expected fixed")
+        );
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "recieve = [\"udp\"]").unwrap();
         let error = Plan::default().with_file(file.path()).unwrap_err();

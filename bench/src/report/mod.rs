@@ -61,7 +61,11 @@ fn host(report: &Report) -> String {
         "{} {}, {}{} CPUs {}, Linux {}, clock {}",
         report.tool,
         report.version,
-        if host.is_virtual { "virtual machine, " } else { "" },
+        if host.is_virtual {
+            "virtual machine, "
+        } else {
+            ""
+        },
         host.cpus,
         host.cpu,
         host.kernel,
@@ -104,7 +108,11 @@ fn runs(report: &Report) -> String {
         let rare = tail.and_then(|s| s.p99999.or(s.p9999)).map_or_else(
             || "-".to_owned(),
             |value| {
-                let name = if tail.is_some_and(|s| s.p99999.is_some()) { "" } else { " (p99.99)" };
+                let name = if tail.is_some_and(|s| s.p99999.is_some()) {
+                    ""
+                } else {
+                    " (p99.99)"
+                };
                 grouped(value) + name
             },
         );
@@ -121,7 +129,15 @@ fn runs(report: &Report) -> String {
         ]
     };
     let head = [
-        "wire_to_wire, ns", "orders", "p50", "p90", "p99", "p99.9", "p99.999", "max", "valid",
+        "wire_to_wire, ns",
+        "orders",
+        "p50",
+        "p90",
+        "p99",
+        "p99.9",
+        "p99.999",
+        "max",
+        "valid",
     ];
     let is_text = [true, false, false, false, false, false, false, false, false];
     let rows = report.runs.iter().map(row).collect();
@@ -136,7 +152,11 @@ fn runs(report: &Report) -> String {
 pub fn verdicts(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(gateway) = report.entry("gateway") {
-        for entry in report.runs.iter().filter(|entry| entry.run.name != "gateway") {
+        for entry in report
+            .runs
+            .iter()
+            .filter(|entry| entry.run.name != "gateway")
+        {
             // Other loads are not to be compared with this one.
             if entry.run.name.contains(' ') {
                 continue;
@@ -178,7 +198,10 @@ fn stages(entry: &Entry) -> String {
             meaning(name).to_owned(),
         ])
     };
-    let rows = HISTOGRAMS.iter().filter_map(|(name, _)| row(name)).collect();
+    let rows = HISTOGRAMS
+        .iter()
+        .filter_map(|(name, _)| row(name))
+        .collect();
     let head = [
         &*format!("{}, ns", entry.run.name),
         "count",

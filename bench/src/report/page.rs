@@ -113,7 +113,13 @@ fn plot_runs(report: &Report, out: &mut String) -> Result<()> {
         let caption = "Each curve is one program. Read it from the left: half of all orders were at \
                        least as fast as where it crosses 50 %, all but one in a thousand as fast as at \
                        99.9 %. Lower is better.";
-        figure("percentiles", "From packet to order at the exchange", caption, &svg, out);
+        figure(
+            "percentiles",
+            "From packet to order at the exchange",
+            caption,
+            &svg,
+            out,
+        );
     }
     if let Some(svg) = plots::percentiles(&loads)? {
         let caption = "The same under other loads: at random times, in bursts that leave at once, after \

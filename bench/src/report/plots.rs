@@ -116,7 +116,10 @@ pub(super) fn percentiles(entries: &[&Entry]) -> Result<Option<String>> {
         for (index, (name, points)) in curves.iter().enumerate() {
             let colour = colour(index);
             chart
-                .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))
+                .draw_series(LineSeries::new(
+                    points.iter().copied(),
+                    colour.stroke_width(2),
+                ))
                 .map_err(failed)?
                 .label(*name)
                 .legend(move |(x, y)| {

@@ -24,7 +24,7 @@
 mod changes;
 mod ladder;
 mod levels;
-mod orders;
+pub mod orders;
 
 use std::io;
 

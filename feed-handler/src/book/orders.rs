@@ -29,7 +29,7 @@ const PAGE_SLOTS: usize = 1 << PAGE_BITS;
 /// A displayed order in its level's queue.
 #[derive(Clone, Copy, Debug, FromZeros)]
 #[repr(C)]
-pub(super) struct Order {
+pub struct Order {
     pub(super) reference: u64,
     /// The order before it in the queue, or `NONE`. While free: the next free order.
     pub(super) prev: u32,
@@ -38,8 +38,9 @@ pub(super) struct Order {
     pub(super) level: u32,
 }
 
+/// The table.
 #[derive(Debug)]
-pub(super) struct Orders {
+pub struct Orders {
     page_of: Pages<u32>,
     slots: Pages<[u32; PAGE_SLOTS]>,
     live_in_page: Pages<u32>,
@@ -53,7 +54,11 @@ pub(super) struct Orders {
 }
 
 impl Orders {
-    pub(super) fn new(limits: &Limits, want: Want) -> io::Result<Self> {
+    /// Maps all memory.
+    ///
+    /// # Errors
+    /// The host has not that much.
+    pub fn new(limits: &Limits, want: Want) -> io::Result<Self> {
         let groups = usize::try_from(limits.order_refs_max.div_ceil(1 << PAGE_BITS))
             .map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))?;
         let pages = limits.order_pages_max as usize + 1;
@@ -77,7 +82,8 @@ impl Orders {
 
     /// The handle of a live reference.
     #[inline]
-    pub(super) fn find(&self, reference: u64) -> Option<u32> {
+    #[must_use]
+    pub fn find(&self, reference: u64) -> Option<u32> {
         let page = *self.page_of.get(group(reference))?;
         // Page 0 is never filled, so an absent page reads as an absent order.
         let handle = self.slots[page as usize][slot(reference)];
@@ -86,7 +92,7 @@ impl Orders {
 
     /// Makes a reference live; the caller knows that it is not, and that it is below the limit.
     #[inline]
-    pub(super) fn acquire(&mut self, reference: u64) -> Option<u32> {
+    pub fn acquire(&mut self, reference: u64) -> Option<u32> {
         let mut page = *self.page_of.get(group(reference))?;
         let is_new_page = page == 0;
         if is_new_page {
@@ -108,7 +114,7 @@ impl Orders {
 
     /// Forgets a live reference.
     #[inline]
-    pub(super) fn release(&mut self, reference: u64, handle: u32) {
+    pub fn release(&mut self, reference: u64, handle: u32) {
         let page = self.page_of[group(reference)];
         debug_assert_eq!(self.slots[page as usize][slot(reference)], handle);
         self.slots[page as usize][slot(reference)] = NONE;

@@ -263,6 +263,12 @@ impl Entry {
         self.ledger.on_encoded(user_ref, encoded_ns);
     }
 
+    /// Brings near what the next order writes.
+    #[inline]
+    pub fn bring_near(&self) {
+        self.ledger.bring_near();
+    }
+
     /// Writes cancels for orders that have none on its way yet, as many as fit.
     pub fn cancel_all(&mut self, now_ns: u64, out: &mut [u8]) -> usize {
         let len = self.ledger.cancel_all(out);

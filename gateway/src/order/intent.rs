@@ -52,8 +52,8 @@ pub struct OrderIntent {
     pub locate: u16,
     /// Events that the strategy took before it in the same turn.
     pub queue: u16,
-    /// The strategy was told of a full ring in that turn.
-    pub has_lagged: bool,
+    /// The strategy's ring was full when that turn began, or the strategy was told so in it.
+    pub ring_was_full: bool,
     /// What is asked for.
     pub action: Action,
     /// Side of a new order.

@@ -139,6 +139,13 @@ impl Ledger {
         }
     }
 
+    /// Brings near what the next order writes, while the last one is on its way.
+    #[inline]
+    pub(super) fn bring_near(&self) {
+        self.table.bring_near();
+        self.risk.bring_near();
+    }
+
     /// Writes cancels for orders that have none on its way yet, as many as fit.
     pub(super) fn cancel_all(&mut self, out: &mut [u8]) -> usize {
         let mut len = 0;

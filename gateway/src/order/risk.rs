@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use feed_handler::best_prices::BestPrice;
 use protocol::types::{Price4, Qty, Side};
+use rt::mem::prefetch;
 
 use super::instruments::{INSTRUMENTS_MAX, Instrument};
 use super::intent::Refusal;
@@ -174,6 +175,14 @@ impl Risk {
             .get(usize::from(instrument.0))
             .copied()
             .unwrap_or_default()
+    }
+
+    /// Brings near what the next check reads.
+    #[inline]
+    pub fn bring_near(&self) {
+        if let Some(oldest) = self.sent_ns.get(self.sent_next) {
+            prefetch(oldest);
+        }
     }
 
     /// Orders open now.

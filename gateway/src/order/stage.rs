@@ -210,6 +210,7 @@ impl<T: Transport> OrderStage<T> {
             self.slowest.on_submitted(story);
         }
         self.encoded_len = 0;
+        self.entry.bring_near();
     }
 
     #[inline]

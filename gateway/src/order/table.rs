@@ -8,6 +8,7 @@
 
 use feed_handler::event::Origin;
 use protocol::types::{Price4, Qty, Side, UserRefNum};
+use rt::mem::prefetch;
 
 use super::instruments::Instrument;
 use super::intent::OrderId;
@@ -88,6 +89,18 @@ impl Table {
             }
         }
         None
+    }
+
+    /// Brings the next order's place near.
+    #[inline]
+    pub fn bring_near(&self) {
+        let index = (self.next & self.mask) as usize;
+        if let (Some(slot), Some(replaced)) = (self.slots.get(index), self.replaced.get(index)) {
+            prefetch(slot);
+            // An order is larger than a line.
+            prefetch(std::ptr::from_ref(slot).cast::<u8>().wrapping_add(64));
+            prefetch(replaced);
+        }
     }
 
     /// Goes on from the number that the exchange expects.

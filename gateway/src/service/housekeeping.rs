@@ -147,7 +147,7 @@ impl Housekeeping {
     }
 
     pub(super) fn last_words(&mut self) {
-        self.slow.turn(monotonic_ns());
+        self.slow.write_now(monotonic_ns());
         self.tell_notices();
     }
 

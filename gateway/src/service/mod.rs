@@ -70,7 +70,9 @@ pub fn run(options: Options, stop: &StopHandle, on_ready: impl FnOnce()) -> Resu
         layout,
     } = build::build(options)?;
     let flag = Arc::new(AtomicBool::new(false));
+    let hot: Vec<usize> = layout.iter().filter_map(|core| core.cpu).collect();
     let (cores, logs) = start(stages, layout, &flag)?;
+    keep_off(&hot);
     let stories = std::mem::take(&mut house.stories);
     let slow = SlowFile::new(output.slow_orders.clone(), stories, logs);
     let mut house = Housekeeping::new((house, slow), output.warm_up_ms, stop)?;
@@ -100,6 +102,16 @@ pub fn run(options: Options, stop: &StopHandle, on_ready: impl FnOnce()) -> Resu
     match failed {
         Some(core) => Err(format!("core {core} ended by itself")),
         None => Ok(report),
+    }
+}
+
+/// Keeps housekeeping off the CPUs of hot cores, if there are others: each of its turns would hold one
+/// up for tens of microseconds.
+fn keep_off(hot: &[usize]) {
+    let mut others = rt::cpu::allowed();
+    others.retain(|cpu| !hot.contains(cpu));
+    if let (false, Err(error)) = (others.is_empty(), rt::cpu::pin_to(&others)) {
+        log::warn!("housekeeping may run on hot cores' CPUs: {error}");
     }
 }
 

@@ -13,6 +13,8 @@ use crate::slow::{Gap, Line, Story};
 const FILE_BYTES_MAX: u64 = 16 << 20;
 /// How often the host's counters are read.
 const HOST_INTERVAL_NS: u64 = 1_000_000_000;
+/// How often what hot cores told is written: seldom, because each time takes a CPU from someone.
+const WRITE_INTERVAL_NS: u64 = 250_000_000;
 
 /// The file and what goes into it.
 #[derive(Debug, Default)]
@@ -24,6 +26,7 @@ pub(super) struct SlowFile {
     stories: Vec<Consumer<Story>>,
     cores: Vec<CoreLog>,
     host_next_ns: u64,
+    write_next_ns: u64,
     has_failed: bool,
 }
 
@@ -82,8 +85,16 @@ impl SlowFile {
         }
     }
 
-    /// Writes what has come. A file that cannot be written is told once, and the service goes on.
+    /// Writes what has come, if it is time to.
     pub(super) fn turn(&mut self, now_ns: u64) {
+        if now_ns >= self.write_next_ns {
+            self.write_next_ns = now_ns + WRITE_INTERVAL_NS;
+            self.write_now(now_ns);
+        }
+    }
+
+    /// Writes what has come. A file that cannot be written is told once, and the service goes on.
+    pub(super) fn write_now(&mut self, now_ns: u64) {
         let lines = self.drain(now_ns);
         let Some(path) = self.path.clone().filter(|_| !lines.is_empty()) else {
             return;
@@ -187,6 +198,7 @@ mod tests {
         gap.push(Gap::default()).unwrap();
         file.turn(1);
         file.turn(HOST_INTERVAL_NS + 2);
+        assert!(file.write_next_ns > HOST_INTERVAL_NS, "and seldom");
         let kinds: Vec<Line> = std::fs::read_to_string(&path)
             .unwrap()
             .lines()
@@ -201,7 +213,7 @@ mod tests {
         );
         file.bytes = FILE_BYTES_MAX + 1;
         tell.push(Story::default()).unwrap();
-        file.turn(3);
+        file.write_now(3);
         assert!(folder.path().join("slow.jsonl.1").is_file());
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
     }

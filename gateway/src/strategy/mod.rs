@@ -73,7 +73,7 @@ pub struct Context<'a> {
     picked_ns: u64,
     published_delta_ns: u32,
     queue: u16,
-    has_lagged: bool,
+    ring_was_full: bool,
     desk: &'a mut DeskEnd,
     clock: &'a Clock,
 }
@@ -104,7 +104,7 @@ impl Context<'_> {
             picked_delta_ns: 0,
             locate: order.locate,
             queue: 0,
-            has_lagged: false,
+            ring_was_full: false,
             action: Action::Enter,
             side: order.side,
             time_in_force: order.time_in_force,
@@ -164,7 +164,7 @@ impl Context<'_> {
             picked_delta_ns: 0,
             locate: 0,
             queue: 0,
-            has_lagged: false,
+            ring_was_full: false,
             action,
             side: Side::Buy,
             time_in_force: TimeInForce::Day,
@@ -176,7 +176,7 @@ impl Context<'_> {
         intent.decided_ns = self.clock.now_ns();
         intent.published_delta_ns = self.published_delta_ns;
         intent.picked_delta_ns = delta_ns(self.origin.seen_ns, self.picked_ns);
-        (intent.queue, intent.has_lagged) = (self.queue, self.has_lagged);
+        (intent.queue, intent.ring_was_full) = (self.queue, self.ring_was_full);
         if self.desk.intents.push(intent).is_err() {
             self.desk.counters.intent_ring_full.increment();
             return false;

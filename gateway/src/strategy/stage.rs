@@ -112,7 +112,7 @@ impl StrategyStage {
                 picked_ns,
                 published_delta_ns: delta_ns(execution.origin.seen_ns, picked_ns),
                 queue: 0,
-                has_lagged: false,
+                ring_was_full: false,
                 desk: &mut self.desk,
                 clock,
             };
@@ -125,7 +125,7 @@ impl StrategyStage {
     fn take_events(&mut self, clock: &Clock) -> usize {
         let mut taken = 0;
         let mut queue = 0u16;
-        let mut has_lagged = false;
+        let mut ring_was_full = self.events.is_full();
         while taken < BATCH
             && let Some(event) = self.events.pop()
         {
@@ -138,14 +138,14 @@ impl StrategyStage {
             self.desk.counters.events.increment();
             if event.kind == KIND_GAP || event.kind == KIND_LAGGED {
                 self.on_loss(&event);
-                has_lagged |= event.kind == KIND_LAGGED;
+                ring_was_full |= event.kind == KIND_LAGGED;
             }
             let mut context = Context {
                 origin: event.origin,
                 picked_ns,
                 published_delta_ns: event.published_delta_ns,
                 queue,
-                has_lagged,
+                ring_was_full,
                 desk: &mut self.desk,
                 clock,
             };

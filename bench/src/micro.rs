@@ -1,0 +1,527 @@
+//! The pieces of the hot path, each alone, beside the best crate for the same job where there is one.
+//!
+//! One list serves both measures: `cargo bench --bench micro` takes the time (criterion), and
+//! `tickgate-bench micro` counts instructions (valgrind's callgrind), which do not drift with the host.
+//! The counts are recorded in `bench/instructions.json`; `make bench-check` fails where one grows.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use crossbeam_queue::ArrayQueue;
+use feed_handler::best_prices::{BestPrice, BestPrices};
+use feed_handler::book::orders::Orders;
+use feed_handler::book::{Bbo, BookCounters, BookSink, Books, Limits as BookLimits, TradePrint};
+use gateway::order::instruments::Instrument;
+use gateway::order::risk::{KillSwitch, Limits, Proposal, Risk};
+use gateway::order::session::{Credentials, Session};
+use hashbrown::HashMap;
+use protocol::binary_file::Messages;
+use protocol::frame::Datagram;
+use protocol::itch::Message;
+use protocol::mold::Packet;
+use protocol::ouch::Outbound;
+use protocol::types::{Price4, Qty, Side};
+use rt::histogram::{Recorder, empty};
+use rt::mem::Want;
+use serde::{Deserialize, Serialize};
+
+use crate::{generate, peers};
+
+/// Messages of the day that decoders and books work on.
+const DAY: u64 = 50_000;
+/// Calls of a piece in one pass.
+const CALLS: u64 = 10_000;
+/// Growth that is taken for noise.
+const GROWTH_MAX: f64 = 0.03;
+
+/// One piece.
+pub struct Piece {
+    /// Its name; after a comma, whose.
+    pub name: String,
+    /// Operations in one pass.
+    pub operations: u64,
+    pass: Box<dyn FnMut()>,
+}
+
+impl std::fmt::Debug for Piece {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Piece")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Piece {
+    fn new(name: impl Into<String>, operations: u64, pass: impl FnMut() + 'static) -> Self {
+        Self {
+            name: name.into(),
+            operations: operations.max(1),
+            pass: Box::new(pass),
+        }
+    }
+
+    /// One pass. Callgrind counts what happens inside this function.
+    #[inline(never)]
+    pub fn run_measured_pass(&mut self) {
+        (self.pass)();
+    }
+}
+
+/// Every piece, ready to run.
+///
+/// # Errors
+/// The host has not the memory.
+pub fn pieces() -> Result<Vec<Piece>> {
+    let day = generate::Options {
+        seed: 7,
+        messages: DAY,
+        symbols: 50,
+    };
+    let day: &'static [u8] = generate::to_writer(&day, Vec::new(), |_| ())?.leak();
+    let mut pieces = decoders(day);
+    pieces.extend(books(day)?);
+    pieces.extend(rings()?);
+    pieces.extend(orders()?);
+    pieces.extend(histograms());
+    Ok(pieces)
+}
+
+fn decoders(day: &'static [u8]) -> Vec<Piece> {
+    let mut pieces = vec![
+        Piece::new("decode a day, ours", DAY, move || decode(day)),
+        Piece::new("decode a day, itchy", DAY, move || {
+            for message in itchy::MessageStream::from_reader(day) {
+                let _ = black_box(message.map(|message| message.timestamp));
+            }
+        }),
+    ];
+    let mut by_kind: BTreeMap<u8, Vec<u8>> = BTreeMap::new();
+    for bytes in Messages::new(day) {
+        let Some(kind) = bytes.first() else { continue };
+        let of_kind = by_kind.entry(*kind).or_default();
+        if let Ok(len) = u16::try_from(bytes.len()) {
+            of_kind.extend_from_slice(&len.to_be_bytes());
+            of_kind.extend_from_slice(bytes);
+        }
+    }
+    for (kind, bytes) in by_kind {
+        let bytes: &'static [u8] = bytes.leak();
+        let count = Messages::new(bytes).count() as u64;
+        // Enough of them to tell; rare ones are decoded again and again.
+        let times = (CALLS / count.max(1)).max(1);
+        let name = format!("decode type {}, ours", kind as char);
+        pieces.push(Piece::new(name, count * times, move || {
+            for _ in 0..times {
+                decode(black_box(bytes));
+            }
+        }));
+    }
+    let frame: &'static [u8] = frame().leak();
+    pieces.push(Piece::new(
+        "frame to first message, ours",
+        CALLS,
+        move || {
+            for _ in 0..CALLS {
+                let datagram = Datagram::parse(black_box(frame));
+                let packet = datagram
+                    .ok()
+                    .and_then(|found| Packet::decode(found.payload));
+                black_box(packet.and_then(|packet| packet.blocks().next().map(<[u8]>::len)));
+            }
+        },
+    ));
+    pieces
+}
+
+fn decode(bytes: &[u8]) {
+    let mut sum = 0;
+    for message in Messages::new(bytes) {
+        if let Ok(message) = Message::decode(message) {
+            sum ^= message.head().timestamp.get().0;
+        }
+    }
+    black_box(sum);
+}
+
+/// A frame with one message, as the wire has it.
+fn frame() -> Vec<u8> {
+    use std::net::{Ipv4Addr, SocketAddrV4};
+    let mut payload = [0; 128];
+    let session = crate::replay::session_name("TICKGATE01");
+    let builder =
+        protocol::mold::PacketBuilder::new(&mut payload, session, protocol::types::Seq(1));
+    let payload = builder.map_or_else(Vec::new, |mut packet| {
+        packet.push(&[b'A'; 36]);
+        packet.finish().to_vec()
+    });
+    let builder = protocol::frame::FrameBuilder {
+        source_mac: [2; 6],
+        destination_mac: [1; 6],
+        vlan: None,
+        source: SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), 1),
+        destination: SocketAddrV4::new(Ipv4Addr::new(239, 1, 1, 1), 2),
+        ttl: 1,
+    };
+    let mut frame = vec![0; 256];
+    let len = builder.build(&payload, &mut frame).unwrap_or(0);
+    frame.truncate(len);
+    frame
+}
+
+struct Silent;
+
+impl BookSink for Silent {
+    fn on_bbo(&mut self, _: u16, bbo: &Bbo) {
+        black_box(bbo.bid.price);
+    }
+    fn on_trade(&mut self, print: &TradePrint) {
+        black_box(print.price);
+    }
+}
+
+fn books(day: &'static [u8]) -> Result<Vec<Piece>> {
+    let limits = BookLimits {
+        orders_max: 1 << 17,
+        order_refs_max: 1 << 20,
+        order_pages_max: 1 << 10,
+        levels_max: 1 << 15,
+    };
+    // Fresh books for each pass: a day that is played twice is another day.
+    let book = move || {
+        if let Ok(mut books) = Books::new(&limits, Want::LAZY) {
+            let counters = BookCounters::default();
+            for bytes in Messages::new(day) {
+                if let Ok(message) = Message::decode(bytes) {
+                    books.apply(&message, &counters, &mut Silent);
+                }
+            }
+            black_box(books.orders_live());
+        }
+    };
+    // The same references through a hash map instead of our table of pages: find, insert, remove.
+    let references: Vec<u64> = (0..CALLS).map(|n| 1_000_000 + n).collect();
+    let mut map: HashMap<u64, u32> = HashMap::with_capacity(2 * references.len());
+    let hashed = move || {
+        for reference in &references {
+            map.insert(*reference, 1);
+        }
+        for reference in &references {
+            black_box(map.get(black_box(reference)));
+        }
+        for reference in &references {
+            map.remove(reference);
+        }
+    };
+    let prices = BestPrices::new(Want::LAZY)?;
+    let best = move || {
+        for _ in 0..CALLS {
+            let best = prices.load(black_box(7)).unwrap_or_default();
+            prices.store(7, &BestPrice { ..best });
+        }
+    };
+    Ok(vec![
+        Piece::new("book a day, ours", DAY, book),
+        Piece::new("order index: add, find, remove, hashbrown", CALLS, hashed),
+        Piece::new(
+            "order index: add, find, remove, ours",
+            CALLS,
+            order_index()?,
+        ),
+        Piece::new("best price: load and store, ours", CALLS, best),
+    ])
+}
+
+/// Orders by reference in the books' own table.
+fn order_index() -> Result<impl FnMut()> {
+    let limits = BookLimits {
+        orders_max: 1 << 15,
+        order_refs_max: 1 << 21,
+        order_pages_max: 1 << 11,
+        levels_max: 2,
+    };
+    let mut index = Orders::new(&limits, Want::LAZY)?;
+    Ok(move || {
+        let references = 1_000_000..1_000_000 + CALLS;
+        for reference in references.clone() {
+            black_box(index.acquire(reference));
+        }
+        for reference in references.clone() {
+            black_box(index.find(black_box(reference)));
+        }
+        for reference in references {
+            if let Some(handle) = index.find(reference) {
+                index.release(reference, handle);
+            }
+        }
+    })
+}
+
+type Event = [u64; 8];
+
+fn rings() -> Result<Vec<Piece>> {
+    let (mut producer, mut consumer) =
+        rt::ring::ring::<Event>(1024).map_err(|e| anyhow::anyhow!("{e:?}"))?;
+    let (mut their_producer, mut their_consumer) = rtrb::RingBuffer::<Event>::new(1024);
+    let queue: ArrayQueue<Event> = ArrayQueue::new(1024);
+    Ok(vec![
+        Piece::new("ring: push and pop, ours", CALLS, move || {
+            for number in 0..CALLS {
+                let _ = producer.push(black_box([number; 8]));
+                black_box(consumer.pop());
+            }
+        }),
+        Piece::new("ring: push and pop, rtrb", CALLS, move || {
+            for number in 0..CALLS {
+                let _ = their_producer.push(black_box([number; 8]));
+                let _ = black_box(their_consumer.pop());
+            }
+        }),
+        Piece::new("ring: push and pop, crossbeam", CALLS, move || {
+            for number in 0..CALLS {
+                let _ = queue.push(black_box([number; 8]));
+                black_box(queue.pop());
+            }
+        }),
+    ])
+}
+
+fn orders() -> Result<Vec<Piece>> {
+    let limits = Limits {
+        order_qty_max: Qty(10_000),
+        notional_max: u64::MAX,
+        collar_bps: 500,
+        position_max: 1 << 40,
+        open_orders_max: 1000,
+        orders_per_second_max: 100_000,
+    };
+    let mut risk = Risk::new(limits, KillSwitch::default());
+    let proposal = Proposal {
+        instrument: Instrument(3),
+        side: Side::Buy,
+        price: Price4(1_000_000),
+        qty: Qty(100),
+        counted_qty: Qty(0),
+        is_new: true,
+        reference: Some(BestPrice {
+            bid_price: Price4(1_000_000),
+            bid_qty: Qty(100),
+            ask_price: Price4(1_010_000),
+            ask_qty: Qty(100),
+        }),
+        is_stale: false,
+    };
+    let mut now_ns = 1_000_000_000;
+    let check = move || {
+        for _ in 0..CALLS {
+            now_ns += 1_000_000;
+            let _ = black_box(risk.check(black_box(&proposal), now_ns));
+        }
+    };
+    let mut order = peers::Order::new(peers::order());
+    let patch = move || {
+        for seq in 0..CALLS {
+            black_box(order.next(black_box(seq)).len());
+        }
+    };
+    let encode = || {
+        for _ in 0..CALLS {
+            black_box(peers::order());
+        }
+    };
+    let answers: &'static [u8] = answers().leak();
+    let mut session = Session::new(Credentials {
+        username: "demo".into(),
+        password: "demo".into(),
+        session: String::new(),
+        server_timeout_ns: 1,
+    });
+    let accepted: &'static [u8] = answers.get(3..).unwrap_or_default();
+    let decode = move || {
+        for _ in 0..CALLS {
+            let _ = black_box(Outbound::decode(black_box(accepted)).is_ok());
+        }
+    };
+    let hear = move || {
+        let mut out = [0; 64];
+        session.on_connected(1, &mut out);
+        for _ in 0..CALLS / 100 {
+            session.on_bytes(2, black_box(answers), |said| {
+                black_box(said);
+            });
+        }
+    };
+    Ok(vec![
+        Piece::new("risk: one order, ours", CALLS, check),
+        Piece::new("order: patch a ready one, ours", CALLS, patch),
+        Piece::new("order: encode from fields, ours", CALLS, encode),
+        Piece::new("answer: decode, ours", CALLS, decode),
+        Piece::new("session: take an answer, ours", CALLS / 100, hear),
+    ])
+}
+
+/// One `Accepted` in its SoupBinTCP packet.
+fn answers() -> Vec<u8> {
+    use protocol::ouch::OrderAccepted;
+    let mut body = vec![0; OrderAccepted::LEN + 2];
+    if let Some(kind) = body.first_mut() {
+        *kind = OrderAccepted::KIND;
+    }
+    let header = protocol::soup::header_of(protocol::soup::kind::SEQUENCED, body.len());
+    [&header.unwrap_or_default()[..], &body].concat()
+}
+
+fn histograms() -> Vec<Piece> {
+    let mut ours = Recorder::new();
+    let mut theirs = empty();
+    vec![
+        Piece::new("histogram: record, ours", CALLS, move || {
+            for value in 0..CALLS {
+                ours.record(black_box(value * 37));
+            }
+        }),
+        Piece::new("histogram: record, hdrhistogram", CALLS, move || {
+            for value in 0..CALLS {
+                theirs.saturating_record(black_box(value * 37));
+            }
+        }),
+    ]
+}
+
+/// Instructions an operation, by piece, with the compiler that they are true for.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct Counts {
+    /// `rustc --version`.
+    pub rustc: String,
+    /// Instructions an operation.
+    pub instructions: BTreeMap<String, f64>,
+}
+
+/// Counts every piece in a process of its own under callgrind. `on_piece` hears of each.
+///
+/// # Errors
+/// valgrind is not installed, or what it says cannot be read.
+pub fn count(mut on_piece: impl FnMut(&str, f64)) -> Result<Counts> {
+    let rustc = Command::new("rustc").arg("--version").output();
+    let rustc = rustc.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let mut counts = Counts {
+        rustc: rustc.unwrap_or_default(),
+        ..Counts::default()
+    };
+    for piece in pieces()? {
+        let collected = callgrind(&piece.name)?;
+        let each = collected as f64 / piece.operations as f64;
+        on_piece(&piece.name, each);
+        let rounded = (each * 100.0).round() / 100.0;
+        counts.instructions.insert(piece.name, rounded);
+    }
+    Ok(counts)
+}
+
+fn callgrind(piece: &str) -> Result<u64> {
+    let output = Command::new("valgrind")
+        .args([
+            "--tool=callgrind",
+            "--callgrind-out-file=/dev/null",
+            "--toggle-collect=*run_measured_pass*",
+        ])
+        .arg(std::env::current_exe()?)
+        .args(["micro", "--pass", piece])
+        .output()
+        .context("starting valgrind: install Debian's valgrind")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        bail!("{piece}: valgrind failed:\n{said}");
+    }
+    let collected = said
+        .lines()
+        .find_map(|line| line.split("Collected : ").nth(1))
+        .and_then(|count| count.trim().parse().ok());
+    match collected {
+        Some(count) if count > 0 => Ok(count),
+        _ => bail!("{piece}: valgrind counted nothing:\n{said}"),
+    }
+}
+
+/// Runs one pass of one piece, for callgrind.
+///
+/// # Errors
+/// There is no such piece.
+pub fn pass(name: &str) -> Result<()> {
+    let mut pieces = pieces()?;
+    let piece = pieces.iter_mut().find(|piece| piece.name == name);
+    piece
+        .with_context(|| format!("no piece \"{name}\""))?
+        .run_measured_pass();
+    Ok(())
+}
+
+/// What grew beyond noise, what is new, what is gone: empty when the record is true.
+#[must_use]
+pub fn differences(recorded: &Counts, counted: &Counts) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, now) in &counted.instructions {
+        match recorded.instructions.get(name) {
+            None => found.push(format!("{name}: not recorded, {now:.1} instructions now")),
+            Some(before) if *now > before * (1.0 + GROWTH_MAX) => found.push(format!(
+                "{name}: {before:.1} instructions recorded, {now:.1} now ({:+.1} %)",
+                (now / before - 1.0) * 100.0
+            )),
+            Some(_) => {}
+        }
+    }
+    let gone = recorded.instructions.keys();
+    let gone = gone.filter(|name| !counted.instructions.contains_key(*name));
+    found.extend(gone.map(|name| format!("{name}: recorded, and gone")));
+    found
+}
+
+/// Reads the record.
+///
+/// # Errors
+/// It is not there, or is none.
+pub fn read(path: &Path) -> Result<Counts> {
+    let shown = || path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(shown)?;
+    serde_json::from_str(&text).with_context(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_piece_runs_and_has_a_name_of_its_own() {
+        let mut pieces = pieces().unwrap();
+        for piece in &mut pieces {
+            piece.run_measured_pass();
+            piece.run_measured_pass();
+        }
+        let mut names: Vec<&str> = pieces.iter().map(|piece| piece.name.as_str()).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn growth_beyond_three_percent_is_told_and_less_is_not() {
+        let counts = |a: f64| Counts {
+            instructions: BTreeMap::from([("a".to_owned(), a), ("b".to_owned(), 10.0)]),
+            ..Counts::default()
+        };
+        assert!(differences(&counts(100.0), &counts(102.9)).is_empty());
+        assert!(differences(&counts(100.0), &counts(50.0)).is_empty());
+        let found = differences(&counts(100.0), &counts(103.5));
+        assert_eq!(
+            found,
+            ["a: 100.0 instructions recorded, 103.5 now (+3.5 %)"]
+        );
+        let mut fewer = counts(1.0);
+        fewer.instructions.remove("b");
+        assert_eq!(differences(&counts(1.0), &fewer).len(), 1);
+        assert_eq!(differences(&fewer, &counts(1.0)).len(), 1);
+    }
+}
