@@ -5,9 +5,12 @@ SHELL := /bin/bash
 CARGO ?= cargo
 BUILD_PACKAGES := clang llvm libclang-dev libelf-dev libpcap-dev zlib1g-dev pkg-config m4 make gcc
 RUN_PACKAGES := iproute2
-TEST_PACKAGES := iputils-ping tshark systemd python3-venv
+TEST_PACKAGES := iputils-ping tshark systemd python3-venv libevent-dev libuv1-dev chromium
+BENCH_PACKAGES := libevent-dev libuv1-dev dpdk-dev python3-venv
+ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test bench lint clean build-packages run-packages test-packages
+.PHONY: demo test bench bench-check bench-record bench-time lint clean
+.PHONY: build-packages run-packages test-packages bench-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours.
 demo: build-packages run-packages
@@ -22,11 +25,33 @@ test: build-packages run-packages test-packages
 	$(CARGO) build --workspace --profile checked
 	$(CARGO) test --workspace --profile checked -- --test-threads=1
 
-## Micro-benchmarks, then latency of the whole way for both receivers.
-bench: build-packages run-packages
+## Every figure that the project states, beside floor and peers, with its aim: about four minutes.
+bench: build-packages run-packages bench-packages $(ITCH_BOOK)
 	$(CARGO) build --release
-	$(CARGO) bench --bench ring
-	target/release/tickgate-bench latency $(BENCH_ARGS)
+	mkdir -p target/bench
+	target/release/tickgate-bench suite --itch-book $(ITCH_BOOK) --json target/bench/report.json \
+		--html target/bench/report.html --hgrm target/bench/hgrm $(BENCH_ARGS)
+
+## Instructions of each piece of the hot path: fails where one grew by over 3 % against the record.
+bench-check: build-packages
+	@deploy/packages valgrind
+	$(CARGO) build --release
+	target/release/tickgate-bench micro --check bench/instructions.json
+
+## Takes the instructions of today as the record: for a change that is worth them.
+bench-record: build-packages
+	@deploy/packages valgrind
+	$(CARGO) build --release
+	target/release/tickgate-bench micro --update bench/instructions.json
+
+## Time of each piece of the hot path, beside the best crates (criterion).
+bench-time: build-packages
+	$(CARGO) bench --bench micro
+
+# What books are compared with. Without PyPI it is left out, and the report says so.
+$(ITCH_BOOK):
+	python3 -m venv target/itch-book
+	target/itch-book/bin/pip -q install itch-book || echo "itch-book could not be installed: not compared"
 
 ## What takes long to install: dependencies' licences and advisories.
 lint: build-packages
@@ -44,3 +69,5 @@ run-packages:
 	@deploy/packages $(RUN_PACKAGES)
 test-packages:
 	@deploy/packages $(TEST_PACKAGES)
+bench-packages:
+	@deploy/packages $(BENCH_PACKAGES)

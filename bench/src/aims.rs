@@ -130,9 +130,10 @@ pub fn of_receivers(af_xdp: &Entry, udp: &Entry) -> Vec<Aim> {
     let (ours, theirs) = (cost(af_xdp), cost(udp));
     let idle = |entry: &Entry| {
         let share = entry.median_of(|round| round.idle_share);
-        share.map_or("unknown".to_owned(), |share| {
-            format!("{:.0} %", share * 100.0)
-        })
+        share.map_or_else(
+            || "unknown".to_owned(),
+            |share| format!("{:.0} %", share * 100.0),
+        )
     };
     let seen = |entry: &Entry| entry.figure("wire_to_seen", |s| s.p50);
     let (our_seen, their_seen) = (seen(af_xdp), seen(udp));
@@ -177,33 +178,38 @@ pub fn of_floods(floods: &[Flood]) -> Vec<Aim> {
         is_at_least: true,
         measured: best.map(|flood| flood.received_per_second),
         unit: "packets/s".to_owned(),
-        note: best.map_or("every flood lost packets".to_owned(), |flood| {
-            format!(
-                "{} messages a packet; nothing lost, so this is the sender's limit",
-                flood.pack
-            )
-        }),
+        note: best.map_or_else(
+            || "every flood lost packets".to_owned(),
+            |flood| {
+                format!(
+                    "{} messages a packet; nothing lost, so this is the sender's limit",
+                    flood.pack
+                )
+            },
+        ),
     }]
 }
 
 /// itch-book on the same file: building books without tables, as we do, ns a message, and its memory.
 const JUDGE: &str = r#"
-import sys, time, resource, itch_book._core as core
+import sys, time, itch_book._core as core
 data = open(sys.argv[1], "rb").read()
-def timed(make):
+def timed(make, takes):
     best = None
     for _ in range(3):
         session = make()
         start = time.perf_counter_ns()
-        for at in range(0, 1):
-            session.feed(data)
+        for at in range(0, len(data), 1 << 20):
+            session.feed(data[at:at + (1 << 20)])
+            for take in takes:
+                getattr(session, take)()
         took = time.perf_counter_ns() - start
         best = took if best is None else min(best, took)
     return best
-books = timed(lambda: core.Session(["bbo", "trades"], 0, []))
-bare = timed(lambda: core.Session([], 0, []))
-rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - len(data)
-print(books, bare, rss)
+bare = timed(lambda: core.Session([], 0, []), [])
+books = timed(lambda: core.Session(["bbo", "trades"], 0, []), ["take_bbo", "take_trades"])
+peak = [line for line in open("/proc/self/status") if line.startswith("VmHWM")][0]
+print(books, bare, int(peak.split()[1]) * 1024 - len(data))
 "#;
 
 /// Messages of the day that books are built from.
@@ -246,16 +252,17 @@ pub fn of_books(folder: &Path, python: Option<&Path>) -> Result<Vec<Aim>> {
         book.push(number("book_ns_per_msg"));
         rss = rss.max(number("peak_rss_bytes"));
         if let Some(run) = python.and_then(|python| judge(python, &day)) {
-            theirs = Some(match theirs {
-                // Its best counts.
-                Some(best) => std::array::from_fn(|index| best[index].min(run[index])),
-                None => run,
-            });
+            // Its best counts.
+            let best = theirs.get_or_insert(run);
+            for (best, value) in best.iter_mut().zip(run) {
+                *best = best.min(value);
+            }
         }
     }
     let (decode, book) = (median(&decode), median(&book));
     let per_message = |ns: f64| ns / BOOK_MESSAGES as f64;
     let [their_books, their_bare, their_rss] = theirs.map_or([None; 3], |all| all.map(Some));
+    let absent = || "itch-book is not there".to_owned();
     let mib = |bytes: f64| bytes / f64::from(1 << 20);
     Ok(vec![
         Aim::at_most(
@@ -268,7 +275,7 @@ pub fn of_books(folder: &Path, python: Option<&Path>) -> Result<Vec<Aim>> {
             "book a message / itch-book",
             0.6,
             their_books.map(|ns| book / per_message(ns)),
-            their_books.map_or("itch-book is not there".to_owned(), |ns| {
+            their_books.map_or_else(absent, |ns| {
                 format!(
                     "{book:.1} ns; itch-book {:.1} ns with its tables, {:.1} without",
                     per_message(ns),
@@ -280,7 +287,7 @@ pub fn of_books(folder: &Path, python: Option<&Path>) -> Result<Vec<Aim>> {
             "memory / itch-book",
             1.0,
             their_rss.map(|bytes| rss / bytes),
-            their_rss.map_or("itch-book is not there".to_owned(), |bytes| {
+            their_rss.map_or_else(absent, |bytes| {
                 format!("{:.0} MiB and {:.0} MiB", mib(rss), mib(bytes))
             }),
         ),

@@ -54,6 +54,7 @@ pub fn demo(show: &Show, stop: &AtomicBool) -> Result<(Report, Outcome)> {
         bulk: 0,
         limit: None,
         trigger: None,
+        burst: 1,
         lines: 2,
         warm_up_ms: 0,
         answer_after_us: 0,

@@ -1,6 +1,6 @@
 //! Receivers under a flood: how many packets a second each takes while one core sends as fast as it can.
 //!
-//! Path:        day -> packets in memory -> `sendmmsg` -> receiver -> its own count
+//! Path:        packets in memory -> `sendmmsg` -> receiver -> its own count
 //!
 //! The sender is one core with plain sockets; on a virtual pair the receiver's XDP program runs on that
 //! core too. Where nothing is lost, the rate is the sender's, not the receiver's, limit.
@@ -14,13 +14,13 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use protocol::binary_file::Messages;
+use protocol::itch::{AddOrder, Head, OrderDelete};
 use protocol::mold::PacketBuilder;
-use protocol::types::Seq;
+use protocol::types::{Nanos, OrderRef, Price4, Qty, Seq, Side as BookSide, Symbol};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
+use zerocopy::IntoBytes;
 
-use crate::generate;
 use crate::lab::{FEED_RECEIVER, Lab, Process, Side, sibling};
 use crate::peers::{self, Peer, Peers};
 use crate::replay::session_name;
@@ -61,7 +61,7 @@ pub struct Options {
     pub pack: u16,
 }
 
-/// Sends a generated day as fast as it goes, and says how long it took, ns.
+/// Sends as fast as it goes, and says how long it took, ns.
 ///
 /// # Errors
 /// A socket; a packet that does not fit.
@@ -73,39 +73,103 @@ pub fn send(options: &Options) -> Result<u64> {
     }
     socket.connect(&options.to.into())?;
     socket.set_send_buffer_size(4 << 20)?;
-    // The directory of the day is on its way when the clock starts to run, and it is late anyway.
+    let first = packets.first().map_or(0, Vec::len);
+    // Packets of one length go to the kernel in one piece, which it cuts (UDP_SEGMENT).
+    let is_even = packets.iter().all(|packet| packet.len() == first);
+    let is_cut = is_even && segment(&socket, first).is_ok();
+    let pieces: Vec<Vec<u8>> = if is_cut {
+        packets.chunks(BATCH).map(<[Vec<u8>]>::concat).collect()
+    } else {
+        Vec::new()
+    };
     let start_ns = rt::clock::monotonic_ns();
-    for chunk in packets.chunks(BATCH) {
-        send_batch(&socket, chunk)?;
+    if is_cut {
+        for piece in &pieces {
+            // A queue that is full: as on a wire, those packets are lost.
+            let _ = socket.send(piece);
+        }
+    } else {
+        for chunk in packets.chunks(BATCH) {
+            send_batch(&socket, chunk);
+        }
     }
     Ok(rt::clock::monotonic_ns() - start_ns)
 }
 
-/// The whole day as packets.
-fn build(options: &Options) -> Result<Vec<Vec<u8>>> {
-    let day = generate::Options {
-        seed: 1,
-        messages: options.packets * u64::from(options.pack.max(1)),
-        symbols: 100,
+/// Lets the kernel cut what is sent into packets of this length.
+fn segment(socket: &Socket, len: usize) -> std::io::Result<()> {
+    const UDP_SEGMENT: i32 = 103;
+    let len = i32::try_from(len).unwrap_or(0);
+    // SAFETY: the value lives across the call and its size is given.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_UDP,
+            UDP_SEGMENT,
+            (&raw const len).cast(),
+            4,
+        )
     };
-    let bytes = generate::to_writer(&day, Vec::new(), |_| ())?;
-    let messages: Vec<&[u8]> = Messages::new(&bytes).collect();
-    let session = session_name("TICKGATE01");
-    let (mut packets, mut seq) = (Vec::new(), 1);
-    for group in messages.chunks(usize::from(options.pack.max(1))) {
-        let mut buffer = [0; PAYLOAD_MAX];
-        let mut packet =
-            PacketBuilder::new(&mut buffer, session, Seq(seq)).context("a packet's header")?;
-        if !group.iter().all(|message| packet.push(message)) {
-            bail!("{} messages do not fit a packet", group.len());
-        }
-        packets.push(packet.finish().to_vec());
-        seq += group.len() as u64;
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(std::io::Error::last_os_error())
     }
-    Ok(packets)
 }
 
-fn send_batch(socket: &Socket, packets: &[Vec<u8>]) -> Result<()> {
+/// Adds and deletes in turn, over a hundred symbols: with an even number in a packet all are of one
+/// length.
+fn build(options: &Options) -> Result<Vec<Vec<u8>>> {
+    let session = session_name("TICKGATE01");
+    let pack = u64::from(options.pack.max(1));
+    let packet = |number: u64| -> Result<Vec<u8>> {
+        let mut buffer = [0; PAYLOAD_MAX];
+        let mut packet = PacketBuilder::new(&mut buffer, session, Seq(number * pack + 1))
+            .context("a packet's header")?;
+        for message in number * pack..(number + 1) * pack {
+            let pushed = if message.is_multiple_of(2) {
+                packet.push(add(message / 2).as_bytes())
+            } else {
+                packet.push(delete(message / 2).as_bytes())
+            };
+            if !pushed {
+                bail!("{pack} messages do not fit a packet");
+            }
+        }
+        Ok(packet.finish().to_vec())
+    };
+    (0..options.packets).map(packet).collect()
+}
+
+fn head(kind: u8, order: u64) -> Head {
+    Head {
+        kind,
+        locate: (u16::try_from(order % 100).unwrap_or(0) + 1).into(),
+        tracking: 0.into(),
+        timestamp: Nanos(34_200_000_000_000 + order).into(),
+    }
+}
+
+fn add(order: u64) -> AddOrder {
+    let price = u32::try_from(order % 40).unwrap_or(0) * 100;
+    AddOrder {
+        head: head(AddOrder::KIND, order),
+        order: OrderRef(order + 1).into(),
+        side: BookSide::Buy as u8,
+        shares: Qty(100).into(),
+        stock: Symbol::new("FLOOD").unwrap_or(Symbol::BLANK),
+        price: Price4(1_000_000 + price).into(),
+    }
+}
+
+fn delete(order: u64) -> OrderDelete {
+    OrderDelete {
+        head: head(OrderDelete::KIND, order),
+        order: OrderRef(order + 1).into(),
+    }
+}
+
+fn send_batch(socket: &Socket, packets: &[Vec<u8>]) {
     // SAFETY: all-zero headers are valid; what is used is filled in below.
     let mut headers: [libc::mmsghdr; BATCH] = unsafe { std::mem::zeroed() };
     let mut parts = [libc::iovec {
@@ -130,7 +194,6 @@ fn send_batch(socket: &Socket, packets: &[Vec<u8>]) -> Result<()> {
             Err(_) => done += 1,
         }
     }
-    Ok(())
 }
 
 /// Floods every receiver that is there. `on_done` hears of each.
@@ -150,7 +213,8 @@ pub fn all(
     };
     for (name, receive, pack) in [
         ("gateway, books, af_xdp", "af_xdp", 1),
-        ("gateway, books, af_xdp", "af_xdp", 4),
+        ("gateway, books, af_xdp", "af_xdp", 2),
+        ("gateway, books, af_xdp", "af_xdp", 10),
         ("gateway, books, recvmmsg", "udp", 1),
     ] {
         done(gateway(lab, (name, receive), (packets, pack), stop)?);
@@ -312,23 +376,21 @@ fn testpmd(lab: &Lab, packets: u64, stop: &AtomicBool) -> Result<Flood> {
         .args(["-c", "command -v dpdk-testpmd"])
         .output()?;
     if !found.status.success() {
-        bail!("not installed: Debian's package is dpdk");
+        bail!("not installed: Debian's package is dpdk-dev");
     }
     let program = String::from_utf8(found.stdout)?;
     // It prints its statistics on standard output; the lab listens to standard error.
     let script = format!(
         "exec {} --no-pci --no-huge -m 512 -l 0,1 --file-prefix tg-{} --vdev \
          net_af_xdp0,iface=feed0 -- --forward-mode=rxonly --auto-start --stats-period 1 \
-         --no-mlockall 1>&2",
+         --no-mlockall --total-num-mbufs=16384 1>&2",
         program.trim(),
         std::process::id()
     );
     let mut command = lab.command(Side::Gateway, Path::new("/bin/sh"));
     command.args(["-c", &script]);
     let mut process = Process::start("dpdk-testpmd", command)?;
-    process
-        .await_line("Press enter", Duration::from_secs(20), stop)
-        .or_else(|_| process.await_line("Port statistics", Duration::from_secs(10), stop))?;
+    process.await_line("NIC statistics", Duration::from_secs(20), stop)?;
     std::thread::park_timeout(Duration::from_secs(1));
     flood(
         lab,

@@ -81,10 +81,8 @@ pub fn run(options: &Options, stop: &AtomicBool) -> Result<()> {
         let taken = source.acquire();
         if taken == 0 {
             idle = idle.wrapping_add(1);
-            if idle.is_multiple_of(TURNS_BETWEEN_READS) {
-                if !exchange.read()? {
-                    break;
-                }
+            if idle.is_multiple_of(TURNS_BETWEEN_READS) && !exchange.read()? {
+                break;
             }
             continue;
         }

@@ -118,9 +118,12 @@ struct ReplayArguments {
     /// The first so many messages go packed, as many as a packet holds.
     #[arg(long, default_value_t = 0)]
     bulk: u64,
-    /// Locate code of triggers: each goes in a packet of its own, those in a row at one time.
+    /// Locate code of triggers: each goes in a packet of its own.
     #[arg(long, value_name = "LOCATE")]
     trigger: Option<u16>,
+    /// So many triggers in a row leave at one time.
+    #[arg(long, default_value_t = 1)]
+    burst: u64,
     /// CPU to run on.
     #[arg(long)]
     cpu: Option<usize>,
@@ -324,6 +327,7 @@ fn run_replay(arguments: &ReplayArguments, stop: &AtomicBool) -> Result<()> {
         pack: arguments.pack.max(1),
         bulk: arguments.bulk,
         trigger: arguments.trigger,
+        burst: arguments.burst,
         session: replay::session_name(&arguments.session),
         vlan: arguments.vlan,
         limit: arguments.limit,

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use bench::lab::Lab;
 use bench::latency::{Entry, Item, Load, Plan, Report, Scene, day_traffic, measure, traffic};
 use bench::peers::{self, Peers};
-use bench::run::{Contestant, Gateway, Outcome};
+use bench::run::{Contestant, Gateway, Outcome, Traffic};
 use bench::statistics::ROUNDS_MIN;
 use bench::{aims, comparison, flood, growth, micro, report, why};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -82,6 +82,9 @@ pub(crate) struct SuiteArguments {
     /// How often gateway, floor and peers run, in turn.
     #[arg(long, default_value_t = 5)]
     rounds: u32,
+    /// Only these parts: latency, loads, receivers, floods, growth, books.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
     /// A Python with itch-book, to compare books with.
     #[arg(long, value_name = "PYTHON")]
     itch_book: Option<PathBuf>,
@@ -159,54 +162,13 @@ pub(crate) fn latency(arguments: &LatencyArguments, stop: &AtomicBool) -> Result
     }
     let folder = tempfile::Builder::new().prefix("tickgate-day-").tempdir()?;
     let peers = Peers::build(&wanted)?;
-    let mut items = Vec::new();
-    for mut combination in plan.combinations()? {
-        let scene = Scene {
-            rate: combination.rate,
-            pack: combination.pack,
-            ..scene
-        };
-        combination.gateway.sets.extend(arguments.sets.clone());
-        combination
-            .gateway
-            .slow_orders
-            .clone_from(&arguments.slow_orders);
-        let traffic = match &arguments.feed {
-            Some(feed) => {
-                combination.gateway.every = arguments.every.max(1);
-                day_traffic(feed, arguments.speed, &scene)
-            }
-            None => traffic(&combination.load, &scene, folder.path())?,
-        };
-        let suffix = combination.name.strip_prefix("gateway").unwrap_or_default();
-        // Floor and peers run once under each load, beside the first gateway that has it.
-        let is_new = !items
-            .iter()
-            .any(|item: &Item| item.traffic.feed == traffic.feed);
-        let load = if plan.load.len() > 1 {
-            format!(" {}", combination.load)
-        } else {
-            String::new()
-        };
-        items.push(Item {
-            name: format!("gateway{suffix}"),
-            traffic: traffic.clone(),
-            contestant: Contestant::Gateway(combination.gateway),
-        });
-        if is_new {
-            items.extend(peers.ready.iter().map(|ready| Item {
-                name: format!("{}{load}", ready.peer.name()),
-                traffic: traffic.clone(),
-                contestant: Contestant::Peer(ready.clone()),
-            }));
-        }
-    }
+    let items = items(arguments, &plan, &scene, (&peers, folder.path()))?;
     let mut report = Report::new("tickgate-bench latency");
     report.skipped = skipped(&peers);
     let lab = Lab::new()?;
     let bar = progress(items.len() as u64 * u64::from(rounds));
     report.runs = measure(&lab, &items, rounds, stop, |round, outcome| {
-        tick(&bar, round, outcome)
+        tick(&bar, round, outcome);
     })?;
     bar.finish_and_clear();
     if report.entry("gateway").is_some() && report.entry("floor").is_some() {
@@ -218,133 +180,226 @@ pub(crate) fn latency(arguments: &LatencyArguments, stop: &AtomicBool) -> Result
     finish(&report, &arguments.output)
 }
 
+/// Every combination of the plan; floor and peers run once under each load, beside the first gateway
+/// that has it.
+fn items(
+    arguments: &LatencyArguments,
+    plan: &Plan,
+    scene: &Scene,
+    (peers, folder): (&Peers, &Path),
+) -> Result<Vec<Item>> {
+    let mut items: Vec<Item> = Vec::new();
+    for combination in plan.combinations()? {
+        let mut gateway = combination.gateway;
+        gateway.sets.extend(arguments.sets.clone());
+        gateway.slow_orders.clone_from(&arguments.slow_orders);
+        let scene = Scene {
+            rate: combination.rate,
+            pack: combination.pack,
+            ..*scene
+        };
+        let traffic = match &arguments.feed {
+            Some(feed) => {
+                gateway.every = scene.every;
+                day_traffic(feed, arguments.speed, &scene)
+            }
+            None => traffic(&combination.load, &scene, folder)?,
+        };
+        let is_new = !items.iter().any(|item| item.traffic.feed == traffic.feed);
+        items.push(item(
+            &combination.name,
+            &traffic,
+            Contestant::Gateway(gateway),
+        ));
+        if !is_new {
+            continue;
+        }
+        for ready in &peers.ready {
+            let name = match plan.load.len() {
+                0 | 1 => ready.peer.name().to_owned(),
+                _ => format!("{} {}", ready.peer.name(), combination.load),
+            };
+            items.push(item(&name, &traffic, Contestant::Peer(ready.clone())));
+        }
+    }
+    Ok(items)
+}
+
+/// The parts of the suite, in order.
+const PARTS: [&str; 6] = ["latency", "loads", "receivers", "floods", "growth", "books"];
+
 /// Gateway, floor, peers, loads, receivers, floods, growth, books: everything.
 pub(crate) fn suite(arguments: &SuiteArguments, stop: &AtomicBool) -> Result<()> {
-    let folder = tempfile::Builder::new().prefix("tickgate-day-").tempdir()?;
-    let peers = Peers::build(&peers::ALL)?;
-    let lab = Lab::new()?;
-    let mut report = Report::new("tickgate-bench suite");
-    report.skipped = skipped(&peers);
-    let rounds = arguments.rounds.max(1);
-    println!("1/6 gateway, floor and peers, {rounds} rounds");
-    let scene = Scene::default();
-    let main = traffic(&Load::Fixed, &scene, folder.path())?;
-    let item = |name: &str, traffic: &_, contestant| Item {
-        name: name.to_owned(),
-        traffic: bench::run::Traffic::clone(traffic),
-        contestant,
-    };
-    let mut items = vec![item(
-        "gateway",
-        &main,
-        Contestant::Gateway(Gateway::default()),
-    )];
-    for ready in &peers.ready {
-        items.push(item(
-            ready.peer.name(),
-            &main,
-            Contestant::Peer(ready.clone()),
-        ));
+    if let Some(wrong) = arguments
+        .only
+        .iter()
+        .find(|part| !PARTS.contains(&part.as_str()))
+    {
+        bail!("--only {wrong}: expected of {}", PARTS.join(", "));
     }
-    run_all(&lab, &items, rounds, &mut report, stop)?;
-    report.aims = aims::of_latency(&report);
+    let mut suite = Suite {
+        arguments,
+        stop,
+        folder: tempfile::Builder::new().prefix("tickgate-day-").tempdir()?,
+        peers: Peers::build(&peers::ALL)?,
+        lab: Lab::new()?,
+        report: Report::new("tickgate-bench suite"),
+    };
+    suite.report.skipped = skipped(&suite.peers);
+    for (number, part) in PARTS.into_iter().enumerate() {
+        if !arguments.only.is_empty() && !arguments.only.iter().any(|only| only == part) {
+            continue;
+        }
+        println!("{}/{} {part}", number + 1, PARTS.len());
+        match part {
+            "latency" => suite.latency()?,
+            "loads" => suite.loads()?,
+            "receivers" => suite.receivers()?,
+            "floods" => suite.floods()?,
+            "growth" => suite.growth()?,
+            _ => suite.books()?,
+        }
+    }
+    finish(&suite.report, &arguments.output)
+}
 
-    println!("2/6 loads");
-    let mut items = Vec::new();
-    let loads = [
-        Load::Poisson,
-        Load::Burst(10),
-        Load::Burst(25),
-        Load::Burst(100),
-        Load::Silence,
-    ];
-    for load in loads {
-        let seconds = if load == Load::Silence { 6.0 } else { 1.5 };
-        let traffic = traffic(&load, &Scene { seconds, ..scene }, folder.path())?;
-        items.push(item(
-            &format!("gateway {load}"),
-            &traffic,
-            Contestant::Gateway(Gateway::default()),
-        ));
-        let floor = peers.ready.iter().find(|r| r.peer == peers::Peer::Floor);
-        if let Some(ready) = floor {
+/// What the parts of the suite share.
+struct Suite<'a> {
+    arguments: &'a SuiteArguments,
+    stop: &'a AtomicBool,
+    folder: tempfile::TempDir,
+    peers: Peers,
+    lab: Lab,
+    report: Report,
+}
+
+fn item(name: &str, traffic: &Traffic, contestant: Contestant) -> Item {
+    Item {
+        name: name.to_owned(),
+        traffic: traffic.clone(),
+        contestant,
+    }
+}
+
+impl Suite<'_> {
+    fn latency(&mut self) -> Result<()> {
+        let main = traffic(&Load::Fixed, &Scene::default(), self.folder.path())?;
+        let gateway = Contestant::Gateway(Gateway::default());
+        let mut items = vec![item("gateway", &main, gateway)];
+        for ready in &self.peers.ready {
             items.push(item(
-                &format!("floor {load}"),
-                &traffic,
+                ready.peer.name(),
+                &main,
                 Contestant::Peer(ready.clone()),
             ));
         }
+        self.run(&items, self.arguments.rounds.max(1))?;
+        self.report.aims.extend(aims::of_latency(&self.report));
+        Ok(())
     }
-    run_all(&lab, &items, 1, &mut report, stop)?;
 
-    println!("3/6 receivers at 200,000 packets/s");
-    let fast = Scene {
-        rate: 200_000.0,
-        every: 1_000,
-        seconds: 1.5,
-        ..scene
-    };
-    let fast = traffic(&Load::Fixed, &fast, folder.path())?;
-    let receiver = |receive: &str| {
-        Contestant::Gateway(Gateway {
-            receive: receive.to_owned(),
-            ..Gateway::default()
-        })
-    };
-    let items = [
-        item("gateway 200,000/s", &fast, receiver("af_xdp")),
-        item("gateway recvmmsg 200,000/s", &fast, receiver("udp")),
-    ];
-    run_all(&lab, &items, 3, &mut report, stop)?;
-    let [.., af_xdp, udp] = report.runs.as_slice() else {
-        bail!("the receivers did not run");
-    };
-    let receivers = aims::of_receivers(af_xdp, udp);
-    report.aims.extend(receivers);
+    fn loads(&mut self) -> Result<()> {
+        let mut items = Vec::new();
+        let loads = [
+            Load::Poisson,
+            Load::Burst(10),
+            Load::Burst(25),
+            Load::Burst(100),
+            Load::Silence,
+        ];
+        for load in loads {
+            let seconds = if load == Load::Silence { 6.0 } else { 1.5 };
+            let scene = Scene {
+                seconds,
+                ..Scene::default()
+            };
+            let traffic = traffic(&load, &scene, self.folder.path())?;
+            let gateway = Contestant::Gateway(Gateway::default());
+            items.push(item(&format!("gateway {load}"), &traffic, gateway));
+            let floor = self
+                .peers
+                .ready
+                .iter()
+                .find(|r| r.peer == peers::Peer::Floor);
+            if let Some(ready) = floor {
+                let floor = Contestant::Peer(ready.clone());
+                items.push(item(&format!("floor {load}"), &traffic, floor));
+            }
+        }
+        self.run(&items, 1)
+    }
 
-    println!("4/6 floods");
-    let (floods, skipped) = flood::all(&lab, 1_000_000, stop, |flood| {
-        println!(
-            "  {}: {:.0} packets/s sent, {:.0} received",
-            flood.name, flood.sent_per_second, flood.received_per_second
-        );
-    })?;
-    report.aims.extend(aims::of_floods(&floods));
-    report.floods = floods;
-    report.skipped.extend(skipped);
+    fn receivers(&mut self) -> Result<()> {
+        let fast = Scene {
+            rate: 200_000.0,
+            every: 1_000,
+            seconds: 1.5,
+            ..Scene::default()
+        };
+        let fast = traffic(&Load::Fixed, &fast, self.folder.path())?;
+        let receiver = |receive: &str| {
+            Contestant::Gateway(Gateway {
+                receive: receive.to_owned(),
+                ..Gateway::default()
+            })
+        };
+        let items = [
+            item("gateway 200,000/s", &fast, receiver("af_xdp")),
+            item("gateway recvmmsg 200,000/s", &fast, receiver("udp")),
+        ];
+        self.run(&items, 3)?;
+        if let [.., af_xdp, udp] = self.report.runs.as_slice() {
+            let receivers = aims::of_receivers(af_xdp, udp);
+            self.report.aims.extend(receivers);
+        }
+        Ok(())
+    }
 
-    println!("5/6 growth");
-    let bar = progress(16);
-    report.growth = growth::grow(&lab, (1.0, 2), folder.path(), stop, |what| {
-        bar.inc(1);
-        bar.set_message(what.to_owned());
-    })?;
-    bar.finish_and_clear();
-    report.aims.extend(aims::of_growth(&report.growth));
+    fn floods(&mut self) -> Result<()> {
+        let (floods, skipped) = flood::all(&self.lab, 1_000_000, self.stop, |flood| {
+            println!(
+                "  {}, {} messages a packet: {:.0} packets/s sent, {:.0} received",
+                flood.name, flood.pack, flood.sent_per_second, flood.received_per_second
+            );
+        })?;
+        self.report.aims.extend(aims::of_floods(&floods));
+        self.report.floods = floods;
+        self.report.skipped.extend(skipped);
+        Ok(())
+    }
 
-    println!("6/6 books and ring");
-    report.aims.extend(aims::of_books(
-        folder.path(),
-        arguments.itch_book.as_deref(),
-    )?);
-    report.aims.extend(aims::of_ring());
-    finish(&report, &arguments.output)
-}
+    fn growth(&mut self) -> Result<()> {
+        let bar = progress(16);
+        let folder = self.folder.path();
+        self.report.growth = growth::grow(&self.lab, (1.0, 2), folder, self.stop, |what| {
+            bar.inc(1);
+            bar.set_message(what.to_owned());
+        })?;
+        bar.finish_and_clear();
+        self.report
+            .aims
+            .extend(aims::of_growth(&self.report.growth));
+        Ok(())
+    }
 
-fn run_all(
-    lab: &Lab,
-    items: &[Item],
-    rounds: u32,
-    report: &mut Report,
-    stop: &AtomicBool,
-) -> Result<()> {
-    let bar = progress(items.len() as u64 * u64::from(rounds));
-    let entries = measure(lab, items, rounds, stop, |round, outcome| {
-        tick(&bar, round, outcome)
-    })?;
-    bar.finish_and_clear();
-    report.runs.extend(entries);
-    Ok(())
+    fn books(&mut self) -> Result<()> {
+        let python = self.arguments.itch_book.as_deref();
+        self.report
+            .aims
+            .extend(aims::of_books(self.folder.path(), python)?);
+        self.report.aims.extend(aims::of_ring());
+        Ok(())
+    }
+
+    fn run(&mut self, items: &[Item], rounds: u32) -> Result<()> {
+        let bar = progress(items.len() as u64 * u64::from(rounds));
+        let entries = measure(&self.lab, items, rounds, self.stop, |round, outcome| {
+            tick(&bar, round, outcome);
+        })?;
+        bar.finish_and_clear();
+        self.report.runs.extend(entries);
+        Ok(())
+    }
 }
 
 fn finish(report: &Report, output: &Output) -> Result<()> {

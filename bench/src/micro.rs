@@ -84,7 +84,8 @@ pub fn pieces() -> Result<Vec<Piece>> {
     let mut pieces = decoders(day);
     pieces.extend(books(day)?);
     pieces.extend(rings()?);
-    pieces.extend(orders()?);
+    pieces.extend(orders());
+    pieces.push(encode());
     pieces.extend(histograms());
     Ok(pieces)
 }
@@ -154,7 +155,7 @@ fn frame() -> Vec<u8> {
     let builder =
         protocol::mold::PacketBuilder::new(&mut payload, session, protocol::types::Seq(1));
     let payload = builder.map_or_else(Vec::new, |mut packet| {
-        packet.push(&[b'A'; 36]);
+        let _ = packet.push(&[b'A'; 36]);
         packet.finish().to_vec()
     });
     let builder = protocol::frame::FrameBuilder {
@@ -288,7 +289,7 @@ fn rings() -> Result<Vec<Piece>> {
     ])
 }
 
-fn orders() -> Result<Vec<Piece>> {
+fn orders() -> Vec<Piece> {
     let limits = Limits {
         order_qty_max: Qty(10_000),
         notional_max: u64::MAX,
@@ -320,17 +321,6 @@ fn orders() -> Result<Vec<Piece>> {
             let _ = black_box(risk.check(black_box(&proposal), now_ns));
         }
     };
-    let mut order = peers::Order::new(peers::order());
-    let patch = move || {
-        for seq in 0..CALLS {
-            black_box(order.next(black_box(seq)).len());
-        }
-    };
-    let encode = || {
-        for _ in 0..CALLS {
-            black_box(peers::order());
-        }
-    };
     let answers: &'static [u8] = answers().leak();
     let mut session = Session::new(Credentials {
         username: "demo".into(),
@@ -353,13 +343,22 @@ fn orders() -> Result<Vec<Piece>> {
             });
         }
     };
-    Ok(vec![
+    vec![
         Piece::new("risk: one order, ours", CALLS, check),
-        Piece::new("order: patch a ready one, ours", CALLS, patch),
-        Piece::new("order: encode from fields, ours", CALLS, encode),
         Piece::new("answer: decode, ours", CALLS, decode),
         Piece::new("session: take an answer, ours", CALLS / 100, hear),
-    ])
+    ]
+}
+
+/// An order from its fields to its bytes.
+fn encode() -> Piece {
+    let order = peers::enter_order();
+    let mut out = [0; 128];
+    Piece::new("order: encode, ours", CALLS, move || {
+        for _ in 0..CALLS {
+            black_box(black_box(&order).encode(&[], &mut out));
+        }
+    })
 }
 
 /// One `Accepted` in its SoupBinTCP packet.

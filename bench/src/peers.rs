@@ -218,7 +218,17 @@ pub fn login() -> Vec<u8> {
 /// The constant order, with places for its reference number and for what caused it.
 #[must_use]
 pub fn order() -> Vec<u8> {
-    let order = EnterOrder {
+    let order = enter_order();
+    framed(
+        soup::kind::UNSEQUENCED,
+        &encoded(|out| order.encode(&[], out)),
+    )
+}
+
+/// The same as a message.
+#[must_use]
+pub fn enter_order() -> EnterOrder {
+    EnterOrder {
         kind: EnterOrder::KIND,
         user_ref: UserRefNum(0).into(),
         side: Side::Buy as u8,
@@ -231,11 +241,7 @@ pub fn order() -> Vec<u8> {
         iso: b'N',
         cross: b'N',
         client_order_id: *b"00000000000000",
-    };
-    framed(
-        soup::kind::UNSEQUENCED,
-        &encoded(|out| order.encode(&[], out)),
-    )
+    }
 }
 
 fn encoded(encode: impl FnOnce(&mut [u8]) -> Option<usize>) -> Vec<u8> {

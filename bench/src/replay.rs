@@ -69,9 +69,10 @@ pub struct Options {
     pub pack: u16,
     /// The first so many messages go packed, as many as a packet holds.
     pub bulk: u64,
-    /// Locate code of triggers (`triggers`): each goes in a packet of its own, and those in a row at
-    /// one time.
+    /// Locate code of triggers (`triggers`): each goes in a packet of its own.
     pub trigger: Option<u16>,
+    /// So many triggers in a row leave at one time.
+    pub burst: u64,
     /// Session name.
     pub session: mold::Session,
     /// VLAN tag of frames.
@@ -185,7 +186,8 @@ struct Sender<'a> {
     due_ns: u64,
     next_due_ns: f64,
     random: fastrand::Rng,
-    was_trigger: bool,
+    /// Triggers in a row so far.
+    row: u64,
     next_seq: u64,
     sent: Sent,
 }
@@ -222,7 +224,7 @@ impl<'a> Sender<'a> {
             due_ns: 0,
             next_due_ns: 0.0,
             random: fastrand::Rng::with_seed(seed),
-            was_trigger: false,
+            row: 0,
             next_seq: 1,
             sent: Sent::default(),
         })
@@ -305,7 +307,7 @@ impl<'a> Sender<'a> {
         Ok(())
     }
 
-    /// When the packet is due. Triggers in a row are due with the first of them; the packet behind
+    /// When the packet is due. Triggers of a burst are due with the first of them; the packet behind
     /// them waits as long as if they had come one by one, so the rate stays.
     #[expect(
         clippy::cast_possible_truncation,
@@ -314,8 +316,9 @@ impl<'a> Sender<'a> {
     )]
     fn schedule(&mut self, pending: &Pending) -> u64 {
         let by_rate_ns = self.next_due_ns as u64;
-        let is_with_last = pending.is_trigger && self.was_trigger;
-        self.was_trigger = pending.is_trigger;
+        let is_with_last =
+            pending.is_trigger && !self.row.is_multiple_of(self.options.burst.max(1));
+        self.row = if pending.is_trigger { self.row + 1 } else { 0 };
         let due_ns = match self.options.pace {
             Pace::Rate(rate) => {
                 self.next_due_ns += 1e9 / rate;

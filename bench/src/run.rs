@@ -36,6 +36,8 @@ pub struct Traffic {
     pub limit: Option<u64>,
     /// Locate code of triggers, if the feed has them.
     pub trigger: Option<u16>,
+    /// Triggers that leave at one time.
+    pub burst: u64,
     /// One or two lines.
     pub lines: usize,
     /// What is sent in the first so many ms does not count.
@@ -55,6 +57,7 @@ impl Traffic {
             bulk: 0,
             limit: None,
             trigger: None,
+            burst: 1,
             lines: 1,
             warm_up_ms: 0,
             answer_after_us: 0,
@@ -437,6 +440,7 @@ impl Place<'_> {
         argument("--bulk", traffic.bulk.to_string());
         if let Some(locate) = traffic.trigger {
             argument("--trigger", locate.to_string());
+            argument("--burst", traffic.burst.to_string());
         }
         if let Some(limit) = traffic.limit {
             argument("--limit", limit.to_string());

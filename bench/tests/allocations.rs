@@ -159,6 +159,7 @@ fn no_allocation_on_hot_cores_from_the_first_message_to_the_last_order() {
         answer_after_ns: 0,
         bulk: 0,
         trigger: None,
+        burst: 1,
         file: day,
         lines: vec![bench::replay::Line {
             to: GROUP,

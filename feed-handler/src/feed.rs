@@ -191,6 +191,7 @@ impl<S: PacketSource> Feed<S> {
         });
         let handled_ns = if is_sampled { clock.now_ns() } else { 0 };
         source.release();
+        room.subscribers.iter().for_each(Subscriber::bring_near);
         if is_sampled {
             let released_ns = clock.now_ns();
             let receive_ns = (seen_ns - asked_ns) + (released_ns - handled_ns);

@@ -83,6 +83,12 @@ impl Subscriber {
             .is_some_and(|word| word >> (locate % 64) & 1 != 0)
     }
 
+    /// Brings the ring's next place near.
+    #[inline]
+    pub fn bring_near(&self) {
+        self.ring.bring_near();
+    }
+
     /// Puts an event into the ring, after the news of what was lost before it.
     #[inline]
     pub fn publish(&mut self, event: &MarketEvent, counters: &PublishCounters) {

@@ -110,14 +110,14 @@ pub fn thread_usage() -> Usage {
     }
 }
 
-/// The most memory that the process ever had resident, in bytes.
+/// The most memory that the process ever had resident, in bytes; 0: the kernel does not say. (What
+/// `getrusage` says begins with what the parent had.)
 #[must_use]
 pub fn peak_rss_bytes() -> u64 {
-    // SAFETY: an all-zero `rusage` is valid and about to be overwritten.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: `usage` is a valid place to write.
-    unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) };
-    u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {

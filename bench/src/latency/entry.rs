@@ -109,18 +109,36 @@ impl Entry {
         self.run.lost += run.lost;
         self.run.orders += run.orders;
         self.run.acks += run.acks;
+        self.merge(outcome);
+        for (stage, counts) in &run.counters {
+            let stage = self.run.counters.entry(stage.clone()).or_default();
+            for (name, value) in counts {
+                *stage.entry(name.clone()).or_default() += value;
+            }
+        }
+    }
+
+    /// Adds a round's histograms. An invalid round counts only as long as there is no valid one, so
+    /// that there is something to look at; figures never contain it.
+    fn merge(&mut self, outcome: &Outcome) {
+        let run = &outcome.run;
+        let (_, earlier) = self.rounds.split_last().unzip();
+        let had_valid = earlier
+            .is_some_and(|rounds: &[Round]| rounds.iter().any(|round| round.invalid.is_empty()));
+        match (outcome.invalid.is_empty(), had_valid) {
+            (false, true) => return,
+            (true, false) => {
+                self.run.histograms.clear();
+                self.run.hdr.clear();
+            }
+            _ => {}
+        }
         for name in run.histograms.keys() {
             let mut sum = self.run.histogram(name).unwrap_or_else(empty);
             if let Some(histogram) = run.histogram(name) {
                 // All have this project's bounds, so adding cannot fail.
                 let _ = sum.add(histogram);
                 self.run.set_histogram(name, &sum);
-            }
-        }
-        for (stage, counts) in &run.counters {
-            let stage = self.run.counters.entry(stage.clone()).or_default();
-            for (name, value) in counts {
-                *stage.entry(name.clone()).or_default() += value;
             }
         }
     }

@@ -176,6 +176,7 @@ pub fn traffic(load: &Load, scene: &Scene, folder: &std::path::Path) -> Result<T
         bulk: options.preface(),
         limit: None,
         trigger: Some(triggers::LOCATE),
+        burst,
         lines: 1,
         warm_up_ms: match load {
             // Its few triggers all count; the first comes after the silence of the start.
@@ -196,6 +197,7 @@ pub fn day_traffic(feed: &std::path::Path, speed: f64, scene: &Scene) -> Traffic
         bulk: 0,
         limit: None,
         trigger: None,
+        burst: 1,
         lines: 1,
         warm_up_ms: scene.warm_up_ms,
         answer_after_us: 0,

@@ -152,6 +152,9 @@ impl StrategyStage {
             self.strategy.on_event(&event, &mut context);
             queue += 1;
         }
+        if taken > 0 {
+            self.desk.intents.bring_near();
+        }
         taken
     }
 
