@@ -407,13 +407,29 @@ mod tests {
 
     #[test]
     fn causes_are_ranked_and_told() {
+        let later = |mut story: Story| {
+            for at in [
+                &mut story.wire_ns,
+                &mut story.seen_ns,
+                &mut story.published_ns,
+                &mut story.picked_ns,
+                &mut story.decided_ns,
+                &mut story.encoded_ns,
+                &mut story.submitted_ns,
+                &mut story.acked_ns,
+            ] {
+                *at += 10_000_000;
+            }
+            story
+        };
         let stories = vec![
             story([50, 1, 1, 1, 1, 4, 9]),
-            story([1, 1, 1, 30, 1, 4, 9]),
-            story([1, 1, 1, 31, 1, 4, 9]),
+            later(story([1, 1, 1, 30, 1, 4, 9])),
+            later(story([1, 1, 1, 31, 1, 4, 9])),
         ];
         let record = Record {
             stories,
+            // Work does not fall into a turn that found nothing to do: only the first one waited there.
             gaps: vec![("inline".to_owned(), gap(1_000, 1_045))],
             ..Record::default()
         };

@@ -6,6 +6,7 @@
     clippy::indexing_slicing,
     reason = "tests"
 )]
+#![allow(clippy::too_many_lines, reason = "a scenario reads from top to bottom")]
 
 mod support;
 
@@ -133,9 +134,9 @@ fn a_stall_of_100_ms_shows_every_order_that_waited() {
     let bench = Bench::new();
     let traffic = bench.traffic(&Load::Fixed, &scene());
     let outcome = bench.run_while(&traffic, Gateway::default(), |gateway| {
-        std::thread::sleep(Duration::from_millis(800));
+        std::thread::park_timeout(Duration::from_millis(800));
         gateway.signal(libc::SIGSTOP);
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::park_timeout(Duration::from_millis(100));
         gateway.signal(libc::SIGCONT);
     });
     assert_eq!(outcome.run.lost, 0, "{:?}", outcome.run.counters);
@@ -206,9 +207,9 @@ fn the_recorder_finds_a_rival_on_the_core() {
         let pid = i32::try_from(rival.id()).expect("a pid");
         // It runs and is stopped in turn: SIGSTOP is what gives the core back.
         for _ in 0..10 {
-            std::thread::sleep(Duration::from_millis(60));
+            std::thread::park_timeout(Duration::from_millis(60));
             bench::lab::send_signal(pid, libc::SIGSTOP);
-            std::thread::sleep(Duration::from_millis(60));
+            std::thread::park_timeout(Duration::from_millis(60));
             bench::lab::send_signal(pid, libc::SIGCONT);
         }
         rival.kill().expect("ours");

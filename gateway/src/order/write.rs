@@ -3,7 +3,7 @@
 //!
 //! Thread:      order core, hot
 //! Invariants:  bytes leave in order; what a full socket buffer leaves over goes with the next call.
-//! System calls: `write` for each submission; `read` every [`TURNS_BETWEEN_READS`] turns, because a
+//! System calls: `write` for each submission; `read` every `TURNS_BETWEEN_READS` turns, because a
 //!              socket does not say for free that something has come.
 //! When full:   as `uring`.
 
