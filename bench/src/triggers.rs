@@ -13,7 +13,6 @@ use protocol::binary_file::Messages;
 use protocol::itch::{AddOrder, Head, OrderDelete, StockDirectory};
 use protocol::types::{Nanos, OrderRef, Price4, Qty, Side, Symbol};
 use zerocopy::IntoBytes;
-use zerocopy::byteorder::big_endian::U32;
 
 use crate::generate;
 
@@ -102,26 +101,8 @@ struct Triggers<W> {
 impl<W: Write> Triggers<W> {
     fn preface(&mut self) -> std::io::Result<()> {
         let stock = Symbol::new(SYMBOL).unwrap_or(Symbol::BLANK);
-        self.message(
-            StockDirectory {
-                head: head(StockDirectory::KIND, LOCATE),
-                stock,
-                market_category: b'Q',
-                financial_status: b'N',
-                round_lot_size: U32::new(100),
-                round_lots_only: b'N',
-                issue_classification: b'C',
-                issue_sub_type: *b"Z ",
-                authenticity: b'T',
-                short_sale_threshold: b'N',
-                ipo_flag: b'N',
-                luld_tier: b'1',
-                etp_flag: b'N',
-                etp_leverage: U32::new(0),
-                inverse: b'N',
-            }
-            .as_bytes(),
-        )?;
+        let directory = generate::stock_directory(head(StockDirectory::KIND, LOCATE), stock);
+        self.message(directory.as_bytes())?;
         self.add((LOCATE, SYMBOL), FIRST_ORDER, (Side::Buy, BID))?;
         self.add((LOCATE, SYMBOL), FIRST_ORDER + 1, (Side::Sell, ASK))
     }

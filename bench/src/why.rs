@@ -136,7 +136,9 @@ pub fn cause(story: &Story, gaps: &[(String, Gap)], over_ns: u64) -> Option<(Cau
     if let Some((length, gap)) = longest
         && length as f64 > (to_ns - from_ns) as f64 * GAP_SHARE
     {
-        let least_ns = (to_ns - from_ns) as f64 * GAP_SHARE;
+        // In a turn with work the rest of it is the work's: the gap is the cause if it is the half.
+        let share = if gap.work == 0 { GAP_SHARE } else { 0.5 };
+        let least_ns = (to_ns - from_ns) as f64 * share;
         if let Some(cause) = cause_of_gap(gap, story, least_ns) {
             return Some((cause, length));
         }

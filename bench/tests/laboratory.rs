@@ -19,6 +19,7 @@ use bench::lab::{Lab, Process, sibling};
 use bench::latency::{Entry, Load, Report, Scene, traffic};
 use bench::run::{Contestant, Gateway, Outcome, Traffic, run};
 use bench::why::{self, Cause};
+use hdrhistogram::serialization::interval_log;
 use support::is_root;
 
 static NEVER: AtomicBool = AtomicBool::new(false);
@@ -251,13 +252,13 @@ fn the_recorder_finds_a_full_ring() {
     let narrow = Gateway {
         sets: [
             "rings.events=16",
-            "strategy.probe.parameters.think_ns=200000",
+            "strategy.probe.parameters.think_ns=400000",
         ]
         .map(str::to_owned)
         .into(),
         ..Gateway::default()
     };
-    let causes = bench.causes(&traffic, narrow, 1_800, |_| ());
+    let causes = bench.causes(&traffic, narrow, 3_000, |_| ());
     let first = causes.iter().find(|(cause, _)| *cause != Cause::BusyCore);
     assert_eq!(
         first.map(|(cause, _)| *cause),
@@ -342,6 +343,13 @@ fn the_report_draws_in_a_browser_without_network() {
         "{}",
         String::from_utf8_lossy(&log)
     );
+    let intervals = interval_log::IntervalLogIterator::new(&log)
+        .filter(|entry| matches!(entry, Ok(interval_log::LogEntry::Interval(_))))
+        .count();
+    assert!(
+        (4..=6).contains(&intervals),
+        "half a second in tenths: {intervals}"
+    );
     assert!(folder.join("hgrm/floor.wire_to_wire.hgrm").is_file());
     // The one plot that `latency` does not draw.
     report.growth = [1, 100, 10_000]
@@ -373,7 +381,7 @@ fn the_report_draws_in_a_browser_without_network() {
         let (width, height) = size.split_once('x').expect("two numbers");
         let number = |text: &str| text.parse::<u32>().expect("a number");
         assert!(number(width) > 600 && number(height) > 200, "{figure}");
-        assert!(number(marks) > 5, "{figure}");
+        assert!(number(marks) > 2, "{figure}");
     }
 }
 

@@ -114,17 +114,7 @@ pub(super) fn percentiles(entries: &[&Entry]) -> Result<Option<String>> {
             .draw()
             .map_err(failed)?;
         for (index, (name, points)) in curves.iter().enumerate() {
-            let colour = colour(index);
-            chart
-                .draw_series(LineSeries::new(
-                    points.iter().copied(),
-                    colour.stroke_width(2),
-                ))
-                .map_err(failed)?
-                .label(*name)
-                .legend(move |(x, y)| {
-                    Rectangle::new([(x, y - 4), (x + 14, y + 4)], colour.filled())
-                });
+            line(&mut chart, index, name, points.clone())?;
         }
         legend(&mut chart)?;
         root.present().map_err(failed)?;
@@ -192,17 +182,11 @@ pub(super) fn course(entry: &Entry) -> Result<Option<String>> {
             .draw()
             .map_err(failed)?;
         for (index, (name, pick)) in lines.into_iter().enumerate() {
-            let colour = colour(index);
+            let at = |moment: &Moment| moment.at_ms as f64 / 1000.0;
             let points = series
                 .iter()
-                .map(|moment| (moment.at_ms as f64 / 1000.0, value(moment, pick)));
-            chart
-                .draw_series(LineSeries::new(points, colour.stroke_width(2)))
-                .map_err(failed)?
-                .label(name)
-                .legend(move |(x, y)| {
-                    Rectangle::new([(x, y - 4), (x + 14, y + 4)], colour.filled())
-                });
+                .map(|moment| (at(moment), value(moment, pick)));
+            line(&mut chart, index, name, points.collect())?;
         }
         legend(&mut chart)?;
         root.present().map_err(failed)?;
@@ -301,24 +285,36 @@ pub(super) fn growth(points: &[Point]) -> Result<Option<String>> {
             .draw()
             .map_err(failed)?;
         for (index, name) in names.into_iter().enumerate() {
-            let colour = colour(index);
-            let line: Vec<(f64, f64)> = points
-                .iter()
-                .filter(|point| point.what == name)
-                .map(|point| (point.size as f64, point.ratio))
-                .collect();
-            chart
-                .draw_series(LineSeries::new(line.clone(), colour.stroke_width(2)).point_size(3))
-                .map_err(failed)?
-                .label(name)
-                .legend(move |(x, y)| {
-                    Rectangle::new([(x, y - 4), (x + 14, y + 4)], colour.filled())
-                });
+            let of = points.iter().filter(|point| point.what == name);
+            let points = of.map(|point| (point.size as f64, point.ratio));
+            line(&mut chart, index, name, points.collect())?;
         }
         legend(&mut chart)?;
         root.present().map_err(failed)?;
     }
     Ok(Some(svg))
+}
+
+/// One line with its place in the legend.
+fn line<'a, DB, CT>(
+    chart: &mut ChartContext<'a, DB, CT>,
+    index: usize,
+    name: &str,
+    points: Vec<(f64, f64)>,
+) -> Result<()>
+where
+    DB: DrawingBackend + 'a,
+    DB::ErrorType: 'static,
+    CT: CoordTranslate<From = (f64, f64)>,
+{
+    let colour = colour(index);
+    let mark = move |(x, y)| Rectangle::new([(x, y - 4), (x + 14, y + 4)], colour.filled());
+    chart
+        .draw_series(LineSeries::new(points, colour.stroke_width(2)))
+        .map_err(failed)?
+        .label(name)
+        .legend(mark);
+    Ok(())
 }
 
 fn legend<'a, DB, CT>(chart: &mut ChartContext<'a, DB, CT>) -> Result<()>
