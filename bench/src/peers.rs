@@ -251,7 +251,8 @@ fn encoded(encode: impl FnOnce(&mut [u8]) -> Option<usize>) -> Vec<u8> {
     out
 }
 
-fn framed(kind: u8, payload: &[u8]) -> Vec<u8> {
+/// A payload in its SoupBinTCP packet.
+pub(crate) fn framed(kind: u8, payload: &[u8]) -> Vec<u8> {
     let header = soup::header_of(kind, payload.len()).unwrap_or_default();
     [&header[..], payload].concat()
 }
