@@ -241,6 +241,16 @@ pub fn explain(record: &Record, over_ns: u64, stories: usize) -> String {
             shown_us(most.copied().unwrap_or(0)),
         );
     }
+    let untold = record.stories.iter().map(|story| u64::from(story.missed));
+    let untold: u64 = untold
+        .chain(record.gaps.iter().map(|(_, gap)| u64::from(gap.missed)))
+        .sum();
+    if untold > 0 {
+        let _ = writeln!(
+            out,
+            "{untold} stories and long turns were not recorded: housekeeping was behind"
+        );
+    }
     say_cores(record, &mut out);
     let mut slowest: Vec<&Story> = record.stories.iter().collect();
     slowest.sort_by_key(|story| std::cmp::Reverse(story.way_ns().max(story.answer_ns())));

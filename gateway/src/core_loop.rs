@@ -85,6 +85,7 @@ pub fn run(
         looked_ns: clock.now_ns(),
         usage: cpu::thread_usage(),
         out: gaps,
+        missed: 0,
     };
     state.is_running.store(true, Ordering::Release);
     alloc_guard::hot(true);
@@ -122,6 +123,8 @@ struct TurnWatch {
     looked_ns: u64,
     usage: Usage,
     out: Producer<Gap>,
+    /// Long turns that could not be told.
+    missed: u32,
 }
 
 impl TurnWatch {
@@ -149,8 +152,7 @@ impl TurnWatch {
         let (before, now) = (self.usage, cpu::thread_usage());
         let since_ns = now_ns - std::mem::replace(&mut self.looked_ns, now_ns);
         self.usage = now;
-        // A full ring means that housekeeping is behind: these are told, those are not.
-        let _ = self.out.push(Gap {
+        let gap = Gap {
             from_ns,
             to_ns: now_ns,
             work: u32::try_from(work).unwrap_or(u32::MAX),
@@ -159,7 +161,12 @@ impl TurnWatch {
             switches_voluntary: now.switches_voluntary - before.switches_voluntary,
             faults_minor: now.faults_minor - before.faults_minor,
             faults_major: now.faults_major - before.faults_major,
-        });
+            missed: self.missed,
+        };
+        self.missed = match self.out.push(gap) {
+            Ok(()) => 0,
+            Err(_) => self.missed.saturating_add(1),
+        };
     }
 
     /// Slow work between turns is no turn.

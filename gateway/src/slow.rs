@@ -47,6 +47,8 @@ pub struct Story {
     pub together: u16,
     /// io_uring completions (or reads) handled in the turn before.
     pub completions: u16,
+    /// Stories before it that could not be told: housekeeping was behind.
+    pub missed: u32,
     /// The wire's stamp.
     pub wire_ns: u64,
     /// The feed stage had the frame.
@@ -139,6 +141,8 @@ pub struct Gap {
     pub faults_minor: u32,
     /// Pages that had to be read from a disk.
     pub faults_major: u32,
+    /// Long turns before it that could not be told: housekeeping was behind.
+    pub missed: u32,
 }
 
 /// One line of the recorder's file.
@@ -179,6 +183,7 @@ pub struct Slowest {
     by_way: Kept,
     by_answer: Kept,
     out: Producer<Story>,
+    missed: u32,
     next_ns: u64,
 }
 
@@ -226,6 +231,7 @@ impl Slowest {
             by_way: Kept::new(),
             by_answer: Kept::new(),
             out,
+            missed: 0,
             next_ns: 0,
         }
     }
@@ -271,17 +277,24 @@ impl Slowest {
     pub fn hand_over(&mut self) {
         for (length_ns, story) in self.by_way.stories {
             if length_ns > 0 {
-                // A full ring means that housekeeping does not run: then these seconds are lost.
-                let _ = self.out.push(story);
+                self.tell(story);
             }
         }
         for (length_ns, story) in self.by_answer.stories {
             let is_told = |(_, other): &(u64, Story)| other.user_ref == story.user_ref;
             if length_ns > 0 && !self.by_way.stories.iter().any(is_told) {
-                let _ = self.out.push(story);
+                self.tell(story);
             }
         }
         (self.by_way, self.by_answer) = (Kept::new(), Kept::new());
+    }
+
+    fn tell(&mut self, mut story: Story) {
+        story.missed = self.missed;
+        self.missed = match self.out.push(story) {
+            Ok(()) => 0,
+            Err(_) => self.missed.saturating_add(1),
+        };
     }
 }
 
@@ -344,6 +357,20 @@ mod tests {
         slowest.housekeep(3 * SECOND_NS);
         let story = told.pop().unwrap();
         assert_eq!((story.user_ref, story.acked_ns), (1025, 0));
+    }
+
+    #[test]
+    fn stories_that_housekeeping_does_not_take_are_counted() {
+        let (out, mut told) = ring(4).unwrap();
+        let mut slowest = Slowest::new(out);
+        for user_ref in 1..=8 {
+            slowest.on_submitted(&story(user_ref, 10));
+        }
+        slowest.hand_over();
+        while told.pop().is_some() {}
+        slowest.on_submitted(&story(9, 10));
+        slowest.hand_over();
+        assert_eq!(told.pop().map(|story| story.missed), Some(4));
     }
 
     #[test]

@@ -82,7 +82,7 @@ pub struct Plan {
     /// Messages in a packet.
     #[arg(long, value_delimiter = ',')]
     pub pack: Vec<u16>,
-    /// Packets that one turn takes at most.
+    /// Packets that one turn takes from an AF_XDP socket at most.
     #[arg(long, value_delimiter = ',')]
     pub batch: Vec<u32>,
     /// Books and packet memory on huge pages: true, false.

@@ -141,8 +141,15 @@ fn runs(report: &Report) -> String {
     ];
     let is_text = [true, false, false, false, false, false, false, false, false];
     let rows = report.runs.iter().map(row).collect();
+    let warm_up = report.runs.iter().find_map(|entry| {
+        let setting = entry.run.settings.get("warm_up_ms")?.as_u64()?;
+        (setting > 0).then_some(setting)
+    });
+    let cut = warm_up.map_or_else(String::new, |ms| {
+        format!("; the first {ms} ms of each run are cut")
+    });
     format!(
-        "{}\nmedians over rounds; p99.999 over all rounds together, where there are samples enough",
+        "{}\nmedians over rounds; p99.999 over all rounds together, where there are samples enough{cut}",
         table(head, rows, is_text)
     )
 }
