@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
 use zerocopy::IntoBytes;
 
-use crate::lab::{FEED_RECEIVER, Lab, Process, Side, sibling};
+use crate::lab::{FEED_RECEIVER, FEED_SENDER, Lab, Process, Side};
 use crate::peers::{self, Peer, Peers};
 use crate::replay::session_name;
 use crate::run::{self, Gateway, Traffic};
@@ -255,11 +255,7 @@ fn flood(
     count: impl FnOnce() -> Result<u64>,
 ) -> Result<Flood> {
     let mut command = lab.command(Side::Exchange, &std::env::current_exe()?);
-    command.args([
-        "flood",
-        &to.to_string(),
-        &crate::lab::FEED_SENDER.to_string(),
-    ]);
+    command.args(["flood", &to.to_string(), &FEED_SENDER.to_string()]);
     command.args([packets.to_string(), pack.to_string()]);
     let mut sender = Process::start("flood", command)?;
     if !sender.wait(Duration::from_secs(60), stop)? {
@@ -284,8 +280,10 @@ fn flood(
     })
 }
 
-fn group() -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::new(239, 77, 0, 1), 26_400)
+/// Line A's group, to which gateways and peers listen.
+fn group() -> Result<SocketAddrV4> {
+    let [group, _] = run::GROUPS;
+    group.parse().with_context(|| group.to_owned())
 }
 
 fn gateway(
@@ -302,26 +300,11 @@ fn gateway(
         sets: vec!["strategy.probe.symbols=[\"NONE\"]".to_owned()],
         ..Gateway::default()
     };
-    let traffic = Traffic::quiet();
-    let _exchange = exchange(lab, folder.path(), stop)?;
-    let config = folder.path().join("tickgate.toml");
-    std::fs::write(&config, run::gateway_config(&traffic, &options, &report))?;
-    let mut command = lab.command(Side::Gateway, &sibling("tickgate")?);
-    command.args(["run", "--config"]).arg(&config);
-    for set in &options.sets {
-        command.args(["--set", set]);
-    }
-    command.stdout(std::process::Stdio::null());
-    let mut gateway = Process::start("gateway", command)?;
-    gateway.await_line("session open", Duration::from_secs(30), stop)?;
-    flood(lab, (name, pack), (group(), packets), stop, || {
-        gateway.signal(libc::SIGTERM);
-        if !gateway.wait(Duration::from_secs(5), stop)? {
-            bail!("the gateway failed:\n{}", gateway.said.join("\n"));
-        }
-        let text = std::fs::read_to_string(&report)?;
-        let report: gateway::telemetry::Report = serde_json::from_str(&text)?;
-        let run = report.runs.first().context("an empty report")?;
+    let _exchange = run::start_exchange(lab, folder.path(), None, stop)?;
+    let what = (&Traffic::quiet(), &options, report.as_path());
+    let mut gateway = run::start_gateway(lab, folder.path(), what, stop)?;
+    flood(lab, (name, pack), (group()?, packets), stop, || {
+        let run = run::end_gateway(&mut gateway, &report, stop)?;
         // Messages in order; a packet that did not come is missing from them.
         Ok(run.received / u64::from(pack))
     })
@@ -329,18 +312,12 @@ fn gateway(
 
 fn peer(lab: &Lab, ready: &peers::Ready, packets: u64, stop: &AtomicBool) -> Result<Flood> {
     let folder = tempfile::tempdir()?;
-    let _exchange = exchange(lab, folder.path(), stop)?;
-    let mut command = lab.command(Side::Gateway, &ready.program);
-    command.args(run::peer_arguments(ready));
-    let mut process = Process::start("peer", command)?;
-    process.await_line("ready", Duration::from_secs(20), stop)?;
-    flood(
-        lab,
-        (ready.peer.name(), 1),
-        (group(), packets),
-        stop,
-        || ended(&mut process, stop),
-    )
+    let _exchange = run::start_exchange(lab, folder.path(), None, stop)?;
+    let mut process = run::start_peer(lab, ready, stop)?;
+    let name = (ready.peer.name(), 1);
+    flood(lab, name, (group()?, packets), stop, || {
+        Ok(run::end_peer(&mut process, stop)?.0)
+    })
 }
 
 fn workers(
@@ -357,17 +334,8 @@ fn workers(
     process.await_line("ready", Duration::from_secs(5), stop)?;
     std::thread::park_timeout(Duration::from_millis(200));
     flood(lab, (name, 1), (to, packets), stop, || {
-        ended(&mut process, stop)
+        Ok(run::end_peer(&mut process, stop)?.0)
     })
-}
-
-fn ended(process: &mut Process, stop: &AtomicBool) -> Result<u64> {
-    process.signal(libc::SIGTERM);
-    process.wait(Duration::from_secs(5), stop)?;
-    let counts = process.said.iter().rev().find_map(|line| run::counts(line));
-    let (packets, _) =
-        counts.with_context(|| format!("a peer told no counts:\n{}", process.said.join("\n")))?;
-    Ok(packets)
 }
 
 /// DPDK's own measuring program, on its AF_XDP driver.
@@ -395,7 +363,7 @@ fn testpmd(lab: &Lab, packets: u64, stop: &AtomicBool) -> Result<Flood> {
     flood(
         lab,
         ("dpdk-testpmd, af_xdp", 1),
-        (group(), packets),
+        (group()?, packets),
         stop,
         || {
             std::thread::park_timeout(Duration::from_millis(1500));
@@ -410,8 +378,4 @@ fn testpmd(lab: &Lab, packets: u64, stop: &AtomicBool) -> Result<Flood> {
                 .with_context(|| format!("it told no counts:\n{}", process.said.join("\n")))
         },
     )
-}
-
-fn exchange(lab: &Lab, folder: &Path, stop: &AtomicBool) -> Result<Process> {
-    run::start_exchange(lab, folder, None, stop)
 }

@@ -28,7 +28,7 @@ enum Command {
     Demo(DemoArguments),
     /// The laboratory: latency of the whole way, for any subset of the matrix, beside floor and peers.
     Latency(Box<measuring::LatencyArguments>),
-    /// Every figure that the project states, with its aims: about seven minutes.
+    /// Every figure that the project states, with its aims: about four minutes.
     Suite(measuring::SuiteArguments),
     /// Two reports, or two gateway programs, side by side.
     Compare(measuring::CompareArguments),

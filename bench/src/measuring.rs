@@ -12,7 +12,7 @@ use bench::peers::{self, Peers};
 use bench::run::{Contestant, Gateway, Outcome, Traffic};
 use bench::statistics::ROUNDS_MIN;
 use bench::{aims, comparison, flood, growth, micro, report, why};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct LatencyArguments {
@@ -166,11 +166,7 @@ pub(crate) fn latency(arguments: &LatencyArguments, stop: &AtomicBool) -> Result
     let mut report = Report::new("tickgate-bench latency");
     report.skipped = skipped(&peers);
     let lab = Lab::new()?;
-    let bar = progress(items.len() as u64 * u64::from(rounds));
-    report.runs = measure(&lab, &items, rounds, stop, |round, outcome| {
-        tick(&bar, round, outcome);
-    })?;
-    bar.finish_and_clear();
+    report.runs = measure_shown(&lab, &items, rounds, stop)?;
     if report.entry("gateway").is_some() && report.entry("floor").is_some() {
         report.aims = aims::of_latency(&report);
     }
@@ -392,11 +388,7 @@ impl Suite<'_> {
     }
 
     fn run(&mut self, items: &[Item], rounds: u32) -> Result<()> {
-        let bar = progress(items.len() as u64 * u64::from(rounds));
-        let entries = measure(&self.lab, items, rounds, self.stop, |round, outcome| {
-            tick(&bar, round, outcome);
-        })?;
-        bar.finish_and_clear();
+        let entries = measure_shown(&self.lab, items, rounds, self.stop)?;
         self.report.runs.extend(entries);
         Ok(())
     }
@@ -462,10 +454,19 @@ fn say_mean(report: &Report) {
     }
 }
 
+/// Measures, with a bar that tells how far it is and which round is invalid.
+fn measure_shown(lab: &Lab, items: &[Item], rounds: u32, stop: &AtomicBool) -> Result<Vec<Entry>> {
+    let bar = progress(items.len() as u64 * u64::from(rounds));
+    let entries = measure(lab, items, rounds, stop, |round, outcome| {
+        tick(&bar, round, outcome);
+    })?;
+    bar.finish_and_clear();
+    Ok(entries)
+}
+
 fn progress(runs: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} of {duration}  {msg}");
-    let bar = ProgressBar::new(runs);
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bar = crate::progress(false, "{bar:30} {pos}/{len} {elapsed} of {duration}  {msg}");
+    bar.set_length(runs);
     bar
 }
 
@@ -504,24 +505,19 @@ fn run_programs(arguments: &CompareArguments, stop: &AtomicBool) -> Result<(Repo
         ..Scene::default()
     };
     let traffic = traffic(&Load::Fixed, &scene, folder.path())?;
-    let items = [("old", &arguments.old), ("new", &arguments.new)].map(|(name, program)| Item {
-        name: name.to_owned(),
-        traffic: traffic.clone(),
-        contestant: Contestant::Gateway(Gateway {
+    let items = [("old", &arguments.old), ("new", &arguments.new)].map(|(name, program)| {
+        let gateway = Gateway {
             program: Some(program.clone()),
             ..Gateway::default()
-        }),
+        };
+        item(name, &traffic, Contestant::Gateway(gateway))
     });
     let lab = Lab::new()?;
     let rounds = arguments.rounds.max(1);
     if (rounds as usize) < ROUNDS_MIN {
         println!("fewer than {ROUNDS_MIN} rounds give no interval");
     }
-    let bar = progress(2 * u64::from(rounds));
-    let entries = measure(&lab, &items, rounds, stop, |round, outcome| {
-        tick(&bar, round, outcome)
-    })?;
-    bar.finish_and_clear();
+    let entries = measure_shown(&lab, &items, rounds, stop)?;
     let report = |mut entry: Entry| {
         "gateway".clone_into(&mut entry.run.name);
         let mut report = Report::new("tickgate-bench compare");

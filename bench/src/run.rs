@@ -19,7 +19,7 @@ use crate::triggers;
 /// Port of order entry.
 const PORT: u16 = 12_000;
 /// Groups of lines A and B.
-const GROUPS: [&str; 2] = ["239.77.0.1:26400", "239.77.0.2:26401"];
+pub(crate) const GROUPS: [&str; 2] = ["239.77.0.1:26400", "239.77.0.2:26401"];
 
 /// What is sent, and when.
 #[derive(Clone, Debug)]
@@ -287,7 +287,8 @@ impl Place<'_> {
             let stamps = Some(self.stamps);
             exchange = Some(start_exchange(self.lab, self.folder, stamps, self.stop)?);
         }
-        let mut gateway = self.start_gateway(&report_path, options)?;
+        let what = (self.traffic, options, report_path.as_path());
+        let mut gateway = start_gateway(self.lab, self.folder, what, self.stop)?;
         let mut sender = match sender {
             Some(sender) => sender,
             None => self.start_sender(false)?,
@@ -298,19 +299,8 @@ impl Place<'_> {
             // The last packets are on their way: until the gateway has them it must not be stopped.
             settle(self.stop);
         }
-        gateway.signal(libc::SIGTERM);
-        let went_well = gateway.wait(Duration::from_secs(5), self.stop)?;
-        if !went_well {
-            bail!("the gateway failed:\n{}", gateway.said.join("\n"));
-        }
+        let mut run = end_gateway(&mut gateway, &report_path, self.stop)?;
         drop(exchange);
-        let text = std::fs::read_to_string(&report_path).context("the gateway's report")?;
-        let report: Report = serde_json::from_str(&text).context("the gateway's report")?;
-        let mut run = report
-            .runs
-            .into_iter()
-            .next()
-            .context("the gateway's report is empty")?;
         run.lost = sent.messages.saturating_sub(run.received);
         Ok((sent, run, std::mem::take(&mut gateway.said)))
     }
@@ -321,20 +311,10 @@ impl Place<'_> {
         mut during: impl FnMut(&Process),
     ) -> Result<(Sent, Run, Vec<String>)> {
         let mut sender = self.start_sender(true)?;
-        let mut command = self.lab.command(Side::Gateway, &ready.program);
-        command.args(peer_arguments(ready));
-        let name = ready.peer.name();
-        let mut peer = Process::start(name, command)?;
-        peer.await_line("ready", Duration::from_secs(20), self.stop)?;
+        let mut peer = start_peer(self.lab, ready, self.stop)?;
         during(&peer);
         let sent = self.await_sender(&mut sender)?;
-        peer.signal(libc::SIGTERM);
-        if !peer.wait(Duration::from_secs(5), self.stop)? {
-            bail!("{name} failed:\n{}", peer.said.join("\n"));
-        }
-        let counts = peer.said.iter().rev().find_map(|line| counts(line));
-        let (packets, orders) =
-            counts.with_context(|| format!("{name} told no counts:\n{}", peer.said.join("\n")))?;
+        let (packets, orders) = end_peer(&mut peer, self.stop)?;
         let run = Run {
             received: packets,
             // The end of the session is told three times and is no message.
@@ -347,9 +327,65 @@ impl Place<'_> {
     }
 }
 
+/// Starts a gateway with its configuration in `folder`, and waits until it may trade.
+pub(crate) fn start_gateway(
+    lab: &Lab,
+    folder: &Path,
+    (traffic, options, report): (&Traffic, &Gateway, &Path),
+    stop: &AtomicBool,
+) -> Result<Process> {
+    let config = folder.join("tickgate.toml");
+    std::fs::write(&config, gateway_config(traffic, options, report))?;
+    let program = match &options.program {
+        Some(program) => program.clone(),
+        None => sibling("tickgate")?,
+    };
+    let mut command = lab.command(Side::Gateway, &program);
+    command
+        .args(["run", "--config"])
+        .arg(&config)
+        .stdout(std::process::Stdio::null());
+    for set in &options.sets {
+        command.args(["--set", set]);
+    }
+    let mut gateway = Process::start("gateway", command)?;
+    gateway.await_line("session open", Duration::from_secs(30), stop)?;
+    Ok(gateway)
+}
+
+/// Stops a gateway and reads what it reports.
+pub(crate) fn end_gateway(gateway: &mut Process, report: &Path, stop: &AtomicBool) -> Result<Run> {
+    gateway.signal(libc::SIGTERM);
+    if !gateway.wait(Duration::from_secs(5), stop)? {
+        bail!("the gateway failed:\n{}", gateway.said.join("\n"));
+    }
+    let text = std::fs::read_to_string(report).context("the gateway's report")?;
+    let report: Report = serde_json::from_str(&text).context("the gateway's report")?;
+    let run = report.runs.into_iter().next();
+    run.context("the gateway's report is empty")
+}
+
+/// Starts a peer and waits until it is logged in.
+pub(crate) fn start_peer(lab: &Lab, ready: &Ready, stop: &AtomicBool) -> Result<Process> {
+    let mut command = lab.command(Side::Gateway, &ready.program);
+    command.args(peer_arguments(ready));
+    let mut peer = Process::start(ready.peer.name(), command)?;
+    peer.await_line("ready", Duration::from_secs(20), stop)?;
+    Ok(peer)
+}
+
+/// Stops a peer, or workers, and gives the packets and orders that it counted.
+pub(crate) fn end_peer(peer: &mut Process, stop: &AtomicBool) -> Result<(u64, u64)> {
+    peer.signal(libc::SIGTERM);
+    if !peer.wait(Duration::from_secs(5), stop)? {
+        bail!("a peer failed:\n{}", peer.said.join("\n"));
+    }
+    let counts = peer.said.iter().rev().find_map(|line| counts(line));
+    counts.with_context(|| format!("a peer told no counts:\n{}", peer.said.join("\n")))
+}
+
 /// What a peer is told, as `peer.h` says.
-#[must_use]
-pub fn peer_arguments(ready: &Ready) -> Vec<String> {
+fn peer_arguments(ready: &Ready) -> Vec<String> {
     let group = GROUPS.first().and_then(|group| group.split_once(':'));
     let (group, port) = group.unwrap_or_default();
     // The last CPU, as the gateway takes.
@@ -370,7 +406,7 @@ pub fn peer_arguments(ready: &Ready) -> Vec<String> {
 }
 
 /// Reads "packets N orders N".
-pub(crate) fn counts(line: &str) -> Option<(u64, u64)> {
+fn counts(line: &str) -> Option<(u64, u64)> {
     let rest = line.strip_prefix("packets ")?;
     let (packets, orders) = rest.split_once(" orders ")?;
     Some((packets.parse().ok()?, orders.parse().ok()?))
@@ -394,26 +430,6 @@ fn settle(stop: &AtomicBool) {
 }
 
 impl Place<'_> {
-    fn start_gateway(&self, report: &Path, options: &Gateway) -> Result<Process> {
-        let config = self.folder.join("tickgate.toml");
-        std::fs::write(&config, gateway_config(self.traffic, options, report))?;
-        let program = match &options.program {
-            Some(program) => program.clone(),
-            None => sibling("tickgate")?,
-        };
-        let mut command = self.lab.command(Side::Gateway, &program);
-        command
-            .args(["run", "--config"])
-            .arg(&config)
-            .stdout(std::process::Stdio::null());
-        for set in &options.sets {
-            command.args(["--set", set]);
-        }
-        let mut gateway = Process::start("gateway", command)?;
-        gateway.await_line("session open", Duration::from_secs(30), self.stop)?;
-        Ok(gateway)
-    }
-
     /// Starts to send the feed from a process in the exchange's namespace.
     fn start_sender(&self, is_exchange: bool) -> Result<Process> {
         let traffic = self.traffic;
@@ -499,8 +515,7 @@ pub(crate) fn start_exchange(
 }
 
 /// The gateway's configuration for a run.
-#[must_use]
-pub fn gateway_config(traffic: &Traffic, options: &Gateway, report: &Path) -> String {
+fn gateway_config(traffic: &Traffic, options: &Gateway, report: &Path) -> String {
     let mut text = String::from("[feed.itch]\nlines = [");
     for group in GROUPS.iter().take(traffic.lines) {
         let _ = write!(text, "{{ address = \"{group}\", interface = \"feed0\" }}, ");

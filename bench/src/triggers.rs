@@ -20,6 +20,7 @@ use crate::generate;
 pub const SYMBOL: &str = "TRIGGER";
 /// See [`SYMBOL`].
 pub const LOCATE: u16 = 60_000;
+
 /// Prices of the symbol's standing orders: $100 and $101; a trigger bids one cent more.
 const BID: Price4 = Price4(1_000_000);
 const ASK: Price4 = Price4(1_010_000);

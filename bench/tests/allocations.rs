@@ -17,7 +17,7 @@ use feed_handler::book::Limits as BookLimits;
 use feed_handler::publish::Subscription;
 use feed_handler::udp::{UdpLine, UdpOptions};
 use feed_handler::xdp::{Mode, Options as XdpOptions, Rung, SocketOptions};
-use gateway::options::{Feed, Options, Output, Rings, Session, StrategyOptions};
+use gateway::options::{Feed, Options, Output, Rings, Session, StrategyOptions, Way};
 use gateway::order::risk::Limits;
 use gateway::order::session::Credentials;
 use gateway::order::uring::{Submit, UringOptions};
@@ -109,11 +109,11 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
         }],
         sessions: vec![Session {
             name: "ouch".to_owned(),
-            uring: UringOptions {
+            way: Way::Uring(UringOptions {
                 address: EXCHANGE,
                 submit: Submit::Enter,
                 busy_poll_us: 0,
-            },
+            }),
             credentials: Credentials {
                 username: "demo".to_owned(),
                 password: "demo".to_owned(),

@@ -18,6 +18,7 @@ use std::time::Duration;
 use bench::lab::{Lab, Process, sibling};
 use bench::latency::{Entry, Load, Report, Scene, traffic};
 use bench::run::{Contestant, Gateway, Outcome, Traffic, run};
+use bench::statistics::median;
 use bench::why::{self, Cause};
 use hdrhistogram::serialization::interval_log;
 use support::is_root;
@@ -93,11 +94,6 @@ fn p50(outcome: &Outcome, name: &str) -> f64 {
     outcome.run.histograms[name].p50 as f64
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 #[test]
 fn five_microseconds_in_one_stage_show_there_and_in_the_whole() {
     if !is_root() {
@@ -118,7 +114,7 @@ fn five_microseconds_in_one_stage_show_there_and_in_the_whole() {
         whole.push(more("wire_to_wire"));
         others.push(more("seen_to_published"));
     }
-    let (stage, whole, others) = (median(stage), median(whole), median(others));
+    let (stage, whole, others) = (median(&stage), median(&whole), median(&others));
     eprintln!(
         "picked_to_decided +{stage} ns, wire_to_wire +{whole} ns, seen_to_published +{others}"
     );

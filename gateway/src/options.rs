@@ -1,5 +1,6 @@
 //! What the service is made of, as plain values: the service knows no configuration file.
 
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
 use feed_handler::book::Limits as BookLimits;
@@ -63,13 +64,22 @@ pub struct Feed {
     pub books: BookLimits,
 }
 
+/// How a session's bytes go out and come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By io_uring.
+    Uring(UringOptions),
+    /// By plain system calls, to this address.
+    Write(SocketAddrV4),
+}
+
 /// One session.
 #[derive(Debug)]
 pub struct Session {
     /// Its name.
     pub name: String,
     /// Connection.
-    pub uring: UringOptions,
+    pub way: Way,
     /// Login.
     pub credentials: Credentials,
     /// Limits.

@@ -170,26 +170,27 @@ impl Entry {
     }
 }
 
+/// What the feed's stage counted; 0: nothing, or not a gateway.
+fn counted(run: &Run, name: &str) -> f64 {
+    let feed = run.counters.get("itch");
+    feed.and_then(|feed| feed.get(name)).copied().unwrap_or(0) as f64
+}
+
 /// What the receive core spends on a packet, ns: taking it from the kernel, and everything after that.
-#[must_use]
-pub fn receive_costs(run: &Run) -> Option<(f64, f64)> {
-    let feed = run.counters.get("itch")?;
-    let count = |name: &str| feed.get(name).copied().unwrap_or(0) as f64;
-    let packets = count("sampled_packets");
+fn receive_costs(run: &Run) -> Option<(f64, f64)> {
+    let packets = counted(run, "sampled_packets");
     (packets > 0.0).then(|| {
         (
-            count("sampled_receive_ns") / packets,
-            count("sampled_handle_ns") / packets,
+            counted(run, "sampled_receive_ns") / packets,
+            counted(run, "sampled_handle_ns") / packets,
         )
     })
 }
 
 /// Share of its time that the receive core had nothing to do.
 fn idle_share(run: &Run) -> Option<f64> {
-    let feed = run.counters.get("itch")?;
-    let count = |name: &str| feed.get(name).copied().unwrap_or(0) as f64;
-    let busy = count("sampled_receive_ns") + count("sampled_handle_ns");
-    let idle = count("sampled_idle_ns");
+    let busy = counted(run, "sampled_receive_ns") + counted(run, "sampled_handle_ns");
+    let idle = counted(run, "sampled_idle_ns");
     (busy + idle > 0.0).then(|| idle / (busy + idle))
 }
 

@@ -19,8 +19,8 @@ use crate::replay::Pace;
 use crate::run::{self, Contestant, Outcome, Traffic};
 use crate::{generate, triggers};
 
-pub use entry::{Entry, Moment, Round, receive_costs};
-pub use plan::{Choice, Combination, Load, Plan};
+pub use entry::{Entry, Moment, Round};
+pub use plan::{Combination, Load, Plan};
 
 /// What the laboratory writes with `--json`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]

@@ -97,7 +97,7 @@ pub struct Plan {
 }
 
 /// One of the values of a dimension, as it appears in names.
-pub type Choice = (&'static str, String);
+type Choice = (&'static str, String);
 
 /// One combination: its name, and the settings that make it.
 #[derive(Clone, Debug)]
@@ -206,22 +206,18 @@ fn combine(choices: &[Choice]) -> Result<Combination> {
         pack: 1,
     };
     let mut gateway = Gateway::default();
-    let mut set = |key: &str, value: &str| {
+    let set = |gateway: &mut Gateway, key: &str, value: &str| {
+        // Not given: what the gateway's own configuration says.
         if !value.is_empty() {
             gateway.sets.push(format!("{key}={value}"));
         }
     };
     for (name, value) in choices {
         match *name {
-            "batch" => set("feed.itch.af_xdp.batch", value),
-            "huge_pages" => set("host.huge_pages", value),
-            "rx_ring" => set("feed.itch.af_xdp.rx_ring", value),
-            "events_ring" => set("rings.events", value),
-            _ => {}
-        }
-    }
-    for (name, value) in choices {
-        match *name {
+            "batch" => set(&mut gateway, "feed.itch.af_xdp.batch", value),
+            "huge_pages" => set(&mut gateway, "host.huge_pages", value),
+            "rx_ring" => set(&mut gateway, "feed.itch.af_xdp.rx_ring", value),
+            "events_ring" => set(&mut gateway, "rings.events", value),
             "receive" => choose_receiver(&mut gateway, value)?,
             "send" => {
                 gateway.submit = match value.as_str() {

@@ -12,7 +12,7 @@ use protocol::types::{Qty, Symbol};
 use tickgate_config as settings;
 
 use super::Factory;
-use crate::options::{self, Options, Output, Rings};
+use crate::options::{self, Options, Output, Rings, Way};
 use crate::order::risk::Limits;
 use crate::order::session::Credentials;
 use crate::order::uring::{Submit, UringOptions};
@@ -144,6 +144,22 @@ fn xdp_options(feed: &settings::Feed, host: &settings::Host) -> Vec<xdp::Options
         .collect()
 }
 
+fn way(session: &settings::Session) -> Way {
+    let submit = match session.submit {
+        settings::Submit::Write => return Way::Write(session.address),
+        settings::Submit::Enter => Submit::Enter,
+        settings::Submit::Sqpoll => Submit::Sqpoll {
+            cpu: session.sqpoll_cpu,
+            idle_ms: session.sqpoll_idle_ms,
+        },
+    };
+    Way::Uring(UringOptions {
+        address: session.address,
+        submit,
+        busy_poll_us: session.busy_poll_us,
+    })
+}
+
 fn session(name: &str, session: &settings::Session) -> Result<options::Session, String> {
     let risk = &session.risk;
     let password = if session.password_file.is_empty() {
@@ -154,18 +170,7 @@ fn session(name: &str, session: &settings::Session) -> Result<options::Session, 
     };
     Ok(options::Session {
         name: name.to_owned(),
-        uring: UringOptions {
-            address: session.address,
-            submit: match session.submit {
-                settings::Submit::Enter => Submit::Enter,
-                settings::Submit::Write => Submit::Write,
-                settings::Submit::Sqpoll => Submit::Sqpoll {
-                    cpu: session.sqpoll_cpu,
-                    idle_ms: session.sqpoll_idle_ms,
-                },
-            },
-            busy_poll_us: session.busy_poll_us,
-        },
+        way: way(session),
         credentials: Credentials {
             username: session.username.clone(),
             password,

@@ -57,8 +57,6 @@ pub enum Submit {
         /// How long it polls an idle ring before it sleeps, ms.
         idle_ms: u32,
     },
-    /// Not through io_uring: by `write`, see `order::write`.
-    Write,
 }
 
 /// Where to connect and how.
@@ -151,7 +149,7 @@ impl UringTransport {
         let mut builder = IoUring::builder();
         builder.setup_single_issuer().setup_cqsize(RING_ENTRIES * 4);
         match self.options.submit {
-            Submit::Enter | Submit::Write => {
+            Submit::Enter => {
                 builder.setup_defer_taskrun().setup_taskrun_flag();
             }
             Submit::Sqpoll { cpu, idle_ms } => {
@@ -225,7 +223,7 @@ impl UringTransport {
     fn enter(&mut self) {
         let Some(ring) = &self.ring else { return };
         let result = match self.options.submit {
-            Submit::Enter | Submit::Write => submit_and_run_deferred(ring),
+            Submit::Enter => submit_and_run_deferred(ring),
             Submit::Sqpoll { .. } => ring.submit().map(|_| ()),
         };
         // EINTR: a signal; the next turn submits what is left. EBUSY, EAGAIN: completions wait to be

@@ -16,13 +16,13 @@ use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
 use super::receive::{self, Receiver};
 use crate::core_loop::{CoreOptions, Stage};
 use crate::notice::{Notice, Notices};
-use crate::options::{self, Options};
+use crate::options::{self, Options, Way};
 use crate::order::entry::{Entry, EntryCounters};
 use crate::order::risk::{KillSwitch, Risk};
 use crate::order::session::Session;
 use crate::order::stage::{Link, OrderStage, SessionState};
 use crate::order::transport::Transport;
-use crate::order::uring::{Submit, UringTransport};
+use crate::order::uring::UringTransport;
 use crate::order::write::WriteTransport;
 use crate::slow::{Slowest, Story};
 use crate::strategy::{Ends, StrategyStage};
@@ -278,14 +278,18 @@ fn build_session(
     house.stories.push(stories);
     let telling = (notices, Slowest::new(slow));
     house.kills.push(kill.clone());
-    if session.uring.submit == Submit::Write {
-        let transport = WriteTransport::new(session.uring.address).map_err(no_memory)?;
-        let stage = OrderStage::new(entry, transport, links, telling, kill);
-        return Ok(register_session(name, counters, stage, house));
-    }
-    let transport = UringTransport::new(session.uring).map_err(no_memory)?;
-    let stage = OrderStage::new(entry, transport, links, telling, kill);
-    Ok(register_session(name, counters, stage, house))
+    Ok(match session.way {
+        Way::Uring(options) => {
+            let transport = UringTransport::new(options).map_err(no_memory)?;
+            let stage = OrderStage::new(entry, transport, links, telling, kill);
+            register_session(name, counters, stage, house)
+        }
+        Way::Write(address) => {
+            let transport = WriteTransport::new(address).map_err(no_memory)?;
+            let stage = OrderStage::new(entry, transport, links, telling, kill);
+            register_session(name, counters, stage, house)
+        }
+    })
 }
 
 /// Makes a session's histograms and counters known.
@@ -365,7 +369,11 @@ fn describe(options: &Options) -> serde_json::Value {
         serde_json::json!({ "name": feed.name, "receive": receive, "lines": feed.udp.lines.len() })
     });
     let sessions = options.sessions.iter().map(|session| {
-        serde_json::json!({ "name": session.name, "submit": format!("{:?}", session.uring.submit) })
+        let submit = match session.way {
+            Way::Uring(options) => format!("{:?}", options.submit),
+            Way::Write(_) => "Write".to_owned(),
+        };
+        serde_json::json!({ "name": session.name, "submit": submit })
     });
     serde_json::json!({
         "layout": if options.is_inline { "inline" } else { "pipeline" },
