@@ -4,6 +4,7 @@
 //! Thread:      one; the server's tasks take turns on it
 //! Must not know: the gateway. Its session is its own, so that both ends are judged by the other.
 
+pub mod engine;
 pub mod exchange;
 pub mod options;
 pub mod server;

@@ -1,0 +1,149 @@
+//! What an order must pass before it is worked: room, rules of the stock, its price.
+
+use protocol::types::Side;
+
+use super::event::{Event, OnFeed};
+use super::floor::Floor;
+use super::order::{CrossKind, Life, NIL, Order, Owner, Place};
+use super::stock::State;
+use super::{BUY_ANY, Change, NewOrder, Refusal, SELL_ANY};
+
+/// A limit as a price: any price is the best for the other side.
+fn price_of(side: Side, limit: Option<u32>) -> u32 {
+    limit.unwrap_or(match side {
+        Side::Buy => BUY_ANY,
+        Side::Sell => SELL_ANY,
+    })
+}
+
+impl Floor<'_> {
+    /// The order as it begins; its number is given when it is taken in.
+    pub(super) fn order_of(&self, new: &NewOrder) -> Order {
+        let number = self.numbers.order + 1;
+        let is_shown = new.is_shown && !new.is_midpoint && new.cross.is_none();
+        Order {
+            number,
+            reference: number,
+            owner: new.owner,
+            price: price_of(new.side, new.limit),
+            open: new.qty,
+            shown: if is_shown { new.qty } else { 0 },
+            floor: new.floor,
+            min_qty: new.min_qty,
+            next: NIL,
+            prev: NIL,
+            locate: new.locate,
+            group: new.prevention.0,
+            side: new.side,
+            place: if new.is_midpoint { Place::Peg } else { Place::Hand },
+            prevention: new.prevention.1,
+            cross: new.cross,
+        }
+    }
+
+    /// Whether there is room for it, and the stock takes its kind now.
+    pub(super) fn room_for(&self, order: &Order) -> Result<(), Refusal> {
+        let stock = &*self.stock;
+        if stock.state == State::Halted {
+            return Err(Refusal::Halted);
+        }
+        if order.place == Place::Peg && stock.state != State::Trading {
+            return Err(Refusal::Pegging);
+        }
+        let is_held = match order.cross {
+            None => true,
+            Some(CrossKind::Open) => stock.state == State::Quoting,
+            Some(CrossKind::Halt) => stock.state != State::Trading,
+            Some(CrossKind::Close) => true,
+        };
+        if !is_held {
+            return Err(Refusal::Cross);
+        }
+        let ladders = if order.cross.is_some() { &stock.crosses } else { &stock.ladders };
+        let ladder = ladders.of(order.side);
+        let is_full = ladder.is_full() && !ladder.has(order.price);
+        if self.orders.is_full() || is_full { Err(Refusal::Full) } else { Ok(()) }
+    }
+
+    /// Rule 201: not at or below the best bid.
+    pub(super) fn short_sale(&self, new: &NewOrder, price: u32) -> Result<(), Refusal> {
+        let (bid, _) = self.stock.best();
+        let hits = bid.is_some_and(|bid| price <= bid);
+        if hits && !new.is_midpoint { Err(Refusal::ShortSale) } else { Ok(()) }
+    }
+
+    pub(super) fn best_if_pegs(&self) -> Option<(Option<u32>, Option<u32>)> {
+        self.stock.has_pegs().then(|| self.stock.best())
+    }
+
+    /// After an operation: pegs follow the midpoint if it moved.
+    #[inline]
+    pub(super) fn settle(
+        &mut self,
+        before: Option<(Option<u32>, Option<u32>)>,
+        sink: &mut impl FnMut(Event),
+    ) {
+        if self.stock.state == State::Trading
+            && before.is_some_and(|before| before != self.stock.best())
+        {
+            self.repeg(sink);
+        }
+    }
+
+    /// The order that a replacement asks for.
+    pub(super) fn changed(&self, old: &Order, change: &Change) -> Order {
+        let number = self.numbers.order + 1;
+        let is_shown = change.is_shown && !change.is_midpoint && old.cross.is_none();
+        let is_midpoint = change.is_midpoint && old.cross.is_none();
+        Order {
+            number,
+            reference: number,
+            owner: Owner { user_ref: change.user_ref, ..old.owner },
+            price: price_of(old.side, change.limit),
+            open: change.open,
+            shown: if is_shown { change.open } else { 0 },
+            floor: change.floor,
+            min_qty: change.min_qty,
+            place: if is_midpoint { Place::Peg } else { Place::Hand },
+            ..*old
+        }
+    }
+
+    pub(super) fn keeps_its_place(&self, slot: u32, order: &Order, change: &Change) -> bool {
+        let old = self.orders.at(slot);
+        let is_peg = old.place == Place::Peg;
+        old.price == order.price
+            && change.open <= old.open
+            && self.orders.life(slot) == change.life
+            && change.life != Life::Immediate
+            && (old.place == Place::Shown) == (order.shown > 0)
+            && is_peg == change.is_midpoint
+            && old.floor == change.floor
+            && old.min_qty == change.min_qty
+            && !change.house
+    }
+
+    pub(super) fn replace_in_place(
+        &mut self,
+        slot: u32,
+        change: &Change,
+        sink: &mut impl FnMut(Event),
+    ) {
+        let old_user_ref = self.orders.at(slot).owner.user_ref;
+        let (_, shown): (u32, Option<OnFeed>) = self.reduce(slot, change.open);
+        let handle = self.orders.handle(slot);
+        let order = self.orders.at_mut(slot);
+        order.owner.user_ref = change.user_ref;
+        let order = *order;
+        sink(Event::Replaced {
+            handle,
+            number: order.number,
+            owner: order.owner,
+            old_user_ref,
+            locate: order.locate,
+            open: order.open,
+            price: order.price,
+            shown,
+        });
+    }
+}

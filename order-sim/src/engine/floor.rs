@@ -1,0 +1,443 @@
+//! One stock while it is worked on: orders meet, rest and go.
+//!
+//! Priority:    price; at one price what is shown, then what is hidden, each first come first. A
+//!              reserve's next shares go behind what is shown. Midpoint pegs trade at the midpoint of
+//!              the prices shown, behind hidden orders at that price; a hidden order or a peg with a
+//!              least quantity is passed over by what is smaller.
+//! Invariants:  the state has changed before its event is told. Shown prices never cross while the stock
+//!              trades. No allocation.
+
+use protocol::types::Side;
+
+use super::event::{Canceled, Event, OnFeed, Party, Rested, Trade};
+use super::ladder::key_of;
+use super::order::{Life, NIL, Order, Owner, Place, Prevention, Slab};
+use super::stock::{State, Stock, tick_of};
+use super::{Numbers, PostOnly, cancel_reason, liquidity};
+
+/// The simulator's own stock, which trades where a script says so.
+pub const HOUSE: Owner = Owner { account: u16::MAX, user_ref: 0 };
+
+pub(super) struct Floor<'a> {
+    pub orders: &'a mut Slab,
+    pub stock: &'a mut Stock,
+    pub numbers: &'a mut Numbers,
+}
+
+/// What is special about an order on its way in.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wishes {
+    /// What the book does not take, the house takes at the order's limit.
+    pub house: bool,
+    /// The shown order whose place it takes.
+    pub old_reference: Option<u64>,
+}
+
+/// Why matching ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Met {
+    /// Nobody left to meet, or nothing left.
+    Nobody,
+    /// The next price lies outside the bands.
+    Band,
+}
+
+impl Floor<'_> {
+    /// Matches an order in hand, then lets the rest wait or go. `Met::Band`: the stock must pause.
+    pub(super) fn work(
+        &mut self,
+        slot: u32,
+        mut wishes: Wishes,
+        sink: &mut impl FnMut(Event),
+    ) -> Met {
+        let mut met = Met::Nobody;
+        let is_trading = self.stock.state == State::Trading;
+        if is_trading && self.orders.at(slot).cross.is_none() {
+            if let Some(old) = wishes.old_reference
+                && (self.orders.at(slot).shown == 0 || self.would_trade(slot))
+            {
+                wishes.old_reference = None;
+                sink(Event::Withdrawn { locate: self.stock.locate, reference: old });
+            }
+            met = self.take(slot, sink);
+            if wishes.house && self.orders.at(slot).open > 0 {
+                self.sell_out(slot, sink);
+            }
+        }
+        if self.orders.at(slot).open == 0 {
+            self.orders.remove(slot);
+        } else if self.orders.life(slot) == Life::Immediate {
+            self.drop_rest(slot, cancel_reason::IOC, sink);
+        } else {
+            self.rest(slot, wishes.old_reference, sink);
+        }
+        met
+    }
+
+    /// The price of a post-only order that does not trade: its own, the next one that does not, or
+    /// none (and then the reason of its end).
+    pub(super) fn post_only_price(&self, order: &Order, rule: PostOnly) -> Result<u32, u8> {
+        let may_trade = order.cross.is_none() && self.stock.state == State::Trading;
+        if rule == PostOnly::No || !may_trade || order.place == Place::Peg {
+            return Ok(order.price);
+        }
+        let Some((maker, price)) = self.maker(order, order.price) else {
+            return Ok(order.price);
+        };
+        let is_shown = self.orders.at(maker).place == Place::Shown;
+        let reason = if is_shown { cancel_reason::POST_ONLY_SHOWN } else { cancel_reason::POST_ONLY };
+        if rule == PostOnly::Cancel {
+            return Err(reason);
+        }
+        let tick = tick_of(price);
+        let slid = match order.side {
+            Side::Buy => price.saturating_sub(1) / tick * tick,
+            Side::Sell => (price / tick + 1) * tick,
+        };
+        if slid == 0 { Err(reason) } else { Ok(slid) }
+    }
+
+    fn would_trade(&self, slot: u32) -> bool {
+        let order = self.orders.at(slot);
+        self.limit_now(order).is_some_and(|limit| self.maker(order, limit).is_some())
+    }
+
+    /// Trades while there is somebody to meet.
+    pub(super) fn take(&mut self, slot: u32, sink: &mut impl FnMut(Event)) -> Met {
+        let min_qty = self.orders.at(slot).min_qty;
+        if min_qty > 0 && !self.reaches(slot, min_qty) {
+            return Met::Nobody;
+        }
+        loop {
+            let taker = *self.orders.at(slot);
+            if taker.open == 0 {
+                return Met::Nobody;
+            }
+            let Some(limit) = self.limit_now(&taker) else {
+                return Met::Nobody;
+            };
+            let Some((maker, price)) = self.maker(&taker, limit) else {
+                return Met::Nobody;
+            };
+            if price < self.stock.lower || price > self.stock.upper {
+                return Met::Band;
+            }
+            let group = self.orders.at(maker).group;
+            if group != 0 && group == taker.group {
+                self.prevent((maker, slot), price, sink);
+            } else {
+                self.trade((maker, slot), price, sink);
+            }
+        }
+    }
+
+    /// How far an order goes: a peg as far as the midpoint, if there is one within its limit.
+    fn limit_now(&self, order: &Order) -> Option<u32> {
+        if order.place != Place::Peg {
+            return Some(order.price);
+        }
+        let midpoint = self.stock.midpoint()?;
+        (key_of(order.side, order.price) >= key_of(order.side, midpoint)).then_some(midpoint)
+    }
+
+    /// Whom an order meets next, and at which price.
+    fn maker(&self, taker: &Order, limit: u32) -> Option<(u32, u32)> {
+        let side = taker.side.opposite();
+        let worst = key_of(side, limit);
+        let ladder = self.stock.ladders.of(side);
+        let found = ladder
+            .best_first()
+            .take_while(|level| level.key >= worst)
+            .find_map(|level| {
+                let shown = level.shown.head;
+                let slot = if shown == NIL {
+                    level.hidden.iter(self.orders).find(|slot| self.is_met(*slot, taker))?
+                } else {
+                    shown
+                };
+                Some((slot, ladder.price_of(level)))
+            });
+        let pegs = self.stock.pegs.of(side);
+        if pegs.is_empty() {
+            return found;
+        }
+        let Some(midpoint) = self.stock.midpoint() else {
+            return found;
+        };
+        let key = key_of(side, midpoint);
+        if key < worst || found.is_some_and(|(_, price)| key_of(side, price) >= key) {
+            return found;
+        }
+        let peg = pegs.iter(self.orders).find(|slot| {
+            key_of(side, self.orders.at(*slot).price) >= key && self.is_met(*slot, taker)
+        });
+        peg.map(|slot| (slot, midpoint)).or(found)
+    }
+
+    /// Whether an unseen order takes so small a counterparty.
+    fn is_met(&self, maker: u32, taker: &Order) -> bool {
+        let maker = self.orders.at(maker);
+        taker.open >= maker.min_qty.min(maker.open)
+    }
+
+    /// Whether an order could trade so many shares at once.
+    fn reaches(&self, slot: u32, wanted: u32) -> bool {
+        let taker = self.orders.at(slot);
+        let Some(limit) = self.limit_now(taker) else {
+            return false;
+        };
+        let side = taker.side.opposite();
+        let (ladder, worst) = (self.stock.ladders.of(side), key_of(side, limit));
+        let levels = ladder.best_first().take_while(|level| level.key >= worst);
+        let slots = levels.flat_map(|level| {
+            let hidden = level.hidden.iter(self.orders).filter(|slot| self.is_met(*slot, taker));
+            level.shown.iter(self.orders).chain(hidden)
+        });
+        let midpoint = self.stock.midpoint().filter(|price| key_of(side, *price) >= worst);
+        let pegs = self.stock.pegs.of(side).iter(self.orders).filter(|slot| {
+            let cap = key_of(side, self.orders.at(*slot).price);
+            midpoint.is_some_and(|price| cap >= key_of(side, price)) && self.is_met(*slot, taker)
+        });
+        let mut reached = 0_u32;
+        slots.chain(pegs).any(|slot| {
+            reached = reached.saturating_add(self.orders.at(slot).open);
+            reached >= wanted
+        })
+    }
+
+    fn trade(&mut self, (maker, taker): (u32, u32), price: u32, sink: &mut impl FnMut(Event)) {
+        let (m, t) = (*self.orders.at(maker), *self.orders.at(taker));
+        let is_shown = m.place == Place::Shown;
+        let qty = t.open.min(if is_shown { m.shown } else { m.open });
+        let maker_shown = self.lessen(maker, qty);
+        self.orders.at_mut(taker).open -= qty;
+        self.stock.last_price = price;
+        let (adds, removes) = liquidity::of(m.place == Place::Peg, t.place == Place::Peg, is_shown);
+        let party = |order: &Order, liquidity| Party {
+            owner: order.owner,
+            number: order.number,
+            side: order.side,
+            open: order.open - qty,
+            liquidity,
+        };
+        sink(Event::Traded(Trade {
+            locate: self.stock.locate,
+            match_number: self.numbers.next_match(self.stock.locate, [m.owner, t.owner]),
+            qty,
+            price,
+            maker: party(&m, adds),
+            taker: party(&t, removes),
+            maker_shown,
+            taker_shown: None,
+            cross: None,
+        }));
+        self.tidy(maker, sink);
+    }
+
+    /// Takes shares from a resting order; what is left of nothing leaves its queue. [`Floor::tidy`]
+    /// follows when the event is told.
+    pub(super) fn lessen(&mut self, slot: u32, qty: u32) -> Option<OnFeed> {
+        let order = self.orders.at_mut(slot);
+        order.open -= qty;
+        if order.place != Place::Shown {
+            if order.open == 0 {
+                self.unlink(slot);
+            }
+            return None;
+        }
+        let off = qty.min(order.shown);
+        order.shown -= off;
+        let shown = OnFeed { reference: order.reference, off, left: order.shown };
+        if shown.left == 0 {
+            self.unlink(slot);
+        }
+        Some(shown)
+    }
+
+    /// Frees an order that is done, or shows a reserve's next shares.
+    pub(super) fn tidy(&mut self, slot: u32, sink: &mut impl FnMut(Event)) {
+        let order = *self.orders.at(slot);
+        if order.open == 0 {
+            self.orders.remove(slot);
+        } else if order.place == Place::Shown && order.shown == 0 {
+            let reference = self.numbers.next_order();
+            let order = self.orders.at_mut(slot);
+            order.reference = reference;
+            order.shown = order.floor.min(order.open);
+            let owner = order.owner;
+            self.stock.ladders.of_mut(order.side).push(self.orders, slot);
+            sink(Event::Refreshed { owner, rested: self.rested(slot) });
+        }
+    }
+
+    fn unlink(&mut self, slot: u32) {
+        let order = self.orders.at(slot);
+        let (side, place) = (order.side, order.place);
+        match place {
+            Place::Hand => {}
+            Place::Shown | Place::Hidden => self.stock.ladders.of_mut(side).remove(self.orders, slot),
+            Place::Peg => self.stock.pegs.of_mut(side).remove(self.orders, slot),
+            Place::Cross => self.stock.crosses.of_mut(side).remove(self.orders, slot),
+        }
+    }
+
+    /// Takes an order out of its queue and into the hand; its shown reference, if it had one.
+    pub(super) fn pick_up(&mut self, slot: u32) -> Option<u64> {
+        self.unlink(slot);
+        let order = self.orders.at_mut(slot);
+        (order.place == Place::Shown).then_some(order.reference)
+    }
+
+    fn rest(&mut self, slot: u32, old: Option<u64>, sink: &mut impl FnMut(Event)) {
+        let order = self.orders.at_mut(slot);
+        let side = order.side;
+        if order.cross.is_some() {
+            order.place = Place::Cross;
+            self.stock.crosses.of_mut(side).push(self.orders, slot);
+        } else if order.place == Place::Peg {
+            self.stock.pegs.of_mut(side).push(self.orders, slot);
+        } else if order.shown == 0 {
+            order.place = Place::Hidden;
+            self.stock.ladders.of_mut(side).push(self.orders, slot);
+        } else {
+            order.place = Place::Shown;
+            let most = if order.floor > 0 { order.floor } else { order.open };
+            order.shown = most.min(order.open);
+            self.stock.ladders.of_mut(side).push(self.orders, slot);
+            let rested = self.rested(slot);
+            return sink(match old {
+                Some(old_reference) => Event::RestedAs { old_reference, rested },
+                None => Event::Rested(rested),
+            });
+        }
+        if let Some(reference) = old {
+            sink(Event::Withdrawn { locate: self.stock.locate, reference });
+        }
+    }
+
+    fn rested(&self, slot: u32) -> Rested {
+        let order = self.orders.at(slot);
+        Rested {
+            locate: order.locate,
+            reference: order.reference,
+            side: order.side,
+            qty: order.shown,
+            price: order.price,
+            attribution: self.orders.attribution(slot),
+        }
+    }
+
+    /// Ends an order that is in hand.
+    pub(super) fn drop_rest(&mut self, slot: u32, reason: u8, sink: &mut impl FnMut(Event)) {
+        let order = *self.orders.at(slot);
+        self.orders.remove(slot);
+        sink(Event::Canceled(Canceled {
+            owner: order.owner,
+            number: order.number,
+            locate: order.locate,
+            qty: order.open,
+            open: 0,
+            reason,
+            shown: None,
+        }));
+    }
+
+    /// Takes a resting order down to `keep` open shares; the reserve goes first.
+    pub(super) fn reduce(&mut self, slot: u32, keep: u32) -> (u32, Option<OnFeed>) {
+        let order = self.orders.at(slot);
+        let off = order.open.saturating_sub(keep);
+        let shown_off = order.shown.saturating_sub(keep);
+        if order.place != Place::Shown {
+            let shown = self.lessen(slot, off);
+            return (off, shown);
+        }
+        let unseen_off = off - shown_off;
+        self.orders.at_mut(slot).open -= unseen_off;
+        if shown_off == 0 {
+            return (off, None);
+        }
+        (off, self.lessen(slot, shown_off))
+    }
+
+    /// The house takes what the book did not, at the order's own limit.
+    fn sell_out(&mut self, slot: u32, sink: &mut impl FnMut(Event)) {
+        let order = *self.orders.at(slot);
+        self.orders.at_mut(slot).open = 0;
+        let house = Party {
+            owner: HOUSE,
+            number: 0,
+            side: order.side.opposite(),
+            open: 0,
+            liquidity: liquidity::ADDED_HIDDEN,
+        };
+        let taker = Party {
+            owner: order.owner,
+            number: order.number,
+            side: order.side,
+            open: 0,
+            liquidity: liquidity::REMOVED,
+        };
+        sink(Event::Traded(Trade {
+            locate: self.stock.locate,
+            match_number: self.numbers.next_match(self.stock.locate, [HOUSE, order.owner]),
+            qty: order.open,
+            price: order.price,
+            maker: house,
+            taker,
+            maker_shown: None,
+            taker_shown: None,
+            cross: None,
+        }));
+    }
+
+    /// Keeps two orders of one group from trading, by the rule of the one that comes.
+    fn prevent(&mut self, (maker, taker): (u32, u32), price: u32, sink: &mut impl FnMut(Event)) {
+        let (m, t) = (*self.orders.at(maker), *self.orders.at(taker));
+        let available = if m.place == Place::Shown { m.shown } else { m.open };
+        let prevented = t.open.min(available);
+        let rule = t.prevention;
+        let told = |order: &Order, qty, shown| Event::Prevented {
+            canceled: Canceled {
+                owner: order.owner,
+                number: order.number,
+                locate: order.locate,
+                qty,
+                open: order.open - qty,
+                reason: cancel_reason::SELF_MATCH,
+                shown,
+            },
+            prevented,
+            price,
+            rule,
+        };
+        if rule != Prevention::CancelNewest {
+            let keep = if rule == Prevention::Decrement { m.open - prevented } else { 0 };
+            // Decrementing takes what is shown first, as a trade would.
+            let shown = if keep == 0 { self.reduce(maker, 0).1 } else { self.lessen(maker, prevented) };
+            sink(told(&m, m.open - keep, shown));
+            self.tidy(maker, sink);
+        }
+        if rule != Prevention::CancelOldest {
+            let off = if rule == Prevention::Decrement { prevented } else { t.open };
+            self.orders.at_mut(taker).open -= off;
+            sink(told(&t, off, None));
+        }
+    }
+
+    /// After the midpoint has moved: pegs that can trade now do, buyers first, each side in its order.
+    pub(super) fn repeg(&mut self, sink: &mut impl FnMut(Event)) {
+        for side in [Side::Buy, Side::Sell] {
+            let mut slot = self.stock.pegs.of(side).head;
+            while slot != NIL {
+                // Bands were looked at when orders came; a midpoint between shown prices is within.
+                let _ = self.take(slot, sink);
+                let next = self.orders.at(slot).next;
+                if self.orders.at(slot).open == 0 {
+                    self.unlink(slot);
+                    self.orders.remove(slot);
+                }
+                slot = next;
+            }
+        }
+    }
+}

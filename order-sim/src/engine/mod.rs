@@ -1,0 +1,639 @@
+//! The matching engine: price-time priority over every stock, without I/O, clock or allocation.
+//!
+//! ```text
+//!  enter, cancel, replace ──> Floor (one stock) ──> events, in the order of time
+//!                              │
+//!                 ladders: price -> shown queue, hidden queue      pegs      orders for a cross
+//! ```
+//!
+//! **Call [`Engine::set_time`], then one operation; its events come through `sink` before it returns.**
+//!
+//! Invariants:  events tell every change of what the feed shows and of what an owner has open. A number
+//!              is used once. Memory is taken in `new` and `list`.
+//! Time:        ns since midnight, set from outside; orders that expire do so in [`Engine::expire`].
+//! When full:   an order that finds no room is refused ([`Refusal::Full`]); nothing grows.
+
+mod cross;
+mod entry;
+mod event;
+mod floor;
+mod ladder;
+mod order;
+mod stock;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use protocol::types::{Side, Symbol};
+
+pub use event::{Canceled, Event, Imbalance, OnFeed, Party, Rested, Trade};
+pub use floor::HOUSE;
+pub use order::{CrossKind, Handle, Life, Owner, Prevention};
+pub use stock::{Listing, State, tick_of};
+
+use cross::{BUY_ANY, Interest, SELL_ANY};
+use floor::{Floor, Met, Wishes};
+use order::Slab;
+use stock::Stock;
+
+/// OUCH cancel reasons that the engine gives.
+pub mod cancel_reason {
+    /// Its owner said so.
+    pub const USER: u8 = b'U';
+    /// Immediate or cancel.
+    pub const IOC: u8 = b'I';
+    /// Its time is over.
+    pub const TIMEOUT: u8 = b'T';
+    /// Market or system hours are over.
+    pub const CLOSED: u8 = b'E';
+    /// Post only, and an unseen order stood in the way.
+    pub const POST_ONLY: u8 = b'F';
+    /// Post only, and a shown order stood in the way.
+    pub const POST_ONLY_SHOWN: u8 = b'G';
+    /// The stock was halted.
+    pub const HALTED: u8 = b'H';
+    /// Self-match prevention.
+    pub const SELF_MATCH: u8 = b'Q';
+    /// The exchange's people said so.
+    pub const SUPERVISORY: u8 = b'S';
+    /// For a cross that is over.
+    pub const CROSS: u8 = b'C';
+    /// The exchange itself said so.
+    pub const SYSTEM: u8 = b'Z';
+}
+
+/// OUCH liquidity flags that the engine gives.
+mod liquidity {
+    use super::CrossKind;
+
+    pub(super) const REMOVED: u8 = b'R';
+    pub(super) const ADDED_HIDDEN: u8 = b'J';
+
+    /// Flags of maker and taker.
+    pub(super) fn of(maker_is_peg: bool, taker_is_peg: bool, is_shown: bool) -> (u8, u8) {
+        let adds = match (maker_is_peg, is_shown) {
+            (true, _) => b'k',
+            (false, true) => b'A',
+            (false, false) => ADDED_HIDDEN,
+        };
+        (adds, if maker_is_peg || taker_is_peg { b'm' } else { REMOVED })
+    }
+
+    pub(super) fn in_cross(kind: CrossKind) -> u8 {
+        match kind {
+            CrossKind::Open => b'M',
+            CrossKind::Close => b'L',
+            CrossKind::Halt => b'K',
+        }
+    }
+}
+
+/// How much room to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Live orders, all stocks together.
+    pub orders_max: u32,
+    /// Prices on one side of one stock.
+    pub levels_max: usize,
+    /// Trades that can still be broken.
+    pub trades_max: usize,
+    /// How long a stock pauses that left its bands, ns.
+    pub pause_ns: u64,
+}
+
+/// An order whose details make sense by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewOrder {
+    /// Whose.
+    pub owner: Owner,
+    /// The stock.
+    pub locate: u16,
+    /// Which side.
+    pub side: Side,
+    /// Shares, at least 1.
+    pub qty: u32,
+    /// The worst price that it takes; `None`: any.
+    pub limit: Option<u32>,
+    /// How long it may rest.
+    pub life: Life,
+    /// Whether the feed shows it.
+    pub is_shown: bool,
+    /// Pegged to the midpoint; `limit` bounds it.
+    pub is_midpoint: bool,
+    /// Whether it may take.
+    pub post_only: PostOnly,
+    /// Least shares of one trade; unseen or immediate orders only.
+    pub min_qty: u32,
+    /// Shares shown at a time; 0: all.
+    pub floor: u32,
+    /// Self-match prevention group, 0: none; and what happens.
+    pub prevention: (u16, Prevention),
+    /// For this cross only.
+    pub cross: Option<CrossKind>,
+    /// Short sale that the restriction forbids to hit bids.
+    pub is_short: bool,
+    /// Whose name the feed shows; zeros: nobody's.
+    pub attribution: [u8; 4],
+    /// A script's wish: the house takes what the book does not.
+    pub house: bool,
+}
+
+/// What a replacement asks for; side, stock and all else are inherited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its new reference.
+    pub user_ref: u32,
+    /// Shares open from now on, at least 1.
+    pub open: u32,
+    /// As in [`NewOrder`].
+    pub limit: Option<u32>,
+    /// As in [`NewOrder`].
+    pub life: Life,
+    /// As in [`NewOrder`].
+    pub is_shown: bool,
+    /// As in [`NewOrder`].
+    pub is_midpoint: bool,
+    /// As in [`NewOrder`].
+    pub post_only: PostOnly,
+    /// As in [`NewOrder`].
+    pub min_qty: u32,
+    /// As in [`NewOrder`].
+    pub floor: u32,
+    /// As in [`NewOrder`].
+    pub house: bool,
+}
+
+/// What an order that must not take does instead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PostOnly {
+    /// It may take.
+    #[default]
+    No,
+    /// It is cancelled.
+    Cancel,
+    /// It stands one step from the price that it would have taken.
+    Slide,
+}
+
+/// Why an order was not taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No such stock.
+    UnknownStock,
+    /// The stock is halted.
+    Halted,
+    /// No room for one more order or price.
+    Full,
+    /// A peg where there is no continuous trading.
+    Pegging,
+    /// A short sale at or below the best bid while the restriction is on.
+    ShortSale,
+    /// An order for a cross that will not be held.
+    Cross,
+}
+
+/// Day-unique numbers, and who took part in the last trades.
+#[derive(Debug)]
+struct Numbers {
+    order: u64,
+    matched: u64,
+    trades: Vec<(u64, u16, [Owner; 2])>,
+}
+
+impl Numbers {
+    fn next_order(&mut self) -> u64 {
+        self.order += 1;
+        self.order
+    }
+
+    fn next_match(&mut self, locate: u16, owners: [Owner; 2]) -> u64 {
+        self.matched += 1;
+        let count = self.trades.len() as u64;
+        let at = usize::try_from(self.matched % count.max(1)).unwrap_or(0);
+        if let Some(place) = self.trades.get_mut(at) {
+            *place = (self.matched, locate, owners);
+        }
+        self.matched
+    }
+
+    fn trade(&self, match_number: u64) -> Option<(u16, [Owner; 2])> {
+        let at = match_number.checked_rem(self.trades.len() as u64)?;
+        let (number, locate, owners) = *self.trades.get(usize::try_from(at).ok()?)?;
+        (number == match_number && number != 0).then_some((locate, owners))
+    }
+}
+
+/// What the engine has done, for figures and for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Orders alive.
+    pub live: u32,
+    /// Most that may be.
+    pub live_max: u32,
+    /// Numbers given to orders.
+    pub orders: u64,
+    /// Trades.
+    pub trades: u64,
+}
+
+/// All stocks.
+#[derive(Debug)]
+pub struct Engine {
+    orders: Slab,
+    stocks: Vec<Stock>,
+    numbers: Numbers,
+    /// Orders that expire, earliest first; entries of orders that are gone are passed over.
+    expiring: BinaryHeap<Reverse<(u64, Handle)>>,
+    /// Stocks that resume, earliest first.
+    resuming: BinaryHeap<Reverse<(u64, u16)>>,
+    scratch: Vec<Interest>,
+    limits: Limits,
+    now_ns: u64,
+}
+
+impl Engine {
+    /// Takes all memory but that of listings.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let orders_max = limits.orders_max as usize;
+        Self {
+            orders: Slab::new(limits.orders_max),
+            stocks: Vec::with_capacity(usize::from(u16::MAX)),
+            numbers: Numbers {
+                order: 0,
+                matched: 0,
+                trades: vec![(0, 0, [Owner::default(); 2]); limits.trades_max],
+            },
+            expiring: BinaryHeap::with_capacity(orders_max),
+            resuming: BinaryHeap::with_capacity(usize::from(u16::MAX)),
+            scratch: Vec::with_capacity(limits.levels_max * 4 + 1),
+            limits,
+            now_ns: 0,
+        }
+    }
+
+    /// Lists a stock and gives its locate code; 1 is the first. `None`: the codes are used up.
+    pub fn list(&mut self, listing: &Listing) -> Option<u16> {
+        let locate = u16::try_from(self.stocks.len() + 1).ok()?;
+        let levels = (self.limits.levels_max, self.limits.levels_max);
+        self.stocks.push(Stock::new(locate, listing, levels));
+        Some(locate)
+    }
+
+    /// Numbers begin behind these: a restarted exchange never gives one twice.
+    pub fn begin_after(&mut self, order: u64, matched: u64) {
+        self.numbers.order = self.numbers.order.max(order);
+        self.numbers.matched = self.numbers.matched.max(matched);
+    }
+
+    /// It is now.
+    pub fn set_time(&mut self, now_ns: u64) {
+        self.now_ns = now_ns;
+    }
+
+    /// Takes an order in, matches it, lets it rest.
+    ///
+    /// # Errors
+    /// Why it was not; no event has been told then.
+    pub fn enter(
+        &mut self,
+        new: &NewOrder,
+        sink: &mut impl FnMut(Event),
+    ) -> Result<Handle, Refusal> {
+        let mut floor = self.floor(new.locate).ok_or(Refusal::UnknownStock)?;
+        let mut order = floor.order_of(new);
+        let price = floor.post_only_price(&order, new.post_only);
+        if let Ok(price) = price {
+            order.price = price;
+        }
+        floor.room_for(&order)?;
+        if new.is_short && floor.stock.is_short_restricted {
+            floor.short_sale(new, order.price)?;
+        }
+        let before = floor.best_if_pegs();
+        let slot = floor.orders.insert(order, new.life, new.attribution);
+        let handle = floor.orders.handle(slot);
+        let (number, owner) = (order.number, order.owner);
+        floor.numbers.order = number;
+        sink(Event::Accepted { handle, number, owner, price: order.price });
+        let mut met = Met::Nobody;
+        match price {
+            Err(reason) => floor.drop_rest(slot, reason, sink),
+            Ok(_) => {
+                let wishes = Wishes { house: new.house, old_reference: None };
+                met = floor.work(slot, wishes, sink);
+            }
+        }
+        floor.settle(before, sink);
+        self.after(new.locate, met, sink);
+        self.remember(handle, new.life);
+        Ok(handle)
+    }
+
+    /// Takes an order down to `keep` open shares. `false`: there is no such order.
+    pub fn cancel(
+        &mut self,
+        handle: Handle,
+        keep: u32,
+        reason: u8,
+        sink: &mut impl FnMut(Event),
+    ) -> bool {
+        let Some((slot, mut floor)) = self.find(handle) else {
+            return false;
+        };
+        let before = floor.best_if_pegs();
+        let order = *floor.orders.at(slot);
+        let (off, shown) = floor.reduce(slot, keep);
+        if off > 0 {
+            sink(Event::Canceled(Canceled {
+                owner: order.owner,
+                number: order.number,
+                locate: order.locate,
+                qty: off,
+                open: order.open - off,
+                reason,
+                shown,
+            }));
+            floor.tidy(slot, sink);
+        }
+        floor.settle(before, sink);
+        true
+    }
+
+    /// Puts other details in an order's place. It keeps its place in the queue where price, display and
+    /// life stay and it does not grow; otherwise it is a new order of its own. `Ok(None)`: there is no
+    /// such order.
+    ///
+    /// # Errors
+    /// Why it was not; the old order stands as it did.
+    pub fn replace(
+        &mut self,
+        handle: Handle,
+        change: &Change,
+        sink: &mut impl FnMut(Event),
+    ) -> Result<Option<Handle>, Refusal> {
+        let Some((slot, mut floor)) = self.find(handle) else {
+            return Ok(None);
+        };
+        let before = floor.best_if_pegs();
+        let old = *floor.orders.at(slot);
+        let mut order = floor.changed(&old, change);
+        if floor.keeps_its_place(slot, &order, change) {
+            floor.replace_in_place(slot, change, sink);
+            floor.settle(before, sink);
+            return Ok(Some(handle));
+        }
+        let price = floor.post_only_price(&order, change.post_only);
+        order.price = price.unwrap_or(order.price);
+        floor.room_for(&order)?;
+        let attribution = floor.orders.attribution(slot);
+        let old_reference = floor.pick_up(slot);
+        floor.orders.remove(slot);
+        let slot = floor.orders.insert(order, change.life, attribution);
+        floor.numbers.order = order.number;
+        let new_handle = floor.orders.handle(slot);
+        sink(Event::Replaced {
+            handle: new_handle,
+            number: order.number,
+            owner: order.owner,
+            old_user_ref: old.owner.user_ref,
+            locate: order.locate,
+            open: order.open,
+            price: order.price,
+            shown: None,
+        });
+        let locate = order.locate;
+        let mut met = Met::Nobody;
+        match price {
+            Err(reason) => {
+                if let Some(reference) = old_reference {
+                    sink(Event::Withdrawn { locate, reference });
+                }
+                floor.drop_rest(slot, reason, sink);
+            }
+            Ok(_) => {
+                let wishes = Wishes { house: change.house, old_reference };
+                met = floor.work(slot, wishes, sink);
+            }
+        }
+        floor.settle(before, sink);
+        self.after(locate, met, sink);
+        self.remember(new_handle, change.life);
+        Ok(Some(new_handle))
+    }
+
+    /// Changes a stock's trading state; the reason is ITCH's.
+    pub fn set_state(
+        &mut self,
+        locate: u16,
+        state: State,
+        reason: [u8; 4],
+        sink: &mut impl FnMut(Event),
+    ) {
+        if let Some(floor) = self.floor(locate)
+            && floor.stock.state != state
+        {
+            floor.stock.state = state;
+            sink(Event::State { locate, symbol: floor.stock.symbol, state, reason });
+        }
+    }
+
+    /// Forbids short sales at or below the best bid, or allows them again.
+    pub fn restrict_short_sales(&mut self, locate: u16, is_restricted: bool) {
+        if let Some(floor) = self.floor(locate) {
+            floor.stock.is_short_restricted = is_restricted;
+        }
+    }
+
+    /// Holds a cross; the stock trades afterwards.
+    pub fn cross(&mut self, locate: u16, kind: CrossKind, sink: &mut impl FnMut(Event)) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        if let Some(mut floor) = self.floor(locate) {
+            floor.cross(kind, &mut scratch, sink);
+            if floor.stock.has_pegs() {
+                floor.repeg(sink);
+            }
+        }
+        self.scratch = scratch;
+    }
+
+    /// Tells what a cross would do now.
+    pub fn tell_imbalance(&mut self, locate: u16, kind: CrossKind, sink: &mut impl FnMut(Event)) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        if let Some(floor) = self.floor(locate) {
+            let imbalance = floor.imbalance(kind, &mut scratch);
+            sink(Event::Imbalance { locate, kind, imbalance });
+        }
+        self.scratch = scratch;
+    }
+
+    /// Undoes a trade. `false`: it is unknown, or too old.
+    pub fn break_trade(
+        &mut self,
+        match_number: u64,
+        reason: u8,
+        sink: &mut impl FnMut(Event),
+    ) -> bool {
+        let Some((locate, owners)) = self.numbers.trade(match_number) else {
+            return false;
+        };
+        sink(Event::Broken { locate, match_number, owners, reason });
+        true
+    }
+
+    /// When something will happen by itself: an order expires, a pause ends.
+    #[must_use]
+    pub fn next_timeout_ns(&self) -> Option<u64> {
+        let expiry = self.expiring.peek().map(|Reverse((at, _))| *at);
+        let resume = self.resuming.peek().map(|Reverse((at, _))| *at);
+        expiry.into_iter().chain(resume).min()
+    }
+
+    /// Lets what is due until now happen.
+    pub fn expire(&mut self, sink: &mut impl FnMut(Event)) {
+        while let Some(Reverse((at, handle))) = self.expiring.peek().copied()
+            && at <= self.now_ns
+        {
+            self.expiring.pop();
+            self.cancel(handle, 0, cancel_reason::TIMEOUT, sink);
+        }
+        while let Some(Reverse((at, locate))) = self.resuming.peek().copied()
+            && at <= self.now_ns
+        {
+            self.resuming.pop();
+            let is_paused = self.floor(locate).is_some_and(|floor| floor.stock.state == State::Paused);
+            if is_paused {
+                self.cross(locate, CrossKind::Halt, sink);
+            }
+        }
+    }
+
+    /// Cancels what may not rest longer than `hours`: market hours, or system hours.
+    pub fn end_of(&mut self, hours: Life, sink: &mut impl FnMut(Event)) {
+        let mut slot = 0;
+        while let Some(found) = self.next_slot(slot) {
+            slot = found + 1;
+            if hours == Life::System || self.orders.life(found) <= hours {
+                let handle = self.orders.handle(found);
+                self.cancel(handle, 0, cancel_reason::CLOSED, sink);
+            }
+        }
+    }
+
+    fn next_slot(&self, from: u32) -> Option<u32> {
+        self.orders.slots_from(from).next()
+    }
+
+    /// Shares that a live order has open.
+    #[must_use]
+    pub fn open(&self, handle: Handle) -> Option<u32> {
+        self.orders.find(handle).map(|slot| self.orders.at(slot).open)
+    }
+
+    /// Best bid and best ask that the feed shows, with the price of the last trade.
+    #[must_use]
+    pub fn best(&self, locate: u16) -> (Option<u32>, Option<u32>, u32) {
+        self.stock(locate).map_or((None, None, 0), |stock| {
+            let (bid, ask) = stock.best();
+            (bid, ask, stock.last_price)
+        })
+    }
+
+    /// A stock's symbol, state, and whether short sales are restricted.
+    #[must_use]
+    pub fn stock_state(&self, locate: u16) -> Option<(Symbol, State, bool)> {
+        self.stock(locate).map(|stock| (stock.symbol, stock.state, stock.is_short_restricted))
+    }
+
+    /// Where a stock may trade, and the price that this is measured from.
+    #[must_use]
+    pub fn bands(&self, locate: u16) -> Option<(u32, u32, u32)> {
+        self.stock(locate).map(|stock| (stock.lower, stock.reference_price, stock.upper))
+    }
+
+    /// Locate codes in use: 1 to this.
+    #[must_use]
+    pub fn listed(&self) -> u16 {
+        u16::try_from(self.stocks.len()).unwrap_or(u16::MAX)
+    }
+
+    /// What the feed shows of one side, best price first and first come first.
+    pub fn shown(&self, locate: u16, side: Side) -> impl Iterator<Item = Rested> + '_ {
+        let levels = self.stock(locate).into_iter().flat_map(move |stock| {
+            stock.ladders.of(side).best_first()
+        });
+        levels.flat_map(|level| level.shown.iter(&self.orders)).map(|slot| {
+            let order = self.orders.at(slot);
+            Rested {
+                locate: order.locate,
+                reference: order.reference,
+                side: order.side,
+                qty: order.shown,
+                price: order.price,
+                attribution: self.orders.attribution(slot),
+            }
+        })
+    }
+
+    /// Every live order with its open shares, in no order that means anything.
+    pub fn live(&self) -> impl Iterator<Item = (Owner, u32)> + '_ {
+        self.orders.slots_from(0).map(|slot| {
+            let order = self.orders.at(slot);
+            (order.owner, order.open)
+        })
+    }
+
+    /// Figures.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        Totals {
+            live: self.orders.live(),
+            live_max: self.limits.orders_max,
+            orders: self.numbers.order,
+            trades: self.numbers.matched,
+        }
+    }
+
+    fn stock(&self, locate: u16) -> Option<&Stock> {
+        self.stocks.get(usize::from(locate).checked_sub(1)?)
+    }
+
+    #[inline]
+    fn floor(&mut self, locate: u16) -> Option<Floor<'_>> {
+        let stock = self.stocks.get_mut(usize::from(locate).checked_sub(1)?)?;
+        Some(Floor { orders: &mut self.orders, stock, numbers: &mut self.numbers })
+    }
+
+    #[inline]
+    fn find(&mut self, handle: Handle) -> Option<(u32, Floor<'_>)> {
+        let slot = self.orders.find(handle)?;
+        let locate = self.orders.at(slot).locate;
+        self.floor(locate).map(|floor| (slot, floor))
+    }
+
+    /// A stock that left its bands pauses.
+    fn after(&mut self, locate: u16, met: Met, sink: &mut impl FnMut(Event)) {
+        if met != Met::Band {
+            return;
+        }
+        let resume_ns = self.now_ns + self.limits.pause_ns;
+        self.set_state(locate, State::Paused, *b"LUDP", sink);
+        self.resuming.push(Reverse((resume_ns, locate)));
+        if let Some((lower, reference, upper)) = self.bands(locate) {
+            sink(Event::Collar { locate, reference, lower, upper });
+        }
+    }
+
+    /// Notes when a resting order expires.
+    fn remember(&mut self, handle: Handle, life: Life) {
+        let Life::Until(at) = life else { return };
+        if self.orders.find(handle).is_none() {
+            return;
+        }
+        if self.expiring.len() == self.expiring.capacity() {
+            let Self { expiring, orders, .. } = self;
+            expiring.retain(|Reverse((_, handle))| orders.find(*handle).is_some());
+        }
+        self.expiring.push(Reverse((at, handle)));
+    }
+}

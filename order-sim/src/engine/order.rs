@@ -1,0 +1,203 @@
+//! Orders of the book in one slab: 64 bytes each, found by slot, never moved.
+//!
+//! Invariants:  a slot is free or belongs to one order; a [`Handle`] names slot and reference, so a
+//!              handle of an order that is gone finds nothing, also after its slot was used again.
+//! When full:   `insert` gives nothing, and the order is refused; the slab never grows.
+
+use protocol::types::Side;
+
+/// No slot.
+pub(super) const NIL: u32 = u32::MAX;
+
+/// Whose an order is: an account and the account's own number for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Owner {
+    /// The account's own number: `UserRefNum` for clients.
+    pub user_ref: u32,
+    /// Index of the account.
+    pub account: u16,
+}
+
+/// Names one live order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Handle {
+    pub(super) slot: u32,
+    pub(super) number: u64,
+}
+
+/// How long an order may rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Life {
+    /// Not at all: what does not trade at once is cancelled.
+    Immediate,
+    /// Until market hours end.
+    Market,
+    /// Until system hours end.
+    System,
+    /// Until this time, ns since midnight, or the end of system hours.
+    Until(u64),
+}
+
+/// Where an order waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Nowhere: it is being matched.
+    Hand,
+    /// At a price, with shares shown.
+    Shown,
+    /// At a price, unseen.
+    Hidden,
+    /// With the midpoint pegs.
+    Peg,
+    /// For a cross only.
+    Cross,
+}
+
+/// Which cross an order is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrossKind {
+    /// The opening cross, `O`.
+    Open,
+    /// The closing cross, `C`.
+    Close,
+    /// The cross that ends a halt or pause, `H`.
+    Halt,
+}
+
+/// What happens when two orders of one group meet (self-match prevention).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prevention {
+    /// The one that comes is cancelled, `N`.
+    CancelNewest,
+    /// The one that rests is cancelled, `O`.
+    CancelOldest,
+    /// Both lose what they would have traded, `D`.
+    Decrement,
+}
+
+/// One order.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(super) struct Order {
+    /// Day-unique; does not change when the feed's reference does.
+    pub number: u64,
+    /// The reference on the feed; a refreshed reserve gets a new one.
+    pub reference: u64,
+    pub owner: Owner,
+    /// Where it stands; of a peg the limit beyond which it does not go.
+    pub price: u32,
+    pub open: u32,
+    /// Of `open`, what the feed shows.
+    pub shown: u32,
+    /// Shares shown at a time; 0: no reserve.
+    pub floor: u32,
+    pub min_qty: u32,
+    pub next: u32,
+    pub prev: u32,
+    pub locate: u16,
+    /// Self-match prevention group; 0: none.
+    pub group: u16,
+    pub side: Side,
+    pub place: Place,
+    pub prevention: Prevention,
+    pub cross: Option<CrossKind>,
+}
+
+const _: () = assert!(size_of::<Order>() == 64);
+
+/// Every order that lives.
+#[derive(Debug)]
+pub(super) struct Slab {
+    orders: Vec<Order>,
+    /// When each order's life ends; beside the orders, as matching does not need it.
+    lives: Vec<(Life, [u8; 4])>,
+    free: u32,
+    live: u32,
+    max: u32,
+}
+
+impl Slab {
+    pub(super) fn new(max: u32) -> Self {
+        Self {
+            orders: Vec::with_capacity(max as usize),
+            lives: Vec::with_capacity(max as usize),
+            free: NIL,
+            live: 0,
+            max,
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.live >= self.max
+    }
+
+    pub(super) fn live(&self) -> u32 {
+        self.live
+    }
+
+    /// Takes a slot. The caller has asked [`Slab::is_full`].
+    pub(super) fn insert(&mut self, order: Order, life: Life, attribution: [u8; 4]) -> u32 {
+        assert!(!self.is_full(), "asked before");
+        self.live += 1;
+        if self.free == NIL {
+            let slot = self.live - 1;
+            debug_assert_eq!(slot as usize, self.orders.len(), "no free slot: all are live");
+            self.orders.push(order);
+            self.lives.push((life, attribution));
+            return slot;
+        }
+        let slot = self.free;
+        self.free = self.at(slot).next;
+        *self.at_mut(slot) = order;
+        if let Some(place) = self.lives.get_mut(slot as usize) {
+            *place = (life, attribution);
+        }
+        slot
+    }
+
+    pub(super) fn remove(&mut self, slot: u32) {
+        let free = self.free;
+        let order = self.at_mut(slot);
+        debug_assert_ne!(order.number, 0, "live until now");
+        order.number = 0;
+        order.next = free;
+        self.free = slot;
+        self.live -= 1;
+    }
+
+    /// The slot of a live order.
+    pub(super) fn find(&self, handle: Handle) -> Option<u32> {
+        let order = self.orders.get(handle.slot as usize)?;
+        (order.number == handle.number && handle.number != 0).then_some(handle.slot)
+    }
+
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "slots come from `insert` and stay valid")]
+    pub(super) fn at(&self, slot: u32) -> &Order {
+        &self.orders[slot as usize]
+    }
+
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "slots come from `insert` and stay valid")]
+    pub(super) fn at_mut(&mut self, slot: u32) -> &mut Order {
+        &mut self.orders[slot as usize]
+    }
+
+    pub(super) fn life(&self, slot: u32) -> Life {
+        self.lives.get(slot as usize).map_or(Life::Immediate, |(life, _)| *life)
+    }
+
+    pub(super) fn attribution(&self, slot: u32) -> [u8; 4] {
+        self.lives.get(slot as usize).map_or([0; 4], |(_, name)| *name)
+    }
+
+    /// Slots of live orders from this one on, in the order of slots.
+    pub(super) fn slots_from(&self, slot: u32) -> impl Iterator<Item = u32> + '_ {
+        let orders = self.orders.iter().zip(0..).skip(slot as usize);
+        orders.filter(|(order, _)| order.number != 0).map(|(_, slot)| slot)
+    }
+
+    pub(super) fn handle(&self, slot: u32) -> Handle {
+        Handle { slot, number: self.at(slot).number }
+    }
+}
