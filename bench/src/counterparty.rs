@@ -38,13 +38,16 @@ impl Counterparty {
     /// # Errors
     /// The address is taken.
     pub fn open(address: SocketAddr, hold_ns: u64) -> Result<Self> {
-        let text = format!("address = \"{address}\"\n[account.demo]\npassword = \"demo\"\n");
+        let text = format!(
+            "address = \"{address}\"\nfill_every = 2\n[account.demo]\npassword = \"demo\"\n\
+             orders_max = 2000000\n[engine]\norders_max = 2000000\n"
+        );
         let options = Options::parse(&text).map_err(anyhow::Error::msg)?;
         let listener =
             TcpListener::bind(address).with_context(|| format!("listening on {address}"))?;
         listener.set_nonblocking(true)?;
         Ok(Self {
-            exchange: Exchange::new(&options),
+            exchange: Exchange::new(&options, realtime_ns() % DAY_NS),
             options,
             listener,
             client: None,
@@ -114,7 +117,8 @@ impl Counterparty {
                     if let (Some(stamps), Some(seq)) = (stamps, origin_seq(message)) {
                         stamps.set_received(seq, now_ns);
                     }
-                    exchange.on_message(account, message, realtime_ns() % DAY_NS);
+                    exchange.advance(realtime_ns() % DAY_NS);
+                    exchange.on_message(account, message);
                     0
                 }
             });
@@ -122,11 +126,10 @@ impl Counterparty {
             if *heard > 1 {
                 *answer_after_ns = now_ns + *hold_ns;
             }
-            session.write_stored(
-                |account, at| exchange.message(account, at),
-                BUFFER_BYTES,
-                out,
-            );
+            let message = |account, at| exchange.message(account, at);
+            session
+                .write_stored(message, (BUFFER_BYTES, None), out)
+                .ok()?;
         } else {
             session.on_timeout(clock(), out).ok()?;
         }

@@ -490,6 +490,17 @@ impl Place<'_> {
     }
 }
 
+/// Writes a file that holds a password: only its owner may read it, or the exchange refuses it.
+///
+/// # Errors
+/// What the file system says.
+pub fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::File::options();
+    let file = options.write(true).create(true).truncate(true).mode(0o600);
+    std::io::Write::write_all(&mut file.open(path)?, text.as_bytes())
+}
+
 /// Starts `tickgate-sim`, which sleeps between orders.
 pub(crate) fn start_exchange(
     lab: &Lab,
@@ -502,8 +513,8 @@ pub(crate) fn start_exchange(
         format!("wire_stamps = \"{}\"\n", path.display())
     });
     let account = "[account.demo]\npassword = \"demo\"\n";
-    let text = format!("address = \"{EXCHANGE}:{PORT}\"\n{stamps}{account}");
-    std::fs::write(&config, text)?;
+    let text = format!("address = \"{EXCHANGE}:{PORT}\"\nfill_every = 2\n{stamps}{account}");
+    write_secret(&config, &text)?;
     let mut command = lab.command(Side::Exchange, &sibling("tickgate-sim")?);
     command
         .args(["run", "--config"])

@@ -36,6 +36,9 @@ const LIMITS: Limits = Limits {
     orders_per_second_max: 1_000_000,
 };
 
+/// The only account.
+const DEMO: u16 = 0;
+
 /// Both ends and the bytes between them.
 struct World {
     options: Options,
@@ -94,7 +97,7 @@ impl World {
         );
         let kill = KillSwitch::default();
         Self {
-            exchange: Exchange::new(&options),
+            exchange: Exchange::new(&options, 1),
             options,
             server: ServerSession::new(0),
             entry: entry(&prices, &kill),
@@ -149,18 +152,18 @@ impl World {
         let result = server.on_bytes((&bytes, now), options, &mut out, |said| match said {
             Heard::LoggedIn(account) => shared.borrow().stored(account),
             Heard::Message(account, message) => {
-                shared.borrow_mut().on_message(account, message, now);
+                let mut exchange = shared.borrow_mut();
+                exchange.advance(now);
+                exchange.on_message(account, message);
                 0
             }
         });
         assert_eq!(result, Ok(()), "the exchange closed");
         let exchange = shared.into_inner();
         let exchange = &*exchange;
-        server.write_stored(
-            |account, at| exchange.message(account, at),
-            1 << 20,
-            &mut out,
-        );
+        let message = |account, at| exchange.message(account, at);
+        let written = server.write_stored(message, (1 << 20, None), &mut out);
+        assert_eq!(written, Ok(()));
         self.to_gateway.extend_from_slice(&out);
         let take = limit.min(self.to_gateway.len());
         let bytes: Vec<u8> = self.to_gateway.drain(..take).collect();
@@ -228,8 +231,8 @@ impl World {
     fn position_by_record(&self) -> i64 {
         let mut sides = BTreeMap::new();
         let mut position = 0;
-        for at in 0..self.exchange.stored("demo") {
-            let bytes = self.exchange.message("demo", at).expect("stored");
+        for at in 0..self.exchange.stored(DEMO) {
+            let bytes = self.exchange.message(DEMO, at).expect("stored");
             match Outbound::decode(bytes).expect("OUCH").0 {
                 Outbound::OrderAccepted(m) => {
                     sides.insert(m.user_ref.get(), m.side);
@@ -255,7 +258,7 @@ impl World {
         assert_eq!(self.entry.phase(), Phase::Open, "seed {seed}");
         assert_eq!(
             self.entry.live_orders(),
-            self.exchange.open_orders("demo"),
+            self.exchange.open_orders(DEMO),
             "seed {seed}"
         );
         assert_eq!(
@@ -263,7 +266,7 @@ impl World {
             self.position_by_record(),
             "seed {seed}"
         );
-        let open = u32::try_from(self.exchange.open_orders("demo").len()).expect("few");
+        let open = u32::try_from(self.exchange.open_orders(DEMO).len()).expect("few");
         assert_eq!(self.entry.open_orders(), open, "seed {seed}");
     }
 }
@@ -335,7 +338,7 @@ fn orders_of_an_earlier_life_count_and_are_cancelled_when_told_to_stop() {
         world.enter(Side::Buy, 100);
     }
     world.settle();
-    assert_eq!(world.exchange.open_orders("demo").len(), 6);
+    assert_eq!(world.exchange.open_orders(DEMO).len(), 6);
     world.restart();
     world.settle();
     world.both_believe_the_same(0);
@@ -350,7 +353,7 @@ fn orders_of_an_earlier_life_count_and_are_cancelled_when_told_to_stop() {
     world.to_exchange.extend_from_slice(&out[..len]);
     world.settle();
     assert!(world.entry.is_stopped());
-    assert!(world.exchange.open_orders("demo").is_empty());
+    assert!(world.exchange.open_orders(DEMO).is_empty());
 }
 
 #[test]

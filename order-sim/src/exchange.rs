@@ -1,530 +1,534 @@
-//! Accounts and orders: every OUCH message gets the answer that an exchange would give.
+//! The whole exchange without a socket: engine, accounts, feed, flow and the hours of the day.
 //!
-//! The rule by which orders trade is simple, stated, and the same for the same input: each accepted
-//! order is numbered within its account; every `fill_every`-th one is filled in full at its limit at
-//! once. Of the others, an immediate-or-cancel order is cancelled, any other rests until its owner
-//! cancels or replaces it (a replaced order trades by the number of its replacement).
+//! ```text
+//!  client bytes ──> desk ──┐                      ┌──> desks: answers in the accounts' stores
+//!  flow ───────────────────┼──> engine ──events──>┼──> tape ──> publisher: packets of lines A and B
+//!  hours, pauses, expiry ──┘                      └──> flow: what became of its orders
+//! ```
 //!
-//! Invariants:  answers are appended to the account's store and never change: a client that comes
-//!              back reads the same bytes. A reference number is used once.
-//! Time:        comes in as `now_ns`, ns since midnight.
-//! When full:   an account whose store is full answers nothing more, and says so by rejecting logins.
-//! Spec:        OUCH 5.0 revision 1.04.
+//! **Call [`Exchange::advance`] up to now, then [`Exchange::on_message`]; then send what accounts and lines
+//! have ([`Exchange::message`], [`Exchange::take_packet`]); come back at [`Exchange::next_due_ns`] or with
+//! the next message.**
+//!
+//! Invariants:  everything that happens by itself happens in the order of its time, however late `advance`
+//!              is called: the same seed, messages and times give the same bytes.
+//! Time:        ns since midnight, from outside.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use protocol::ouch::Inbound;
+use protocol::types::{Nanos, OrderRef, Qty, Seq, UserRefNum};
 
-use protocol::ouch::{
-    AccountQueryResponse, CancelOrder, Canceled, DisableResponse, Element, EnableResponse,
-    EnterOrder, Executed, Inbound, MassCancel, MassCancelResponse, Modified, ModifyOrder,
-    OrderAccepted, OrderReplaced, PRICE_MAX, QTY_MAX, RejectReason, Rejected, ReplaceOrder,
-    TIF_IOC,
-};
-use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Qty, Symbol, UserRefNum};
-use zerocopy::byteorder::big_endian::U16;
-
+use crate::day::{Hours, Moment};
+use crate::desk::{Desks, Phase};
+use crate::engine::{Engine, Event, Life, Listing, State};
+use crate::feed::publisher::{FeedCounters, Publisher};
+use crate::feed::snapshot;
+use crate::feed::tape::Tape;
+use crate::flow::agents::{self, Agents, Step};
 use crate::options::Options;
+use crate::script::Rule;
 
-/// Cancel reasons that this exchange gives.
-const REASON_USER: u8 = b'U';
-const REASON_IOC: u8 = b'I';
-const REASON_SYSTEM: u8 = b'Z';
-const REASON_SUPERVISORY: u8 = b'S';
+/// What symbols of the flow are worth at first, if nobody says: 100.00.
+const PRICE_DEFAULT: u32 = 1_000_000;
 
-/// Every account, and the numbers that all share.
+rt::counters! {
+    /// What clients have done.
+    pub struct EntryCounters {
+        /// OUCH messages taken.
+        messages,
+        /// Messages that are no OUCH message: ignored, as the specification has no answer.
+        undecodable,
+        /// Orders rejected.
+        rejected,
+        /// Messages to an account whose store is full: ignored.
+        store_full,
+        /// Orders that a script kept from being answered, or changed.
+        scripted,
+        /// Late orders beyond the number that can wait: taken at once.
+        late_full,
+    }
+}
+
+/// The whole exchange.
 #[derive(Debug)]
 pub struct Exchange {
-    accounts: BTreeMap<String, Account>,
-    fill_every: u64,
-    store_max: usize,
-    next_order: u64,
-    next_match: u64,
+    pub(crate) engine: Engine,
+    pub(crate) outlet: Outlet,
+    pub(crate) hours: Hours,
+    pub(crate) late: Vec<(u64, u16, Vec<u8>)>,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) fill_every: u64,
+    pub(crate) notional_max: u64,
+    pub(crate) has_ticks: bool,
+    pub(crate) counters: EntryCounters,
+    now_ns: u64,
 }
 
-/// One account's orders and everything that it was told.
-#[derive(Debug, Default)]
-struct Account {
-    store: Store,
-    orders: HashMap<u32, Order>,
-    last_user_ref: u32,
-    accepted: u64,
-    is_disabled: bool,
+/// Whom events are told.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    pub desks: Desks,
+    pub tape: Tape,
+    pub publisher: Option<Publisher>,
+    pub agents: Option<Agents>,
+    now_ns: u64,
 }
 
-/// Sequenced messages, one behind the other.
-#[derive(Debug, Default)]
-struct Store {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
+impl Outlet {
+    pub(crate) fn on_event(&mut self, event: &Event) {
+        self.desks.on_event(event);
+        if let Some(agents) = &mut self.agents {
+            agents.on_event(event);
+        }
+        let (tape, now_ns) = (&self.tape, self.now_ns);
+        if let Some(publisher) = &mut self.publisher {
+            tape.on_event(event, &mut |message| publisher.push(message, now_ns));
+        }
+    }
 
-#[derive(Clone, Copy, Debug)]
-struct Order {
-    message: EnterOrder,
-    executed: u32,
-    open: u32,
+    /// Says something on the feed that no event stands behind.
+    pub(crate) fn say(&mut self, say: impl FnOnce(&mut Tape, &mut dyn FnMut(&[u8]))) {
+        let now_ns = self.now_ns;
+        if let Some(publisher) = &mut self.publisher {
+            say(&mut self.tape, &mut |message| {
+                publisher.push(message, now_ns)
+            });
+        } else {
+            say(&mut self.tape, &mut |_| ());
+        }
+    }
 }
 
 impl Exchange {
-    /// Opens with the accounts of the options.
+    /// Opens for the day at `now_ns`: lists symbols, begins the feed.
     #[must_use]
-    pub fn new(options: &Options) -> Self {
-        let accounts = options
-            .account
-            .keys()
-            .map(|name| (name.clone(), Account::default()));
-        Self {
-            accounts: accounts.collect(),
+    pub fn new(options: &Options, now_ns: u64) -> Self {
+        let session = options.feed.as_ref().map_or("", |feed| &feed.session);
+        Self::open(options, now_ns, session)
+    }
+
+    /// As [`Exchange::new`], with another name for the feed's session: a restarted exchange must not use
+    /// one twice.
+    #[must_use]
+    pub fn open(options: &Options, now_ns: u64, feed_session: &str) -> Self {
+        let publisher = options
+            .feed
+            .as_ref()
+            .map(|feed| Publisher::new(feed, feed_session, now_ns));
+        let mut exchange = Self {
+            engine: Engine::new(options.engine.limits()),
+            outlet: Outlet {
+                desks: Desks::new(options),
+                tape: Tape::new(),
+                publisher,
+                agents: None,
+                now_ns,
+            },
+            hours: Hours::new(options.day, now_ns),
+            late: Vec::new(),
+            rules: options.behaviour.clone(),
             fill_every: options.fill_every,
-            store_max: options.store_max,
-            next_order: 1,
-            next_match: 1,
+            notional_max: options.notional_max.saturating_mul(10_000),
+            has_ticks: !options.symbol.is_empty(),
+            counters: EntryCounters::default(),
+            now_ns,
+        };
+        exchange.set_time(now_ns);
+        exchange.begin(options);
+        exchange
+    }
+
+    fn begin(&mut self, options: &Options) {
+        self.outlet.say(|tape, mut out| {
+            tape.system_event(b'O', &mut out);
+            tape.decline_levels(&mut out);
+        });
+        for symbol in &options.symbol {
+            let listing = Listing {
+                symbol: symbol.name,
+                reference_price: symbol.price,
+                band_bps: symbol.band_bps,
+            };
+            self.list(&listing, symbol.short_restricted);
         }
+        if let Some(flow) = options.flow {
+            for index in 0..flow.symbols {
+                if let Some(symbol) = agents::name(index)
+                    && self.locate(symbol).is_none()
+                {
+                    let price = PRICE_DEFAULT / 10 + u32::from(index) % 97 * 30_000;
+                    let listing = Listing {
+                        symbol,
+                        reference_price: price,
+                        band_bps: 0,
+                    };
+                    self.list(&listing, false);
+                }
+            }
+            let stocks: Vec<(u16, u32)> = (1..=self.engine.listed())
+                .filter_map(|locate| Some((locate, self.engine.bands(locate)?.1)))
+                .collect();
+            self.outlet.agents = Some(Agents::new(flow, &stocks, self.now_ns));
+        }
+        self.outlet
+            .say(|tape, mut out| tape.system_event(b'S', &mut out));
+        if self.hours.phase() == Phase::Market {
+            self.outlet
+                .say(|tape, mut out| tape.system_event(b'Q', &mut out));
+        }
+        self.end_operation();
+    }
+
+    /// Lists a symbol; its locate code.
+    pub(crate) fn list(&mut self, listing: &Listing, is_restricted: bool) -> Option<u16> {
+        let locate = self.engine.list(listing)?;
+        let is_before = self.hours.phase() == Phase::Before;
+        let state = if is_before {
+            State::Quoting
+        } else {
+            State::Trading
+        };
+        self.engine.set_state(locate, state, *b"    ", &mut |_| ());
+        self.engine.restrict_short_sales(locate, is_restricted);
+        self.outlet.say(|tape, mut out| {
+            tape.list((locate, listing.symbol, state), is_restricted, &mut out);
+        });
+        Some(locate)
+    }
+
+    /// The locate code of a listed symbol.
+    pub(crate) fn locate(&self, symbol: protocol::types::Symbol) -> Option<u16> {
+        self.engine.locate(symbol)
+    }
+
+    fn set_time(&mut self, now_ns: u64) {
+        self.now_ns = now_ns;
+        self.engine.set_time(now_ns);
+        self.outlet.now_ns = now_ns;
+        self.outlet.desks.now = Nanos(now_ns);
+        self.outlet.tape.now = Nanos(now_ns);
+    }
+
+    /// It is now: everything that was due until then has happened when this returns. Time does not go back.
+    pub fn advance(&mut self, now_ns: u64) {
+        while let Some((due_ns, cause)) = self.next_cause()
+            && due_ns <= now_ns
+        {
+            self.set_time(due_ns.max(self.now_ns));
+            self.happen(cause);
+            self.end_operation();
+        }
+        self.set_time(now_ns.max(self.now_ns));
+    }
+
+    /// The exchange's time.
+    #[must_use]
+    pub fn now_ns(&self) -> u64 {
+        self.now_ns
+    }
+
+    fn next_cause(&self) -> Option<(u64, Cause)> {
+        let late = self.late.iter().map(|(due, ..)| *due).min();
+        let flow = self
+            .outlet
+            .agents
+            .as_ref()
+            .filter(|_| self.hours.phase().is_open());
+        let publisher = self.outlet.publisher.as_ref();
+        // Of two at one time the first of this list happens first.
+        [
+            (publisher.map(Publisher::next_timeout_ns), Cause::Feed),
+            (self.hours.next_ns(), Cause::Hours),
+            (self.engine.next_timeout_ns(), Cause::Engine),
+            (late, Cause::Late),
+            (flow.and_then(Agents::next_ns), Cause::Flow),
+        ]
+        .into_iter()
+        .filter_map(|(due, cause)| Some((due?, cause)))
+        .min_by_key(|(due, _)| *due)
+    }
+
+    fn happen(&mut self, cause: Cause) {
+        match cause {
+            Cause::Feed => {
+                if let Some(publisher) = &mut self.outlet.publisher {
+                    publisher.on_timeout(self.now_ns);
+                }
+            }
+            Cause::Hours => {
+                if let Some(moment) = self.hours.take(self.now_ns) {
+                    self.on_moment(moment);
+                }
+            }
+            Cause::Engine => {
+                let Self { engine, outlet, .. } = self;
+                engine.expire(&mut |event| outlet.on_event(&event));
+            }
+            Cause::Late => self.take_late(),
+            Cause::Flow => self.step_flow(),
+        }
+    }
+
+    fn take_late(&mut self) {
+        let due = self
+            .late
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, (due, ..))| *due);
+        if let Some((at, _)) = due {
+            let (_, account, message) = self.late.remove(at);
+            self.handle(account, &message, true);
+        }
+    }
+
+    fn step_flow(&mut self) {
+        let Self { engine, outlet, .. } = self;
+        let Some(agents) = &mut outlet.agents else {
+            return;
+        };
+        let step = agents.step(engine);
+        let mut sink = |event: Event| outlet.on_event(&event);
+        match step {
+            Step::Wait => {}
+            Step::Cancel(handle, keep) => {
+                engine.cancel(handle, keep, crate::engine::cancel_reason::USER, &mut sink);
+            }
+            Step::Enter(new) => {
+                if engine.enter(&new, &mut sink).is_err()
+                    && let Some(agents) = &mut outlet.agents
+                {
+                    agents.release(new.owner.user_ref);
+                }
+            }
+            Step::Replace(handle, change) => {
+                // A replacement that finds no room leaves the old order as it was.
+                let _ = engine.replace(handle, &change, &mut sink);
+            }
+        }
+    }
+
+    fn on_moment(&mut self, moment: Moment) {
+        let Self { engine, outlet, .. } = self;
+        match moment {
+            Moment::Imbalance(kind) => {
+                for locate in 1..=engine.listed() {
+                    engine.tell_imbalance(locate, kind, &mut |event| outlet.on_event(&event));
+                }
+            }
+            Moment::Open => {
+                outlet.say(|tape, mut out| tape.system_event(b'Q', &mut out));
+                self.cross_all(crate::engine::CrossKind::Open);
+            }
+            Moment::Close => {
+                self.cross_all(crate::engine::CrossKind::Close);
+                let Self { engine, outlet, .. } = self;
+                engine.end_of(Life::Market, &mut |event| outlet.on_event(&event));
+                outlet.say(|tape, mut out| tape.system_event(b'M', &mut out));
+            }
+            Moment::End => self.end_day(),
+        }
+    }
+
+    fn cross_all(&mut self, kind: crate::engine::CrossKind) {
+        let Self { engine, outlet, .. } = self;
+        for locate in 1..=engine.listed() {
+            let state = engine.stock_state(locate).map(|(_, state, _)| state);
+            let is_held = match kind {
+                crate::engine::CrossKind::Close => state == Some(State::Trading),
+                _ => state == Some(State::Quoting),
+            };
+            if is_held {
+                engine.cross(locate, kind, &mut |event| outlet.on_event(&event));
+            }
+        }
+    }
+
+    /// Ends system hours: nothing rests, the feed's session is over, accounts hear of it.
+    pub fn end_day(&mut self) {
+        let Self { engine, outlet, .. } = self;
+        engine.end_of(Life::System, &mut |event| outlet.on_event(&event));
+        outlet.say(|tape, mut out| {
+            tape.system_event(b'E', &mut out);
+            tape.system_event(b'C', &mut out);
+        });
+        let now_ns = self.now_ns;
+        if let Some(publisher) = &mut self.outlet.publisher {
+            publisher.end_session(now_ns);
+        }
+        self.hours.end();
+    }
+
+    pub(crate) fn end_operation(&mut self) {
+        if let Some(publisher) = &mut self.outlet.publisher {
+            publisher.end_operation(self.now_ns);
+        }
+    }
+
+    /// When something happens or a packet leaves by itself.
+    #[must_use]
+    pub fn next_due_ns(&self) -> Option<u64> {
+        let cause = self.next_cause().map(|(due, _)| due);
+        let packet = self
+            .outlet
+            .publisher
+            .as_ref()
+            .and_then(Publisher::next_due_ns);
+        cause.into_iter().chain(packet).min()
+    }
+
+    /// The next packet of a line that is due.
+    pub fn take_packet(&mut self, line: usize) -> Option<std::rc::Rc<[u8]>> {
+        let now_ns = self.now_ns;
+        self.outlet.publisher.as_mut()?.take(line, now_ns)
+    }
+
+    /// Answers a re-request; `None`: silence.
+    pub fn on_rerequest<'a>(&mut self, request: &[u8], out: &'a mut [u8]) -> Option<&'a [u8]> {
+        self.outlet.publisher.as_mut()?.on_request(request, out)
+    }
+
+    /// Writes the book of now, message by message (GLIMPSE); the feed goes on with the number that its
+    /// last message states.
+    pub fn snapshot(&self, out: &mut impl FnMut(&[u8])) {
+        let publisher = self.outlet.publisher.as_ref();
+        let next = publisher.map_or(Seq(1), Publisher::next_seq);
+        if let Some(publisher) = publisher {
+            publisher.counters.snapshots.increment();
+        }
+        snapshot::write(&self.engine, &self.outlet.tape, next, out);
+    }
+
+    /// What the feed has counted, if there is one.
+    #[must_use]
+    pub fn feed_counters(&self) -> Option<&FeedCounters> {
+        self.outlet
+            .publisher
+            .as_ref()
+            .map(|publisher| &publisher.counters)
+    }
+
+    /// What clients' messages came to.
+    #[must_use]
+    pub fn entry_counters(&self) -> &EntryCounters {
+        &self.counters
+    }
+
+    /// The engine, to be looked at.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Whether system hours are over.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.hours.phase() == Phase::Closed
+    }
+
+    /// The index of an account.
+    #[must_use]
+    pub fn account(&self, name: &str) -> Option<u16> {
+        self.outlet.desks.index(name)
     }
 
     /// Orders that an account has open, with their open shares, by reference number.
     #[must_use]
-    pub fn open_orders(&self, account: &str) -> Vec<(UserRefNum, Qty)> {
-        let Some(account) = self.accounts.get(account) else {
-            return Vec::new();
-        };
-        let mut open: Vec<_> = account
-            .orders
-            .iter()
-            .map(|(number, order)| (UserRefNum(*number), Qty(order.open)))
-            .collect();
-        open.sort_unstable();
-        open
+    pub fn open_orders(&self, account: u16) -> Vec<(UserRefNum, Qty)> {
+        self.outlet
+            .desks
+            .get(account)
+            .map(crate::desk::Desk::open_orders)
+            .unwrap_or_default()
     }
 
     /// Sequenced messages of an account so far.
     #[must_use]
-    pub fn stored(&self, account: &str) -> usize {
-        self.accounts
+    pub fn stored(&self, account: u16) -> usize {
+        self.outlet
+            .desks
             .get(account)
-            .map_or(0, |account| account.store.ends.len())
+            .map_or(0, |desk| desk.store.count())
     }
 
     /// The account's message of this index (sequence number less one).
     #[must_use]
-    pub fn message(&self, account: &str, index: usize) -> Option<&[u8]> {
-        let store = &self.accounts.get(account)?.store;
-        let end = *store.ends.get(index)?;
-        let start = index
-            .checked_sub(1)
-            .and_then(|before| store.ends.get(before))
-            .copied();
-        store.bytes.get(start.unwrap_or(0)..end)
+    pub fn message(&self, account: u16, index: usize) -> Option<&[u8]> {
+        self.outlet.desks.get(account)?.store.message(index)
     }
 
-    /// Takes one message of a logged-in client. Nonsense that is no OUCH message is ignored, as the
-    /// specification has no answer to it.
-    pub fn on_message(&mut self, account: &str, bytes: &[u8], now_ns: u64) {
-        let Ok((message, appendage)) = Inbound::decode(bytes) else {
-            return;
-        };
-        let Some(mut desk) = self.desk(account, now_ns) else {
-            return;
-        };
-        match message {
-            Inbound::EnterOrder(m) => {
-                let min_qty = appendage.elements().find_map(|element| match element {
-                    Element::MinQty(qty) => Some(qty),
-                    _ => None,
-                });
-                desk.enter(m, min_qty.unwrap_or(Qty(0)));
+    /// Bytes of an account's messages from this index on.
+    #[must_use]
+    pub fn unread_bytes(&self, account: u16, index: usize) -> usize {
+        self.outlet
+            .desks
+            .get(account)
+            .map_or(0, |desk| desk.store.bytes_from(index))
+    }
+
+    /// Where a script cuts an account's connection: in the middle of the message of this index.
+    #[must_use]
+    pub fn cut_at(&self, account: u16) -> Option<usize> {
+        self.outlet.desks.get(account)?.cut_at
+    }
+
+    /// The connection was cut as the script wanted.
+    pub fn forget_cut(&mut self, account: u16) {
+        if let Some(desk) = self.outlet.desks.get_mut(account) {
+            desk.cut_at = None;
+        }
+    }
+
+    /// Hands what is not yet in the accounts' files to `save`, by name; what it saved is marked.
+    ///
+    /// # Errors
+    /// The first that `save` returns.
+    pub fn save<E>(&mut self, mut save: impl FnMut(&str, &[u8]) -> Result<(), E>) -> Result<(), E> {
+        for desk in self.outlet.desks.iter_mut() {
+            if !desk.store.unsaved().is_empty() {
+                save(&desk.name, desk.store.unsaved())?;
+                desk.store.mark_saved();
             }
-            Inbound::ReplaceOrder(m) => desk.replace(m),
-            Inbound::CancelOrder(m) => desk.cancel(m),
-            Inbound::ModifyOrder(m) => desk.modify(m),
-            Inbound::MassCancel(m) => desk.mass_cancel(m),
-            Inbound::DisableOrderEntry(m) => desk.set_disabled(m.user_ref.get(), m.firm, true),
-            Inbound::EnableOrderEntry(m) => desk.set_disabled(m.user_ref.get(), m.firm, false),
-            Inbound::AccountQuery(_) => desk.query(),
         }
+        Ok(())
     }
 
-    /// Cancels everything that an account has open.
-    pub fn cancel_all(&mut self, account: &str, now_ns: u64) {
-        if let Some(mut desk) = self.desk(account, now_ns) {
-            desk.cancel_where(REASON_SUPERVISORY, |_| true);
-        }
+    /// Undoes a trade. `false`: it is unknown, or too old.
+    pub fn break_trade(&mut self, match_number: u64) -> bool {
+        let Self { engine, outlet, .. } = self;
+        let is_known = engine.break_trade(match_number, b'S', &mut |event| outlet.on_event(&event));
+        self.end_operation();
+        is_known
     }
 
-    fn desk(&mut self, account: &str, now_ns: u64) -> Option<Desk<'_>> {
-        let account = self.accounts.get_mut(account)?;
-        if account.store.ends.len() >= self.store_max {
-            return None;
-        }
-        Some(Desk {
-            account,
-            fill_every: self.fill_every,
-            next_order: &mut self.next_order,
-            next_match: &mut self.next_match,
-            now: Nanos(now_ns),
-        })
-    }
-}
-
-/// One account while it is served.
-struct Desk<'a> {
-    account: &'a mut Account,
-    fill_every: u64,
-    next_order: &'a mut u64,
-    next_match: &'a mut u64,
-    now: Nanos,
-}
-
-/// Appends a message to the account's store.
-macro_rules! answer {
-    ($desk:expr, $message:expr) => {{
-        let mut out = [0; 128];
-        if let Some(bytes) = $message
-            .encode(&[], &mut out)
-            .and_then(|len| out.get(..len))
-        {
-            let store = &mut $desk.account.store;
-            store.bytes.extend_from_slice(bytes);
-            store.ends.push(store.bytes.len());
-        }
-    }};
-}
-
-impl Desk<'_> {
-    fn enter(&mut self, m: &EnterOrder, min_qty: Qty) {
-        let user_ref = m.user_ref.get();
-        // A number that is not larger than the last is a retransmission: silence.
-        if user_ref.0 <= self.account.last_user_ref {
-            return;
-        }
-        self.account.last_user_ref = user_ref.0;
-        if let Some(reason) = self.objection(m, min_qty) {
-            return self.reject(user_ref, reason, m.client_order_id);
-        }
-        let order = self.number();
-        answer!(
-            self,
-            OrderAccepted {
-                kind: OrderAccepted::KIND,
-                timestamp: self.now.into(),
-                user_ref: m.user_ref,
-                side: m.side,
-                qty: m.qty,
-                symbol: m.symbol,
-                price: m.price,
-                time_in_force: m.time_in_force,
-                display: m.display,
-                order: order.into(),
-                capacity: m.capacity,
-                iso: m.iso,
-                cross: m.cross,
-                state: b'L',
-                client_order_id: m.client_order_id,
-            }
-        );
-        let order = Order {
-            message: *m,
-            executed: 0,
-            open: m.qty.get().0,
+    /// Halts a symbol, or lets it trade again by a cross. `false`: it is not listed.
+    pub fn halt(&mut self, symbol: protocol::types::Symbol, is_halted: bool) -> bool {
+        let Some(locate) = self.locate(symbol) else {
+            return false;
         };
-        self.account.orders.insert(user_ref.0, order);
-        self.trade_by_rule(user_ref);
-    }
-
-    /// What makes an order nonsense, in the order in which it is looked at.
-    fn objection(&self, m: &EnterOrder, min_qty: Qty) -> Option<RejectReason> {
-        let qty = m.qty.get();
-        let price = m
-            .price
-            .get()
-            .filter(|price| price.0 > 0 && *price <= PRICE_MAX);
-        if self.account.is_disabled {
-            Some(RejectReason::FirmNotAuthorized)
-        } else if !b"BSTE".contains(&m.side) {
-            Some(RejectReason::InvalidSide)
-        } else if qty.0 == 0 || qty > QTY_MAX {
-            Some(RejectReason::InvalidQuantity)
-        } else if !is_symbol(m.symbol) {
-            Some(RejectReason::InvalidSymbol)
-        } else if price.is_none() {
-            Some(RejectReason::InvalidPrice)
-        } else if !b"YNA".contains(&m.display) {
-            Some(RejectReason::InvalidDisplay)
-        } else if !b"NOCHSREA".contains(&m.cross) {
-            Some(RejectReason::InvalidCrossOrder)
-        } else if min_qty > qty {
-            Some(RejectReason::InvalidMinQuantity)
-        } else if !b"0356E".contains(&m.time_in_force)
-            || !b"APRO".contains(&m.capacity)
-            || !b"YN".contains(&m.iso)
-        {
-            Some(RejectReason::Other)
+        let Self { engine, outlet, .. } = self;
+        let mut sink = |event: Event| outlet.on_event(&event);
+        if is_halted {
+            engine.set_state(locate, State::Halted, *b"T1  ", &mut sink);
         } else {
-            None
+            engine.cross(locate, crate::engine::CrossKind::Halt, &mut sink);
         }
+        self.end_operation();
+        true
     }
+}
 
-    fn replace(&mut self, m: &ReplaceOrder) {
-        let (original, user_ref) = (m.original_user_ref.get(), m.user_ref.get());
-        // Of a dead order, or with a used number: silence, and the number stays free.
-        let Some(order) = self.account.orders.get(&original.0).copied() else {
-            return;
-        };
-        if user_ref.0 <= self.account.last_user_ref {
-            return;
-        }
-        let (qty, price) = (m.qty.get(), m.price.get());
-        let is_sane = qty.0 > 0
-            && qty <= QTY_MAX
-            && price.is_some_and(|price| price.0 > 0 && price <= PRICE_MAX)
-            && b"YNA".contains(&m.display)
-            && b"0356".contains(&m.time_in_force);
-        // Bad details end the existing order, and so does a size that is executed already.
-        if !is_sane || qty.0 <= order.executed {
-            let reason = if is_sane { REASON_USER } else { REASON_SYSTEM };
-            return self.take_off(original, order.open, reason);
-        }
-        self.account.last_user_ref = user_ref.0;
-        self.account.orders.remove(&original.0);
-        let open = qty.0 - order.executed;
-        let reference = self.number();
-        let mut message = order.message;
-        message.user_ref = user_ref.into();
-        message.qty = m.qty;
-        message.price = m.price;
-        message.time_in_force = m.time_in_force;
-        message.display = m.display;
-        message.client_order_id = m.client_order_id;
-        answer!(
-            self,
-            OrderReplaced {
-                kind: OrderReplaced::KIND,
-                timestamp: self.now.into(),
-                original_user_ref: m.original_user_ref,
-                user_ref: m.user_ref,
-                side: message.side,
-                qty: Qty(open).into(),
-                symbol: message.symbol,
-                price: m.price,
-                time_in_force: m.time_in_force,
-                display: m.display,
-                order: reference.into(),
-                capacity: message.capacity,
-                iso: m.iso,
-                cross: message.cross,
-                state: b'L',
-                client_order_id: m.client_order_id,
-            }
-        );
-        let order = Order {
-            message,
-            executed: order.executed,
-            open,
-        };
-        self.account.orders.insert(user_ref.0, order);
-        self.trade_by_rule(user_ref);
-    }
-
-    fn cancel(&mut self, m: &CancelOrder) {
-        let user_ref = m.user_ref.get();
-        // There is no "too late": a superfluous cancel is met with silence.
-        let Some(order) = self.account.orders.get(&user_ref.0) else {
-            return;
-        };
-        let keep = m.qty.get().0.saturating_sub(order.executed).min(order.open);
-        let off = order.open - keep;
-        if off > 0 {
-            self.take_off(user_ref, off, REASON_USER);
-        }
-    }
-
-    fn modify(&mut self, m: &ModifyOrder) {
-        let user_ref = m.user_ref.get();
-        let Some(order) = self.account.orders.get_mut(&user_ref.0) else {
-            return;
-        };
-        let is_side_sane = m.side == order.message.side
-            || matches!(
-                (order.message.side, m.side),
-                (b'S', b'E' | b'T') | (b'E', b'T' | b'S') | (b'T', b'S' | b'E')
-            );
-        let wanted = m.qty.get().0.saturating_sub(order.executed);
-        // An increase is ignored since revision 1.04.
-        if !is_side_sane || wanted > order.open {
-            return;
-        }
-        order.message.side = m.side;
-        order.open = wanted;
-        let is_over = wanted == 0;
-        answer!(
-            self,
-            Modified {
-                kind: Modified::KIND,
-                timestamp: self.now.into(),
-                user_ref: m.user_ref,
-                side: m.side,
-                qty: Qty(wanted).into(),
-            }
-        );
-        if is_over {
-            self.account.orders.remove(&user_ref.0);
-        }
-    }
-
-    fn mass_cancel(&mut self, m: &MassCancel) {
-        if m.user_ref.get().0 <= self.account.last_user_ref {
-            return;
-        }
-        self.account.last_user_ref = m.user_ref.get().0;
-        answer!(
-            self,
-            MassCancelResponse {
-                kind: MassCancelResponse::KIND,
-                timestamp: self.now.into(),
-                user_ref: m.user_ref,
-                firm: m.firm,
-                symbol: m.symbol,
-            }
-        );
-        self.cancel_where(REASON_USER, |order| {
-            m.symbol == Symbol::BLANK || order.message.symbol == m.symbol
-        });
-    }
-
-    fn cancel_where(&mut self, reason: u8, is_meant: impl Fn(&Order) -> bool) {
-        let meant = self
-            .account
-            .orders
-            .iter()
-            .filter(|(_, order)| is_meant(order));
-        let mut numbers: Vec<(u32, u32)> = meant.map(|(at, order)| (*at, order.open)).collect();
-        numbers.sort_unstable();
-        for (number, open) in numbers {
-            self.take_off(UserRefNum(number), open, reason);
-        }
-    }
-
-    fn set_disabled(&mut self, user_ref: UserRefNum, firm: [u8; 4], is_disabled: bool) {
-        if user_ref.0 <= self.account.last_user_ref {
-            return;
-        }
-        self.account.last_user_ref = user_ref.0;
-        self.account.is_disabled = is_disabled;
-        let (timestamp, user_ref) = (self.now.into(), user_ref.into());
-        if is_disabled {
-            let kind = DisableResponse::KIND;
-            answer!(
-                self,
-                DisableResponse {
-                    kind,
-                    timestamp,
-                    user_ref,
-                    firm
-                }
-            );
-        } else {
-            let kind = EnableResponse::KIND;
-            answer!(
-                self,
-                EnableResponse {
-                    kind,
-                    timestamp,
-                    user_ref,
-                    firm
-                }
-            );
-        }
-    }
-
-    fn query(&mut self) {
-        answer!(
-            self,
-            AccountQueryResponse {
-                kind: AccountQueryResponse::KIND,
-                timestamp: self.now.into(),
-                next_user_ref: UserRefNum(self.account.last_user_ref.saturating_add(1)).into(),
-            }
-        );
-    }
-
-    /// Fills, cancels or lets rest, by the rule in this file's header.
-    fn trade_by_rule(&mut self, user_ref: UserRefNum) {
-        self.account.accepted += 1;
-        let Some(order) = self.account.orders.get(&user_ref.0).copied() else {
-            return;
-        };
-        if self.fill_every > 0 && self.account.accepted.is_multiple_of(self.fill_every) {
-            self.fill(
-                user_ref,
-                order.open,
-                order.message.price.get().unwrap_or(Price4(0)),
-            );
-        } else if order.message.time_in_force == TIF_IOC {
-            self.take_off(user_ref, order.open, REASON_IOC);
-        }
-    }
-
-    fn fill(&mut self, user_ref: UserRefNum, qty: u32, price: Price4) {
-        let match_number = MatchNumber(*self.next_match);
-        *self.next_match += 1;
-        answer!(
-            self,
-            Executed {
-                kind: Executed::KIND,
-                timestamp: self.now.into(),
-                user_ref: user_ref.into(),
-                qty: Qty(qty).into(),
-                price: price.into(),
-                liquidity: b'R',
-                match_number: match_number.into(),
-            }
-        );
-        if let Some(order) = self.account.orders.get_mut(&user_ref.0) {
-            order.executed += qty;
-            order.open -= qty;
-            if order.open == 0 {
-                self.account.orders.remove(&user_ref.0);
-            }
-        }
-    }
-
-    fn take_off(&mut self, user_ref: UserRefNum, qty: u32, reason: u8) {
-        answer!(
-            self,
-            Canceled {
-                kind: Canceled::KIND,
-                timestamp: self.now.into(),
-                user_ref: user_ref.into(),
-                qty: Qty(qty).into(),
-                reason,
-            }
-        );
-        if let Some(order) = self.account.orders.get_mut(&user_ref.0) {
-            order.open -= qty;
-            if order.open == 0 {
-                self.account.orders.remove(&user_ref.0);
-            }
-        }
-    }
-
-    fn reject(&mut self, user_ref: UserRefNum, reason: RejectReason, client_order_id: [u8; 14]) {
-        answer!(
-            self,
-            Rejected {
-                kind: Rejected::KIND,
-                timestamp: self.now.into(),
-                user_ref: user_ref.into(),
-                reason: U16::new(reason as u16),
-                client_order_id,
-            }
-        );
-    }
-
-    fn number(&mut self) -> OrderRef {
-        let number = OrderRef(*self.next_order);
-        *self.next_order += 1;
-        number
-    }
+/// Why something happens by itself.
+#[derive(Clone, Copy, Debug)]
+enum Cause {
+    /// A packet's window ends, or a heartbeat is due.
+    Feed,
+    /// The hours of the day.
+    Hours,
+    /// Orders expire, pauses end.
+    Engine,
+    /// A late order is taken.
+    Late,
+    /// The market's own flow.
+    Flow,
 }
 
 /// The number of the market message that caused an order, if its own id carries one: Tickgate writes it
@@ -541,182 +545,13 @@ pub fn origin_seq(message: &[u8]) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok()
 }
 
-fn is_symbol(symbol: Symbol) -> bool {
-    let text = symbol.0.trim_ascii_end();
-    !text.is_empty() && text.iter().all(u8::is_ascii_graphic)
-}
-
-#[cfg(test)]
-mod tests {
+/// The largest reference that an order was given in an account's messages, for a restart.
+pub(crate) fn numbers_of(message: &[u8]) -> (u64, u64) {
     use protocol::ouch::Outbound;
-
-    use super::*;
-
-    fn exchange(fill_every: u64) -> Exchange {
-        let text = format!(
-            "address = \"127.0.0.1:1\"\nfill_every = {fill_every}\n[account.a]\npassword = \"p\""
-        );
-        Exchange::new(&Options::parse(&text).unwrap())
-    }
-
-    fn enter(user_ref: u32, change: impl FnOnce(&mut EnterOrder)) -> Vec<u8> {
-        let mut message = EnterOrder {
-            kind: b'O',
-            user_ref: UserRefNum(user_ref).into(),
-            side: b'B',
-            qty: Qty(100).into(),
-            symbol: Symbol::new("ALC").unwrap(),
-            price: Price4(10_000).into(),
-            time_in_force: b'0',
-            display: b'Y',
-            capacity: b'P',
-            iso: b'N',
-            cross: b'N',
-            client_order_id: [b'x'; 14],
-        };
-        change(&mut message);
-        let mut out = vec![0; 64];
-        let len = message.encode(&[], &mut out).unwrap();
-        out.truncate(len);
-        out
-    }
-
-    fn replace(original: u32, user_ref: u32, qty: u32, price: u32) -> Vec<u8> {
-        let message = ReplaceOrder {
-            kind: b'U',
-            original_user_ref: UserRefNum(original).into(),
-            user_ref: UserRefNum(user_ref).into(),
-            qty: Qty(qty).into(),
-            price: Price4(price).into(),
-            time_in_force: b'0',
-            display: b'Y',
-            iso: b'N',
-            client_order_id: [b'y'; 14],
-        };
-        let mut out = vec![0; 64];
-        let len = message.encode(&[], &mut out).unwrap();
-        out.truncate(len);
-        out
-    }
-
-    fn cancel(user_ref: u32, qty: u32) -> Vec<u8> {
-        let (user_ref, qty) = (UserRefNum(user_ref).into(), Qty(qty).into());
-        let mut out = vec![0; 16];
-        let len = CancelOrder {
-            kind: b'X',
-            user_ref,
-            qty,
-        }
-        .encode(&[], &mut out)
-        .unwrap();
-        out.truncate(len);
-        out
-    }
-
-    /// What the exchange answered to each message, in short.
-    fn dialogue(exchange: &mut Exchange, messages: &[Vec<u8>]) -> String {
-        let mut said = Vec::new();
-        for message in messages {
-            let from = exchange.stored("a");
-            exchange.on_message("a", message, 7);
-            let mut line = Vec::new();
-            for index in from..exchange.stored("a") {
-                let bytes = exchange.message("a", index).unwrap();
-                line.push(match Outbound::decode(bytes).unwrap().0 {
-                    Outbound::OrderAccepted(m) => format!("A{}", m.user_ref.get().0),
-                    Outbound::OrderReplaced(m) => {
-                        format!("U{}:{}", m.user_ref.get().0, m.qty.get().0)
-                    }
-                    Outbound::Canceled(m) => {
-                        format!(
-                            "C{}:{}{}",
-                            m.user_ref.get().0,
-                            m.qty.get().0,
-                            m.reason as char
-                        )
-                    }
-                    Outbound::Executed(m) => format!("E{}:{}", m.user_ref.get().0, m.qty.get().0),
-                    Outbound::Rejected(m) => {
-                        format!("J{}:{:02X}", m.user_ref.get().0, m.reason.get())
-                    }
-                    Outbound::AccountQueryResponse(m) => format!("Q{}", m.next_user_ref.get().0),
-                    other => format!("{other:?}"),
-                });
-            }
-            said.push(line.join(" "));
-        }
-        said.join(" | ")
-    }
-
-    #[test]
-    fn orders_trade_by_the_stated_rule() {
-        let ioc = |n| enter(n, |m| m.time_in_force = TIF_IOC);
-        let mut exchange = exchange(2);
-        let said = dialogue(
-            &mut exchange,
-            &[ioc(1), ioc(2), enter(3, |_| ()), enter(4, |_| ())],
-        );
-        assert_eq!(said, "A1 C1:100I | A2 E2:100 | A3 | A4 E4:100");
-    }
-
-    #[test]
-    fn retransmission_and_superfluous_messages_meet_silence() {
-        let mut exchange = exchange(0);
-        let messages = [
-            enter(5, |_| ()),
-            enter(5, |_| ()),
-            enter(4, |_| ()),
-            cancel(9, 0),
-            replace(9, 10, 100, 10_000),
-            replace(5, 5, 100, 10_000),
-            cancel(5, 0),
-            cancel(5, 0),
-            vec![b'?'; 20],
-            vec![],
-            vec![b'Q'],
-        ];
-        assert_eq!(
-            dialogue(&mut exchange, &messages),
-            "A5 |  |  |  |  |  | C5:100U |  |  |  | Q6"
-        );
-    }
-
-    #[test]
-    fn replace_keeps_the_chain_and_bad_details_end_it() {
-        let mut exchange = exchange(0);
-        let messages = [
-            enter(1, |_| ()),
-            replace(1, 2, 300, 10_100),
-            cancel(2, 50),
-            replace(2, 3, 0, 10_000),
-            replace(2, 3, 10, 10_000),
-            enter(3, |_| ()),
-        ];
-        assert_eq!(
-            dialogue(&mut exchange, &messages),
-            "A1 | U2:300 | C2:250U | C2:50Z |  | A3"
-        );
-    }
-
-    #[test]
-    fn nonsense_is_rejected_with_its_reason_and_uses_its_number() {
-        let mut exchange = exchange(0);
-        let messages = [
-            enter(1, |m| m.side = b'X'),
-            enter(2, |m| m.qty = Qty(0).into()),
-            enter(3, |m| m.qty = Qty(1_000_000).into()),
-            enter(4, |m| m.symbol = Symbol::BLANK),
-            enter(5, |m| m.price = Price4(0).into()),
-            enter(6, |m| m.price = Price4(PRICE_MAX.0 + 1).into()),
-            enter(7, |m| m.display = b'Q'),
-            enter(8, |m| m.cross = b'Z'),
-            enter(9, |m| m.capacity = b'Z'),
-            enter(9, |_| ()),
-            enter(10, |_| ()),
-        ];
-        assert_eq!(
-            dialogue(&mut exchange, &messages),
-            "J1:09 | J2:13 | J3:13 | J4:17 | J5:1D | J6:1D | J7:03 | J8:14 | J9:0F |  | A10"
-        );
+    match Outbound::decode(message) {
+        Ok((Outbound::OrderAccepted(m), _)) => (OrderRef(m.order.get().0).0, 0),
+        Ok((Outbound::OrderReplaced(m), _)) => (m.order.get().0, 0),
+        Ok((Outbound::Executed(m), _)) => (0, m.match_number.get().0),
+        _ => (0, 0),
     }
 }

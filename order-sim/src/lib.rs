@@ -1,11 +1,29 @@
-//! The exchange to trade against: SoupBinTCP and OUCH 5.0 behind a real socket.
+//! The exchange to trade against: a matching engine behind SoupBinTCP and OUCH 5.0, with its own feed.
 //!
-//! Path:        server (tokio-uring) -> session (SoupBinTCP) -> exchange (orders) -> store -> server
-//! Thread:      one; the server's tasks take turns on it
+//! ```text
+//!  TCP ──> session ──> entry ──> desk ──> engine ──events──> desk ──> store ──> session ──> TCP
+//!                                           │  └──────────> feed: tape ──> publisher ──> UDP lines
+//!  flow, day ───────────────────────────────┘                       └──> snapshot ──> TCP (GLIMPSE)
+//! ```
+//!
+//! All of it but `server` is without socket, clock and thread: [`exchange::Exchange`] runs in a test as it
+//! does behind sockets.
+//!
 //! Must not know: the gateway. Its session is its own, so that both ends are judged by the other.
 
-pub mod engine;
-pub mod exchange;
-pub mod options;
 pub mod server;
+
 pub mod session;
+
+pub mod exchange;
+
+mod day;
+mod desk;
+pub mod engine;
+mod entry;
+mod feed;
+pub mod flow;
+
+pub mod options;
+pub mod script;
+pub mod store;

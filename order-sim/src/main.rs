@@ -1,5 +1,6 @@
 //! `tickgate-sim`: the exchange.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,6 +10,9 @@ use clap::{Parser, Subcommand};
 use order_sim::options::Options;
 use order_sim::server;
 use sd_notify::NotifyState;
+
+/// Rights of others in a file's mode.
+const OTHERS: u32 = 0o007;
 
 #[derive(Debug, Parser)]
 #[command(name = "tickgate-sim", version, about = "An exchange to trade against")]
@@ -71,12 +75,22 @@ fn main() -> ExitCode {
 
 fn load(path: &Path) -> Result<Options, String> {
     let shown = path.display();
+    let mode = std::fs::metadata(path)
+        .map_err(|error| format!("{shown}: {error}"))?
+        .permissions()
+        .mode();
+    if mode & OTHERS != 0 {
+        return Err(format!(
+            "{shown}: mode {:04o}: others may not have access, as it holds passwords (chmod o= {shown})",
+            mode & 0o7777
+        ));
+    }
     let text = std::fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
     Options::parse(&text).map_err(|error| format!("{shown}: {error}"))
 }
 
 fn probe(options: &Options) -> Result<(), String> {
-    server::probe(options).map_err(|error| format!("listening on {}: {error}", options.address))
+    server::probe(options)
 }
 
 fn run(options: Options) -> Result<(), String> {

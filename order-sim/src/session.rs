@@ -1,9 +1,12 @@
 //! The server's end of a SoupBinTCP session: login, numbers, heartbeats.
 //!
-//! Time:        comes in as `now_ns` on the monotonic clock.
+//! Order entry and snapshots use it alike: what is sent in sequence is handed in as numbered messages.
+//!
+//! Time:        comes in as `now_ns` on any clock that does not go back.
 //! When wrong:  a stream that is not SoupBinTCP, a bad or late login, a silent client: [`Close`].
 //! Spec:        SoupBinTCP 3.00 and 4.10. A number beyond the next one is not specified: it is
 //!              answered with the next one, and the client must see that it is not what it asked for.
+//!              A session other than the current one is refused with `S`.
 
 use protocol::soup::{LoginAccepted, LoginReject, LoginRequest, Packet, kind};
 use protocol::types::Seq;
@@ -39,16 +42,17 @@ pub struct Session {
 #[derive(Debug, PartialEq, Eq)]
 enum State {
     AwaitingLogin,
-    LoggedIn { account: String, next: usize },
+    LoggedIn { account: u16, next: usize },
 }
 
 /// What a packet means to the server.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Heard<'a> {
-    /// The client of this account is in.
-    LoggedIn(&'a str),
+    /// The client of this account (its place among the names) is in; the answer is how many messages it
+    /// has been sent so far.
+    LoggedIn(u16),
     /// A message of this account.
-    Message(&'a str, &'a [u8]),
+    Message(u16, &'a [u8]),
 }
 
 impl Session {
@@ -65,12 +69,12 @@ impl Session {
         }
     }
 
-    /// The account, once it is logged in.
+    /// The account, once it is logged in, and the index of the message that it is sent next.
     #[must_use]
-    pub fn account(&self) -> Option<&str> {
-        match &self.state {
+    pub fn place(&self) -> Option<(u16, usize)> {
+        match self.state {
             State::AwaitingLogin => None,
-            State::LoggedIn { account, .. } => Some(account),
+            State::LoggedIn { account, next } => Some((account, next)),
         }
     }
 
@@ -100,27 +104,48 @@ impl Session {
         Ok(())
     }
 
-    /// Writes what the client has not been told yet, at most `limit` bytes of it.
+    /// Writes what the client has not been told yet, at most about `limit` bytes of it. Of the message
+    /// whose index is `cut_at` only the first half is written.
+    ///
+    /// # Errors
+    /// The message was cut: what is in `out` is the last that may be sent.
     pub fn write_stored<'s>(
         &mut self,
-        message: impl Fn(&str, usize) -> Option<&'s [u8]>,
-        limit: usize,
+        message: impl Fn(u16, usize) -> Option<&'s [u8]>,
+        (limit, cut_at): (usize, Option<usize>),
         out: &mut Vec<u8>,
-    ) {
+    ) -> Result<(), Close> {
         let State::LoggedIn { account, next } = &mut self.state else {
-            return;
+            return Ok(());
         };
         while out.len() < limit
-            && let Some(payload) = message(account, *next)
+            && let Some(payload) = message(*account, *next)
         {
+            let packet = Packet {
+                kind: kind::SEQUENCED,
+                payload,
+            };
+            let start = out.len();
+            write(packet, out);
+            if cut_at == Some(*next) {
+                out.truncate(start + packet.len() / 2);
+                return Err(Close);
+            }
+            *next += 1;
+        }
+        Ok(())
+    }
+
+    /// Tells a client that the session is over for good.
+    pub fn end(&mut self, out: &mut Vec<u8>) {
+        if matches!(self.state, State::LoggedIn { .. }) {
             write(
                 Packet {
-                    kind: kind::SEQUENCED,
-                    payload,
+                    kind: kind::END_OF_SESSION,
+                    payload: &[],
                 },
                 out,
             );
-            *next += 1;
         }
     }
 
@@ -165,7 +190,7 @@ impl Session {
                 self.on_login(packet.payload, options, out, hear)
             }
             (kind::UNSEQUENCED, State::LoggedIn { account, .. }) => {
-                hear(Heard::Message(account, packet.payload));
+                hear(Heard::Message(*account, packet.payload));
                 Ok(())
             }
             (kind::CLIENT_HEARTBEAT | kind::DEBUG, _) => Ok(()),
@@ -184,14 +209,12 @@ impl Session {
         let (request, timeout_ms) = LoginRequest::decode(payload).ok_or(Close)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.trim_ascii()).to_ascii_lowercase();
         let user = text(&request.username);
-        let account = options
-            .account
-            .iter()
-            .find(|(name, _)| name.to_ascii_lowercase() == user);
-        let known = account.filter(|(_, account)| {
+        let mut accounts = (0..).zip(&options.account);
+        let account = accounts.find(|(_, (name, _))| name.to_ascii_lowercase() == user);
+        let known = account.filter(|(_, (_, account))| {
             account.password.to_ascii_lowercase() == text(&request.password)
         });
-        let Some((name, _)) = known else {
+        let Some((account, _)) = known else {
             return reject(LoginReject::NotAuthorised, out);
         };
         let session = request.session.trim_ascii();
@@ -201,7 +224,7 @@ impl Session {
         let Some(wanted) = ascii::number(&request.seq) else {
             return reject(LoginReject::SessionNotAvailable, out);
         };
-        let stored = hear(Heard::LoggedIn(name));
+        let stored = hear(Heard::LoggedIn(account));
         // 0: start with whatever comes next.
         let next = match usize::try_from(wanted).unwrap_or(usize::MAX) {
             0 => stored,
@@ -218,10 +241,7 @@ impl Session {
         if let Some(timeout_ms) = timeout_ms.filter(|ms| *ms > 0) {
             self.client_timeout_ns = timeout_ms * 1_000_000;
         }
-        self.state = State::LoggedIn {
-            account: name.clone(),
-            next,
-        };
+        self.state = State::LoggedIn { account, next };
         Ok(())
     }
 }

@@ -1,35 +1,67 @@
 //! The matching engine against one that is too simple to be wrong, over random days with every kind of
 //! order; and what must add up whatever happens.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::too_many_lines,
+    clippy::or_fun_call,
+    reason = "tests"
+)]
 
 use std::collections::BTreeMap;
 
 use naive::Naive;
 use order_sim::engine::{
-    Change, CrossKind, Engine, Event, Handle, Life, Limits, Listing, NewOrder, OnFeed, Owner, PostOnly,
-    Prevention, Rested, State,
+    Change, CrossKind, Engine, Event, Handle, Life, Limits, Listing, NewOrder, OnFeed, Owner,
+    PostOnly, Prevention, Rested, State,
 };
 use protocol::types::{Side, Symbol};
 
 mod naive;
 
-const LIMITS: Limits = Limits { orders_max: 4096, levels_max: 512, trades_max: 1024, pause_ns: 5 };
+const LIMITS: Limits = Limits {
+    orders_max: 4096,
+    levels_max: 512,
+    trades_max: 1024,
+    pause_ns: 5,
+};
 const REFERENCE: u32 = 1_000_000;
 
 /// An event as the naive engine tells it.
 fn line(event: &Event) -> String {
     let feed = |shown: &Option<OnFeed>| {
-        shown.map_or("-".to_owned(), |s| format!("{}-{}={}", s.reference, s.off, s.left))
+        shown.map_or("-".to_owned(), |s| {
+            format!("{}-{}={}", s.reference, s.off, s.left)
+        })
     };
     match event {
-        Event::Accepted { number, owner, price, .. } => format!("accept {owner:?} {number} {price}"),
-        Event::Replaced { number, owner, open, price, shown, .. } => {
+        Event::Accepted {
+            number,
+            owner,
+            price,
+            ..
+        } => format!("accept {owner:?} {number} {price}"),
+        Event::Replaced {
+            number,
+            owner,
+            open,
+            price,
+            shown,
+            ..
+        } => {
             format!("replace {owner:?} {number} {open} {price} {}", feed(shown))
         }
         Event::Rested(r) => format!("rest {} {} {}", r.reference, r.qty, r.price),
-        Event::RestedAs { old_reference, rested: r } => {
-            format!("rest-as {old_reference} {} {} {}", r.reference, r.qty, r.price)
+        Event::RestedAs {
+            old_reference,
+            rested: r,
+        } => {
+            format!(
+                "rest-as {old_reference} {} {} {}",
+                r.reference, r.qty, r.price
+            )
         }
         Event::Withdrawn { reference, .. } => format!("withdraw {reference}"),
         Event::Refreshed { owner, rested: r } => {
@@ -48,10 +80,28 @@ fn line(event: &Event) -> String {
             feed(&t.taker_shown)
         ),
         Event::Canceled(c) => {
-            format!("cancel {:?} {} {} {} {}", c.owner, c.qty, c.open, c.reason as char, feed(&c.shown))
+            format!(
+                "cancel {:?} {} {} {} {}",
+                c.owner,
+                c.qty,
+                c.open,
+                c.reason as char,
+                feed(&c.shown)
+            )
         }
-        Event::Prevented { canceled: c, prevented, price, .. } => {
-            format!("prevent {:?} {} {} {prevented}@{price} {}", c.owner, c.qty, c.open, feed(&c.shown))
+        Event::Prevented {
+            canceled: c,
+            prevented,
+            price,
+            ..
+        } => {
+            format!(
+                "prevent {:?} {} {} {prevented}@{price} {}",
+                c.owner,
+                c.qty,
+                c.open,
+                feed(&c.shown)
+            )
         }
         Event::State { state, .. } => format!("state {}", *state as u8 as char),
         Event::Crossed { shares, price, .. } => format!("crossed {shares}@{price}"),
@@ -85,7 +135,11 @@ impl World {
     fn new(band_bps: u32) -> Self {
         let mut engine = Engine::new(LIMITS);
         let symbol = Symbol::new("ALC").expect("a symbol");
-        let listing = Listing { symbol, reference_price: REFERENCE, band_bps };
+        let listing = Listing {
+            symbol,
+            reference_price: REFERENCE,
+            band_bps,
+        };
         assert_eq!(engine.list(&listing), Some(1));
         Self {
             engine,
@@ -120,7 +174,10 @@ impl World {
         };
         match event {
             Event::Rested(r) | Event::Refreshed { rested: r, .. } => rested(&mut self.feed, r),
-            Event::RestedAs { old_reference, rested: r } => {
+            Event::RestedAs {
+                old_reference,
+                rested: r,
+            } => {
                 assert!(self.feed.remove(old_reference).is_some());
                 rested(&mut self.feed, r);
             }
@@ -131,7 +188,9 @@ impl World {
                 off(&mut self.feed, &t.maker_shown);
                 off(&mut self.feed, &t.taker_shown);
             }
-            Event::Canceled(c) | Event::Prevented { canceled: c, .. } => off(&mut self.feed, &c.shown),
+            Event::Canceled(c) | Event::Prevented { canceled: c, .. } => {
+                off(&mut self.feed, &c.shown)
+            }
             Event::Replaced { shown, .. } => off(&mut self.feed, shown),
             _ => {}
         }
@@ -148,8 +207,17 @@ impl World {
             Event::Accepted { handle, owner, .. } => {
                 self.handles.insert(*owner, *handle);
             }
-            Event::Replaced { handle, owner, old_user_ref, open, .. } => {
-                let old = Owner { user_ref: *old_user_ref, ..*owner };
+            Event::Replaced {
+                handle,
+                owner,
+                old_user_ref,
+                open,
+                ..
+            } => {
+                let old = Owner {
+                    user_ref: *old_user_ref,
+                    ..*owner
+                };
                 let before = self.opens.remove(&old).expect("live");
                 let sums = self.sums.entry(owner.account).or_default();
                 sums.entered += i64::from(*open) - i64::from(before);
@@ -201,7 +269,11 @@ impl World {
         for (account, sums) in &self.sums {
             let open = live.iter().filter(|(owner, _)| owner.account == *account);
             let open: i64 = open.map(|(_, open)| i64::from(*open)).sum();
-            assert_eq!(sums.entered, sums.traded + sums.gone + open, "account {account}");
+            assert_eq!(
+                sums.entered,
+                sums.traded + sums.gone + open,
+                "account {account}"
+            );
         }
         assert_eq!(self.sums.values().map(|sums| sums.position).sum::<i64>(), 0);
         let mut shown = BTreeMap::new();
@@ -212,7 +284,10 @@ impl World {
         }
         assert_eq!(shown, self.feed);
         if let (Some(bid), Some(ask), _) = self.engine.best(1)
-            && self.engine.stock_state(1).is_some_and(|(_, state, _)| state == State::Trading)
+            && self
+                .engine
+                .stock_state(1)
+                .is_some_and(|(_, state, _)| state == State::Trading)
         {
             assert!(bid < ask, "crossed: {bid} {ask}");
         }
@@ -229,24 +304,50 @@ fn random_order(random: &mut fastrand::Rng, user_ref: u32, is_trading: bool) -> 
     let qty = random.u32(1..300);
     let may_have_min = is_immediate || !is_shown || is_midpoint;
     let is_any = is_cross && random.u8(0..4) == 0;
-    let cross = if is_trading { CrossKind::Close } else { CrossKind::Open };
+    let cross = if is_trading {
+        CrossKind::Close
+    } else {
+        CrossKind::Open
+    };
     NewOrder {
-        owner: Owner { user_ref, account: random.u16(1..5) },
+        owner: Owner {
+            user_ref,
+            account: random.u16(1..5),
+        },
         locate: 1,
         side,
         qty,
         limit: (!is_any).then_some(price),
-        life: if is_immediate && !is_cross { Life::Immediate } else { Life::Market },
+        life: if is_immediate && !is_cross {
+            Life::Immediate
+        } else {
+            Life::Market
+        },
         is_shown: is_shown && !is_midpoint,
         is_midpoint,
-        post_only: [PostOnly::No, PostOnly::No, PostOnly::Cancel, PostOnly::Slide]
-            [random.usize(0..4)],
-        min_qty: if may_have_min && random.bool() { random.u32(0..=qty) } else { 0 },
-        floor: if random.u8(0..6) == 0 { random.u32(1..50) } else { 0 },
+        post_only: [
+            PostOnly::No,
+            PostOnly::No,
+            PostOnly::Cancel,
+            PostOnly::Slide,
+        ][random.usize(0..4)],
+        min_qty: if may_have_min && random.bool() {
+            random.u32(0..=qty)
+        } else {
+            0
+        },
+        floor: if random.u8(0..6) == 0 {
+            random.u32(1..50)
+        } else {
+            0
+        },
         prevention: (
             random.u16(0..3),
-            [Prevention::CancelNewest, Prevention::CancelOldest, Prevention::Decrement]
-                [random.usize(0..3)],
+            [
+                Prevention::CancelNewest,
+                Prevention::CancelOldest,
+                Prevention::Decrement,
+            ][random.usize(0..3)],
         ),
         cross: is_cross.then_some(cross),
         is_short: false,
@@ -260,7 +361,11 @@ fn random_change(random: &mut fastrand::Rng, user_ref: u32, was: u32) -> Change 
     let is_shown = random.u8(0..4) != 0 && !is_midpoint;
     Change {
         user_ref,
-        open: if random.bool() { was.saturating_sub(10).max(1) } else { random.u32(1..300) },
+        open: if random.bool() {
+            was.saturating_sub(10).max(1)
+        } else {
+            random.u32(1..300)
+        },
         limit: Some(REFERENCE + 100 * random.u32(0..20) - 1000),
         life: Life::Market,
         is_shown,
@@ -288,15 +393,24 @@ fn day(seed: u64, band_bps: u32) {
             (0..20, Some(owner)) => {
                 let keep = if random.bool() { 0 } else { random.u32(0..200) };
                 naive.cancel(owner, keep, b'U');
-                assert!(world.engine.cancel(world.handles[&owner], keep, b'U', &mut sink));
+                assert!(
+                    world
+                        .engine
+                        .cancel(world.handles[&owner], keep, b'U', &mut sink)
+                );
             }
             (20..40, Some(owner)) => {
-                let is_cross = naive.orders.iter().any(|o| o.owner == owner && o.cross.is_some());
+                let is_cross = naive
+                    .orders
+                    .iter()
+                    .any(|o| o.owner == owner && o.cross.is_some());
                 let mut change = random_change(&mut random, next, world.opens[&owner]);
                 change.is_midpoint &= is_trading && !is_cross;
                 next += 1;
                 // A cross order that may no longer be entered may not be replaced either.
-                let result = world.engine.replace(world.handles[&owner], &change, &mut sink);
+                let result = world
+                    .engine
+                    .replace(world.handles[&owner], &change, &mut sink);
                 if result.is_ok() {
                     naive.replace(owner, &change);
                 } else {
@@ -304,14 +418,20 @@ fn day(seed: u64, band_bps: u32) {
                 }
             }
             (40, _) => {
-                let kind = if is_trading { CrossKind::Close } else { CrossKind::Open };
+                let kind = if is_trading {
+                    CrossKind::Close
+                } else {
+                    CrossKind::Open
+                };
                 naive.cross(kind);
                 world.engine.cross(1, kind, &mut sink);
             }
             (41, _) if is_trading => {
                 naive.state = State::Quoting;
                 naive.said.push("state Q".to_owned());
-                world.engine.set_state(1, State::Quoting, *b"    ", &mut sink);
+                world
+                    .engine
+                    .set_state(1, State::Quoting, *b"    ", &mut sink);
             }
             _ => {
                 let mut new = random_order(&mut random, next, is_trading);
@@ -325,7 +445,11 @@ fn day(seed: u64, band_bps: u32) {
             }
         }
         world.hear_all(events);
-        let said: Vec<_> = world.said.drain(..).filter(|line| !line.is_empty()).collect();
+        let said: Vec<_> = world
+            .said
+            .drain(..)
+            .filter(|line| !line.is_empty())
+            .collect();
         let expected: Vec<_> = naive.said.drain(..).collect();
         assert_eq!(said, expected, "seed {seed}, step {step}");
     }

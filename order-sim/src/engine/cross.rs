@@ -44,7 +44,9 @@ impl Floor<'_> {
         scratch: &mut Vec<Interest>,
         sink: &mut impl FnMut(Event),
     ) {
-        let clearing = self.clearing(kind, true, scratch).filter(|clearing| clearing.paired > 0);
+        let clearing = self
+            .clearing(kind, true, scratch)
+            .filter(|clearing| clearing.paired > 0);
         let mut shares = 0;
         if let Some(Clearing { price, .. }) = clearing {
             while let Some(pair) = self.next_pair(kind, price) {
@@ -53,22 +55,40 @@ impl Floor<'_> {
             self.stock.last_price = price;
             self.stock.set_reference(price);
         }
-        let (locate, price) = (self.stock.locate, clearing.map_or(0, |clearing| clearing.price));
+        let (locate, price) = (
+            self.stock.locate,
+            clearing.map_or(0, |clearing| clearing.price),
+        );
         let match_number = self.numbers.next_match(locate, [super::HOUSE; 2]);
-        sink(Event::Crossed { locate, kind, shares, price, match_number });
+        sink(Event::Crossed {
+            locate,
+            kind,
+            shares,
+            price,
+            match_number,
+        });
         self.end_cross_orders(kind, sink);
         if self.stock.state != State::Trading {
             self.stock.state = State::Trading;
             let symbol = self.stock.symbol;
-            sink(Event::State { locate, symbol, state: State::Trading, reason: *b"    " });
+            sink(Event::State {
+                locate,
+                symbol,
+                state: State::Trading,
+                reason: *b"    ",
+            });
         }
     }
 
     /// What a cross would do now.
     pub(super) fn imbalance(&self, kind: CrossKind, scratch: &mut Vec<Interest>) -> Imbalance {
         let near = self.clearing(kind, true, scratch);
-        let far = self.clearing(kind, false, scratch).filter(|far| far.paired > 0);
-        let near_price = near.filter(|near| near.paired > 0).map_or(0, |near| near.price);
+        let far = self
+            .clearing(kind, false, scratch)
+            .filter(|far| far.paired > 0);
+        let near_price = near
+            .filter(|near| near.paired > 0)
+            .map_or(0, |near| near.price);
         Imbalance {
             paired: near.map_or(0, |near| near.paired),
             imbalance: near.map_or(0, |near| near.imbalance),
@@ -87,15 +107,31 @@ impl Floor<'_> {
         scratch: &mut Vec<Interest>,
     ) -> Option<Clearing> {
         scratch.clear();
-        let Stock { ladders, crosses, reference_price, .. } = &*self.stock;
+        let Stock {
+            ladders,
+            crosses,
+            reference_price,
+            ..
+        } = &*self.stock;
         let mut gather = |ladder: &Ladder, side, is_book: bool| {
             for level in ladder.best_first() {
-                let slots = level.shown.iter(self.orders).chain(level.hidden.iter(self.orders));
+                let slots = level
+                    .shown
+                    .iter(self.orders)
+                    .chain(level.hidden.iter(self.orders));
                 let orders = slots.map(|slot| self.orders.at(slot));
                 let meant = orders.filter(|order| is_book || order.cross == Some(kind));
                 let shares: u64 = meant.map(|order| u64::from(order.open)).sum();
-                let (buy, sell) = if side == Side::Buy { (shares, 0) } else { (0, shares) };
-                scratch.push(Interest { price: ladder.price_of(level), buy, sell });
+                let (buy, sell) = if side == Side::Buy {
+                    (shares, 0)
+                } else {
+                    (0, shares)
+                };
+                scratch.push(Interest {
+                    price: ladder.price_of(level),
+                    buy,
+                    sell,
+                });
             }
         };
         for side in [Side::Buy, Side::Sell] {
@@ -104,7 +140,11 @@ impl Floor<'_> {
                 gather(ladders.of(side), side, true);
             }
         }
-        scratch.push(Interest { price: *reference_price, buy: 0, sell: 0 });
+        scratch.push(Interest {
+            price: *reference_price,
+            buy: 0,
+            sell: 0,
+        });
         scratch.sort_unstable_by_key(|interest| interest.price);
         best_of(scratch, *reference_price)
     }
@@ -114,7 +154,11 @@ impl Floor<'_> {
         let first = |side| {
             let worst = key_of(side, price);
             let from_book = self.stock.ladders.of(side).best().map(|level| {
-                let slot = if level.shown.head == NIL { level.hidden.head } else { level.shown.head };
+                let slot = if level.shown.head == NIL {
+                    level.hidden.head
+                } else {
+                    level.shown.head
+                };
                 (level.key, slot)
             });
             let from_cross = self.stock.crosses.of(side).best_first().find_map(|level| {
@@ -203,9 +247,19 @@ fn best_of(interests: &[Interest], reference: u32) -> Option<Clearing> {
             side,
         };
         // More paired, then less imbalance, then nearer, then lower (the first of equals).
-        let rank = |c: &Clearing| (u64::MAX - c.paired, c.imbalance, c.price.abs_diff(reference));
+        let rank = |c: &Clearing| {
+            (
+                u64::MAX - c.paired,
+                c.imbalance,
+                c.price.abs_diff(reference),
+            )
+        };
         let is_price = price != BUY_ANY && price != SELL_ANY;
-        if is_price && best.as_ref().is_none_or(|best| rank(&clearing) < rank(best)) {
+        if is_price
+            && best
+                .as_ref()
+                .is_none_or(|best| rank(&clearing) < rank(best))
+        {
             best = Some(clearing);
         }
         demand -= group.iter().map(|interest| interest.buy).sum::<u64>();

@@ -35,7 +35,11 @@ impl Floor<'_> {
             locate: new.locate,
             group: new.prevention.0,
             side: new.side,
-            place: if new.is_midpoint { Place::Peg } else { Place::Hand },
+            place: if new.is_midpoint {
+                Place::Peg
+            } else {
+                Place::Hand
+            },
             prevention: new.prevention.1,
             cross: new.cross,
         }
@@ -59,17 +63,29 @@ impl Floor<'_> {
         if !is_held {
             return Err(Refusal::Cross);
         }
-        let ladders = if order.cross.is_some() { &stock.crosses } else { &stock.ladders };
+        let ladders = if order.cross.is_some() {
+            &stock.crosses
+        } else {
+            &stock.ladders
+        };
         let ladder = ladders.of(order.side);
         let is_full = ladder.is_full() && !ladder.has(order.price);
-        if self.orders.is_full() || is_full { Err(Refusal::Full) } else { Ok(()) }
+        if self.orders.is_full() || is_full {
+            Err(Refusal::Full)
+        } else {
+            Ok(())
+        }
     }
 
     /// Rule 201: not at or below the best bid.
     pub(super) fn short_sale(&self, new: &NewOrder, price: u32) -> Result<(), Refusal> {
         let (bid, _) = self.stock.best();
         let hits = bid.is_some_and(|bid| price <= bid);
-        if hits && !new.is_midpoint { Err(Refusal::ShortSale) } else { Ok(()) }
+        if hits && !new.is_midpoint {
+            Err(Refusal::ShortSale)
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) fn best_if_pegs(&self) -> Option<(Option<u32>, Option<u32>)> {
@@ -98,7 +114,10 @@ impl Floor<'_> {
         Order {
             number,
             reference: number,
-            owner: Owner { user_ref: change.user_ref, ..old.owner },
+            owner: Owner {
+                user_ref: change.user_ref,
+                ..old.owner
+            },
             price: price_of(old.side, change.limit),
             open: change.open,
             shown: if is_shown { change.open } else { 0 },

@@ -16,7 +16,10 @@ use super::stock::{State, Stock, tick_of};
 use super::{Numbers, PostOnly, cancel_reason, liquidity};
 
 /// The simulator's own stock, which trades where a script says so.
-pub const HOUSE: Owner = Owner { account: u16::MAX, user_ref: 0 };
+pub const HOUSE: Owner = Owner {
+    account: u16::MAX,
+    user_ref: 0,
+};
 
 pub(super) struct Floor<'a> {
     pub orders: &'a mut Slab,
@@ -57,7 +60,10 @@ impl Floor<'_> {
                 && (self.orders.at(slot).shown == 0 || self.would_trade(slot))
             {
                 wishes.old_reference = None;
-                sink(Event::Withdrawn { locate: self.stock.locate, reference: old });
+                sink(Event::Withdrawn {
+                    locate: self.stock.locate,
+                    reference: old,
+                });
             }
             met = self.take(slot, sink);
             if wishes.house && self.orders.at(slot).open > 0 {
@@ -67,7 +73,13 @@ impl Floor<'_> {
         if self.orders.at(slot).open == 0 {
             self.orders.remove(slot);
         } else if self.orders.life(slot) == Life::Immediate {
-            self.drop_rest(slot, cancel_reason::IOC, sink);
+            let is_band = met == Met::Band;
+            let reason = if is_band {
+                cancel_reason::COLLAR
+            } else {
+                cancel_reason::IOC
+            };
+            self.drop_rest(slot, reason, sink);
         } else {
             self.rest(slot, wishes.old_reference, sink);
         }
@@ -85,7 +97,11 @@ impl Floor<'_> {
             return Ok(order.price);
         };
         let is_shown = self.orders.at(maker).place == Place::Shown;
-        let reason = if is_shown { cancel_reason::POST_ONLY_SHOWN } else { cancel_reason::POST_ONLY };
+        let reason = if is_shown {
+            cancel_reason::POST_ONLY_SHOWN
+        } else {
+            cancel_reason::POST_ONLY
+        };
         if rule == PostOnly::Cancel {
             return Err(reason);
         }
@@ -99,7 +115,8 @@ impl Floor<'_> {
 
     fn would_trade(&self, slot: u32) -> bool {
         let order = self.orders.at(slot);
-        self.limit_now(order).is_some_and(|limit| self.maker(order, limit).is_some())
+        self.limit_now(order)
+            .is_some_and(|limit| self.maker(order, limit).is_some())
     }
 
     /// Trades while there is somebody to meet.
@@ -151,7 +168,10 @@ impl Floor<'_> {
             .find_map(|level| {
                 let shown = level.shown.head;
                 let slot = if shown == NIL {
-                    level.hidden.iter(self.orders).find(|slot| self.is_met(*slot, taker))?
+                    level
+                        .hidden
+                        .iter(self.orders)
+                        .find(|slot| self.is_met(*slot, taker))?
                 } else {
                     shown
                 };
@@ -190,10 +210,16 @@ impl Floor<'_> {
         let (ladder, worst) = (self.stock.ladders.of(side), key_of(side, limit));
         let levels = ladder.best_first().take_while(|level| level.key >= worst);
         let slots = levels.flat_map(|level| {
-            let hidden = level.hidden.iter(self.orders).filter(|slot| self.is_met(*slot, taker));
+            let hidden = level
+                .hidden
+                .iter(self.orders)
+                .filter(|slot| self.is_met(*slot, taker));
             level.shown.iter(self.orders).chain(hidden)
         });
-        let midpoint = self.stock.midpoint().filter(|price| key_of(side, *price) >= worst);
+        let midpoint = self
+            .stock
+            .midpoint()
+            .filter(|price| key_of(side, *price) >= worst);
         let pegs = self.stock.pegs.of(side).iter(self.orders).filter(|slot| {
             let cap = key_of(side, self.orders.at(*slot).price);
             midpoint.is_some_and(|price| cap >= key_of(side, price)) && self.is_met(*slot, taker)
@@ -222,7 +248,9 @@ impl Floor<'_> {
         };
         sink(Event::Traded(Trade {
             locate: self.stock.locate,
-            match_number: self.numbers.next_match(self.stock.locate, [m.owner, t.owner]),
+            match_number: self
+                .numbers
+                .next_match(self.stock.locate, [m.owner, t.owner]),
             qty,
             price,
             maker: party(&m, adds),
@@ -247,7 +275,11 @@ impl Floor<'_> {
         }
         let off = qty.min(order.shown);
         order.shown -= off;
-        let shown = OnFeed { reference: order.reference, off, left: order.shown };
+        let shown = OnFeed {
+            reference: order.reference,
+            off,
+            left: order.shown,
+        };
         if shown.left == 0 {
             self.unlink(slot);
         }
@@ -265,8 +297,14 @@ impl Floor<'_> {
             order.reference = reference;
             order.shown = order.floor.min(order.open);
             let owner = order.owner;
-            self.stock.ladders.of_mut(order.side).push(self.orders, slot);
-            sink(Event::Refreshed { owner, rested: self.rested(slot) });
+            self.stock
+                .ladders
+                .of_mut(order.side)
+                .push(self.orders, slot);
+            sink(Event::Refreshed {
+                owner,
+                rested: self.rested(slot),
+            });
         }
     }
 
@@ -275,7 +313,9 @@ impl Floor<'_> {
         let (side, place) = (order.side, order.place);
         match place {
             Place::Hand => {}
-            Place::Shown | Place::Hidden => self.stock.ladders.of_mut(side).remove(self.orders, slot),
+            Place::Shown | Place::Hidden => {
+                self.stock.ladders.of_mut(side).remove(self.orders, slot)
+            }
             Place::Peg => self.stock.pegs.of_mut(side).remove(self.orders, slot),
             Place::Cross => self.stock.crosses.of_mut(side).remove(self.orders, slot),
         }
@@ -301,17 +341,27 @@ impl Floor<'_> {
             self.stock.ladders.of_mut(side).push(self.orders, slot);
         } else {
             order.place = Place::Shown;
-            let most = if order.floor > 0 { order.floor } else { order.open };
+            let most = if order.floor > 0 {
+                order.floor
+            } else {
+                order.open
+            };
             order.shown = most.min(order.open);
             self.stock.ladders.of_mut(side).push(self.orders, slot);
             let rested = self.rested(slot);
             return sink(match old {
-                Some(old_reference) => Event::RestedAs { old_reference, rested },
+                Some(old_reference) => Event::RestedAs {
+                    old_reference,
+                    rested,
+                },
                 None => Event::Rested(rested),
             });
         }
         if let Some(reference) = old {
-            sink(Event::Withdrawn { locate: self.stock.locate, reference });
+            sink(Event::Withdrawn {
+                locate: self.stock.locate,
+                reference,
+            });
         }
     }
 
@@ -371,20 +421,54 @@ impl Floor<'_> {
             liquidity: liquidity::ADDED_HIDDEN,
         };
         let taker = Party {
-            owner: order.owner,
-            number: order.number,
-            side: order.side,
+            liquidity: liquidity::REMOVED,
+            ..house_of(&order, 0)
+        };
+        self.tell_house_trade((house, taker), (order.open, order.price), None, sink);
+    }
+
+    /// The house takes shares of a resting order; at most what is shown of a reserve.
+    pub(super) fn sell_to_house(&mut self, slot: u32, qty: u32, sink: &mut impl FnMut(Event)) {
+        let order = *self.orders.at(slot);
+        let is_shown = order.place == Place::Shown;
+        let qty = qty.min(if is_shown { order.shown } else { order.open });
+        if qty == 0 {
+            return;
+        }
+        let shown = self.lessen(slot, qty);
+        let adds = liquidity::of(order.place == Place::Peg, false, is_shown).0;
+        let maker = Party {
+            liquidity: adds,
+            ..house_of(&order, order.open - qty)
+        };
+        let house = Party {
+            owner: HOUSE,
+            number: 0,
+            side: order.side.opposite(),
             open: 0,
             liquidity: liquidity::REMOVED,
         };
+        self.tell_house_trade((maker, house), (qty, order.price), shown, sink);
+        self.tidy(slot, sink);
+    }
+
+    fn tell_house_trade(
+        &mut self,
+        (maker, taker): (Party, Party),
+        (qty, price): (u32, u32),
+        maker_shown: Option<OnFeed>,
+        sink: &mut impl FnMut(Event),
+    ) {
+        let locate = self.stock.locate;
+        self.stock.last_price = price;
         sink(Event::Traded(Trade {
-            locate: self.stock.locate,
-            match_number: self.numbers.next_match(self.stock.locate, [HOUSE, order.owner]),
-            qty: order.open,
-            price: order.price,
-            maker: house,
+            locate,
+            match_number: self.numbers.next_match(locate, [maker.owner, taker.owner]),
+            qty,
+            price,
+            maker,
             taker,
-            maker_shown: None,
+            maker_shown,
             taker_shown: None,
             cross: None,
         }));
@@ -393,7 +477,11 @@ impl Floor<'_> {
     /// Keeps two orders of one group from trading, by the rule of the one that comes.
     fn prevent(&mut self, (maker, taker): (u32, u32), price: u32, sink: &mut impl FnMut(Event)) {
         let (m, t) = (*self.orders.at(maker), *self.orders.at(taker));
-        let available = if m.place == Place::Shown { m.shown } else { m.open };
+        let available = if m.place == Place::Shown {
+            m.shown
+        } else {
+            m.open
+        };
         let prevented = t.open.min(available);
         let rule = t.prevention;
         let told = |order: &Order, qty, shown| Event::Prevented {
@@ -411,14 +499,26 @@ impl Floor<'_> {
             rule,
         };
         if rule != Prevention::CancelNewest {
-            let keep = if rule == Prevention::Decrement { m.open - prevented } else { 0 };
+            let keep = if rule == Prevention::Decrement {
+                m.open - prevented
+            } else {
+                0
+            };
             // Decrementing takes what is shown first, as a trade would.
-            let shown = if keep == 0 { self.reduce(maker, 0).1 } else { self.lessen(maker, prevented) };
+            let shown = if keep == 0 {
+                self.reduce(maker, 0).1
+            } else {
+                self.lessen(maker, prevented)
+            };
             sink(told(&m, m.open - keep, shown));
             self.tidy(maker, sink);
         }
         if rule != Prevention::CancelOldest {
-            let off = if rule == Prevention::Decrement { prevented } else { t.open };
+            let off = if rule == Prevention::Decrement {
+                prevented
+            } else {
+                t.open
+            };
             self.orders.at_mut(taker).open -= off;
             sink(told(&t, off, None));
         }
@@ -439,5 +539,16 @@ impl Floor<'_> {
                 slot = next;
             }
         }
+    }
+}
+
+/// The party of an order that trades with the house.
+fn house_of(order: &Order, open: u32) -> Party {
+    Party {
+        owner: order.owner,
+        number: order.number,
+        side: order.side,
+        open,
+        liquidity: 0,
     }
 }

@@ -27,7 +27,10 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) const EMPTY: Self = Self { head: NIL, tail: NIL };
+    pub(super) const EMPTY: Self = Self {
+        head: NIL,
+        tail: NIL,
+    };
 
     pub(super) fn is_empty(self) -> bool {
         self.head == NIL
@@ -77,7 +80,11 @@ pub(super) struct Level {
 
 impl Level {
     fn queue(&mut self, place: Place) -> &mut Queue {
-        if place == Place::Shown { &mut self.shown } else { &mut self.hidden }
+        if place == Place::Shown {
+            &mut self.shown
+        } else {
+            &mut self.hidden
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -104,7 +111,11 @@ pub(super) fn key_of(side: Side, price: u32) -> u32 {
 
 impl Ladder {
     pub(super) fn new(side: Side, max: usize) -> Self {
-        Self { levels: Vec::with_capacity(max), side, max }
+        Self {
+            levels: Vec::with_capacity(max),
+            side,
+            max,
+        }
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -142,7 +153,11 @@ impl Ladder {
             Ok(at) => at,
             Err(at) => {
                 debug_assert!(!self.is_full(), "asked before");
-                let level = Level { key, shown: Queue::EMPTY, hidden: Queue::EMPTY };
+                let level = Level {
+                    key,
+                    shown: Queue::EMPTY,
+                    hidden: Queue::EMPTY,
+                };
                 self.levels.insert(at, level);
                 at
             }
@@ -187,7 +202,10 @@ impl Ladder {
                 return Err(len - steps);
             }
         }
-        let rest = self.levels.get(..len.saturating_sub(NEAR)).unwrap_or_default();
+        let rest = self
+            .levels
+            .get(..len.saturating_sub(NEAR))
+            .unwrap_or_default();
         rest.binary_search_by_key(&key, |level| level.key)
     }
 }

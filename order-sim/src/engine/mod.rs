@@ -22,7 +22,7 @@ mod order;
 mod stock;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 
 use protocol::types::{Side, Symbol};
 
@@ -56,8 +56,12 @@ pub mod cancel_reason {
     pub const SELF_MATCH: u8 = b'Q';
     /// The exchange's people said so.
     pub const SUPERVISORY: u8 = b'S';
-    /// For a cross that is over.
-    pub const CROSS: u8 = b'C';
+    /// For a cross that is over: its time in force has ended. (Revision 1.04 lists no reason of its own.)
+    pub const CROSS: u8 = b'T';
+    /// The next price lies outside the bands.
+    pub const COLLAR: u8 = b'K';
+    /// Not a reason of the protocol: its owner modified the order, which has an answer of its own.
+    pub const MODIFIED: u8 = b'M';
     /// The exchange itself said so.
     pub const SYSTEM: u8 = b'Z';
 }
@@ -76,7 +80,14 @@ mod liquidity {
             (false, true) => b'A',
             (false, false) => ADDED_HIDDEN,
         };
-        (adds, if maker_is_peg || taker_is_peg { b'm' } else { REMOVED })
+        (
+            adds,
+            if maker_is_peg || taker_is_peg {
+                b'm'
+            } else {
+                REMOVED
+            },
+        )
     }
 
     pub(super) fn in_cross(kind: CrossKind) -> u8 {
@@ -241,6 +252,7 @@ pub struct Totals {
 pub struct Engine {
     orders: Slab,
     stocks: Vec<Stock>,
+    locates: HashMap<Symbol, u16>,
     numbers: Numbers,
     /// Orders that expire, earliest first; entries of orders that are gone are passed over.
     expiring: BinaryHeap<Reverse<(u64, Handle)>>,
@@ -258,7 +270,8 @@ impl Engine {
         let orders_max = limits.orders_max as usize;
         Self {
             orders: Slab::new(limits.orders_max),
-            stocks: Vec::with_capacity(usize::from(u16::MAX)),
+            stocks: Vec::new(),
+            locates: HashMap::new(),
             numbers: Numbers {
                 order: 0,
                 matched: 0,
@@ -277,6 +290,7 @@ impl Engine {
         let locate = u16::try_from(self.stocks.len() + 1).ok()?;
         let levels = (self.limits.levels_max, self.limits.levels_max);
         self.stocks.push(Stock::new(locate, listing, levels));
+        self.locates.insert(listing.symbol, locate);
         Some(locate)
     }
 
@@ -315,12 +329,20 @@ impl Engine {
         let handle = floor.orders.handle(slot);
         let (number, owner) = (order.number, order.owner);
         floor.numbers.order = number;
-        sink(Event::Accepted { handle, number, owner, price: order.price });
+        sink(Event::Accepted {
+            handle,
+            number,
+            owner,
+            price: order.price,
+        });
         let mut met = Met::Nobody;
         match price {
             Err(reason) => floor.drop_rest(slot, reason, sink),
             Ok(_) => {
-                let wishes = Wishes { house: new.house, old_reference: None };
+                let wishes = Wishes {
+                    house: new.house,
+                    old_reference: None,
+                };
                 met = floor.work(slot, wishes, sink);
             }
         }
@@ -356,6 +378,22 @@ impl Engine {
             }));
             floor.tidy(slot, sink);
         }
+        floor.settle(before, sink);
+        true
+    }
+
+    /// The house takes shares of a resting order, at its price. `false`: there is no such order.
+    pub fn fill_by_house(
+        &mut self,
+        handle: Handle,
+        qty: u32,
+        sink: &mut impl FnMut(Event),
+    ) -> bool {
+        let Some((slot, mut floor)) = self.find(handle) else {
+            return false;
+        };
+        let before = floor.best_if_pegs();
+        floor.sell_to_house(slot, qty, sink);
         floor.settle(before, sink);
         true
     }
@@ -412,7 +450,10 @@ impl Engine {
                 floor.drop_rest(slot, reason, sink);
             }
             Ok(_) => {
-                let wishes = Wishes { house: change.house, old_reference };
+                let wishes = Wishes {
+                    house: change.house,
+                    old_reference,
+                };
                 met = floor.work(slot, wishes, sink);
             }
         }
@@ -434,7 +475,12 @@ impl Engine {
             && floor.stock.state != state
         {
             floor.stock.state = state;
-            sink(Event::State { locate, symbol: floor.stock.symbol, state, reason });
+            sink(Event::State {
+                locate,
+                symbol: floor.stock.symbol,
+                state,
+                reason,
+            });
         }
     }
 
@@ -462,7 +508,11 @@ impl Engine {
         let mut scratch = std::mem::take(&mut self.scratch);
         if let Some(floor) = self.floor(locate) {
             let imbalance = floor.imbalance(kind, &mut scratch);
-            sink(Event::Imbalance { locate, kind, imbalance });
+            sink(Event::Imbalance {
+                locate,
+                kind,
+                imbalance,
+            });
         }
         self.scratch = scratch;
     }
@@ -477,7 +527,12 @@ impl Engine {
         let Some((locate, owners)) = self.numbers.trade(match_number) else {
             return false;
         };
-        sink(Event::Broken { locate, match_number, owners, reason });
+        sink(Event::Broken {
+            locate,
+            match_number,
+            owners,
+            reason,
+        });
         true
     }
 
@@ -501,7 +556,9 @@ impl Engine {
             && at <= self.now_ns
         {
             self.resuming.pop();
-            let is_paused = self.floor(locate).is_some_and(|floor| floor.stock.state == State::Paused);
+            let is_paused = self
+                .floor(locate)
+                .is_some_and(|floor| floor.stock.state == State::Paused);
             if is_paused {
                 self.cross(locate, CrossKind::Halt, sink);
             }
@@ -527,7 +584,9 @@ impl Engine {
     /// Shares that a live order has open.
     #[must_use]
     pub fn open(&self, handle: Handle) -> Option<u32> {
-        self.orders.find(handle).map(|slot| self.orders.at(slot).open)
+        self.orders
+            .find(handle)
+            .map(|slot| self.orders.at(slot).open)
     }
 
     /// Best bid and best ask that the feed shows, with the price of the last trade.
@@ -542,13 +601,21 @@ impl Engine {
     /// A stock's symbol, state, and whether short sales are restricted.
     #[must_use]
     pub fn stock_state(&self, locate: u16) -> Option<(Symbol, State, bool)> {
-        self.stock(locate).map(|stock| (stock.symbol, stock.state, stock.is_short_restricted))
+        self.stock(locate)
+            .map(|stock| (stock.symbol, stock.state, stock.is_short_restricted))
     }
 
     /// Where a stock may trade, and the price that this is measured from.
     #[must_use]
     pub fn bands(&self, locate: u16) -> Option<(u32, u32, u32)> {
-        self.stock(locate).map(|stock| (stock.lower, stock.reference_price, stock.upper))
+        self.stock(locate)
+            .map(|stock| (stock.lower, stock.reference_price, stock.upper))
+    }
+
+    /// The locate code of a listed symbol.
+    #[must_use]
+    pub fn locate(&self, symbol: Symbol) -> Option<u16> {
+        self.locates.get(&symbol).copied()
     }
 
     /// Locate codes in use: 1 to this.
@@ -559,20 +626,23 @@ impl Engine {
 
     /// What the feed shows of one side, best price first and first come first.
     pub fn shown(&self, locate: u16, side: Side) -> impl Iterator<Item = Rested> + '_ {
-        let levels = self.stock(locate).into_iter().flat_map(move |stock| {
-            stock.ladders.of(side).best_first()
-        });
-        levels.flat_map(|level| level.shown.iter(&self.orders)).map(|slot| {
-            let order = self.orders.at(slot);
-            Rested {
-                locate: order.locate,
-                reference: order.reference,
-                side: order.side,
-                qty: order.shown,
-                price: order.price,
-                attribution: self.orders.attribution(slot),
-            }
-        })
+        let levels = self
+            .stock(locate)
+            .into_iter()
+            .flat_map(move |stock| stock.ladders.of(side).best_first());
+        levels
+            .flat_map(|level| level.shown.iter(&self.orders))
+            .map(|slot| {
+                let order = self.orders.at(slot);
+                Rested {
+                    locate: order.locate,
+                    reference: order.reference,
+                    side: order.side,
+                    qty: order.shown,
+                    price: order.price,
+                    attribution: self.orders.attribution(slot),
+                }
+            })
     }
 
     /// Every live order with its open shares, in no order that means anything.
@@ -601,7 +671,11 @@ impl Engine {
     #[inline]
     fn floor(&mut self, locate: u16) -> Option<Floor<'_>> {
         let stock = self.stocks.get_mut(usize::from(locate).checked_sub(1)?)?;
-        Some(Floor { orders: &mut self.orders, stock, numbers: &mut self.numbers })
+        Some(Floor {
+            orders: &mut self.orders,
+            stock,
+            numbers: &mut self.numbers,
+        })
     }
 
     #[inline]
@@ -620,7 +694,12 @@ impl Engine {
         self.set_state(locate, State::Paused, *b"LUDP", sink);
         self.resuming.push(Reverse((resume_ns, locate)));
         if let Some((lower, reference, upper)) = self.bands(locate) {
-            sink(Event::Collar { locate, reference, lower, upper });
+            sink(Event::Collar {
+                locate,
+                reference,
+                lower,
+                upper,
+            });
         }
     }
 
@@ -631,7 +710,9 @@ impl Engine {
             return;
         }
         if self.expiring.len() == self.expiring.capacity() {
-            let Self { expiring, orders, .. } = self;
+            let Self {
+                expiring, orders, ..
+            } = self;
             expiring.retain(|Reverse((_, handle))| orders.find(*handle).is_some());
         }
         self.expiring.push(Reverse((at, handle)));

@@ -67,7 +67,7 @@ pub enum CrossKind {
 /// What happens when two orders of one group meet (self-match prevention).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prevention {
-    /// The one that comes is cancelled, `N`.
+    /// The one that comes is cancelled, `W`.
     CancelNewest,
     /// The one that rests is cancelled, `O`.
     CancelOldest,
@@ -141,7 +141,11 @@ impl Slab {
         self.live += 1;
         if self.free == NIL {
             let slot = self.live - 1;
-            debug_assert_eq!(slot as usize, self.orders.len(), "no free slot: all are live");
+            debug_assert_eq!(
+                slot as usize,
+                self.orders.len(),
+                "no free slot: all are live"
+            );
             self.orders.push(order);
             self.lives.push((life, attribution));
             return slot;
@@ -172,32 +176,47 @@ impl Slab {
     }
 
     #[inline]
-    #[expect(clippy::indexing_slicing, reason = "slots come from `insert` and stay valid")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "slots come from `insert` and stay valid"
+    )]
     pub(super) fn at(&self, slot: u32) -> &Order {
         &self.orders[slot as usize]
     }
 
     #[inline]
-    #[expect(clippy::indexing_slicing, reason = "slots come from `insert` and stay valid")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "slots come from `insert` and stay valid"
+    )]
     pub(super) fn at_mut(&mut self, slot: u32) -> &mut Order {
         &mut self.orders[slot as usize]
     }
 
     pub(super) fn life(&self, slot: u32) -> Life {
-        self.lives.get(slot as usize).map_or(Life::Immediate, |(life, _)| *life)
+        self.lives
+            .get(slot as usize)
+            .map_or(Life::Immediate, |(life, _)| *life)
     }
 
     pub(super) fn attribution(&self, slot: u32) -> [u8; 4] {
-        self.lives.get(slot as usize).map_or([0; 4], |(_, name)| *name)
+        self.lives
+            .get(slot as usize)
+            .map_or([0; 4], |(_, name)| *name)
     }
 
     /// Slots of live orders from this one on, in the order of slots.
     pub(super) fn slots_from(&self, slot: u32) -> impl Iterator<Item = u32> + '_ {
         let orders = self.orders.iter().zip(0..).skip(slot as usize);
-        orders.filter(|(order, _)| order.number != 0).map(|(_, slot)| slot)
+        orders
+            .filter(|(order, _)| order.number != 0)
+            .map(|(_, slot)| slot)
     }
 
     pub(super) fn handle(&self, slot: u32) -> Handle {
-        Handle { slot, number: self.at(slot).number }
+        Handle {
+            slot,
+            number: self.at(slot).number,
+        }
     }
 }

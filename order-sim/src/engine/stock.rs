@@ -75,7 +75,11 @@ pub(super) struct Stock {
 }
 
 impl Stock {
-    pub(super) fn new(locate: u16, listing: &Listing, (levels, cross_levels): (usize, usize)) -> Self {
+    pub(super) fn new(
+        locate: u16,
+        listing: &Listing,
+        (levels, cross_levels): (usize, usize),
+    ) -> Self {
         let ladders = |max| BySide {
             buy: Ladder::new(Side::Buy, max),
             sell: Ladder::new(Side::Sell, max),
@@ -91,7 +95,10 @@ impl Stock {
             upper: u32::MAX,
             last_price: 0,
             ladders: ladders(levels),
-            pegs: BySide { buy: Queue::EMPTY, sell: Queue::EMPTY },
+            pegs: BySide {
+                buy: Queue::EMPTY,
+                sell: Queue::EMPTY,
+            },
             crosses: ladders(cross_levels),
         };
         stock.set_reference(listing.reference_price);
@@ -112,7 +119,10 @@ impl Stock {
     /// Best prices that the feed shows.
     #[inline]
     pub(super) fn best(&self) -> (Option<u32>, Option<u32>) {
-        (self.ladders.buy.best_shown(), self.ladders.sell.best_shown())
+        (
+            self.ladders.buy.best_shown(),
+            self.ladders.sell.best_shown(),
+        )
     }
 
     /// Halfway between the best prices shown; `None` when a side is empty.

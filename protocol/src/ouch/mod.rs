@@ -38,33 +38,99 @@ pub const PRICE_MARKET: Price4 = Price4(0x7FFF_FFFF);
 pub const TIF_DAY: u8 = b'0';
 /// Time in force: what does not trade at once is cancelled.
 pub const TIF_IOC: u8 = b'3';
+/// Time in force: rests until the end of system hours.
+pub const TIF_GTX: u8 = b'5';
+/// Time in force: rests until the time that tag 15 states.
+pub const TIF_GTT: u8 = b'6';
+/// Time in force: for the hours after the close.
+pub const TIF_AFTER_HOURS: u8 = b'E';
 
-/// Reject reasons that this project sends or explains, with the specification's numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u16)]
-#[expect(missing_docs, reason = "the names are the specification's own")]
-pub enum RejectReason {
-    QuoteUnavailable = 0x01,
-    DestinationClosed = 0x02,
-    InvalidDisplay = 0x03,
-    InvalidMaxFloor = 0x04,
-    InvalidPegType = 0x05,
-    FatFinger = 0x06,
-    Halted = 0x07,
-    IsoNotAllowed = 0x08,
-    InvalidSide = 0x09,
-    ProcessingError = 0x0A,
-    CancelPending = 0x0B,
-    FirmNotAuthorized = 0x0C,
-    InvalidMinQuantity = 0x0D,
-    Other = 0x0F,
-    InvalidQuantity = 0x13,
-    InvalidCrossOrder = 0x14,
-    ReplaceNotAllowed = 0x15,
-    InvalidSymbol = 0x17,
-    InvalidPrice = 0x1D,
-    SharesExceedThreshold = 0x1E,
-    ExceedsMaxNotional = 0x1F,
+macro_rules! reject_reasons {
+    ($($code:literal $name:ident $text:literal,)+) => {
+        /// Why an order was refused, with the specification's numbers (revision 1.04; 0x40: 1.05).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u16)]
+        pub enum RejectReason {
+            $(#[doc = $text] $name = $code,)+
+        }
+
+        impl RejectReason {
+            /// Every reason.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The reason of a number.
+            #[must_use]
+            pub fn of(code: u16) -> Option<Self> {
+                match code {
+                    $($code => Some(Self::$name),)+
+                    _ => None,
+                }
+            }
+
+            /// The specification's words.
+            #[must_use]
+            pub fn text(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)+
+                }
+            }
+        }
+    };
+}
+
+reject_reasons! {
+    0x01 QuoteUnavailable "quote unavailable",
+    0x02 DestinationClosed "destination closed",
+    0x03 InvalidDisplay "invalid display",
+    0x04 InvalidMaxFloor "invalid max floor",
+    0x05 InvalidPegType "invalid peg type",
+    0x06 FatFinger "fat finger",
+    0x07 Halted "halted",
+    0x08 IsoNotAllowed "iso not allowed",
+    0x09 InvalidSide "invalid side",
+    0x0A ProcessingError "processing error",
+    0x0B CancelPending "cancel pending",
+    0x0C FirmNotAuthorized "firm not authorized",
+    0x0D InvalidMinQuantity "invalid min quantity",
+    0x0E NoClosingReferencePrice "no closing reference price",
+    0x0F Other "other",
+    0x10 CancelNotAllowed "cancel not allowed",
+    0x11 PeggingNotAllowed "pegging not allowed",
+    0x12 CrossedMarket "crossed market",
+    0x13 InvalidQuantity "invalid quantity",
+    0x14 InvalidCrossOrder "invalid cross order",
+    0x15 ReplaceNotAllowed "replace not allowed",
+    0x16 RoutingNotAllowed "routing not allowed",
+    0x17 InvalidSymbol "invalid symbol",
+    0x18 Test "test",
+    0x19 LateLocTooAggressive "late loc too aggressive",
+    0x1A RetailNotAllowed "retail not allowed",
+    0x1B InvalidMidpointPostOnlyPrice "invalid midpoint post only price",
+    0x1C InvalidDestination "invalid destination",
+    0x1D InvalidPrice "invalid price",
+    0x1E SharesExceedThreshold "shares exceed threshold",
+    0x1F ExceedsMaxNotional "exceeds maximum allowed notional value",
+    0x20 RiskAggregateExposure "risk: aggregate exposure exceeded",
+    0x21 RiskMarketImpact "risk: market impact",
+    0x22 RiskRestrictedStock "risk: restricted stock",
+    0x23 RiskShortSellRestricted "risk: short sell restricted",
+    0x24 RiskIsoNotAllowed "risk: iso not allowed",
+    0x25 RiskExceedsAdvLimit "risk: exceeds adv limit",
+    0x26 RiskFatFinger "risk: fat finger",
+    0x27 RiskLocateRequired "risk: locate required",
+    0x28 RiskSymbolMessageRate "risk: symbol message rate restriction",
+    0x29 RiskPortMessageRate "risk: port message rate restriction",
+    0x2A RiskDuplicateMessageRate "risk: duplicate message rate restriction",
+    0x2B RiskShortSellNotAllowed "risk: short sell not allowed",
+    0x2C RiskMarketOrderNotAllowed "risk: market order not allowed",
+    0x2D RiskPreMarketNotAllowed "risk: pre-market not allowed",
+    0x2E RiskPostMarketNotAllowed "risk: post-market not allowed",
+    0x2F RiskShortExemptNotAllowed "risk: short sell exempt not allowed",
+    0x30 RiskSingleOrderNotional "risk: single order notional exceeded",
+    0x31 RiskMaxQuantity "risk: max quantity exceeded",
+    0x32 RiskShoStateNotAvailable "risk: reg sho state not available",
+    0x33 RiskIpoMarketBuyNotAllowed "risk: ipo market buy not allowed",
+    0x40 InvalidAiq "invalid aiq",
 }
 
 /// How a message's appendage is carried when there is none.

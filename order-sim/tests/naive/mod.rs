@@ -1,7 +1,15 @@
 //! A matching engine too simple to be wrong: one list of orders, every decision made by looking at all of
 //! them. What `tests/matching.rs` compares the real one with.
 
-#![allow(dead_code, reason = "shared by tests that use parts of it")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::too_many_lines,
+    clippy::or_fun_call,
+    clippy::unwrap_used,
+    unreachable_pub,
+    missing_docs,
+    reason = "tests"
+)]
 
 use order_sim::engine::{
     Change, CrossKind, Life, NewOrder, Owner, PostOnly, Prevention, State, tick_of,
@@ -83,8 +91,13 @@ impl Naive {
     }
 
     fn best(&self, side: Side) -> Option<i64> {
-        let shown = self.orders.iter().filter(|o| o.class == Class::Shown && o.side == side);
-        shown.map(|o| o.price).max_by_key(|price| worth(side, *price))
+        let shown = self
+            .orders
+            .iter()
+            .filter(|o| o.class == Class::Shown && o.side == side);
+        shown
+            .map(|o| o.price)
+            .max_by_key(|price| worth(side, *price))
     }
 
     fn midpoint(&self) -> Option<i64> {
@@ -122,10 +135,16 @@ impl Naive {
 
     fn reachable(&self, taker: &Order) -> u64 {
         // Everything that it would meet, one after the other.
-        let mut left = Self { orders: self.orders.clone(), said: Vec::new(), ..*self };
+        let mut left = Self {
+            orders: self.orders.clone(),
+            said: Vec::new(),
+            ..*self
+        };
         let (bid, ask) = (self.best(Side::Buy), self.best(Side::Sell));
         let mid = bid.zip(ask).map(|(bid, ask)| i64::midpoint(bid, ask));
-        let Some(limit) = self.reach(taker) else { return 0 };
+        let Some(limit) = self.reach(taker) else {
+            return 0;
+        };
         let side = taker.side.opposite();
         left.orders.retain(|o| {
             let price = match o.class {
@@ -164,14 +183,19 @@ impl Naive {
 
     /// Refreshes reserves and forgets what is gone.
     fn tidy(&mut self, number: u64) {
-        let Some(at) = self.orders.iter().position(|o| o.number == number) else { return };
+        let Some(at) = self.orders.iter().position(|o| o.number == number) else {
+            return;
+        };
         if self.orders[at].open == 0 {
             self.orders.remove(at);
         } else if self.orders[at].class == Class::Shown && self.orders[at].shown == 0 {
             let (reference, rank) = (self.number(), self.rank());
             let o = &mut self.orders[at];
             (o.reference, o.rank, o.shown) = (reference, rank, o.floor.min(o.open));
-            let line = format!("refresh {:?} {} {} {}", o.owner, o.reference, o.shown, o.price);
+            let line = format!(
+                "refresh {:?} {} {} {}",
+                o.owner, o.reference, o.shown, o.price
+            );
             self.said.push(line);
         }
     }
@@ -181,14 +205,20 @@ impl Naive {
             return;
         }
         while taker.open > 0 {
-            let Some((at, price)) = self.maker(taker) else { return };
+            let Some((at, price)) = self.maker(taker) else {
+                return;
+            };
             let (lower, upper) = self.bands();
             if price < lower || price > upper {
                 self.band = true;
                 return;
             }
             let maker = self.orders[at].clone();
-            let available = if maker.class == Class::Shown { maker.shown } else { maker.open };
+            let available = if maker.class == Class::Shown {
+                maker.shown
+            } else {
+                maker.open
+            };
             let qty = taker.open.min(available);
             if maker.group != 0 && maker.group == taker.group {
                 self.prevent(at, taker, qty, price);
@@ -199,7 +229,11 @@ impl Naive {
             self.matches += 1;
             self.said.push(format!(
                 "trade {} {qty}@{price} {:?}:{} {:?}:{} {shown} -",
-                self.matches, maker.owner, maker.open - qty, taker.owner, taker.open
+                self.matches,
+                maker.owner,
+                maker.open - qty,
+                taker.owner,
+                taker.open
             ));
             self.tidy(maker.number);
         }
@@ -208,7 +242,11 @@ impl Naive {
     fn prevent(&mut self, at: usize, taker: &mut Order, qty: u32, price: i64) {
         let maker = self.orders[at].clone();
         if taker.rule != Prevention::CancelNewest {
-            let off = if taker.rule == Prevention::Decrement { qty } else { maker.open };
+            let off = if taker.rule == Prevention::Decrement {
+                qty
+            } else {
+                maker.open
+            };
             let shown = if off == maker.open && maker.class == Class::Shown {
                 self.orders[at].open = 0;
                 format!("{}-{}=0", maker.reference, maker.shown)
@@ -216,14 +254,23 @@ impl Naive {
                 self.lessen(at, off)
             };
             let left = self.orders[at].open;
-            self.said.push(format!("prevent {:?} {off} {left} {qty}@{price} {shown}", maker.owner));
+            self.said.push(format!(
+                "prevent {:?} {off} {left} {qty}@{price} {shown}",
+                maker.owner
+            ));
             self.tidy(maker.number);
         }
         if taker.rule != Prevention::CancelOldest {
-            let off = if taker.rule == Prevention::Decrement { qty } else { taker.open };
+            let off = if taker.rule == Prevention::Decrement {
+                qty
+            } else {
+                taker.open
+            };
             taker.open -= off;
-            self.said
-                .push(format!("prevent {:?} {off} {} {qty}@{price} -", taker.owner, taker.open));
+            self.said.push(format!(
+                "prevent {:?} {off} {} {qty}@{price} -",
+                taker.owner, taker.open
+            ));
         }
     }
 
@@ -232,8 +279,14 @@ impl Naive {
         if rule == PostOnly::No || self.state != State::Trading || !is_taker {
             return Ok(order.price);
         }
-        let Some((at, price)) = self.maker(order) else { return Ok(order.price) };
-        let reason = if self.orders[at].class == Class::Shown { b'G' } else { b'F' };
+        let Some((at, price)) = self.maker(order) else {
+            return Ok(order.price);
+        };
+        let reason = if self.orders[at].class == Class::Shown {
+            b'G'
+        } else {
+            b'F'
+        };
         if rule == PostOnly::Cancel {
             return Err(reason);
         }
@@ -261,14 +314,25 @@ impl Naive {
             return;
         }
         if order.life == Life::Immediate {
-            self.said.push(format!("cancel {:?} {} 0 I -", order.owner, order.open));
+            let reason = if self.band { 'K' } else { 'I' };
+            self.said.push(format!(
+                "cancel {:?} {} 0 {reason} -",
+                order.owner, order.open
+            ));
             return;
         }
         order.rank = self.rank();
         if order.class == Class::Shown {
-            order.shown = if order.floor > 0 { order.floor.min(order.open) } else { order.open };
+            order.shown = if order.floor > 0 {
+                order.floor.min(order.open)
+            } else {
+                order.open
+            };
             let verb = old.map_or("rest".to_owned(), |old| format!("rest-as {old}"));
-            self.said.push(format!("{verb} {} {} {}", order.reference, order.shown, order.price));
+            self.said.push(format!(
+                "{verb} {} {} {}",
+                order.reference, order.shown, order.price
+            ));
         } else if let Some(reference) = old {
             self.said.push(format!("withdraw {reference}"));
         }
@@ -295,7 +359,9 @@ impl Naive {
                 .collect();
             pegs.sort_unstable();
             for (_, number) in pegs {
-                let Some(at) = self.orders.iter().position(|o| o.number == number) else { continue };
+                let Some(at) = self.orders.iter().position(|o| o.number == number) else {
+                    continue;
+                };
                 let mut taker = self.orders[at].clone();
                 self.take(&mut taker);
                 let at = self.orders.iter().position(|o| o.number == number).unwrap();
@@ -335,24 +401,31 @@ impl Naive {
         };
         let price = self.post_only(&order, new.post_only);
         order.price = price.unwrap_or(order.price);
-        self.said.push(format!("accept {:?} {number} {}", new.owner, order.price));
+        self.said
+            .push(format!("accept {:?} {number} {}", new.owner, order.price));
         match price {
-            Err(reason) => self
-                .said
-                .push(format!("cancel {:?} {} 0 {} -", order.owner, order.open, reason as char)),
+            Err(reason) => self.said.push(format!(
+                "cancel {:?} {} 0 {} -",
+                order.owner, order.open, reason as char
+            )),
             Ok(_) => self.work(order, None),
         }
         self.settle(before);
     }
 
     pub fn cancel(&mut self, owner: Owner, keep: u32, reason: u8) {
-        let Some(at) = self.orders.iter().position(|o| o.owner == owner) else { return };
+        let Some(at) = self.orders.iter().position(|o| o.owner == owner) else {
+            return;
+        };
         let before = (self.best(Side::Buy), self.best(Side::Sell));
         let number = self.orders[at].number;
         let (off, shown) = self.reduce(at, keep);
         if off > 0 {
             let left = self.orders[at].open;
-            self.said.push(format!("cancel {owner:?} {off} {left} {} {shown}", reason as char));
+            self.said.push(format!(
+                "cancel {owner:?} {off} {left} {} {shown}",
+                reason as char
+            ));
         }
         self.tidy(number);
         self.settle(before);
@@ -372,7 +445,9 @@ impl Naive {
     }
 
     pub fn replace(&mut self, owner: Owner, change: &Change) {
-        let Some(at) = self.orders.iter().position(|o| o.owner == owner) else { return };
+        let Some(at) = self.orders.iter().position(|o| o.owner == owner) else {
+            return;
+        };
         let before = (self.best(Side::Buy), self.best(Side::Sell));
         let old = self.orders[at].clone();
         let any = if old.side == Side::Buy { ANY_BUY } else { 0 };
@@ -383,7 +458,10 @@ impl Naive {
             (_, _, true) => Class::Shown,
             _ => Class::Hidden,
         };
-        let new_owner = Owner { user_ref: change.user_ref, ..owner };
+        let new_owner = Owner {
+            user_ref: change.user_ref,
+            ..owner
+        };
         let stays = price == old.price
             && change.open <= old.open
             && change.life == old.life
@@ -395,7 +473,9 @@ impl Naive {
             let (_, shown) = self.reduce(at, change.open);
             self.orders[at].owner = new_owner;
             let (number, open) = (old.number, self.orders[at].open);
-            self.said.push(format!("replace {new_owner:?} {number} {open} {price} {shown}"));
+            self.said.push(format!(
+                "replace {new_owner:?} {number} {open} {price} {shown}"
+            ));
             return self.settle(before);
         }
         let number = self.number();
@@ -416,14 +496,18 @@ impl Naive {
         order.price = price.unwrap_or(order.price);
         self.orders.remove(at);
         let old_reference = (old.class == Class::Shown).then_some(old.reference);
-        self.said.push(format!("replace {new_owner:?} {number} {} {} -", order.open, order.price));
+        self.said.push(format!(
+            "replace {new_owner:?} {number} {} {} -",
+            order.open, order.price
+        ));
         match price {
             Err(reason) => {
                 if let Some(reference) = old_reference {
                     self.said.push(format!("withdraw {reference}"));
                 }
                 let (owner, open) = (order.owner, order.open);
-                self.said.push(format!("cancel {owner:?} {open} 0 {} -", reason as char));
+                self.said
+                    .push(format!("cancel {owner:?} {open} 0 {} -", reason as char));
             }
             Ok(_) => self.work(order, old_reference),
         }
@@ -432,13 +516,24 @@ impl Naive {
 
     /// Everybody at one price, tried at every price there is.
     pub fn cross(&mut self, kind: CrossKind) {
-        let takes_part = |o: &&Order| o.class != Class::Peg && (o.class != Class::Cross || o.cross == Some(kind));
-        let mut prices: Vec<i64> = self.orders.iter().filter(takes_part).map(|o| o.price).collect();
+        let takes_part = |o: &&Order| {
+            o.class != Class::Peg && (o.class != Class::Cross || o.cross == Some(kind))
+        };
+        let mut prices: Vec<i64> = self
+            .orders
+            .iter()
+            .filter(takes_part)
+            .map(|o| o.price)
+            .collect();
         prices.push(self.reference_price);
         prices.retain(|price| *price != 0 && *price != ANY_BUY);
         let volume = |price: i64| {
             let sum = |side| -> u64 {
-                let orders = self.orders.iter().filter(takes_part).filter(|o| o.side == side);
+                let orders = self
+                    .orders
+                    .iter()
+                    .filter(takes_part)
+                    .filter(|o| o.side == side);
                 let orders = orders.filter(|o| worth(side, o.price) >= worth(side, price));
                 orders.map(|o| u64::from(o.open)).sum()
             };
@@ -454,19 +549,34 @@ impl Naive {
         let mut shares = 0;
         while let Some(price) = price {
             let first = |naive: &Self, side: Side| {
-                let orders = naive.orders.iter().filter(takes_part).filter(|o| o.side == side);
+                let orders = naive
+                    .orders
+                    .iter()
+                    .filter(takes_part)
+                    .filter(|o| o.side == side);
                 let orders = orders.filter(|o| worth(side, o.price) >= worth(side, price));
                 orders
                     .min_by_key(|o| {
-                        let class = if o.class == Class::Cross { 2 } else { o.class as u8 };
+                        let class = if o.class == Class::Cross {
+                            2
+                        } else {
+                            o.class as u8
+                        };
                         (-worth(side, o.price), class, o.rank)
                     })
                     .map(|o| o.number)
             };
-            let (Some(buyer), Some(seller)) = (first(self, Side::Buy), first(self, Side::Sell)) else {
+            let (Some(buyer), Some(seller)) = (first(self, Side::Buy), first(self, Side::Sell))
+            else {
                 break;
             };
-            let at = |naive: &Self, number| naive.orders.iter().position(|o| o.number == number).unwrap();
+            let at = |naive: &Self, number| {
+                naive
+                    .orders
+                    .iter()
+                    .position(|o| o.number == number)
+                    .unwrap()
+            };
             let (b, s) = (at(self, buyer), at(self, seller));
             let qty = self.orders[b].open.min(self.orders[s].open);
             let (b_shown, s_shown) = (self.lessen(b, qty), self.lessen(s, qty));
@@ -481,7 +591,8 @@ impl Naive {
             shares += u64::from(qty);
         }
         self.matches += 1;
-        self.said.push(format!("crossed {shares}@{}", price.unwrap_or(0)));
+        self.said
+            .push(format!("crossed {shares}@{}", price.unwrap_or(0)));
         if let Some(price) = price {
             self.reference_price = price;
         }
@@ -494,7 +605,7 @@ impl Naive {
                 .collect();
             ends.sort_unstable();
             for (.., owner, open) in ends {
-                self.said.push(format!("cancel {owner:?} {open} 0 C -"));
+                self.said.push(format!("cancel {owner:?} {open} 0 T -"));
                 self.orders.retain(|o| o.owner != owner);
             }
         }

@@ -1,0 +1,415 @@
+//! Engine events as OUCH messages in the accounts' stores.
+//!
+//! Spec:        OUCH 5.0 revision 1.04, "Outbound Messages".
+
+use protocol::ouch::{
+    AccountQueryResponse, AiqCanceled, AppendageBuffer, BrokenTrade, CancelReject, Canceled,
+    DisableResponse, Element, EnableResponse, Executed, MassCancelResponse, Modified,
+    OrderAccepted, OrderReplaced, RejectReason, Rejected, Restated,
+};
+use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Qty, UserRefNum};
+use zerocopy::byteorder::big_endian::U16;
+
+use super::{Desk, Desks};
+use crate::engine::{self, Event, Owner, Party, Prevention, Trade};
+
+/// The reason of a restatement: the next shares of a reserve are shown.
+const RESTATED_REFRESH: u8 = b'R';
+/// The longest answer with the appendage of its request.
+const ANSWER_LEN_MAX: usize = 512;
+
+/// Appends a message, with an appendage, to a desk's store.
+macro_rules! answer {
+    ($desk:expr, $appendage:expr, $message:expr) => {{
+        let mut out = [0; ANSWER_LEN_MAX];
+        let len = $message.encode($appendage, &mut out);
+        debug_assert!(len.is_some(), "an answer fits");
+        if let Some(bytes) = len.and_then(|len| out.get(..len)) {
+            $desk.store.push(bytes);
+        }
+    }};
+}
+
+impl Desks {
+    /// Tells those whom it concerns; orders of nobody here (the market's own flow) are passed over.
+    pub(crate) fn on_event(&mut self, event: &Event) {
+        match event {
+            Event::Accepted {
+                handle,
+                number,
+                owner,
+                price,
+            } => {
+                self.accepted(*owner, *handle, (*number, *price));
+            }
+            Event::Replaced { .. } => self.replaced(event),
+            Event::Traded(trade) => {
+                self.executed(trade, &trade.maker);
+                self.executed(trade, &trade.taker);
+            }
+            Event::Canceled(canceled) => self.canceled(canceled),
+            Event::Prevented {
+                canceled,
+                prevented,
+                price,
+                rule,
+            } => {
+                self.prevented(canceled, (*prevented, *price), *rule);
+            }
+            Event::Refreshed { owner, rested } => self.restated(*owner, rested),
+            Event::Broken {
+                match_number,
+                owners,
+                reason,
+                ..
+            } => {
+                self.broken(*match_number, *owners, *reason);
+            }
+            Event::Rested(_)
+            | Event::RestedAs { .. }
+            | Event::Withdrawn { .. }
+            | Event::State { .. }
+            | Event::Collar { .. }
+            | Event::Crossed { .. }
+            | Event::Imbalance { .. } => {}
+        }
+    }
+
+    fn accepted(&mut self, owner: Owner, handle: engine::Handle, (number, price): (u64, u32)) {
+        let Self { desks, now, echo } = self;
+        let Some(desk) = desks.get_mut(usize::from(owner.account)) else {
+            return;
+        };
+        let Some(held) = desk.orders.get_mut(&owner.user_ref) else {
+            return;
+        };
+        held.handle = Some(handle);
+        desk.accepted += 1;
+        let m = &held.message;
+        let is_market = super::Wanted::of_enter(m).limit().is_none();
+        answer!(
+            desk,
+            echo,
+            OrderAccepted {
+                kind: OrderAccepted::KIND,
+                timestamp: (*now).into(),
+                user_ref: m.user_ref,
+                side: m.side,
+                qty: m.qty,
+                symbol: m.symbol,
+                price: if is_market {
+                    m.price
+                } else {
+                    Price4(price).into()
+                },
+                time_in_force: m.time_in_force,
+                display: m.display,
+                order: OrderRef(number).into(),
+                capacity: m.capacity,
+                iso: m.iso,
+                cross: m.cross,
+                state: b'L',
+                client_order_id: m.client_order_id,
+            }
+        );
+    }
+
+    fn replaced(&mut self, event: &Event) {
+        let Event::Replaced {
+            handle,
+            number,
+            owner,
+            old_user_ref,
+            open,
+            price,
+            ..
+        } = *event
+        else {
+            return;
+        };
+        let Self { desks, now, echo } = self;
+        let Some(desk) = desks.get_mut(usize::from(owner.account)) else {
+            return;
+        };
+        // The new order was put beside the old one before the engine was asked.
+        let executed = desk.orders.get(&old_user_ref).map_or(0, |old| old.executed);
+        desk.lower(old_user_ref, 0, 0);
+        let Some(held) = desk.orders.get_mut(&owner.user_ref) else {
+            return;
+        };
+        held.handle = Some(handle);
+        held.executed = executed;
+        let m = &held.message;
+        answer!(
+            desk,
+            echo,
+            OrderReplaced {
+                kind: OrderReplaced::KIND,
+                timestamp: (*now).into(),
+                original_user_ref: UserRefNum(old_user_ref).into(),
+                user_ref: m.user_ref,
+                side: m.side,
+                qty: Qty(open).into(),
+                symbol: m.symbol,
+                price: Price4(price).into(),
+                time_in_force: m.time_in_force,
+                display: m.display,
+                order: OrderRef(number).into(),
+                capacity: m.capacity,
+                iso: m.iso,
+                cross: m.cross,
+                state: b'L',
+                client_order_id: m.client_order_id,
+            }
+        );
+    }
+
+    fn executed(&mut self, trade: &Trade, party: &Party) {
+        let now = self.now;
+        let Some(desk) = self.get_mut(party.owner.account) else {
+            return;
+        };
+        answer!(
+            desk,
+            &[],
+            Executed {
+                kind: Executed::KIND,
+                timestamp: now.into(),
+                user_ref: UserRefNum(party.owner.user_ref).into(),
+                qty: Qty(trade.qty).into(),
+                price: Price4(trade.price).into(),
+                liquidity: party.liquidity,
+                match_number: MatchNumber(trade.match_number).into(),
+            }
+        );
+        desk.lower(party.owner.user_ref, party.open, trade.qty);
+    }
+
+    fn canceled(&mut self, canceled: &engine::Canceled) {
+        let now = self.now;
+        if let Some(desk) = self.get_mut(canceled.owner.account) {
+            let user_ref = canceled.owner.user_ref;
+            if canceled.reason == engine::cancel_reason::MODIFIED {
+                let side = desk
+                    .orders
+                    .get(&user_ref)
+                    .map_or(b' ', |held| held.message.side);
+                desk.tell_modified(user_ref, (side, canceled.open), now);
+            } else {
+                desk.tell_canceled(user_ref, (canceled.qty, canceled.reason), now);
+            }
+            desk.lower(canceled.owner.user_ref, canceled.open, 0);
+        }
+    }
+
+    fn prevented(
+        &mut self,
+        canceled: &engine::Canceled,
+        (prevented, price): (u32, u32),
+        rule: Prevention,
+    ) {
+        let now = self.now;
+        let Some(desk) = self.get_mut(canceled.owner.account) else {
+            return;
+        };
+        let strategy = match rule {
+            Prevention::CancelNewest => b'W',
+            Prevention::CancelOldest => b'O',
+            Prevention::Decrement => b'D',
+        };
+        answer!(
+            desk,
+            &[],
+            AiqCanceled {
+                kind: AiqCanceled::KIND,
+                timestamp: now.into(),
+                user_ref: UserRefNum(canceled.owner.user_ref).into(),
+                qty: Qty(canceled.qty).into(),
+                reason: canceled.reason,
+                prevented_qty: Qty(prevented).into(),
+                price: Price4(price).into(),
+                liquidity: if canceled.shown.is_some() { b'A' } else { b'R' },
+                strategy,
+            }
+        );
+        desk.lower(canceled.owner.user_ref, canceled.open, 0);
+    }
+
+    fn restated(&mut self, owner: Owner, rested: &engine::Rested) {
+        let now = self.now;
+        let Some(desk) = self.get_mut(owner.account) else {
+            return;
+        };
+        let mut elements = AppendageBuffer::default();
+        let fits = elements.push(Element::DisplayQty(Qty(rested.qty)))
+            && elements.push(Element::SecondaryOrderRef(rested.reference));
+        debug_assert!(fits, "two elements fit");
+        answer!(
+            desk,
+            elements.as_bytes(),
+            Restated {
+                kind: Restated::KIND,
+                timestamp: now.into(),
+                user_ref: UserRefNum(owner.user_ref).into(),
+                reason: RESTATED_REFRESH,
+            }
+        );
+    }
+
+    fn broken(&mut self, match_number: u64, owners: [Owner; 2], reason: u8) {
+        let now = self.now;
+        for owner in owners {
+            let Some(desk) = self.get_mut(owner.account) else {
+                continue;
+            };
+            let order = desk.orders.get(&owner.user_ref);
+            let client_order_id = order.map_or([b' '; 14], |held| held.message.client_order_id);
+            answer!(
+                desk,
+                &[],
+                BrokenTrade {
+                    kind: BrokenTrade::KIND,
+                    timestamp: now.into(),
+                    user_ref: UserRefNum(owner.user_ref).into(),
+                    match_number: MatchNumber(match_number).into(),
+                    reason,
+                    client_order_id,
+                }
+            );
+        }
+    }
+}
+
+/// Answers that no event of the engine stands behind.
+impl Desk {
+    pub(crate) fn tell_rejected(
+        &mut self,
+        user_ref: UserRefNum,
+        (reason, client_order_id): (RejectReason, [u8; 14]),
+        now: Nanos,
+    ) {
+        answer!(
+            self,
+            &[],
+            Rejected {
+                kind: Rejected::KIND,
+                timestamp: now.into(),
+                user_ref: user_ref.into(),
+                reason: U16::new(reason as u16),
+                client_order_id,
+            }
+        );
+    }
+
+    pub(crate) fn tell_canceled(&mut self, user_ref: u32, (qty, reason): (u32, u8), now: Nanos) {
+        answer!(
+            self,
+            &[],
+            Canceled {
+                kind: Canceled::KIND,
+                timestamp: now.into(),
+                user_ref: UserRefNum(user_ref).into(),
+                qty: Qty(qty).into(),
+                reason,
+            }
+        );
+    }
+
+    pub(crate) fn tell_modified(&mut self, user_ref: u32, (side, open): (u8, u32), now: Nanos) {
+        answer!(
+            self,
+            &[],
+            Modified {
+                kind: Modified::KIND,
+                timestamp: now.into(),
+                user_ref: UserRefNum(user_ref).into(),
+                side,
+                qty: Qty(open).into(),
+            }
+        );
+    }
+
+    pub(crate) fn tell_cancel_reject(&mut self, user_ref: u32, now: Nanos) {
+        answer!(
+            self,
+            &[],
+            CancelReject {
+                kind: CancelReject::KIND,
+                timestamp: now.into(),
+                user_ref: UserRefNum(user_ref).into(),
+            }
+        );
+    }
+
+    pub(crate) fn tell_mass_cancel(&mut self, m: &protocol::ouch::MassCancel, now: Nanos) {
+        answer!(
+            self,
+            &[],
+            MassCancelResponse {
+                kind: MassCancelResponse::KIND,
+                timestamp: now.into(),
+                user_ref: m.user_ref,
+                firm: m.firm,
+                symbol: m.symbol,
+            }
+        );
+    }
+
+    pub(crate) fn tell_entry(
+        &mut self,
+        (user_ref, firm): (UserRefNum, [u8; 4]),
+        is_disabled: bool,
+        now: Nanos,
+    ) {
+        let (timestamp, user_ref) = (now.into(), user_ref.into());
+        if is_disabled {
+            let kind = DisableResponse::KIND;
+            answer!(
+                self,
+                &[],
+                DisableResponse {
+                    kind,
+                    timestamp,
+                    user_ref,
+                    firm
+                }
+            );
+        } else {
+            let kind = EnableResponse::KIND;
+            answer!(
+                self,
+                &[],
+                EnableResponse {
+                    kind,
+                    timestamp,
+                    user_ref,
+                    firm
+                }
+            );
+        }
+    }
+
+    pub(crate) fn tell_next_user_ref(&mut self, now: Nanos) {
+        let next = UserRefNum(self.last_user_ref.saturating_add(1));
+        answer!(
+            self,
+            &[],
+            AccountQueryResponse {
+                kind: AccountQueryResponse::KIND,
+                timestamp: now.into(),
+                next_user_ref: next.into(),
+            }
+        );
+    }
+
+    /// The same fill once more, under the same match number: a mistake, on purpose.
+    pub(crate) fn repeat_last_answer(&mut self) {
+        let last = self.store.count().checked_sub(1);
+        let bytes = last
+            .and_then(|last| self.store.message(last))
+            .map(<[u8]>::to_vec);
+        if let Some(bytes) = bytes {
+            self.store.push(&bytes);
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The accounts: what each has open, what it may do, and every answer that it was given.
+//!
+//! ```text
+//!  OUCH bytes ──> request (sense) ──> rules (rights, risk, market) ──> engine
+//!                                                                        │ events
+//!  store <── OUCH bytes <── answers <────────────────────────────────────┘
+//! ```
+//!
+//! Invariants:  an answer is appended to the account's store and never changes. A reference number is used
+//!              once. What is open here is what the engine has open for the account.
+//! Time:        comes in as `now`, ns since midnight.
+
+mod answers;
+mod request;
+mod rules;
+
+use std::collections::HashMap;
+
+use protocol::ouch::{EnterOrder, Outbound, RejectReason, ReplaceOrder};
+use protocol::types::{Nanos, Qty, Symbol, UserRefNum};
+
+use crate::engine::{Handle, Owner, Prevention};
+use crate::options::{Account, Options};
+use crate::script::Behaviour;
+use crate::store::Store;
+
+pub(crate) use request::{Tags, Wanted, prevention_of};
+pub(crate) use rules::{Market, Phase};
+
+/// One order that lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    /// As it was entered or replaced.
+    pub message: EnterOrder,
+    pub tags: Tags,
+    pub handle: Option<Handle>,
+    pub locate: u16,
+    /// Shares that the whole chain has executed.
+    pub executed: u32,
+    pub open: u32,
+    pub behaviour: Option<Behaviour>,
+}
+
+/// One account.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub name: String,
+    pub options: Account,
+    pub store: Store,
+    pub orders: HashMap<u32, Held>,
+    pub last_user_ref: u32,
+    /// Orders accepted so far.
+    pub accepted: u64,
+    pub is_disabled: bool,
+    /// Price times shares of everything open, four decimals.
+    exposure: u64,
+    /// Messages in the current second of exchange time.
+    rate: (u64, u32),
+    /// The connection is cut in the middle of this message (index in the store).
+    pub cut_at: Option<usize>,
+}
+
+/// Every account by its index, in the order of names.
+#[derive(Debug)]
+pub(crate) struct Desks {
+    desks: Vec<Desk>,
+    pub now: Nanos,
+    /// The appendage of the request that is being answered, to be echoed.
+    pub echo: Vec<u8>,
+}
+
+impl Desks {
+    pub(crate) fn new(options: &Options) -> Self {
+        let desks = options.account.iter().map(|(name, account)| Desk {
+            name: name.clone(),
+            options: account.clone(),
+            store: Store::new(options.store_max),
+            orders: HashMap::with_capacity(account.orders_max.min(1 << 16)),
+            last_user_ref: 0,
+            accepted: 0,
+            is_disabled: false,
+            exposure: 0,
+            rate: (0, 0),
+            cut_at: None,
+        });
+        Self {
+            desks: desks.collect(),
+            now: Nanos(0),
+            echo: Vec::with_capacity(256),
+        }
+    }
+
+    pub(crate) fn index(&self, name: &str) -> Option<u16> {
+        let at = self.desks.iter().position(|desk| desk.name == name)?;
+        u16::try_from(at).ok()
+    }
+
+    pub(crate) fn get(&self, account: u16) -> Option<&Desk> {
+        self.desks.get(usize::from(account))
+    }
+
+    pub(crate) fn get_mut(&mut self, account: u16) -> Option<&mut Desk> {
+        self.desks.get_mut(usize::from(account))
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Desk> {
+        self.desks.iter_mut()
+    }
+
+    /// Takes an order in before the engine does, so that its events find it.
+    pub(crate) fn hold(&mut self, owner: Owner, held: Held) {
+        if let Some(desk) = self.get_mut(owner.account) {
+            desk.exposure += held.notional(held.open);
+            desk.orders.insert(owner.user_ref, held);
+        }
+    }
+
+    /// Forgets an order that the engine refused.
+    pub(crate) fn forget(&mut self, owner: Owner) {
+        if let Some(desk) = self.get_mut(owner.account)
+            && let Some(held) = desk.orders.remove(&owner.user_ref)
+        {
+            desk.exposure = desk.exposure.saturating_sub(held.notional(held.open));
+        }
+    }
+}
+
+impl Held {
+    /// The order as a replacement makes it.
+    pub(crate) fn message_after(&self, m: &ReplaceOrder) -> EnterOrder {
+        EnterOrder {
+            user_ref: m.user_ref,
+            qty: m.qty,
+            price: m.price,
+            time_in_force: m.time_in_force,
+            display: m.display,
+            iso: m.iso,
+            client_order_id: m.client_order_id,
+            ..self.message
+        }
+    }
+
+    /// Price times shares; a market order counts nothing, as it never rests.
+    fn notional(&self, shares: u32) -> u64 {
+        let price = Wanted::of_enter(&self.message)
+            .limit()
+            .map_or(0, |price| price.0);
+        u64::from(price) * u64::from(shares)
+    }
+}
+
+impl Desk {
+    /// Whether a number is new; a new one is used up.
+    pub(crate) fn uses(&mut self, user_ref: UserRefNum) -> bool {
+        let is_new = user_ref.0 > self.last_user_ref;
+        if is_new {
+            self.last_user_ref = user_ref.0;
+        }
+        is_new
+    }
+
+    /// Takes shares off an order; at none it is gone.
+    fn lower(&mut self, user_ref: u32, open: u32, executed: u32) {
+        let Some(held) = self.orders.get_mut(&user_ref) else {
+            return;
+        };
+        let off = held.open.saturating_sub(open);
+        held.open = open;
+        held.executed += executed;
+        let less = held.notional(off);
+        self.exposure = self.exposure.saturating_sub(less);
+        if open == 0 {
+            self.orders.remove(&user_ref);
+        }
+    }
+
+    /// Open orders of a symbol, or of all, in the order of their numbers.
+    pub(crate) fn live(&self, symbol: Symbol) -> Vec<(u32, Handle)> {
+        let orders = self.orders.iter();
+        let meant =
+            orders.filter(|(_, held)| symbol == Symbol::BLANK || held.message.symbol == symbol);
+        let handles = meant.filter_map(|(number, held)| Some((*number, held.handle?)));
+        let mut live: Vec<_> = handles.collect();
+        live.sort_unstable();
+        live
+    }
+
+    /// After a restart: what the account's own messages say that it had open, by number, and which number
+    /// was the last.
+    pub(crate) fn recall(&mut self) -> Vec<(u32, u32)> {
+        let mut open = std::collections::BTreeMap::new();
+        for index in 0..self.store.count() {
+            let Some(Ok((message, _))) = self.store.message(index).map(Outbound::decode) else {
+                continue;
+            };
+            let mut lower = |user_ref: UserRefNum, qty: Qty| {
+                if let Some(left) = open.get_mut(&user_ref.0) {
+                    *left -= qty.0.min(*left);
+                }
+            };
+            match message {
+                Outbound::OrderAccepted(m) => {
+                    open.insert(m.user_ref.get().0, m.qty.get().0);
+                }
+                Outbound::OrderReplaced(m) => {
+                    open.remove(&m.original_user_ref.get().0);
+                    open.insert(m.user_ref.get().0, m.qty.get().0);
+                }
+                Outbound::Executed(m) => lower(m.user_ref.get(), m.qty.get()),
+                Outbound::Canceled(m) => lower(m.user_ref.get(), m.qty.get()),
+                Outbound::AiqCanceled(m) => lower(m.user_ref.get(), m.qty.get()),
+                Outbound::Modified(m) => {
+                    open.insert(m.user_ref.get().0, m.qty.get().0);
+                }
+                _ => {}
+            }
+            if let Some(user_ref) = newest_user_ref(&message) {
+                self.last_user_ref = self.last_user_ref.max(user_ref.0);
+            }
+        }
+        open.into_iter().filter(|(_, open)| *open > 0).collect()
+    }
+
+    pub(crate) fn open_orders(&self) -> Vec<(UserRefNum, Qty)> {
+        let orders = self.orders.iter();
+        let mut open: Vec<_> = orders
+            .map(|(number, held)| (UserRefNum(*number), Qty(held.open)))
+            .collect();
+        open.sort_unstable();
+        open
+    }
+
+    /// Counts a message against the account's rate; `false`: it is one too many.
+    fn is_within_rate(&mut self, now: Nanos) -> bool {
+        let second = now.0 / 1_000_000_000;
+        if self.rate.0 != second {
+            self.rate = (second, 0);
+        }
+        self.rate.1 += 1;
+        self.options.messages_per_second == 0 || self.rate.1 <= self.options.messages_per_second
+    }
+
+    /// The group in which its orders do not trade with one another, and the rule.
+    fn prevention(&self, account: u16, tags: &Tags) -> (u16, Prevention) {
+        let rule = tags.prevention.or_else(|| self.options.prevention());
+        let group = if tags.group == 0 {
+            account + 1
+        } else {
+            tags.group | 0x8000
+        };
+        rule.map_or((0, Prevention::CancelOldest), |rule| (group, rule))
+    }
+}
+
+/// The number that a message shows to be used.
+fn newest_user_ref(message: &Outbound<'_>) -> Option<UserRefNum> {
+    match message {
+        Outbound::OrderAccepted(m) => Some(m.user_ref.get()),
+        Outbound::OrderReplaced(m) => Some(m.user_ref.get()),
+        Outbound::Rejected(m) => Some(m.user_ref.get()),
+        Outbound::MassCancelResponse(m) => Some(m.user_ref.get()),
+        Outbound::DisableResponse(m) => Some(m.user_ref.get()),
+        Outbound::EnableResponse(m) => Some(m.user_ref.get()),
+        Outbound::AccountQueryResponse(m) => Some(UserRefNum(m.next_user_ref.get().0 - 1)),
+        _ => None,
+    }
+}
+
+/// The reason for which a refusal of the engine is told.
+pub(crate) fn reason_of(refusal: crate::engine::Refusal) -> RejectReason {
+    use crate::engine::Refusal;
+    match refusal {
+        Refusal::UnknownStock => RejectReason::InvalidSymbol,
+        Refusal::Halted => RejectReason::Halted,
+        Refusal::Full => RejectReason::ProcessingError,
+        Refusal::Pegging => RejectReason::PeggingNotAllowed,
+        Refusal::ShortSale => RejectReason::RiskShortSellRestricted,
+        Refusal::Cross => RejectReason::InvalidCrossOrder,
+    }
+}

@@ -1,0 +1,436 @@
+//! Order entry: every OUCH message of a client, from its bytes to what the engine is asked to do.
+//!
+//! Path:        session -> here -> desk (rules) -> engine -> desk (answers)
+//! When wrong:  nonsense that is no OUCH message is ignored and counted, as the specification has no answer
+//!              to it. Duplicates, superfluous cancels and replacements of dead orders meet silence.
+//! Spec:        OUCH 5.0 revision 1.04.
+
+use protocol::ouch::{
+    Appendage, CancelOrder, EnterOrder, Inbound, MassCancel, ModifyOrder, RejectReason,
+    ReplaceOrder,
+};
+use protocol::types::{Symbol, UserRefNum};
+
+use crate::desk::{Desk, Held, Tags, Wanted, reason_of};
+use crate::engine::{
+    Change, CrossKind, Event, Handle, Life, Listing, NewOrder, Owner, cancel_reason,
+};
+use crate::exchange::{Exchange, numbers_of};
+use crate::script::Behaviour;
+use crate::store::Store;
+
+/// Orders that a script may keep waiting at one time.
+const LATE_MAX: usize = 4096;
+
+impl Exchange {
+    /// Takes one message of a logged-in client.
+    pub fn on_message(&mut self, account: u16, bytes: &[u8]) {
+        self.counters.messages.increment();
+        self.handle(account, bytes, false);
+        self.end_operation();
+    }
+
+    pub(crate) fn handle(&mut self, account: u16, bytes: &[u8], is_late: bool) {
+        let Ok((message, appendage)) = Inbound::decode(bytes) else {
+            return self.counters.undecodable.increment();
+        };
+        let is_full = self.desk(account).is_none_or(|desk| desk.store.is_full());
+        if is_full {
+            return self.counters.store_full.increment();
+        }
+        self.outlet.desks.echo.clear();
+        match message {
+            Inbound::EnterOrder(m) => {
+                let behaviour = self.behaviour(account, &m.client_order_id);
+                if let (Some(Behaviour::Late { after_ns }), false) = (behaviour, is_late)
+                    && self.keep_late(account, bytes, after_ns)
+                {
+                    return;
+                }
+                self.outlet
+                    .desks
+                    .echo
+                    .extend_from_slice(appendage.as_bytes());
+                self.enter(account, m, &appendage, behaviour);
+            }
+            Inbound::ReplaceOrder(m) => {
+                self.outlet
+                    .desks
+                    .echo
+                    .extend_from_slice(appendage.as_bytes());
+                self.replace(account, m, &appendage);
+            }
+            Inbound::CancelOrder(m) => self.cancel(account, m),
+            Inbound::ModifyOrder(m) => self.modify(account, m),
+            Inbound::MassCancel(m) => self.mass_cancel(account, m),
+            Inbound::DisableOrderEntry(m) => {
+                self.set_disabled(account, (m.user_ref.get(), m.firm), true)
+            }
+            Inbound::EnableOrderEntry(m) => {
+                self.set_disabled(account, (m.user_ref.get(), m.firm), false)
+            }
+            Inbound::AccountQuery(_) => {
+                let now = self.outlet.desks.now;
+                if let Some(desk) = self.desk_mut(account) {
+                    desk.tell_next_user_ref(now);
+                }
+            }
+        }
+    }
+
+    fn desk(&self, account: u16) -> Option<&Desk> {
+        self.outlet.desks.get(account)
+    }
+
+    fn desk_mut(&mut self, account: u16) -> Option<&mut Desk> {
+        self.outlet.desks.get_mut(account)
+    }
+
+    fn behaviour(&self, account: u16, client_order_id: &[u8; 14]) -> Option<Behaviour> {
+        let name = &self.desk(account)?.name;
+        self.rules
+            .iter()
+            .find_map(|rule| rule.behaviour(name, client_order_id))
+    }
+
+    fn keep_late(&mut self, account: u16, bytes: &[u8], after_ns: u64) -> bool {
+        self.counters.scripted.increment();
+        if self.late.len() >= LATE_MAX {
+            self.counters.late_full.increment();
+            return false;
+        }
+        self.late
+            .push((self.now_ns() + after_ns, account, bytes.to_vec()));
+        true
+    }
+
+    /// A symbol's locate code; where nothing is listed, a symbol is when it is first named.
+    fn locate_or_list(&mut self, symbol: Symbol) -> Option<u16> {
+        let known = self.locate(symbol);
+        if known.is_some() || self.has_ticks || self.outlet.agents.is_some() {
+            return known;
+        }
+        let text = symbol.as_str();
+        Symbol::new(text).filter(|sane| *sane == symbol)?;
+        self.list(
+            &Listing {
+                symbol,
+                reference_price: 0,
+                band_bps: 0,
+            },
+            false,
+        )
+    }
+
+    fn enter(
+        &mut self,
+        account: u16,
+        m: &EnterOrder,
+        appendage: &Appendage<'_>,
+        behaviour: Option<Behaviour>,
+    ) {
+        let user_ref = m.user_ref.get();
+        // A number that is not larger than the last is a retransmission: silence.
+        if !self
+            .desk_mut(account)
+            .is_some_and(|desk| desk.uses(user_ref))
+        {
+            return;
+        }
+        match behaviour {
+            Some(Behaviour::Ignore) => return self.counters.scripted.increment(),
+            Some(Behaviour::Reject(reason)) => {
+                self.counters.scripted.increment();
+                return self.reject(account, (user_ref, m.client_order_id), reason);
+            }
+            _ => {}
+        }
+        let tags = Tags::read(appendage);
+        let locate = self.locate_or_list(m.symbol);
+        let owner = Owner {
+            account,
+            user_ref: user_ref.0,
+        };
+        let now = self.outlet.desks.now;
+        let market = self
+            .hours
+            .market(&self.engine, (now, self.has_ticks, self.notional_max));
+        let Some(desk) = self.outlet.desks.get_mut(account) else {
+            return;
+        };
+        let mut asked = match desk.examine(owner, m, &tags, (market, locate)) {
+            Ok(asked) => asked,
+            Err(reason) => return self.reject(account, (user_ref, m.client_order_id), reason),
+        };
+        asked.held.behaviour = behaviour;
+        let next = desk.accepted + 1;
+        asked.new.house = self.is_house(next, behaviour);
+        self.outlet.desks.hold(owner, asked.held);
+        let Self { engine, outlet, .. } = self;
+        let result = engine.enter(&asked.new, &mut |event| outlet.on_event(&event));
+        if let Err(refusal) = result {
+            self.outlet.desks.forget(owner);
+            return self.reject(account, (user_ref, m.client_order_id), reason_of(refusal));
+        }
+        self.after_order(owner, &asked.new, behaviour);
+    }
+
+    /// Whether the house fills what the book does not.
+    fn is_house(&self, accepted: u64, behaviour: Option<Behaviour>) -> bool {
+        let by_rule = self.fill_every > 0 && accepted.is_multiple_of(self.fill_every);
+        let by_script = matches!(
+            behaviour,
+            Some(Behaviour::Fill | Behaviour::FillTwice | Behaviour::Bust)
+        );
+        by_rule || by_script
+    }
+
+    /// What a script does to an order that was taken in.
+    fn after_order(&mut self, owner: Owner, new: &NewOrder, behaviour: Option<Behaviour>) {
+        let Some(behaviour) = behaviour else { return };
+        self.counters.scripted.increment();
+        match behaviour {
+            Behaviour::FillHalf => {
+                let held = self.held(owner.account, UserRefNum(owner.user_ref));
+                let Self { engine, outlet, .. } = self;
+                if let Some(handle) = held.and_then(|held| held.handle) {
+                    engine.fill_by_house(handle, new.qty / 2, &mut |event| outlet.on_event(&event));
+                }
+            }
+            Behaviour::FillTwice => {
+                if let Some(desk) = self.desk_mut(owner.account) {
+                    desk.repeat_last_answer();
+                }
+            }
+            Behaviour::Bust => {
+                let Self { engine, outlet, .. } = self;
+                let last = engine.totals().trades;
+                engine.break_trade(last, b'S', &mut |event| outlet.on_event(&event));
+            }
+            Behaviour::Cut => {
+                if let Some(desk) = self.desk_mut(owner.account) {
+                    desk.cut_at = desk.store.count().checked_sub(1);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn reject(
+        &mut self,
+        account: u16,
+        (user_ref, client_order_id): (UserRefNum, [u8; 14]),
+        reason: RejectReason,
+    ) {
+        self.counters.rejected.increment();
+        let now = self.outlet.desks.now;
+        if let Some(desk) = self.desk_mut(account) {
+            desk.tell_rejected(user_ref, (reason, client_order_id), now);
+        }
+    }
+
+    fn held(&self, account: u16, user_ref: UserRefNum) -> Option<Held> {
+        self.desk(account)?.orders.get(&user_ref.0).copied()
+    }
+
+    fn replace(&mut self, account: u16, m: &ReplaceOrder, appendage: &Appendage<'_>) {
+        let (original, user_ref) = (m.original_user_ref.get(), m.user_ref.get());
+        // Of a dead order, or with a used number: silence, and the number stays free.
+        let Some(held) = self.held(account, original) else {
+            return;
+        };
+        let Some(handle) = held.handle else { return };
+        let is_used = self
+            .desk(account)
+            .is_none_or(|desk| user_ref.0 <= desk.last_user_ref);
+        if is_used {
+            return;
+        }
+        let tags = held.tags.changed_by(appendage);
+        let wanted = Wanted::of_replace(m, &held.message);
+        let open = wanted.qty.saturating_sub(held.executed);
+        // Bad details end the existing order, and so does a size that is executed already.
+        if wanted.fault(&tags).is_some() {
+            return self.take_off(handle, cancel_reason::USER);
+        }
+        if open == 0 {
+            return self.take_off(handle, cancel_reason::SYSTEM);
+        }
+        let now = self.outlet.desks.now;
+        let market = self
+            .hours
+            .market(&self.engine, (now, self.has_ticks, self.notional_max));
+        let Some(desk) = self.outlet.desks.get_mut(account) else {
+            return;
+        };
+        let objection = desk.examine_replacement(&wanted, &held, market);
+        desk.uses(user_ref);
+        if let Some(reason) = objection {
+            return self.reject(account, (user_ref, m.client_order_id), reason);
+        }
+        let message = held.message_after(m);
+        let change = Change {
+            user_ref: user_ref.0,
+            open,
+            limit: wanted.limit().map(|price| price.0),
+            life: wanted.life(&tags).unwrap_or(Life::Immediate),
+            is_shown: m.display != b'N',
+            is_midpoint: tags.is_midpoint,
+            post_only: desk.post_only(&tags),
+            min_qty: tags.min_qty,
+            floor: tags.max_floor,
+            house: false,
+        };
+        let next = desk.accepted + 1;
+        desk.accepted = next;
+        let change = Change {
+            house: self.is_house(next, None),
+            ..change
+        };
+        let owner = Owner {
+            account,
+            user_ref: user_ref.0,
+        };
+        self.outlet.desks.hold(
+            owner,
+            Held {
+                message,
+                tags,
+                open,
+                ..held
+            },
+        );
+        let Self { engine, outlet, .. } = self;
+        let result = engine.replace(handle, &change, &mut |event| outlet.on_event(&event));
+        if let Err(refusal) = result {
+            self.outlet.desks.forget(owner);
+            self.reject(account, (user_ref, m.client_order_id), reason_of(refusal));
+        }
+    }
+
+    /// Cancels all of an order.
+    fn take_off(&mut self, handle: Handle, reason: u8) {
+        let Self { engine, outlet, .. } = self;
+        engine.cancel(handle, 0, reason, &mut |event| outlet.on_event(&event));
+    }
+
+    fn cancel(&mut self, account: u16, m: &CancelOrder) {
+        // There is no "too late": a superfluous cancel is met with silence.
+        let user_ref = m.user_ref.get();
+        let Some(held) = self.held(account, user_ref) else {
+            return;
+        };
+        let Some(handle) = held.handle else { return };
+        let is_closing = Wanted::of_enter(&held.message).cross_kind() == Some(CrossKind::Close);
+        if is_closing && self.hours.is_late(self.now_ns()) {
+            let now = self.outlet.desks.now;
+            if let Some(desk) = self.desk_mut(account) {
+                desk.tell_cancel_reject(user_ref.0, now);
+            }
+            return;
+        }
+        let Self { engine, outlet, .. } = self;
+        let mut sink = |event: Event| outlet.on_event(&event);
+        if held.behaviour == Some(Behaviour::FillOnCancel) {
+            engine.fill_by_house(handle, held.open, &mut sink);
+            return self.counters.scripted.increment();
+        }
+        let keep = m.qty.get().0.saturating_sub(held.executed);
+        engine.cancel(handle, keep, cancel_reason::USER, &mut sink);
+    }
+
+    fn modify(&mut self, account: u16, m: &ModifyOrder) {
+        let user_ref = m.user_ref.get();
+        let Some(held) = self.held(account, user_ref) else {
+            return;
+        };
+        let Some(handle) = held.handle else { return };
+        // Section "Modify": S to E, S to T, E to T and back.
+        let is_sale = |side: u8| b"SET".contains(&side);
+        let is_sane =
+            m.side == held.message.side || (is_sale(m.side) && is_sale(held.message.side));
+        let wanted = m.qty.get().0.saturating_sub(held.executed);
+        // An increase is ignored since revision 1.04.
+        if !is_sane || wanted > held.open {
+            return;
+        }
+        let now = self.outlet.desks.now;
+        let Some(desk) = self.desk_mut(account) else {
+            return;
+        };
+        if let Some(order) = desk.orders.get_mut(&user_ref.0) {
+            order.message.side = m.side;
+        }
+        if wanted == held.open {
+            return desk.tell_modified(user_ref.0, (m.side, wanted), now);
+        }
+        let Self { engine, outlet, .. } = self;
+        engine.cancel(handle, wanted, cancel_reason::MODIFIED, &mut |event| {
+            outlet.on_event(&event)
+        });
+    }
+
+    fn mass_cancel(&mut self, account: u16, m: &MassCancel) {
+        let now = self.outlet.desks.now;
+        let Some(desk) = self.desk_mut(account) else {
+            return;
+        };
+        if !desk.uses(m.user_ref.get()) {
+            return;
+        }
+        desk.tell_mass_cancel(m, now);
+        self.cancel_where(account, m.symbol, cancel_reason::USER);
+    }
+
+    fn cancel_where(&mut self, account: u16, symbol: Symbol, reason: u8) {
+        let live = self
+            .desk(account)
+            .map(|desk| desk.live(symbol))
+            .unwrap_or_default();
+        for (_, handle) in live {
+            self.take_off(handle, reason);
+        }
+    }
+
+    /// Cancels everything that an account has open.
+    pub fn cancel_all(&mut self, account: u16) {
+        self.cancel_where(account, Symbol::BLANK, cancel_reason::SUPERVISORY);
+        self.end_operation();
+    }
+
+    fn set_disabled(
+        &mut self,
+        account: u16,
+        (user_ref, firm): (UserRefNum, [u8; 4]),
+        is_disabled: bool,
+    ) {
+        let now = self.outlet.desks.now;
+        let Some(desk) = self.desk_mut(account) else {
+            return;
+        };
+        if desk.uses(user_ref) {
+            desk.is_disabled = is_disabled;
+            desk.tell_entry((user_ref, firm), is_disabled, now);
+        }
+    }
+
+    /// Gives an account the messages of an earlier run. What was open then is cancelled by the system: a
+    /// restarted exchange has an empty book, and its clients read so when they come back.
+    pub fn restore(&mut self, account: u16, store: Store) {
+        let now = self.outlet.desks.now;
+        let Some(desk) = self.outlet.desks.get_mut(account) else {
+            return;
+        };
+        desk.store = store;
+        let (mut order, mut matched) = (0, 0);
+        for index in 0..desk.store.count() {
+            let numbers = desk.store.message(index).map_or((0, 0), numbers_of);
+            order = order.max(numbers.0);
+            matched = matched.max(numbers.1);
+        }
+        for (user_ref, open) in desk.recall() {
+            desk.tell_canceled(user_ref, (open, cancel_reason::SYSTEM), now);
+        }
+        self.engine.begin_after(order, matched);
+    }
+}

@@ -1,0 +1,12 @@
+//! What the market sees: ITCH messages, packed into MoldUDP64 on one or two lines, kept for those who ask
+//! again.
+//!
+//! ```text
+//!  engine events ──> tape (ITCH) ──> publisher (packets) ──> line A, line B
+//!                                      └─ kept messages ──> re-requests
+//!  engine ──> snapshot ──> GLIMPSE
+//! ```
+
+pub(crate) mod publisher;
+pub(crate) mod snapshot;
+pub(crate) mod tape;

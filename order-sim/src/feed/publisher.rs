@@ -1,0 +1,370 @@
+//! Packs messages into MoldUDP64 packets, sends each on every line at its time, and answers re-requests.
+//!
+//! ```text
+//!  message ──> kept (ring) ─────────────────────────────> re-request
+//!        └──> packet in work ──(full, or its window is over)──> line A (delay) ──> due
+//!                                                          └──> line B (delay) ──> due
+//! ```
+//!
+//! Invariants:  packets are cut by the exchange's time alone, so the same day gives the same packets however
+//!              late it is polled. A line sends in order.
+//! When full:   a re-request for what is no longer kept meets silence, and is counted; a line whose socket
+//!              does not take packets loses them, as a switch would.
+//! Spec:        MoldUDP64 1.00. Re-requests: at most [`REPLY_MESSAGES_MAX`] and one packet for each request.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use protocol::itch;
+use protocol::mold::{self, Header, PacketBuilder, Session};
+use protocol::types::Seq;
+use zerocopy::FromBytes;
+
+use crate::options::Feed;
+
+/// Bytes of one kept message with its length.
+const SLOT: usize = itch::LEN_MAX + 1;
+/// Messages of one reply; what fits a packet is fewer.
+const REPLY_MESSAGES_MAX: u16 = 1024;
+/// How often the end of the session is said.
+const ENDS: u32 = 3;
+
+rt::counters! {
+    /// What the feed has done.
+    pub struct FeedCounters {
+        /// Messages published.
+        messages,
+        /// Packets made, each sent on every line.
+        packets,
+        /// Heartbeats made.
+        heartbeats,
+        /// Re-requests answered.
+        rerequests_answered,
+        /// Re-requests for messages that are no longer kept.
+        rerequests_too_old,
+        /// Re-requests that made no sense: wrong session, numbers beyond the last, too short.
+        rerequests_refused,
+        /// Packets that a socket did not take.
+        packets_lost,
+        /// Snapshots served.
+        snapshots,
+    }
+}
+
+/// A packet and when it leaves on one line.
+#[derive(Debug)]
+struct Leaving {
+    due_ns: u64,
+    bytes: Rc<[u8]>,
+}
+
+/// The feed's numbers, packets and memory.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    session: Session,
+    /// Number of the next message.
+    next: u64,
+    kept: Vec<[u8; SLOT]>,
+    packet: Vec<u8>,
+    packet_count: u16,
+    packet_seq: u64,
+    packet_since_ns: u64,
+    lines: Vec<(u64, VecDeque<Leaving>)>,
+    sent_ns: u64,
+    ends: u32,
+    window_ns: u64,
+    heartbeat_ns: u64,
+    packet_bytes: usize,
+    pub counters: FeedCounters,
+}
+
+impl Publisher {
+    pub(crate) fn new(options: &Feed, session: &str, now_ns: u64) -> Self {
+        let lines = options
+            .lines
+            .iter()
+            .map(|line| (line.delay_us * 1000, VecDeque::new()));
+        Self {
+            session: session_name(session),
+            next: 1,
+            kept: vec![[0; SLOT]; options.keep],
+            packet: Vec::with_capacity(options.packet_bytes),
+            packet_count: 0,
+            packet_seq: 1,
+            packet_since_ns: 0,
+            lines: lines.collect(),
+            sent_ns: now_ns,
+            ends: 0,
+            window_ns: options.window_us * 1000,
+            heartbeat_ns: options.heartbeat_ms * 1_000_000,
+            packet_bytes: options.packet_bytes,
+            counters: FeedCounters::default(),
+        }
+    }
+
+    /// Number of the message that comes next.
+    pub(crate) fn next_seq(&self) -> Seq {
+        Seq(self.next)
+    }
+
+    pub(crate) fn push(&mut self, message: &[u8], now_ns: u64) {
+        let block = 2 + message.len();
+        if self.packet_count > 0 && self.packet.len() + block > self.packet_bytes {
+            self.close(now_ns);
+        }
+        if self.packet_count == 0 {
+            self.packet.clear();
+            self.packet.resize(Header::LEN, 0);
+            self.packet_seq = self.next;
+            self.packet_since_ns = now_ns;
+        }
+        let len = u16::try_from(message.len()).unwrap_or(0);
+        self.packet.extend_from_slice(&len.to_be_bytes());
+        self.packet.extend_from_slice(message);
+        self.packet_count += 1;
+        self.keep(message);
+        self.next += 1;
+        self.counters.messages.increment();
+        // One below the count that ends a session.
+        if self.packet_count == mold::COUNT_END_OF_SESSION - 1 {
+            self.close(now_ns);
+        }
+    }
+
+    fn keep(&mut self, message: &[u8]) {
+        let at = self.slot(self.next);
+        if let (Some(slot), Ok(len)) = (self.kept.get_mut(at), u8::try_from(message.len())) {
+            let [len_byte, body @ ..] = slot;
+            *len_byte = len;
+            if let Some(body) = body.get_mut(..message.len()) {
+                body.copy_from_slice(message);
+            }
+        }
+    }
+
+    fn slot(&self, seq: u64) -> usize {
+        usize::try_from(seq % self.kept.len() as u64).unwrap_or(0)
+    }
+
+    /// An operation is over: without a window its messages leave together, now.
+    pub(crate) fn end_operation(&mut self, now_ns: u64) {
+        if self.window_ns == 0 {
+            self.close(now_ns);
+        }
+    }
+
+    /// Completes the packet in work.
+    fn close(&mut self, now_ns: u64) {
+        if self.packet_count == 0 {
+            return;
+        }
+        let header = Header {
+            session: self.session,
+            seq: Seq(self.packet_seq).into(),
+            count: self.packet_count.into(),
+        };
+        if let Ok((room, _)) = Header::mut_from_prefix(&mut self.packet) {
+            *room = header;
+        }
+        self.packet_count = 0;
+        self.counters.packets.increment();
+        let bytes = Rc::from(self.packet.as_slice());
+        self.leave(&bytes, now_ns);
+    }
+
+    fn leave(&mut self, bytes: &Rc<[u8]>, now_ns: u64) {
+        self.sent_ns = now_ns;
+        for (delay_ns, line) in &mut self.lines {
+            line.push_back(Leaving {
+                due_ns: now_ns + *delay_ns,
+                bytes: Rc::clone(bytes),
+            });
+        }
+    }
+
+    /// When something happens by itself: a window ends, a heartbeat is due.
+    pub(crate) fn next_timeout_ns(&self) -> u64 {
+        if self.packet_count > 0 {
+            return self.packet_since_ns + self.window_ns;
+        }
+        self.sent_ns + self.heartbeat_ns
+    }
+
+    /// Lets what is due until now happen.
+    pub(crate) fn on_timeout(&mut self, now_ns: u64) {
+        if self.packet_count > 0 && now_ns >= self.packet_since_ns + self.window_ns {
+            self.close(now_ns);
+        }
+        if now_ns >= self.sent_ns + self.heartbeat_ns {
+            if self.ends > 0 {
+                self.ends += 1;
+            }
+            self.say(now_ns);
+            self.counters.heartbeats.increment();
+        }
+    }
+
+    /// Ends the session; said thrice, and then in place of heartbeats.
+    pub(crate) fn end_session(&mut self, now_ns: u64) {
+        self.close(now_ns);
+        self.ends = 1;
+        for _ in 0..ENDS {
+            self.say(now_ns);
+        }
+    }
+
+    /// A heartbeat, or the end.
+    fn say(&mut self, now_ns: u64) {
+        let mut buffer = [0; Header::LEN];
+        let Some(packet) = PacketBuilder::new(&mut buffer, self.session, Seq(self.next)) else {
+            return;
+        };
+        let bytes = if self.ends > 0 {
+            packet.finish_end_of_session()
+        } else {
+            packet.finish()
+        };
+        let bytes = Rc::from(bytes);
+        self.leave(&bytes, now_ns);
+    }
+
+    /// When the next packet leaves on any line.
+    pub(crate) fn next_due_ns(&self) -> Option<u64> {
+        self.lines
+            .iter()
+            .filter_map(|(_, line)| line.front())
+            .map(|leaving| leaving.due_ns)
+            .min()
+    }
+
+    /// The next packet of a line that is due.
+    pub(crate) fn take(&mut self, line: usize, now_ns: u64) -> Option<Rc<[u8]>> {
+        let (_, line) = self.lines.get_mut(line)?;
+        line.pop_front_if(|leaving| leaving.due_ns <= now_ns)
+            .map(|leaving| leaving.bytes)
+    }
+
+    /// Answers a re-request into `out`: as many messages as fit. `None`: silence.
+    pub(crate) fn on_request<'a>(&mut self, request: &[u8], out: &'a mut [u8]) -> Option<&'a [u8]> {
+        let wanted = Header::ref_from_bytes(request).ok().filter(|header| {
+            header.session == self.session
+                && (1..self.next).contains(&header.seq.get().0)
+                && (1..mold::COUNT_END_OF_SESSION).contains(&header.count.get())
+        });
+        let Some(wanted) = wanted else {
+            self.counters.rerequests_refused.increment();
+            return None;
+        };
+        let first = wanted.seq.get().0;
+        if first + (self.kept.len() as u64) < self.next {
+            self.counters.rerequests_too_old.increment();
+            return None;
+        }
+        let count = u64::from(wanted.count.get().min(REPLY_MESSAGES_MAX)).min(self.next - first);
+        let room = out.get_mut(..self.packet_bytes)?;
+        let mut packet = PacketBuilder::new(room, self.session, Seq(first))?;
+        for seq in first..first + count {
+            let slot = self.kept.get(self.slot(seq))?;
+            let [len, body @ ..] = slot;
+            if !packet.push(body.get(..usize::from(*len))?) {
+                break;
+            }
+        }
+        self.counters.rerequests_answered.increment();
+        Some(packet.finish())
+    }
+}
+
+/// A name as ten bytes, padded on the right.
+fn session_name(name: &str) -> Session {
+    let mut session = [b' '; 10];
+    for (to, from) in session.iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    session
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::mold::{Kind, Packet};
+
+    use super::*;
+
+    fn publisher(more: &str) -> Publisher {
+        let text = format!(
+            "address = \"127.0.0.1:1\"\n[account.a]\npassword = \"p\"\n[feed]\nlines = \
+             [{{ address = \"1.1.1.1:1\" }}, {{ address = \"1.1.1.2:1\", delay_us = 2 }}]\n{more}"
+        );
+        let options = crate::options::Options::parse(&text).unwrap().feed.unwrap();
+        Publisher::new(&options, "S1", 0)
+    }
+
+    fn taken(publisher: &mut Publisher, line: usize, now: u64) -> Vec<(u64, Kind)> {
+        std::iter::from_fn(|| publisher.take(line, now))
+            .map(|bytes| {
+                let packet = Packet::decode(&bytes).unwrap();
+                (packet.seq().0, packet.kind())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn packets_close_by_size_and_by_window_and_leave_each_line_at_its_time() {
+        let mut publisher = publisher("window_us = 1\npacket_bytes = 75");
+        publisher.push(&[1; 20], 0);
+        publisher.push(&[2; 20], 10);
+        assert_eq!(publisher.next_timeout_ns(), 1000);
+        publisher.push(&[3; 20], 20);
+        assert_eq!(taken(&mut publisher, 0, 20), [(1, Kind::Data(2))]);
+        assert_eq!(taken(&mut publisher, 1, 2019), []);
+        assert_eq!(taken(&mut publisher, 1, 2020), [(1, Kind::Data(2))]);
+        publisher.on_timeout(1020);
+        assert_eq!(taken(&mut publisher, 0, 1020), [(3, Kind::Data(1))]);
+    }
+
+    #[test]
+    fn silence_is_broken_by_heartbeats_and_the_end_is_said_thrice() {
+        let mut publisher = publisher("");
+        publisher.push(&[1; 20], 0);
+        publisher.end_operation(0);
+        assert_eq!(publisher.next_timeout_ns(), 1_000_000_000);
+        publisher.on_timeout(1_000_000_000);
+        let said = taken(&mut publisher, 0, 1_000_000_000);
+        assert_eq!(said, [(1, Kind::Data(1)), (2, Kind::Heartbeat)]);
+        publisher.end_session(1_000_000_001);
+        publisher.on_timeout(2_000_000_001);
+        let said = taken(&mut publisher, 0, 3_000_000_000);
+        assert_eq!(said, [(2, Kind::EndOfSession); 4]);
+    }
+
+    #[test]
+    fn what_is_kept_is_sent_again_and_nothing_else() {
+        let mut publisher = publisher("keep = 4");
+        for value in 1..=6 {
+            publisher.push(&[value; 3], 0);
+        }
+        let mut out = [0; 2000];
+        let mut ask = |seq: u64, count: u16, session: &str| {
+            let header = Header {
+                session: session_name(session),
+                seq: Seq(seq).into(),
+                count: count.into(),
+            };
+            let request = zerocopy::IntoBytes::as_bytes(&header).to_vec();
+            let reply = publisher.on_request(&request, &mut out)?;
+            let packet = Packet::decode(reply).unwrap();
+            Some((
+                packet.seq().0,
+                packet.blocks().map(|block| block[0]).collect::<Vec<_>>(),
+            ))
+        };
+        assert_eq!(ask(3, 2, "S1"), Some((3, vec![3, 4])));
+        assert_eq!(ask(5, 99, "S1"), Some((5, vec![5, 6])));
+        for (seq, count, session) in [(2, 1, "S1"), (7, 1, "S1"), (0, 1, "S1"), (3, 0, "S1")] {
+            assert_eq!(ask(seq, count, session), None);
+        }
+        assert_eq!(ask(3, 1, "S2"), None);
+        assert_eq!(publisher.counters.rerequests_too_old.get(), 1);
+        assert_eq!(publisher.counters.rerequests_refused.get(), 4);
+    }
+}

@@ -1,0 +1,3 @@
+//! Where the market's own orders come from.
+
+pub mod agents;

@@ -1,0 +1,258 @@
+//! The sockets: order entry and snapshots over TCP, lines and re-requests over UDP, all on tokio-uring.
+//!
+//! ```text
+//!  keeper (time) ──┐
+//!  clients ────────┼──> Shared: advance ─> on_message ─> settle: packets out, answers saved, clients woken
+//!  re-requests ────┘
+//! ```
+//!
+//! All tasks run on one thread, so the exchange has one owner and no lock. After whatever moved the exchange
+//! [`Shared::settle`] runs before the task yields: an answer is in its file before any task can send it.
+//!
+//! When full:   a connection beyond the limit is closed at once; a client that does not read is cut off
+//!              when too much waits for it.
+
+mod client;
+mod files;
+mod lines;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rt::clock::{Clock, realtime_ns};
+use rt::wire_stamps::WireStamps;
+
+use crate::exchange::{Exchange, origin_seq};
+use crate::options::{ClockMode, Options};
+use client::Client;
+use files::Files;
+use lines::Lines;
+
+/// How long the keeper sleeps at most.
+const TICK: Duration = Duration::from_millis(100);
+/// A wait shorter than this is not worth a timer (the runtime's timers have milliseconds).
+const SLEEP_NS_MIN: u64 = 1_000_000;
+const DAY_NS: u64 = 86_400_000_000_000;
+
+rt::counters! {
+    /// What the sockets have seen.
+    pub struct ServerCounters {
+        /// Connections taken.
+        connections,
+        /// Connections refused: too many.
+        connections_refused,
+        /// Clients cut off: nothing that the protocol knows, a bad login, silence.
+        clients_closed,
+        /// Clients cut off: they did not read.
+        clients_slow,
+        /// Connections taken over by a newer login of the same account.
+        clients_taken_over,
+    }
+}
+
+/// What all tasks share.
+pub(crate) struct Shared {
+    pub options: Options,
+    pub exchange: RefCell<Exchange>,
+    pub clock: RefCell<Clock>,
+    pub counters: ServerCounters,
+    stamps: Option<WireStamps>,
+    lines: Option<Lines>,
+    files: RefCell<Files>,
+    /// The host's time at which the exchange's day began, and the exchange's then.
+    epoch: (u64, u64),
+    pub connections: Cell<usize>,
+    /// Of these, those that were given a snapshot.
+    pub snapshots: Cell<usize>,
+    /// Clients that are logged in for order entry; one for each account.
+    pub live: RefCell<Vec<(u16, Rc<Client>)>>,
+    /// Why the exchange must stop.
+    failure: RefCell<Option<String>>,
+}
+
+/// Serves until `stop` is set. `on_ready` is called with the sockets open.
+///
+/// # Errors
+/// An address is taken or not ours, a file cannot be read or written: one line.
+pub fn run(
+    options: Options,
+    stop: &Arc<AtomicBool>,
+    on_ready: impl FnOnce(),
+) -> Result<(), String> {
+    if let Some(cpu) = options.cpu {
+        rt::cpu::pin(cpu).map_err(|error| format!("cpu {cpu}: {error}"))?;
+    }
+    let shared = Rc::new(Shared::open(options)?);
+    tokio_uring::start(async move {
+        client::listen(&shared)?;
+        if let Some(lines) = &shared.lines {
+            lines.listen(&shared)?;
+        }
+        shared.settle();
+        on_ready();
+        while !stop.load(Ordering::SeqCst) {
+            shared.turn();
+            shared.wait().await;
+            if let Some(failure) = shared.failure.borrow_mut().take() {
+                return Err(failure);
+            }
+        }
+        shared.end_day().await;
+        Ok(())
+    })
+}
+
+/// Whether everything can be opened, for `check`.
+///
+/// # Errors
+/// Why not: one line.
+pub fn probe(options: &Options) -> Result<(), String> {
+    let glimpse = options.feed.as_ref().and_then(|feed| feed.glimpse);
+    let addresses = [Some(options.address), glimpse.map(Into::into)];
+    for address in addresses.into_iter().flatten() {
+        std::net::TcpListener::bind(address)
+            .map_err(|error| format!("listening on {address}: {error}"))?;
+    }
+    Ok(())
+}
+
+impl Shared {
+    fn open(options: Options) -> Result<Self, String> {
+        let stamps = match &options.wire_stamps {
+            Some(path) => Some(
+                WireStamps::open(path).map_err(|error| format!("{}: {error}", path.display()))?,
+            ),
+            None => None,
+        };
+        let clock = Clock::new();
+        let start = options
+            .clock
+            .start
+            .unwrap_or_else(|| realtime_ns() % DAY_NS);
+        let (mut files, stores) = Files::open(&options)?;
+        let session = files.feed_session(&options)?;
+        let mut exchange = Exchange::open(&options, start, &session);
+        for (account, store) in stores {
+            if let Some(account) = exchange.account(&account) {
+                exchange.restore(account, store);
+            }
+        }
+        let lines = options.feed.as_ref().map(Lines::open).transpose()?;
+        Ok(Self {
+            epoch: (clock.now_ns(), start),
+            exchange: RefCell::new(exchange),
+            clock: RefCell::new(clock),
+            counters: ServerCounters::default(),
+            stamps,
+            lines,
+            files: RefCell::new(files),
+            connections: Cell::new(0),
+            snapshots: Cell::new(0),
+            live: RefCell::default(),
+            failure: RefCell::default(),
+            options,
+        })
+    }
+
+    /// The host's time.
+    pub(crate) fn host_ns(&self) -> u64 {
+        self.clock.borrow().now_ns()
+    }
+
+    fn is_stepped(&self) -> bool {
+        self.options.clock.mode == ClockMode::Steps
+    }
+
+    /// The time by which sessions are silent: the host's, or the exchange's where that moves by steps.
+    pub(crate) fn session_ns(&self) -> u64 {
+        if self.is_stepped() {
+            self.exchange.borrow().now_ns()
+        } else {
+            self.host_ns()
+        }
+    }
+
+    /// The exchange's time as the host's clock has it.
+    fn wall_ns(&self) -> u64 {
+        let (host, exchange) = self.epoch;
+        exchange + self.host_ns().saturating_sub(host)
+    }
+
+    /// Lets time pass.
+    fn turn(&self) {
+        if !self.is_stepped() {
+            self.exchange.borrow_mut().advance(self.wall_ns());
+        }
+        self.settle();
+        self.clock.borrow_mut().discipline();
+        client::drop_slow(self);
+    }
+
+    /// Takes a client's message at its time.
+    pub(crate) fn on_message(&self, account: u16, message: &[u8], host_ns: u64) {
+        if let (Some(stamps), Some(seq)) = (&self.stamps, origin_seq(message)) {
+            stamps.set_received(seq, host_ns);
+        }
+        let mut exchange = self.exchange.borrow_mut();
+        let now_ns = if self.is_stepped() {
+            exchange.now_ns() + self.options.clock.step_us * 1000
+        } else {
+            self.wall_ns()
+        };
+        exchange.advance(now_ns);
+        exchange.on_message(account, message);
+    }
+
+    /// After whatever moved the exchange: packets leave, answers are saved, clients are woken.
+    pub(crate) fn settle(&self) {
+        let mut exchange = self.exchange.borrow_mut();
+        if let Some(lines) = &self.lines {
+            lines.send(&mut exchange, |seq| {
+                if let Some(stamps) = &self.stamps {
+                    stamps.set_sent(seq, self.host_ns());
+                }
+            });
+        }
+        if let Err(error) = self.files.borrow_mut().save(&mut exchange) {
+            *self.failure.borrow_mut() = Some(error);
+            return;
+        }
+        for (account, client) in &*self.live.borrow() {
+            client.wake_for(exchange.stored(*account));
+        }
+    }
+
+    /// Until something is due, or a task has something to do.
+    async fn wait(&self) {
+        let due_ns = self.exchange.borrow().next_due_ns();
+        let wait_ns = due_ns.map_or(u64::MAX, |due| due.saturating_sub(self.wall_ns()));
+        if self.options.is_busy || (wait_ns < SLEEP_NS_MIN && !self.is_stepped()) {
+            return tokio::task::yield_now().await;
+        }
+        let wait = Duration::from_nanos(wait_ns).min(TICK);
+        tokio::time::sleep(if self.is_stepped() { TICK } else { wait }).await;
+    }
+
+    /// A clean stop: what rests is cancelled, the feed's session ends, clients are told and read it.
+    async fn end_day(&self) {
+        self.exchange.borrow_mut().end_day();
+        self.settle();
+        let clients: Vec<_> = self
+            .live
+            .borrow()
+            .iter()
+            .map(|(_, client)| Rc::clone(client))
+            .collect();
+        for client in clients {
+            client.end_session();
+        }
+        // Delayed lines and clients' sockets empty within this; a client that does not read loses it.
+        for _ in 0..10 {
+            tokio::time::sleep(TICK / 10).await;
+            self.turn();
+        }
+    }
+}
