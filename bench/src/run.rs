@@ -44,6 +44,21 @@ pub struct Traffic {
     pub warm_up_ms: u64,
     /// The polled exchange's answers wait this long, µs.
     pub answer_after_us: u64,
+    /// The exchange makes its own market instead of a feed being sent.
+    pub live: Option<Live>,
+}
+
+/// A market that the exchange makes itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Live {
+    /// The same seed gives the same market.
+    pub seed: u64,
+    /// Symbols.
+    pub symbols: u16,
+    /// Orders, cancels and replacements a second, on average.
+    pub rate: u32,
+    /// It ends after so many.
+    pub limit: u64,
 }
 
 impl Traffic {
@@ -61,6 +76,7 @@ impl Traffic {
             lines: 1,
             warm_up_ms: 0,
             answer_after_us: 0,
+            live: None,
         }
     }
 }
@@ -279,6 +295,9 @@ impl Place<'_> {
         mut during: impl FnMut(&Process),
     ) -> Result<(Sent, Run, Vec<String>)> {
         let report_path = self.folder.join("gateway.json");
+        if let Some(live) = &self.traffic.live {
+            return self.run_live(live, options, during);
+        }
         let mut exchange = None;
         let mut sender = None;
         if options.is_exchange_polled {
@@ -301,6 +320,35 @@ impl Place<'_> {
         }
         let mut run = end_gateway(&mut gateway, &report_path, self.stop)?;
         drop(exchange);
+        run.lost = sent.messages.saturating_sub(run.received);
+        Ok((sent, run, std::mem::take(&mut gateway.said)))
+    }
+
+    /// The exchange makes the market and takes the orders.
+    fn run_live(
+        &self,
+        live: &Live,
+        options: &Gateway,
+        mut during: impl FnMut(&Process),
+    ) -> Result<(Sent, Run, Vec<String>)> {
+        let report_path = self.folder.join("gateway.json");
+        let config = live_config(live, self.stamps);
+        let mut exchange = start_exchange_with(self.lab, self.folder, &config, self.stop)?;
+        let what = (self.traffic, options, report_path.as_path());
+        let mut gateway = start_gateway(self.lab, self.folder, what, self.stop)?;
+        during(&gateway);
+        // Bursts make the length of the flow vary around limit / rate.
+        let seconds = live.limit / u64::from(live.rate.max(1)) * 4 + 30;
+        exchange.await_line("the flow is over", Duration::from_secs(seconds), self.stop)?;
+        // What it says later, at its end, is not for a gateway that has gone.
+        let sent = exchange.said.iter().find_map(|line| flow_sent(line));
+        let sent = sent.context("the exchange did not say what it sent")?;
+        settle(self.stop);
+        let mut run = end_gateway(&mut gateway, &report_path, self.stop)?;
+        exchange.signal(libc::SIGTERM);
+        if !exchange.wait(Duration::from_secs(10), self.stop)? {
+            bail!("the exchange failed:\n{}", exchange.said.join("\n"));
+        }
         run.lost = sent.messages.saturating_sub(run.received);
         Ok((sent, run, std::mem::take(&mut gateway.said)))
     }
@@ -501,20 +549,24 @@ pub fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
     std::io::Write::write_all(&mut file.open(path)?, text.as_bytes())
 }
 
-/// Starts `tickgate-sim`, which sleeps between orders.
+/// Starts `tickgate-sim`, which sleeps between orders and publishes nothing.
 pub(crate) fn start_exchange(
     lab: &Lab,
     folder: &Path,
     stamps: Option<&Path>,
     stop: &AtomicBool,
 ) -> Result<Process> {
-    let config = folder.join("sim.toml");
     let stamps = stamps.map_or_else(String::new, |path| {
         format!("wire_stamps = \"{}\"\n", path.display())
     });
     let account = "[account.demo]\npassword = \"demo\"\n";
     let text = format!("address = \"{EXCHANGE}:{PORT}\"\nfill_every = 2\n{stamps}{account}");
-    write_secret(&config, &text)?;
+    start_exchange_with(lab, folder, &text, stop)
+}
+
+fn start_exchange_with(lab: &Lab, folder: &Path, text: &str, stop: &AtomicBool) -> Result<Process> {
+    let config = folder.join("sim.toml");
+    write_secret(&config, text)?;
     let mut command = lab.command(Side::Exchange, &sibling("tickgate-sim")?);
     command
         .args(["run", "--config"])
@@ -523,6 +575,39 @@ pub(crate) fn start_exchange(
     let mut exchange = Process::start("exchange", command)?;
     exchange.await_line("listening on", Duration::from_secs(10), stop)?;
     Ok(exchange)
+}
+
+/// An exchange that makes its own market and publishes it on both lines. It waits busily, as exchanges do,
+/// and packs what comes within 5 µs.
+fn live_config(live: &Live, stamps: &Path) -> String {
+    let [a, b] = GROUPS;
+    let cpu = rt::cpu::allowed().first().copied().unwrap_or(0);
+    let Live {
+        seed,
+        symbols,
+        rate,
+        limit,
+    } = live;
+    format!(
+        "address = \"{EXCHANGE}:{PORT}\"\nwire_stamps = \"{}\"\ncpu = {cpu}\n\
+         is_busy = true\n[clock]\nwait_for_login_ms = 300\n\
+         [flow]\nseed = {seed}\nsymbols = {symbols}\nrate = {rate}\nlimit = {limit}\n\
+         [feed]\nwindow_us = 5\nlines = [{{ address = \"{a}\", interface = \"{FEED_SENDER}\" }}, \
+         {{ address = \"{b}\", interface = \"{FEED_SENDER}\" }}]\n\
+         [account.demo]\npassword = \"demo\"\n",
+        stamps.display(),
+    )
+}
+
+/// Reads "the flow is over: N messages in N packets".
+fn flow_sent(line: &str) -> Option<Sent> {
+    let (_, counts) = line.split_once("the flow is over: ")?;
+    let (messages, packets) = counts.split_once(" messages in ")?;
+    Some(Sent {
+        messages: messages.parse().ok()?,
+        packets: packets.strip_suffix(" packets")?.parse().ok()?,
+        ..Sent::default()
+    })
 }
 
 /// The gateway's configuration for a run.
@@ -567,7 +652,8 @@ fn gateway_config(traffic: &Traffic, options: &Gateway, report: &Path) -> String
         let _ = write!(
             text,
             "[strategy.{name}]\nkind = \"probe\"\nfeed = \"itch\"\nsession = \"ouch\"\n\
-             [strategy.{name}.parameters]\nevery = {every}\n",
+             [strategy.{name}.parameters]\nevery = {every}\ntakes = {}\n",
+            traffic.live.is_some()
         );
         if traffic.trigger.is_some() && number == 0 {
             let _ = writeln!(text, "symbol = \"{}\"", triggers::SYMBOL);

@@ -1,7 +1,12 @@
 //! What the exchange publishes, judged by those who read it: our feed handler's books, `itch-book`, and the
 //! engine itself, over random days with every kind of order, crosses, halts and broken trades.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 mod support;
 
@@ -43,7 +48,11 @@ struct Reader {
 impl Reader {
     fn new(from: u64) -> Self {
         let books = Books::new(&LIMITS, Want::LAZY).expect("memory");
-        Self { books, counters: BookCounters::default(), from }
+        Self {
+            books,
+            counters: BookCounters::default(),
+            from,
+        }
     }
 
     fn apply(&mut self, bytes: &[u8]) {
@@ -56,7 +65,9 @@ impl Reader {
         let levels = self.books.levels(locate, side);
         levels
             .flat_map(|(top, queue)| {
-                queue.into_iter().map(move |(order, shares)| (order.0, shares, top.price.0))
+                queue
+                    .into_iter()
+                    .map(move |(order, shares)| (order.0, shares, top.price.0))
             })
             .collect()
     }
@@ -64,9 +75,15 @@ impl Reader {
     /// Nothing that it was told made no sense.
     fn is_clean(&self) -> bool {
         let c = &self.counters;
-        [&c.missing_ref, &c.duplicate_ref, &c.rejected, &c.clamped, &c.refused_full]
-            .iter()
-            .all(|counter| counter.get() == 0)
+        [
+            &c.missing_ref,
+            &c.duplicate_ref,
+            &c.rejected,
+            &c.clamped,
+            &c.refused_full,
+        ]
+        .iter()
+        .all(|counter| counter.get() == 0)
     }
 }
 
@@ -91,7 +108,11 @@ fn options(seed: u64) -> Options {
          [account.one]\npassword = \"p\"\nself_match = \"D\"\n\
          [account.two]\npassword = \"p\"\npost_only_slides = true\nfirms = [\"ABCD\"]\n"
     );
-    for (name, price, band) in [("ALC", "100.00", 0), ("BOB", "20.00", 60), ("PENNY", "0.80", 0)] {
+    for (name, price, band) in [
+        ("ALC", "100.00", 0),
+        ("BOB", "20.00", 60),
+        ("PENNY", "0.80", 0),
+    ] {
         let _ = write!(
             text,
             "[[symbol]]\nname = \"{name}\"\nprice = \"{price}\"\nband_bps = {band}\n\
@@ -228,11 +249,15 @@ impl World {
             push(Element::MinQty(Qty(random.u32(1..=qty))));
         }
         if random.u8(0..6) == 0 {
-            push(Element::AiqStrategy(*b"WOD".get(random.usize(0..3)).expect("in range")));
+            push(Element::AiqStrategy(
+                *b"WOD".get(random.usize(0..3)).expect("in range"),
+            ));
         }
         let is_timed = random.u8(0..8) == 0;
         if is_timed {
-            push(Element::ExpireTimeSeconds(9 * 3600 + 30 * 60 + random.u32(0..20)));
+            push(Element::ExpireTimeSeconds(
+                9 * 3600 + 30 * 60 + random.u32(0..20),
+            ));
         }
         let cross = *b"NNNNNNNNOCH".get(random.usize(0..11)).expect("in range");
         let is_market = random.u8(0..30) == 0;
@@ -242,7 +267,11 @@ impl World {
             side: *b"BBSSTE".get(self.random.usize(0..6)).expect("in range"),
             qty: Qty(qty).into(),
             symbol: Symbol::new(["ALC", "BOB", "PENNY"][at]).expect("a symbol"),
-            price: if is_market { PRICE_MARKET.into() } else { self.price(at).into() },
+            price: if is_market {
+                PRICE_MARKET.into()
+            } else {
+                self.price(at).into()
+            },
             time_in_force: match (is_immediate, is_timed) {
                 (true, _) => b'3',
                 (_, true) => b'6',
@@ -277,8 +306,16 @@ impl World {
     }
 
     fn cancel(&mut self, account: u16, order: UserRefNum) {
-        let keep = if self.random.bool() { 0 } else { self.random.u32(0..100) };
-        let m = CancelOrder { kind: CancelOrder::KIND, user_ref: order.into(), qty: Qty(keep).into() };
+        let keep = if self.random.bool() {
+            0
+        } else {
+            self.random.u32(0..100)
+        };
+        let m = CancelOrder {
+            kind: CancelOrder::KIND,
+            user_ref: order.into(),
+            qty: Qty(keep).into(),
+        };
         let mut out = [0; 16];
         let len = m.encode(&[], &mut out).expect("it fits");
         self.exchange.on_message(account, &out[..len]);
@@ -327,21 +364,36 @@ for path in sys.argv[1:]:
 "#;
 
 fn judged_by_itch_book(folder: &Path, files: &[String]) {
-    let Some(python) = support::python_with("itch-book") else { return };
-    let judged = Command::new(python).args(["-c", JUDGE]).args(files).output().expect("python runs");
+    let Some(python) = support::python_with("itch-book") else {
+        return;
+    };
+    let judged = Command::new(python)
+        .args(["-c", JUDGE])
+        .args(files)
+        .output()
+        .expect("python runs");
     assert!(judged.status.success(), "{}", support::stderr(&judged));
     let mut rows = 0;
     for file in files {
         let ours = folder.join("ours.csv");
-        let options = bench::book::Options { bbo: Some(ours.clone()), ..Default::default() };
+        let options = bench::book::Options {
+            bbo: Some(ours.clone()),
+            ..Default::default()
+        };
         let outcome = bench::book::build(Path::new(file), &options, |_| ()).expect("read");
-        assert_eq!((outcome.missing_ref, outcome.rejected, outcome.malformed), (0, 0, 0));
+        assert_eq!(
+            (outcome.missing_ref, outcome.rejected, outcome.malformed),
+            (0, 0, 0)
+        );
         let ours = std::fs::read_to_string(ours).expect("ours");
         let theirs = std::fs::read_to_string(format!("{file}.theirs")).expect("theirs");
         assert!(ours == theirs, "{file} differs");
         rows += ours.lines().count() - 1;
     }
-    eprintln!("{} days: {rows} changes of best prices agree with itch-book", files.len());
+    eprintln!(
+        "{} days: {rows} changes of best prices agree with itch-book",
+        files.len()
+    );
 }
 
 #[test]
@@ -360,7 +412,11 @@ fn books_from_the_feed_agree_with_the_engine_and_with_itch_book_over_random_days
         files.push(path.display().to_string());
     }
     for kind in "SRHYLVJAFECXDUPQBI".bytes() {
-        assert!(kinds[usize::from(kind)] > 0, "no {} was ever sent", kind as char);
+        assert!(
+            kinds[usize::from(kind)] > 0,
+            "no {} was ever sent",
+            kind as char
+        );
     }
     let total: u64 = kinds.iter().sum();
     eprintln!("{SEEDS} days, {total} messages, {snapshots} snapshots agree");
@@ -391,7 +447,11 @@ fn same_seed_and_messages_give_the_same_bytes_however_late_time_is_looked_at() {
             .flat_map(|account| (0..world.exchange.stored(account)).map(move |at| (account, at)))
             .filter_map(|(account, at)| world.exchange.message(account, at).map(<[u8]>::to_vec))
             .collect();
-        assert!(answers.iter().any(|answer| Outbound::decode(answer).is_ok()));
+        assert!(
+            answers
+                .iter()
+                .any(|answer| Outbound::decode(answer).is_ok())
+        );
         (packets, answers)
     };
     for seed in 0..5 {

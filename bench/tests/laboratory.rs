@@ -275,6 +275,7 @@ fn the_recorder_finds_a_slow_exchange() {
     let bench = Bench::new();
     let traffic = Traffic {
         answer_after_us: 3_000,
+        live: None,
         ..bench.traffic(&Load::Fixed, &scene())
     };
     let causes = bench.causes(&traffic, Gateway::default(), 2_000, |_| ());

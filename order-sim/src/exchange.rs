@@ -418,6 +418,15 @@ impl Exchange {
         &self.engine
     }
 
+    /// Whether the market's own flow has ended.
+    #[must_use]
+    pub fn is_flow_over(&self) -> bool {
+        self.outlet
+            .agents
+            .as_ref()
+            .is_some_and(|agents| agents.next_ns().is_none())
+    }
+
     /// Whether system hours are over.
     #[must_use]
     pub fn is_closed(&self) -> bool {

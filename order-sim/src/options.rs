@@ -44,6 +44,9 @@ pub struct Options {
     /// File of wire stamps to write arrivals into (`rt::wire_stamps`).
     #[serde(default)]
     pub wire_stamps: Option<PathBuf>,
+    /// Where to write what was counted, as JSON, at the end.
+    #[serde(default)]
+    pub report: Option<PathBuf>,
     /// CPU to pin to.
     #[serde(default)]
     pub cpu: Option<usize>,
@@ -97,6 +100,9 @@ pub struct Clock {
     pub start: Option<u64>,
     /// Microseconds that each client message moves it, in mode `steps`.
     pub step_us: u64,
+    /// Time stands still, and nothing is published, until the first client has logged in and this has
+    /// passed since, ms; none: the day begins at once.
+    pub wait_for_login_ms: Option<u64>,
 }
 
 impl Default for Clock {
@@ -105,6 +111,7 @@ impl Default for Clock {
             mode: ClockMode::Wall,
             start: None,
             step_us: 1000,
+            wait_for_login_ms: None,
         }
     }
 }

@@ -184,6 +184,7 @@ pub fn traffic(load: &Load, scene: &Scene, folder: &std::path::Path) -> Result<T
             Load::Fixed | Load::Poisson | Load::Burst(_) => warm_up_ms,
         },
         answer_after_us: 0,
+        live: None,
     })
 }
 
@@ -201,6 +202,7 @@ pub fn day_traffic(feed: &std::path::Path, speed: f64, scene: &Scene) -> Traffic
         lines: 1,
         warm_up_ms: scene.warm_up_ms,
         answer_after_us: 0,
+        live: None,
     }
 }
 

@@ -1,7 +1,8 @@
 //! `probe`: an immediate-or-cancel order on every n-th change of the best price. For measuring: it
 //! trades badly and tells exactly how long the way takes.
 //!
-//! Given a symbol, it looks at nothing else. Given a time to think, it spins that long before it sends:
+//! It joins its own side's best price, and trades only if somebody comes at that moment; told to take, it
+//! pays the other side's. Given a symbol, it looks at nothing else. Given a time to think, it spins that long before it sends:
 //! what a strategy's own work would cost, and a known delay that a measurement has to find.
 
 use feed_handler::event::{FLAG_BBO_CHANGED, FLAG_STALE, MarketEvent};
@@ -24,6 +25,8 @@ pub struct Parameters {
     pub symbol: String,
     /// How long to think before an order, ns, at most one second.
     pub think_ns: u64,
+    /// Buy at the best ask, sell at the best bid.
+    pub takes: bool,
 }
 
 /// The longest time to think.
@@ -36,6 +39,7 @@ impl Default for Parameters {
             qty: 100,
             symbol: String::new(),
             think_ns: 0,
+            takes: false,
         }
     }
 }
@@ -46,6 +50,7 @@ pub struct Probe {
     every: u64,
     qty: Qty,
     think_ns: u64,
+    takes: bool,
     only: Only,
     changes: u64,
 }
@@ -70,6 +75,7 @@ impl Probe {
             qty,
             ref symbol,
             think_ns,
+            takes,
         } = *parameters;
         if every == 0 || qty == 0 {
             return Err(format!(
@@ -92,6 +98,7 @@ impl Probe {
             every,
             qty: Qty(qty),
             think_ns,
+            takes,
             only,
             changes: 0,
         })
@@ -122,10 +129,12 @@ impl Strategy for Probe {
         if !self.changes.is_multiple_of(self.every) {
             return;
         }
-        // Buys and sells in turn, so that the position stays near zero; joins its own side's best
-        // price, so that a collar never stops it.
+        // Buys and sells in turn, so that the position stays near zero; at a best price, so that a collar
+        // never stops it.
         let wants_buy = (self.changes / self.every).is_multiple_of(2);
-        let (buy, sell) = ((Side::Buy, event.bid_price), (Side::Sell, event.ask_price));
+        let (bid, ask) = (event.bid_price, event.ask_price);
+        let (buy, sell) = if self.takes { (ask, bid) } else { (bid, ask) };
+        let (buy, sell) = ((Side::Buy, buy), (Side::Sell, sell));
         let (first, second) = if wants_buy { (buy, sell) } else { (sell, buy) };
         let (side, price) = if first.1.0 != 0 { first } else { second };
         if price.0 != 0 {

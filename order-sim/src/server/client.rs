@@ -286,6 +286,7 @@ fn take_over(shared: &Shared, account: u16, client: &Rc<Client>) {
     }
     live.retain(|(other, _)| *other != account);
     live.push((account, Rc::clone(client)));
+    shared.on_login();
 }
 
 fn forget(shared: &Rc<Shared>, client: &Rc<Client>) {

@@ -15,6 +15,7 @@
 mod client;
 mod files;
 mod lines;
+mod status;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -62,8 +63,11 @@ pub(crate) struct Shared {
     stamps: Option<WireStamps>,
     lines: Option<Lines>,
     files: RefCell<Files>,
-    /// The host's time at which the exchange's day began, and the exchange's then.
-    epoch: (u64, u64),
+    /// The host's time at which the exchange's day begins; `None`: not yet.
+    begins_ns: Cell<Option<u64>>,
+    /// The exchange's time then.
+    start_ns: u64,
+    is_flow_over: Cell<bool>,
     pub connections: Cell<usize>,
     /// Of these, those that were given a snapshot.
     pub snapshots: Cell<usize>,
@@ -101,7 +105,7 @@ pub fn run(
             }
         }
         shared.end_day().await;
-        Ok(())
+        shared.write_report()
     })
 }
 
@@ -141,8 +145,11 @@ impl Shared {
             }
         }
         let lines = options.feed.as_ref().map(Lines::open).transpose()?;
+        let waits = options.clock.wait_for_login_ms.is_some();
         Ok(Self {
-            epoch: (clock.now_ns(), start),
+            begins_ns: Cell::new((!waits).then(|| clock.now_ns())),
+            start_ns: start,
+            is_flow_over: Cell::new(false),
             exchange: RefCell::new(exchange),
             clock: RefCell::new(clock),
             counters: ServerCounters::default(),
@@ -177,16 +184,43 @@ impl Shared {
 
     /// The exchange's time as the host's clock has it.
     fn wall_ns(&self) -> u64 {
-        let (host, exchange) = self.epoch;
-        exchange + self.host_ns().saturating_sub(host)
+        let passed = self
+            .begins_ns
+            .get()
+            .map_or(0, |begins| self.host_ns().saturating_sub(begins));
+        self.start_ns + passed
+    }
+
+    /// Whether the day has begun.
+    fn is_begun(&self) -> bool {
+        self.begins_ns
+            .get()
+            .is_some_and(|begins| begins <= self.host_ns())
+    }
+
+    /// A client is in: if time waited for that, it no longer does.
+    pub(crate) fn on_login(&self) {
+        if let (Some(wait_ms), None) = (self.options.clock.wait_for_login_ms, self.begins_ns.get())
+        {
+            self.begins_ns
+                .set(Some(self.host_ns() + wait_ms * 1_000_000));
+        }
     }
 
     /// Lets time pass.
     fn turn(&self) {
-        if !self.is_stepped() {
+        if self.is_begun() && !self.is_stepped() {
             self.exchange.borrow_mut().advance(self.wall_ns());
         }
         self.settle();
+        if !self.is_flow_over.get() && self.exchange.borrow().is_flow_over() {
+            self.is_flow_over.set(true);
+            let exchange = self.exchange.borrow();
+            let (messages, packets) = exchange
+                .feed_counters()
+                .map_or((0, 0), |feed| (feed.messages.get(), feed.packets.get()));
+            log::info!("the flow is over: {messages} messages in {packets} packets");
+        }
         self.clock.borrow_mut().discipline();
         client::drop_slow(self);
     }
@@ -209,7 +243,7 @@ impl Shared {
     /// After whatever moved the exchange: packets leave, answers are saved, clients are woken.
     pub(crate) fn settle(&self) {
         let mut exchange = self.exchange.borrow_mut();
-        if let Some(lines) = &self.lines {
+        if let Some(lines) = self.lines.as_ref().filter(|_| self.is_begun()) {
             lines.send(&mut exchange, |seq| {
                 if let Some(stamps) = &self.stamps {
                     stamps.set_sent(seq, self.host_ns());
@@ -227,10 +261,17 @@ impl Shared {
 
     /// Until something is due, or a task has something to do.
     async fn wait(&self) {
-        let due_ns = self.exchange.borrow().next_due_ns();
+        let due_ns = self
+            .exchange
+            .borrow()
+            .next_due_ns()
+            .filter(|_| self.is_begun());
         let wait_ns = due_ns.map_or(u64::MAX, |due| due.saturating_sub(self.wall_ns()));
         if self.options.is_busy || (wait_ns < SLEEP_NS_MIN && !self.is_stepped()) {
-            return tokio::task::yield_now().await;
+            // A yield alone would not hand waiting reads and writes to the kernel: the runtime does so
+            // when it parks, and this wakes it at once. It cannot fail where io_uring works.
+            let _ = tokio_uring::no_op().await;
+            return;
         }
         let wait = Duration::from_nanos(wait_ns).min(TICK);
         tokio::time::sleep(if self.is_stepped() { TICK } else { wait }).await;
@@ -254,5 +295,14 @@ impl Shared {
             tokio::time::sleep(TICK / 10).await;
             self.turn();
         }
+    }
+
+    /// Writes what was counted.
+    fn write_report(&self) -> Result<(), String> {
+        let Some(path) = &self.options.report else {
+            return Ok(());
+        };
+        let text = status::json(self).to_string();
+        std::fs::write(path, text + "\n").map_err(|error| format!("{}: {error}", path.display()))
     }
 }
