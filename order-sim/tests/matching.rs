@@ -353,6 +353,7 @@ fn random_order(random: &mut fastrand::Rng, user_ref: u32, is_trading: bool) -> 
         is_short: false,
         attribution: [0; 4],
         house: false,
+        ends: None,
     }
 }
 

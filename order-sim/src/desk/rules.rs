@@ -7,7 +7,7 @@ use protocol::types::{Nanos, Side, Symbol};
 
 use super::request::{Tags, Wanted};
 use super::{Desk, Held};
-use crate::engine::{CrossKind, Engine, Life, NewOrder, Owner, PostOnly, tick_of};
+use crate::engine::{CrossKind, Engine, Life, NewOrder, Owner, PostOnly, cancel_reason, tick_of};
 use crate::options::Right;
 
 /// Which part of the day it is.
@@ -84,10 +84,12 @@ impl Desk {
             open: wanted.qty,
             behaviour: None,
         };
-        Ok(Asked {
-            new: self.new_order(owner, &wanted, &held),
-            held,
-        })
+        let mut new = self.new_order(owner, &wanted, &held);
+        // "Any Day order received after the closing cross" is taken in and cancelled as closed.
+        if market.phase == Phase::After && new.life == Life::Market {
+            new.ends = Some(cancel_reason::CLOSED);
+        }
+        Ok(Asked { new, held })
     }
 
     /// Examines what a replacement asks for; only what the account and the market forbid, not nonsense.
@@ -211,6 +213,7 @@ impl Desk {
             is_short: wanted.side == b'T',
             attribution,
             house: false,
+            ends: None,
         }
     }
 

@@ -147,6 +147,8 @@ pub struct NewOrder {
     pub attribution: [u8; 4],
     /// A script's wish: the house takes what the book does not.
     pub house: bool,
+    /// It ends as soon as it is taken in, for this reason, without meeting anybody.
+    pub ends: Option<u8>,
 }
 
 /// What a replacement asks for; side, stock and all else are inherited.
@@ -316,7 +318,10 @@ impl Engine {
     ) -> Result<Handle, Refusal> {
         let mut floor = self.floor(new.locate).ok_or(Refusal::UnknownStock)?;
         let mut order = floor.order_of(new);
-        let price = floor.post_only_price(&order, new.post_only);
+        let price = match new.ends {
+            Some(reason) => Err(reason),
+            None => floor.post_only_price(&order, new.post_only),
+        };
         if let Ok(price) = price {
             order.price = price;
         }

@@ -299,6 +299,7 @@ impl Agents {
             is_short: false,
             attribution: [0; 4],
             house: false,
+            ends: None,
         })
     }
 
