@@ -56,8 +56,11 @@ pub(crate) struct Client {
 /// Opens the sockets.
 pub(super) fn listen(shared: &Rc<Shared>) -> Result<(), String> {
     let glimpse = shared.options.feed.as_ref().and_then(|feed| feed.glimpse);
+    // The runtime's own bind would share the port with another exchange, unseen.
     let open = |address: SocketAddr| {
-        TcpListener::bind(address).map_err(|error| format!("listening on {address}: {error}"))
+        let listener = std::net::TcpListener::bind(address);
+        let listener = listener.map_err(|error| format!("listening on {address}: {error}"))?;
+        Ok::<_, String>(TcpListener::from_std(listener))
     };
     let listener = open(shared.options.address)?;
     tokio_uring::spawn(accept(listener, Rc::clone(shared), || Service::Entry));
