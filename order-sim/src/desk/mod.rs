@@ -75,7 +75,7 @@ impl Desks {
             name: name.clone(),
             options: account.clone(),
             store: Store::new(options.store_max),
-            orders: HashMap::with_capacity(account.orders_max.min(1 << 16)),
+            orders: HashMap::new(),
             last_user_ref: 0,
             accepted: 0,
             is_disabled: false,

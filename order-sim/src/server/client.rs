@@ -26,6 +26,8 @@ const TICK: Duration = Duration::from_millis(100);
 const STUCK_NS: u64 = 1_000_000_000;
 /// A single write that takes longer ends the connection: nobody reads.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
+/// What the kernel keeps for a client that does not read; left to itself it would be megabytes.
+const SEND_BUFFER_BYTES: usize = 256 * 1024;
 /// Snapshots in memory at one time: each is a book.
 const SNAPSHOTS_MAX: usize = 16;
 
@@ -60,6 +62,8 @@ pub(super) fn listen(shared: &Rc<Shared>) -> Result<(), String> {
     let open = |address: SocketAddr| {
         let listener = std::net::TcpListener::bind(address);
         let listener = listener.map_err(|error| format!("listening on {address}: {error}"))?;
+        // Inherited by each connection; less than asked for is what the host allows.
+        let _ = socket2::SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER_BYTES);
         Ok::<_, String>(TcpListener::from_std(listener))
     };
     let listener = open(shared.options.address)?;
