@@ -21,6 +21,7 @@ pub mod run;
 
 pub mod demo;
 
+pub mod exchange;
 pub mod flood;
 pub mod growth;
 pub mod latency;

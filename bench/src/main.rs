@@ -34,6 +34,8 @@ enum Command {
     Compare(measuring::CompareArguments),
     /// Instructions of each piece of the hot path, beside the best crates.
     Micro(measuring::MicroArguments),
+    /// What the exchange can do: operations, orders, messages a second, and memory.
+    Exchange(measuring::ExchangeArguments),
     /// Why orders were slow: reads what the slow-order recorder wrote.
     Why(measuring::WhyArguments),
     /// Send a feed from a file.
@@ -203,6 +205,7 @@ fn main() -> ExitCode {
     }
     let result = match &arguments.command {
         Command::Demo(arguments) => run_demo(arguments, &stop),
+        Command::Exchange(arguments) => measuring::exchange(arguments, &stop),
         Command::Latency(arguments) => measuring::latency(arguments, &stop),
         Command::Suite(arguments) => measuring::suite(arguments, &stop),
         Command::Compare(arguments) => measuring::compare(arguments, &stop),

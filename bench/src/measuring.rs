@@ -11,7 +11,7 @@ use bench::latency::{Entry, Item, Load, Plan, Report, Scene, day_traffic, measur
 use bench::peers::{self, Peers};
 use bench::run::{Contestant, Gateway, Outcome, Traffic};
 use bench::statistics::ROUNDS_MIN;
-use bench::{aims, comparison, flood, growth, micro, report, why};
+use bench::{aims, comparison, exchange as sim, flood, growth, micro, report, why};
 use indicatif::ProgressBar;
 
 #[derive(Debug, clap::Args)]
@@ -116,6 +116,13 @@ pub(crate) struct WhyArguments {
     /// Print the whole story of the so many slowest.
     #[arg(long, default_value_t = 3)]
     stories: usize,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExchangeArguments {
+    /// Write the figures there.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -529,6 +536,37 @@ fn run_programs(arguments: &CompareArguments, stop: &AtomicBool) -> Result<(Repo
         .next()
         .zip(entries.next())
         .context("both programs ran")
+}
+
+/// Takes the exchange's own figures.
+pub(crate) fn exchange(arguments: &ExchangeArguments, stop: &AtomicBool) -> Result<()> {
+    let figures = sim::measure(|what| eprintln!("measuring: {what}"), stop)?;
+    let millions = |value: f64| format!("{:.2} M", value / 1e6);
+    println!(
+        "engine operations/s, one core, mixed flow    {} (rounds {} to {}; {} operations each)\n\
+         memory for 1,000,000 resting orders          {} MB\n\
+         orders/s through TCP on loopback             {:.0}\n\
+         feed messages/s published on two lines       {} in {} packets/s a line",
+        millions(figures.engine_per_s),
+        millions(figures.engine_range.0),
+        millions(figures.engine_range.1),
+        figures.operations,
+        figures.memory_bytes / 1_000_000,
+        figures.tcp_per_s,
+        millions(figures.feed_per_s),
+        millions(figures.packets_per_s),
+    );
+    if let Some(path) = &arguments.json {
+        let report = serde_json::json!({
+            "tool": "tickgate-bench exchange",
+            "version": env!("CARGO_PKG_VERSION"),
+            "host": gateway::telemetry::Host::here(),
+            "runs": [figures.to_json()],
+        });
+        let text = serde_json::to_string_pretty(&report)? + "\n";
+        std::fs::write(path, text).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
 }
 
 /// Counts instructions; with a record, compares or rewrites it.

@@ -30,6 +30,7 @@ use rt::mem::Want;
 use serde::{Deserialize, Serialize};
 use zerocopy::IntoBytes;
 
+use crate::exchange::MixedFlow;
 use crate::{generate, peers};
 
 /// Messages of the day that decoders and books work on.
@@ -89,7 +90,21 @@ pub fn pieces() -> Result<Vec<Piece>> {
     pieces.extend(orders());
     pieces.push(encode());
     pieces.extend(histograms());
+    pieces.push(engine()?);
     Ok(pieces)
+}
+
+/// The exchange's matching engine: an operation of the mixed flow.
+fn engine() -> Result<Piece> {
+    let steps = usize::try_from(CALLS)?;
+    let mut flow = MixedFlow::new(steps)?;
+    // The same steps once more find the same number of operations to do.
+    flow.run(steps);
+    let operations = flow.run(steps);
+    let name = "engine: an operation of the mixed flow, ours";
+    Ok(Piece::new(name, operations, move || {
+        black_box(flow.run(steps));
+    }))
 }
 
 fn decoders(day: &'static [u8]) -> Vec<Piece> {

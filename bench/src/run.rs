@@ -600,7 +600,7 @@ fn live_config(live: &Live, stamps: &Path) -> String {
 }
 
 /// Reads "the flow is over: N messages in N packets".
-fn flow_sent(line: &str) -> Option<Sent> {
+pub(crate) fn flow_sent(line: &str) -> Option<Sent> {
     let (_, counts) = line.split_once("the flow is over: ")?;
     let (messages, packets) = counts.split_once(" messages in ")?;
     Some(Sent {

@@ -42,6 +42,8 @@ impl Floor<'_> {
             },
             prevention: new.prevention.1,
             cross: new.cross,
+            span: new.life.span(),
+            is_named: new.attribution != [0; 4],
         }
     }
 
@@ -124,6 +126,7 @@ impl Floor<'_> {
             floor: change.floor,
             min_qty: change.min_qty,
             place: if is_midpoint { Place::Peg } else { Place::Hand },
+            span: change.life.span(),
             ..*old
         }
     }

@@ -11,7 +11,7 @@ use protocol::types::Side;
 
 use super::event::{Canceled, Event, OnFeed, Party, Rested, Trade};
 use super::ladder::key_of;
-use super::order::{Life, NIL, Order, Owner, Place, Prevention, Slab};
+use super::order::{NIL, Order, Owner, Place, Prevention, Slab, Span};
 use super::stock::{State, Stock, tick_of};
 use super::{Numbers, PostOnly, cancel_reason, liquidity};
 
@@ -72,7 +72,7 @@ impl Floor<'_> {
         }
         if self.orders.at(slot).open == 0 {
             self.orders.remove(slot);
-        } else if self.orders.life(slot) == Life::Immediate {
+        } else if self.orders.at(slot).span == Span::Immediate {
             let is_band = met == Met::Band;
             let reason = if is_band {
                 cancel_reason::COLLAR

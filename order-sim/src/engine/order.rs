@@ -101,6 +101,30 @@ pub(super) struct Order {
     pub place: Place,
     pub prevention: Prevention,
     pub cross: Option<CrossKind>,
+    pub span: Span,
+    /// Whether the feed shows whose it is; the name stands beside the slab.
+    pub is_named: bool,
+}
+
+/// How long an order may rest, without the time: that stands beside the slab, as matching does not need
+/// it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Span {
+    Immediate,
+    Market,
+    System,
+    Until,
+}
+
+impl Life {
+    pub(super) fn span(self) -> Span {
+        match self {
+            Self::Immediate => Span::Immediate,
+            Self::Market => Span::Market,
+            Self::System => Span::System,
+            Self::Until(_) => Span::Until,
+        }
+    }
 }
 
 const _: () = assert!(size_of::<Order>() == 64);
@@ -109,8 +133,8 @@ const _: () = assert!(size_of::<Order>() == 64);
 #[derive(Debug)]
 pub(super) struct Slab {
     orders: Vec<Order>,
-    /// When each order's life ends; beside the orders, as matching does not need it.
-    lives: Vec<(Life, [u8; 4])>,
+    /// What few orders have: when they expire, and whose name the feed shows. Untouched otherwise.
+    extras: Vec<(u64, [u8; 4])>,
     free: u32,
     live: u32,
     max: u32,
@@ -120,7 +144,7 @@ impl Slab {
     pub(super) fn new(max: u32) -> Self {
         Self {
             orders: Vec::with_capacity(max as usize),
-            lives: Vec::with_capacity(max as usize),
+            extras: vec![(0, [0; 4]); max as usize],
             free: NIL,
             live: 0,
             max,
@@ -139,22 +163,22 @@ impl Slab {
     pub(super) fn insert(&mut self, order: Order, life: Life, attribution: [u8; 4]) -> u32 {
         assert!(!self.is_full(), "asked before");
         self.live += 1;
-        if self.free == NIL {
+        let slot = if self.free == NIL {
             let slot = self.live - 1;
-            debug_assert_eq!(
-                slot as usize,
-                self.orders.len(),
-                "no free slot: all are live"
-            );
+            debug_assert_eq!(slot as usize, self.orders.len(), "no free slot: all live");
             self.orders.push(order);
-            self.lives.push((life, attribution));
-            return slot;
-        }
-        let slot = self.free;
-        self.free = self.at(slot).next;
-        *self.at_mut(slot) = order;
-        if let Some(place) = self.lives.get_mut(slot as usize) {
-            *place = (life, attribution);
+            slot
+        } else {
+            let slot = self.free;
+            self.free = self.at(slot).next;
+            *self.at_mut(slot) = order;
+            slot
+        };
+        if (order.span == Span::Until || order.is_named)
+            && let Some(extra) = self.extras.get_mut(slot as usize)
+        {
+            let expires_ns = if let Life::Until(at) = life { at } else { 0 };
+            *extra = (expires_ns, attribution);
         }
         slot
     }
@@ -194,15 +218,20 @@ impl Slab {
     }
 
     pub(super) fn life(&self, slot: u32) -> Life {
-        self.lives
-            .get(slot as usize)
-            .map_or(Life::Immediate, |(life, _)| *life)
+        match self.at(slot).span {
+            Span::Immediate => Life::Immediate,
+            Span::Market => Life::Market,
+            Span::System => Life::System,
+            Span::Until => Life::Until(self.extra(slot).0),
+        }
     }
 
     pub(super) fn attribution(&self, slot: u32) -> [u8; 4] {
-        self.lives
-            .get(slot as usize)
-            .map_or([0; 4], |(_, name)| *name)
+        if self.at(slot).is_named { self.extra(slot).1 } else { [0; 4] }
+    }
+
+    fn extra(&self, slot: u32) -> (u64, [u8; 4]) {
+        self.extras.get(slot as usize).copied().unwrap_or_default()
     }
 
     /// Slots of live orders from this one on, in the order of slots.
