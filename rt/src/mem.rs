@@ -229,6 +229,19 @@ fn map(bytes: usize, flags: libc::c_int, fd: libc::c_int) -> io::Result<NonNull<
     NonNull::new(start.cast()).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))
 }
 
+/// Asks for huge pages behind memory that a vector has reserved and not touched yet. Advice: where the host
+/// has none to give, nothing changes but the speed.
+pub fn advise_huge<T>(memory: &mut Vec<T>) {
+    let start = memory.as_mut_ptr() as usize;
+    let first = start.next_multiple_of(HUGE_PAGE_BYTES);
+    let end = start + memory.capacity() * size_of::<T>();
+    let Some(bytes) = end.checked_sub(first).filter(|bytes| *bytes >= HUGE_PAGE_BYTES) else {
+        return;
+    };
+    // SAFETY: the range lies within the vector's own allocation; the advice changes no contents.
+    unsafe { libc::madvise(first as *mut libc::c_void, bytes, libc::MADV_HUGEPAGE) };
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};

@@ -142,8 +142,11 @@ pub(super) struct Slab {
 
 impl Slab {
     pub(super) fn new(max: u32) -> Self {
+        let mut orders = Vec::with_capacity(max as usize);
+        // Orders are met in no order that a cache or a table of small pages could hold.
+        rt::mem::advise_huge(&mut orders);
         Self {
-            orders: Vec::with_capacity(max as usize),
+            orders,
             extras: vec![(0, [0; 4]); max as usize],
             free: NIL,
             live: 0,
