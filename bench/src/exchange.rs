@@ -121,6 +121,7 @@ fn order(slot: u32, qty: u32, price: u32) -> NewOrder {
         attribution: [0; 4],
         house: false,
         ends: None,
+        rests: false,
     }
 }
 

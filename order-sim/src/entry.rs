@@ -107,7 +107,8 @@ impl Exchange {
     /// A symbol's locate code; where nothing is listed, a symbol is when it is first named.
     fn locate_or_list(&mut self, symbol: Symbol) -> Option<u16> {
         let known = self.locate(symbol);
-        if known.is_some() || self.has_ticks || self.outlet.agents.is_some() {
+        let has_market = self.outlet.agents.is_some() || self.outlet.recorded.is_some();
+        if known.is_some() || self.has_ticks || has_market {
             return known;
         }
         let text = symbol.as_str();

@@ -24,6 +24,7 @@ use crate::feed::publisher::{FeedCounters, Publisher};
 use crate::feed::snapshot;
 use crate::feed::tape::Tape;
 use crate::flow::agents::{self, Agents, Step};
+use crate::flow::recorded::{HistoryCounters, Recorded};
 use crate::options::Options;
 use crate::script::Rule;
 
@@ -70,12 +71,17 @@ pub(crate) struct Outlet {
     pub tape: Tape,
     pub publisher: Option<Publisher>,
     pub agents: Option<Agents>,
+    /// The market is a record: the feed is what it says, and nothing else.
+    pub recorded: Option<Recorded>,
     now_ns: u64,
 }
 
 impl Outlet {
     pub(crate) fn on_event(&mut self, event: &Event) {
         self.desks.on_event(event);
+        if let Some(recorded) = &mut self.recorded {
+            return recorded.on_event(event);
+        }
         if let Some(agents) = &mut self.agents {
             agents.on_event(event);
         }
@@ -88,7 +94,8 @@ impl Outlet {
     /// Says something on the feed that no event stands behind.
     pub(crate) fn say(&mut self, say: impl FnOnce(&mut Tape, &mut dyn FnMut(&[u8]))) {
         let now_ns = self.now_ns;
-        if let Some(publisher) = &mut self.publisher {
+        let is_recorded = self.recorded.is_some();
+        if let Some(publisher) = self.publisher.as_mut().filter(|_| !is_recorded) {
             say(&mut self.tape, &mut |message| {
                 publisher.push(message, now_ns)
             });
@@ -103,13 +110,17 @@ impl Exchange {
     #[must_use]
     pub fn new(options: &Options, now_ns: u64) -> Self {
         let session = options.feed.as_ref().map_or("", |feed| &feed.session);
-        Self::open(options, now_ns, session)
+        Self::open(options, now_ns, (session, None))
     }
 
-    /// As [`Exchange::new`], with another name for the feed's session: a restarted exchange must not use
-    /// one twice.
+    /// As [`Exchange::new`], with another name for the feed's session (a restarted exchange must not use one
+    /// twice), and perhaps with a record as the market.
     #[must_use]
-    pub fn open(options: &Options, now_ns: u64, feed_session: &str) -> Self {
+    pub fn open(
+        options: &Options,
+        now_ns: u64,
+        (feed_session, recorded): (&str, Option<Recorded>),
+    ) -> Self {
         let publisher = options
             .feed
             .as_ref()
@@ -121,6 +132,7 @@ impl Exchange {
                 tape: Tape::new(),
                 publisher,
                 agents: None,
+                recorded,
                 now_ns,
             },
             hours: Hours::new(options.day, now_ns),
@@ -241,6 +253,10 @@ impl Exchange {
             (self.engine.next_timeout_ns(), Cause::Engine),
             (late, Cause::Late),
             (flow.and_then(Agents::next_ns), Cause::Flow),
+            (
+                self.outlet.recorded.as_ref().and_then(Recorded::next_ns),
+                Cause::Record,
+            ),
         ]
         .into_iter()
         .filter_map(|(due, cause)| Some((due?, cause)))
@@ -265,6 +281,7 @@ impl Exchange {
             }
             Cause::Late => self.take_late(),
             Cause::Flow => self.step_flow(),
+            Cause::Record => self.step_record(),
         }
     }
 
@@ -304,6 +321,20 @@ impl Exchange {
                 let _ = engine.replace(handle, &change, &mut sink);
             }
         }
+    }
+
+    fn step_record(&mut self) {
+        let Self { engine, outlet, .. } = self;
+        let Some(mut recorded) = outlet.recorded.take() else {
+            return;
+        };
+        let message = recorded.take();
+        if let Some(publisher) = &mut outlet.publisher {
+            publisher.push(&message, outlet.now_ns);
+        }
+        // Clients are told; the feed is the record's.
+        recorded.apply(&message, engine, &mut |event| outlet.desks.on_event(&event));
+        outlet.recorded = Some(recorded);
     }
 
     fn on_moment(&mut self, moment: Moment) {
@@ -404,6 +435,15 @@ impl Exchange {
             .publisher
             .as_ref()
             .map(|publisher| &publisher.counters)
+    }
+
+    /// Where clients' orders would have changed history, if the market is a record.
+    #[must_use]
+    pub fn history_counters(&self) -> Option<&HistoryCounters> {
+        self.outlet
+            .recorded
+            .as_ref()
+            .map(|recorded| &recorded.counters)
     }
 
     /// What clients' messages came to.
@@ -538,6 +578,8 @@ enum Cause {
     Late,
     /// The market's own flow.
     Flow,
+    /// A message of the record.
+    Record,
 }
 
 /// The number of the market message that caused an order, if its own id carries one: Tickgate writes it

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::desk::prevention_of;
 use crate::engine::{self, Prevention};
+use crate::flow::recorded::Pace;
 use crate::script::Rule;
 
 /// Everything, as the configuration file says it.
@@ -68,6 +69,9 @@ pub struct Options {
     /// The market's own orders; none: clients are alone.
     #[serde(default)]
     pub flow: Option<Flow>,
+    /// A recorded day as the market, instead of a flow.
+    #[serde(default)]
+    pub record: Option<Record>,
     /// The feed; none: nothing is published.
     #[serde(default)]
     pub feed: Option<Feed>,
@@ -234,6 +238,24 @@ pub struct Flow {
     /// Nothing more comes after so many; 0: no end.
     #[serde(default)]
     pub limit: u64,
+}
+
+/// A recorded day as the market.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// BinaryFILE, plain or `.gz`.
+    pub file: PathBuf,
+    /// Messages a second; none: at their own times.
+    #[serde(default)]
+    pub rate: Option<u32>,
+    /// How many times as fast as their own times.
+    #[serde(default = "speed")]
+    pub speed: f64,
+}
+
+fn speed() -> f64 {
+    1.0
 }
 
 /// The feed.
@@ -500,6 +522,20 @@ impl Options {
         if self.engine.orders_max == 0 || self.engine.levels_max == 0 {
             return Err("engine: orders_max and levels_max: expected at least 1".to_owned());
         }
+        if let Some(record) = &self.record {
+            record.validate()?;
+            let has_glimpse = self
+                .feed
+                .as_ref()
+                .is_some_and(|feed| feed.glimpse.is_some());
+            if self.flow.is_some() || self.day.is_some() || !self.symbol.is_empty() || has_glimpse {
+                return Err(
+                    "record: has its own market, hours, symbols and feed: expected no flow, \
+                            day, symbol or feed.glimpse beside it"
+                        .to_owned(),
+                );
+            }
+        }
         if let Some(flow) = &self.flow {
             if flow.rate == 0 || flow.burst == 0 || flow.depth == 0 {
                 return Err("flow: rate, burst and depth: expected at least 1".to_owned());
@@ -509,6 +545,21 @@ impl Options {
             }
         }
         self.behaviour.iter().try_for_each(Rule::validate)
+    }
+}
+
+impl Record {
+    fn validate(&self) -> Result<(), String> {
+        if self.rate == Some(0) || !self.speed.is_finite() || self.speed <= 0.0 {
+            return Err("record: rate and speed: expected more than 0".to_owned());
+        }
+        Ok(())
+    }
+
+    /// When its messages come.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        self.rate.map_or(Pace::Speed(self.speed), Pace::Rate)
     }
 }
 

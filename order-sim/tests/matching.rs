@@ -354,6 +354,7 @@ fn random_order(random: &mut fastrand::Rng, user_ref: u32, is_trading: bool) -> 
         attribution: [0; 4],
         house: false,
         ends: None,
+        rests: false,
     }
 }
 

@@ -235,7 +235,10 @@ pub fn advise_huge<T>(memory: &mut Vec<T>) {
     let start = memory.as_mut_ptr() as usize;
     let first = start.next_multiple_of(HUGE_PAGE_BYTES);
     let end = start + memory.capacity() * size_of::<T>();
-    let Some(bytes) = end.checked_sub(first).filter(|bytes| *bytes >= HUGE_PAGE_BYTES) else {
+    let Some(bytes) = end
+        .checked_sub(first)
+        .filter(|bytes| *bytes >= HUGE_PAGE_BYTES)
+    else {
         return;
     };
     // SAFETY: the range lies within the vector's own allocation; the advice changes no contents.

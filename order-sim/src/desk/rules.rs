@@ -214,6 +214,7 @@ impl Desk {
             attribution,
             house: false,
             ends: None,
+            rests: false,
         }
     }
 

@@ -47,28 +47,30 @@ impl Floor<'_> {
         }
     }
 
-    /// Whether there is room for it, and the stock takes its kind now.
-    pub(super) fn room_for(&self, order: &Order) -> Result<(), Refusal> {
-        let stock = &*self.stock;
-        if stock.state == State::Halted {
+    /// Whether the stock takes its kind now.
+    pub(super) fn is_open_for(&self, order: &Order) -> Result<(), Refusal> {
+        let state = self.stock.state;
+        if state == State::Halted {
             return Err(Refusal::Halted);
         }
-        if order.place == Place::Peg && stock.state != State::Trading {
+        if order.place == Place::Peg && state != State::Trading {
             return Err(Refusal::Pegging);
         }
         let is_held = match order.cross {
-            None => true,
-            Some(CrossKind::Open) => stock.state == State::Quoting,
-            Some(CrossKind::Halt) => stock.state != State::Trading,
-            Some(CrossKind::Close) => true,
+            None | Some(CrossKind::Close) => true,
+            Some(CrossKind::Open) => state == State::Quoting,
+            Some(CrossKind::Halt) => state != State::Trading,
         };
-        if !is_held {
-            return Err(Refusal::Cross);
-        }
-        let ladders = if order.cross.is_some() {
-            &stock.crosses
+        if is_held { Ok(()) } else { Err(Refusal::Cross) }
+    }
+
+    /// Whether there is room for it.
+    pub(super) fn room_for(&self, order: &Order) -> Result<(), Refusal> {
+        let is_cross = order.cross.is_some();
+        let ladders = if is_cross {
+            &self.stock.crosses
         } else {
-            &stock.ladders
+            &self.stock.ladders
         };
         let ladder = ladders.of(order.side);
         let is_full = ladder.is_full() && !ladder.has(order.price);

@@ -34,6 +34,8 @@ pub(super) struct Wishes {
     pub house: bool,
     /// The shown order whose place it takes.
     pub old_reference: Option<u64>,
+    /// It meets nobody.
+    pub rests: bool,
 }
 
 /// Why matching ended.
@@ -55,7 +57,7 @@ impl Floor<'_> {
     ) -> Met {
         let mut met = Met::Nobody;
         let is_trading = self.stock.state == State::Trading;
-        if is_trading && self.orders.at(slot).cross.is_none() {
+        if is_trading && !wishes.rests && self.orders.at(slot).cross.is_none() {
             if let Some(old) = wishes.old_reference
                 && (self.orders.at(slot).shown == 0 || self.would_trade(slot))
             {

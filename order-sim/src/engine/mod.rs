@@ -149,6 +149,8 @@ pub struct NewOrder {
     pub house: bool,
     /// It ends as soon as it is taken in, for this reason, without meeting anybody.
     pub ends: Option<u8>,
+    /// It rests whatever it would have met, whether the stock trades or not: an order of a record.
+    pub rests: bool,
 }
 
 /// What a replacement asks for; side, stock and all else are inherited.
@@ -325,6 +327,9 @@ impl Engine {
         if let Ok(price) = price {
             order.price = price;
         }
+        if !new.rests {
+            floor.is_open_for(&order)?;
+        }
         floor.room_for(&order)?;
         if new.is_short && floor.stock.is_short_restricted {
             floor.short_sale(new, order.price)?;
@@ -347,6 +352,7 @@ impl Engine {
                 let wishes = Wishes {
                     house: new.house,
                     old_reference: None,
+                    rests: new.rests,
                 };
                 met = floor.work(slot, wishes, sink);
             }
@@ -428,6 +434,7 @@ impl Engine {
         }
         let price = floor.post_only_price(&order, change.post_only);
         order.price = price.unwrap_or(order.price);
+        floor.is_open_for(&order)?;
         floor.room_for(&order)?;
         let attribution = floor.orders.attribution(slot);
         let old_reference = floor.pick_up(slot);
@@ -458,6 +465,7 @@ impl Engine {
                 let wishes = Wishes {
                     house: change.house,
                     old_reference,
+                    rests: false,
                 };
                 met = floor.work(slot, wishes, sink);
             }
@@ -592,6 +600,69 @@ impl Engine {
         self.orders
             .find(handle)
             .map(|slot| self.orders.at(slot).open)
+    }
+
+    /// Where a live order stands: stock and side.
+    #[must_use]
+    pub fn place(&self, handle: Handle) -> Option<(u16, Side)> {
+        let order = self.orders.at(self.orders.find(handle)?);
+        Some((order.locate, order.side))
+    }
+
+    /// Orders of a side at this price or better whose account is not this one, as many as `out` holds, in
+    /// the order in which they would trade, with their open shares.
+    pub fn others_within(
+        &self,
+        locate: u16,
+        (side, price): (Side, u32),
+        account: u16,
+        out: &mut [Option<(Handle, u32)>],
+    ) {
+        let worst = ladder::key_of(side, price);
+        let levels = self.stock(locate).into_iter().flat_map(|stock| {
+            let levels = stock.ladders.of(side).best_first();
+            levels.take_while(|level| level.key >= worst)
+        });
+        let slots = levels.flat_map(|level| {
+            level
+                .shown
+                .iter(&self.orders)
+                .chain(level.hidden.iter(&self.orders))
+        });
+        self.gather(slots, account, out);
+    }
+
+    /// Orders that would trade before this one and whose account is not `account`; as
+    /// [`Engine::others_within`].
+    pub fn others_ahead(&self, handle: Handle, account: u16, out: &mut [Option<(Handle, u32)>]) {
+        let Some(slot) = self.orders.find(handle) else {
+            return;
+        };
+        let order = self.orders.at(slot);
+        let ladders = self
+            .stock(order.locate)
+            .map(|stock| stock.ladders.of(order.side));
+        let levels = ladders.into_iter().flat_map(ladder::Ladder::best_first);
+        let slots = levels.flat_map(|level| {
+            level
+                .shown
+                .iter(&self.orders)
+                .chain(level.hidden.iter(&self.orders))
+        });
+        self.gather(slots.take_while(|other| *other != slot), account, out);
+    }
+
+    fn gather(
+        &self,
+        slots: impl Iterator<Item = u32>,
+        account: u16,
+        out: &mut [Option<(Handle, u32)>],
+    ) {
+        let orders = slots.map(|slot| (slot, self.orders.at(slot)));
+        let others = orders.filter(|(_, order)| order.owner.account != account);
+        for (place, (slot, order)) in out.iter_mut().zip(others) {
+            *place = Some((self.orders.handle(slot), order.open));
+        }
     }
 
     /// Best bid and best ask that the feed shows, with the price of the last trade.

@@ -230,7 +230,11 @@ impl Slab {
     }
 
     pub(super) fn attribution(&self, slot: u32) -> [u8; 4] {
-        if self.at(slot).is_named { self.extra(slot).1 } else { [0; 4] }
+        if self.at(slot).is_named {
+            self.extra(slot).1
+        } else {
+            [0; 4]
+        }
     }
 
     fn extra(&self, slot: u32) -> (u64, [u8; 4]) {

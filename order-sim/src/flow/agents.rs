@@ -10,6 +10,7 @@
 use fastrand::Rng;
 use protocol::types::Side;
 
+use super::whole;
 use crate::engine::{
     Change, Engine, Event, Handle, Life, NewOrder, Owner, PostOnly, Prevention, tick_of,
 };
@@ -300,6 +301,7 @@ impl Agents {
             attribution: [0; 4],
             house: false,
             ends: None,
+            rests: false,
         })
     }
 
@@ -421,16 +423,6 @@ impl Agents {
             self.release(owner.user_ref);
         }
     }
-}
-
-/// The whole part of a number that is not negative and far below 2^63.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the cast saturates"
-)]
-fn whole(value: f64) -> u64 {
-    value as u64
 }
 
 /// The names of made-up symbols: four letters, counted in base 26.

@@ -18,15 +18,19 @@ mod lines;
 mod status;
 
 use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::io::BufReader;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use flate2::read::MultiGzDecoder;
 use rt::clock::{Clock, realtime_ns};
 use rt::wire_stamps::WireStamps;
 
 use crate::exchange::{Exchange, origin_seq};
+use crate::flow::recorded::Recorded;
 use crate::options::{ClockMode, Options};
 use client::Client;
 use files::Files;
@@ -36,6 +40,8 @@ use lines::Lines;
 const TICK: Duration = Duration::from_millis(100);
 /// A wait shorter than this is not worth a timer (the runtime's timers have milliseconds).
 const SLEEP_NS_MIN: u64 = 1_000_000;
+/// Bytes of a record that are read at once.
+const READ_AHEAD_BYTES: usize = 1 << 20;
 const DAY_NS: u64 = 86_400_000_000_000;
 
 rt::counters! {
@@ -123,6 +129,25 @@ pub fn probe(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
+/// The record, if the market is one.
+fn open_record(options: &Options, now_ns: u64) -> Result<Option<Recorded>, String> {
+    let Some(record) = &options.record else {
+        return Ok(None);
+    };
+    let path = &record.file;
+    let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let is_packed = path.extension().is_some_and(|extension| extension == "gz");
+    let from: Box<dyn std::io::Read> = if is_packed {
+        Box::new(BufReader::with_capacity(
+            READ_AHEAD_BYTES,
+            MultiGzDecoder::new(file),
+        ))
+    } else {
+        Box::new(BufReader::with_capacity(READ_AHEAD_BYTES, file))
+    };
+    Ok(Some(Recorded::new(from, record.pace(), now_ns)))
+}
+
 impl Shared {
     fn open(options: Options) -> Result<Self, String> {
         let stamps = match &options.wire_stamps {
@@ -138,7 +163,8 @@ impl Shared {
             .unwrap_or_else(|| realtime_ns() % DAY_NS);
         let (mut files, stores) = Files::open(&options)?;
         let session = files.feed_session(&options)?;
-        let mut exchange = Exchange::open(&options, start, &session);
+        let mut exchange =
+            Exchange::open(&options, start, (&session, open_record(&options, start)?));
         for (account, store) in stores {
             if let Some(account) = exchange.account(&account) {
                 exchange.restore(account, store);
