@@ -1,9 +1,11 @@
 //! The main job on one machine: namespaces, exchange, gateway, replay, table.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use gateway::telemetry::{HISTOGRAMS, Report};
 
 use crate::lab::Lab;
@@ -11,14 +13,14 @@ use crate::replay::Pace;
 use crate::run::{self, Contestant, Gateway, Live, Outcome, Traffic};
 
 /// The market that the exchange makes: 15 s of it.
-const LIVE: Live = Live {
+const LIVE: Live = Live::Flow {
     seed: 1,
     symbols: 100,
     rate: 20_000,
     limit: 300_000,
 };
-/// Packets a second of a recorded day.
-const RATE: f64 = 20_000.0;
+/// Messages, or packets, a second of a recorded day.
+const RATE: u32 = 20_000;
 
 /// What to show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,13 +39,21 @@ pub struct Show {
 /// What failed; or a check that did not hold.
 pub fn demo(show: &Show, stop: &AtomicBool) -> Result<(Report, Outcome)> {
     let (feed, live, every) = match &show.feed {
-        Some(feed) => (feed.clone(), None, 1),
+        // A capture has packets of its own, which are sent as they are to an exchange that fills every
+        // second order; a day of messages is the exchange's market.
+        Some(feed) if is_capture(feed)? => (feed.clone(), None, 1),
+        Some(feed) => {
+            let file = feed
+                .canonicalize()
+                .with_context(|| feed.display().to_string())?;
+            (PathBuf::new(), Some(Live::Record { file, rate: RATE }), 1)
+        }
         None => (PathBuf::new(), Some(LIVE), 4),
     };
     let lab = Lab::new()?;
     let traffic = Traffic {
         feed,
-        pace: Pace::Rate(RATE),
+        pace: Pace::Rate(f64::from(RATE)),
         lines: 2,
         live,
         ..Traffic::quiet()
@@ -60,6 +70,22 @@ pub fn demo(show: &Show, stop: &AtomicBool) -> Result<(Report, Outcome)> {
     drop(lab);
     let report = Report::new("tickgate-bench demo", vec![outcome.run.clone()]);
     Ok((report, outcome))
+}
+
+/// Whether a file is a pcap or pcapng: their first bytes say so.
+fn is_capture(path: &Path) -> Result<bool> {
+    let mut magic = [0; 4];
+    let shown = || path.display().to_string();
+    let mut file = File::open(path).with_context(shown)?;
+    file.read_exact(&mut magic).with_context(shown)?;
+    const MAGICS: [[u8; 4]; 5] = [
+        [0xd4, 0xc3, 0xb2, 0xa1],
+        [0xa1, 0xb2, 0xc3, 0xd4],
+        [0x4d, 0x3c, 0xb2, 0xa1],
+        [0xa1, 0xb2, 0x3c, 0x4d],
+        [0x0a, 0x0d, 0x0d, 0x0a],
+    ];
+    Ok(MAGICS.contains(&magic))
 }
 
 /// What must be true of a demo that went well.

@@ -48,17 +48,27 @@ pub struct Traffic {
     pub live: Option<Live>,
 }
 
-/// A market that the exchange makes itself.
-#[derive(Clone, Copy, Debug)]
-pub struct Live {
-    /// The same seed gives the same market.
-    pub seed: u64,
-    /// Symbols.
-    pub symbols: u16,
-    /// Orders, cancels and replacements a second, on average.
-    pub rate: u32,
-    /// It ends after so many.
-    pub limit: u64,
+/// A market that the exchange makes.
+#[derive(Clone, Debug)]
+pub enum Live {
+    /// From a seed.
+    Flow {
+        /// The same seed gives the same market.
+        seed: u64,
+        /// Symbols.
+        symbols: u16,
+        /// Orders, cancels and replacements a second, on average.
+        rate: u32,
+        /// It ends after so many.
+        limit: u64,
+    },
+    /// From a recorded day.
+    Record {
+        /// BinaryFILE, plain or `.gz`.
+        file: PathBuf,
+        /// Messages a second.
+        rate: u32,
+    },
 }
 
 impl Traffic {
@@ -337,9 +347,8 @@ impl Place<'_> {
         let what = (self.traffic, options, report_path.as_path());
         let mut gateway = start_gateway(self.lab, self.folder, what, self.stop)?;
         during(&gateway);
-        // Bursts make the length of the flow vary around limit / rate.
-        let seconds = live.limit / u64::from(live.rate.max(1)) * 4 + 30;
-        exchange.await_line("the flow is over", Duration::from_secs(seconds), self.stop)?;
+        // As long as it takes: a whole day may be the market.
+        exchange.await_line("the flow is over", Duration::from_secs(86_400), self.stop)?;
         // What it says later, at its end, is not for a gateway that has gone.
         let sent = exchange.said.iter().find_map(|line| flow_sent(line));
         let sent = sent.context("the exchange did not say what it sent")?;
@@ -582,16 +591,23 @@ fn start_exchange_with(lab: &Lab, folder: &Path, text: &str, stop: &AtomicBool) 
 fn live_config(live: &Live, stamps: &Path) -> String {
     let [a, b] = GROUPS;
     let cpu = rt::cpu::allowed().first().copied().unwrap_or(0);
-    let Live {
-        seed,
-        symbols,
-        rate,
-        limit,
-    } = live;
+    let market = match live {
+        Live::Flow {
+            seed,
+            symbols,
+            rate,
+            limit,
+        } => {
+            format!("[flow]\nseed = {seed}\nsymbols = {symbols}\nrate = {rate}\nlimit = {limit}\n")
+        }
+        Live::Record { file, rate } => {
+            format!("[record]\nfile = \"{}\"\nrate = {rate}\n", file.display())
+        }
+    };
     format!(
         "address = \"{EXCHANGE}:{PORT}\"\nwire_stamps = \"{}\"\ncpu = {cpu}\n\
          is_busy = true\n[clock]\nwait_for_login_ms = 300\n\
-         [flow]\nseed = {seed}\nsymbols = {symbols}\nrate = {rate}\nlimit = {limit}\n\
+         {market}\
          [feed]\nwindow_us = 5\nlines = [{{ address = \"{a}\", interface = \"{FEED_SENDER}\" }}, \
          {{ address = \"{b}\", interface = \"{FEED_SENDER}\" }}]\n\
          [account.demo]\npassword = \"demo\"\n",

@@ -1,6 +1,8 @@
 //! The exchange behind its sockets: other people's clients, many of them, some of them bad.
 
 #![allow(
+    clippy::too_many_lines,
+    clippy::type_complexity,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,

@@ -461,10 +461,10 @@ impl Exchange {
     /// Whether the market's own flow has ended.
     #[must_use]
     pub fn is_flow_over(&self) -> bool {
-        self.outlet
-            .agents
-            .as_ref()
-            .is_some_and(|agents| agents.next_ns().is_none())
+        let agents = self.outlet.agents.as_ref();
+        let recorded = self.outlet.recorded.as_ref();
+        agents.is_some_and(|agents| agents.next_ns().is_none())
+            || recorded.is_some_and(|recorded| recorded.next_ns().is_none())
     }
 
     /// Whether system hours are over.
