@@ -1,0 +1,56 @@
+//! Any bytes, cut anywhere, at the exchange's ports: order entry before and after a login, re-requests, and
+//! the configuration file.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use order_sim::exchange::Exchange;
+use order_sim::options::Options;
+use order_sim::session::{Heard, Session};
+
+static OPTIONS: LazyLock<Options> = LazyLock::new(|| {
+    let text = "address = \"127.0.0.1:1\"\n[engine]\norders_max = 64\nlevels_max = 8\ntrades_max = 8\n\
+                [feed]\nkeep = 16\nlines = [{ address = \"127.0.0.1:2\" }]\n[account.a]\npassword = \"p\"\n";
+    Options::parse(text).expect("sane")
+});
+/// A login of account `a` that asks for number 1.
+const LOGIN: &[u8] = b"\0\x2FLa     p                            1";
+
+fuzz_target!(|data: &[u8]| {
+    let Some((choice, data)) = data.split_first() else { return };
+    if choice & 3 == 3 {
+        let _ = Options::parse(&String::from_utf8_lossy(data));
+        return;
+    }
+    let mut exchange = Exchange::new(&OPTIONS, 0);
+    let mut reply = [0; 2048];
+    let _ = exchange.on_rerequest(data, &mut reply);
+    let mut session = Session::new(0);
+    let (mut out, mut now) = (Vec::new(), 0);
+    let mut login = LOGIN.to_vec();
+    login.resize(49, b' ');
+    let mut rest = data;
+    let mut say = |bytes: &[u8], exchange: &mut Exchange, now: u64| {
+        session.on_bytes((bytes, now), &OPTIONS, &mut out, |heard| match heard {
+            Heard::LoggedIn(account) => exchange.stored(account),
+            Heard::Message(account, message) => {
+                exchange.advance(now);
+                exchange.on_message(account, message);
+                0
+            }
+        })
+    };
+    if choice & 1 == 1 && say(&login, &mut exchange, now).is_err() {
+        panic!("the login is good");
+    }
+    let step = usize::from(choice >> 2).max(1);
+    while !rest.is_empty() {
+        let (bytes, after) = rest.split_at(step.min(rest.len()));
+        rest = after;
+        now += 1_000_000;
+        if say(bytes, &mut exchange, now).is_err() {
+            break;
+        }
+    }
+});
