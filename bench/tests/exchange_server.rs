@@ -546,3 +546,58 @@ fn a_killed_exchange_comes_back_with_its_store_and_without_it() {
     assert_eq!(&payload[10..], b"                   1");
     sim.stop();
 }
+
+#[test]
+fn connections_suffer_what_the_script_says_and_come_back() {
+    let fault = |account: &str, act: &str, from: f64, length: f64, more: &str| {
+        format!(
+            "[[fault]]\nat_s = {from}\nfor_s = {length}\non = \"account\"\naccount = \"{account}\"\n\
+             do = \"{act}\"\n{more}\n"
+        )
+    };
+    let mut text = [
+        fault("byte", "bytewise", 0.0, 60.0, ""),
+        fault("mute", "stall", 0.0, 1.0, ""),
+        fault("dead", "half_open", 0.0, 1.0, ""),
+        fault("gone", "cut", 0.5, 0.5, ""),
+        fault("storm", "reject", 0.0, 60.0, "value = 0x21"),
+    ]
+    .concat();
+    for name in ["byte", "mute", "dead", "gone", "storm"] {
+        let _ = write!(text, "[account.{name}]\npassword = \"p\"\n");
+    }
+    let sim = Sim::start(&text);
+    let begun_ns = rt::clock::monotonic_ns();
+    let answers = |name: &str| {
+        let mut client = Client::connect(sim.address, name, 1);
+        client.hear().expect("accepted");
+        client.enter("ALC").expect("alive");
+        let kinds: Vec<u8> = (0..2).filter_map(|_| Some(client.hear()?.1[0])).collect();
+        (kinds, client)
+    };
+    let traded = vec![OrderAccepted::KIND, Canceled::KIND];
+    assert_eq!(answers("byte").0, traded);
+    let mut gone = Client::connect(sim.address, "gone", 1);
+    assert_eq!(gone.hear().expect("accepted").0, kind::LOGIN_ACCEPTED);
+    assert_eq!(gone.hear(), None, "cut off");
+    for name in ["mute", "dead"] {
+        assert_eq!(answers(name).0, traded, "{name}: late, and all of it");
+    }
+    let passed = rt::clock::monotonic_ns() - begun_ns;
+    assert!(
+        passed > 800_000_000,
+        "answers came after {passed} ns: nobody was mute"
+    );
+    let mut storm = Client::connect(sim.address, "storm", 1);
+    storm.hear().expect("accepted");
+    storm.enter("ALC").expect("alive");
+    let (_, rejected) = storm.hear().expect("told");
+    assert_eq!((rejected[0], &rejected[13..15]), (b'J', &[0, 0x21][..]));
+    // The cut is over.
+    while rt::clock::monotonic_ns() - begun_ns < 1_300_000_000 {
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    assert_eq!(answers("gone").0, traded);
+    let (report, _) = sim.stop();
+    assert_eq!(report["faults"][0]["orders_rejected"], 1);
+}

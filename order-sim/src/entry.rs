@@ -16,6 +16,7 @@ use crate::engine::{
     Change, CrossKind, Event, Handle, Life, Listing, NewOrder, Owner, cancel_reason,
 };
 use crate::exchange::{Exchange, numbers_of};
+use crate::fault::Act;
 use crate::script::Behaviour;
 use crate::store::Store;
 
@@ -145,6 +146,13 @@ impl Exchange {
                 return self.reject(account, (user_ref, m.client_order_id), reason);
             }
             _ => {}
+        }
+        let storm = self
+            .account_fault(Act::Reject, account)
+            .and_then(RejectReason::of);
+        if let Some(reason) = storm {
+            self.faults.counters.orders_rejected.increment();
+            return self.reject(account, (user_ref, m.client_order_id), reason);
         }
         let tags = Tags::read(appendage);
         let locate = self.locate_or_list(m.symbol);

@@ -20,6 +20,7 @@ use protocol::types::{Nanos, OrderRef, Qty, Seq, UserRefNum};
 use crate::day::{Hours, Moment};
 use crate::desk::{Desks, Phase};
 use crate::engine::{Engine, Event, Life, Listing, State};
+use crate::fault::{Act, FaultCounters, Faults};
 use crate::feed::publisher::{FeedCounters, Publisher};
 use crate::feed::snapshot;
 use crate::feed::tape::Tape;
@@ -61,6 +62,8 @@ pub struct Exchange {
     pub(crate) notional_max: u64,
     pub(crate) has_ticks: bool,
     pub(crate) counters: EntryCounters,
+    /// Those of accounts and of the exchange; the lines' are with them.
+    pub(crate) faults: Faults,
     now_ns: u64,
 }
 
@@ -121,10 +124,10 @@ impl Exchange {
         now_ns: u64,
         (feed_session, recorded): (&str, Option<Recorded>),
     ) -> Self {
-        let publisher = options
-            .feed
-            .as_ref()
-            .map(|feed| Publisher::new(feed, feed_session, now_ns));
+        let publisher = options.feed.as_ref().map(|feed| {
+            let faults = Faults::new(&options.fault, options.fault_seed, now_ns);
+            Publisher::new(feed, feed_session, (now_ns, faults))
+        });
         let mut exchange = Self {
             engine: Engine::new(options.engine.limits()),
             outlet: Outlet {
@@ -142,6 +145,7 @@ impl Exchange {
             notional_max: options.notional_max.saturating_mul(10_000),
             has_ticks: !options.symbol.is_empty(),
             counters: EntryCounters::default(),
+            faults: Faults::new(&options.fault, options.fault_seed, now_ns),
             now_ns,
         };
         exchange.set_time(now_ns);
@@ -412,9 +416,56 @@ impl Exchange {
         self.outlet.publisher.as_mut()?.take(line, now_ns)
     }
 
-    /// Answers a re-request; `None`: silence.
-    pub fn on_rerequest<'a>(&mut self, request: &[u8], out: &'a mut [u8]) -> Option<&'a [u8]> {
-        self.outlet.publisher.as_mut()?.on_request(request, out)
+    /// Answers a re-request, with how much later the answer leaves, ns; `None`: silence.
+    pub fn on_rerequest<'a>(
+        &mut self,
+        request: &[u8],
+        out: &'a mut [u8],
+    ) -> Option<(&'a [u8], u64)> {
+        let now_ns = self.now_ns;
+        let publisher = self.outlet.publisher.as_mut()?;
+        let fault = publisher.faults.rerequest(now_ns);
+        let (act, late_ns) = fault.map_or((None, 0), |(act, by_ns)| (Some(act), by_ns));
+        let mut fewer = request.to_vec();
+        if act == Some(Act::Truncate)
+            && let [.., high, low] = fewer.as_mut_slice()
+        {
+            (*high, *low) = (0, 1);
+        }
+        let len = publisher.on_request(&fewer, out)?.len();
+        let answer = out.get_mut(..len)?;
+        if act == Some(Act::Corrupt)
+            && let Some(session) = answer.first_mut()
+        {
+            *session ^= 1;
+        }
+        (act != Some(Act::Drop)).then_some((answer, late_ns))
+    }
+
+    /// Whether an account's connections suffer this now: the fault's value.
+    #[must_use]
+    pub fn account_fault(&self, act: Act, account: u16) -> Option<u16> {
+        let name = self.outlet.desks.get(account).map_or("", |desk| &desk.name);
+        self.faults.account(act, name, self.now_ns)
+    }
+
+    /// By how much logins are answered wrongly now.
+    #[must_use]
+    pub fn login_skew(&self) -> Option<u16> {
+        let mut desks = self.outlet.desks.names();
+        desks.find_map(|name| self.faults.account(Act::WrongNumber, name, self.now_ns))
+    }
+
+    /// A fault of the exchange itself that is due, and how far a clock jumps, ns. Each is told once.
+    pub fn take_exchange_fault(&mut self) -> Option<(Act, u64)> {
+        self.faults.take_exchange(self.now_ns)
+    }
+
+    /// What faults have done: to accounts, and to the lines.
+    pub fn fault_counters(&self) -> impl Iterator<Item = &FaultCounters> {
+        let publisher = self.outlet.publisher.as_ref();
+        std::iter::once(&self.faults.counters)
+            .chain(publisher.map(|publisher| &publisher.faults.counters))
     }
 
     /// Writes the book of now, message by message (GLIMPSE); the feed goes on with the number that its

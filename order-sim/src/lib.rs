@@ -21,6 +21,7 @@ mod day;
 mod desk;
 pub mod engine;
 mod entry;
+pub mod fault;
 mod feed;
 pub mod flow;
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::desk::prevention_of;
 use crate::engine::{self, Prevention};
+use crate::fault::Fault;
 use crate::flow::recorded::Pace;
 use crate::script::Rule;
 
@@ -80,6 +81,12 @@ pub struct Options {
     /// Orders that get what they ask for.
     #[serde(default)]
     pub behaviour: Vec<Rule>,
+    /// What goes wrong.
+    #[serde(default)]
+    pub fault: Vec<Fault>,
+    /// The same seed, the same chances of faults.
+    #[serde(default = "seed")]
+    pub fault_seed: u64,
 }
 
 /// When files are synced.
@@ -544,6 +551,7 @@ impl Options {
                 return Err("flow: no symbols: expected flow.symbols or [[symbol]]".to_owned());
             }
         }
+        self.fault.iter().try_for_each(Fault::validate)?;
         self.behaviour.iter().try_for_each(Rule::validate)
     }
 }

@@ -37,6 +37,8 @@ pub struct Session {
     received_ns: u64,
     sent_ns: u64,
     client_timeout_ns: u64,
+    /// How much the login's answer is wrong by: a fault.
+    skew: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -66,7 +68,13 @@ impl Session {
             received_ns: now_ns,
             sent_ns: now_ns,
             client_timeout_ns: CLIENT_TIMEOUT_NS,
+            skew: 0,
         }
+    }
+
+    /// The login's answer will state a number that is so much too high.
+    pub fn skew_login(&mut self, by: u64) {
+        self.skew = by;
     }
 
     /// The account, once it is logged in, and the index of the message that it is sent next.
@@ -230,7 +238,7 @@ impl Session {
             0 => stored,
             wanted => (wanted - 1).min(stored),
         };
-        let accepted = LoginAccepted::new(&options.session, Seq(next as u64 + 1));
+        let accepted = LoginAccepted::new(&options.session, Seq(next as u64 + 1 + self.skew));
         write(
             Packet {
                 kind: kind::LOGIN_ACCEPTED,
@@ -309,6 +317,15 @@ mod tests {
             let expected = format!("\0\x1FA        S1{next:>20}");
             assert_eq!(out, expected.as_bytes());
         }
+    }
+
+    #[test]
+    fn a_skewed_login_states_a_number_that_does_not_come() {
+        let mut session = Session::new(0);
+        session.skew_login(3);
+        let (_, out, _) = say(&mut session, &login("user", "secret", "", 2));
+        assert!(out.ends_with(b"  5"));
+        assert_eq!(session.place(), Some((0, 1)));
     }
 
     #[test]

@@ -103,6 +103,10 @@ impl Desks {
         self.desks.get_mut(usize::from(account))
     }
 
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.desks.iter().map(|desk| desk.name.as_str())
+    }
+
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Desk> {
         self.desks.iter_mut()
     }

@@ -20,6 +20,7 @@ use protocol::mold::{self, Header, PacketBuilder, Session};
 use protocol::types::Seq;
 use zerocopy::FromBytes;
 
+use crate::fault::{Faults, Spoilt};
 use crate::options::Feed;
 
 /// Bytes of one kept message with its length.
@@ -58,6 +59,15 @@ struct Leaving {
     bytes: Rc<[u8]>,
 }
 
+/// Packets on their way to one line, earliest first.
+#[derive(Debug, Default)]
+struct Line {
+    delay_ns: u64,
+    packets: VecDeque<Leaving>,
+    /// When the last one leaves that does not overtake.
+    ordered_ns: u64,
+}
+
 /// The feed's numbers, packets and memory.
 #[derive(Debug)]
 pub(crate) struct Publisher {
@@ -69,21 +79,22 @@ pub(crate) struct Publisher {
     packet_count: u16,
     packet_seq: u64,
     packet_since_ns: u64,
-    lines: Vec<(u64, VecDeque<Leaving>)>,
+    lines: Vec<Line>,
     sent_ns: u64,
     ends: u32,
     window_ns: u64,
     heartbeat_ns: u64,
     packet_bytes: usize,
     pub counters: FeedCounters,
+    pub faults: Faults,
 }
 
 impl Publisher {
-    pub(crate) fn new(options: &Feed, session: &str, now_ns: u64) -> Self {
-        let lines = options
-            .lines
-            .iter()
-            .map(|line| (line.delay_us * 1000, VecDeque::new()));
+    pub(crate) fn new(options: &Feed, session: &str, (now_ns, faults): (u64, Faults)) -> Self {
+        let lines = options.lines.iter().map(|line| Line {
+            delay_ns: line.delay_us * 1000,
+            ..Line::default()
+        });
         Self {
             session: session_name(session),
             next: 1,
@@ -99,6 +110,7 @@ impl Publisher {
             heartbeat_ns: options.heartbeat_ms * 1_000_000,
             packet_bytes: options.packet_bytes,
             counters: FeedCounters::default(),
+            faults,
         }
     }
 
@@ -174,11 +186,36 @@ impl Publisher {
 
     fn leave(&mut self, bytes: &Rc<[u8]>, now_ns: u64) {
         self.sent_ns = now_ns;
-        for (delay_ns, line) in &mut self.lines {
-            line.push_back(Leaving {
-                due_ns: now_ns + *delay_ns,
-                bytes: Rc::clone(bytes),
-            });
+        let Self { lines, faults, .. } = self;
+        if faults.is_empty() {
+            for line in lines {
+                let (due_ns, bytes) = (now_ns + line.delay_ns, Rc::clone(bytes));
+                line.packets.push_back(Leaving { due_ns, bytes });
+            }
+            return;
+        }
+        let spoilt = faults.spoil(bytes, lines.len(), now_ns);
+        for (line, copies) in lines.iter_mut().zip(spoilt) {
+            for Spoilt {
+                late_ns,
+                keeps_order,
+                bytes,
+            } in copies
+            {
+                let mut due_ns = now_ns + line.delay_ns + late_ns;
+                if keeps_order {
+                    due_ns = due_ns.max(line.ordered_ns);
+                    line.ordered_ns = due_ns;
+                }
+                // Behind all that leave before it: mostly at the end.
+                let packets = &mut line.packets;
+                let later = packets
+                    .iter()
+                    .rev()
+                    .take_while(|other| other.due_ns > due_ns);
+                let at = packets.len() - later.count();
+                packets.insert(at, Leaving { due_ns, bytes });
+            }
         }
     }
 
@@ -230,18 +267,15 @@ impl Publisher {
 
     /// When the next packet leaves on any line.
     pub(crate) fn next_due_ns(&self) -> Option<u64> {
-        self.lines
-            .iter()
-            .filter_map(|(_, line)| line.front())
-            .map(|leaving| leaving.due_ns)
-            .min()
+        let first = self.lines.iter().filter_map(|line| line.packets.front());
+        first.map(|leaving| leaving.due_ns).min()
     }
 
     /// The next packet of a line that is due.
     pub(crate) fn take(&mut self, line: usize, now_ns: u64) -> Option<Rc<[u8]>> {
-        let (_, line) = self.lines.get_mut(line)?;
-        line.pop_front_if(|leaving| leaving.due_ns <= now_ns)
-            .map(|leaving| leaving.bytes)
+        let packets = &mut self.lines.get_mut(line)?.packets;
+        let leaving = packets.pop_front_if(|leaving| leaving.due_ns <= now_ns);
+        leaving.map(|leaving| leaving.bytes)
     }
 
     /// Answers a re-request into `out`: as many messages as fit. `None`: silence.
@@ -296,7 +330,7 @@ mod tests {
              [{{ address = \"1.1.1.1:1\" }}, {{ address = \"1.1.1.2:1\", delay_us = 2 }}]\n{more}"
         );
         let options = crate::options::Options::parse(&text).unwrap().feed.unwrap();
-        Publisher::new(&options, "S1", 0)
+        Publisher::new(&options, "S1", (0, Faults::new(&[], 0, 0)))
     }
 
     fn taken(publisher: &mut Publisher, line: usize, now: u64) -> Vec<(u64, Kind)> {

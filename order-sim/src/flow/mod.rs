@@ -9,6 +9,6 @@ pub mod recorded;
     clippy::cast_sign_loss,
     reason = "the cast saturates"
 )]
-fn whole(value: f64) -> u64 {
+pub(crate) fn whole(value: f64) -> u64 {
     value as u64
 }

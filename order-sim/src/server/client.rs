@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio_uring::net::{TcpListener, TcpStream};
 
 use super::Shared;
+use crate::fault::Act;
 use crate::session::{Close, Heard, Session};
 use crate::store::Store;
 
@@ -109,9 +110,14 @@ async fn serve(stream: TcpStream, shared: Rc<Shared>, service: Service) {
     shared
         .snapshots
         .set(shared.snapshots.get() + usize::from(is_glimpse));
+    let mut session = Session::new(shared.session_ns());
+    // Which account it will be is not known yet: a fault of any strikes.
+    if let Some(by) = shared.exchange.borrow().login_skew() {
+        session.skew_login(u64::from(by));
+    }
     let client = Rc::new(Client {
         stream,
-        session: RefCell::new(Session::new(shared.session_ns())),
+        session: RefCell::new(session),
         service,
         out: RefCell::default(),
         wake: Notify::new(),
@@ -146,6 +152,9 @@ async fn read(client: &Rc<Client>, shared: &Rc<Shared>) {
                 break;
             }
         };
+        while client.suffers(shared, Act::HalfOpen) && !client.is_over.get() {
+            tokio::time::sleep(TICK).await;
+        }
         let bytes = buffer.get(..len).unwrap_or_default();
         let result = on_bytes(shared, client, bytes);
         shared.settle();
@@ -194,8 +203,24 @@ fn on_bytes(shared: &Rc<Shared>, client: &Rc<Client>, bytes: &[u8]) -> Result<()
 async fn write(client: Rc<Client>, shared: Rc<Shared>) {
     let mut buffer = Vec::with_capacity(WRITE_BYTES * 2);
     loop {
+        let is_mute = client.suffers(&shared, Act::Stall) || client.suffers(&shared, Act::HalfOpen);
+        if is_mute && !client.is_over.get() {
+            tokio::time::sleep(TICK).await;
+            continue;
+        }
         buffer.clear();
         let result = fill(&client, &shared, &mut buffer);
+        if client.suffers(&shared, Act::Bytewise) {
+            for byte in std::mem::take(&mut buffer) {
+                if client.stream.write_all(vec![byte]).await.0.is_err() {
+                    return client.end();
+                }
+            }
+            client.session.borrow_mut().on_sent(shared.session_ns());
+            if result.is_err() {
+                return client.end();
+            }
+        }
         if !buffer.is_empty() {
             let write = client.stream.write_all(buffer);
             let Ok((written, back)) = tokio::time::timeout(WRITE_TIMEOUT, write).await else {
@@ -248,6 +273,14 @@ fn fill(client: &Client, shared: &Shared, buffer: &mut Vec<u8>) -> Result<(), Cl
 }
 
 impl Client {
+    /// Whether a fault of its account is on.
+    fn suffers(&self, shared: &Shared, act: Act) -> bool {
+        let place = self.session.borrow().place();
+        let is_entry = matches!(self.service, Service::Entry);
+        let fault = |account| shared.exchange.borrow().account_fault(act, account);
+        is_entry && place.is_some_and(|(account, _)| fault(account).is_some())
+    }
+
     /// Ends both tasks; a read or a write that waits returns.
     fn end(&self) {
         self.is_over.set(true);
@@ -309,6 +342,16 @@ fn forget(shared: &Rc<Shared>, client: &Rc<Client>) {
         if options.cancel_on_disconnect {
             shared.exchange.borrow_mut().cancel_all(account);
             shared.settle();
+        }
+    }
+}
+
+/// Cuts connections off where a fault says so.
+pub(super) fn cut_faulty(shared: &Shared) {
+    for (_, client) in &*shared.live.borrow() {
+        if !client.is_over.get() && client.suffers(shared, Act::Cut) {
+            log::warn!("a fault cuts a connection off");
+            client.end();
         }
     }
 }

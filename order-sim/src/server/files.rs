@@ -90,6 +90,14 @@ impl Files {
         Ok(format!("{}{number}", name.get(..keep).unwrap_or_default()))
     }
 
+    /// Removes everything: a fault.
+    pub(super) fn forget(&self) {
+        if let Some(folder) = &self.folder {
+            // What is left of it is found at the next start.
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
+
     /// Appends what is new.
     pub(super) fn save(&mut self, exchange: &mut Exchange) -> Result<(), String> {
         if self.folder.is_none() {

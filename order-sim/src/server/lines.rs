@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, UdpSocket};
 use std::rc::Rc;
+use std::time::Duration;
 
 use protocol::mold::Packet;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -87,8 +88,11 @@ async fn answer(socket: tokio_uring::net::UdpSocket, shared: Rc<Shared>) {
             .exchange
             .borrow_mut()
             .on_rerequest(request, &mut reply)
-            .map(<[u8]>::to_vec);
-        if let Some(answer) = answer {
+            .map(|(answer, late_ns)| (answer.to_vec(), late_ns));
+        if let Some((answer, late_ns)) = answer {
+            if late_ns > 0 {
+                tokio::time::sleep(Duration::from_nanos(late_ns)).await;
+            }
             // Lost on the way: the client asks again.
             let _ = socket.send_to(answer, peer).await;
         }

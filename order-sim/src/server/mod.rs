@@ -30,6 +30,7 @@ use rt::clock::{Clock, realtime_ns};
 use rt::wire_stamps::WireStamps;
 
 use crate::exchange::{Exchange, origin_seq};
+use crate::fault::Act;
 use crate::flow::recorded::Recorded;
 use crate::options::{ClockMode, Options};
 use client::Client;
@@ -74,6 +75,8 @@ pub(crate) struct Shared {
     /// The exchange's time then.
     start_ns: u64,
     is_flow_over: Cell<bool>,
+    /// How far faults have moved the clock.
+    jump_ns: Cell<u64>,
     pub connections: Cell<usize>,
     /// Of these, those that were given a snapshot.
     pub snapshots: Cell<usize>,
@@ -176,6 +179,7 @@ impl Shared {
             begins_ns: Cell::new((!waits).then(|| clock.now_ns())),
             start_ns: start,
             is_flow_over: Cell::new(false),
+            jump_ns: Cell::new(0),
             exchange: RefCell::new(exchange),
             clock: RefCell::new(clock),
             counters: ServerCounters::default(),
@@ -214,7 +218,7 @@ impl Shared {
             .begins_ns
             .get()
             .map_or(0, |begins| self.host_ns().saturating_sub(begins));
-        self.start_ns + passed
+        self.start_ns + passed + self.jump_ns.get()
     }
 
     /// Whether the day has begun.
@@ -249,6 +253,24 @@ impl Shared {
         }
         self.clock.borrow_mut().discipline();
         client::drop_slow(self);
+        client::cut_faulty(self);
+        self.suffer();
+    }
+
+    /// Faults of the exchange itself.
+    fn suffer(&self) {
+        let Some((act, by_ns)) = self.exchange.borrow_mut().take_exchange_fault() else {
+            return;
+        };
+        log::warn!("fault: {act:?}");
+        match act {
+            Act::ClockJump => self.jump_ns.set(self.jump_ns.get() + by_ns),
+            Act::CrashWithoutStore => {
+                self.files.borrow().forget();
+                std::process::abort();
+            }
+            _ => std::process::abort(),
+        }
     }
 
     /// Takes a client's message at its time.

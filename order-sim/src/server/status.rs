@@ -28,6 +28,7 @@ pub(super) fn json(shared: &Shared) -> Value {
         },
         "entry": group(exchange.entry_counters().list()),
         "feed": exchange.feed_counters().map(|counters| group(counters.list())),
+        "faults": exchange.fault_counters().map(|counters| group(counters.list())).collect::<Value>(),
         "history": exchange.history_counters().map(|counters| group(counters.list())),
         "server": group(shared.counters.list()),
     })
