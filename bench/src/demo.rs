@@ -10,7 +10,8 @@ use gateway::telemetry::{HISTOGRAMS, Report};
 
 use crate::lab::Lab;
 use crate::replay::Pace;
-use crate::run::{self, Contestant, Gateway, Live, Outcome, Traffic};
+use crate::run::{self, Contestant, Gateway, Outcome, Traffic};
+use crate::sim::Live;
 
 /// The market that the exchange makes: 15 s of it.
 const LIVE: Live = Live::Flow {

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use zerocopy::IntoBytes;
 
 use crate::lab::{Process, sibling};
-use crate::run::write_secret;
+use crate::sim::{flow_sent, write_secret};
 use crate::statistics::median;
 
 /// Symbols and resting orders of the mixed flow.
@@ -452,10 +452,7 @@ fn feed(clock: &Clock, stop: &AtomicBool) -> Result<(f64, f64)> {
     let _client = log_in(address)?;
     process.await_line("the flow is over", Duration::from_secs(120), stop)?;
     let took_ns = clock.now_ns() - start_ns;
-    let sent = process
-        .said
-        .iter()
-        .find_map(|line| crate::run::flow_sent(line));
+    let sent = process.said.iter().find_map(|line| flow_sent(line));
     let sent = sent.context("the exchange did not say what it sent")?;
     let per_s = |count: u64| count as f64 * 1e9 / took_ns as f64;
     Ok((per_s(sent.messages), per_s(sent.packets)))

@@ -25,6 +25,7 @@ use crate::lab::{FEED_RECEIVER, FEED_SENDER, Lab, Process, Side};
 use crate::peers::{self, Peer, Peers};
 use crate::replay::session_name;
 use crate::run::{self, Gateway, Traffic};
+use crate::sim;
 
 /// Packets that one call sends.
 const BATCH: usize = 64;
@@ -300,7 +301,7 @@ fn gateway(
         sets: vec!["strategy.probe.symbols=[\"NONE\"]".to_owned()],
         ..Gateway::default()
     };
-    let _exchange = run::start_exchange(lab, folder.path(), None, stop)?;
+    let _exchange = sim::start(lab, folder.path(), None, stop)?;
     let what = (&Traffic::quiet(), &options, report.as_path());
     let mut gateway = run::start_gateway(lab, folder.path(), what, stop)?;
     flood(lab, (name, pack), (group()?, packets), stop, || {
@@ -312,7 +313,7 @@ fn gateway(
 
 fn peer(lab: &Lab, ready: &peers::Ready, packets: u64, stop: &AtomicBool) -> Result<Flood> {
     let folder = tempfile::tempdir()?;
-    let _exchange = run::start_exchange(lab, folder.path(), None, stop)?;
+    let _exchange = sim::start(lab, folder.path(), None, stop)?;
     let mut process = run::start_peer(lab, ready, stop)?;
     let name = (ready.peer.name(), 1);
     flood(lab, name, (group()?, packets), stop, || {

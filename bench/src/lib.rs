@@ -18,6 +18,7 @@ pub mod peers;
 
 pub mod lab;
 pub mod run;
+pub mod sim;
 
 pub mod demo;
 

@@ -14,10 +14,9 @@ use serde::Deserialize;
 use crate::lab::{EXCHANGE, FEED_RECEIVER, FEED_SENDER, Lab, Process, Side, sibling};
 use crate::peers::{self, Ready};
 use crate::replay::{Pace, Sent};
+use crate::sim::{self, Live, PORT};
 use crate::triggers;
 
-/// Port of order entry.
-const PORT: u16 = 12_000;
 /// Groups of lines A and B.
 pub(crate) const GROUPS: [&str; 2] = ["239.77.0.1:26400", "239.77.0.2:26401"];
 
@@ -46,29 +45,6 @@ pub struct Traffic {
     pub answer_after_us: u64,
     /// The exchange makes its own market instead of a feed being sent.
     pub live: Option<Live>,
-}
-
-/// A market that the exchange makes.
-#[derive(Clone, Debug)]
-pub enum Live {
-    /// From a seed.
-    Flow {
-        /// The same seed gives the same market.
-        seed: u64,
-        /// Symbols.
-        symbols: u16,
-        /// Orders, cancels and replacements a second, on average.
-        rate: u32,
-        /// It ends after so many.
-        limit: u64,
-    },
-    /// From a recorded day.
-    Record {
-        /// BinaryFILE, plain or `.gz`.
-        file: PathBuf,
-        /// Messages a second.
-        rate: u32,
-    },
 }
 
 impl Traffic {
@@ -314,7 +290,7 @@ impl Place<'_> {
             sender = Some(self.start_sender(true)?);
         } else {
             let stamps = Some(self.stamps);
-            exchange = Some(start_exchange(self.lab, self.folder, stamps, self.stop)?);
+            exchange = Some(sim::start(self.lab, self.folder, stamps, self.stop)?);
         }
         let what = (self.traffic, options, report_path.as_path());
         let mut gateway = start_gateway(self.lab, self.folder, what, self.stop)?;
@@ -342,15 +318,15 @@ impl Place<'_> {
         mut during: impl FnMut(&Process),
     ) -> Result<(Sent, Run, Vec<String>)> {
         let report_path = self.folder.join("gateway.json");
-        let config = live_config(live, self.stamps);
-        let mut exchange = start_exchange_with(self.lab, self.folder, &config, self.stop)?;
+        let config = sim::live_config(live, self.stamps);
+        let mut exchange = sim::start_with(self.lab, self.folder, &config, self.stop)?;
         let what = (self.traffic, options, report_path.as_path());
         let mut gateway = start_gateway(self.lab, self.folder, what, self.stop)?;
         during(&gateway);
         // As long as it takes: a whole day may be the market.
         exchange.await_line("the flow is over", Duration::from_secs(86_400), self.stop)?;
         // What it says later, at its end, is not for a gateway that has gone.
-        let sent = exchange.said.iter().find_map(|line| flow_sent(line));
+        let sent = exchange.said.iter().find_map(|line| sim::flow_sent(line));
         let sent = sent.context("the exchange did not say what it sent")?;
         settle(self.stop);
         let mut run = end_gateway(&mut gateway, &report_path, self.stop)?;
@@ -545,85 +521,6 @@ impl Place<'_> {
         let run = value.pointer("/runs/0").context("the sender's report")?;
         Sent::deserialize(run).context("the sender's report")
     }
-}
-
-/// Writes a file that holds a password: only its owner may read it, or the exchange refuses it.
-///
-/// # Errors
-/// What the file system says.
-pub fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = std::fs::File::options();
-    let file = options.write(true).create(true).truncate(true).mode(0o600);
-    std::io::Write::write_all(&mut file.open(path)?, text.as_bytes())
-}
-
-/// Starts `tickgate-sim`, which sleeps between orders and publishes nothing.
-pub(crate) fn start_exchange(
-    lab: &Lab,
-    folder: &Path,
-    stamps: Option<&Path>,
-    stop: &AtomicBool,
-) -> Result<Process> {
-    let stamps = stamps.map_or_else(String::new, |path| {
-        format!("wire_stamps = \"{}\"\n", path.display())
-    });
-    let account = "[account.demo]\npassword = \"demo\"\n";
-    let text = format!("address = \"{EXCHANGE}:{PORT}\"\nfill_every = 2\n{stamps}{account}");
-    start_exchange_with(lab, folder, &text, stop)
-}
-
-fn start_exchange_with(lab: &Lab, folder: &Path, text: &str, stop: &AtomicBool) -> Result<Process> {
-    let config = folder.join("sim.toml");
-    write_secret(&config, text)?;
-    let mut command = lab.command(Side::Exchange, &sibling("tickgate-sim")?);
-    command
-        .args(["run", "--config"])
-        .arg(&config)
-        .stdout(std::process::Stdio::null());
-    let mut exchange = Process::start("exchange", command)?;
-    exchange.await_line("listening on", Duration::from_secs(10), stop)?;
-    Ok(exchange)
-}
-
-/// An exchange that makes its own market and publishes it on both lines. It waits busily, as exchanges do,
-/// and packs what comes within 5 µs.
-fn live_config(live: &Live, stamps: &Path) -> String {
-    let [a, b] = GROUPS;
-    let cpu = rt::cpu::allowed().first().copied().unwrap_or(0);
-    let market = match live {
-        Live::Flow {
-            seed,
-            symbols,
-            rate,
-            limit,
-        } => {
-            format!("[flow]\nseed = {seed}\nsymbols = {symbols}\nrate = {rate}\nlimit = {limit}\n")
-        }
-        Live::Record { file, rate } => {
-            format!("[record]\nfile = \"{}\"\nrate = {rate}\n", file.display())
-        }
-    };
-    format!(
-        "address = \"{EXCHANGE}:{PORT}\"\nwire_stamps = \"{}\"\ncpu = {cpu}\n\
-         is_busy = true\n[clock]\nwait_for_login_ms = 300\n\
-         {market}\
-         [feed]\nwindow_us = 5\nlines = [{{ address = \"{a}\", interface = \"{FEED_SENDER}\" }}, \
-         {{ address = \"{b}\", interface = \"{FEED_SENDER}\" }}]\n\
-         [account.demo]\npassword = \"demo\"\n",
-        stamps.display(),
-    )
-}
-
-/// Reads "the flow is over: N messages in N packets".
-pub(crate) fn flow_sent(line: &str) -> Option<Sent> {
-    let (_, counts) = line.split_once("the flow is over: ")?;
-    let (messages, packets) = counts.split_once(" messages in ")?;
-    Some(Sent {
-        messages: messages.parse().ok()?,
-        packets: packets.strip_suffix(" packets")?.parse().ok()?,
-        ..Sent::default()
-    })
 }
 
 /// The gateway's configuration for a run.

@@ -61,7 +61,7 @@ impl Sim {
             "address = \"{address}\"\nreport = \"{}\"\n{more}",
             report.display()
         );
-        bench::run::write_secret(&config, &text).expect("written");
+        bench::sim::write_secret(&config, &text).expect("written");
         let mut command = Command::new(sibling("tickgate-sim").expect("built"));
         command.args(["run", "--config"]).arg(&config);
         let mut process = Process::start("exchange", command).expect("it starts");
@@ -600,4 +600,60 @@ fn connections_suffer_what_the_script_says_and_come_back() {
     assert_eq!(answers("gone").0, traded);
     let (report, _) = sim.stop();
     assert_eq!(report["faults"][0]["orders_rejected"], 1);
+}
+
+#[test]
+fn an_operator_asks_halts_and_breaks_trades_while_it_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let control = folder.path().join("control");
+    let text = format!(
+        "control = \"{}\"\n[[symbol]]\nname = \"ALC\"\nprice = \"1.00\"\n[account.c]\npassword = \"p\"\n",
+        control.display()
+    );
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let sim = Sim::start_in(folder, address, &text);
+    let config = sim.folder.path().join("sim.toml").display().to_string();
+    let ask = |arguments: &[&str]| {
+        let all = [&[arguments[0], "--config", &config], &arguments[1..]].concat();
+        let output = support::tool("tickgate-sim", &all);
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
+    };
+    let mut client = Client::connect(address, "c", 1);
+    client.hear().expect("accepted");
+    assert_eq!(ask(&["ctl", "halt", "ALC"]).0, Some(0));
+    client.enter("ALC").expect("alive");
+    assert_eq!(client.hear().expect("told").1[0], b'J', "halted");
+    assert_eq!(ask(&["ctl", "resume", "ALC"]).0, Some(0));
+    client.enter("ALC").expect("alive");
+    assert_eq!(client.hear().expect("told").1[0], OrderAccepted::KIND);
+    for wrong in [
+        &["ctl", "halt", "NOBODY"][..],
+        &["ctl", "bust", "7"],
+        &["ctl", "dance"],
+    ] {
+        assert_eq!(ask(wrong).0, Some(1), "{wrong:?}");
+    }
+    let (code, status) = ask(&["status"]);
+    assert!(
+        code == Some(0) && status.contains("accounts_live"),
+        "{status}"
+    );
+    let (_, json) = ask(&["status", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(
+        (&json["entry"]["rejected"], &json["accounts_live"]),
+        (&1.into(), &1.into())
+    );
+    let fault = "on = \"account\"; do = \"cut\"; at_s = 0; for_s = 60";
+    assert_eq!(ask(&["ctl", "fault", fault]).0, Some(0));
+    while client.hear().is_some() {}
+    // A file that others may read is refused: it holds passwords.
+    std::fs::set_permissions(&config, std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .expect("set");
+    assert_eq!(ask(&["status"]).0, Some(2));
+    sim.stop();
+    assert!(!control.exists());
 }

@@ -38,7 +38,7 @@ impl Desk {
 
     fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.path().join(name);
-        bench::run::write_secret(&path, text).expect("written");
+        bench::sim::write_secret(&path, text).expect("written");
         path
     }
 

@@ -17,14 +17,14 @@
 use protocol::ouch::Inbound;
 use protocol::types::{Nanos, OrderRef, Qty, Seq, UserRefNum};
 
-use crate::day::{Hours, Moment};
+use crate::day::Hours;
 use crate::desk::{Desks, Phase};
 use crate::engine::{Engine, Event, Life, Listing, State};
-use crate::fault::{Act, FaultCounters, Faults};
+use crate::fault::{Act, Fault, FaultCounters, Faults};
 use crate::feed::publisher::{FeedCounters, Publisher};
 use crate::feed::snapshot;
 use crate::feed::tape::Tape;
-use crate::flow::agents::{self, Agents, Step};
+use crate::flow::agents::{self, Agents};
 use crate::flow::recorded::{HistoryCounters, Recorded};
 use crate::options::Options;
 use crate::script::Rule;
@@ -216,7 +216,7 @@ impl Exchange {
         self.engine.locate(symbol)
     }
 
-    fn set_time(&mut self, now_ns: u64) {
+    pub(crate) fn set_time(&mut self, now_ns: u64) {
         self.now_ns = now_ns;
         self.engine.set_time(now_ns);
         self.outlet.now_ns = now_ns;
@@ -224,157 +224,10 @@ impl Exchange {
         self.outlet.tape.now = Nanos(now_ns);
     }
 
-    /// It is now: everything that was due until then has happened when this returns. Time does not go back.
-    pub fn advance(&mut self, now_ns: u64) {
-        while let Some((due_ns, cause)) = self.next_cause()
-            && due_ns <= now_ns
-        {
-            self.set_time(due_ns.max(self.now_ns));
-            self.happen(cause);
-            self.end_operation();
-        }
-        self.set_time(now_ns.max(self.now_ns));
-    }
-
     /// The exchange's time.
     #[must_use]
     pub fn now_ns(&self) -> u64 {
         self.now_ns
-    }
-
-    fn next_cause(&self) -> Option<(u64, Cause)> {
-        let late = self.late.iter().map(|(due, ..)| *due).min();
-        let flow = self
-            .outlet
-            .agents
-            .as_ref()
-            .filter(|_| self.hours.phase().is_open());
-        let publisher = self.outlet.publisher.as_ref();
-        // Of two at one time the first of this list happens first.
-        [
-            (publisher.map(Publisher::next_timeout_ns), Cause::Feed),
-            (self.hours.next_ns(), Cause::Hours),
-            (self.engine.next_timeout_ns(), Cause::Engine),
-            (late, Cause::Late),
-            (flow.and_then(Agents::next_ns), Cause::Flow),
-            (
-                self.outlet.recorded.as_ref().and_then(Recorded::next_ns),
-                Cause::Record,
-            ),
-        ]
-        .into_iter()
-        .filter_map(|(due, cause)| Some((due?, cause)))
-        .min_by_key(|(due, _)| *due)
-    }
-
-    fn happen(&mut self, cause: Cause) {
-        match cause {
-            Cause::Feed => {
-                if let Some(publisher) = &mut self.outlet.publisher {
-                    publisher.on_timeout(self.now_ns);
-                }
-            }
-            Cause::Hours => {
-                if let Some(moment) = self.hours.take(self.now_ns) {
-                    self.on_moment(moment);
-                }
-            }
-            Cause::Engine => {
-                let Self { engine, outlet, .. } = self;
-                engine.expire(&mut |event| outlet.on_event(&event));
-            }
-            Cause::Late => self.take_late(),
-            Cause::Flow => self.step_flow(),
-            Cause::Record => self.step_record(),
-        }
-    }
-
-    fn take_late(&mut self) {
-        let due = self
-            .late
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, (due, ..))| *due);
-        if let Some((at, _)) = due {
-            let (_, account, message) = self.late.remove(at);
-            self.handle(account, &message, true);
-        }
-    }
-
-    fn step_flow(&mut self) {
-        let Self { engine, outlet, .. } = self;
-        let Some(agents) = &mut outlet.agents else {
-            return;
-        };
-        let step = agents.step(engine);
-        let mut sink = |event: Event| outlet.on_event(&event);
-        match step {
-            Step::Wait => {}
-            Step::Cancel(handle, keep) => {
-                engine.cancel(handle, keep, crate::engine::cancel_reason::USER, &mut sink);
-            }
-            Step::Enter(new) => {
-                if engine.enter(&new, &mut sink).is_err()
-                    && let Some(agents) = &mut outlet.agents
-                {
-                    agents.release(new.owner.user_ref);
-                }
-            }
-            Step::Replace(handle, change) => {
-                // A replacement that finds no room leaves the old order as it was.
-                let _ = engine.replace(handle, &change, &mut sink);
-            }
-        }
-    }
-
-    fn step_record(&mut self) {
-        let Self { engine, outlet, .. } = self;
-        let Some(mut recorded) = outlet.recorded.take() else {
-            return;
-        };
-        let message = recorded.take();
-        if let Some(publisher) = &mut outlet.publisher {
-            publisher.push(&message, outlet.now_ns);
-        }
-        // Clients are told; the feed is the record's.
-        recorded.apply(&message, engine, &mut |event| outlet.desks.on_event(&event));
-        outlet.recorded = Some(recorded);
-    }
-
-    fn on_moment(&mut self, moment: Moment) {
-        let Self { engine, outlet, .. } = self;
-        match moment {
-            Moment::Imbalance(kind) => {
-                for locate in 1..=engine.listed() {
-                    engine.tell_imbalance(locate, kind, &mut |event| outlet.on_event(&event));
-                }
-            }
-            Moment::Open => {
-                outlet.say(|tape, mut out| tape.system_event(b'Q', &mut out));
-                self.cross_all(crate::engine::CrossKind::Open);
-            }
-            Moment::Close => {
-                self.cross_all(crate::engine::CrossKind::Close);
-                let Self { engine, outlet, .. } = self;
-                engine.end_of(Life::Market, &mut |event| outlet.on_event(&event));
-                outlet.say(|tape, mut out| tape.system_event(b'M', &mut out));
-            }
-            Moment::End => self.end_day(),
-        }
-    }
-
-    fn cross_all(&mut self, kind: crate::engine::CrossKind) {
-        let Self { engine, outlet, .. } = self;
-        for locate in 1..=engine.listed() {
-            let state = engine.stock_state(locate).map(|(_, state, _)| state);
-            let is_held = match kind {
-                crate::engine::CrossKind::Close => state == Some(State::Trading),
-                _ => state == Some(State::Quoting),
-            };
-            if is_held {
-                engine.cross(locate, kind, &mut |event| outlet.on_event(&event));
-            }
-        }
     }
 
     /// Ends system hours: nothing rests, the feed's session is over, accounts hear of it.
@@ -396,18 +249,6 @@ impl Exchange {
         if let Some(publisher) = &mut self.outlet.publisher {
             publisher.end_operation(self.now_ns);
         }
-    }
-
-    /// When something happens or a packet leaves by itself.
-    #[must_use]
-    pub fn next_due_ns(&self) -> Option<u64> {
-        let cause = self.next_cause().map(|(due, _)| due);
-        let packet = self
-            .outlet
-            .publisher
-            .as_ref()
-            .and_then(Publisher::next_due_ns);
-        cause.into_iter().chain(packet).min()
     }
 
     /// The next packet of a line that is due.
@@ -440,6 +281,20 @@ impl Exchange {
             *session ^= 1;
         }
         (act != Some(Act::Drop)).then_some((answer, late_ns))
+    }
+
+    /// One more fault; its time counts from now.
+    ///
+    /// # Errors
+    /// It cannot happen where it is wanted.
+    pub fn add_fault(&mut self, fault: Fault) -> Result<(), String> {
+        fault.validate()?;
+        let now_ns = self.now_ns;
+        if let Some(publisher) = &mut self.outlet.publisher {
+            publisher.faults.add(fault.clone(), now_ns);
+        }
+        self.faults.add(fault, now_ns);
+        Ok(())
     }
 
     /// Whether an account's connections suffer this now: the fault's value.
@@ -614,23 +469,6 @@ impl Exchange {
         self.end_operation();
         true
     }
-}
-
-/// Why something happens by itself.
-#[derive(Clone, Copy, Debug)]
-enum Cause {
-    /// A packet's window ends, or a heartbeat is due.
-    Feed,
-    /// The hours of the day.
-    Hours,
-    /// Orders expire, pauses end.
-    Engine,
-    /// A late order is taken.
-    Late,
-    /// The market's own flow.
-    Flow,
-    /// A message of the record.
-    Record,
 }
 
 /// The number of the market message that caused an order, if its own id carries one: Tickgate writes it

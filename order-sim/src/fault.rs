@@ -199,6 +199,12 @@ impl Faults {
         }
     }
 
+    /// One more; its time counts from now.
+    pub(crate) fn add(&mut self, mut fault: Fault, now_ns: u64) {
+        fault.at_s += now_ns.saturating_sub(self.start_ns) as f64 / SECOND_NS;
+        self.faults.push(fault);
+    }
+
     /// Whether nothing can go wrong: the usual case.
     pub(crate) fn is_empty(&self) -> bool {
         self.faults.is_empty()

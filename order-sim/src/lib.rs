@@ -24,6 +24,7 @@ mod entry;
 pub mod fault;
 mod feed;
 pub mod flow;
+mod timeline;
 
 pub mod options;
 pub mod script;

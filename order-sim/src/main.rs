@@ -1,6 +1,8 @@
 //! `tickgate-sim`: the exchange.
 
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,6 +31,25 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Ask a running exchange what it has counted.
+    Status {
+        /// Its configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a running exchange a command: halt SYMBOL, resume SYMBOL, bust MATCH, end-day, or
+    /// fault 'on = "line_a"; do = "drop"; at_s = 0; for_s = 5'.
+    Ctl {
+        /// Its configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The command.
+        #[arg(required = true)]
+        command: Vec<String>,
+    },
     /// Validate the configuration.
     Check {
         /// The configuration file.
@@ -54,22 +75,63 @@ fn main() -> ExitCode {
     env_logger::Builder::from_env(level)
         .format_timestamp_millis()
         .init();
-    let (config, is_run) = match &arguments.command {
-        Command::Run { config } => (config, true),
-        Command::Check { config } => (config, false),
+    let config = match &arguments.command {
+        Command::Run { config } | Command::Check { config } => config,
+        Command::Status { config, .. } | Command::Ctl { config, .. } => config,
     };
     let options = match load(config) {
         Ok(options) => options,
         Err(error) => return fail(2, &error),
     };
-    let result = if is_run {
-        run(options)
-    } else {
-        probe(&options)
+    let result = match &arguments.command {
+        Command::Run { .. } => run(options),
+        Command::Check { .. } => server::probe(&options),
+        Command::Status { json, .. } => ask(&options, "status").map(|answer| show(&answer, *json)),
+        Command::Ctl { command, .. } => {
+            ask(&options, &command.join(" ")).map(|answer| show(&answer, true))
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(1, &error),
+    }
+}
+
+/// Sends a command to a running exchange; its answer.
+fn ask(options: &Options, command: &str) -> Result<serde_json::Value, String> {
+    let path = options
+        .control
+        .as_ref()
+        .ok_or("the configuration has no control socket")?;
+    let told = |error: std::io::Error| format!("{}: {error}", path.display());
+    let mut stream = UnixStream::connect(path).map_err(told)?;
+    stream.write_all(command.as_bytes()).map_err(told)?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).map_err(told)?;
+    let answer: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    match answer.get("error").and_then(serde_json::Value::as_str) {
+        Some(error) => Err(error.to_owned()),
+        None => Ok(answer),
+    }
+}
+
+/// Prints an answer: as JSON, or a line for each figure.
+#[expect(clippy::print_stdout, reason = "it is what was asked for")]
+fn show(answer: &serde_json::Value, is_json: bool) {
+    if is_json {
+        return println!("{answer}");
+    }
+    for (name, value) in answer.as_object().into_iter().flatten() {
+        match value.as_object() {
+            Some(group) => {
+                for (counter, value) in group.iter().filter(|(_, value)| **value != 0) {
+                    println!("{name:16} {counter:24} {value}");
+                }
+            }
+            None if value.is_array() || value.is_null() => {}
+            None => println!("{name:41} {value}"),
+        }
     }
 }
 
@@ -87,10 +149,6 @@ fn load(path: &Path) -> Result<Options, String> {
     }
     let text = std::fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
     Options::parse(&text).map_err(|error| format!("{shown}: {error}"))
-}
-
-fn probe(options: &Options) -> Result<(), String> {
-    server::probe(options)
 }
 
 fn run(options: Options) -> Result<(), String> {

@@ -46,6 +46,9 @@ pub struct Options {
     /// File of wire stamps to write arrivals into (`rt::wire_stamps`).
     #[serde(default)]
     pub wire_stamps: Option<PathBuf>,
+    /// Unix socket for commands and status; none: none.
+    #[serde(default)]
+    pub control: Option<PathBuf>,
     /// Where to write what was counted, as JSON, at the end.
     #[serde(default)]
     pub report: Option<PathBuf>,
@@ -637,6 +640,46 @@ mod tests {
             "{unknown}"
         );
         assert!(Options::parse("address = \"127.0.0.1:1\"\naccount = {}").is_err());
+    }
+
+    /// `sim.toml` with the comment marks taken from its keys and sections.
+    fn manual() -> (String, String) {
+        let text = include_str!("../../config/sim.toml");
+        let is_key = |line: &str| {
+            let word = line.split([' ', '=']).next().unwrap_or_default();
+            line.starts_with('[')
+                || line.starts_with("    {")
+                || line == "]"
+                || (line.contains(" = ")
+                    && word.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+        };
+        let all = text.lines().map(|line| match line.strip_prefix("# ") {
+            Some(rest) if is_key(rest) => rest.to_owned(),
+            _ => line.to_owned(),
+        });
+        (text.to_owned(), all.collect::<Vec<_>>().join("\n"))
+    }
+
+    #[test]
+    fn the_manual_states_the_defaults_and_names_every_key() {
+        let (text, all) = manual();
+        let stated = Options::parse(&text).unwrap();
+        let least = "address = \"127.0.0.1:12000\"\n[account.demo]\npassword = \"demo\"\n";
+        assert_eq!(stated, Options::parse(least).unwrap());
+        // A record and a flow exclude one another, and lines that explain choices are no keys.
+        let all: String = all
+            .lines()
+            .filter(|line| !line.starts_with("on = ") || line.contains("= \""))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let (before, after) = all.split_once("[record]").unwrap();
+        let (_, after) = after.split_once("[feed]").unwrap();
+        let full = Options::parse(&format!("{before}[feed]{after}")).unwrap();
+        assert!(full.feed.is_some() && full.flow.is_some() && full.day == Some(Day::default()));
+        assert_eq!(
+            (full.symbol.len(), full.behaviour.len(), full.fault.len()),
+            (1, 1, 1)
+        );
     }
 
     #[test]

@@ -11,8 +11,8 @@ use super::event::{Event, Imbalance, Party, Trade};
 use super::floor::Floor;
 use super::ladder::{Ladder, key_of};
 use super::order::{CrossKind, NIL, Order};
+use super::request::{cancel_reason, liquidity};
 use super::stock::{State, Stock};
-use super::{cancel_reason, liquidity};
 
 /// The limit of a buyer at any price.
 pub(super) const BUY_ANY: u32 = u32::MAX;

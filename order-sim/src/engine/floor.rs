@@ -9,11 +9,12 @@
 
 use protocol::types::Side;
 
+use super::Numbers;
 use super::event::{Canceled, Event, OnFeed, Party, Rested, Trade};
 use super::ladder::key_of;
 use super::order::{NIL, Order, Owner, Place, Prevention, Slab, Span};
+use super::request::{PostOnly, cancel_reason, liquidity};
 use super::stock::{State, Stock, tick_of};
-use super::{Numbers, PostOnly, cancel_reason, liquidity};
 
 /// The simulator's own stock, which trades where a script says so.
 pub const HOUSE: Owner = Owner {

@@ -13,6 +13,7 @@
 //!              when too much waits for it.
 
 mod client;
+mod control;
 mod files;
 mod lines;
 mod status;
@@ -34,6 +35,7 @@ use crate::fault::Act;
 use crate::flow::recorded::Recorded;
 use crate::options::{ClockMode, Options};
 use client::Client;
+use control::Door;
 use files::Files;
 use lines::Lines;
 
@@ -104,16 +106,21 @@ pub fn run(
         if let Some(lines) = &shared.lines {
             lines.listen(&shared)?;
         }
+        let door = Door::open(shared.options.control.as_deref())?;
         shared.settle();
         on_ready();
         while !stop.load(Ordering::SeqCst) {
             shared.turn();
+            if let Some(door) = &door {
+                door.look(&shared);
+            }
             shared.wait().await;
             if let Some(failure) = shared.failure.borrow_mut().take() {
                 return Err(failure);
             }
         }
         shared.end_day().await;
+        control::close(shared.options.control.as_deref());
         shared.write_report()
     })
 }

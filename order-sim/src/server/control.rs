@@ -1,0 +1,128 @@
+//! The operator's door: a Unix socket that takes one command a connection and answers with one line of JSON.
+//!
+//! ```text
+//!  status | halt SYMBOL | resume SYMBOL | bust MATCH | end-day | fault TOML
+//! ```
+//!
+//! Who may open the socket's file may give commands: its folder's rights are the lock.
+
+use std::cell::Cell;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::rc::Rc;
+
+use protocol::types::Symbol;
+use serde_json::{Value, json};
+use tokio_uring::net::UnixStream;
+
+use super::{Shared, status};
+use crate::fault::Fault;
+
+/// The longest command.
+const COMMAND_BYTES: usize = 4096;
+
+/// How often somebody at the door is looked for.
+const LOOK_NS: u64 = 10_000_000;
+
+/// The listening socket, looked at in each turn: the runtime's own asks for a shared port, which such
+/// sockets do not have.
+#[derive(Debug)]
+pub(super) struct Door {
+    listener: UnixListener,
+    looked_ns: Cell<u64>,
+}
+
+impl Door {
+    /// Opens the socket, if there shall be one; a file that an earlier run left is replaced.
+    pub(super) fn open(path: Option<&Path>) -> Result<Option<Self>, String> {
+        let Some(path) = path else { return Ok(None) };
+        let told = |error| format!("control socket {}: {error}", path.display());
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(format!(
+                "control socket {}: another exchange has it",
+                path.display()
+            ));
+        }
+        // Not there is as good as removed.
+        let _ = std::fs::remove_file(path);
+        let listener = UnixListener::bind(path).map_err(told)?;
+        listener.set_nonblocking(true).map_err(told)?;
+        Ok(Some(Self {
+            listener,
+            looked_ns: Cell::new(0),
+        }))
+    }
+
+    /// Lets somebody in.
+    pub(super) fn look(&self, shared: &Rc<Shared>) {
+        let now_ns = shared.host_ns();
+        if now_ns < self.looked_ns.get() + LOOK_NS {
+            return;
+        }
+        self.looked_ns.set(now_ns);
+        // WouldBlock: nobody is there.
+        if let Ok((stream, _)) = self.listener.accept() {
+            tokio_uring::spawn(serve(UnixStream::from_std(stream), Rc::clone(shared)));
+        }
+    }
+}
+
+/// Removes the socket's file.
+pub(super) fn close(path: Option<&Path>) {
+    if let Some(path) = path {
+        // What is gone already need not be removed.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+async fn serve(stream: UnixStream, shared: Rc<Shared>) {
+    let (result, buffer) = stream.read(vec![0; COMMAND_BYTES]).await;
+    let Ok(len) = result else { return };
+    let text = String::from_utf8_lossy(buffer.get(..len).unwrap_or_default()).into_owned();
+    let answer = match command(&shared, text.trim()) {
+        Ok(value) => value,
+        Err(error) => json!({ "error": error }),
+    };
+    shared.settle();
+    // A client that has gone needs no answer.
+    let _ = stream.write_all(format!("{answer}\n").into_bytes()).await;
+}
+
+fn command(shared: &Shared, text: &str) -> Result<Value, String> {
+    let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let symbol = || Symbol::new(rest).ok_or_else(|| format!("\"{rest}\": expected a symbol"));
+    let mut exchange = shared.exchange.borrow_mut();
+    let done = match verb {
+        "status" => {
+            drop(exchange);
+            return Ok(status::json(shared));
+        }
+        "halt" | "resume" => exchange.halt(symbol()?, verb == "halt"),
+        "bust" => {
+            let number = rest
+                .parse()
+                .map_err(|_| format!("\"{rest}\": expected a match number"))?;
+            exchange.break_trade(number)
+        }
+        "end-day" => {
+            exchange.end_day();
+            true
+        }
+        "fault" => {
+            let fault: Fault = toml::from_str(&rest.replace(';', "\n"))
+                .map_err(|error| error.message().to_owned())?;
+            exchange.add_fault(fault)?;
+            true
+        }
+        other => {
+            return Err(format!(
+                "\"{other}\": expected status, halt, resume, bust, end-day or fault"
+            ));
+        }
+    };
+    if done {
+        Ok(json!({ "done": text }))
+    } else {
+        Err(format!("{text}: there is no such thing"))
+    }
+}

@@ -1,0 +1,192 @@
+//! What happens by itself, in the order of its time: the feed's windows and heartbeats, the hours of the
+//! day, expiry and pauses, late orders, the flow, the record.
+//!
+//! Invariants:  of two causes at one time the order is fixed ([`Cause`]), so the same seed, messages and
+//!              times give the same bytes.
+
+use crate::day::Moment;
+use crate::engine::{CrossKind, Event, Life, State, cancel_reason};
+use crate::exchange::Exchange;
+use crate::feed::publisher::Publisher;
+use crate::flow::agents::{Agents, Step};
+use crate::flow::recorded::Recorded;
+
+/// Why something happens by itself.
+#[derive(Clone, Copy, Debug)]
+enum Cause {
+    /// A packet's window ends, or a heartbeat is due.
+    Feed,
+    /// The hours of the day.
+    Hours,
+    /// Orders expire, pauses end.
+    Engine,
+    /// A late order is taken.
+    Late,
+    /// The market's own flow.
+    Flow,
+    /// A message of the record.
+    Record,
+}
+
+impl Exchange {
+    /// It is now: everything that was due until then has happened when this returns. Time does not go back.
+    pub fn advance(&mut self, now_ns: u64) {
+        while let Some((due_ns, cause)) = self.next_cause()
+            && due_ns <= now_ns
+        {
+            self.set_time(due_ns.max(self.now_ns()));
+            self.happen(cause);
+            self.end_operation();
+        }
+        self.set_time(now_ns.max(self.now_ns()));
+    }
+
+    /// When something happens or a packet leaves by itself.
+    #[must_use]
+    pub fn next_due_ns(&self) -> Option<u64> {
+        let cause = self.next_cause().map(|(due, _)| due);
+        let packet = self
+            .outlet
+            .publisher
+            .as_ref()
+            .and_then(Publisher::next_due_ns);
+        cause.into_iter().chain(packet).min()
+    }
+
+    fn next_cause(&self) -> Option<(u64, Cause)> {
+        let late = self.late.iter().map(|(due, ..)| *due).min();
+        let flow = self
+            .outlet
+            .agents
+            .as_ref()
+            .filter(|_| self.hours.phase().is_open());
+        let publisher = self.outlet.publisher.as_ref();
+        // Of two at one time the first of this list happens first.
+        [
+            (publisher.map(Publisher::next_timeout_ns), Cause::Feed),
+            (self.hours.next_ns(), Cause::Hours),
+            (self.engine.next_timeout_ns(), Cause::Engine),
+            (late, Cause::Late),
+            (flow.and_then(Agents::next_ns), Cause::Flow),
+            (
+                self.outlet.recorded.as_ref().and_then(Recorded::next_ns),
+                Cause::Record,
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(due, cause)| Some((due?, cause)))
+        .min_by_key(|(due, _)| *due)
+    }
+
+    fn happen(&mut self, cause: Cause) {
+        match cause {
+            Cause::Feed => {
+                let now_ns = self.now_ns();
+                if let Some(publisher) = &mut self.outlet.publisher {
+                    publisher.on_timeout(now_ns);
+                }
+            }
+            Cause::Hours => {
+                if let Some(moment) = self.hours.take(self.now_ns()) {
+                    self.on_moment(moment);
+                }
+            }
+            Cause::Engine => {
+                let Self { engine, outlet, .. } = self;
+                engine.expire(&mut |event| outlet.on_event(&event));
+            }
+            Cause::Late => self.take_late(),
+            Cause::Flow => self.step_flow(),
+            Cause::Record => self.step_record(),
+        }
+    }
+
+    fn take_late(&mut self) {
+        let due = self
+            .late
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, (due, ..))| *due);
+        if let Some((at, _)) = due {
+            let (_, account, message) = self.late.remove(at);
+            self.handle(account, &message, true);
+        }
+    }
+
+    fn step_flow(&mut self) {
+        let Self { engine, outlet, .. } = self;
+        let Some(agents) = &mut outlet.agents else {
+            return;
+        };
+        let step = agents.step(engine);
+        let mut sink = |event: Event| outlet.on_event(&event);
+        match step {
+            Step::Wait => {}
+            Step::Cancel(handle, keep) => {
+                engine.cancel(handle, keep, cancel_reason::USER, &mut sink);
+            }
+            Step::Enter(new) => {
+                if engine.enter(&new, &mut sink).is_err()
+                    && let Some(agents) = &mut outlet.agents
+                {
+                    agents.release(new.owner.user_ref);
+                }
+            }
+            Step::Replace(handle, change) => {
+                // A replacement that finds no room leaves the old order as it was.
+                let _ = engine.replace(handle, &change, &mut sink);
+            }
+        }
+    }
+
+    fn step_record(&mut self) {
+        let now_ns = self.now_ns();
+        let Self { engine, outlet, .. } = self;
+        let Some(mut recorded) = outlet.recorded.take() else {
+            return;
+        };
+        let message = recorded.take();
+        if let Some(publisher) = &mut outlet.publisher {
+            publisher.push(&message, now_ns);
+        }
+        // Clients are told; the feed is the record's.
+        recorded.apply(&message, engine, &mut |event| outlet.desks.on_event(&event));
+        outlet.recorded = Some(recorded);
+    }
+
+    fn on_moment(&mut self, moment: Moment) {
+        let Self { engine, outlet, .. } = self;
+        match moment {
+            Moment::Imbalance(kind) => {
+                for locate in 1..=engine.listed() {
+                    engine.tell_imbalance(locate, kind, &mut |event| outlet.on_event(&event));
+                }
+            }
+            Moment::Open => {
+                outlet.say(|tape, mut out| tape.system_event(b'Q', &mut out));
+                self.cross_all(CrossKind::Open);
+            }
+            Moment::Close => {
+                self.cross_all(CrossKind::Close);
+                let Self { engine, outlet, .. } = self;
+                engine.end_of(Life::Market, &mut |event| outlet.on_event(&event));
+                outlet.say(|tape, mut out| tape.system_event(b'M', &mut out));
+            }
+            Moment::End => self.end_day(),
+        }
+    }
+
+    fn cross_all(&mut self, kind: CrossKind) {
+        let Self { engine, outlet, .. } = self;
+        for locate in 1..=engine.listed() {
+            let state = engine.stock_state(locate).map(|(_, state, _)| state);
+            let is_held = match kind {
+                CrossKind::Close => state == Some(State::Trading),
+                _ => state == Some(State::Quoting),
+            };
+            if is_held {
+                engine.cross(locate, kind, &mut |event| outlet.on_event(&event));
+            }
+        }
+    }
+}
