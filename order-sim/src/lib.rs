@@ -29,3 +29,4 @@ mod timeline;
 pub mod options;
 pub mod script;
 pub mod store;
+mod values;
