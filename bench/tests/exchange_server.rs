@@ -657,3 +657,132 @@ fn an_operator_asks_halts_and_breaks_trades_while_it_runs() {
     sim.stop();
     assert!(!control.exists());
 }
+
+/// Work for every CPU while it lives.
+struct Load(std::sync::Arc<AtomicBool>);
+
+impl Load {
+    fn start(threads: usize) -> Self {
+        let is_over = std::sync::Arc::new(AtomicBool::new(false));
+        for _ in 0..threads {
+            let is_over = std::sync::Arc::clone(&is_over);
+            std::thread::spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        Self(is_over)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A socket for one line, with room for everything.
+fn line() -> (UdpSocket, u16) {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("a socket");
+    // Less than asked for is what the host allows.
+    let _ = socket.set_recv_buffer_size(64 << 20);
+    socket
+        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .expect("bound");
+    let socket = UdpSocket::from(socket);
+    socket
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("set");
+    let port = socket.local_addr().expect("an address").port();
+    (socket, port)
+}
+
+/// Everything that has arrived until a packet that says that nothing more comes.
+fn drain(line: &UdpSocket, is_last: impl Fn(&protocol::mold::Packet<'_>) -> bool) -> Vec<Vec<u8>> {
+    let (mut packets, mut buffer) = (Vec::new(), vec![0; 65_536]);
+    loop {
+        let len = line.recv(&mut buffer).expect("the feed goes on");
+        packets.push(buffer[..len].to_vec());
+        if is_last(&protocol::mold::Packet::decode(&buffer[..len]).expect("MoldUDP64")) {
+            return packets;
+        }
+    }
+}
+
+/// A day whose clock moves by a client's messages; every byte of both lines, of the client's connection and
+/// of a snapshot.
+fn stepped_day(load: usize) -> (Vec<Vec<Vec<u8>>>, Vec<u8>, Vec<u8>) {
+    let _load = Load::start(load);
+    let ((a, a_port), (b, b_port), glimpse) = (line(), line(), free_port());
+    let sim = Sim::start(&format!(
+        "[clock]\nmode = \"steps\"\nstart = \"10:00:00\"\nstep_us = 2000\n[flow]\nrate = 5000\nsymbols = 5\n\
+         seed = 9\n[[symbol]]\nname = \"ALC\"\nprice = \"1.00\"\n\
+         [feed]\nglimpse = \"127.0.0.1:{glimpse}\"\nwindow_us = 50\nlines = [{{ address = \"127.0.0.1:{a_port}\" }}, \
+         {{ address = \"127.0.0.1:{b_port}\", delay_us = 700 }}]\n[account.c]\npassword = \"p\"\n"
+    ));
+    let mut client = Client::connect(sim.address, "c", 1);
+    let mut told = Vec::new();
+    told.extend(client.hear().expect("accepted").1);
+    for _ in 0..300 {
+        client.enter("ALC").expect("alive");
+        for _ in 0..2 {
+            told.extend(client.hear().expect("told").1);
+        }
+    }
+    let mut reader = Client::connect(SocketAddr::from(([127, 0, 0, 1], glimpse)), "c", 1);
+    let mut snapshot = Vec::new();
+    while let Some((_, payload)) = reader.hear() {
+        let is_last = EndOfSnapshot::decode(&payload).is_ok();
+        snapshot.extend(payload);
+        if is_last {
+            break;
+        }
+    }
+    sim.stop();
+    let is_end =
+        |packet: &protocol::mold::Packet<'_>| packet.kind() == protocol::mold::Kind::EndOfSession;
+    (vec![drain(&a, is_end), drain(&b, is_end)], told, snapshot)
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_on_every_socket_also_on_a_loaded_machine() {
+    let (idle, loaded) = (stepped_day(0), stepped_day(6));
+    let packets: usize = idle.0.iter().map(Vec::len).sum();
+    assert!(
+        packets > 1000 && idle.1.len() > 300 * 80 && idle.2.len() > 5000,
+        "{packets} packets"
+    );
+    assert!(idle.0 == loaded.0, "the lines differ");
+    assert!(idle.1 == loaded.1, "the answers differ");
+    assert!(idle.2 == loaded.2, "the snapshots differ");
+    eprintln!(
+        "{packets} packets, {} bytes of answers, {} bytes of snapshot: the same twice",
+        idle.1.len(),
+        idle.2.len()
+    );
+}
+
+/// The market's own flow by the host's clock: what is on the line until it ends.
+fn wall_day(load: usize) -> Vec<Vec<u8>> {
+    let _load = Load::start(load);
+    let (line, port) = line();
+    let sim = Sim::start(&format!(
+        "[clock]\nstart = \"10:00:00\"\nwait_for_login_ms = 20\n[flow]\nrate = 10000\nsymbols = 20\nlimit = 10000\n\
+         [feed]\nwindow_us = 30\nlines = [{{ address = \"127.0.0.1:{port}\" }}]\n[account.c]\npassword = \"p\"\n"
+    ));
+    let _client = Client::connect(sim.address, "c", 1);
+    // The first heartbeat comes a second after the flow has ended.
+    let packets = drain(&line, |packet| {
+        packet.kind() == protocol::mold::Kind::Heartbeat
+    });
+    sim.stop();
+    packets
+}
+
+#[test]
+fn the_flow_is_the_same_by_the_hosts_clock_however_loaded_the_machine_is() {
+    let (idle, loaded) = (wall_day(0), wall_day(6));
+    assert!(idle.len() > 1000, "{} packets", idle.len());
+    assert!(idle == loaded);
+}

@@ -9,9 +9,9 @@
 
 use protocol::types::Side;
 
-use super::Numbers;
 use super::event::{Canceled, Event, OnFeed, Party, Rested, Trade};
 use super::ladder::key_of;
+use super::numbers::Numbers;
 use super::order::{NIL, Order, Owner, Place, Prevention, Slab, Span};
 use super::request::{PostOnly, cancel_reason, liquidity};
 use super::stock::{State, Stock, tick_of};

@@ -18,6 +18,7 @@ mod entry;
 mod event;
 mod floor;
 mod ladder;
+mod numbers;
 mod order;
 mod request;
 mod stock;
@@ -35,39 +36,9 @@ pub use stock::{Listing, State, tick_of};
 
 use cross::{BUY_ANY, Interest, SELL_ANY};
 use floor::{Floor, Met, Wishes};
+use numbers::Numbers;
 use order::Slab;
 use stock::Stock;
-
-/// Day-unique numbers, and who took part in the last trades.
-#[derive(Debug)]
-struct Numbers {
-    order: u64,
-    matched: u64,
-    trades: Vec<(u64, u16, [Owner; 2])>,
-}
-
-impl Numbers {
-    fn next_order(&mut self) -> u64 {
-        self.order += 1;
-        self.order
-    }
-
-    fn next_match(&mut self, locate: u16, owners: [Owner; 2]) -> u64 {
-        self.matched += 1;
-        let count = self.trades.len() as u64;
-        let at = usize::try_from(self.matched % count.max(1)).unwrap_or(0);
-        if let Some(place) = self.trades.get_mut(at) {
-            *place = (self.matched, locate, owners);
-        }
-        self.matched
-    }
-
-    fn trade(&self, match_number: u64) -> Option<(u16, [Owner; 2])> {
-        let at = match_number.checked_rem(self.trades.len() as u64)?;
-        let (number, locate, owners) = *self.trades.get(usize::try_from(at).ok()?)?;
-        (number == match_number && number != 0).then_some((locate, owners))
-    }
-}
 
 /// What the engine has done, for figures and for people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,11 +78,7 @@ impl Engine {
             orders: Slab::new(limits.orders_max),
             stocks: Vec::new(),
             locates: HashMap::new(),
-            numbers: Numbers {
-                order: 0,
-                matched: 0,
-                trades: vec![(0, 0, [Owner::default(); 2]); limits.trades_max],
-            },
+            numbers: Numbers::new(limits.trades_max),
             expiring: BinaryHeap::with_capacity(orders_max),
             resuming: BinaryHeap::with_capacity(usize::from(u16::MAX)),
             scratch: Vec::with_capacity(limits.levels_max * 4 + 1),
@@ -131,8 +98,7 @@ impl Engine {
 
     /// Numbers begin behind these: a restarted exchange never gives one twice.
     pub fn begin_after(&mut self, order: u64, matched: u64) {
-        self.numbers.order = self.numbers.order.max(order);
-        self.numbers.matched = self.numbers.matched.max(matched);
+        self.numbers.begin_after(order, matched);
     }
 
     /// It is now.
