@@ -5,7 +5,7 @@
 //! 2 %, partial cancels 1 %; among the adds a few per cent unseen, reserve, post-only and pegged orders.
 //!
 //! Time:        each step says when the next one is due; arrivals are exponential, in calm and in bursts.
-//! When full:   there are at most [`Agents::orders_max`] orders; beyond them an add becomes a delete.
+//! When full:   each stock has at most four times `depth` orders; beyond them an add becomes a delete.
 
 use fastrand::Rng;
 use protocol::types::Side;

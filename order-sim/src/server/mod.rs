@@ -7,7 +7,7 @@
 //! ```
 //!
 //! All tasks run on one thread, so the exchange has one owner and no lock. After whatever moved the exchange
-//! [`Shared::settle`] runs before the task yields: an answer is in its file before any task can send it.
+//! `Shared::settle` runs before the task yields: an answer is in its file before any task can send it.
 //!
 //! When full:   a connection beyond the limit is closed at once; a client that does not read is cut off
 //!              when too much waits for it.
