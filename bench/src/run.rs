@@ -565,9 +565,11 @@ fn gateway_config(traffic: &Traffic, options: &Gateway, report: &Path) -> String
         let _ = write!(
             text,
             "[strategy.{name}]\nkind = \"probe\"\nfeed = \"itch\"\nsession = \"ouch\"\n\
-             [strategy.{name}.parameters]\nevery = {every}\ntakes = {}\n",
-            traffic.live.is_some()
+             [strategy.{name}.parameters]\nevery = {every}\n",
         );
+        if traffic.live.is_some() {
+            text.push_str("takes = true\n");
+        }
         if traffic.trigger.is_some() && number == 0 {
             let _ = writeln!(text, "symbol = \"{}\"", triggers::SYMBOL);
         }
