@@ -247,7 +247,8 @@ fn systemd_hears_ready_and_watchdog_and_sigterm_cancels_within_two_seconds() {
         count("canceled")
     );
     assert!(count("accepted") >= 10);
-    assert_eq!(count("accepted"), count("canceled"));
+    // Quotes of one owner meet when prices move: what did not trade with itself was cancelled.
+    assert_eq!(count("accepted"), count("canceled") + count("fills"));
     while !heard().contains("STOPPING=1") {}
 }
 
@@ -365,10 +366,10 @@ fn interrupted_demo_leaves_nothing_behind() {
         String::from_utf8_lossy(&output.stdout).contains(&names)
     };
     let until = monotonic_ns() + 60_000_000_000;
-    // In the middle: the sender has been started.
+    // In the middle: the exchange has been started.
     let is_sending = || {
         let all = Command::new("pgrep")
-            .args(["-P", &demo.id().to_string(), "-f", "replay"])
+            .args(["-P", &demo.id().to_string(), "-f", "tickgate-sim"])
             .output();
         all.is_ok_and(|output| output.status.success())
     };
