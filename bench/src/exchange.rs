@@ -8,9 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use order_sim::engine::{
-    Change, Engine, Event, Handle, Life, Limits, Listing, NewOrder, Owner, PostOnly, Prevention,
-};
+use order_sim::engine::{Change, Engine, Event, Handle, Life, Limits, Listing, NewOrder, Owner};
 use protocol::ouch::EnterOrder;
 use protocol::soup::{LoginRequest, Packet, kind};
 use protocol::types::{Price4, Qty, Seq, Side, Symbol, UserRefNum};
@@ -100,29 +98,12 @@ fn order(slot: u32, qty: u32, price: u32) -> NewOrder {
     } else {
         Side::Sell
     };
-    NewOrder {
-        owner: Owner {
-            account: 1,
-            user_ref: slot,
-        },
-        locate: u16::try_from(slot / 2 % u32::from(SYMBOLS)).unwrap_or(0) + 1,
-        side,
-        qty,
-        limit: Some(price),
-        life: Life::Market,
-        is_shown: true,
-        is_midpoint: false,
-        post_only: PostOnly::No,
-        min_qty: 0,
-        floor: 0,
-        prevention: (0, Prevention::CancelNewest),
-        cross: None,
-        is_short: false,
-        attribution: [0; 4],
-        house: false,
-        ends: None,
-        rests: false,
-    }
+    let owner = Owner {
+        account: 1,
+        user_ref: slot,
+    };
+    let locate = u16::try_from(slot / 2 % u32::from(SYMBOLS)).unwrap_or(0) + 1;
+    NewOrder::plain(owner, (locate, side), (qty, price), Life::Market)
 }
 
 /// A price on a slot's own side: near the middle mostly.
@@ -202,18 +183,7 @@ impl MixedFlow {
                     }
                 }
                 Kind::Replace => {
-                    let change = Change {
-                        user_ref: step.slot,
-                        open: step.qty,
-                        limit: Some(step.price),
-                        life: Life::Market,
-                        is_shown: true,
-                        is_midpoint: false,
-                        post_only: PostOnly::No,
-                        min_qty: 0,
-                        floor: 0,
-                        house: false,
-                    };
+                    let change = Change::plain(step.slot, (step.qty, step.price), Life::Market);
                     if let Ok(Some(new)) = engine.replace(*handle, &change, &mut sink) {
                         *handle = new;
                         operations += 1;

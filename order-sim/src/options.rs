@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
+use protocol::soup::padded;
 use serde::Deserialize;
 
 use crate::desk::prevention_of;
@@ -363,12 +364,7 @@ impl Account {
 
     /// Whose name the feed shows for its attributed orders.
     pub(crate) fn firm_code(&self) -> [u8; 4] {
-        let mut code = *b"    ";
-        let name = self.firms.first().map_or("TSTX", String::as_str);
-        for (to, from) in code.iter_mut().zip(name.bytes()) {
-            *to = from;
-        }
-        code
+        padded(self.firms.first().map_or("TSTX", String::as_str))
     }
 }
 

@@ -10,7 +10,7 @@ use protocol::types::Side;
 use super::event::{Event, Imbalance, Party, Trade};
 use super::floor::Floor;
 use super::ladder::{Ladder, key_of};
-use super::order::{CrossKind, NIL, Order};
+use super::order::{CrossKind, Order};
 use super::request::{cancel_reason, liquidity};
 use super::stock::{State, Stock};
 
@@ -115,10 +115,7 @@ impl Floor<'_> {
         } = &*self.stock;
         let mut gather = |ladder: &Ladder, side, is_book: bool| {
             for level in ladder.best_first() {
-                let slots = level
-                    .shown
-                    .iter(self.orders)
-                    .chain(level.hidden.iter(self.orders));
+                let slots = level.slots(self.orders);
                 let orders = slots.map(|slot| self.orders.at(slot));
                 let meant = orders.filter(|order| is_book || order.cross == Some(kind));
                 let shares: u64 = meant.map(|order| u64::from(order.open)).sum();
@@ -153,14 +150,9 @@ impl Floor<'_> {
     fn next_pair(&self, kind: CrossKind, price: u32) -> Option<(u32, u32)> {
         let first = |side| {
             let worst = key_of(side, price);
-            let from_book = self.stock.ladders.of(side).best().map(|level| {
-                let slot = if level.shown.head == NIL {
-                    level.hidden.head
-                } else {
-                    level.shown.head
-                };
-                (level.key, slot)
-            });
+            let best = self.stock.ladders.of(side).best();
+            let from_book =
+                best.and_then(|level| Some((level.key, level.slots(self.orders).next()?)));
             let from_cross = self.stock.crosses.of(side).best_first().find_map(|level| {
                 let mut slots = level.hidden.iter(self.orders);
                 let slot = slots.find(|slot| self.orders.at(*slot).cross == Some(kind))?;

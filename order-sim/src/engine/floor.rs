@@ -9,7 +9,7 @@
 
 use protocol::types::Side;
 
-use super::event::{Canceled, Event, OnFeed, Party, Rested, Trade};
+use super::event::{Event, OnFeed, Party, Trade};
 use super::ladder::key_of;
 use super::numbers::Numbers;
 use super::order::{NIL, Order, Owner, Place, Prevention, Slab, Span};
@@ -306,7 +306,7 @@ impl Floor<'_> {
                 .push(self.orders, slot);
             sink(Event::Refreshed {
                 owner,
-                rested: self.rested(slot),
+                rested: self.orders.rested(slot),
             });
         }
     }
@@ -351,7 +351,7 @@ impl Floor<'_> {
             };
             order.shown = most.min(order.open);
             self.stock.ladders.of_mut(side).push(self.orders, slot);
-            let rested = self.rested(slot);
+            let rested = self.orders.rested(slot);
             return sink(match old {
                 Some(old_reference) => Event::RestedAs {
                     old_reference,
@@ -368,31 +368,11 @@ impl Floor<'_> {
         }
     }
 
-    fn rested(&self, slot: u32) -> Rested {
-        let order = self.orders.at(slot);
-        Rested {
-            locate: order.locate,
-            reference: order.reference,
-            side: order.side,
-            qty: order.shown,
-            price: order.price,
-            attribution: self.orders.attribution(slot),
-        }
-    }
-
     /// Ends an order that is in hand.
     pub(super) fn drop_rest(&mut self, slot: u32, reason: u8, sink: &mut impl FnMut(Event)) {
         let order = *self.orders.at(slot);
         self.orders.remove(slot);
-        sink(Event::Canceled(Canceled {
-            owner: order.owner,
-            number: order.number,
-            locate: order.locate,
-            qty: order.open,
-            open: 0,
-            reason,
-            shown: None,
-        }));
+        sink(Event::Canceled(order.canceled(order.open, reason, None)));
     }
 
     /// Takes a resting order down to `keep` open shares; the reserve goes first.
@@ -488,15 +468,7 @@ impl Floor<'_> {
         let prevented = t.open.min(available);
         let rule = t.prevention;
         let told = |order: &Order, qty, shown| Event::Prevented {
-            canceled: Canceled {
-                owner: order.owner,
-                number: order.number,
-                locate: order.locate,
-                qty,
-                open: order.open - qty,
-                reason: cancel_reason::SELF_MATCH,
-                shown,
-            },
+            canceled: order.canceled(qty, cancel_reason::SELF_MATCH, shown),
             prevented,
             price,
             rule,

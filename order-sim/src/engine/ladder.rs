@@ -87,6 +87,11 @@ impl Level {
         }
     }
 
+    /// Its orders in the order in which they trade.
+    pub(super) fn slots<'a>(&self, orders: &'a Slab) -> impl Iterator<Item = u32> + use<'a> {
+        self.shown.iter(orders).chain(self.hidden.iter(orders))
+    }
+
     fn is_empty(&self) -> bool {
         self.shown.is_empty() && self.hidden.is_empty()
     }

@@ -175,15 +175,7 @@ impl Engine {
         let order = *floor.orders.at(slot);
         let (off, shown) = floor.reduce(slot, keep);
         if off > 0 {
-            sink(Event::Canceled(Canceled {
-                owner: order.owner,
-                number: order.number,
-                locate: order.locate,
-                qty: off,
-                open: order.open - off,
-                reason,
-                shown,
-            }));
+            sink(Event::Canceled(order.canceled(off, reason, shown)));
             floor.tidy(slot, sink);
         }
         floor.settle(before, sink);
@@ -420,12 +412,7 @@ impl Engine {
             let levels = stock.ladders.of(side).best_first();
             levels.take_while(|level| level.key >= worst)
         });
-        let slots = levels.flat_map(|level| {
-            level
-                .shown
-                .iter(&self.orders)
-                .chain(level.hidden.iter(&self.orders))
-        });
+        let slots = levels.flat_map(|level| level.slots(&self.orders));
         self.gather(slots, account, out);
     }
 
@@ -440,12 +427,7 @@ impl Engine {
             .stock(order.locate)
             .map(|stock| stock.ladders.of(order.side));
         let levels = ladders.into_iter().flat_map(ladder::Ladder::best_first);
-        let slots = levels.flat_map(|level| {
-            level
-                .shown
-                .iter(&self.orders)
-                .chain(level.hidden.iter(&self.orders))
-        });
+        let slots = levels.flat_map(|level| level.slots(&self.orders));
         self.gather(slots.take_while(|other| *other != slot), account, out);
     }
 
@@ -505,17 +487,7 @@ impl Engine {
             .flat_map(move |stock| stock.ladders.of(side).best_first());
         levels
             .flat_map(|level| level.shown.iter(&self.orders))
-            .map(|slot| {
-                let order = self.orders.at(slot);
-                Rested {
-                    locate: order.locate,
-                    reference: order.reference,
-                    side: order.side,
-                    qty: order.shown,
-                    price: order.price,
-                    attribution: self.orders.attribution(slot),
-                }
-            })
+            .map(|slot| self.orders.rested(slot))
     }
 
     /// Every live order with its open shares, in no order that means anything.

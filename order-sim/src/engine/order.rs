@@ -6,6 +6,8 @@
 
 use protocol::types::Side;
 
+use super::event::{Canceled, OnFeed, Rested};
+
 /// No slot.
 pub(super) const NIL: u32 = u32::MAX;
 
@@ -104,6 +106,21 @@ pub(super) struct Order {
     pub span: Span,
     /// Whether the feed shows whose it is; the name stands beside the slab.
     pub is_named: bool,
+}
+
+impl Order {
+    /// So many of its shares go, for this reason.
+    pub(super) fn canceled(&self, qty: u32, reason: u8, shown: Option<OnFeed>) -> Canceled {
+        Canceled {
+            owner: self.owner,
+            number: self.number,
+            locate: self.locate,
+            qty,
+            open: self.open - qty,
+            reason,
+            shown,
+        }
+    }
 }
 
 /// How long an order may rest, without the time: that stands beside the slab, as matching does not need
@@ -239,6 +256,19 @@ impl Slab {
 
     fn extra(&self, slot: u32) -> (u64, [u8; 4]) {
         self.extras.get(slot as usize).copied().unwrap_or_default()
+    }
+
+    /// What the feed shows of an order.
+    pub(super) fn rested(&self, slot: u32) -> Rested {
+        let order = self.at(slot);
+        Rested {
+            locate: order.locate,
+            reference: order.reference,
+            side: order.side,
+            qty: order.shown,
+            price: order.price,
+            attribution: self.attribution(slot),
+        }
     }
 
     /// Slots of live orders from this one on, in the order of slots.

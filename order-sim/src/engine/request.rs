@@ -127,6 +127,57 @@ pub struct NewOrder {
     pub rests: bool,
 }
 
+impl NewOrder {
+    /// A limit order that the feed shows, with nothing special about it.
+    #[must_use]
+    pub fn plain(
+        owner: Owner,
+        (locate, side): (u16, Side),
+        (qty, price): (u32, u32),
+        life: Life,
+    ) -> Self {
+        Self {
+            owner,
+            locate,
+            side,
+            qty,
+            limit: Some(price),
+            life,
+            is_shown: true,
+            is_midpoint: false,
+            post_only: PostOnly::No,
+            min_qty: 0,
+            floor: 0,
+            prevention: (0, Prevention::CancelNewest),
+            cross: None,
+            is_short: false,
+            attribution: [0; 4],
+            house: false,
+            ends: None,
+            rests: false,
+        }
+    }
+}
+
+impl Change {
+    /// A limit order that the feed shows, with nothing special about it.
+    #[must_use]
+    pub fn plain(user_ref: u32, (open, price): (u32, u32), life: Life) -> Self {
+        Self {
+            user_ref,
+            open,
+            limit: Some(price),
+            life,
+            is_shown: true,
+            is_midpoint: false,
+            post_only: PostOnly::No,
+            min_qty: 0,
+            floor: 0,
+            house: false,
+        }
+    }
+}
+
 /// What a replacement asks for; side, stock and all else are inherited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {

@@ -17,6 +17,7 @@ use std::rc::Rc;
 
 use protocol::itch;
 use protocol::mold::{self, Header, PacketBuilder, Session};
+use protocol::soup::padded;
 use protocol::types::Seq;
 use zerocopy::FromBytes;
 
@@ -96,7 +97,7 @@ impl Publisher {
             ..Line::default()
         });
         Self {
-            session: session_name(session),
+            session: padded(session),
             next: 1,
             kept: vec![[0; SLOT]; options.keep],
             packet: Vec::with_capacity(options.packet_bytes),
@@ -309,15 +310,6 @@ impl Publisher {
     }
 }
 
-/// A name as ten bytes, padded on the right.
-fn session_name(name: &str) -> Session {
-    let mut session = [b' '; 10];
-    for (to, from) in session.iter_mut().zip(name.bytes()) {
-        *to = from;
-    }
-    session
-}
-
 #[cfg(test)]
 mod tests {
     use protocol::mold::{Kind, Packet};
@@ -380,7 +372,7 @@ mod tests {
         let mut out = [0; 2000];
         let mut ask = |seq: u64, count: u16, session: &str| {
             let header = Header {
-                session: session_name(session),
+                session: padded(session),
                 seq: Seq(seq).into(),
                 count: count.into(),
             };

@@ -11,9 +11,7 @@ use fastrand::Rng;
 use protocol::types::Side;
 
 use super::whole;
-use crate::engine::{
-    Change, Engine, Event, Handle, Life, NewOrder, Owner, PostOnly, Prevention, tick_of,
-};
+use crate::engine::{Change, Engine, Event, Handle, Life, NewOrder, Owner, PostOnly, tick_of};
 use crate::options::Flow;
 
 /// The account of the market's own orders.
@@ -280,29 +278,16 @@ impl Agents {
     fn new_order(&mut self, at: usize, side: Side, (qty, price): (u32, u32)) -> Option<NewOrder> {
         let locate = self.stocks.get(at)?.locate;
         let user_ref = self.place(at, side)?;
-        Some(NewOrder {
-            owner: Owner {
-                account: AGENTS,
-                user_ref,
-            },
-            locate,
-            side,
-            qty,
-            limit: Some(price),
-            life: Life::System,
-            is_shown: true,
-            is_midpoint: false,
-            post_only: PostOnly::No,
-            min_qty: 0,
-            floor: 0,
-            prevention: (0, Prevention::CancelNewest),
-            cross: None,
-            is_short: false,
-            attribution: [0; 4],
-            house: false,
-            ends: None,
-            rests: false,
-        })
+        let owner = Owner {
+            account: AGENTS,
+            user_ref,
+        };
+        Some(NewOrder::plain(
+            owner,
+            (locate, side),
+            (qty, price),
+            Life::System,
+        ))
     }
 
     /// One of a stock's orders.
@@ -338,18 +323,7 @@ impl Agents {
         };
         Step::Replace(
             handle,
-            Change {
-                user_ref: slot,
-                open: self.qty(),
-                limit: Some(price),
-                life: Life::System,
-                is_shown: true,
-                is_midpoint: false,
-                post_only: PostOnly::No,
-                min_qty: 0,
-                floor: 0,
-                house: false,
-            },
+            Change::plain(slot, (self.qty(), price), Life::System),
         )
     }
 

@@ -23,12 +23,9 @@ use std::fmt;
 use std::io::Read;
 
 use protocol::itch::Message;
-use protocol::types::{Side, Symbol};
+use protocol::types::{OrderRef, Price4, Qty, Side, Symbol};
 
-use crate::engine::{
-    Engine, Event, Handle, Life, Listing, NewOrder, Owner, PostOnly, Prevention, State,
-    cancel_reason,
-};
+use crate::engine::{Engine, Event, Handle, Life, Listing, NewOrder, Owner, State, cancel_reason};
 
 /// The account of the record's orders.
 pub const RECORD: u16 = u16::MAX - 2;
@@ -180,26 +177,12 @@ impl Recorded {
                 engine.set_state(locate, state, m.reason, sink);
             }
             Message::AddOrder(m) => {
-                let locate = self.locate(record_locate, m.stock, engine);
-                let side = Side::of_code(m.side).unwrap_or(Side::Buy);
-                let (qty, price) = (m.shares.get().0, m.price.get().0);
-                self.add(
-                    m.order.get().0,
-                    &order(locate, side, qty, price),
-                    engine,
-                    sink,
-                );
+                let add = (m.stock, m.side, m.shares.get(), m.price.get());
+                self.add_message((record_locate, m.order.get()), add, engine, sink);
             }
             Message::AddOrderMpid(m) => {
-                let locate = self.locate(record_locate, m.stock, engine);
-                let side = Side::of_code(m.side).unwrap_or(Side::Buy);
-                let (qty, price) = (m.shares.get().0, m.price.get().0);
-                self.add(
-                    m.order.get().0,
-                    &order(locate, side, qty, price),
-                    engine,
-                    sink,
-                );
+                let add = (m.stock, m.side, m.shares.get(), m.price.get());
+                self.add_message((record_locate, m.order.get()), add, engine, sink);
             }
             Message::OrderExecuted(m) => {
                 self.executed((m.order.get().0, m.shares.get().0), engine, sink);
@@ -238,6 +221,23 @@ impl Recorded {
             let known = engine.locate(symbol);
             known.or_else(|| engine.list(&listing)).unwrap_or(0)
         })
+    }
+
+    fn add_message(
+        &mut self,
+        (record_locate, reference): (u16, OrderRef),
+        (stock, side, shares, price): (Symbol, u8, Qty, Price4),
+        engine: &mut Engine,
+        sink: &mut impl FnMut(Event),
+    ) {
+        let locate = self.locate(record_locate, stock, engine);
+        let side = Side::of_code(side).unwrap_or(Side::Buy);
+        self.add(
+            reference.0,
+            &order(locate, side, shares.0, price.0),
+            engine,
+            sink,
+        );
     }
 
     fn add(
@@ -360,27 +360,12 @@ impl Recorded {
 }
 
 fn order(locate: u16, side: Side, qty: u32, price: u32) -> NewOrder {
+    let owner = Owner {
+        account: RECORD,
+        user_ref: 0,
+    };
     NewOrder {
-        owner: Owner {
-            account: RECORD,
-            user_ref: 0,
-        },
-        locate,
-        side,
-        qty,
-        limit: Some(price),
-        life: Life::System,
-        is_shown: true,
-        is_midpoint: false,
-        post_only: PostOnly::No,
-        min_qty: 0,
-        floor: 0,
-        prevention: (0, Prevention::CancelNewest),
-        cross: None,
-        is_short: false,
-        attribution: [0; 4],
-        house: false,
-        ends: None,
         rests: true,
+        ..NewOrder::plain(owner, (locate, side), (qty, price), Life::System)
     }
 }
