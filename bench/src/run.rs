@@ -318,17 +318,17 @@ impl Place<'_> {
         mut during: impl FnMut(&Process),
     ) -> Result<(Sent, Run, Vec<String>)> {
         let report_path = self.folder.join("gateway.json");
-        let config = sim::live_config(live, self.stamps);
+        let config = sim::live_config(live, self.stamps, &self.folder.join("control"));
         let mut exchange = sim::start_with(self.lab, self.folder, &config, self.stop)?;
         let what = (self.traffic, options, report_path.as_path());
         let mut gateway = start_gateway(self.lab, self.folder, what, self.stop)?;
         during(&gateway);
         // As long as it takes: a whole day may be the market.
         exchange.await_line("the flow is over", Duration::from_secs(86_400), self.stop)?;
-        // What it says later, at its end, is not for a gateway that has gone.
-        let sent = exchange.said.iter().find_map(|line| sim::flow_sent(line));
-        let sent = sent.context("the exchange did not say what it sent")?;
         settle(self.stop);
+        // The last orders traded after the flow was over; what the exchange says at its own end is not for
+        // a gateway that has gone.
+        let sent = sim::published(self.folder)?;
         let mut run = end_gateway(&mut gateway, &report_path, self.stop)?;
         exchange.signal(libc::SIGTERM);
         if !exchange.wait(Duration::from_secs(10), self.stop)? {

@@ -1,10 +1,12 @@
 //! The exchange's process in the lab: its configuration, its market, what it says at the end.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use serde_json::Value;
 
 use crate::lab::{EXCHANGE, FEED_SENDER, Lab, Process, Side, sibling};
 use crate::replay::Sent;
@@ -82,7 +84,7 @@ pub(crate) fn start_with(
 
 /// An exchange that makes its own market and publishes it on both lines. It waits busily, as exchanges do,
 /// and packs what comes within 5 µs.
-pub(crate) fn live_config(live: &Live, stamps: &Path) -> String {
+pub(crate) fn live_config(live: &Live, stamps: &Path, control: &Path) -> String {
     let [a, b] = GROUPS;
     let cpu = rt::cpu::allowed().first().copied().unwrap_or(0);
     let market = match live {
@@ -99,14 +101,37 @@ pub(crate) fn live_config(live: &Live, stamps: &Path) -> String {
         }
     };
     format!(
-        "address = \"{EXCHANGE}:{PORT}\"\nwire_stamps = \"{}\"\ncpu = {cpu}\n\
+        "address = \"{EXCHANGE}:{PORT}\"\nwire_stamps = \"{}\"\ncontrol = \"{}\"\ncpu = {cpu}\n\
          is_busy = true\n[clock]\nwait_for_login_ms = 300\n\
          {market}\
          [feed]\nwindow_us = 5\nlines = [{{ address = \"{a}\", interface = \"{FEED_SENDER}\" }}, \
          {{ address = \"{b}\", interface = \"{FEED_SENDER}\" }}]\n\
          [account.demo]\npassword = \"demo\"\n",
         stamps.display(),
+        control.display(),
     )
+}
+
+/// What the exchange that was started with this folder has published until now.
+pub(crate) fn published(folder: &Path) -> Result<Sent> {
+    let output = Command::new(sibling("tickgate-sim")?)
+        .args(["status", "--json", "--config"])
+        .arg(folder.join("sim.toml"))
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let status: Value =
+        serde_json::from_slice(&output.stdout).with_context(|| said.into_owned())?;
+    let count = |name: &str| {
+        let count = status
+            .pointer(&format!("/feed/{name}"))
+            .and_then(Value::as_u64);
+        count.with_context(|| format!("the exchange's status has no feed.{name}"))
+    };
+    Ok(Sent {
+        messages: count("messages")?,
+        packets: count("packets")?,
+        ..Sent::default()
+    })
 }
 
 /// Reads "the flow is over: N messages in N packets".

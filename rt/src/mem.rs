@@ -1,5 +1,5 @@
 //! Memory taken before the first packet: zeroed pages, huge where the host has them, touched and
-//! locked in advance; and pages of a file shared between processes.
+//! locked in advance; pages of a file shared between processes; and room for items that come later.
 //!
 //! Invariants:  a [`Pages`] never grows, moves or is swapped for another; every bit pattern of its
 //!              items is valid, zero included.
@@ -11,6 +11,7 @@
     reason = "mmap, mlock, madvise and the slice over what they give"
 )]
 
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::fs::File;
 use std::io;
 use std::ops::{Deref, DerefMut};
@@ -229,20 +230,96 @@ fn map(bytes: usize, flags: libc::c_int, fd: libc::c_int) -> io::Result<NonNull<
     NonNull::new(start.cast()).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))
 }
 
-/// Asks for huge pages behind memory that a vector has reserved and not touched yet. Advice: where the host
-/// has none to give, nothing changes but the speed.
-pub fn advise_huge<T>(memory: &mut Vec<T>) {
-    let start = memory.as_mut_ptr() as usize;
-    let first = start.next_multiple_of(HUGE_PAGE_BYTES);
-    let end = start + memory.capacity() * size_of::<T>();
-    let Some(bytes) = end
-        .checked_sub(first)
-        .filter(|bytes| *bytes >= HUGE_PAGE_BYTES)
-    else {
-        return;
-    };
-    // SAFETY: the range lies within the vector's own allocation; the advice changes no contents.
-    unsafe { libc::madvise(first as *mut libc::c_void, bytes, libc::MADV_HUGEPAGE) };
+/// Items in memory that is reserved at once, begins at a huge page and is backed by such where the host
+/// has them, as it is used. It never grows or moves.
+#[derive(Debug)]
+pub struct Reserve<T> {
+    start: NonNull<T>,
+    len: usize,
+    max: usize,
+}
+
+// SAFETY: `Reserve` owns its items alone, like a `Vec`.
+unsafe impl<T: Send> Send for Reserve<T> {}
+// SAFETY: shared access gives out `&[T]` only, like a `Vec`.
+unsafe impl<T: Sync> Sync for Reserve<T> {}
+
+impl<T> Reserve<T> {
+    /// Reserves room for so many items. Like `Vec::with_capacity` it ends the process where there is not
+    /// even address space for them.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        let layout = Self::layout(max);
+        // SAFETY: the layout has a size: see `layout`.
+        let start = unsafe { alloc(layout) };
+        let Some(start) = NonNull::new(start) else {
+            handle_alloc_error(layout)
+        };
+        // SAFETY: the range was just allocated; the advice changes no contents, and may be refused.
+        unsafe { libc::madvise(start.as_ptr().cast(), layout.size(), libc::MADV_HUGEPAGE) };
+        Self {
+            start: start.cast(),
+            len: 0,
+            max,
+        }
+    }
+
+    /// Puts an item behind the last.
+    ///
+    /// # Errors
+    /// The item: there is no room.
+    #[inline]
+    pub fn push(&mut self, item: T) -> Result<(), T> {
+        if self.len == self.max {
+            return Err(item);
+        }
+        // SAFETY: place `len` is below `max`, so inside the allocation.
+        let place = unsafe { self.start.as_ptr().add(self.len) };
+        // SAFETY: it is aligned, and holds no item yet.
+        unsafe { place.write(item) };
+        self.len += 1;
+        Ok(())
+    }
+
+    /// Whole huge pages, one at least.
+    fn layout(max: usize) -> Layout {
+        const { assert!(align_of::<T>() <= HUGE_PAGE_BYTES && size_of::<T>() > 0) };
+        let bytes = max.saturating_mul(size_of::<T>()).max(1);
+        let bytes = bytes.checked_next_multiple_of(HUGE_PAGE_BYTES);
+        let layout = bytes.map(|bytes| Layout::from_size_align(bytes, HUGE_PAGE_BYTES));
+        match layout {
+            Some(Ok(layout)) => layout,
+            _ => handle_alloc_error(Layout::new::<T>()),
+        }
+    }
+}
+
+impl<T> Deref for Reserve<T> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        // SAFETY: the first `len` items were written and live as long as `self`.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl<T> DerefMut for Reserve<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `deref`, and `&mut self` makes it the only access.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl<T> Drop for Reserve<T> {
+    fn drop(&mut self) {
+        let items: *mut [T] = &raw mut **self;
+        // SAFETY: they are ours, and nobody reads them afterwards.
+        unsafe { items.drop_in_place() };
+        // SAFETY: allocated in `new` with this layout.
+        unsafe { dealloc(self.start.as_ptr().cast(), Self::layout(self.max)) };
+    }
 }
 
 #[cfg(test)]
@@ -265,6 +342,21 @@ mod tests {
     fn impossible_size_is_refused() {
         assert!(Pages::<u64>::zeroed(usize::MAX / 4, Want::LAZY).is_err());
         assert!(Pages::<u64>::zeroed(usize::MAX, Want::LAZY).is_err());
+    }
+
+    #[test]
+    fn a_reserve_takes_as_many_as_it_has_room_for_and_drops_them() {
+        let item = std::rc::Rc::new(());
+        let mut reserve = Reserve::new(3);
+        for _ in 0..3 {
+            assert!(reserve.push(item.clone()).is_ok());
+        }
+        assert!(reserve.push(item.clone()).is_err(), "full");
+        assert_eq!(reserve.as_ptr() as usize % HUGE_PAGE_BYTES, 0);
+        assert_eq!((reserve.len(), std::rc::Rc::strong_count(&item)), (3, 4));
+        drop(reserve);
+        assert_eq!(std::rc::Rc::strong_count(&item), 1);
+        assert!(Reserve::<u64>::new(0).push(1).is_err());
     }
 
     #[test]

@@ -114,18 +114,22 @@ impl Floor<'_> {
             ..
         } = &*self.stock;
         let mut gather = |ladder: &Ladder, side, is_book: bool| {
-            for level in ladder.best_first() {
+            for level in ladder.best_first(self.orders) {
                 let slots = level.slots(self.orders);
                 let orders = slots.map(|slot| self.orders.at(slot));
                 let meant = orders.filter(|order| is_book || order.cross == Some(kind));
                 let shares: u64 = meant.map(|order| u64::from(order.open)).sum();
+                // Where only orders for another cross stand is no price of this one.
+                if shares == 0 {
+                    continue;
+                }
                 let (buy, sell) = if side == Side::Buy {
                     (shares, 0)
                 } else {
                     (0, shares)
                 };
                 scratch.push(Interest {
-                    price: ladder.price_of(level),
+                    price: ladder.price_of(level.key),
                     buy,
                     sell,
                 });
@@ -150,14 +154,19 @@ impl Floor<'_> {
     fn next_pair(&self, kind: CrossKind, price: u32) -> Option<(u32, u32)> {
         let first = |side| {
             let worst = key_of(side, price);
-            let best = self.stock.ladders.of(side).best();
+            let best = self.stock.ladders.of(side).best_first(self.orders).next();
             let from_book =
                 best.and_then(|level| Some((level.key, level.slots(self.orders).next()?)));
-            let from_cross = self.stock.crosses.of(side).best_first().find_map(|level| {
-                let mut slots = level.hidden.iter(self.orders);
-                let slot = slots.find(|slot| self.orders.at(*slot).cross == Some(kind))?;
-                Some((level.key, slot))
-            });
+            let from_cross = self
+                .stock
+                .crosses
+                .of(side)
+                .best_first(self.orders)
+                .find_map(|level| {
+                    let mut slots = level.hidden.iter(self.orders);
+                    let slot = slots.find(|slot| self.orders.at(*slot).cross == Some(kind))?;
+                    Some((level.key, slot))
+                });
             let (key, slot) = match (from_book, from_cross) {
                 (Some(book), Some(cross)) if cross.0 > book.0 => cross,
                 (Some(book), _) => book,
@@ -179,7 +188,7 @@ impl Floor<'_> {
         let qty = b.open.min(s.open);
         let (maker_shown, taker_shown) = (self.lessen(buyer, qty), self.lessen(seller, qty));
         let party = |order: &Order| Party {
-            owner: order.owner,
+            owner: order.owner(),
             number: order.number,
             side: order.side,
             open: order.open - qty,
@@ -188,7 +197,7 @@ impl Floor<'_> {
         let locate = self.stock.locate;
         sink(Event::Traded(Trade {
             locate,
-            match_number: self.numbers.next_match(locate, [b.owner, s.owner]),
+            match_number: self.numbers.next_match(locate, [b.owner(), s.owner()]),
             qty,
             price,
             maker: party(&b),
@@ -213,7 +222,7 @@ impl Floor<'_> {
     }
 
     fn first_of_cross(&self, side: Side, kind: CrossKind) -> Option<u32> {
-        let levels = self.stock.crosses.of(side).best_first();
+        let levels = self.stock.crosses.of(side).best_first(self.orders);
         let mut slots = levels.flat_map(|level| level.hidden.iter(self.orders));
         slots.find(|slot| self.orders.at(*slot).cross == Some(kind))
     }

@@ -4,7 +4,7 @@ use protocol::types::Side;
 
 use super::event::{Event, OnFeed};
 use super::floor::Floor;
-use super::order::{CrossKind, Life, NIL, Order, Owner, Place};
+use super::order::{CrossKind, Life, NIL, Order, Place};
 use super::stock::State;
 use super::{BUY_ANY, Change, NewOrder, Refusal, SELL_ANY};
 
@@ -16,15 +16,21 @@ fn price_of(side: Side, limit: Option<u32>) -> u32 {
     })
 }
 
+/// Best bid and best ask that the feed shows.
+type Best = (Option<u32>, Option<u32>);
+
 impl Floor<'_> {
     /// The order as it begins; its number is given when it is taken in.
+    #[inline]
     pub(super) fn order_of(&self, new: &NewOrder) -> Order {
         let number = self.numbers.order + 1;
         let is_shown = new.is_shown && !new.is_midpoint && new.cross.is_none();
         Order {
             number,
             reference: number,
-            owner: new.owner,
+            user_ref: new.owner.user_ref,
+            account: new.owner.account,
+            level: NIL,
             price: price_of(new.side, new.limit),
             open: new.qty,
             shown: if is_shown { new.qty } else { 0 },
@@ -48,6 +54,7 @@ impl Floor<'_> {
     }
 
     /// Whether the stock takes its kind now.
+    #[inline]
     pub(super) fn is_open_for(&self, order: &Order) -> Result<(), Refusal> {
         let state = self.stock.state;
         if state == State::Halted {
@@ -65,6 +72,7 @@ impl Floor<'_> {
     }
 
     /// Whether there is room for it.
+    #[inline]
     pub(super) fn room_for(&self, order: &Order) -> Result<(), Refusal> {
         let is_cross = order.cross.is_some();
         let ladders = if is_cross {
@@ -83,7 +91,7 @@ impl Floor<'_> {
 
     /// Rule 201: not at or below the best bid.
     pub(super) fn short_sale(&self, new: &NewOrder, price: u32) -> Result<(), Refusal> {
-        let (bid, _) = self.stock.best();
+        let (bid, _) = self.stock.best(self.orders);
         let hits = bid.is_some_and(|bid| price <= bid);
         if hits && !new.is_midpoint {
             Err(Refusal::ShortSale)
@@ -92,20 +100,29 @@ impl Floor<'_> {
         }
     }
 
-    pub(super) fn best_if_pegs(&self) -> Option<(Option<u32>, Option<u32>)> {
-        self.stock.has_pegs().then(|| self.stock.best())
+    #[inline]
+    pub(super) fn best_if_pegs(&self) -> Option<Best> {
+        self.stock.has_pegs().then(|| self.best())
+    }
+
+    // Few stocks have pegs: what they need stays out of the others' way.
+    #[inline(never)]
+    fn best(&self) -> Best {
+        self.stock.best(self.orders)
     }
 
     /// After an operation: pegs follow the midpoint if it moved.
     #[inline]
-    pub(super) fn settle(
-        &mut self,
-        before: Option<(Option<u32>, Option<u32>)>,
-        sink: &mut impl FnMut(Event),
-    ) {
-        if self.stock.state == State::Trading
-            && before.is_some_and(|before| before != self.stock.best())
-        {
+    pub(super) fn settle(&mut self, before: Option<Best>, sink: &mut impl FnMut(Event)) {
+        if let Some(before) = before {
+            self.follow(before, sink);
+        }
+    }
+
+    /// Pegs follow the midpoint if it moved.
+    #[inline(never)]
+    fn follow(&mut self, before: Best, sink: &mut impl FnMut(Event)) {
+        if self.stock.state == State::Trading && before != self.best() {
             self.repeg(sink);
         }
     }
@@ -118,10 +135,7 @@ impl Floor<'_> {
         Order {
             number,
             reference: number,
-            owner: Owner {
-                user_ref: change.user_ref,
-                ..old.owner
-            },
+            user_ref: change.user_ref,
             price: price_of(old.side, change.limit),
             open: change.open,
             shown: if is_shown { change.open } else { 0 },
@@ -153,16 +167,16 @@ impl Floor<'_> {
         change: &Change,
         sink: &mut impl FnMut(Event),
     ) {
-        let old_user_ref = self.orders.at(slot).owner.user_ref;
+        let old_user_ref = self.orders.at(slot).user_ref;
         let (_, shown): (u32, Option<OnFeed>) = self.reduce(slot, change.open);
         let handle = self.orders.handle(slot);
         let order = self.orders.at_mut(slot);
-        order.owner.user_ref = change.user_ref;
+        order.user_ref = change.user_ref;
         let order = *order;
         sink(Event::Replaced {
             handle,
             number: order.number,
-            owner: order.owner,
+            owner: order.owner(),
             old_user_ref,
             locate: order.locate,
             open: order.open,

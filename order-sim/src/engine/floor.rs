@@ -91,9 +91,18 @@ impl Floor<'_> {
 
     /// The price of a post-only order that does not trade: its own, the next one that does not, or
     /// none (and then the reason of its end).
+    #[inline]
     pub(super) fn post_only_price(&self, order: &Order, rule: PostOnly) -> Result<u32, u8> {
+        if rule == PostOnly::No {
+            return Ok(order.price);
+        }
+        self.slid(order, rule)
+    }
+
+    /// As [`Floor::post_only_price`], of an order that asked for it.
+    fn slid(&self, order: &Order, rule: PostOnly) -> Result<u32, u8> {
         let may_trade = order.cross.is_none() && self.stock.state == State::Trading;
-        if rule == PostOnly::No || !may_trade || order.place == Place::Peg {
+        if !may_trade || order.place == Place::Peg {
             return Ok(order.price);
         }
         let Some((maker, price)) = self.maker(order, order.price) else {
@@ -123,20 +132,39 @@ impl Floor<'_> {
     }
 
     /// Trades while there is somebody to meet.
-    pub(super) fn take(&mut self, slot: u32, sink: &mut impl FnMut(Event)) -> Met {
+    #[inline]
+    fn take(&mut self, slot: u32, sink: &mut impl FnMut(Event)) -> Met {
+        // Most orders come to rest.
+        let taker = self.orders.at(slot);
+        if self.is_near(taker.side.opposite(), taker.price) {
+            self.take_all(slot, sink)
+        } else {
+            Met::Nobody
+        }
+    }
+
+    /// Whether a side has anybody at this price or better, or pegs that may be.
+    #[inline]
+    fn is_near(&self, side: Side, price: u32) -> bool {
+        let best = self.stock.ladders.of(side).best_key();
+        best.is_some_and(|best| best >= key_of(side, price)) || !self.stock.pegs.of(side).is_empty()
+    }
+
+    #[inline(never)]
+    fn take_all(&mut self, slot: u32, sink: &mut impl FnMut(Event)) -> Met {
         let min_qty = self.orders.at(slot).min_qty;
         if min_qty > 0 && !self.reaches(slot, min_qty) {
             return Met::Nobody;
         }
         loop {
-            let taker = *self.orders.at(slot);
+            let taker = self.orders.at(slot);
             if taker.open == 0 {
                 return Met::Nobody;
             }
-            let Some(limit) = self.limit_now(&taker) else {
+            let Some(limit) = self.limit_now(taker) else {
                 return Met::Nobody;
             };
-            let Some((maker, price)) = self.maker(&taker, limit) else {
+            let Some((maker, price)) = self.maker(taker, limit) else {
                 return Met::Nobody;
             };
             if price < self.stock.lower || price > self.stock.upper {
@@ -152,21 +180,26 @@ impl Floor<'_> {
     }
 
     /// How far an order goes: a peg as far as the midpoint, if there is one within its limit.
+    #[inline]
     fn limit_now(&self, order: &Order) -> Option<u32> {
         if order.place != Place::Peg {
             return Some(order.price);
         }
-        let midpoint = self.stock.midpoint()?;
+        let midpoint = self.stock.midpoint(self.orders)?;
         (key_of(order.side, order.price) >= key_of(order.side, midpoint)).then_some(midpoint)
     }
 
     /// Whom an order meets next, and at which price.
     fn maker(&self, taker: &Order, limit: u32) -> Option<(u32, u32)> {
         let side = taker.side.opposite();
+        if !self.is_near(side, limit) {
+            return None;
+        }
         let worst = key_of(side, limit);
         let ladder = self.stock.ladders.of(side);
+        let pegs = self.stock.pegs.of(side);
         let found = ladder
-            .best_first()
+            .best_first(self.orders)
             .take_while(|level| level.key >= worst)
             .find_map(|level| {
                 let shown = level.shown.head;
@@ -178,13 +211,12 @@ impl Floor<'_> {
                 } else {
                     shown
                 };
-                Some((slot, ladder.price_of(level)))
+                Some((slot, ladder.price_of(level.key)))
             });
-        let pegs = self.stock.pegs.of(side);
         if pegs.is_empty() {
             return found;
         }
-        let Some(midpoint) = self.stock.midpoint() else {
+        let Some(midpoint) = self.stock.midpoint(self.orders) else {
             return found;
         };
         let key = key_of(side, midpoint);
@@ -211,7 +243,9 @@ impl Floor<'_> {
         };
         let side = taker.side.opposite();
         let (ladder, worst) = (self.stock.ladders.of(side), key_of(side, limit));
-        let levels = ladder.best_first().take_while(|level| level.key >= worst);
+        let levels = ladder
+            .best_first(self.orders)
+            .take_while(|level| level.key >= worst);
         let slots = levels.flat_map(|level| {
             let hidden = level
                 .hidden
@@ -221,7 +255,7 @@ impl Floor<'_> {
         });
         let midpoint = self
             .stock
-            .midpoint()
+            .midpoint(self.orders)
             .filter(|price| key_of(side, *price) >= worst);
         let pegs = self.stock.pegs.of(side).iter(self.orders).filter(|slot| {
             let cap = key_of(side, self.orders.at(*slot).price);
@@ -243,7 +277,7 @@ impl Floor<'_> {
         self.stock.last_price = price;
         let (adds, removes) = liquidity::of(m.place == Place::Peg, t.place == Place::Peg, is_shown);
         let party = |order: &Order, liquidity| Party {
-            owner: order.owner,
+            owner: order.owner(),
             number: order.number,
             side: order.side,
             open: order.open - qty,
@@ -253,7 +287,7 @@ impl Floor<'_> {
             locate: self.stock.locate,
             match_number: self
                 .numbers
-                .next_match(self.stock.locate, [m.owner, t.owner]),
+                .next_match(self.stock.locate, [m.owner(), t.owner()]),
             qty,
             price,
             maker: party(&m, adds),
@@ -267,6 +301,7 @@ impl Floor<'_> {
 
     /// Takes shares from a resting order; what is left of nothing leaves its queue. [`Floor::tidy`]
     /// follows when the event is told.
+    #[inline]
     pub(super) fn lessen(&mut self, slot: u32, qty: u32) -> Option<OnFeed> {
         let order = self.orders.at_mut(slot);
         order.open -= qty;
@@ -290,27 +325,34 @@ impl Floor<'_> {
     }
 
     /// Frees an order that is done, or shows a reserve's next shares.
+    #[inline]
     pub(super) fn tidy(&mut self, slot: u32, sink: &mut impl FnMut(Event)) {
-        let order = *self.orders.at(slot);
+        let order = self.orders.at(slot);
         if order.open == 0 {
             self.orders.remove(slot);
         } else if order.place == Place::Shown && order.shown == 0 {
-            let reference = self.numbers.next_order();
-            let order = self.orders.at_mut(slot);
-            order.reference = reference;
-            order.shown = order.floor.min(order.open);
-            let owner = order.owner;
-            self.stock
-                .ladders
-                .of_mut(order.side)
-                .push(self.orders, slot);
-            sink(Event::Refreshed {
-                owner,
-                rested: self.orders.rested(slot),
-            });
+            self.refresh(slot, sink);
         }
     }
 
+    /// Shows a reserve's next shares, behind all that is shown.
+    fn refresh(&mut self, slot: u32, sink: &mut impl FnMut(Event)) {
+        let reference = self.numbers.next_order();
+        let order = self.orders.at_mut(slot);
+        order.reference = reference;
+        order.shown = order.floor.min(order.open);
+        let owner = order.owner();
+        self.stock
+            .ladders
+            .of_mut(order.side)
+            .push(self.orders, slot);
+        sink(Event::Refreshed {
+            owner,
+            rested: self.orders.rested(slot),
+        });
+    }
+
+    #[inline]
     fn unlink(&mut self, slot: u32) {
         let order = self.orders.at(slot);
         let (side, place) = (order.side, order.place);
@@ -375,7 +417,22 @@ impl Floor<'_> {
         sink(Event::Canceled(order.canceled(order.open, reason, None)));
     }
 
+    /// Takes a resting order out of the book and forgets it; what the feed no longer shows.
+    #[inline]
+    pub(super) fn end(&mut self, slot: u32) -> Option<OnFeed> {
+        self.unlink(slot);
+        let order = self.orders.at(slot);
+        let shown = (order.place == Place::Shown).then_some(OnFeed {
+            reference: order.reference,
+            off: order.shown,
+            left: 0,
+        });
+        self.orders.remove(slot);
+        shown
+    }
+
     /// Takes a resting order down to `keep` open shares; the reserve goes first.
+    #[inline]
     pub(super) fn reduce(&mut self, slot: u32, keep: u32) -> (u32, Option<OnFeed>) {
         let order = self.orders.at(slot);
         let off = order.open.saturating_sub(keep);
@@ -520,7 +577,7 @@ impl Floor<'_> {
 /// The party of an order that trades with the house.
 fn house_of(order: &Order, open: u32) -> Party {
     Party {
-        owner: order.owner,
+        owner: order.owner(),
         number: order.number,
         side: order.side,
         open,

@@ -27,6 +27,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
 use protocol::types::{Side, Symbol};
+use rt::mem::Reserve;
 
 pub use event::{Canceled, Event, Imbalance, OnFeed, Party, Rested, Trade};
 pub use floor::HOUSE;
@@ -57,7 +58,7 @@ pub struct Totals {
 #[derive(Debug)]
 pub struct Engine {
     orders: Slab,
-    stocks: Vec<Stock>,
+    stocks: Reserve<Stock>,
     locates: HashMap<Symbol, u16>,
     numbers: Numbers,
     /// Orders that expire, earliest first; entries of orders that are gone are passed over.
@@ -76,7 +77,7 @@ impl Engine {
         let orders_max = limits.orders_max as usize;
         Self {
             orders: Slab::new(limits.orders_max),
-            stocks: Vec::new(),
+            stocks: Reserve::new(usize::from(u16::MAX)),
             locates: HashMap::new(),
             numbers: Numbers::new(limits.trades_max),
             expiring: BinaryHeap::with_capacity(orders_max),
@@ -91,7 +92,8 @@ impl Engine {
     pub fn list(&mut self, listing: &Listing) -> Option<u16> {
         let locate = u16::try_from(self.stocks.len() + 1).ok()?;
         let levels = (self.limits.levels_max, self.limits.levels_max);
-        self.stocks.push(Stock::new(locate, listing, levels));
+        let stock = Stock::new(locate, listing, levels);
+        self.stocks.push(stock).ok()?;
         self.locates.insert(listing.symbol, locate);
         Some(locate)
     }
@@ -134,7 +136,7 @@ impl Engine {
         let before = floor.best_if_pegs();
         let slot = floor.orders.insert(order, new.life, new.attribution);
         let handle = floor.orders.handle(slot);
-        let (number, owner) = (order.number, order.owner);
+        let (number, owner) = (order.number, order.owner());
         floor.numbers.order = number;
         sink(Event::Accepted {
             handle,
@@ -173,10 +175,15 @@ impl Engine {
         };
         let before = floor.best_if_pegs();
         let order = *floor.orders.at(slot);
-        let (off, shown) = floor.reduce(slot, keep);
-        if off > 0 {
-            sink(Event::Canceled(order.canceled(off, reason, shown)));
-            floor.tidy(slot, sink);
+        if keep == 0 {
+            let shown = floor.end(slot);
+            sink(Event::Canceled(order.canceled(order.open, reason, shown)));
+        } else {
+            let (off, shown) = floor.reduce(slot, keep);
+            if off > 0 {
+                sink(Event::Canceled(order.canceled(off, reason, shown)));
+                floor.tidy(slot, sink);
+            }
         }
         floor.settle(before, sink);
         true
@@ -234,8 +241,8 @@ impl Engine {
         sink(Event::Replaced {
             handle: new_handle,
             number: order.number,
-            owner: order.owner,
-            old_user_ref: old.owner.user_ref,
+            owner: order.owner(),
+            old_user_ref: old.user_ref,
             locate: order.locate,
             open: order.open,
             price: order.price,
@@ -409,7 +416,7 @@ impl Engine {
     ) {
         let worst = ladder::key_of(side, price);
         let levels = self.stock(locate).into_iter().flat_map(|stock| {
-            let levels = stock.ladders.of(side).best_first();
+            let levels = stock.ladders.of(side).best_first(&self.orders);
             levels.take_while(|level| level.key >= worst)
         });
         let slots = levels.flat_map(|level| level.slots(&self.orders));
@@ -426,7 +433,9 @@ impl Engine {
         let ladders = self
             .stock(order.locate)
             .map(|stock| stock.ladders.of(order.side));
-        let levels = ladders.into_iter().flat_map(ladder::Ladder::best_first);
+        let levels = ladders
+            .into_iter()
+            .flat_map(|ladder| ladder.best_first(&self.orders));
         let slots = levels.flat_map(|level| level.slots(&self.orders));
         self.gather(slots.take_while(|other| *other != slot), account, out);
     }
@@ -438,7 +447,7 @@ impl Engine {
         out: &mut [Option<(Handle, u32)>],
     ) {
         let orders = slots.map(|slot| (slot, self.orders.at(slot)));
-        let others = orders.filter(|(_, order)| order.owner.account != account);
+        let others = orders.filter(|(_, order)| order.account != account);
         for (place, (slot, order)) in out.iter_mut().zip(others) {
             *place = Some((self.orders.handle(slot), order.open));
         }
@@ -448,7 +457,7 @@ impl Engine {
     #[must_use]
     pub fn best(&self, locate: u16) -> (Option<u32>, Option<u32>, u32) {
         self.stock(locate).map_or((None, None, 0), |stock| {
-            let (bid, ask) = stock.best();
+            let (bid, ask) = stock.best(&self.orders);
             (bid, ask, stock.last_price)
         })
     }
@@ -484,7 +493,7 @@ impl Engine {
         let levels = self
             .stock(locate)
             .into_iter()
-            .flat_map(move |stock| stock.ladders.of(side).best_first());
+            .flat_map(move |stock| stock.ladders.of(side).best_first(&self.orders));
         levels
             .flat_map(|level| level.shown.iter(&self.orders))
             .map(|slot| self.orders.rested(slot))
@@ -494,7 +503,7 @@ impl Engine {
     pub fn live(&self) -> impl Iterator<Item = (Owner, u32)> + '_ {
         self.orders.slots_from(0).map(|slot| {
             let order = self.orders.at(slot);
-            (order.owner, order.open)
+            (order.owner(), order.open)
         })
     }
 
@@ -531,10 +540,15 @@ impl Engine {
     }
 
     /// A stock that left its bands pauses.
+    #[inline]
     fn after(&mut self, locate: u16, met: Met, sink: &mut impl FnMut(Event)) {
-        if met != Met::Band {
-            return;
+        if met == Met::Band {
+            self.pause(locate, sink);
         }
+    }
+
+    #[inline(never)]
+    fn pause(&mut self, locate: u16, sink: &mut impl FnMut(Event)) {
         let resume_ns = self.now_ns + self.limits.pause_ns;
         self.set_state(locate, State::Paused, *b"LUDP", sink);
         self.resuming.push(Reverse((resume_ns, locate)));
@@ -549,8 +563,15 @@ impl Engine {
     }
 
     /// Notes when a resting order expires.
+    #[inline]
     fn remember(&mut self, handle: Handle, life: Life) {
-        let Life::Until(at) = life else { return };
+        if let Life::Until(at) = life {
+            self.remember_until(at, handle);
+        }
+    }
+
+    #[inline(never)]
+    fn remember_until(&mut self, at: u64, handle: Handle) {
         if self.orders.find(handle).is_none() {
             return;
         }

@@ -1,12 +1,15 @@
-//! Orders of the book in one slab: 64 bytes each, found by slot, never moved.
+//! Orders of the book in one slab, 64 bytes each, and their queues in another: found by slot, never moved.
 //!
 //! Invariants:  a slot is free or belongs to one order; a [`Handle`] names slot and reference, so a
-//!              handle of an order that is gone finds nothing, also after its slot was used again.
+//!              handle of an order that is gone finds nothing, also after its slot was used again. An
+//!              order that stands at a price knows its level, so that it leaves without a search.
 //! When full:   `insert` gives nothing, and the order is refused; the slab never grows.
 
 use protocol::types::Side;
+use rt::mem::Reserve;
 
 use super::event::{Canceled, OnFeed, Rested};
+use super::ladder::Levels;
 
 /// No slot.
 pub(super) const NIL: u32 = u32::MAX;
@@ -85,7 +88,7 @@ pub(super) struct Order {
     pub number: u64,
     /// The reference on the feed; a refreshed reserve gets a new one.
     pub reference: u64,
-    pub owner: Owner,
+    pub user_ref: u32,
     /// Where it stands; of a peg the limit beyond which it does not go.
     pub price: u32,
     pub open: u32,
@@ -96,6 +99,9 @@ pub(super) struct Order {
     pub min_qty: u32,
     pub next: u32,
     pub prev: u32,
+    /// The level of its price, while it stands there.
+    pub level: u32,
+    pub account: u16,
     pub locate: u16,
     /// Self-match prevention group; 0: none.
     pub group: u16,
@@ -109,10 +115,20 @@ pub(super) struct Order {
 }
 
 impl Order {
+    /// Whose it is. (An [`Owner`] has padding, for which a line has no room.)
+    #[inline]
+    pub(super) fn owner(&self) -> Owner {
+        Owner {
+            user_ref: self.user_ref,
+            account: self.account,
+        }
+    }
+
     /// So many of its shares go, for this reason.
+    #[inline]
     pub(super) fn canceled(&self, qty: u32, reason: u8, shown: Option<OnFeed>) -> Canceled {
         Canceled {
-            owner: self.owner,
+            owner: self.owner(),
             number: self.number,
             locate: self.locate,
             qty,
@@ -149,9 +165,12 @@ const _: () = assert!(size_of::<Order>() == 64);
 /// Every order that lives.
 #[derive(Debug)]
 pub(super) struct Slab {
-    orders: Vec<Order>,
+    /// Met in no order that a cache or a table of small pages could hold.
+    orders: Reserve<Order>,
     /// What few orders have: when they expire, and whose name the feed shows. Untouched otherwise.
     extras: Vec<(u64, [u8; 4])>,
+    /// Queues of all prices of all stocks.
+    pub(super) levels: Levels,
     free: u32,
     live: u32,
     max: u32,
@@ -159,12 +178,10 @@ pub(super) struct Slab {
 
 impl Slab {
     pub(super) fn new(max: u32) -> Self {
-        let mut orders = Vec::with_capacity(max as usize);
-        // Orders are met in no order that a cache or a table of small pages could hold.
-        rt::mem::advise_huge(&mut orders);
         Self {
-            orders,
+            orders: Reserve::new(max as usize),
             extras: vec![(0, [0; 4]); max as usize],
+            levels: Levels::new(max),
             free: NIL,
             live: 0,
             max,
@@ -180,13 +197,15 @@ impl Slab {
     }
 
     /// Takes a slot. The caller has asked [`Slab::is_full`].
+    #[inline]
     pub(super) fn insert(&mut self, order: Order, life: Life, attribution: [u8; 4]) -> u32 {
         assert!(!self.is_full(), "asked before");
         self.live += 1;
         let slot = if self.free == NIL {
             let slot = self.live - 1;
             debug_assert_eq!(slot as usize, self.orders.len(), "no free slot: all live");
-            self.orders.push(order);
+            let pushed = self.orders.push(order);
+            debug_assert!(pushed.is_ok(), "fewer are live than there is room for");
             slot
         } else {
             let slot = self.free;
@@ -203,6 +222,7 @@ impl Slab {
         slot
     }
 
+    #[inline]
     pub(super) fn remove(&mut self, slot: u32) {
         let free = self.free;
         let order = self.at_mut(slot);
@@ -214,6 +234,7 @@ impl Slab {
     }
 
     /// The slot of a live order.
+    #[inline]
     pub(super) fn find(&self, handle: Handle) -> Option<u32> {
         let order = self.orders.get(handle.slot as usize)?;
         (order.number == handle.number && handle.number != 0).then_some(handle.slot)
@@ -259,6 +280,7 @@ impl Slab {
     }
 
     /// What the feed shows of an order.
+    #[inline]
     pub(super) fn rested(&self, slot: u32) -> Rested {
         let order = self.at(slot);
         Rested {

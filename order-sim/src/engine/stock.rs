@@ -3,6 +3,7 @@
 use protocol::types::{Side, Symbol};
 
 use super::ladder::{Ladder, Queue};
+use super::order::Slab;
 
 /// Whether and how a stock trades; the letters are ITCH's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,16 +119,16 @@ impl Stock {
 
     /// Best prices that the feed shows.
     #[inline]
-    pub(super) fn best(&self) -> (Option<u32>, Option<u32>) {
+    pub(super) fn best(&self, orders: &Slab) -> (Option<u32>, Option<u32>) {
         (
-            self.ladders.buy.best_shown(),
-            self.ladders.sell.best_shown(),
+            self.ladders.buy.best_shown(orders),
+            self.ladders.sell.best_shown(orders),
         )
     }
 
     /// Halfway between the best prices shown; `None` when a side is empty.
-    pub(super) fn midpoint(&self) -> Option<u32> {
-        let (bid, ask) = self.best();
+    pub(super) fn midpoint(&self, orders: &Slab) -> Option<u32> {
+        let (bid, ask) = self.best(orders);
         Some(u32::midpoint(bid?, ask?))
     }
 

@@ -340,10 +340,12 @@ impl Naive {
     }
 
     fn settle(&mut self, before: (Option<i64>, Option<i64>)) {
+        // Pegs that follow do not pause the stock; the order that came does.
+        let left_bands = std::mem::take(&mut self.band);
         if self.state == State::Trading && (self.best(Side::Buy), self.best(Side::Sell)) != before {
             self.repeg();
         }
-        if std::mem::take(&mut self.band) && self.state != State::Paused {
+        if left_bands && self.state != State::Paused {
             self.state = State::Paused;
             self.said.push("state P".to_owned());
         }
