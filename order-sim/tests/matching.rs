@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 
 use naive::Naive;
 use order_sim::engine::{
-    Change, CrossKind, Engine, Event, Handle, Life, Limits, Listing, NewOrder, OnFeed, Owner,
-    PostOnly, Prevention, Rested, State,
+    Change, CrossKind, Engine, Event, HOUSE, Handle, Life, Limits, Listing, NewOrder, OnFeed,
+    Owner, PostOnly, Prevention, Refusal, Rested, State,
 };
 use protocol::types::{Side, Symbol};
 
@@ -25,7 +25,7 @@ const LIMITS: Limits = Limits {
     orders_max: 4096,
     levels_max: 512,
     trades_max: 1024,
-    pause_ns: 5,
+    pause_ns: 40,
 };
 const REFERENCE: u32 = 1_000_000;
 
@@ -229,14 +229,17 @@ impl World {
             }
             Event::Traded(t) => {
                 for party in [t.maker, t.taker] {
+                    let sign = if party.side == Side::Buy { 1 } else { -1 };
+                    let sums = self.sums.entry(party.owner.account).or_default();
+                    sums.position += sign * i64::from(t.qty);
+                    if party.owner == HOUSE {
+                        continue;
+                    }
                     let open = self.opens.get_mut(&party.owner).expect("live");
                     assert_eq!(*open - t.qty, party.open);
                     *open = party.open;
-                    let sums = self.sums.entry(party.owner.account).or_default();
                     sums.traded += i64::from(t.qty);
-                    let sign = if party.side == Side::Buy { 1 } else { -1 };
                     assert_eq!(self.sides[&party.owner], party.side);
-                    sums.position += sign * i64::from(t.qty);
                 }
             }
             Event::Canceled(c) => canceled(self, c.owner, c.qty, c.open),
@@ -245,14 +248,27 @@ impl World {
         }
     }
 
-    fn enter(&mut self, new: &NewOrder) {
+    fn enter(&mut self, new: &NewOrder) -> Result<(), Refusal> {
+        let mut events = Vec::new();
+        self.engine.enter(new, &mut |event| events.push(event))?;
         self.opens.insert(new.owner, new.qty);
         self.sides.insert(new.owner, new.side);
         self.sums.entry(new.owner.account).or_default().entered += i64::from(new.qty);
-        let mut events = Vec::new();
-        let result = self.engine.enter(new, &mut |event| events.push(event));
-        assert!(result.is_ok(), "{result:?}");
         self.hear_all(events);
+        Ok(())
+    }
+
+    /// Time passes, and what is due happens at its time.
+    fn pass(&mut self, until_ns: u64, naive: &mut Naive) {
+        while let Some(at) = self.engine.next_timeout_ns().filter(|at| *at <= until_ns) {
+            self.engine.set_time(at);
+            let mut events = Vec::new();
+            self.engine.expire(&mut |event| events.push(event));
+            self.hear_all(events);
+            naive.pass(at);
+        }
+        self.engine.set_time(until_ns);
+        naive.pass(until_ns);
     }
 
     fn hear_all(&mut self, events: Vec<Event>) {
@@ -359,7 +375,7 @@ fn random_order(
             ][random.usize(0..3)],
         ),
         cross: is_cross.then_some(cross),
-        is_short: false,
+        is_short: side == Side::Sell && random.bool(),
         attribution: [0; 4],
         house: false,
         ends: None,
@@ -393,6 +409,7 @@ fn day(seed: u64, reach: u32, band_bps: u32) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut world = World::new(band_bps);
     let mut naive = Naive::new(i64::from(REFERENCE), i64::from(band_bps));
+    naive.pause_ns = LIMITS.pause_ns;
     let mut next = 1;
     for step in 0..600 {
         let is_trading = naive.state == State::Trading;
@@ -418,15 +435,10 @@ fn day(seed: u64, reach: u32, band_bps: u32) {
                 let mut change = random_change(&mut random, (next, reach), world.opens[&owner]);
                 change.is_midpoint &= is_trading && !is_cross;
                 next += 1;
-                // A cross order that may no longer be entered may not be replaced either.
                 let result = world
                     .engine
                     .replace(world.handles[&owner], &change, &mut sink);
-                if result.is_ok() {
-                    naive.replace(owner, &change);
-                } else {
-                    assert!(is_cross, "{result:?}");
-                }
+                assert_eq!(result.map(|_| ()), naive.replace(owner, &change));
             }
             (40, _) => {
                 let kind = if is_trading {
@@ -438,11 +450,28 @@ fn day(seed: u64, reach: u32, band_bps: u32) {
                 world.engine.cross(1, kind, &mut sink);
             }
             (41, _) if is_trading => {
-                naive.state = State::Quoting;
-                naive.said.push("state Q".to_owned());
+                naive.set_state(State::Quoting);
                 world
                     .engine
                     .set_state(1, State::Quoting, *b"    ", &mut sink);
+            }
+            (42, _) if random.u8(0..3) == 0 => {
+                let state = [State::Halted, State::Paused][random.usize(0..2)];
+                naive.set_state(state);
+                world.engine.set_state(1, state, *b"    ", &mut sink);
+            }
+            (43, _) => {
+                naive.is_short_restricted = random.bool();
+                world
+                    .engine
+                    .restrict_short_sales(1, naive.is_short_restricted);
+            }
+            (44..50, _) => world.pass(naive.now_ns + random.u64(0..20), &mut naive),
+            (50..53, Some(owner)) => {
+                let qty = random.u32(1..100);
+                naive.fill_by_house(owner, qty);
+                let handle = world.handles[&owner];
+                assert!(world.engine.fill_by_house(handle, qty, &mut sink));
             }
             _ => {
                 let mut new = random_order(&mut random, (next, reach), is_trading);
@@ -451,8 +480,10 @@ fn day(seed: u64, reach: u32, band_bps: u32) {
                     new.limit = Some(REFERENCE);
                 }
                 next += 1;
-                naive.enter(&new);
-                world.enter(&new);
+                if new.life == Life::Market && random.u8(0..5) == 0 {
+                    new.life = Life::Until(naive.now_ns + random.u64(1..40));
+                }
+                assert_eq!(world.enter(&new), naive.enter(&new));
             }
         }
         world.hear_all(events);

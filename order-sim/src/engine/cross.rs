@@ -70,6 +70,7 @@ impl Floor<'_> {
         self.end_cross_orders(kind, sink);
         if self.stock.state != State::Trading {
             self.stock.state = State::Trading;
+            self.stock.resumes_ns = 0;
             let symbol = self.stock.symbol;
             sink(Event::State {
                 locate,

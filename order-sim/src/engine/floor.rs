@@ -9,6 +9,7 @@
 
 use protocol::types::Side;
 
+use super::cross::{BUY_ANY, SELL_ANY};
 use super::event::{Event, OnFeed, Party, Trade};
 use super::ladder::key_of;
 use super::numbers::Numbers;
@@ -464,7 +465,8 @@ impl Floor<'_> {
             liquidity: liquidity::REMOVED,
             ..house_of(&order, 0)
         };
-        self.tell_house_trade((house, taker), (order.open, order.price), None, sink);
+        let price = self.house_price(&order);
+        self.tell_house_trade((house, taker), (order.open, price), None, sink);
     }
 
     /// The house takes shares of a resting order; at most what is shown of a reserve.
@@ -488,8 +490,19 @@ impl Floor<'_> {
             open: 0,
             liquidity: liquidity::REMOVED,
         };
-        self.tell_house_trade((maker, house), (qty, order.price), shown, sink);
+        let price = self.house_price(&order);
+        self.tell_house_trade((maker, house), (qty, price), shown, sink);
         self.tidy(slot, sink);
+    }
+
+    /// The house trades at an order's limit; without one at the last price, or what bands are measured from.
+    fn house_price(&self, order: &Order) -> u32 {
+        let is_any = matches!(order.price, BUY_ANY | SELL_ANY);
+        match self.stock.last_price {
+            _ if !is_any => order.price,
+            0 => self.stock.reference_price,
+            last => last,
+        }
     }
 
     fn tell_house_trade(

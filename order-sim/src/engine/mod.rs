@@ -284,6 +284,7 @@ impl Engine {
             && floor.stock.state != state
         {
             floor.stock.state = state;
+            floor.stock.resumes_ns = 0;
             sink(Event::State {
                 locate,
                 symbol: floor.stock.symbol,
@@ -365,10 +366,11 @@ impl Engine {
             && at <= self.now_ns
         {
             self.resuming.pop();
-            let is_paused = self
+            // A pause that ended otherwise says nothing about the next.
+            let is_due = self
                 .floor(locate)
-                .is_some_and(|floor| floor.stock.state == State::Paused);
-            if is_paused {
+                .is_some_and(|floor| floor.stock.resumes_ns == at);
+            if is_due {
                 self.cross(locate, CrossKind::Halt, sink);
             }
         }
@@ -551,6 +553,9 @@ impl Engine {
     fn pause(&mut self, locate: u16, sink: &mut impl FnMut(Event)) {
         let resume_ns = self.now_ns + self.limits.pause_ns;
         self.set_state(locate, State::Paused, *b"LUDP", sink);
+        if let Some(floor) = self.floor(locate) {
+            floor.stock.resumes_ns = resume_ns;
+        }
         self.resuming.push(Reverse((resume_ns, locate)));
         if let Some((lower, reference, upper)) = self.bands(locate) {
             sink(Event::Collar {

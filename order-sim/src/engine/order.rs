@@ -23,11 +23,11 @@ pub struct Owner {
     pub account: u16,
 }
 
-/// Names one live order.
+/// Names one live order; the earlier one is the smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Handle {
-    pub(super) slot: u32,
     pub(super) number: u64,
+    pub(super) slot: u32,
 }
 
 /// How long an order may rest.

@@ -61,6 +61,8 @@ pub(super) struct Stock {
     pub symbol: Symbol,
     pub locate: u16,
     pub state: State,
+    /// When a pause ends by itself, ns since midnight; 0: the stock is not in one.
+    pub resumes_ns: u64,
     pub is_short_restricted: bool,
     pub reference_price: u32,
     pub band_bps: u32,
@@ -89,6 +91,7 @@ impl Stock {
             symbol: listing.symbol,
             locate,
             state: State::Trading,
+            resumes_ns: 0,
             is_short_restricted: false,
             reference_price: 0,
             band_bps: listing.band_bps,

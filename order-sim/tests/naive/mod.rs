@@ -12,7 +12,7 @@
 )]
 
 use order_sim::engine::{
-    Change, CrossKind, Life, NewOrder, Owner, PostOnly, Prevention, State, tick_of,
+    Change, CrossKind, HOUSE, Life, NewOrder, Owner, PostOnly, Prevention, Refusal, State, tick_of,
 };
 use protocol::types::Side;
 
@@ -52,6 +52,11 @@ pub struct Naive {
     pub reference_price: i64,
     pub band_bps: i64,
     pub said: Vec<String>,
+    pub now_ns: u64,
+    pub pause_ns: u64,
+    pub is_short_restricted: bool,
+    resumes_ns: Option<u64>,
+    last_price: i64,
     numbers: u64,
     matches: u64,
     ranks: u64,
@@ -73,6 +78,11 @@ impl Naive {
             reference_price,
             band_bps,
             said: Vec::new(),
+            now_ns: 0,
+            pause_ns: 0,
+            is_short_restricted: false,
+            resumes_ns: None,
+            last_price: 0,
             numbers: 0,
             matches: 0,
             ranks: 0,
@@ -227,6 +237,7 @@ impl Naive {
             let shown = self.lessen(at, qty);
             taker.open -= qty;
             self.matches += 1;
+            self.last_price = price;
             self.said.push(format!(
                 "trade {} {qty}@{price} {:?}:{} {:?}:{} {shown} -",
                 self.matches,
@@ -347,6 +358,7 @@ impl Naive {
         }
         if left_bands && self.state != State::Paused {
             self.state = State::Paused;
+            self.resumes_ns = Some(self.now_ns + self.pause_ns);
             self.said.push("state P".to_owned());
         }
     }
@@ -374,7 +386,75 @@ impl Naive {
         self.band = false;
     }
 
-    pub fn enter(&mut self, new: &NewOrder) {
+    /// Why the stock does not take an order now.
+    fn refuses(&self, order: &Order) -> Option<Refusal> {
+        let is_peg = order.class == Class::Peg;
+        match (self.state, order.cross) {
+            (State::Halted, _) => Some(Refusal::Halted),
+            (state, _) if is_peg && state != State::Trading => Some(Refusal::Pegging),
+            (state, Some(CrossKind::Open)) if state != State::Quoting => Some(Refusal::Cross),
+            (State::Trading, Some(CrossKind::Halt)) => Some(Refusal::Cross),
+            _ => None,
+        }
+    }
+
+    pub fn set_state(&mut self, state: State) {
+        if self.state != state {
+            self.state = state;
+            self.resumes_ns = None;
+            self.said.push(format!("state {}", state as u8 as char));
+        }
+    }
+
+    /// What is due at this time: orders that expire, in the order in which they came, and the end of a
+    /// pause.
+    pub fn pass(&mut self, now_ns: u64) {
+        self.now_ns = now_ns;
+        let mut due: Vec<_> = self
+            .orders
+            .iter()
+            .filter_map(|o| match o.life {
+                Life::Until(at) if at <= now_ns => Some((at, o.number, o.owner)),
+                _ => None,
+            })
+            .collect();
+        due.sort_unstable();
+        for (.., owner) in due {
+            self.cancel(owner, 0, b'T');
+        }
+        if self.resumes_ns.is_some_and(|at| at <= now_ns) {
+            self.cross(CrossKind::Halt);
+        }
+    }
+
+    pub fn fill_by_house(&mut self, owner: Owner, qty: u32) {
+        let Some(at) = self.orders.iter().position(|o| o.owner == owner) else {
+            return;
+        };
+        let before = (self.best(Side::Buy), self.best(Side::Sell));
+        let order = self.orders[at].clone();
+        let is_shown = order.class == Class::Shown;
+        let qty = qty.min(if is_shown { order.shown } else { order.open });
+        if qty > 0 {
+            let price = match (order.price, self.last_price) {
+                (0 | ANY_BUY, 0) => self.reference_price,
+                (0 | ANY_BUY, last) => last,
+                (price, _) => price,
+            };
+            let shown = self.lessen(at, qty);
+            self.matches += 1;
+            self.last_price = price;
+            self.said.push(format!(
+                "trade {} {qty}@{price} {owner:?}:{} {HOUSE:?}:0 {shown} -",
+                self.matches,
+                order.open - qty
+            ));
+            self.tidy(order.number);
+        }
+        self.settle(before);
+    }
+
+    pub fn enter(&mut self, new: &NewOrder) -> Result<(), Refusal> {
         let before = (self.best(Side::Buy), self.best(Side::Sell));
         let any = if new.side == Side::Buy { ANY_BUY } else { 0 };
         let class = match (new.cross.is_some(), new.is_midpoint, new.is_shown) {
@@ -403,6 +483,14 @@ impl Naive {
         };
         let price = self.post_only(&order, new.post_only);
         order.price = price.unwrap_or(order.price);
+        let bid = self.best(Side::Buy);
+        let hits = !new.is_midpoint && bid.is_some_and(|bid| order.price <= bid);
+        let is_forbidden = new.is_short && self.is_short_restricted && hits;
+        let refusal = self.refuses(&order);
+        if let Some(refusal) = refusal.or(is_forbidden.then_some(Refusal::ShortSale)) {
+            self.numbers -= 1;
+            return Err(refusal);
+        }
         self.said
             .push(format!("accept {:?} {number} {}", new.owner, order.price));
         match price {
@@ -413,6 +501,7 @@ impl Naive {
             Ok(_) => self.work(order, None),
         }
         self.settle(before);
+        Ok(())
     }
 
     pub fn cancel(&mut self, owner: Owner, keep: u32, reason: u8) {
@@ -446,9 +535,9 @@ impl Naive {
         (off, format!("{}-{shown_off}={}", o.reference, o.shown))
     }
 
-    pub fn replace(&mut self, owner: Owner, change: &Change) {
+    pub fn replace(&mut self, owner: Owner, change: &Change) -> Result<(), Refusal> {
         let Some(at) = self.orders.iter().position(|o| o.owner == owner) else {
-            return;
+            return Ok(());
         };
         let before = (self.best(Side::Buy), self.best(Side::Sell));
         let old = self.orders[at].clone();
@@ -478,7 +567,8 @@ impl Naive {
             self.said.push(format!(
                 "replace {new_owner:?} {number} {open} {price} {shown}"
             ));
-            return self.settle(before);
+            self.settle(before);
+            return Ok(());
         }
         let number = self.number();
         let mut order = Order {
@@ -496,6 +586,10 @@ impl Naive {
         };
         let price = self.post_only(&order, change.post_only);
         order.price = price.unwrap_or(order.price);
+        if let Some(refusal) = self.refuses(&order) {
+            self.numbers -= 1;
+            return Err(refusal);
+        }
         self.orders.remove(at);
         let old_reference = (old.class == Class::Shown).then_some(old.reference);
         self.said.push(format!(
@@ -514,6 +608,7 @@ impl Naive {
             Ok(_) => self.work(order, old_reference),
         }
         self.settle(before);
+        Ok(())
     }
 
     /// Everybody at one price, tried at every price there is.
@@ -596,7 +691,7 @@ impl Naive {
         self.said
             .push(format!("crossed {shares}@{}", price.unwrap_or(0)));
         if let Some(price) = price {
-            self.reference_price = price;
+            (self.reference_price, self.last_price) = (price, price);
         }
         for side in [Side::Buy, Side::Sell] {
             let mut ends: Vec<_> = self
@@ -613,6 +708,7 @@ impl Naive {
         }
         if self.state != State::Trading {
             self.state = State::Trading;
+            self.resumes_ns = None;
             self.said.push("state T".to_owned());
         }
         self.repeg();
