@@ -285,7 +285,7 @@ fn babble(address: SocketAddr, seed: u64, is_over: &AtomicBool) -> u32 {
     connections
 }
 
-/// How long the crowd stays. The issue asks for a minute, which is for those who wait for it:
+/// How long the crowd stays. A minute is for those who wait for it:
 /// `TICKGATE_SOAK_S=60`.
 fn soak() -> Duration {
     let seconds = std::env::var("TICKGATE_SOAK_S")
