@@ -73,6 +73,7 @@ impl std::fmt::Debug for MixedFlow {
 
 fn engine(orders_max: u32) -> Result<Engine> {
     let limits = Limits {
+        stocks_max: SYMBOLS,
         orders_max,
         levels_max: 512,
         trades_max: 1 << 16,

@@ -129,7 +129,7 @@ impl Exchange {
             Publisher::new(feed, feed_session, (now_ns, faults))
         });
         let mut exchange = Self {
-            engine: Engine::new(options.engine.limits()),
+            engine: Engine::new(options.limits()),
             outlet: Outlet {
                 desks: Desks::new(options),
                 tape: Tape::new(),

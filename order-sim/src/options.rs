@@ -201,8 +201,9 @@ impl Default for Engine {
 }
 
 impl Engine {
-    pub(crate) fn limits(&self) -> engine::Limits {
+    fn limits(&self, stocks_max: u16) -> engine::Limits {
         engine::Limits {
+            stocks_max,
             orders_max: self.orders_max,
             levels_max: self.levels_max,
             trades_max: self.trades_max,
@@ -436,6 +437,16 @@ fn depth() -> u32 {
 }
 
 impl Options {
+    /// How much room the engine takes. Stocks are known beforehand unless a record or clients name them.
+    pub(crate) fn limits(&self) -> engine::Limits {
+        let of_flow = self.flow.map_or(0, |flow| usize::from(flow.symbols));
+        let named = u16::try_from(self.symbol.len() + of_flow);
+        let stocks_max = named
+            .ok()
+            .filter(|named| *named > 0 && self.record.is_none());
+        self.engine.limits(stocks_max.unwrap_or(u16::MAX))
+    }
+
     /// Reads a configuration file's text.
     ///
     /// # Errors

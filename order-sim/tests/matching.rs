@@ -22,6 +22,7 @@ use protocol::types::{Side, Symbol};
 mod naive;
 
 const LIMITS: Limits = Limits {
+    stocks_max: 1,
     orders_max: 4096,
     levels_max: 512,
     trades_max: 1024,

@@ -230,8 +230,8 @@ fn map(bytes: usize, flags: libc::c_int, fd: libc::c_int) -> io::Result<NonNull<
     NonNull::new(start.cast()).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))
 }
 
-/// Items in memory that is reserved at once, begins at a huge page and is backed by such where the host
-/// has them, as it is used. It never grows or moves.
+/// Items in memory that is reserved at once and comes as it is used: in huge pages where the host has them
+/// and it is as large as one. It never grows or moves.
 #[derive(Debug)]
 pub struct Reserve<T> {
     start: NonNull<T>,
@@ -255,8 +255,10 @@ impl<T> Reserve<T> {
         let Some(start) = NonNull::new(start) else {
             handle_alloc_error(layout)
         };
-        // SAFETY: the range was just allocated; the advice changes no contents, and may be refused.
-        unsafe { libc::madvise(start.as_ptr().cast(), layout.size(), libc::MADV_HUGEPAGE) };
+        if layout.align() == HUGE_PAGE_BYTES {
+            // SAFETY: the range was just allocated; the advice changes no contents, and may be refused.
+            unsafe { libc::madvise(start.as_ptr().cast(), layout.size(), libc::MADV_HUGEPAGE) };
+        }
         Self {
             start: start.cast(),
             len: 0,
@@ -281,15 +283,16 @@ impl<T> Reserve<T> {
         Ok(())
     }
 
-    /// Whole huge pages, one at least.
+    /// As it is, or whole huge pages where it comes to one.
     fn layout(max: usize) -> Layout {
-        const { assert!(align_of::<T>() <= HUGE_PAGE_BYTES && size_of::<T>() > 0) };
-        let bytes = max.saturating_mul(size_of::<T>()).max(1);
-        let bytes = bytes.checked_next_multiple_of(HUGE_PAGE_BYTES);
-        let layout = bytes.map(|bytes| Layout::from_size_align(bytes, HUGE_PAGE_BYTES));
+        const { assert!(align_of::<T>() < HUGE_PAGE_BYTES && size_of::<T>() > 0) };
+        let layout = match Layout::array::<T>(max.max(1)) {
+            Ok(small) if small.size() < HUGE_PAGE_BYTES => Ok(small),
+            large => large.and_then(|large| large.align_to(HUGE_PAGE_BYTES)),
+        };
         match layout {
-            Some(Ok(layout)) => layout,
-            _ => handle_alloc_error(Layout::new::<T>()),
+            Ok(layout) => layout.pad_to_align(),
+            Err(_) => handle_alloc_error(Layout::new::<T>()),
         }
     }
 }
@@ -352,11 +355,13 @@ mod tests {
             assert!(reserve.push(item.clone()).is_ok());
         }
         assert!(reserve.push(item.clone()).is_err(), "full");
-        assert_eq!(reserve.as_ptr() as usize % HUGE_PAGE_BYTES, 0);
         assert_eq!((reserve.len(), std::rc::Rc::strong_count(&item)), (3, 4));
         drop(reserve);
         assert_eq!(std::rc::Rc::strong_count(&item), 1);
         assert!(Reserve::<u64>::new(0).push(1).is_err());
+        let mut large = Reserve::new(HUGE_PAGE_BYTES / 8 + 1);
+        assert!(large.push(7_u64).is_ok());
+        assert_eq!(large.as_ptr() as usize % HUGE_PAGE_BYTES, 0);
     }
 
     #[test]

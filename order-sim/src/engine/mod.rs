@@ -77,18 +77,18 @@ impl Engine {
         let orders_max = limits.orders_max as usize;
         Self {
             orders: Slab::new(limits.orders_max),
-            stocks: Reserve::new(usize::from(u16::MAX)),
+            stocks: Reserve::new(usize::from(limits.stocks_max)),
             locates: HashMap::new(),
             numbers: Numbers::new(limits.trades_max),
             expiring: BinaryHeap::with_capacity(orders_max),
-            resuming: BinaryHeap::with_capacity(usize::from(u16::MAX)),
+            resuming: BinaryHeap::with_capacity(usize::from(limits.stocks_max)),
             scratch: Vec::with_capacity(limits.levels_max * 4 + 1),
             limits,
             now_ns: 0,
         }
     }
 
-    /// Lists a stock and gives its locate code; 1 is the first. `None`: the codes are used up.
+    /// Lists a stock and gives its locate code; 1 is the first. `None`: there is no room for more.
     pub fn list(&mut self, listing: &Listing) -> Option<u16> {
         let locate = u16::try_from(self.stocks.len() + 1).ok()?;
         let levels = (self.limits.levels_max, self.limits.levels_max);

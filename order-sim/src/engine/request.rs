@@ -76,6 +76,8 @@ pub(super) mod liquidity {
 /// How much room to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Stocks.
+    pub stocks_max: u16,
     /// Live orders, all stocks together.
     pub orders_max: u32,
     /// Prices on one side of one stock.
