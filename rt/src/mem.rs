@@ -231,7 +231,7 @@ fn map(bytes: usize, flags: libc::c_int, fd: libc::c_int) -> io::Result<NonNull<
 }
 
 /// Items in memory that is reserved at once and comes as it is used: in huge pages where the host has them
-/// and it is as large as one. It never grows or moves.
+/// and it is a quarter of one at least. It never grows or moves.
 #[derive(Debug)]
 pub struct Reserve<T> {
     start: NonNull<T>,
@@ -283,11 +283,11 @@ impl<T> Reserve<T> {
         Ok(())
     }
 
-    /// As it is, or whole huge pages where it comes to one.
+    /// As it is, or whole huge pages.
     fn layout(max: usize) -> Layout {
         const { assert!(align_of::<T>() < HUGE_PAGE_BYTES && size_of::<T>() > 0) };
         let layout = match Layout::array::<T>(max.max(1)) {
-            Ok(small) if small.size() < HUGE_PAGE_BYTES => Ok(small),
+            Ok(small) if small.size() < HUGE_PAGE_BYTES / 4 => Ok(small),
             large => large.and_then(|large| large.align_to(HUGE_PAGE_BYTES)),
         };
         match layout {
