@@ -376,14 +376,26 @@ impl Engine {
         }
     }
 
-    /// Cancels what may not rest longer than `hours`: market hours, or system hours.
+    /// Cancels what may not rest longer than `hours`: market hours, or system hours. Pegs that stay follow
+    /// the midpoint when all is over: prices on the way are nobody's.
     pub fn end_of(&mut self, hours: Life, sink: &mut impl FnMut(Event)) {
         let mut slot = 0;
         while let Some(found) = self.next_slot(slot) {
             slot = found + 1;
-            if hours == Life::System || self.orders.life(found) <= hours {
-                let handle = self.orders.handle(found);
-                self.cancel(handle, 0, cancel_reason::CLOSED, sink);
+            let order = *self.orders.at(found);
+            let is_over = hours == Life::System || self.orders.life(found) <= hours;
+            if is_over && let Some(mut floor) = self.floor(order.locate) {
+                let shown = floor.end(found);
+                let canceled = order.canceled(order.open, cancel_reason::CLOSED, shown);
+                sink(Event::Canceled(canceled));
+            }
+        }
+        for locate in 1..=self.listed() {
+            if let Some(mut floor) = self.floor(locate)
+                && floor.stock.state == State::Trading
+                && floor.stock.has_pegs()
+            {
+                floor.repeg(sink);
             }
         }
     }

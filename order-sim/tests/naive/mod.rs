@@ -427,6 +427,23 @@ impl Naive {
         }
     }
 
+    /// Hours are over: everything that may not rest longer goes at once.
+    pub fn end_of(&mut self, hours: Life) {
+        let is_over = |o: &Order| hours == Life::System || o.life <= hours;
+        for o in self.orders.iter().filter(|o| is_over(o)) {
+            let shown = match o.class {
+                Class::Shown => format!("{}-{}=0", o.reference, o.shown),
+                _ => "-".to_owned(),
+            };
+            self.said
+                .push(format!("cancel {:?} {} 0 E {shown}", o.owner, o.open));
+        }
+        self.orders.retain(|o| !is_over(o));
+        if self.state == State::Trading {
+            self.repeg();
+        }
+    }
+
     pub fn fill_by_house(&mut self, owner: Owner, qty: u32) {
         let Some(at) = self.orders.iter().position(|o| o.owner == owner) else {
             return;
