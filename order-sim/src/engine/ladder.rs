@@ -43,30 +43,35 @@ impl Queue {
     }
 
     pub(super) fn push(&mut self, orders: &mut Slab, slot: u32) {
-        let tail = self.tail;
-        let order = orders.at_mut(slot);
-        order.next = NIL;
-        order.prev = tail;
-        if tail == NIL {
-            self.head = slot;
-        } else {
-            orders.at_mut(tail).next = slot;
-        }
-        self.tail = slot;
+        let tail = self.append(slot);
+        orders.link(slot, tail);
     }
 
     pub(super) fn remove(&mut self, orders: &mut Slab, slot: u32) {
-        let (next, prev) = (orders.at(slot).next, orders.at(slot).prev);
+        let &Order { next, prev, .. } = orders.at(slot);
+        debug_assert!(prev != NIL || self.head == slot, "first of its queue");
+        orders.bypass(prev, next);
+        self.forget(prev, next);
+    }
+
+    /// A new end; gives the old one, behind which the slab links it.
+    #[inline]
+    fn append(&mut self, slot: u32) -> u32 {
+        let tail = std::mem::replace(&mut self.tail, slot);
+        if tail == NIL {
+            self.head = slot;
+        }
+        tail
+    }
+
+    /// Who stood between these goes: where that was an end, the other is one now.
+    #[inline]
+    fn forget(&mut self, prev: u32, next: u32) {
         if prev == NIL {
-            debug_assert_eq!(self.head, slot, "first of its queue");
             self.head = next;
-        } else {
-            orders.at_mut(prev).next = next;
         }
         if next == NIL {
             self.tail = prev;
-        } else {
-            orders.at_mut(next).prev = prev;
         }
     }
 
@@ -336,17 +341,9 @@ impl Ladder {
             Some(rung) if rung.key == key => rung.level,
             _ => self.level_of(key, at, orders),
         };
-        let queue = orders.levels.queue(level, place);
-        let tail = std::mem::replace(&mut queue.tail, slot);
-        if tail == NIL {
-            queue.head = slot;
-        } else {
-            orders.at_mut(tail).next = slot;
-        }
-        let order = orders.at_mut(slot);
-        order.level = level;
-        order.next = NIL;
-        order.prev = tail;
+        let tail = orders.levels.queue(level, place).append(slot);
+        orders.link(slot, tail);
+        orders.at_mut(slot).level = level;
     }
 
     /// The level of a key that is far, or begins now.
@@ -384,24 +381,14 @@ impl Ladder {
             price,
             ..
         } = orders.at(slot);
-        if prev != NIL {
-            orders.at_mut(prev).next = next;
-        }
-        if next != NIL {
-            orders.at_mut(next).prev = prev;
-        }
+        orders.bypass(prev, next);
         // In the middle of a queue the level does not change.
         if prev != NIL && next != NIL {
             return;
         }
         let queue = orders.levels.queue(level, place);
-        if prev == NIL {
-            debug_assert_eq!(queue.head, slot, "first of its queue");
-            queue.head = next;
-        }
-        if next == NIL {
-            queue.tail = prev;
-        }
+        debug_assert!(prev != NIL || queue.head == slot, "first of its queue");
+        queue.forget(prev, next);
         if orders.levels.is_empty(level) {
             orders.levels.remove(level);
             self.take_away(Rung {

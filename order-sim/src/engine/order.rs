@@ -233,6 +233,28 @@ impl Slab {
         self.live -= 1;
     }
 
+    /// Links an order behind the last of its queue.
+    #[inline]
+    pub(super) fn link(&mut self, slot: u32, tail: u32) {
+        if tail != NIL {
+            self.at_mut(tail).next = slot;
+        }
+        let order = self.at_mut(slot);
+        order.next = NIL;
+        order.prev = tail;
+    }
+
+    /// Links two neighbours of an order that goes.
+    #[inline]
+    pub(super) fn bypass(&mut self, prev: u32, next: u32) {
+        if prev != NIL {
+            self.at_mut(prev).next = next;
+        }
+        if next != NIL {
+            self.at_mut(next).prev = prev;
+        }
+    }
+
     /// The slot of a live order.
     #[inline]
     pub(super) fn find(&self, handle: Handle) -> Option<u32> {
