@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use zerocopy::IntoBytes;
 
 use crate::lab::{Process, sibling};
-use crate::sim::{flow_sent, write_secret};
+use crate::sim::{self, flow_sent};
 use crate::statistics::median;
 
 /// Symbols and resting orders of the mixed flow.
@@ -313,15 +313,9 @@ fn start(
     stop: &AtomicBool,
 ) -> Result<(Process, SocketAddr)> {
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let config = folder.path().join("sim.toml");
-    write_secret(&config, &format!("address = \"{address}\"\n{text}"))?;
-    let mut command = Command::new(sibling("tickgate-sim")?);
-    command
-        .args(["run", "--config"])
-        .arg(&config)
-        .stdout(std::process::Stdio::null());
-    let mut process = Process::start("exchange", command)?;
-    process.await_line("listening on", Duration::from_secs(10), stop)?;
+    let text = format!("address = \"{address}\"\n{text}");
+    let command = Command::new(sibling("tickgate-sim")?);
+    let process = sim::launch(command, folder.path(), &text, stop)?;
     Ok((process, address))
 }
 

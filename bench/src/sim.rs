@@ -70,9 +70,19 @@ pub(crate) fn start_with(
     text: &str,
     stop: &AtomicBool,
 ) -> Result<Process> {
+    let command = lab.command(Side::Exchange, &sibling("tickgate-sim")?);
+    launch(command, folder, text, stop)
+}
+
+/// Starts the exchange by this command, with its configuration in `folder`, and waits until it listens.
+pub(crate) fn launch(
+    mut command: Command,
+    folder: &Path,
+    text: &str,
+    stop: &AtomicBool,
+) -> Result<Process> {
     let config = folder.join("sim.toml");
     write_secret(&config, text)?;
-    let mut command = lab.command(Side::Exchange, &sibling("tickgate-sim")?);
     command
         .args(["run", "--config"])
         .arg(&config)
