@@ -214,6 +214,7 @@ fn check_session(key: &str, session: &Session, found: &mut Vec<Found>) {
         10_000_000,
         found,
     );
+    range("intent_age_max_ms", risk.intent_age_max_ms, 60_000, found);
 }
 
 fn check_strategy(key: &str, strategy: &Strategy, settings: &Settings, found: &mut Vec<Found>) {

@@ -158,6 +158,7 @@ pub struct Risk {
     pub position_max: u64,
     pub open_orders_max: u32,
     pub orders_per_second_max: u32,
+    pub intent_age_max_ms: u64,
     pub start_killed: bool,
 }
 

@@ -5,6 +5,8 @@
 
 use protocol::types::{Price4, Qty, Seq, Symbol};
 
+use crate::best_prices::BestPrice;
+
 /// `kind` of the event that announces a gap: from `seq`, `number` messages will not come.
 pub const KIND_GAP: u8 = b'!';
 /// `kind` of the event that says that this strategy's ring was full: `number` events were lost to it.
@@ -82,6 +84,26 @@ impl MarketEvent {
     #[must_use]
     pub fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
+    }
+
+    /// Whether it tells something of the feed as a whole, or of what this strategy missed, and not of one
+    /// symbol.
+    #[inline]
+    #[must_use]
+    pub fn is_news(&self) -> bool {
+        matches!(self.kind, KIND_GAP | KIND_LAGGED | KIND_END_OF_SESSION)
+    }
+
+    /// Best prices after the message.
+    #[inline]
+    #[must_use]
+    pub fn best(&self) -> BestPrice {
+        BestPrice {
+            bid_price: self.bid_price,
+            bid_qty: self.bid_qty,
+            ask_price: self.ask_price,
+            ask_qty: self.ask_qty,
+        }
     }
 
     /// The symbol that a stock directory names.

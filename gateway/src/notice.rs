@@ -5,6 +5,8 @@
 
 use rt::ring::Producer;
 
+use crate::order::answers::Unreadable;
+use crate::order::invariant::Breach;
 use crate::order::session::Ended;
 
 /// One piece of news.
@@ -19,6 +21,12 @@ pub enum Notice {
     SessionEnded(Ended),
     /// An execution of an order that is not known here; the kill switch is on.
     UnknownExecution(u32),
+    /// A trade was undone that is not known here, by match number; the kill switch is on.
+    UnknownBreak(u64),
+    /// An answer of the exchange could not be read; the kill switch is on.
+    Malformed(Unreadable),
+    /// Something that must hold about money did not; the kill switch is on.
+    Breach(Breach),
     /// A strategy did not take its executions; the kill switch is on.
     ExecutionsLost(u8),
     /// A strategy was told of a gap: from, count.
@@ -64,6 +72,9 @@ impl std::fmt::Display for Notice {
             Self::SessionEnded(Ended::ServerSilent) => {
                 f.write_str("the exchange has been silent for too long; connection closed")
             }
+            Self::SessionEnded(Ended::NoProgress) => f.write_str(
+                "the exchange lives but does not answer a login or an account query; connection closed",
+            ),
             Self::SessionEnded(Ended::EndOfSession) => f.write_str("the session is over"),
             Self::SessionEnded(Ended::SessionChanged) => f.write_str(
                 "the exchange has another session or sequence than the one resumed; what it \
@@ -73,6 +84,26 @@ impl std::fmt::Display for Notice {
             Self::UnknownExecution(user_ref) => write!(
                 f,
                 "execution of unknown order {user_ref}: the kill switch is on, compare positions"
+            ),
+            Self::UnknownBreak(match_number) => write!(
+                f,
+                "the exchange undid trade {match_number}, which is not known here: the kill switch is \
+                 on, compare positions"
+            ),
+            Self::Malformed(Unreadable { kind, len }) => write!(
+                f,
+                "answer of {len} bytes, type {:?}, is not OUCH 5.0 and may have been an execution: the \
+                 kill switch is on, compare positions",
+                char::from(kind)
+            ),
+            Self::Breach(breach) => write!(
+                f,
+                "order {}: {} (found {}, expected at most {}): the kill switch is on, compare orders and \
+                 positions",
+                breach.user_ref.0,
+                breach.invariant.broken(),
+                breach.found,
+                breach.expected
             ),
             Self::ExecutionsLost(strategy) => write!(
                 f,

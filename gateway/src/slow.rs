@@ -17,7 +17,7 @@ use protocol::types::UserRefNum;
 use rt::ring::Producer;
 use serde::{Deserialize, Serialize};
 
-use crate::order::intent::OrderIntent;
+use crate::order::intent::{Cause, OrderIntent};
 
 /// Stories kept of each second: so many of the slowest way out, and so many of the slowest answer.
 pub const KEPT: usize = 8;
@@ -72,6 +72,19 @@ impl Story {
     #[inline]
     #[must_use]
     pub fn begin(intent: &OrderIntent, user_ref: UserRefNum, encoded_ns: u64) -> Self {
+        if intent.cause == Cause::Execution {
+            // The tick lies a round trip back: this order's way begins with the decision.
+            return Self {
+                seq: intent.origin.seq,
+                user_ref: user_ref.0,
+                feed: intent.origin.feed,
+                queue: intent.queue,
+                ring_was_full: intent.ring_was_full,
+                decided_ns: intent.decided_ns,
+                encoded_ns,
+                ..Self::default()
+            };
+        }
         let origin = intent.origin;
         let wire_ns = if origin.wire_delta_ns == DELTA_UNKNOWN {
             0
@@ -114,10 +127,10 @@ impl Story {
     #[inline]
     #[must_use]
     pub fn first_ns(&self) -> u64 {
-        if self.wire_ns == 0 {
-            self.seen_ns
-        } else {
-            self.wire_ns
+        match (self.wire_ns, self.seen_ns) {
+            (0, 0) => self.decided_ns,
+            (0, seen_ns) => seen_ns,
+            (wire_ns, _) => wire_ns,
         }
     }
 }

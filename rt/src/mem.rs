@@ -14,6 +14,7 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
@@ -31,6 +32,16 @@ pub fn prefetch<T>(place: *const T) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = place;
+}
+
+/// Writes to every page of a list's spare room, so that none has to be mapped between packets.
+pub fn touch<T: Copy>(list: &mut Vec<T>) {
+    let step = (PAGE_BYTES / size_of::<T>().max(1)).max(1);
+    for slot in list.spare_capacity_mut().iter_mut().step_by(step) {
+        *slot = MaybeUninit::zeroed();
+    }
+    // The writes are wanted for themselves.
+    std::hint::black_box(list.as_mut_ptr());
 }
 
 /// Waits until every load before it has its value: a clock read behind it is not taken early.

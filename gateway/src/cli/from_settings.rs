@@ -184,6 +184,7 @@ fn session(name: &str, session: &settings::Session) -> Result<options::Session, 
             position_max: risk.position_max,
             open_orders_max: risk.open_orders_max,
             orders_per_second_max: risk.orders_per_second_max,
+            intent_age_max_ns: risk.intent_age_max_ms * 1_000_000,
         },
         start_killed: risk.start_killed,
     })

@@ -2,21 +2,27 @@
 //!
 //! Thread:      order core, hot
 //! Invariants:  positions follow the exchange, whatever we thought; an order leaves the table once,
-//!              and risk's count of open shares with it.
-//! When wrong:  an execution of an order that is not known here means that our picture is not the
-//!              exchange's: the kill switch goes on.
+//!              and risk's count of open shares with it; what ends an order or a change answers every
+//!              intent that was waiting for it.
+//! When wrong:  what cannot be read, and an execution of an order that is not known here, mean that our
+//!              picture is not the exchange's: the kill switch goes on. So does a broken invariant.
 //! Spec:        OUCH 5.0 revision 1.04, "Outbound Messages".
 
 use feed_handler::event::Origin;
-use protocol::ouch::{Canceled, Executed, OrderAccepted, OrderReplaced, Outbound, Rejected};
-use protocol::types::{Price4, Qty, Side, UserRefNum};
+use protocol::ouch::{
+    BrokenTrade, Executed, Modified, OrderAccepted, OrderReplaced, Outbound, Rejected,
+};
+use protocol::types::{MatchNumber, Price4, Qty, Side, UserRefNum};
 
 use super::entry::Phase;
+use super::fills::Fill;
 use super::instruments::Instrument;
-use super::intent::{ExecutionEvent, OrderId, Outcome, Refusal};
-use super::ledger::{FILLS_MAX, Fill, Ledger};
+use super::intent::{Action, ExecutionEvent, OrderId, Outcome};
+use super::invariant::{Breach, Invariant};
+use super::ledger::Ledger;
+use super::orders::{Links, Order, Owner, Unplaced};
+use super::risk::KillCause;
 use super::session::Ended;
-use super::table::{NOBODY, Order, Owner};
 
 /// What a call on bytes or time has to tell.
 #[derive(Debug)]
@@ -29,8 +35,14 @@ pub enum Told {
     Opened,
     /// To the operator: the connection is to be closed.
     Ended(Ended),
-    /// To the operator: an execution of an unknown order; the kill switch should go on.
+    /// To the operator: an execution of an unknown order; the kill switch is on.
     UnknownExecution(UserRefNum),
+    /// To the operator: a trade was undone that is not known here; the kill switch is on.
+    UnknownBreak(MatchNumber),
+    /// To the operator: an answer could not be read; the kill switch is on.
+    Malformed(Unreadable),
+    /// To the operator: an invariant does not hold; the kill switch is on.
+    Breach(Breach),
     /// A new order was answered, then; its bytes were ready at that time.
     Acked {
         /// The order.
@@ -40,6 +52,24 @@ pub enum Told {
         /// When the answer was here, ns.
         acked_ns: u64,
     },
+}
+
+/// An answer that is not OUCH 5.0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its first byte, which names the message; 0: it had none.
+    pub kind: u8,
+    /// Its length in bytes.
+    pub len: u16,
+}
+
+/// Something that happened to an order.
+#[derive(Clone, Copy)]
+struct News {
+    outcome: Outcome,
+    /// Shares that it is about.
+    qty: Qty,
+    answers: Option<Action>,
 }
 
 const STATE_DEAD: u8 = b'D';
@@ -54,26 +84,23 @@ impl Ledger {
         tell: &mut impl FnMut(Told),
     ) {
         let Ok((message, _)) = Outbound::decode(bytes) else {
-            return self.counters.malformed.increment();
+            return self.on_unreadable(bytes, tell);
         };
         match message {
             Outbound::OrderAccepted(m) => self.on_accepted(now_ns, m, tell),
             Outbound::Executed(m) => self.on_executed(now_ns, m, tell),
-            Outbound::Canceled(m) => self.on_canceled(now_ns, m, tell),
+            Outbound::Canceled(m) => {
+                self.take_off(now_ns, m.user_ref.get(), (m.qty.get(), m.reason), tell);
+            }
             Outbound::OrderReplaced(m) => self.on_replaced(now_ns, m, tell),
             Outbound::Rejected(m) => self.on_rejected(now_ns, m, tell),
             Outbound::AiqCanceled(m) => {
                 self.take_off(now_ns, m.user_ref.get(), (m.qty.get(), m.reason), tell);
             }
-            Outbound::BrokenTrade(m) => self.on_broken(now_ns, m.match_number.get().0, tell),
-            Outbound::CancelPending(_) => self.counters.cancels_refused.increment(),
-            Outbound::CancelReject(m) => {
-                self.counters.cancels_refused.increment();
-                if let Some(order) = self.table.get_mut(m.user_ref.get()) {
-                    order.is_canceling = false;
-                }
-            }
-            Outbound::Modified(m) => self.on_modified(m.user_ref.get(), m.qty.get()),
+            Outbound::BrokenTrade(m) => self.on_broken(now_ns, m, tell),
+            Outbound::CancelPending(m) => self.on_cancel_pending(now_ns, m.user_ref.get(), tell),
+            Outbound::CancelReject(m) => self.on_cancel_reject(now_ns, m.user_ref.get(), tell),
+            Outbound::Modified(m) => self.on_modified(now_ns, m, tell),
             // Answers to queries of earlier connections stand in the past.
             Outbound::AccountQueryResponse(_) if is_past => {}
             Outbound::AccountQueryResponse(m) => {
@@ -87,20 +114,39 @@ impl Ledger {
             | Outbound::DisableResponse(_)
             | Outbound::EnableResponse(_) => {}
         }
+        if let Some(breach) = self.take_breach() {
+            tell(Told::Breach(breach));
+        }
+    }
+
+    /// It may have been an execution: positions are not known any more.
+    #[cold]
+    fn on_unreadable(&mut self, bytes: &[u8], tell: &mut impl FnMut(Told)) {
+        self.counters.malformed.increment();
+        self.risk.kill().engage(KillCause::MalformedAnswer);
+        tell(Told::Malformed(Unreadable {
+            kind: bytes.first().copied().unwrap_or(0),
+            len: u16::try_from(bytes.len()).unwrap_or(u16::MAX),
+        }));
     }
 
     #[inline]
     fn on_accepted(&mut self, now_ns: u64, m: &OrderAccepted, tell: &mut impl FnMut(Told)) {
         let user_ref = m.user_ref.get();
         self.counters.accepted.increment();
-        if self.table.get(user_ref).is_none() {
-            self.adopt(user_ref, m);
-        }
-        let Some(order) = self.table.get_mut(user_ref) else {
+        let Some(order) = self.orders.get_mut(user_ref) else {
+            return self.adopt(user_ref, m);
+        };
+        let answers = (!order.is_accepted).then_some(Action::Enter);
+        order.is_accepted = true;
+        // The exchange may have priced it anew, so that it does not lock a market.
+        order.price = m.price.get().unwrap_or(order.price);
+        self.resize(user_ref, m.qty.get(), true);
+        self.hold_to_what_was_sent(m);
+        let Some(order) = self.orders.get(user_ref).copied() else {
             return;
         };
-        order.is_accepted = true;
-        if order.owner != NOBODY {
+        if order.owner.is_some() {
             self.counters.acks.increment();
             tell(Told::Acked {
                 user_ref,
@@ -108,48 +154,85 @@ impl Ledger {
                 acked_ns: now_ns,
             });
         }
-        let order = *order;
-        tell_order(now_ns, &order, Outcome::Accepted, order.open, tell);
+        let news = News {
+            outcome: Outcome::Accepted,
+            qty: order.open,
+            answers,
+        };
+        tell_order(now_ns, &order, news, tell);
         if m.state == STATE_DEAD {
             self.take_off(now_ns, user_ref, (order.open, STATE_DEAD), tell);
+        }
+    }
+
+    /// What the exchange accepted must be what was sent.
+    #[inline]
+    fn hold_to_what_was_sent(&mut self, m: &OrderAccepted) {
+        let Some(order) = self.orders.get(m.user_ref.get()) else {
+            return;
+        };
+        let is_as_sent = m.symbol == self.instruments.symbol(order.instrument)
+            && Side::of_code(m.side) == Some(order.side);
+        if !is_as_sent {
+            self.broken(Breach {
+                invariant: Invariant::AcceptedAsSent,
+                user_ref: m.user_ref.get(),
+                found: u64::from(m.side),
+                expected: order.side as u64,
+            });
         }
     }
 
     #[inline]
     fn on_executed(&mut self, now_ns: u64, m: &Executed, tell: &mut impl FnMut(Told)) {
         let (user_ref, qty) = (m.user_ref.get(), m.qty.get());
-        let Some(order) = self.table.get_mut(user_ref) else {
+        let match_number = m.match_number.get();
+        if self.fills.is_known(match_number, user_ref) {
+            return self.counters.executions_repeated.increment();
+        }
+        let Some(order) = self.orders.get_mut(user_ref) else {
             self.counters.unknown_order.increment();
+            self.risk.kill().engage(KillCause::UnknownExecution);
             return tell(Told::UnknownExecution(user_ref));
         };
         self.counters.fills.increment();
         self.counters.filled_shares.add(u64::from(qty.0));
-        if qty > order.open {
-            self.counters.overfills.increment();
-        }
+        let open = order.open;
         order.executed = Qty(order.executed.0.saturating_add(qty.0));
-        order.open = Qty(order.open.0.saturating_sub(qty.0));
+        order.open = Qty(open.0.saturating_sub(qty.0));
         let mut told = *order;
         told.price = m.price.get().unwrap_or(told.price);
         self.risk.on_traded(told.instrument, told.side, qty, 1);
         self.free(user_ref, qty);
-        let fill = Fill {
-            match_number: m.match_number.get().0,
-            order: told,
+        self.fills.keep(Fill {
+            match_number,
+            user_ref,
+            id: told.id,
+            owner: told.owner,
+            side: told.side,
+            instrument: told.instrument,
+            locate: told.locate,
             qty,
+            price: told.price,
+        });
+        if qty > open {
+            self.counters.overfills.increment();
+            self.broken(Breach {
+                invariant: Invariant::ExecutedWhatWasOpen,
+                user_ref,
+                found: u64::from(qty.0),
+                expected: u64::from(open.0),
+            });
+        }
+        let news = News {
+            outcome: Outcome::Filled,
+            qty,
+            answers: None,
         };
-        if let Some(slot) = self.fills.get_mut(self.fills_next) {
-            *slot = Some(fill);
-        }
-        self.fills_next = (self.fills_next + 1) % FILLS_MAX;
-        tell_order(now_ns, &told, Outcome::Filled, qty, tell);
+        tell_order(now_ns, &told, news, tell);
         if told.open.0 == 0 {
-            self.close(user_ref);
+            self.finish(now_ns, &told, tell);
         }
-    }
-
-    fn on_canceled(&mut self, now_ns: u64, m: &Canceled, tell: &mut impl FnMut(Told)) {
-        self.take_off(now_ns, m.user_ref.get(), (m.qty.get(), m.reason), tell);
     }
 
     /// Shares leave an order without a trade.
@@ -160,92 +243,236 @@ impl Ledger {
         (qty, reason): (Qty, u8),
         tell: &mut impl FnMut(Told),
     ) {
-        let Some(order) = self.table.get_mut(user_ref) else {
+        let Some(order) = self.orders.get_mut(user_ref) else {
             return self.counters.unknown_order.increment();
         };
         self.counters.canceled.increment();
-        order.open = Qty(order.open.0.saturating_sub(qty.0));
-        let told = *order;
+        let open = order.open;
+        order.open = Qty(open.0.saturating_sub(qty.0));
+        let mut told = *order;
         self.free(user_ref, qty);
-        tell_order(now_ns, &told, Outcome::Canceled(reason), qty, tell);
-        if told.open.0 == 0 {
-            self.close(user_ref);
+        if qty > open {
+            self.broken(Breach {
+                invariant: Invariant::CanceledWhatWasOpen,
+                user_ref,
+                found: u64::from(qty.0),
+                expected: u64::from(open.0),
+            });
+        }
+        let is_over = told.open.0 == 0;
+        let answers = (is_over && told.is_canceling()).then_some(Action::Cancel);
+        let news = News {
+            outcome: Outcome::Canceled(reason),
+            qty,
+            answers,
+        };
+        tell_order(now_ns, &told, news, tell);
+        if is_over {
+            told.settle_cancel(answers);
+            self.finish(now_ns, &told, tell);
+        }
+    }
+
+    /// An order is over: changes that were on their way to it come too late.
+    fn finish(&mut self, now_ns: u64, told: &Order, tell: &mut impl FnMut(Told)) {
+        self.close(told.user_ref);
+        let too_late = |action| News {
+            outcome: Outcome::TooLate,
+            qty: Qty(0),
+            answers: Some(action),
+        };
+        if told.replacing.is_some() {
+            tell_order(now_ns, told, too_late(Action::Replace), tell);
+        }
+        if told.is_canceling() {
+            tell_order(now_ns, told, too_late(Action::Cancel), tell);
         }
     }
 
     fn on_replaced(&mut self, now_ns: u64, m: &OrderReplaced, tell: &mut impl FnMut(Told)) {
-        let original = m.original_user_ref.get();
-        let Some(mut order) = self.table.remove(original) else {
-            return self.counters.unknown_order.increment();
+        let (original, user_ref) = (m.original_user_ref.get(), m.user_ref.get());
+        let Some(order) = self.orders.get(original).copied() else {
+            self.counters.unknown_order.increment();
+            return self.broken(Breach {
+                invariant: Invariant::ReplacedWhatIsKnown,
+                user_ref: original,
+                found: u64::from(m.qty.get().0),
+                expected: 0,
+            });
         };
         self.counters.replaced.increment();
-        self.risk
-            .on_freed(order.instrument, order.side, order.reserved);
-        order.user_ref = m.user_ref.get();
+        let answers = (order.replacing == Some(user_ref)).then_some(Action::Replace);
+        if self.orders.renumber(original, user_ref).is_err() {
+            return self.broken(Breach {
+                invariant: Invariant::NumberUnique,
+                user_ref,
+                found: 2,
+                expected: 1,
+            });
+        }
+        self.orders
+            .advance(UserRefNum(user_ref.0.saturating_add(1)));
+        self.resize(user_ref, m.qty.get(), answers.is_some());
+        let Some(order) = self.orders.get_mut(user_ref) else {
+            return;
+        };
         order.price = m.price.get().unwrap_or(order.price);
-        order.open = m.qty.get();
-        order.reserved = order.open;
-        order.replacing = None;
-        // A cancel that went before the replace was confirmed named the new number already.
-        self.risk
-            .on_reserved(order.instrument, order.side, order.reserved);
-        self.table.insert(order);
-        self.renumber(&order);
-        tell_order(now_ns, &order, Outcome::Replaced, order.open, tell);
+        order.is_accepted = true;
+        let order = *order;
+        let news = News {
+            outcome: Outcome::Replaced,
+            qty: order.open,
+            answers,
+        };
+        tell_order(now_ns, &order, news, tell);
         if m.state == STATE_DEAD {
-            self.take_off(now_ns, order.user_ref, (order.open, STATE_DEAD), tell);
+            self.take_off(now_ns, user_ref, (order.open, STATE_DEAD), tell);
+        }
+    }
+
+    /// The exchange says how much of an order is open now; risk counts that from here on. What we asked for
+    /// ourselves must not come back larger.
+    fn resize(&mut self, user_ref: UserRefNum, open: Qty, is_asked: bool) {
+        let Some(order) = self.orders.get_mut(user_ref) else {
+            return;
+        };
+        let before = order.reserved;
+        order.open = open;
+        let (instrument, side) = (order.instrument, order.side);
+        if open <= before {
+            return self.free(user_ref, Qty(before.0 - open.0));
+        }
+        order.reserved = open;
+        self.risk
+            .on_reserved(instrument, side, Qty(open.0 - before.0));
+        if is_asked {
+            self.broken(Breach {
+                invariant: Invariant::OpenAsAsked,
+                user_ref,
+                found: u64::from(open.0),
+                expected: u64::from(before.0),
+            });
         }
     }
 
     fn on_rejected(&mut self, now_ns: u64, m: &Rejected, tell: &mut impl FnMut(Told)) {
-        let (user_ref, reason) = (m.user_ref.get(), m.reason.get());
-        if let Some(order) = self.table.get(user_ref).copied() {
-            self.counters.rejected.increment();
+        let (number, reason) = (m.user_ref.get(), m.reason.get());
+        let Some(mut order) = self.orders.get(number).copied() else {
+            return self.counters.unknown_order.increment();
+        };
+        let mut news = News {
+            outcome: Outcome::Rejected(reason),
+            qty: order.open,
+            answers: Some(Action::Enter),
+        };
+        if order.user_ref != number {
+            self.counters.replaces_rejected.increment();
+            news.answers = Some(Action::Replace);
+            tell_order(now_ns, &order, news, tell);
+            return self.forget_changes(now_ns, &order, Outcome::CancelRejected, tell);
+        }
+        self.counters.rejected.increment();
+        if order.owner.is_some() {
             self.counters.acks.increment();
             tell(Told::Acked {
-                user_ref,
+                user_ref: number,
                 encoded_ns: order.encoded_ns,
                 acked_ns: now_ns,
             });
-            self.close(user_ref);
-            let over = Order {
-                open: Qty(0),
-                ..order
-            };
-            return tell_order(now_ns, &over, Outcome::Rejected(reason), order.open, tell);
         }
-        let Some(original) = self.table.replaced(user_ref) else {
-            return self.counters.unknown_order.increment();
-        };
-        self.counters.replaces_rejected.increment();
-        self.forget_changes(original);
-        if let Some(order) = self.table.get(original) {
-            tell_order(now_ns, order, Outcome::Rejected(reason), order.open, tell);
-        }
+        order.open = Qty(0);
+        tell_order(now_ns, &order, news, tell);
+        self.finish(now_ns, &order, tell);
     }
 
     /// The exchange undid a trade: the position goes back, the order does not come back.
-    fn on_broken(&mut self, now_ns: u64, match_number: u64, tell: &mut impl FnMut(Told)) {
+    fn on_broken(&mut self, now_ns: u64, m: &BrokenTrade, tell: &mut impl FnMut(Told)) {
+        let (match_number, user_ref) = (m.match_number.get(), m.user_ref.get());
         self.counters.trades_broken.increment();
-        let found = self.fills.iter_mut().find(|fill| {
-            fill.as_ref()
-                .is_some_and(|fill| fill.match_number == match_number)
-        });
-        let Some(fill) = found.and_then(Option::take) else {
-            return self.counters.unknown_order.increment();
+        let Some(fill) = self.fills.break_trade(match_number, user_ref) else {
+            self.counters.unknown_order.increment();
+            self.risk.kill().engage(KillCause::UnknownExecution);
+            return tell(Told::UnknownBreak(match_number));
         };
         self.risk
-            .on_traded(fill.order.instrument, fill.order.side, fill.qty, -1);
-        tell_order(now_ns, &fill.order, Outcome::Broken, fill.qty, tell);
+            .on_traded(fill.instrument, fill.side, fill.qty, -1);
+        let Some(owner) = fill.owner else { return };
+        let live = self.orders.of_id(owner, fill.id);
+        tell(Told::Execution(
+            owner,
+            ExecutionEvent {
+                origin: Origin::default(),
+                acked_ns: now_ns,
+                id: fill.id,
+                price: fill.price,
+                qty: fill.qty,
+                leaves: live.map_or(Qty(0), |order| order.open),
+                locate: fill.locate,
+                side: fill.side,
+                answers: None,
+                outcome: Outcome::Broken,
+            },
+        ));
     }
 
-    fn on_modified(&mut self, user_ref: UserRefNum, open: Qty) {
-        let Some(order) = self.table.get_mut(user_ref) else {
+    fn on_cancel_pending(
+        &mut self,
+        now_ns: u64,
+        user_ref: UserRefNum,
+        tell: &mut impl FnMut(Told),
+    ) {
+        self.counters.cancels_pending.increment();
+        let Some(order) = self.orders.get(user_ref) else {
             return self.counters.unknown_order.increment();
         };
-        let less = Qty(order.open.0.saturating_sub(open.0));
-        order.open = open;
-        self.free(user_ref, less);
+        let news = News {
+            outcome: Outcome::CancelPending,
+            qty: order.open,
+            answers: None,
+        };
+        tell_order(now_ns, order, news, tell);
+    }
+
+    fn on_cancel_reject(
+        &mut self,
+        now_ns: u64,
+        user_ref: UserRefNum,
+        tell: &mut impl FnMut(Told),
+    ) {
+        self.counters.cancels_refused.increment();
+        let Some(order) = self.orders.get(user_ref).copied() else {
+            return self.counters.unknown_order.increment();
+        };
+        if !order.is_canceling() {
+            return;
+        }
+        self.on_cancel_failed(order.user_ref, Some(now_ns));
+        let news = News {
+            outcome: Outcome::CancelRejected,
+            qty: order.open,
+            answers: Some(Action::Cancel),
+        };
+        tell_order(now_ns, &order, news, tell);
+    }
+
+    fn on_modified(&mut self, now_ns: u64, m: &Modified, tell: &mut impl FnMut(Told)) {
+        let user_ref = m.user_ref.get();
+        if self.orders.get(user_ref).is_none() {
+            return self.counters.unknown_order.increment();
+        }
+        self.resize(user_ref, m.qty.get(), false);
+        let Some(order) = self.orders.get(user_ref).copied() else {
+            return;
+        };
+        let news = News {
+            outcome: Outcome::Modified,
+            qty: order.open,
+            answers: None,
+        };
+        tell_order(now_ns, &order, news, tell);
+        if order.open.0 == 0 {
+            self.finish(now_ns, &order, tell);
+        }
     }
 
     /// Everything that the exchange said before this has been heard: what it never accepted was never
@@ -254,75 +481,127 @@ impl Ledger {
         if self.phase != Phase::Recovering {
             return;
         }
-        self.table.advance(next);
-        while let Some(lost) = self.table.find(|order| !order.is_accepted) {
-            self.counters.never_received.increment();
-            self.close(lost.user_ref);
-            let refused = Outcome::Refused(Refusal::SessionDown);
-            tell_order(
-                now_ns,
-                &Order {
-                    open: Qty(0),
-                    ..lost
-                },
-                refused,
-                lost.open,
-                tell,
-            );
-        }
-        while let Some(unanswered) = self
-            .table
-            .find(|order| order.is_canceling || order.replacing.is_some())
-        {
-            self.forget_changes(unanswered.user_ref);
+        self.orders.advance(next);
+        // Each step looks at one order; those that it moves to another list have been settled.
+        let mut at = self.orders.first();
+        while let Some(number) = at {
+            at = self.orders.after(number);
+            let Some(order) = self.orders.get(number).copied() else {
+                break;
+            };
+            if order.is_accepted {
+                self.settle_lost_replace(now_ns, &order, tell);
+            } else {
+                self.settle_never_received(now_ns, order, tell);
+            }
         }
         self.phase = self.phase_open();
         tell(Told::Opened);
+    }
+
+    fn settle_never_received(
+        &mut self,
+        now_ns: u64,
+        mut order: Order,
+        tell: &mut impl FnMut(Told),
+    ) {
+        self.counters.never_received.increment();
+        self.close(order.user_ref);
+        let news = News {
+            outcome: Outcome::Lost,
+            qty: std::mem::take(&mut order.open),
+            answers: Some(Action::Enter),
+        };
+        tell_order(now_ns, &order, news, tell);
+        if order.is_canceling() {
+            let answers = Some(Action::Cancel);
+            tell_order(now_ns, &order, News { answers, ..news }, tell);
+        }
+    }
+
+    fn settle_lost_replace(&mut self, now_ns: u64, order: &Order, tell: &mut impl FnMut(Told)) {
+        if order.replacing.is_some() {
+            self.counters.changes_lost.increment();
+            let news = News {
+                outcome: Outcome::Lost,
+                qty: order.open,
+                answers: Some(Action::Replace),
+            };
+            tell_order(now_ns, order, news, tell);
+        }
+        if order.is_canceling() {
+            self.counters.changes_lost.increment();
+        }
+        self.forget_changes(now_ns, order, Outcome::Lost, tell);
     }
 
     /// An order of an earlier life of this process: it counts, and nobody owns it.
     #[cold]
     fn adopt(&mut self, user_ref: UserRefNum, m: &OrderAccepted) {
         let side = Side::of_code(m.side).unwrap_or(Side::Buy);
-        let Some(instrument) = self.instruments.of_symbol(m.symbol) else {
-            return self.counters.unknown_order.increment();
+        let no_room = Breach {
+            invariant: Invariant::RoomForOrders,
+            user_ref,
+            found: u64::from(self.orders.len()) + 1,
+            expected: u64::from(self.orders.len()),
         };
+        let Some(instrument) = self.instruments.of_symbol(m.symbol) else {
+            self.counters.unknown_order.increment();
+            return self.broken(no_room);
+        };
+        let order = adopted(user_ref, m, side, instrument);
+        let mut placed = self.orders.insert(order);
+        if placed == Err(Unplaced::Full) {
+            placed = self.orders.grow().and_then(|()| self.orders.insert(order));
+        }
+        if placed.is_err() {
+            self.counters.unknown_order.increment();
+            return self.broken(no_room);
+        }
         self.counters.adopted.increment();
-        self.table.advance(UserRefNum(user_ref.0.saturating_add(1)));
-        self.table.insert(adopted(user_ref, m, side, instrument));
+        self.orders
+            .advance(UserRefNum(user_ref.0.saturating_add(1)));
         self.risk.on_opened();
         self.risk.on_reserved(instrument, side, m.qty.get());
-    }
-
-    /// `qty` shares of an order no longer count as open.
-    #[inline]
-    fn free(&mut self, user_ref: UserRefNum, qty: Qty) {
-        if let Some(order) = self.table.get_mut(user_ref) {
-            let less = Qty(qty.0.min(order.reserved.0));
-            order.reserved = Qty(order.reserved.0 - less.0);
-            let (instrument, side) = (order.instrument, order.side);
-            self.risk.on_freed(instrument, side, less);
+        if m.state == STATE_DEAD {
+            self.counters.canceled.increment();
+            self.close(user_ref);
         }
     }
 
-    /// An order is over.
-    fn close(&mut self, user_ref: UserRefNum) {
-        if let Some(order) = self.table.remove(user_ref) {
-            self.risk
-                .on_freed(order.instrument, order.side, order.reserved);
-            self.risk.on_closed();
+    /// A replace on its way came to nothing, and with it a cancel that was to follow it, or one that went
+    /// with the same connection.
+    fn forget_changes(
+        &mut self,
+        now_ns: u64,
+        before: &Order,
+        cancel: Outcome,
+        tell: &mut impl FnMut(Told),
+    ) {
+        let user_ref = before.user_ref;
+        self.orders.end_replace(user_ref);
+        if let Some(order) = self.orders.get(user_ref) {
+            let less = Qty(order.reserved.0.saturating_sub(order.open.0));
+            self.free(user_ref, less);
+        }
+        if before.is_canceling() {
+            self.on_cancel_failed(user_ref, None);
+            let news = News {
+                outcome: cancel,
+                qty: before.open,
+                answers: Some(Action::Cancel),
+            };
+            tell_order(now_ns, before, news, tell);
         }
     }
+}
 
-    /// A replace or cancel on its way will not be answered.
-    fn forget_changes(&mut self, user_ref: UserRefNum) {
-        let Some(order) = self.table.get_mut(user_ref) else {
-            return;
-        };
-        order.replacing = None;
-        order.is_canceling = false;
-        let less = Qty(order.reserved.0.saturating_sub(order.open.0));
-        self.free(user_ref, less);
+impl Order {
+    /// The cancel on its way has been answered.
+    fn settle_cancel(&mut self, answers: Option<Action>) {
+        if answers == Some(Action::Cancel) {
+            self.links = Links::default();
+        }
     }
 }
 
@@ -330,40 +609,41 @@ fn adopted(user_ref: UserRefNum, m: &OrderAccepted, side: Side, instrument: Inst
     Order {
         user_ref,
         id: OrderId(0),
-        owner: NOBODY,
+        owner: None,
         origin: Origin::default(),
         encoded_ns: 0,
         instrument,
+        feed: 0,
         locate: 0,
         side,
         is_accepted: true,
-        is_canceling: false,
         price: m.price.get().unwrap_or(Price4(0)),
         open: m.qty.get(),
         reserved: m.qty.get(),
         executed: Qty(0),
         replacing: None,
+        cancels_refused: 0,
+        links: Links::default(),
     }
 }
 
 /// Tells an order's strategy, if it has one.
 #[inline]
-fn tell_order(now_ns: u64, order: &Order, outcome: Outcome, qty: Qty, tell: &mut impl FnMut(Told)) {
-    if order.owner == NOBODY {
-        return;
-    }
+fn tell_order(now_ns: u64, order: &Order, news: News, tell: &mut impl FnMut(Told)) {
+    let Some(owner) = order.owner else { return };
     tell(Told::Execution(
-        order.owner,
+        owner,
         ExecutionEvent {
             origin: order.origin,
             acked_ns: now_ns,
             id: order.id,
             price: order.price,
-            qty,
+            qty: news.qty,
             leaves: order.open,
             locate: order.locate,
             side: order.side,
-            outcome,
+            answers: news.answers,
+            outcome: news.outcome,
         },
     ));
 }

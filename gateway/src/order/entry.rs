@@ -19,15 +19,18 @@
 use std::sync::Arc;
 
 use feed_handler::best_prices::BestPrices;
-use protocol::types::{Qty, Symbol, UserRefNum};
+use protocol::types::{Price4, Qty, Seq, Side, Symbol, UserRefNum};
 use rt::counters;
 
 use super::answers::Told;
-use super::intent::{OrderIntent, Refusal};
+use super::intent::{ExecutionEvent, OrderId, OrderIntent, Refusal};
+use super::invariant::Breach;
 use super::ledger::Ledger;
-use super::risk::Risk;
-use super::session::{Received, Session};
-use super::table::Owner;
+use super::orders::Owner;
+use super::risk::{Exposure, Risk};
+use super::session::{Ended, Received, Session};
+
+pub use super::ledger::{DESKS_MAX, DeskOptions};
 
 counters! {
     /// What order entry did.
@@ -54,19 +57,28 @@ counters! {
         canceled,
         /// Replaces rejected; the order stands as it was.
         replaces_rejected,
-        /// Cancels that the exchange put off or refused.
+        /// Cancels that the exchange refused.
         cancels_refused,
+        /// Cancels that the exchange put off.
+        cancels_pending,
+        /// Replaces and cancels that went with a connection.
+        changes_lost,
         /// Trades undone by the exchange.
         trades_broken,
-        /// Executions of more shares than an order had open. The position follows the exchange.
+        /// Executions of more shares than an order had open. The position follows the exchange, and
+        /// trading stops.
         overfills,
+        /// Executions that the exchange told again; they count once.
+        executions_repeated,
+        /// Things that must hold about money, and did not: trading stops.
+        invariants_broken,
         /// Orders found at the exchange that this process had not sent in this life.
         adopted,
         /// Orders that the exchange never received: the connection went first.
         never_received,
         /// Answers about orders that are not known here.
         unknown_order,
-        /// Messages that are not OUCH 5.0.
+        /// Messages that are not OUCH 5.0: trading stops, as they may have been executions.
         malformed,
         /// Connections that came about.
         connections,
@@ -101,8 +113,16 @@ counters! {
         refused_order_rate,
         /// Refused: symbol not in the directory.
         refused_unknown_symbol,
+        /// Refused: not one of the strategy's symbols.
+        refused_not_its_symbol,
         /// Refused: the order meant is not live.
         refused_not_live,
+        /// Refused: a change of the order is under way.
+        refused_change_pending,
+        /// Refused: the strategy's number is a live order's.
+        refused_id_in_use,
+        /// Refused: the decision had waited for too long.
+        refused_too_old,
         /// Refused: the connection's send buffer is full.
         refused_backlog,
     }
@@ -124,7 +144,11 @@ impl EntryCounters {
             Refusal::OpenOrders => self.refused_open_orders.increment(),
             Refusal::OrderRate => self.refused_order_rate.increment(),
             Refusal::UnknownSymbol => self.refused_unknown_symbol.increment(),
+            Refusal::NotItsSymbol => self.refused_not_its_symbol.increment(),
             Refusal::NotLive => self.refused_not_live.increment(),
+            Refusal::ChangePending => self.refused_change_pending.increment(),
+            Refusal::IdInUse => self.refused_id_in_use.increment(),
+            Refusal::TooOld => self.refused_too_old.increment(),
             Refusal::Backlog => self.refused_backlog.increment(),
         }
     }
@@ -154,27 +178,58 @@ pub struct Sent {
     pub is_new: bool,
 }
 
+/// A live order, for reports and tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveOrder {
+    /// Its number.
+    pub user_ref: UserRefNum,
+    /// The strategy, and its number for the order; `None`: it was found at the exchange after a restart.
+    pub desk: Option<(Owner, OrderId)>,
+    /// Limit.
+    pub price: Price4,
+    /// Symbol.
+    pub symbol: Symbol,
+    /// Side.
+    pub side: Side,
+    /// Shares open.
+    pub open: Qty,
+    /// Shares that risk counts as open.
+    pub reserved: Qty,
+    /// Whether the exchange has answered.
+    pub is_accepted: bool,
+}
+
+/// Time without progress after which a connection on which nothing can be sent yet is given up: a server
+/// that sends heartbeats but never answers a login or an account query would hold it for ever. A login is
+/// answered within milliseconds, and each message of the past is progress.
+pub const PROGRESS_TIMEOUT_NS: u64 = 5_000_000_000;
+
 /// One session's order entry.
 #[derive(Debug)]
 pub struct Entry {
     session: Session,
     ledger: Ledger,
+    /// When the way to an open session went on; `None` without a connection.
+    progress_ns: Option<u64>,
+    /// The past was known once in this life: what is open is known, whether connected or not.
+    has_been_open: bool,
 }
 
 impl Entry {
-    /// Nothing open yet. `open_orders_max` is risk's limit; `desks` are the strategies in order, with
-    /// whether each trades on stale books.
+    /// Nothing open yet. `open_orders_max` is risk's limit; `desks` are the strategies in order.
     #[must_use]
     pub fn new(
         session: Session,
         risk: Risk,
         open_orders_max: u32,
-        desks: &[bool],
+        desks: &[DeskOptions],
         best_prices: Vec<Arc<BestPrices>>,
     ) -> Self {
         Self {
             session,
             ledger: Ledger::new(risk, open_orders_max, desks, best_prices),
+            progress_ns: None,
+            has_been_open: false,
         }
     }
 
@@ -197,24 +252,42 @@ impl Entry {
         self.ledger.risk.open_orders()
     }
 
-    /// Live orders with their open shares, by reference number: for reports and tests.
+    /// Live orders by reference number: for reports and tests.
     #[must_use]
-    pub fn live_orders(&self) -> Vec<(UserRefNum, Qty)> {
-        let mut live = self.ledger.table.live();
-        live.sort_unstable();
+    pub fn live_orders(&self) -> Vec<LiveOrder> {
+        let ledger = &self.ledger;
+        let live = ledger.orders.iter().map(|order| LiveOrder {
+            user_ref: order.user_ref,
+            desk: order.owner.map(|owner| (owner, order.id)),
+            price: order.price,
+            symbol: ledger.instruments.symbol(order.instrument),
+            side: order.side,
+            open: order.open,
+            reserved: order.reserved,
+            is_accepted: order.is_accepted,
+        });
+        let mut live: Vec<LiveOrder> = live.collect();
+        live.sort_unstable_by_key(|order| order.user_ref);
         live
     }
 
-    /// A symbol's position, by name: for reports and tests.
+    /// What is held of a symbol and may still come, by name: for reports and tests.
     #[must_use]
-    pub fn position(&mut self, symbol: Symbol) -> i64 {
+    pub fn exposure(&mut self, symbol: Symbol) -> Exposure {
         let instrument = self.ledger.instruments.of_symbol(symbol);
-        instrument.map_or(0, |at| self.ledger.risk.exposure(at).position)
+        instrument.map_or_else(Exposure::default, |at| self.ledger.risk.exposure(at))
+    }
+
+    /// The number of the next message that the exchange will say: what is below has been heard.
+    #[must_use]
+    pub fn next_seq(&self) -> Seq {
+        self.session.next_seq()
     }
 
     /// The connection stands: writes the login.
     pub fn on_connected(&mut self, now_ns: u64, out: &mut [u8]) -> usize {
         self.ledger.counters.connections.increment();
+        self.progress_ns = Some(now_ns);
         self.session.on_connected(now_ns, out)
     }
 
@@ -222,6 +295,7 @@ impl Entry {
     pub fn on_disconnected(&mut self) {
         self.ledger.counters.disconnections.increment();
         self.ledger.phase = Phase::Down;
+        self.progress_ns = None;
         self.session.on_disconnected();
     }
 
@@ -233,11 +307,16 @@ impl Entry {
         }
     }
 
-    /// Whether it has been told to stop and nothing is open any more (or nobody is there to ask).
+    /// Whether it has been told to stop and nothing is open any more. While the exchange cannot be asked
+    /// that is known only if it was known before the connection went.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        let ledger = &self.ledger;
-        ledger.is_stopping && (ledger.phase == Phase::Down || ledger.risk.open_orders() == 0)
+        let is_known = match self.ledger.phase {
+            Phase::Stopping => true,
+            Phase::Down => self.has_been_open,
+            Phase::Recovering | Phase::Open => false,
+        };
+        self.ledger.is_stopping && is_known && self.ledger.orders.is_empty()
     }
 
     /// Checks an intent and writes its message into `out`.
@@ -269,10 +348,38 @@ impl Entry {
         self.ledger.bring_near();
     }
 
-    /// Writes cancels for orders that have none on its way yet, as many as fit.
-    pub fn cancel_all(&mut self, now_ns: u64, out: &mut [u8]) -> usize {
-        let len = self.ledger.cancel_all(out);
+    /// The answer to an intent that was refused: the order as it stands.
+    #[must_use]
+    pub fn refused(
+        &mut self,
+        owner: Owner,
+        intent: &OrderIntent,
+        refusal: Refusal,
+        now_ns: u64,
+    ) -> ExecutionEvent {
+        self.ledger.refused(owner, intent, refusal, now_ns)
+    }
+
+    /// Whether orders stand that could be cancelled now.
+    #[inline]
+    #[must_use]
+    pub fn can_cancel(&self) -> bool {
+        matches!(self.ledger.phase, Phase::Open | Phase::Stopping) && self.ledger.has_standing()
+    }
+
+    /// Writes cancels for at most `orders_max` orders that have none on their way, as many as fit.
+    pub fn cancel_some(&mut self, orders_max: usize, now_ns: u64, out: &mut [u8]) -> usize {
+        if !self.can_cancel() {
+            return 0;
+        }
+        let len = self.ledger.cancel_some(orders_max, now_ns, out);
         self.session.sent(len, now_ns)
+    }
+
+    /// An invariant that does not hold and that no call has told yet.
+    #[inline]
+    pub fn take_breach(&mut self) -> Option<Breach> {
+        self.ledger.take_breach()
     }
 
     /// Writes a logout.
@@ -289,19 +396,30 @@ impl Entry {
         out: &mut [u8],
         mut tell: impl FnMut(Told),
     ) -> usize {
-        let Self { session, ledger } = self;
+        let Self {
+            session,
+            ledger,
+            progress_ns,
+            has_been_open,
+        } = self;
         let mut has_logged_in = false;
         session.on_bytes(now_ns, bytes, |received| match received {
             Received::Message(message, is_past) => {
+                *progress_ns = Some(now_ns);
                 ledger.on_message(now_ns, message, is_past, &mut tell);
             }
-            Received::Probed => tell(Told::ConnectAgain),
+            Received::Probed => {
+                *progress_ns = Some(now_ns);
+                tell(Told::ConnectAgain);
+            }
             Received::LoggedIn(_) => {
+                *progress_ns = Some(now_ns);
                 ledger.phase = Phase::Recovering;
                 has_logged_in = true;
             }
             Received::Ended(ended) => tell(Told::Ended(ended)),
         });
+        *has_been_open |= matches!(ledger.phase, Phase::Open | Phase::Stopping);
         let len = if has_logged_in {
             ledger.query_account(out)
         } else {
@@ -310,8 +428,17 @@ impl Entry {
         session.sent(len, now_ns)
     }
 
-    /// Lets time pass: heartbeats, a silent server.
+    /// Lets time pass: heartbeats, a silent server, one that does not let us get anywhere.
     pub fn on_timeout(&mut self, now_ns: u64, out: &mut [u8], mut tell: impl FnMut(Told)) -> usize {
+        let is_on_its_way = !matches!(self.ledger.phase, Phase::Open | Phase::Stopping);
+        let is_stuck = self
+            .progress_ns
+            .is_some_and(|at_ns| now_ns.saturating_sub(at_ns) > PROGRESS_TIMEOUT_NS);
+        if is_on_its_way && is_stuck {
+            self.progress_ns = None;
+            tell(Told::Ended(Ended::NoProgress));
+            return 0;
+        }
         self.session.on_timeout(now_ns, out, |received| {
             if let Received::Ended(ended) = received {
                 tell(Told::Ended(ended));

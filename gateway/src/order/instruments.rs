@@ -17,27 +17,34 @@ pub const INSTRUMENTS_MAX: usize = 16_384;
 #[derive(Debug)]
 pub struct Instruments {
     symbols: Vec<Symbol>,
-    /// Index plus one for each locate code, 0: not looked up yet.
-    of_locate: Box<[u16]>,
-}
-
-impl Default for Instruments {
-    fn default() -> Self {
-        Self {
-            symbols: Vec::with_capacity(INSTRUMENTS_MAX),
-            of_locate: vec![0; 1 << 16].into_boxed_slice(),
-        }
-    }
+    /// For each feed: index plus one for each locate code, 0: not looked up yet.
+    of_locate: Box<[Box<[u16]>]>,
 }
 
 impl Instruments {
-    /// The instrument of a locate code, if the feed's directory has named it.
-    #[inline]
-    pub fn of_locate(&mut self, locate: u16, names: &BestPrices) -> Option<Instrument> {
-        match self.of_locate.get(usize::from(locate)) {
-            Some(0) | None => self.look_up(locate, names),
-            Some(index) => Some(Instrument(index - 1)),
+    /// No symbol yet; locate codes of `feeds` feeds.
+    #[must_use]
+    pub fn new(feeds: usize) -> Self {
+        let unknown = || vec![0; 1 << 16].into_boxed_slice();
+        Self {
+            symbols: Vec::with_capacity(INSTRUMENTS_MAX),
+            of_locate: (0..feeds).map(|_| unknown()).collect(),
         }
+    }
+
+    /// The instrument that a feed's locate code stands for now, if the feed's directory has named it.
+    /// `names` is that feed's table: what was looked up before counts only while it still says so.
+    #[inline]
+    pub fn of_locate(&mut self, feed: u16, locate: u16, names: &BestPrices) -> Option<Instrument> {
+        let symbol = names.symbol(locate)?;
+        let known = self.of_locate.get(usize::from(feed))?;
+        let known = *known.get(usize::from(locate))?;
+        if let Some(index) = known.checked_sub(1)
+            && self.symbol(Instrument(index)) == symbol
+        {
+            return Some(Instrument(index));
+        }
+        self.look_up(feed, locate, symbol)
     }
 
     /// The instrument of a symbol; new ones get the next index.
@@ -65,11 +72,48 @@ impl Instruments {
     }
 
     #[cold]
-    fn look_up(&mut self, locate: u16, names: &BestPrices) -> Option<Instrument> {
-        let instrument = self.of_symbol(names.symbol(locate)?)?;
-        if let Some(index) = self.of_locate.get_mut(usize::from(locate)) {
-            *index = instrument.0 + 1;
-        }
+    fn look_up(&mut self, feed: u16, locate: u16, symbol: Symbol) -> Option<Instrument> {
+        let instrument = self.of_symbol(symbol)?;
+        let known = self.of_locate.get_mut(usize::from(feed))?;
+        *known.get_mut(usize::from(locate))? = instrument.0 + 1;
         Some(instrument)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rt::mem::Want;
+
+    use super::*;
+
+    fn symbol(name: &str) -> Symbol {
+        Symbol::new(name).unwrap()
+    }
+
+    #[test]
+    fn one_locate_code_of_two_feeds_is_two_instruments() {
+        let feeds = [(); 2].map(|()| BestPrices::new(Want::LAZY).unwrap());
+        feeds[0].store_symbol(1, symbol("ALC"));
+        feeds[1].store_symbol(1, symbol("BOB"));
+        let mut instruments = Instruments::new(2);
+        for _ in 0..2 {
+            let found = [0, 1].map(|feed| {
+                let found = instruments.of_locate(feed, 1, &feeds[usize::from(feed)]);
+                instruments.symbol(found.unwrap())
+            });
+            assert_eq!(found, [symbol("ALC"), symbol("BOB")]);
+        }
+    }
+
+    #[test]
+    fn locate_code_that_means_another_symbol_the_next_day_is_looked_up_again() {
+        let names = BestPrices::new(Want::LAZY).unwrap();
+        let mut instruments = Instruments::new(1);
+        assert_eq!(instruments.of_locate(0, 1, &names), None);
+        for name in ["ALC", "BOB"] {
+            names.store_symbol(1, symbol(name));
+            let found = instruments.of_locate(0, 1, &names).unwrap();
+            assert_eq!(instruments.symbol(found), symbol(name));
+        }
     }
 }

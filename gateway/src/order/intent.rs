@@ -1,4 +1,8 @@
 //! What strategies ask for and what they are told: one cache line each way.
+//!
+//! Invariants:  each intent is answered once: by the event whose [`ExecutionEvent::answers`] names its
+//!              action. Every event tells the order as the ledger has it: symbol, side, and in `leaves`
+//!              what is still open; 0 means that the order is over.
 
 use feed_handler::event::Origin;
 use protocol::types::{Price4, Qty, Side};
@@ -18,6 +22,16 @@ pub enum Action {
     Replace,
     /// The end of a live order.
     Cancel,
+}
+
+/// What made a strategy act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Cause {
+    /// A market event: the way from the tick to the order is measured.
+    Market,
+    /// News of an order or of the session: the tick lies a round trip or more back.
+    Execution,
 }
 
 /// How long an order stands.
@@ -60,6 +74,8 @@ pub struct OrderIntent {
     pub side: Side,
     /// How long a new order stands.
     pub time_in_force: TimeInForce,
+    /// What made the strategy act.
+    pub cause: Cause,
 }
 
 const _: () = assert!(size_of::<OrderIntent>() == 64);
@@ -88,48 +104,50 @@ pub enum Refusal {
     OpenOrders,
     /// Too many orders in this second.
     OrderRate,
-    /// The directory has not named the symbol.
+    /// The directory of the strategy's feed has not named the symbol.
     UnknownSymbol,
-    /// The order meant is not live, or a change of it is under way.
+    /// The strategy may not trade the symbol: it is not one of those that its configuration names.
+    NotItsSymbol,
+    /// The order meant is over, or never was.
     NotLive,
+    /// A change of the order is under way, or the exchange has not accepted it yet.
+    ChangePending,
+    /// The strategy has a live order with this number: its numbers came round.
+    IdInUse,
+    /// The intent waited for longer than orders may.
+    TooOld,
     /// The connection's send buffer is full: the exchange does not read.
     Backlog,
-}
-
-impl Refusal {
-    /// Every refusal with its counter's name.
-    pub const ALL: [(Self, &'static str); 13] = [
-        (Self::Killed, "refused_killed"),
-        (Self::SessionDown, "refused_session_down"),
-        (Self::OrderQty, "refused_order_qty"),
-        (Self::Notional, "refused_notional"),
-        (Self::PriceCollar, "refused_price_collar"),
-        (Self::NoReferencePrice, "refused_no_reference_price"),
-        (Self::StaleBook, "refused_stale_book"),
-        (Self::Position, "refused_position"),
-        (Self::OpenOrders, "refused_open_orders"),
-        (Self::OrderRate, "refused_order_rate"),
-        (Self::UnknownSymbol, "refused_unknown_symbol"),
-        (Self::NotLive, "refused_not_live"),
-        (Self::Backlog, "refused_backlog"),
-    ];
 }
 
 /// What happened to an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Not sent.
+    /// Not sent: a new order never was, a change leaves the order as it is.
     Refused(Refusal),
     /// Live at the exchange.
     Accepted,
     /// Live with the new price and quantity.
     Replaced,
-    /// Shares traded; `leaves` says what is still open.
+    /// Shares traded.
     Filled,
-    /// Shares taken off, with OUCH's reason; `leaves` says what is still open.
+    /// Shares taken off, with OUCH's reason.
     Canceled(u8),
-    /// The exchange refused the order or the change, with OUCH's reason.
+    /// The exchange changed the order's size without a trade or a cancel.
+    Modified,
+    /// The exchange refused the order or the change, with OUCH's reason. A change leaves the order as it
+    /// is.
     Rejected(u16),
+    /// The exchange has put the cancel off: the order may still trade, and the answer comes later.
+    CancelPending,
+    /// The exchange will not cancel the order, or the cancel was for a replace that it refused: the order
+    /// stands.
+    CancelRejected,
+    /// The change came to nothing: the order was over before it got there.
+    TooLate,
+    /// It went with a connection, and the exchange never received it: a new order is over, a change leaves
+    /// the order as it is.
+    Lost,
     /// A trade was undone; positions follow.
     Broken,
     /// The session is open: orders are taken.
@@ -152,13 +170,15 @@ pub struct ExecutionEvent {
     pub price: Price4,
     /// Shares of the fill or the cancel; else the order's.
     pub qty: Qty,
-    /// Shares still open.
+    /// Shares still open; 0: the order is over.
     pub leaves: Qty,
-    /// Symbol of the day; 0 when the order was found after a restart and the directory has not named
-    /// its symbol yet.
+    /// Symbol of the day, on the strategy's feed. 0 for news of the session, and where an intent meant an
+    /// order that has been over for so long that nothing is known of it any more.
     pub locate: u16,
     /// The order's side.
     pub side: Side,
+    /// Which intent this answers; `None`: the exchange did it by itself, or something is still to come.
+    pub answers: Option<Action>,
     /// What happened.
     pub outcome: Outcome,
 }
@@ -178,16 +198,8 @@ impl ExecutionEvent {
             leaves: Qty(0),
             locate: 0,
             side: Side::Buy,
+            answers: None,
             outcome,
-        }
-    }
-
-    /// Whether the order is over.
-    #[must_use]
-    pub fn is_final(&self) -> bool {
-        match self.outcome {
-            Outcome::Filled | Outcome::Canceled(_) => self.leaves.0 == 0,
-            _ => false,
         }
     }
 }

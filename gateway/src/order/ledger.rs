@@ -2,90 +2,155 @@
 //!
 //! Thread:      order core, hot
 //! Invariants:  no order leaves without `Risk::check`; a reference number is used once; what risk
-//!              counts as open is the sum of what live orders reserve.
-//! Time:        comes in as `now_ns`.
+//!              counts as open is the sum of what live orders reserve; each intent is answered once.
+//! Time:        comes in as `now_ns`, the time at which what is written goes out.
+//! When wrong:  an invariant that does not hold turns the kill switch on and is kept as a `Breach` until
+//!              it is told; books are kept as near to the exchange's as they can be.
 //! Spec:        OUCH 5.0 revision 1.04.
 
 use std::sync::Arc;
 
-use feed_handler::best_prices::BestPrices;
+use feed_handler::best_prices::{BestPrice, BestPrices};
 use protocol::ouch::{
     AccountQuery, CancelOrder, EnterOrder, PRICE_MAX, QTY_MAX, ReplaceOrder, TIF_DAY,
 };
 use protocol::soup;
-use protocol::types::{Qty, UserRefNum};
+use protocol::types::{Qty, Side, Symbol, UserRefNum};
 
 use super::entry::{EntryCounters, Phase, Sent};
-use super::instruments::{Instrument, Instruments};
-use super::intent::{Action, OrderIntent, Refusal};
-use super::risk::{Proposal, Risk};
-use super::table::{Order, Owner, Table};
+use super::fills::Fills;
+use super::instruments::{INSTRUMENTS_MAX, Instrument, Instruments};
+use super::intent::{Action, Cause, ExecutionEvent, OrderId, OrderIntent, Outcome, Refusal};
+use super::invariant::{Breach, Invariant};
+use super::orders::{Links, Order, Orders, Owner};
+use super::risk::{KillCause, Proposal, Risk};
 
 /// The longest message that one intent makes, with its SoupBinTCP header.
 pub(super) const MESSAGE_LEN_MAX: usize = soup::HEADER_LEN + EnterOrder::LEN + 2;
-/// Fills that can still be broken: a day of a busy strategy.
-pub(super) const FILLS_MAX: usize = 1 << 16;
+/// Strategies of one session: an [`Owner`] is a byte.
+pub const DESKS_MAX: usize = 256;
+/// Ended orders that a strategy's late intents may still mean.
+const ENDED_KEPT: usize = 1024;
+/// A refused cancel is repeated after this pause, which doubles with each refusal up to the last.
+const CANCEL_PAUSE_FIRST_NS: u64 = 100_000_000;
+const CANCEL_PAUSE_DOUBLINGS_MAX: u32 = 7;
+
+/// A strategy that trades on this session, as its configuration has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeskOptions {
+    /// Its feed, in the order of the configuration: locate codes are that feed's.
+    pub feed: u16,
+    /// Symbols that it may trade; `None`: every one.
+    pub symbols: Option<Vec<Symbol>>,
+    /// Trades although its feed has a gap.
+    pub trade_on_stale: bool,
+}
 
 /// A strategy that trades on this session.
 #[derive(Debug)]
 pub(super) struct Desk {
-    /// Trades although the feed has a gap.
+    feed: u16,
     trade_on_stale: bool,
-    /// Reference numbers by the strategy's own, at its low bits.
-    user_refs: Box<[UserRefNum]>,
+    /// A bit for each instrument; empty: it may trade every one.
+    allowed: Box<[u64]>,
+    /// Orders that ended, by the low bits of their numbers.
+    ended: Box<[Ended]>,
 }
 
-/// An execution that may still be broken.
+/// What is still known of an order that is over.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fill {
-    pub(super) match_number: u64,
-    pub(super) order: Order,
-    pub(super) qty: Qty,
+struct Ended {
+    id: OrderId,
+    locate: u16,
+    side: Side,
+}
+
+impl Desk {
+    fn new(options: &DeskOptions, instruments: &mut Instruments) -> Self {
+        let mut allowed = Box::default();
+        if let Some(symbols) = &options.symbols {
+            allowed = vec![0u64; INSTRUMENTS_MAX / 64].into_boxed_slice();
+            let known = symbols.iter().filter_map(|it| instruments.of_symbol(*it));
+            for Instrument(index) in known {
+                if let Some(word) = allowed.get_mut(usize::from(index / 64)) {
+                    *word |= 1 << (index % 64);
+                }
+            }
+        }
+        let nothing = Ended {
+            id: OrderId(0),
+            locate: 0,
+            side: Side::Buy,
+        };
+        Self {
+            feed: options.feed,
+            trade_on_stale: options.trade_on_stale,
+            allowed,
+            ended: vec![nothing; ENDED_KEPT].into_boxed_slice(),
+        }
+    }
+
+    #[inline]
+    fn may_trade(&self, Instrument(index): Instrument) -> bool {
+        let word = self.allowed.get(usize::from(index / 64));
+        self.allowed.is_empty() || word.is_some_and(|word| word >> (index % 64) & 1 != 0)
+    }
+
+    #[inline]
+    fn ended_mut(&mut self, id: OrderId) -> Option<&mut Ended> {
+        self.ended.get_mut(id.0 as usize & (ENDED_KEPT - 1))
+    }
 }
 
 /// Orders, positions and risk of one session.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    pub(super) table: Table,
+    pub(super) orders: Orders,
     pub(super) risk: Risk,
     pub(super) instruments: Instruments,
     pub(super) phase: Phase,
-    pub(super) desks: Vec<Desk>,
-    pub(super) fills: Box<[Option<Fill>]>,
-    pub(super) fills_next: usize,
+    desks: Vec<Desk>,
+    pub(super) fills: Fills,
     pub(super) counters: Arc<EntryCounters>,
     /// Best prices of each feed.
     best_prices: Vec<Arc<BestPrices>>,
     pub(super) is_stopping: bool,
+    /// The first breach that nobody has been told of.
+    breach: Option<Breach>,
+    /// Whose order went out last: the next one's memory is brought near.
+    last: (Owner, OrderId),
 }
 
 impl Ledger {
-    /// Nothing open yet. `open_orders_max` is risk's limit; `desks` are the strategies in order, with
-    /// whether each trades on stale books.
+    /// Nothing open yet. `open_orders_max` is risk's limit; `desks` are the strategies in order.
     pub(super) fn new(
         risk: Risk,
         open_orders_max: u32,
-        desks: &[bool],
+        desks: &[DeskOptions],
         best_prices: Vec<Arc<BestPrices>>,
     ) -> Self {
-        // Orders found after a restart may come on top of the limit.
-        let room = open_orders_max.saturating_mul(2).max(64);
-        let ids = (room as usize * 2).next_power_of_two();
-        let desk = |trade_on_stale: &bool| Desk {
-            trade_on_stale: *trade_on_stale,
-            user_refs: vec![UserRefNum(0); ids].into_boxed_slice(),
-        };
+        assert!(
+            desks.len() <= DESKS_MAX,
+            "{} strategies on one session, expected at most {DESKS_MAX}",
+            desks.len()
+        );
+        let mut instruments = Instruments::new(best_prices.len());
+        let desks = desks
+            .iter()
+            .map(|desk| Desk::new(desk, &mut instruments))
+            .collect();
         Self {
-            table: Table::new(room),
+            orders: Orders::new(open_orders_max.max(32) as usize),
             risk,
-            instruments: Instruments::default(),
+            instruments,
             phase: Phase::Down,
-            desks: desks.iter().map(desk).collect(),
-            fills: vec![None; FILLS_MAX].into_boxed_slice(),
-            fills_next: 0,
-            counters: Arc::new(EntryCounters::default()),
+            desks,
+            fills: Fills::default(),
+            counters: Arc::default(),
             best_prices,
             is_stopping: false,
+            breach: None,
+            last: (Owner(0), OrderId(0)),
         }
     }
 
@@ -96,6 +161,20 @@ impl Ledger {
         } else {
             Phase::Open
         }
+    }
+
+    /// An invariant does not hold: trading stops here and now.
+    #[cold]
+    pub(super) fn broken(&mut self, breach: Breach) {
+        self.counters.invariants_broken.increment();
+        self.risk.kill().engage(KillCause::BrokenInvariant);
+        self.breach.get_or_insert(breach);
+    }
+
+    /// The breach that is still to be told.
+    #[inline]
+    pub(super) fn take_breach(&mut self) -> Option<Breach> {
+        self.breach.take()
     }
 
     /// Checks an intent and writes its message into `out`.
@@ -116,12 +195,16 @@ impl Ledger {
         if out.len() < MESSAGE_LEN_MAX {
             return Err(Refusal::Backlog);
         }
+        if intent.action != Action::Cancel && self.risk.is_too_old(intent.decided_ns, now_ns) {
+            return Err(Refusal::TooOld);
+        }
         match intent.action {
             Action::Enter => self.enter(owner, intent, now_ns, out),
             Action::Replace => self.replace(owner, intent, now_ns, out),
             Action::Cancel => {
-                let user_ref = self.live(owner, intent)?;
-                let len = self.cancel(user_ref, out).ok_or(Refusal::NotLive)?;
+                let order = self.orders.of_id(owner, intent.id);
+                let user_ref = order.ok_or(Refusal::NotLive)?.user_ref;
+                let len = self.cancel(user_ref, out).ok_or(Refusal::ChangePending)?;
                 Ok(Sent {
                     len,
                     user_ref,
@@ -131,10 +214,45 @@ impl Ledger {
         }
     }
 
+    /// The answer to an intent that was refused: the order as it stands.
+    #[cold]
+    pub(super) fn refused(
+        &mut self,
+        owner: Owner,
+        intent: &OrderIntent,
+        refusal: Refusal,
+        now_ns: u64,
+    ) -> ExecutionEvent {
+        let mut event = ExecutionEvent {
+            origin: intent.origin,
+            acked_ns: now_ns,
+            id: intent.id,
+            price: intent.price,
+            qty: intent.qty,
+            leaves: Qty(0),
+            locate: intent.locate,
+            side: intent.side,
+            answers: Some(intent.action),
+            outcome: Outcome::Refused(refusal),
+        };
+        if intent.action == Action::Enter {
+            return event;
+        }
+        if let Some(order) = self.orders.of_id(owner, intent.id) {
+            (event.locate, event.side) = (order.locate, order.side);
+            (event.price, event.leaves) = (order.price, order.open);
+        } else if let Some(desk) = self.desks.get_mut(usize::from(owner.0))
+            && let Some(ended) = desk.ended_mut(intent.id).filter(|it| it.id == intent.id)
+        {
+            (event.locate, event.side) = (ended.locate, ended.side);
+        }
+        event
+    }
+
     /// Says when an order's bytes were ready.
     #[inline]
     pub(super) fn on_encoded(&mut self, user_ref: UserRefNum, encoded_ns: u64) {
-        if let Some(order) = self.table.get_mut(user_ref) {
+        if let Some(order) = self.orders.get_mut(user_ref) {
             order.encoded_ns = encoded_ns;
         }
     }
@@ -142,23 +260,42 @@ impl Ledger {
     /// Brings near what the next order writes, while the last one is on its way.
     #[inline]
     pub(super) fn bring_near(&self) {
-        self.table.bring_near();
+        let (owner, id) = self.last;
+        self.orders.bring_near(owner, id);
         self.risk.bring_near();
     }
 
-    /// Writes cancels for orders that have none on its way yet, as many as fit.
-    pub(super) fn cancel_all(&mut self, out: &mut [u8]) -> usize {
+    /// Whether an order stands that no cancel is on its way for.
+    #[inline]
+    pub(super) fn has_standing(&self) -> bool {
+        self.orders.standing() > 0
+    }
+
+    /// Writes cancels for at most `orders_max` orders that have none on their way: those that have waited
+    /// longest first. A cancel that the exchange refused waits for its pause; such orders are looked at,
+    /// too, and count.
+    pub(super) fn cancel_some(
+        &mut self,
+        orders_max: usize,
+        now_ns: u64,
+        out: &mut [u8],
+    ) -> usize {
         let mut len = 0;
-        while let Some(next) = self.table.find(|order| !order.is_canceling) {
-            let Some(room) = out
-                .get_mut(len..)
-                .filter(|room| room.len() >= MESSAGE_LEN_MAX)
-            else {
+        let looks = orders_max.min(self.orders.standing() as usize);
+        for _ in 0..looks {
+            let room = out.get_mut(len..).unwrap_or_default();
+            if room.len() < MESSAGE_LEN_MAX {
+                break;
+            }
+            let Some(order) = self.orders.first_standing().copied() else {
                 break;
             };
-            match self.cancel(next.user_ref, room) {
-                Some(more) => len += more,
-                None => break,
+            if order.cancel_after_ns() > now_ns {
+                let number = order.user_ref;
+                self.orders
+                    .set_canceling(number, false, order.cancel_after_ns());
+            } else if let Some(more) = self.cancel(order.user_ref, room) {
+                len += more;
             }
         }
         len
@@ -182,28 +319,23 @@ impl Ledger {
         now_ns: u64,
         out: &mut [u8],
     ) -> Result<Sent, Refusal> {
-        let names = self.best_prices.get(intent.origin.feed as usize);
+        let desk = self.desks.get(usize::from(owner.0));
+        let desk = desk.ok_or(Refusal::NotLive)?;
+        let (feed, locate) = (desk.feed, intent.locate);
+        let names = self.best_prices.get(usize::from(feed));
         let names = names.ok_or(Refusal::UnknownSymbol)?;
         let instrument = self
             .instruments
-            .of_locate(intent.locate, names)
+            .of_locate(feed, locate, names)
             .ok_or(Refusal::UnknownSymbol)?;
-        let desk = self
-            .desks
-            .get_mut(usize::from(owner.0))
-            .ok_or(Refusal::NotLive)?;
-        let mask = desk.user_refs.len() - 1;
-        let slot = desk
-            .user_refs
-            .get_mut(intent.id.0 as usize & mask)
-            .ok_or(Refusal::NotLive)?;
-        if self
-            .table
-            .get(*slot)
-            .is_some_and(|order| order.owner == owner)
-        {
-            // The strategy has this many younger orders: its numbers came round to a live one.
-            return Err(Refusal::OpenOrders);
+        if !desk.may_trade(instrument) {
+            return Err(Refusal::NotItsSymbol);
+        }
+        if self.orders.of_id(owner, intent.id).is_some() {
+            return Err(Refusal::IdInUse);
+        }
+        if intent.price > PRICE_MAX {
+            return Err(Refusal::PriceCollar);
         }
         let proposal = Proposal {
             instrument,
@@ -212,37 +344,41 @@ impl Ledger {
             qty: intent.qty,
             counted_qty: Qty(0),
             is_new: true,
-            reference: names.load(intent.locate),
+            reference: names.load(locate),
             is_stale: names.is_stale() && !desk.trade_on_stale,
         };
-        if intent.price > PRICE_MAX {
-            return Err(Refusal::PriceCollar);
-        }
         self.risk.check(&proposal, now_ns)?;
-        let user_ref = self.table.next_number().ok_or(Refusal::OpenOrders)?;
-        *slot = user_ref;
-        let message = self.enter_message(owner, intent, instrument, user_ref);
+        let user_ref = self.orders.next_number().ok_or(Refusal::OpenOrders)?;
+        let message = self.enter_message(owner, intent, (feed, instrument), user_ref);
         let len = framed(out, |body| message.encode(&[], body)).ok_or(Refusal::Backlog)?;
-        self.table.insert(Order {
+        let order = Order {
             user_ref,
             id: intent.id,
-            owner,
+            owner: Some(owner),
             origin: intent.origin,
             encoded_ns: now_ns,
             instrument,
-            locate: intent.locate,
+            feed,
+            locate,
             side: intent.side,
             is_accepted: false,
-            is_canceling: false,
             price: intent.price,
             open: intent.qty,
             reserved: intent.qty,
             executed: Qty(0),
             replacing: None,
-        });
+            cancels_refused: 0,
+            links: Links::default(),
+        };
+        // Room is larger than risk's limit, and no live order has a number that is still to come.
+        self.orders
+            .insert(order)
+            .map_err(|_| Refusal::OpenOrders)?;
+        self.orders.advance(UserRefNum(user_ref.0 + 1));
         self.risk.on_opened();
         self.risk.on_reserved(instrument, intent.side, intent.qty);
         self.counters.orders.increment();
+        self.last = (owner, intent.id);
         Ok(Sent {
             len,
             user_ref,
@@ -255,7 +391,7 @@ impl Ledger {
         &self,
         owner: Owner,
         intent: &OrderIntent,
-        instrument: Instrument,
+        (feed, instrument): (u16, Instrument),
         user_ref: UserRefNum,
     ) -> EnterOrder {
         EnterOrder {
@@ -270,7 +406,7 @@ impl Ledger {
             capacity: b'P',
             iso: b'N',
             cross: b'N',
-            client_order_id: client_order_id(owner, intent),
+            client_order_id: client_order_id(owner, feed, intent),
         }
     }
 
@@ -281,21 +417,22 @@ impl Ledger {
         now_ns: u64,
         out: &mut [u8],
     ) -> Result<Sent, Refusal> {
-        let original = self.live(owner, intent)?;
-        let order = *self.table.get(original).ok_or(Refusal::NotLive)?;
-        let total = Qty(order.executed.0.saturating_add(intent.qty.0));
-        if order.replacing.is_some() || order.is_canceling || !order.is_accepted {
-            return Err(Refusal::NotLive);
+        let order = self.orders.of_id(owner, intent.id);
+        let order = *order.ok_or(Refusal::NotLive)?;
+        if order.replacing.is_some() || order.is_canceling() || !order.is_accepted {
+            return Err(Refusal::ChangePending);
         }
+        // OUCH counts a replace's shares over the whole chain, with what has been executed.
+        let total = Qty(order.executed.0.saturating_add(intent.qty.0));
         if total > QTY_MAX {
             return Err(Refusal::OrderQty);
         }
-        let desk = self
-            .desks
-            .get(usize::from(owner.0))
-            .ok_or(Refusal::NotLive)?;
-        let names = self.best_prices.get(order.origin.feed as usize);
-        let names = names.ok_or(Refusal::UnknownSymbol)?;
+        if intent.price > PRICE_MAX {
+            return Err(Refusal::PriceCollar);
+        }
+        let desk = self.desks.get(usize::from(owner.0));
+        let desk = desk.ok_or(Refusal::NotLive)?;
+        let (reference, is_stale) = self.reference_of(&order).ok_or(Refusal::UnknownSymbol)?;
         let proposal = Proposal {
             instrument: order.instrument,
             side: order.side,
@@ -303,30 +440,32 @@ impl Ledger {
             qty: intent.qty,
             counted_qty: order.reserved,
             is_new: false,
-            reference: names.load(order.locate),
-            is_stale: names.is_stale() && !desk.trade_on_stale,
+            reference,
+            is_stale: is_stale && !desk.trade_on_stale,
         };
-        if intent.price > PRICE_MAX {
-            return Err(Refusal::PriceCollar);
-        }
         self.risk.check(&proposal, now_ns)?;
-        let user_ref = self.table.next_number().ok_or(Refusal::OpenOrders)?;
+        let (original, replace) = (
+            order.user_ref,
+            self.orders.next_number().ok_or(Refusal::OpenOrders)?,
+        );
         let message = ReplaceOrder {
             kind: ReplaceOrder::KIND,
             original_user_ref: original.into(),
-            user_ref: user_ref.into(),
+            user_ref: replace.into(),
             qty: total.into(),
             price: intent.price.into(),
             time_in_force: TIF_DAY,
             display: b'Y',
             iso: b'N',
-            client_order_id: client_order_id(owner, intent),
+            client_order_id: client_order_id(owner, order.feed, intent),
         };
         let len = framed(out, |body| message.encode(&[], body)).ok_or(Refusal::Backlog)?;
-        self.table.set_replaced(user_ref, original);
+        self.orders
+            .begin_replace(original, replace)
+            .map_err(|_| Refusal::OpenOrders)?;
+        self.orders.advance(UserRefNum(replace.0 + 1));
         let more = Qty(intent.qty.0.saturating_sub(order.reserved.0));
-        if let Some(order) = self.table.get_mut(original) {
-            order.replacing = Some(user_ref);
+        if let Some(order) = self.orders.get_mut(original) {
             order.reserved = Qty(order.reserved.0 + more.0);
             order.origin = intent.origin;
         }
@@ -339,51 +478,95 @@ impl Ledger {
         })
     }
 
-    /// Writes a cancel of the whole order. Behind a replace that is on its way it names the new number:
-    /// the exchange takes messages in order.
+    /// Best prices for a live order, and whether they are stale; `None` where its locate code means another
+    /// symbol by now.
+    #[inline]
+    fn reference_of(&self, order: &Order) -> Option<(Option<BestPrice>, bool)> {
+        let names = self.best_prices.get(usize::from(order.feed))?;
+        let symbol = names.symbol(order.locate)?;
+        (symbol == self.instruments.symbol(order.instrument))
+            .then(|| (names.load(order.locate), names.is_stale()))
+    }
+
+    /// Writes a cancel of the whole order; `None` where one is on its way.
     fn cancel(&mut self, user_ref: UserRefNum, out: &mut [u8]) -> Option<usize> {
-        let order = self
-            .table
-            .get_mut(user_ref)
-            .filter(|order| !order.is_canceling)?;
-        let target = order.replacing.unwrap_or(order.user_ref);
+        let order = self.orders.get(user_ref).filter(|it| !it.is_canceling())?;
         let message = CancelOrder {
             kind: CancelOrder::KIND,
-            user_ref: target.into(),
+            user_ref: order.cancel_target().into(),
             qty: Qty(0).into(),
         };
         let len = framed(out, |body| message.encode(&[], body))?;
-        order.is_canceling = true;
+        self.orders.set_canceling(user_ref, true, 0);
         self.counters.cancels.increment();
         Some(len)
     }
 
-    /// The live order that a strategy means.
+    /// A cancel came to nothing, and the order stands. After a refusal by the exchange it is not repeated at
+    /// once.
+    pub(super) fn on_cancel_failed(&mut self, user_ref: UserRefNum, refused_ns: Option<u64>) {
+        let Some(order) = self.orders.get_mut(user_ref) else {
+            return;
+        };
+        let after_ns = refused_ns.map_or(0, |now_ns| {
+            let doublings = u32::from(order.cancels_refused).min(CANCEL_PAUSE_DOUBLINGS_MAX);
+            order.cancels_refused = order.cancels_refused.saturating_add(1);
+            now_ns + (CANCEL_PAUSE_FIRST_NS << doublings)
+        });
+        self.orders.set_canceling(user_ref, false, after_ns);
+    }
+
+    /// `qty` shares of an order no longer count as open.
     #[inline]
-    fn live(&self, owner: Owner, intent: &OrderIntent) -> Result<UserRefNum, Refusal> {
-        let desk = self
-            .desks
-            .get(usize::from(owner.0))
-            .ok_or(Refusal::NotLive)?;
-        let index = intent.id.0 as usize & (desk.user_refs.len() - 1);
-        let user_ref = *desk.user_refs.get(index).ok_or(Refusal::NotLive)?;
-        let order = self.table.get(user_ref).ok_or(Refusal::NotLive)?;
-        let is_meant = order.owner == owner && order.id == intent.id;
-        if is_meant {
-            Ok(user_ref)
-        } else {
-            Err(Refusal::NotLive)
+    pub(super) fn free(&mut self, user_ref: UserRefNum, qty: Qty) {
+        if let Some(order) = self.orders.get_mut(user_ref) {
+            let less = Qty(qty.0.min(order.reserved.0));
+            order.reserved = Qty(order.reserved.0 - less.0);
+            let (instrument, side) = (order.instrument, order.side);
+            self.release(user_ref, (instrument, side), less);
         }
     }
 
-    /// A strategy's order has a new number.
-    pub(super) fn renumber(&mut self, order: &Order) {
-        if let Some(desk) = self.desks.get_mut(usize::from(order.owner.0)) {
-            let mask = desk.user_refs.len() - 1;
-            if let Some(slot) = desk.user_refs.get_mut(order.id.0 as usize & mask) {
-                *slot = order.user_ref;
-            }
+    #[inline]
+    fn release(
+        &mut self,
+        user_ref: UserRefNum,
+        (instrument, side): (Instrument, Side),
+        less: Qty,
+    ) {
+        if let Err(found) = self.risk.on_freed(instrument, side, less) {
+            self.broken(Breach {
+                invariant: Invariant::ExposureCovered,
+                user_ref,
+                found: u64::from(less.0),
+                expected: found,
+            });
         }
+    }
+
+    /// An order is over: takes it out, with everything that it reserves.
+    pub(super) fn close(&mut self, user_ref: UserRefNum) -> Option<Order> {
+        let order = self.orders.remove(user_ref)?;
+        self.release(user_ref, (order.instrument, order.side), order.reserved);
+        if !self.risk.on_closed() {
+            self.broken(Breach {
+                invariant: Invariant::OrdersCounted,
+                user_ref,
+                found: 1,
+                expected: 0,
+            });
+        }
+        let desk = order.owner.map(|owner| usize::from(owner.0));
+        if let Some(desk) = desk.and_then(|desk| self.desks.get_mut(desk))
+            && let Some(ended) = desk.ended_mut(order.id)
+        {
+            *ended = Ended {
+                id: order.id,
+                locate: order.locate,
+                side: order.side,
+            };
+        }
+        Some(order)
     }
 }
 
@@ -397,19 +580,22 @@ fn framed(out: &mut [u8], encode: impl FnOnce(&mut [u8]) -> Option<usize>) -> Op
 }
 
 /// `ClOrdID`: which strategy, which feed, and the sequence number of the message that caused the order,
-/// so that everyone downstream can tell.
+/// so that everyone downstream can tell; 0 where none did.
 #[inline]
-fn client_order_id(owner: Owner, intent: &OrderIntent) -> [u8; 14] {
+fn client_order_id(owner: Owner, feed: u16, intent: &OrderIntent) -> [u8; 14] {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let digit = |value: u64| DIGITS.get((value & 15) as usize).copied().unwrap_or(b'?');
     let mut out = [digit(u64::from(owner.0)); 14];
-    let mut seq = intent.origin.seq;
+    let mut seq = match intent.cause {
+        Cause::Market => intent.origin.seq,
+        Cause::Execution => 0,
+    };
     for byte in out.iter_mut().skip(2).rev() {
         *byte = digit(seq);
         seq >>= 4;
     }
-    if let Some(feed) = out.get_mut(1) {
-        *feed = digit(u64::from(intent.origin.feed));
+    if let Some(place) = out.get_mut(1) {
+        *place = digit(u64::from(feed));
     }
     out
 }

@@ -5,13 +5,16 @@
 
 pub mod answers;
 pub mod entry;
+mod fills;
+mod index;
 pub mod instruments;
 pub mod intent;
+pub mod invariant;
 mod ledger;
+pub mod orders;
 pub mod risk;
 pub mod session;
 pub mod stage;
-pub mod table;
 pub mod transport;
 pub mod uring;
 pub mod write;

@@ -4,11 +4,11 @@
 //! Invariants:  nothing is sent that `check` has not passed. Exposure is counted at its worst: what is
 //!              open on a side is taken as filled, and a replace counts the larger of both sizes until
 //!              the exchange has answered.
-//! Time:        comes in as `now_ns`.
+//! Time:        comes in as `now_ns`, the time at which the order goes out.
 //! When wrong:  one [`Refusal`], the first that applies, in the order of [`Risk::check`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use feed_handler::best_prices::BestPrice;
 use protocol::types::{Price4, Qty, Side};
@@ -16,6 +16,8 @@ use rt::mem::prefetch;
 
 use super::instruments::{INSTRUMENTS_MAX, Instrument};
 use super::intent::Refusal;
+
+const _: () = assert!(INSTRUMENTS_MAX <= 1 << 16, "an instrument is a u16");
 
 /// The limits of one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,25 +33,76 @@ pub struct Limits {
     pub position_max: u64,
     /// Open orders at one time.
     pub open_orders_max: u32,
-    /// New orders and replaces in any window of one second.
+    /// New orders and replaces that leave in any window of one second.
     pub orders_per_second_max: u32,
+    /// How old a decision to enter or replace may be when it gets here, ns.
+    pub intent_age_max_ns: u64,
+}
+
+/// Why the kill switch is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum KillCause {
+    /// An operator asked for it.
+    Operator = 1,
+    /// The process was signalled.
+    Signal,
+    /// The exchange executed an order, or broke a trade, that is not known here.
+    UnknownExecution,
+    /// A strategy did not take what it was told about its orders.
+    ExecutionsLost,
+    /// An answer of the exchange could not be read: it may have been an execution.
+    MalformedAnswer,
+    /// Something that must hold about money did not.
+    BrokenInvariant,
+    /// The configuration starts with the kill switch on.
+    StartKilled,
+    /// It was on when the process ended.
+    Persisted,
 }
 
 /// The kill switch: anyone may turn it, the order core looks at it before each order.
 #[derive(Clone, Debug, Default)]
-pub struct KillSwitch(Arc<AtomicBool>);
+pub struct KillSwitch(Arc<AtomicU8>);
 
 impl KillSwitch {
-    /// Stops, or allows, new orders.
-    pub fn set(&self, is_on: bool) {
-        self.0.store(is_on, Ordering::SeqCst);
+    const CAUSES: [KillCause; 8] = [
+        KillCause::Operator,
+        KillCause::Signal,
+        KillCause::UnknownExecution,
+        KillCause::ExecutionsLost,
+        KillCause::MalformedAnswer,
+        KillCause::BrokenInvariant,
+        KillCause::StartKilled,
+        KillCause::Persisted,
+    ];
+
+    /// Stops new orders. The first cause stays.
+    pub fn engage(&self, cause: KillCause) {
+        let _ = self
+            .0
+            .compare_exchange(0, cause as u8, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// Allows new orders.
+    pub fn release(&self) {
+        self.0.store(0, Ordering::SeqCst);
     }
 
     /// Whether orders are stopped.
     #[inline]
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed) != 0
+    }
+
+    /// Why orders are stopped.
+    #[must_use]
+    pub fn cause(&self) -> Option<KillCause> {
+        let code = self.0.load(Ordering::SeqCst);
+        Self::CAUSES
+            .into_iter()
+            .find(|cause| *cause as u8 == code)
     }
 }
 
@@ -167,6 +220,19 @@ impl Risk {
         self.check_rate(now_ns)
     }
 
+    /// Whether a decision is too old to be sent.
+    #[inline]
+    #[must_use]
+    pub fn is_too_old(&self, decided_ns: u64, now_ns: u64) -> bool {
+        now_ns.saturating_sub(decided_ns) > self.limits.intent_age_max_ns
+    }
+
+    /// The kill switch.
+    #[must_use]
+    pub fn kill(&self) -> &KillSwitch {
+        &self.kill
+    }
+
     /// What is held of an instrument.
     #[inline]
     #[must_use]
@@ -196,10 +262,12 @@ impl Risk {
         self.open_orders += 1;
     }
 
-    /// One order is over.
-    pub fn on_closed(&mut self) {
-        assert!(self.open_orders > 0, "more orders ended than were open");
-        self.open_orders -= 1;
+    /// One order is over; `false`: none was open.
+    #[must_use]
+    pub fn on_closed(&mut self) -> bool {
+        let was_open = self.open_orders > 0;
+        self.open_orders = self.open_orders.saturating_sub(1);
+        was_open
     }
 
     /// `more` shares stand open on a side.
@@ -209,14 +277,23 @@ impl Risk {
     }
 
     /// `less` shares no longer stand open on a side.
+    ///
+    /// # Errors
+    /// Fewer stood open there, this many; none does now.
     #[inline]
-    pub fn on_freed(&mut self, instrument: Instrument, side: Side, less: Qty) {
+    pub fn on_freed(
+        &mut self,
+        instrument: Instrument,
+        side: Side,
+        less: Qty,
+    ) -> Result<(), u64> {
         let open = self.open_mut(instrument, side);
-        assert!(
-            *open >= u64::from(less.0),
-            "more shares freed than were open"
-        );
-        *open -= u64::from(less.0);
+        let found = *open;
+        *open = found.saturating_sub(u64::from(less.0));
+        if found < u64::from(less.0) {
+            return Err(found);
+        }
+        Ok(())
     }
 
     /// Shares changed hands: `sign` is 1, or -1 for a trade that is undone.
@@ -299,6 +376,7 @@ mod tests {
         position_max: 1500,
         open_orders_max: 2,
         orders_per_second_max: 3,
+        intent_age_max_ns: u64::MAX,
     };
 
     fn proposal(side: Side, price: u32, qty: u32) -> Proposal {
@@ -410,9 +488,9 @@ mod tests {
         risk.on_opened();
         let one = proposal(Side::Buy, 1_000_000, 1);
         assert_eq!(risk.check(&one, 1), Err(Refusal::OpenOrders));
-        risk.on_closed();
+        assert!(risk.on_closed());
         assert_eq!(risk.check(&one, 1), Ok(()));
-        kill.set(true);
+        kill.engage(KillCause::Operator);
         assert_eq!(risk.check(&one, 1), Err(Refusal::Killed));
     }
 }

@@ -56,6 +56,8 @@ pub enum Ended {
     EndOfSession,
     /// The server gave another session than the one that was being resumed.
     SessionChanged,
+    /// The server lives, but does not answer a login or an account query.
+    NoProgress,
 }
 
 /// What the session passes on.
@@ -111,13 +113,6 @@ impl Session {
             inbox: vec![0; INBOX_BYTES].into_boxed_slice(),
             inbox_len: 0,
         }
-    }
-
-    /// Whether messages may be sent.
-    #[inline]
-    #[must_use]
-    pub fn is_logged_in(&self) -> bool {
-        self.state == State::LoggedIn
     }
 
     /// The number of the next sequenced message.

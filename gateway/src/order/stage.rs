@@ -4,10 +4,13 @@
 //! Thread:      order core, hot
 //! Invariants:  everything that waits in the rings goes out in one submission; several orders share a
 //!              TCP segment.
-//! Time:        `encoded` is one clock read for each order; `submitted` one for each submission, after
-//!              the kernel has taken it (with `enter`, the TCP send is inside).
-//! When full:   a strategy whose execution ring is full no longer knows its orders: the kill switch
-//!              goes on.
+//!              Strategies take turns, so that none waits for another's flood.
+//! Time:        risk judges an order at the time at which it goes out: one clock read for the first intent
+//!              of a turn, then each order's own. `encoded` is one read for each order; `submitted` one for
+//!              each submission, after the kernel has taken it (with `enter`, the TCP send is inside).
+//! When full:   while a strategy has too little room for executions, the exchange is not read, for
+//!              `HOLD_NS` at most. A strategy whose ring is full all the same no longer knows its
+//!              orders: the kill switch goes on.
 
 use std::io;
 use std::sync::Arc;
@@ -18,10 +21,10 @@ use rt::histogram::Recorder;
 use rt::ring::{Consumer, Producer};
 
 use super::answers::Told;
-use super::entry::{Entry, EntryCounters, Phase};
-use super::intent::{ExecutionEvent, OrderIntent, Outcome};
-use super::risk::KillSwitch;
-use super::table::Owner;
+use super::entry::{DESKS_MAX, Entry, EntryCounters, Phase};
+use super::intent::{Cause, ExecutionEvent, OrderIntent, Outcome};
+use super::orders::Owner;
+use super::risk::{KillCause, KillSwitch};
 use super::transport::{Happened, Transport};
 use crate::core_loop::Stage;
 use crate::notice::{Notice, Notices};
@@ -29,6 +32,15 @@ use crate::slow::{Slowest, Story};
 
 /// Intents taken in one turn at most.
 const BATCH: usize = 64;
+/// Cancels written in one turn at most when everything is to be cancelled: answers are heard and
+/// heartbeats sent between two such turns. 256 are about 20 µs of work.
+const CANCELS_A_TURN: usize = 256;
+/// Executions that what is read in one turn may bring, and so the room that a strategy has to have: 16 KiB
+/// of answers of at least 16 bytes, of which few end an intent and an order at once.
+const NEWS_A_TURN: usize = 2048;
+/// How long the exchange is not read for the sake of a strategy that does not take its executions. A
+/// host may hold a core up for milliseconds.
+const HOLD_NS: u64 = 20_000_000;
 /// First pause before another try to connect, ms; it doubles up to the last.
 const PAUSE_FIRST_MS: u32 = 100;
 const PAUSE_LAST_MS: u32 = 5_000;
@@ -44,7 +56,7 @@ pub struct OrderHistograms {
     pub decided_to_encoded: Recorder,
     /// `encoded` to `submitted`.
     pub encoded_to_submitted: Recorder,
-    /// `seen` to `encoded`.
+    /// `seen` to `encoded`, orders that a market event caused.
     pub tick_to_order: Recorder,
     /// `encoded` to the answer.
     pub order_to_ack: Recorder,
@@ -75,6 +87,12 @@ pub struct OrderStage<T> {
     counters: Arc<EntryCounters>,
     transport: T,
     links: Vec<Link>,
+    /// Whose turn it is.
+    next_link: usize,
+    /// Since when a strategy has too little room for executions.
+    short_since_ns: Option<u64>,
+    /// What could be cancelled waits for its pause; housekeeping looks again.
+    cancels_rest: bool,
     histograms: OrderHistograms,
     notices: Notices,
     kill: KillSwitch,
@@ -111,6 +129,9 @@ impl<T: Transport> OrderStage<T> {
             entry,
             transport,
             links,
+            next_link: 0,
+            short_since_ns: None,
+            cancels_rest: false,
             histograms: OrderHistograms::default(),
             notices,
             kill,
@@ -140,20 +161,41 @@ impl<T: Transport> OrderStage<T> {
         Arc::clone(&self.state)
     }
 
-    /// Takes intents from every strategy and submits their messages in one piece.
+    /// Order entry itself: what is believed of orders and positions.
+    #[must_use]
+    pub fn entry(&mut self) -> &mut Entry {
+        &mut self.entry
+    }
+
+    /// The connection's byte stream, for a driver that is its other end.
+    #[must_use]
+    pub fn transport(&mut self) -> &mut T {
+        &mut self.transport
+    }
+
+    /// Takes intents from the strategies in turn and submits their messages in one piece.
     #[inline]
     fn take_intents(&mut self, clock: &Clock) -> usize {
-        let mut taken = 0;
-        for index in 0..self.links.len() {
-            while taken < BATCH
-                && let Some(intent) = self
-                    .links
-                    .get_mut(index)
-                    .and_then(|link| link.intents.pop())
-            {
-                taken += 1;
-                self.on_intent(index, &intent, clock);
+        let (mut taken, mut now_ns) = (0, 0);
+        // Ends with the batch, or once every ring in a row was empty.
+        let mut empty = 0;
+        while taken < BATCH && empty < self.links.len() {
+            let index = self.next_link;
+            self.next_link = if index + 1 < self.links.len() {
+                index + 1
+            } else {
+                0
+            };
+            let link = self.links.get_mut(index);
+            let Some(intent) = link.and_then(|link| link.intents.pop()) else {
+                empty += 1;
+                continue;
+            };
+            if taken == 0 {
+                now_ns = clock.now_ns();
             }
+            (taken, empty) = (taken + 1, 0);
+            now_ns = self.on_intent(index, &intent, now_ns, clock);
         }
         if self.encoded_len > 0 {
             self.submit(clock);
@@ -161,38 +203,46 @@ impl<T: Transport> OrderStage<T> {
         taken
     }
 
+    /// Sends an intent, or tells why not; the time afterwards, as far as it is known.
     #[inline]
-    fn on_intent(&mut self, index: usize, intent: &OrderIntent, clock: &Clock) {
-        let owner = Owner(u8::try_from(index).unwrap_or(u8::MAX));
-        let room = self.transport.room();
-        match self.entry.on_intent(owner, intent, intent.decided_ns, room) {
-            Ok(sent) => {
-                self.transport.commit(sent.len);
-                let encoded_ns = clock.now_ns();
-                if sent.is_new {
-                    self.entry.on_encoded(sent.user_ref, encoded_ns);
-                    self.histograms
-                        .tick_to_order
-                        .record(encoded_ns.saturating_sub(intent.origin.seen_ns));
-                }
-                self.histograms
-                    .decided_to_encoded
-                    .record(encoded_ns.saturating_sub(intent.decided_ns));
-                if let Some(slot) = self.encoded.get_mut(self.encoded_len) {
-                    *slot = Story::begin(intent, sent.user_ref, encoded_ns);
-                    self.encoded_len += 1;
-                }
-            }
+    fn on_intent(
+        &mut self,
+        index: usize,
+        intent: &OrderIntent,
+        now_ns: u64,
+        clock: &Clock,
+    ) -> u64 {
+        let owner = owner_of(index);
+        let sent = match self
+            .entry
+            .on_intent(owner, intent, now_ns, self.transport.room())
+        {
+            Ok(sent) => sent,
             Err(refusal) => {
                 self.counters.refuse(refusal);
-                let mut refused =
-                    ExecutionEvent::session(Outcome::Refused(refusal), intent.decided_ns);
-                refused.origin = intent.origin;
-                (refused.id, refused.price, refused.qty) = (intent.id, intent.price, intent.qty);
-                (refused.locate, refused.side) = (intent.locate, intent.side);
+                let refused = self.entry.refused(owner, intent, refusal, now_ns);
                 self.tell(owner, refused);
+                return now_ns;
+            }
+        };
+        self.transport.commit(sent.len);
+        let encoded_ns = clock.now_ns();
+        if sent.is_new {
+            self.entry.on_encoded(sent.user_ref, encoded_ns);
+            if intent.cause == Cause::Market {
+                self.histograms
+                    .tick_to_order
+                    .record(encoded_ns.saturating_sub(intent.origin.seen_ns));
             }
         }
+        self.histograms
+            .decided_to_encoded
+            .record(encoded_ns.saturating_sub(intent.decided_ns));
+        if let Some(slot) = self.encoded.get_mut(self.encoded_len) {
+            *slot = Story::begin(intent, sent.user_ref, encoded_ns);
+            self.encoded_len += 1;
+        }
+        encoded_ns
     }
 
     #[inline]
@@ -213,8 +263,42 @@ impl<T: Transport> OrderStage<T> {
         self.entry.bring_near();
     }
 
+    /// Hears the exchange, unless a strategy has to take its executions first.
     #[inline]
     fn hear(&mut self, clock: &Clock) -> usize {
+        if self.short_since_ns.is_some() && self.must_hold(clock) {
+            return 0;
+        }
+        let heard = self.read(clock);
+        if heard > 0 {
+            self.look_for_room(clock);
+        }
+        heard
+    }
+
+    /// Strategies only make room, so whoever has enough after a read has enough for the next.
+    #[inline]
+    fn look_for_room(&mut self, clock: &Clock) {
+        let is_short = self.links.iter().any(|link| {
+            let capacity = link.executions.capacity();
+            capacity - link.executions.len() < NEWS_A_TURN.min(capacity / 2)
+        });
+        if !is_short {
+            self.short_since_ns = None;
+        } else if self.short_since_ns.is_none() {
+            self.short_since_ns = Some(clock.now_ns());
+        }
+    }
+
+    #[cold]
+    fn must_hold(&mut self, clock: &Clock) -> bool {
+        self.look_for_room(clock);
+        self.short_since_ns
+            .is_some_and(|since_ns| clock.now_ns().saturating_sub(since_ns) < HOLD_NS)
+    }
+
+    #[inline]
+    fn read(&mut self, clock: &Clock) -> usize {
         let mut closed = None;
         let mut is_connected = false;
         let mut told = Heard {
@@ -322,7 +406,7 @@ impl<T: Transport> OrderStage<T> {
 
     fn tell_all(&mut self, event: ExecutionEvent) {
         for index in 0..self.links.len() {
-            self.tell(Owner(u8::try_from(index).unwrap_or(u8::MAX)), event);
+            self.tell(owner_of(index), event);
         }
     }
 
@@ -354,15 +438,30 @@ impl<T: Transport> OrderStage<T> {
         }
     }
 
-    /// The kill switch stops new orders at once; what is open is cancelled here.
-    fn cancel_all(&mut self, now_ns: u64) {
-        if !matches!(self.entry.phase(), Phase::Open | Phase::Stopping) {
-            return;
+    /// The kill switch and the end of the process stop new orders at once; what is open is cancelled here,
+    /// a slice each turn.
+    #[inline]
+    fn cancel_what_stands(&mut self, clock: &Clock) {
+        let is_wanted = self.kill.is_on() || self.entry.phase() == Phase::Stopping;
+        if is_wanted && !self.cancels_rest && self.entry.can_cancel() {
+            self.cancel_some(clock.now_ns());
         }
-        let len = self.entry.cancel_all(now_ns, self.transport.room());
+    }
+
+    #[cold]
+    fn cancel_some(&mut self, now_ns: u64) {
+        let room = self.transport.room();
+        let len = self.entry.cancel_some(CANCELS_A_TURN, now_ns, room);
+        self.cancels_rest = len == 0;
         if len > 0 {
             self.transport.commit(len);
             self.transport.flush();
+        }
+    }
+
+    fn tell_breach(&mut self) {
+        if let Some(breach) = self.entry.take_breach() {
+            self.notices.send(Notice::Breach(breach));
         }
     }
 }
@@ -377,6 +476,13 @@ impl Connection {
     }
 }
 
+/// Links are as many as desks, and those are fewer than an owner can number.
+#[inline]
+fn owner_of(index: usize) -> Owner {
+    debug_assert!(index < DESKS_MAX);
+    Owner(u8::try_from(index).unwrap_or(u8::MAX))
+}
+
 /// Tells a strategy; one that does not listen no longer knows its orders, so trading stops.
 #[inline]
 fn deliver(
@@ -388,7 +494,7 @@ fn deliver(
     let link = links.get_mut(usize::from(owner.0));
     if link.is_some_and(|link| link.executions.push(event).is_err()) {
         counters.execution_ring_full.increment();
-        kill.set(true);
+        kill.engage(KillCause::ExecutionsLost);
         notices.send(Notice::ExecutionsLost(owner.0));
     }
 }
@@ -430,9 +536,15 @@ impl Heard<'_> {
                 self.notices.send(Notice::SessionEnded(ended));
             }
             Told::UnknownExecution(user_ref) => {
-                self.kill.set(true);
                 self.notices.send(Notice::UnknownExecution(user_ref.0));
             }
+            Told::UnknownBreak(match_number) => {
+                self.notices.send(Notice::UnknownBreak(match_number.0));
+            }
+            Told::Malformed(answer) => {
+                self.notices.send(Notice::Malformed(answer));
+            }
+            Told::Breach(breach) => self.notices.send(Notice::Breach(breach)),
         }
     }
 }
@@ -446,6 +558,7 @@ impl<T: Transport + Send> Stage for OrderStage<T> {
     fn poll(&mut self, clock: &Clock) -> usize {
         let taken = self.take_intents(clock);
         let heard = self.hear(clock);
+        self.cancel_what_stands(clock);
         self.completions = u16::try_from(heard).unwrap_or(u16::MAX);
         taken + heard
     }
@@ -471,9 +584,8 @@ impl<T: Transport + Send> Stage for OrderStage<T> {
             self.transport.close();
             self.on_closed(0, clock);
         }
-        if self.kill.is_on() {
-            self.cancel_all(now_ns);
-        }
+        self.cancels_rest = false;
+        self.tell_breach();
         self.publish_state();
     }
 
@@ -486,7 +598,6 @@ impl<T: Transport + Send> Stage for OrderStage<T> {
             .stop_deadline_ns
             .get_or_insert(now_ns + STOP_TIMEOUT_NS);
         self.entry.stop();
-        self.cancel_all(now_ns);
         if !self.entry.is_stopped() && now_ns < deadline_ns {
             return false;
         }

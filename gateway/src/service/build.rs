@@ -6,7 +6,7 @@ use feed_handler::arbiter::Arbiter;
 use feed_handler::best_prices::BestPrices;
 use feed_handler::book::Books;
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
-use feed_handler::publish::Subscriber;
+use feed_handler::publish::{Subscriber, Subscription};
 use feed_handler::source::PacketSource;
 use feed_handler::xdp::Watch;
 use rt::clock::Clock;
@@ -17,8 +17,8 @@ use super::receive::{self, Receiver};
 use crate::core_loop::{CoreOptions, Stage};
 use crate::notice::{Notice, Notices};
 use crate::options::{self, Options, Way};
-use crate::order::entry::{Entry, EntryCounters};
-use crate::order::risk::{KillSwitch, Risk};
+use crate::order::entry::{DeskOptions, Entry, EntryCounters};
+use crate::order::risk::{KillCause, KillSwitch, Risk};
 use crate::order::session::Session;
 use crate::order::stage::{Link, OrderStage, SessionState};
 use crate::order::transport::Transport;
@@ -72,7 +72,7 @@ impl<S: PacketSource + Send> Stage for FeedStage<S> {
 struct Wiring {
     subscribers: Vec<Vec<Subscriber>>,
     links: Vec<Vec<Link>>,
-    desks: Vec<Vec<bool>>,
+    desks: Vec<Vec<DeskOptions>>,
     ends: Vec<Ends>,
 }
 
@@ -170,7 +170,7 @@ fn wire(options: &Options) -> Result<Wiring, String> {
             });
         }
         if let Some(list) = wiring.desks.get_mut(strategy.session) {
-            list.push(strategy.trade_on_stale);
+            list.push(desk_of(strategy));
         }
         wiring.ends.push(Ends {
             events,
@@ -179,6 +179,18 @@ fn wire(options: &Options) -> Result<Wiring, String> {
         });
     }
     Ok(wiring)
+}
+
+/// What a session has to know of a strategy: its feed and its symbols are what the configuration says.
+fn desk_of(strategy: &options::StrategyOptions) -> DeskOptions {
+    DeskOptions {
+        feed: u16::try_from(strategy.feed).unwrap_or(u16::MAX),
+        symbols: match &strategy.subscription {
+            Subscription::All => None,
+            Subscription::Symbols(symbols) => Some(symbols.clone()),
+        },
+        trade_on_stale: strategy.trade_on_stale,
+    }
 }
 
 fn pair<T: Copy>(size: usize, name: &str) -> Result<(Producer<T>, Consumer<T>), String> {
@@ -256,12 +268,14 @@ fn build_feed(
 
 fn build_session(
     session: options::Session,
-    (links, desks, best_prices): (Vec<Link>, Vec<bool>, Vec<Arc<BestPrices>>),
+    (links, desks, best_prices): (Vec<Link>, Vec<DeskOptions>, Vec<Arc<BestPrices>>),
     house: &mut House,
 ) -> Result<Box<dyn Stage>, String> {
     let name = session.name;
     let kill = KillSwitch::default();
-    kill.set(session.start_killed);
+    if session.start_killed {
+        kill.engage(KillCause::StartKilled);
+    }
     let orders_max = session.risk.open_orders_max;
     let risk = Risk::new(session.risk, kill.clone());
     let entry = Entry::new(

@@ -16,7 +16,7 @@ use rt::clock::Clock;
 use rt::counters;
 use rt::ring::Producer;
 
-use crate::order::intent::{Action, ExecutionEvent, OrderId, OrderIntent, TimeInForce};
+use crate::order::intent::{Action, Cause, ExecutionEvent, OrderId, OrderIntent, TimeInForce};
 
 pub use probe::{Parameters as ProbeParameters, Probe};
 pub use quoter::{Parameters as QuoterParameters, Quoter};
@@ -72,6 +72,7 @@ pub struct Context<'a> {
     origin: Origin,
     picked_ns: u64,
     published_delta_ns: u32,
+    cause: Cause,
     queue: u16,
     ring_was_full: bool,
     desk: &'a mut DeskEnd,
@@ -108,6 +109,7 @@ impl Context<'_> {
             action: Action::Enter,
             side: order.side,
             time_in_force: order.time_in_force,
+            cause: self.cause,
         });
         if sent {
             self.desk.next_id = self.desk.next_id.wrapping_add(1).max(1);
@@ -131,6 +133,13 @@ impl Context<'_> {
     #[must_use]
     pub fn best(&self, locate: u16) -> Option<BestPrice> {
         self.desk.best_prices.load(locate)
+    }
+
+    /// Whether the book of a symbol may not be what the exchange has.
+    #[must_use]
+    pub fn is_stale(&self, locate: u16) -> bool {
+        let _ = locate;
+        self.desk.best_prices.is_stale()
     }
 
     /// What a locate code stands for today.
@@ -168,6 +177,7 @@ impl Context<'_> {
             action,
             side: Side::Buy,
             time_in_force: TimeInForce::Day,
+            cause: self.cause,
         }
     }
 

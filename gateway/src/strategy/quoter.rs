@@ -7,15 +7,22 @@
 //!  skew = inventory / quote size * skew_per_lot: long leans down, short leans up
 //! ```
 //!
+//! Every quote has a price at which it is wanted, or is not wanted at all; it is steered there one step at a
+//! time, after each market event and each answer, so that what had to wait is not forgotten.
+//!
 //! Invariants:  at most one order a side and symbol, never crossing the market: a quote stops one tick
-//!              short of the other side's best. Stale books are not quoted: what stands is cancelled.
+//!              short of the other side's best. Stale books are not quoted: what stands is cancelled, also
+//!              what the exchange has not answered yet.
+//! When wrong:  after a refusal it rests for some steps, twice as many after each further one.
 
-use feed_handler::event::{FLAG_BBO_CHANGED, FLAG_STALE, KIND_GAP, MarketEvent};
+use feed_handler::best_prices::BestPrice;
+use feed_handler::event::{FLAG_BBO_CHANGED, FLAG_STALE, MarketEvent};
+use protocol::itch::StockDirectory;
 use protocol::types::{Price4, Qty, Side};
 use serde::Deserialize;
 
 use super::{Context, NewOrder, Strategy};
-use crate::order::intent::{ExecutionEvent, OrderId, Outcome, TimeInForce};
+use crate::order::intent::{Action, ExecutionEvent, OrderId, Outcome, TimeInForce};
 
 /// Symbols that one quoter can follow.
 const SYMBOLS_MAX: usize = 256;
@@ -50,6 +57,12 @@ impl Default for Parameters {
     }
 }
 
+/// Steps that a quote rests after a first refusal; they double up to the last, and cancels rest less: an
+/// order that should not stand is worth more tries.
+const REST_FIRST: u32 = 2;
+const REST_DOUBLINGS_MAX: u8 = 9;
+const REST_CANCEL_DOUBLINGS_MAX: u8 = 3;
+
 /// The strategy.
 #[derive(Debug)]
 pub struct Quoter {
@@ -61,7 +74,10 @@ pub struct Quoter {
 /// One symbol's quotes.
 #[derive(Clone, Copy, Debug)]
 struct Book {
-    locate: u16,
+    /// As the stock directory event carries it.
+    symbol: u64,
+    /// Its locate code of the day; `None` until the directory of a new day names it.
+    locate: Option<u16>,
     inventory: i64,
     bid: Quote,
     ask: Quote,
@@ -69,22 +85,18 @@ struct Book {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Quote {
+    /// Where it should stand; `None`: nowhere.
+    wanted: Option<Price4>,
+    /// The order; 0: none.
     id: OrderId,
     price: Price4,
-    state: State,
-    /// The exchange has it.
-    is_placed: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
-    /// No order.
-    #[default]
-    None,
-    /// Sent, or a change is on its way: nothing more until the answer.
-    Waiting,
-    /// Stands at its price.
-    Live,
+    is_entering: bool,
+    is_replacing: bool,
+    is_canceling: bool,
+    /// Refusals since something was taken.
+    refusals: u8,
+    /// Steps that are left out because of them.
+    rest: u32,
 }
 
 impl Quoter {
@@ -114,12 +126,63 @@ impl Quoter {
     }
 
     fn book(&mut self, locate: u16) -> Option<&mut Book> {
-        self.symbols.iter_mut().find(|book| book.locate == locate)
+        self.symbols
+            .iter_mut()
+            .find(|book| book.locate == Some(locate))
+    }
+
+    /// The directory names a symbol: a new one, or one of yesterday's with another locate code.
+    fn on_directory(&mut self, event: &MarketEvent) {
+        if let Some(other) = self
+            .book(event.locate)
+            .filter(|it| it.symbol != event.number)
+        {
+            other.locate = None;
+        }
+        if let Some(book) = self.symbols.iter_mut().find(|it| it.symbol == event.number) {
+            book.locate = Some(event.locate);
+        } else if self.symbols.len() < SYMBOLS_MAX {
+            self.symbols.push(Book {
+                symbol: event.number,
+                locate: Some(event.locate),
+                inventory: 0,
+                bid: Quote::default(),
+                ask: Quote::default(),
+            });
+        }
+    }
+
+    /// Something happened to the feed as a whole, or events were missed: the table of best prices says what
+    /// is true now.
+    #[cold]
+    fn look_again(&mut self, context: &mut Context<'_>) {
+        for index in 0..self.symbols.len() {
+            let Some(book) = self.symbols.get(index).copied() else {
+                break;
+            };
+            let best = book
+                .locate
+                .filter(|locate| !context.is_stale(*locate))
+                .and_then(|locate| context.best(locate));
+            let (bid, ask) = best.map_or((None, None), |best| self.wanted(&book, &best));
+            if let Some(book) = self.symbols.get_mut(index) {
+                (book.bid.wanted, book.ask.wanted) = (bid, ask);
+            }
+        }
+        self.steer_all(context);
+    }
+
+    fn steer_all(&mut self, context: &mut Context<'_>) {
+        if self.is_up {
+            for book in &mut self.symbols {
+                book.steer(&self.parameters, context);
+            }
+        }
     }
 
     /// Prices that the quotes should have; `None`: that side should not be quoted.
-    fn wanted(&self, book: &Book, event: &MarketEvent) -> (Option<Price4>, Option<Price4>) {
-        let (bid, ask) = (i64::from(event.bid_price.0), i64::from(event.ask_price.0));
+    fn wanted(&self, book: &Book, best: &BestPrice) -> (Option<Price4>, Option<Price4>) {
+        let (bid, ask) = (i64::from(best.bid_price.0), i64::from(best.ask_price.0));
         if bid == 0 || ask <= bid {
             return (None, None);
         }
@@ -139,140 +202,155 @@ impl Quoter {
     }
 }
 
+impl Book {
+    fn steer(&mut self, parameters: &Parameters, context: &mut Context<'_>) {
+        let order = |side| NewOrder {
+            locate: self.locate.unwrap_or(0),
+            side,
+            price: Price4(0),
+            qty: Qty(parameters.qty),
+            time_in_force: TimeInForce::Day,
+        };
+        let (buy, sell) = (order(Side::Buy), order(Side::Sell));
+        self.bid.steer(&buy, parameters.requote_at, context);
+        self.ask.steer(&sell, parameters.requote_at, context);
+    }
+
+    fn quote_of(&mut self, id: OrderId) -> Option<&mut Quote> {
+        [&mut self.bid, &mut self.ask]
+            .into_iter()
+            .find(|quote| quote.id == id)
+    }
+}
+
 impl Quote {
-    /// Moves the order to where it is wanted, one step at a time.
-    fn steer(
-        &mut self,
-        wanted: Option<Price4>,
-        new: &NewOrder,
-        requote_at: u32,
-        context: &mut Context<'_>,
-    ) {
-        match (self.state, wanted) {
-            (State::None, Some(price)) => {
+    /// Moves the order towards where it is wanted, one step at a time.
+    fn steer(&mut self, new: &NewOrder, requote_at: u32, context: &mut Context<'_>) {
+        let is_placed = self.id != OrderId(0);
+        let is_changing = self.is_entering || self.is_replacing || self.is_canceling;
+        let is_off = |price: Price4| price.0.abs_diff(self.price.0) >= requote_at;
+        // A cancel needs not wait for an answer: it goes behind what is on its way.
+        let is_due = match self.wanted {
+            None => is_placed && !self.is_canceling,
+            Some(_) if !is_placed => true,
+            Some(price) => !is_changing && is_off(price),
+        };
+        if !is_due {
+            return;
+        }
+        if self.rest > 0 {
+            self.rest -= 1;
+            return;
+        }
+        match self.wanted {
+            None => self.is_canceling = context.cancel(self.id),
+            Some(price) if is_placed => {
+                self.is_replacing = context.replace(self.id, price, new.qty);
+            }
+            Some(price) => {
                 if let Some(id) = context.enter(&NewOrder { price, ..*new }) {
-                    *self = Self {
-                        id,
-                        price,
-                        state: State::Waiting,
-                        is_placed: false,
-                    };
+                    (self.id, self.price, self.is_entering) = (id, price, true);
                 }
             }
-            (State::Live, Some(price))
-                if price.0.abs_diff(self.price.0) >= requote_at
-                    && context.replace(self.id, price, new.qty) =>
-            {
-                self.state = State::Waiting;
+        }
+    }
+
+    fn on_execution(&mut self, execution: &ExecutionEvent) {
+        match execution.answers {
+            Some(Action::Enter) => self.is_entering = false,
+            Some(Action::Replace) => self.is_replacing = false,
+            Some(Action::Cancel) => self.is_canceling = false,
+            None => {}
+        }
+        match execution.outcome {
+            Outcome::Accepted | Outcome::Replaced => {
+                self.price = execution.price;
+                (self.refusals, self.rest) = (0, 0);
             }
-            (State::Live, None) if context.cancel(self.id) => self.state = State::Waiting,
+            Outcome::Refused(_) | Outcome::Rejected(_) | Outcome::CancelRejected => {
+                let doublings_max = if execution.answers == Some(Action::Cancel) {
+                    REST_CANCEL_DOUBLINGS_MAX
+                } else {
+                    REST_DOUBLINGS_MAX
+                };
+                self.rest = REST_FIRST << self.refusals.min(doublings_max);
+                self.refusals = self.refusals.saturating_add(1);
+            }
             _ => {}
+        }
+        if execution.leaves.0 == 0 {
+            *self = Self {
+                wanted: self.wanted,
+                refusals: self.refusals,
+                rest: self.rest,
+                ..Self::default()
+            };
         }
     }
 }
 
 impl Strategy for Quoter {
     fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>) {
-        if event.kind == b'R'
-            && self.symbols.len() < SYMBOLS_MAX
-            && self.book(event.locate).is_none()
-        {
-            let (bid, ask) = (Quote::default(), Quote::default());
-            self.symbols.push(Book {
-                locate: event.locate,
-                inventory: 0,
-                bid,
-                ask,
-            });
+        if event.kind == StockDirectory::KIND {
+            self.on_directory(event);
         }
-        let is_stale = event.has(FLAG_STALE);
-        if event.kind == KIND_GAP {
-            for book in &mut self.symbols {
-                for (quote, side) in [(&mut book.bid, Side::Buy), (&mut book.ask, Side::Sell)] {
-                    quote.steer(None, &new_order(book.locate, side, 0), 1, context);
-                }
-            }
+        if event.is_news() {
+            return self.look_again(context);
         }
-        if !self.is_up || is_stale || !event.has(FLAG_BBO_CHANGED) {
-            return;
-        }
-        let Some(book) = self
-            .symbols
-            .iter()
-            .find(|book| book.locate == event.locate)
-            .copied()
-        else {
+        let Some(book) = self.book(event.locate).copied() else {
             return;
         };
-        let (buy_at, sell_at) = self.wanted(&book, event);
-        let Parameters {
-            qty, requote_at, ..
-        } = self.parameters;
+        let wanted = if event.has(FLAG_STALE) {
+            (None, None)
+        } else if event.has(FLAG_BBO_CHANGED) {
+            self.wanted(&book, &event.best())
+        } else {
+            (book.bid.wanted, book.ask.wanted)
+        };
+        let (is_up, parameters) = (self.is_up, self.parameters);
         if let Some(book) = self.book(event.locate) {
-            let order = |side| new_order(event.locate, side, qty);
-            book.bid
-                .steer(buy_at, &order(Side::Buy), requote_at, context);
-            book.ask
-                .steer(sell_at, &order(Side::Sell), requote_at, context);
+            (book.bid.wanted, book.ask.wanted) = wanted;
+            if is_up {
+                book.steer(&parameters, context);
+            }
         }
     }
 
-    fn on_execution(&mut self, execution: &ExecutionEvent, _: &mut Context<'_>) {
+    fn on_execution(&mut self, execution: &ExecutionEvent, context: &mut Context<'_>) {
         match execution.outcome {
-            Outcome::SessionUp => self.is_up = true,
-            Outcome::SessionDown => self.is_up = false,
+            Outcome::SessionUp => {
+                self.is_up = true;
+                return self.steer_all(context);
+            }
+            Outcome::SessionDown => {
+                self.is_up = false;
+                return;
+            }
             _ => {}
         }
-        let Some(book) = self.book(execution.locate) else {
+        let (is_up, parameters) = (self.is_up, self.parameters);
+        let is_meant = |book: &Book| [book.bid.id, book.ask.id].contains(&execution.id);
+        let index = self.symbols.iter().position(is_meant).or_else(|| {
+            let is_its = |book: &Book| book.locate == Some(execution.locate);
+            self.symbols.iter().position(is_its)
+        });
+        let Some(book) = index.and_then(|index| self.symbols.get_mut(index)) else {
             return;
         };
-        let shares = i64::from(execution.qty.0);
-        let signed = if execution.side == Side::Buy {
-            shares
-        } else {
-            -shares
-        };
-        let quote = match execution.side {
-            Side::Buy => &mut book.bid,
-            Side::Sell => &mut book.ask,
+        let shares = match execution.side {
+            Side::Buy => i64::from(execution.qty.0),
+            Side::Sell => -i64::from(execution.qty.0),
         };
         match execution.outcome {
-            Outcome::Filled => book.inventory += signed,
-            Outcome::Broken => book.inventory -= signed,
+            Outcome::Filled => book.inventory += shares,
+            Outcome::Broken => book.inventory -= shares,
             _ => {}
         }
-        if quote.id != execution.id {
-            return;
+        if let Some(quote) = book.quote_of(execution.id) {
+            quote.on_execution(execution);
         }
-        match execution.outcome {
-            Outcome::Accepted | Outcome::Replaced => {
-                quote.price = execution.price;
-                quote.is_placed = true;
-            }
-            Outcome::Filled | Outcome::Canceled(_) | Outcome::Rejected(_)
-                if execution.leaves.0 == 0 =>
-            {
-                quote.is_placed = false;
-            }
-            // A partial fill leaves a change that is on its way where it is.
-            Outcome::Filled | Outcome::Canceled(_) => return,
-            _ => {}
+        if is_up {
+            book.steer(&parameters, context);
         }
-        // A refused or rejected change leaves the order as it was; a new one is gone.
-        quote.state = if quote.is_placed {
-            State::Live
-        } else {
-            State::None
-        };
-    }
-}
-
-fn new_order(locate: u16, side: Side, qty: u32) -> NewOrder {
-    NewOrder {
-        locate,
-        side,
-        price: Price4(0),
-        qty: Qty(qty),
-        time_in_force: TimeInForce::Day,
     }
 }

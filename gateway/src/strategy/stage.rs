@@ -14,7 +14,7 @@ use rt::ring::{Consumer, Producer};
 use super::{Context, DeskEnd, Strategy, StrategyCounters};
 use crate::core_loop::Stage;
 use crate::notice::{Notice, Notices};
-use crate::order::intent::{ExecutionEvent, OrderIntent};
+use crate::order::intent::{Cause, ExecutionEvent, OrderIntent};
 
 /// Events taken in one turn at most.
 const BATCH: usize = 64;
@@ -111,6 +111,7 @@ impl StrategyStage {
                 origin: execution.origin,
                 picked_ns,
                 published_delta_ns: delta_ns(execution.origin.seen_ns, picked_ns),
+                cause: Cause::Execution,
                 queue: 0,
                 ring_was_full: false,
                 desk: &mut self.desk,
@@ -144,6 +145,7 @@ impl StrategyStage {
                 origin: event.origin,
                 picked_ns,
                 published_delta_ns: event.published_delta_ns,
+                cause: Cause::Market,
                 queue,
                 ring_was_full,
                 desk: &mut self.desk,

@@ -1,0 +1,153 @@
+//! A strategy that does anything at random, and holds everything that it is told against what it asked for.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use feed_handler::event::MarketEvent;
+use gateway::order::intent::{Action, ExecutionEvent, OrderId, Outcome, TimeInForce};
+use gateway::strategy::{Context, NewOrder, Strategy};
+use protocol::types::{Price4, Qty, Side};
+
+/// What a trader believes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Belief {
+    /// Open orders: symbol of the day, side, shares open.
+    pub(crate) live: BTreeMap<OrderId, (u16, Side, Qty)>,
+    /// Intents that have not been answered.
+    pub(crate) unanswered: BTreeMap<OrderId, Vec<Action>>,
+    /// Answers heard, by their outcome's first word.
+    pub(crate) answers: BTreeMap<String, u64>,
+}
+
+thread_local! {
+    /// By trader, so that the world sees what its strategies believe.
+    static BELIEFS: RefCell<BTreeMap<usize, Belief>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+pub(crate) fn belief(trader: usize) -> Belief {
+    BELIEFS.with_borrow(|all| all.get(&trader).cloned().unwrap_or_default())
+}
+
+/// The strategy.
+pub(crate) struct Trader {
+    trader: usize,
+    random: fastrand::Rng,
+    /// Does nothing of its own.
+    is_calm: bool,
+}
+
+impl Trader {
+    pub(crate) fn new(trader: usize, seed: u64) -> Self {
+        BELIEFS.with_borrow_mut(|all| all.insert(trader, Belief::default()));
+        Self {
+            trader,
+            random: fastrand::Rng::with_seed(seed),
+            is_calm: false,
+        }
+    }
+
+    fn act(&mut self, locate: u16, price: u32, context: &mut Context<'_>) {
+        let believed = belief(self.trader);
+        let known: Vec<OrderId> = believed.live.keys().copied().collect();
+        // Now and then one that is over, or never was.
+        let any = if self.random.u8(0..8) == 0 || known.is_empty() {
+            OrderId(self.random.u32(0..100))
+        } else {
+            known[self.random.usize(0..known.len())]
+        };
+        let qty = Qty(self.random.u32(0..600));
+        let price = Price4(price.saturating_add_signed(self.random.i32(-3..4) * 100));
+        let asked = match self.random.u8(0..10) {
+            0..3 => context.replace(any, price, qty).then_some((any, Action::Replace)),
+            3..5 => context.cancel(any).then_some((any, Action::Cancel)),
+            _ => {
+                let side = if self.random.bool() { Side::Buy } else { Side::Sell };
+                let time_in_force = if self.random.u8(0..4) == 0 {
+                    TimeInForce::ImmediateOrCancel
+                } else {
+                    TimeInForce::Day
+                };
+                let order = NewOrder {
+                    locate,
+                    side,
+                    price,
+                    qty,
+                    time_in_force,
+                };
+                let id = context.enter(&order);
+                if let Some(id) = id {
+                    self.change(|belief| {
+                        belief.live.insert(id, (locate, side, qty));
+                    });
+                }
+                id.map(|id| (id, Action::Enter))
+            }
+        };
+        if let Some((id, action)) = asked {
+            self.change(|belief| belief.unanswered.entry(id).or_default().push(action));
+        }
+    }
+
+    fn change(&self, with: impl FnOnce(&mut Belief)) {
+        BELIEFS.with_borrow_mut(|all| with(all.entry(self.trader).or_default()));
+    }
+
+    /// Each answer is to something that was asked, and once.
+    fn settle(&self, execution: &ExecutionEvent) {
+        let Some(action) = execution.answers else {
+            return;
+        };
+        let word = format!("{:?}", execution.outcome);
+        let word = word.split('(').next().unwrap_or_default().to_owned();
+        self.change(|belief| {
+            *belief.answers.entry(format!("{action:?} {word}")).or_default() += 1;
+            let list = belief.unanswered.entry(execution.id).or_default();
+            let at = list.iter().position(|asked| *asked == action);
+            let at = at.unwrap_or_else(|| panic!("answered, but not asked: {execution:?}"));
+            list.remove(at);
+            if list.is_empty() {
+                belief.unanswered.remove(&execution.id);
+            }
+        });
+    }
+}
+
+impl Strategy for Trader {
+    fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>) {
+        self.is_calm = event.kind == super::world::CALM;
+        if !self.is_calm && !event.is_news() && self.random.u8(0..3) > 0 {
+            self.act(event.locate, event.bid_price.0, context);
+        }
+    }
+
+    fn on_execution(&mut self, execution: &ExecutionEvent, context: &mut Context<'_>) {
+        self.settle(execution);
+        if matches!(execution.outcome, Outcome::SessionUp | Outcome::SessionDown) {
+            return;
+        }
+        let known = belief(self.trader).live.get(&execution.id).copied();
+        if let Some((locate, side, leaves)) = known {
+            assert_eq!((execution.locate, execution.side), (locate, side), "{execution:?}");
+            let taken = match execution.outcome {
+                Outcome::Filled | Outcome::Canceled(_) => execution.qty,
+                _ => Qty(0),
+            };
+            if taken.0 > 0 {
+                assert_eq!(execution.leaves.0 + taken.0, leaves.0, "{execution:?}");
+            }
+            self.change(|belief| match execution.leaves {
+                Qty(0) => {
+                    belief.live.remove(&execution.id);
+                }
+                leaves => {
+                    belief.live.insert(execution.id, (locate, side, leaves));
+                }
+            });
+        } else {
+            assert_eq!(execution.leaves, Qty(0), "over, and alive: {execution:?}");
+        }
+        if !self.is_calm && self.random.u8(0..8) == 0 {
+            self.act(execution.locate, execution.price.0, context);
+        }
+    }
+}
