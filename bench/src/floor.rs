@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use feed_handler::source::PacketSource;
-use feed_handler::xdp::{self, Mode, Rung, SocketOptions};
+use feed_handler::xdp::{self, Mode, Rung, SocketOptions, Wanted};
 use io_uring::types::Fixed;
 use io_uring::{IoUring, opcode};
 
@@ -54,7 +54,10 @@ pub fn run(options: &Options, stop: &AtomicBool) -> Result<()> {
     rt::cpu::pin(options.cpu).context("CPU")?;
     let opened = xdp::open(&xdp::Options {
         interface: interface_of(options.own)?,
-        wanted: vec![options.group],
+        wanted: vec![Wanted {
+            address: options.group,
+            line: 0,
+        }],
         mode: Mode::Auto,
         require: Rung::Generic,
         trusted_drivers: Vec::new(),

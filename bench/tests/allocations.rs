@@ -16,7 +16,7 @@ use std::time::Duration;
 use feed_handler::book::Limits as BookLimits;
 use feed_handler::publish::Subscription;
 use feed_handler::udp::{UdpLine, UdpOptions};
-use feed_handler::xdp::{Mode, Options as XdpOptions, Rung, SocketOptions};
+use feed_handler::xdp::{Mode, Options as XdpOptions, Rung, SocketOptions, Wanted};
 use gateway::options::{Feed, Options, Output, Rings, Session, StrategyOptions, Way};
 use gateway::order::risk::Limits;
 use gateway::order::session::Credentials;
@@ -73,7 +73,10 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
             name: "itch".to_owned(),
             xdp: vec![XdpOptions {
                 interface: "tg-b".to_owned(),
-                wanted: vec![GROUP],
+                wanted: vec![Wanted {
+                    address: GROUP,
+                    line: 0,
+                }],
                 mode: Mode::Auto,
                 require: Rung::NativeCopy,
                 trusted_drivers: Vec::new(),

@@ -467,6 +467,7 @@ mod tests {
                 on_packet(Packet {
                     payload,
                     wire_ns: 1,
+                    line: 0,
                 });
             }
         }

@@ -11,6 +11,8 @@ pub struct Packet<'a> {
     /// When the wire had it, on the monotonic clock: the XDP program's or the kernel's stamp; 0 when
     /// nobody said.
     pub wire_ns: u64,
+    /// Which of the feed's lines brought it, in the order of the configuration.
+    pub line: u8,
 }
 
 /// A source of packets.

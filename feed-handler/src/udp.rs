@@ -1,7 +1,7 @@
 //! The receiver on plain kernel sockets: works everywhere, and is the last rung of the ladder.
 //!
-//! One socket for each line; `recvmmsg` takes what has arrived without waiting. `SO_REUSEPORT` lets
-//! several feed stages share a line: the kernel then spreads flows over them.
+//! One socket for each line; `recvmmsg` takes what has arrived without waiting. Several feed stages may
+//! listen to one line: each hears all of a group; of an own address (`SO_REUSEPORT`) each gets some flows.
 //!
 //! Thread:      feed core, hot
 //! System calls: `recvmmsg`, one for each socket and turn.
@@ -45,7 +45,7 @@ counters! {
     }
 }
 
-/// One line to listen to.
+/// One line to listen to; its place in [`UdpOptions::lines`] is its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UdpLine {
     /// Group or own address, and port.
@@ -57,7 +57,7 @@ pub struct UdpLine {
 /// How to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UdpOptions {
-    /// The lines.
+    /// The lines, 256 at most.
     pub lines: Vec<UdpLine>,
     /// `SO_RCVBUF` in bytes; the kernel doubles it and caps it at `net.core.rmem_max`.
     pub receive_buffer_bytes: usize,
@@ -76,6 +76,7 @@ pub struct UdpSource {
 }
 
 struct Receiver {
+    line: u8,
     socket: Socket,
     buffers: Box<[[u8; PACKET_LEN_MAX]; BATCH]>,
     controls: Box<[Control; BATCH]>,
@@ -105,13 +106,18 @@ impl UdpSource {
     /// Opens and binds a socket for each line, and joins the groups.
     ///
     /// # Errors
-    /// `EADDRINUSE`: the port is taken by a socket without `SO_REUSEPORT`. `EADDRNOTAVAIL`,
-    /// `ENODEV`: the address or interface does not exist.
+    /// `EADDRINUSE`: the port is taken by a socket that does not share it. `EADDRNOTAVAIL`,
+    /// `ENODEV`: the address or interface does not exist. `EINVAL`: more lines than numbers for them.
     pub fn open(options: &UdpOptions, counters: Arc<UdpCounters>) -> io::Result<Self> {
         let sockets = options
             .lines
             .iter()
-            .map(|line| Ok(Receiver::new(open_line(line, options)?)))
+            .enumerate()
+            .map(|(index, line)| {
+                let number =
+                    u8::try_from(index).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+                Ok(Receiver::new(number, open_line(line, options)?))
+            })
             .collect::<io::Result<_>>()?;
         Ok(Self {
             sockets,
@@ -162,8 +168,10 @@ fn index_of(interface: &str) -> io::Result<InterfaceIndexOrAddress> {
 
 fn open_line(line: &UdpLine, options: &UdpOptions) -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_reuse_address(line.address.ip().is_multicast())?;
-    socket.set_reuse_port(true)?;
+    // A group's sockets all hear it. `SO_REUSEPORT` would pick one of them, of any interface.
+    let is_group = line.address.ip().is_multicast();
+    socket.set_reuse_address(is_group)?;
+    socket.set_reuse_port(!is_group)?;
     socket.set_recv_buffer_size(options.receive_buffer_bytes)?;
     write_option(socket.as_raw_fd(), libc::SO_TIMESTAMPNS, 1)?;
     write_option(socket.as_raw_fd(), libc::SO_RXQ_OVFL, 1)?;
@@ -171,9 +179,12 @@ fn open_line(line: &UdpLine, options: &UdpOptions) -> io::Result<Socket> {
         write_option(socket.as_raw_fd(), libc::SO_BUSY_POLL, options.busy_poll_us)?;
     }
     socket.bind(&line.address.into())?;
-    if line.address.ip().is_multicast() {
+    if is_group {
         match &line.interface {
             Some(interface) => {
+                // Else the group is heard from every interface that anyone joined it on, and a
+                // packet of line B would be told as line A's.
+                socket.set_multicast_all_v4(false)?;
                 socket.join_multicast_v4_n(line.address.ip(), &index_of(interface)?)?;
             }
             None => socket.join_multicast_v4(line.address.ip(), &Ipv4Addr::UNSPECIFIED)?,
@@ -189,7 +200,7 @@ fn open_line(line: &UdpLine, options: &UdpOptions) -> io::Result<Socket> {
 }
 
 impl Receiver {
-    fn new(socket: Socket) -> Self {
+    fn new(line: u8, socket: Socket) -> Self {
         let mut buffers = Box::new([[0; PACKET_LEN_MAX]; BATCH]);
         let mut controls = Box::new([Control([0; CONTROL_LEN]); BATCH]);
         let mut vectors = Box::new(
@@ -213,6 +224,7 @@ impl Receiver {
             header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
         }
         Self {
+            line,
             socket,
             buffers,
             controls,
@@ -254,6 +266,7 @@ impl Receiver {
         on_packet: &mut impl FnMut(Packet<'_>),
     ) {
         let Self {
+            line,
             buffers,
             controls,
             headers,
@@ -290,6 +303,7 @@ impl Receiver {
             on_packet(Packet {
                 payload,
                 wire_ns: wire_ns.unwrap_or(0),
+                line: *line,
             });
         }
         *taken = 0;

@@ -25,7 +25,9 @@ mod program;
 mod receiver;
 mod socket;
 
-pub use open::{Mode, OpenError, Opened, Options, Rung, StepDown, TRUSTED_DRIVERS, Trial, open};
+pub use open::{
+    Mode, OpenError, Opened, Options, Rung, StepDown, TRUSTED_DRIVERS, Trial, Wanted, open,
+};
 pub use program::{Program, ProgramError, QUEUES_MAX, Verdict};
 pub use receiver::{QueueWatch, Watch, XdpCounters, XdpSource};
 pub(crate) use socket::write_option;

@@ -66,13 +66,22 @@ pub enum Mode {
     Generic,
 }
 
+/// A destination whose packets are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Group or own address, and port.
+    pub address: SocketAddrV4,
+    /// The number of the line that it is, in the order of the feed's configuration.
+    pub line: u8,
+}
+
 /// How to open an interface.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The interface.
     pub interface: String,
-    /// Destinations to take.
-    pub wanted: Vec<SocketAddrV4>,
+    /// Destinations to take, each once.
+    pub wanted: Vec<Wanted>,
     /// Where the program shall run.
     pub mode: Mode,
     /// The lowest rung that is good enough.
@@ -230,7 +239,7 @@ pub fn open(options: &Options) -> Result<Opened, OpenError> {
                     .iter()
                     .map(QueueWatch::shared_counters)
                     .collect();
-                let source = XdpSource::new(sockets, counters, memberships);
+                let source = XdpSource::new(sockets, counters, &options.wanted, memberships);
                 let source = Some((source, watch));
                 return Ok(Opened {
                     rung,
@@ -308,11 +317,12 @@ fn join_groups(options: &Options) -> Result<Vec<socket2::Socket>, OpenError> {
     let groups = options
         .wanted
         .iter()
-        .filter(|wanted| wanted.ip().is_multicast());
+        .map(|wanted| wanted.address)
+        .filter(|address| address.ip().is_multicast());
     groups
         .map(|group| {
             crate::udp::join_group(*group.ip(), &options.interface)
-                .map_err(|error| OpenError::Join(*group, error))
+                .map_err(|error| OpenError::Join(group, error))
         })
         .collect()
 }

@@ -4,13 +4,14 @@
 //! Invariants:  attached by a BPF link and by nothing else: when the process ends, however it ends,
 //!              the kernel closes the link and takes the program off.
 
-use std::net::SocketAddrV4;
 use std::os::fd::RawFd;
 
 use aya::maps::{HashMap, MapData, PerCpuArray, XskMap};
 use aya::programs::links::FdLink;
 use aya::programs::{Xdp, XdpMode};
 use aya::{Ebpf, Pod, include_bytes_aligned};
+
+use super::open::Wanted;
 
 /// Queues that one program can serve: the size of its socket map.
 pub const QUEUES_MAX: u32 = 64;
@@ -102,14 +103,14 @@ impl Program {
     ///
     /// # Errors
     /// `EPERM`: neither root nor `CAP_BPF` and `CAP_NET_ADMIN`. `ENOMEM`: `RLIMIT_MEMLOCK`.
-    pub fn load(wanted: &[SocketAddrV4]) -> Result<Self, ProgramError> {
+    pub fn load(wanted: &[Wanted]) -> Result<Self, ProgramError> {
         let code = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer.bpf.o"));
         let mut ebpf = Ebpf::load(code).map_err(|e| ProgramError::new("loading maps", &e))?;
         let mut map: HashMap<&mut MapData, Destination, u32> = map(&mut ebpf, "wanted")?;
-        for destination in wanted {
+        for Wanted { address, .. } in wanted {
             let key = Destination {
-                address: destination.ip().octets(),
-                port: destination.port().to_be_bytes(),
+                address: address.ip().octets(),
+                port: address.port().to_be_bytes(),
                 zero: [0; 2],
             };
             map.insert(key, 1, 0)

@@ -1,16 +1,18 @@
 //! AF_XDP sockets as a source of packets, and the view of them that housekeeping keeps.
 //!
 //! Thread:      `XdpSource`: feed core, hot; `Watch`: housekeeping
-//! When wrong:  a frame without a whole UDP datagram is counted by cause (the program lets none
-//!              through, so each is a fault of ours or of the driver).
+//! When wrong:  a frame that is no whole UDP datagram of a line is counted by cause. The program lets
+//!              through what its headers say is one, so a line's own malformed packets are counted here.
 
 use std::io;
+use std::net::SocketAddrV4;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use protocol::frame::{Datagram, NotUdp};
 use rt::counters;
 
+use super::open::Wanted;
 use super::program::{Program, Verdict};
 use super::socket::{Statistics, XskSocket, statistics};
 use crate::source::{Packet, PacketSource};
@@ -36,36 +38,52 @@ counters! {
         not_udp,
         /// Frames with an impossible UDP length.
         bad_udp,
+        /// Datagrams for a destination that is no line.
+        not_wanted,
     }
 }
 
 /// The sockets of one feed.
 #[derive(Debug)]
 pub struct XdpSource {
-    sockets: Vec<XskSocket>,
-    /// One for each socket, so that a watchdog can tell which queue stands still.
-    counters: Vec<Arc<XdpCounters>>,
+    queues: Vec<Queue>,
     /// Keeps groups joined; never read.
     memberships: Vec<socket2::Socket>,
+}
+
+/// One receive queue of one interface.
+#[derive(Debug)]
+struct Queue {
+    socket: XskSocket,
+    /// One for each queue, so that a watchdog can tell which stands still.
+    counters: Arc<XdpCounters>,
+    /// What the interface's program lets through. A feed has a line or two, so they are compared in turn.
+    wanted: Arc<[Wanted]>,
 }
 
 impl XdpSource {
     pub(super) fn new(
         sockets: Vec<XskSocket>,
         counters: Vec<Arc<XdpCounters>>,
+        wanted: &[Wanted],
         memberships: Vec<socket2::Socket>,
     ) -> Self {
-        Self {
-            sockets,
+        assert_eq!(sockets.len(), counters.len(), "a socket without counters");
+        let wanted: Arc<[Wanted]> = wanted.into();
+        let queue = |(socket, counters)| Queue {
+            socket,
             counters,
+            wanted: Arc::clone(&wanted),
+        };
+        Self {
+            queues: sockets.into_iter().zip(counters).map(queue).collect(),
             memberships,
         }
     }
 
     /// Joins the sockets of several interfaces (lines A and B on two cards).
     pub fn append(&mut self, mut other: Self) {
-        self.sockets.append(&mut other.sockets);
-        self.counters.append(&mut other.counters);
+        self.queues.append(&mut other.queues);
         self.memberships.append(&mut other.memberships);
     }
 }
@@ -73,39 +91,54 @@ impl XdpSource {
 impl PacketSource for XdpSource {
     #[inline]
     fn acquire(&mut self) -> usize {
-        self.sockets.iter_mut().map(XskSocket::acquire).sum()
+        let sockets = self.queues.iter_mut().map(|queue| &mut queue.socket);
+        sockets.map(XskSocket::acquire).sum()
     }
 
     #[inline]
     fn each(&mut self, mut on_packet: impl FnMut(Packet<'_>)) {
-        for (socket, counters) in self.sockets.iter().zip(&self.counters) {
-            socket.each(|frame, stamp_ns| {
+        for queue in &self.queues {
+            let counters = &queue.counters;
+            queue.socket.each(|frame, stamp_ns| {
                 counters.frames.increment();
                 counters.bytes.add(frame.len() as u64);
                 if stamp_ns == 0 {
                     counters.unstamped.increment();
                 }
-                match Datagram::parse(frame) {
-                    Ok(datagram) => {
-                        on_packet(Packet {
-                            payload: datagram.payload,
-                            wire_ns: stamp_ns,
-                        });
-                    }
-                    Err(reason) => count_drop(counters, reason),
-                }
+                let datagram = match Datagram::parse(frame) {
+                    Ok(datagram) => datagram,
+                    Err(reason) => return count_drop(counters, reason),
+                };
+                let Some(line) = queue.line_of(datagram.destination) else {
+                    return counters.not_wanted.increment();
+                };
+                on_packet(Packet {
+                    payload: datagram.payload,
+                    wire_ns: stamp_ns,
+                    line,
+                });
             });
         }
     }
 
     #[inline]
     fn release(&mut self) {
-        for socket in &mut self.sockets {
-            socket.release();
+        for queue in &mut self.queues {
+            queue.socket.release();
         }
     }
 
     fn housekeep(&mut self) {}
+}
+
+impl Queue {
+    /// Which line has this destination.
+    #[inline]
+    fn line_of(&self, destination: SocketAddrV4) -> Option<u8> {
+        let mut wanted = self.wanted.iter();
+        let found = wanted.find(|wanted| wanted.address == destination)?;
+        Some(found.line)
+    }
 }
 
 #[cold]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use feed_handler::book::Limits as BookLimits;
 use feed_handler::publish::Subscription;
 use feed_handler::udp::{UdpLine, UdpOptions};
-use feed_handler::xdp::{self, Mode, Rung, SocketOptions};
+use feed_handler::xdp::{self, Mode, Rung, SocketOptions, Wanted};
 use protocol::types::{Qty, Symbol};
 use tickgate_config as settings;
 
@@ -105,11 +105,13 @@ fn xdp_options(feed: &settings::Feed, host: &settings::Host) -> Vec<xdp::Options
     let mut interfaces: Vec<&String> = feed.lines.iter().map(|line| &line.interface).collect();
     interfaces.dedup();
     let wanted = |interface: &String| {
-        let lines = feed
-            .lines
-            .iter()
-            .filter(move |line| line.interface == *interface);
-        lines.map(|line| line.address).collect()
+        let numbered = (0..=u8::MAX).zip(&feed.lines);
+        let lines = numbered.filter(|(_, line)| line.interface == *interface);
+        let wanted = lines.map(|(number, line)| Wanted {
+            address: line.address,
+            line: number,
+        });
+        wanted.collect()
     };
     interfaces
         .into_iter()
