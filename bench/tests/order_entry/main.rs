@@ -29,7 +29,7 @@ fn number(name: &str, otherwise: u64) -> u64 {
 #[test]
 fn random_days_of_three_strategies_end_in_one_belief() {
     let (first, days) = (number("FIRST_SEED", 0), number("ORDER_DAYS", 200));
-    let mut answers: BTreeMap<String, u64> = BTreeMap::new();
+    let (mut answers, mut quoted) = (BTreeMap::<String, u64>::new(), 0);
     for seed in first..first + days {
         let mut world = World::new(seed);
         for _ in 0..300 {
@@ -37,25 +37,32 @@ fn random_days_of_three_strategies_end_in_one_belief() {
         }
         world.calm_down();
         world.all_believe_the_same();
-        world.quotes_stand_where_they_belong();
+        quoted += u64::from(world.quotes_stand_where_they_belong());
         world.gap_withdraws_quotes();
         for (word, count) in std::mem::take(&mut world.answers) {
             *answers.entry(word).or_default() += count;
         }
     }
-    eprintln!("{days} days from seed {first}: {answers:?}");
+    eprintln!("{days} days from seed {first}, {quoted} with every quote: {answers:?}");
+    assert!(
+        quoted * 4 > days,
+        "the quoter was free to quote on {quoted} days"
+    );
     // The days are no use if what they are for never happens.
     for word in [
         "Enter Accepted",
-        "Enter Refused",
+        "Enter Refused(Killed)",
+        "Enter Refused(SessionDown)",
+        "Enter Refused(StaleBook)",
+        "Enter Refused(OpenOrders)",
+        "Enter Refused(OrderRate)",
         "Enter Rejected",
         "Enter Lost",
         "Replace Replaced",
-        "Replace Refused",
-        "Replace Lost",
+        "Replace Refused(ChangePending)",
         "Replace TooLate",
         "Cancel Canceled",
-        "Cancel Refused",
+        "Cancel Refused(NotLive)",
         "Cancel Lost",
         "Cancel TooLate",
     ] {

@@ -29,14 +29,20 @@ impl Record {
     /// Reads one more message.
     pub(crate) fn read(&mut self, message: &[u8]) {
         self.read += 1;
-        match Outbound::decode(message).expect("the exchange speaks OUCH").0 {
+        match Outbound::decode(message)
+            .expect("the exchange speaks OUCH")
+            .0
+        {
             Outbound::OrderAccepted(m) if m.state == b'L' => {
                 let told = Told {
                     symbol: m.symbol,
                     is_buy: m.side == b'B',
                     open: m.qty.get().0,
                 };
-                assert!(self.live.insert(m.user_ref.get(), told).is_none(), "accepted twice");
+                assert!(
+                    self.live.insert(m.user_ref.get(), told).is_none(),
+                    "accepted twice"
+                );
             }
             Outbound::OrderReplaced(m) => {
                 let mut told = self.live.remove(&m.original_user_ref.get()).expect("live");

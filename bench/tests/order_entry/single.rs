@@ -7,12 +7,10 @@ use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::event::Origin;
 use gateway::order::answers::Told;
 use gateway::order::entry::{DeskOptions, Entry, Phase};
-use gateway::order::intent::{
-    Action, Cause, OrderId, OrderIntent, Outcome, Refusal, TimeInForce,
-};
+use gateway::order::intent::{Action, Cause, OrderId, OrderIntent, Outcome, Refusal, TimeInForce};
+use gateway::order::orders::Owner;
 use gateway::order::risk::{KillCause, KillSwitch, Limits, Risk};
 use gateway::order::session::{Credentials, Session};
-use gateway::order::orders::Owner;
 use order_sim::exchange::Exchange;
 use order_sim::options::Options;
 use order_sim::session::{Heard, Session as ServerSession};

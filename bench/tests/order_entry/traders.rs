@@ -15,7 +15,7 @@ pub(crate) struct Belief {
     pub(crate) live: BTreeMap<OrderId, (u16, Side, Qty)>,
     /// Intents that have not been answered.
     pub(crate) unanswered: BTreeMap<OrderId, Vec<Action>>,
-    /// Answers heard, by their outcome's first word.
+    /// Answers heard, by action and outcome.
     pub(crate) answers: BTreeMap<String, u64>,
 }
 
@@ -32,6 +32,8 @@ pub(crate) fn belief(trader: usize) -> Belief {
 pub(crate) struct Trader {
     trader: usize,
     random: fastrand::Rng,
+    /// Its last order.
+    entered: OrderId,
     /// Does nothing of its own.
     is_calm: bool,
 }
@@ -42,6 +44,7 @@ impl Trader {
         Self {
             trader,
             random: fastrand::Rng::with_seed(seed),
+            entered: OrderId(0),
             is_calm: false,
         }
     }
@@ -50,42 +53,56 @@ impl Trader {
         let believed = belief(self.trader);
         let known: Vec<OrderId> = believed.live.keys().copied().collect();
         // Now and then one that is over, or never was.
-        let any = if self.random.u8(0..8) == 0 || known.is_empty() {
-            OrderId(self.random.u32(0..100))
-        } else {
-            known[self.random.usize(0..known.len())]
+        let any = match self.random.u8(0..32) {
+            0 => OrderId(self.random.u32(1_000_000..)),
+            1 => self.entered,
+            _ if known.is_empty() => OrderId(0),
+            _ => known[self.random.usize(0..known.len())],
         };
         let qty = Qty(self.random.u32(0..600));
         let price = Price4(price.saturating_add_signed(self.random.i32(-3..4) * 100));
         let asked = match self.random.u8(0..10) {
-            0..3 => context.replace(any, price, qty).then_some((any, Action::Replace)),
+            _ if any == OrderId(0) => self.enter(locate, price, qty, context),
+            0..3 => context
+                .replace(any, price, qty)
+                .then_some((any, Action::Replace)),
             3..5 => context.cancel(any).then_some((any, Action::Cancel)),
-            _ => {
-                let side = if self.random.bool() { Side::Buy } else { Side::Sell };
-                let time_in_force = if self.random.u8(0..4) == 0 {
-                    TimeInForce::ImmediateOrCancel
-                } else {
-                    TimeInForce::Day
-                };
-                let order = NewOrder {
-                    locate,
-                    side,
-                    price,
-                    qty,
-                    time_in_force,
-                };
-                let id = context.enter(&order);
-                if let Some(id) = id {
-                    self.change(|belief| {
-                        belief.live.insert(id, (locate, side, qty));
-                    });
-                }
-                id.map(|id| (id, Action::Enter))
-            }
+            _ => self.enter(locate, price, qty, context),
         };
         if let Some((id, action)) = asked {
             self.change(|belief| belief.unanswered.entry(id).or_default().push(action));
         }
+    }
+
+    fn enter(
+        &mut self,
+        locate: u16,
+        price: Price4,
+        qty: Qty,
+        context: &mut Context<'_>,
+    ) -> Option<(OrderId, Action)> {
+        let side = if self.random.bool() {
+            Side::Buy
+        } else {
+            Side::Sell
+        };
+        let time_in_force = if self.random.u8(0..4) == 0 {
+            TimeInForce::ImmediateOrCancel
+        } else {
+            TimeInForce::Day
+        };
+        let id = context.enter(&NewOrder {
+            locate,
+            side,
+            price,
+            qty,
+            time_in_force,
+        })?;
+        self.entered = id;
+        self.change(|belief| {
+            belief.live.insert(id, (locate, side, qty));
+        });
+        Some((id, Action::Enter))
     }
 
     fn change(&self, with: impl FnOnce(&mut Belief)) {
@@ -97,10 +114,16 @@ impl Trader {
         let Some(action) = execution.answers else {
             return;
         };
-        let word = format!("{:?}", execution.outcome);
-        let word = word.split('(').next().unwrap_or_default().to_owned();
+        let word = match execution.outcome {
+            Outcome::Rejected(_) => "Rejected".to_owned(),
+            Outcome::Canceled(_) => "Canceled".to_owned(),
+            outcome => format!("{outcome:?}"),
+        };
         self.change(|belief| {
-            *belief.answers.entry(format!("{action:?} {word}")).or_default() += 1;
+            *belief
+                .answers
+                .entry(format!("{action:?} {word}"))
+                .or_default() += 1;
             let list = belief.unanswered.entry(execution.id).or_default();
             let at = list.iter().position(|asked| *asked == action);
             let at = at.unwrap_or_else(|| panic!("answered, but not asked: {execution:?}"));
@@ -127,7 +150,11 @@ impl Strategy for Trader {
         }
         let known = belief(self.trader).live.get(&execution.id).copied();
         if let Some((locate, side, leaves)) = known {
-            assert_eq!((execution.locate, execution.side), (locate, side), "{execution:?}");
+            assert_eq!(
+                (execution.locate, execution.side),
+                (locate, side),
+                "{execution:?}"
+            );
             let taken = match execution.outcome {
                 Outcome::Filled | Outcome::Canceled(_) => execution.qty,
                 _ => Qty(0),

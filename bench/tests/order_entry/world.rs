@@ -157,6 +157,8 @@ pub(crate) struct World {
     lines: Vec<Line>,
     desks: Vec<Desk>,
     next_housekeeping_ns: u64,
+    /// What the quoter had been refused when it should have begun to settle.
+    refused_before: u64,
     /// Answers to the strategies of earlier lives.
     pub(crate) answers: std::collections::BTreeMap<String, u64>,
 }
@@ -208,7 +210,8 @@ fn marked(digit: u64, seq: u64) -> u64 {
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
-        let options = exchange_options(random.u64(0..5));
+        let fill_every = [0, 0, 2, 5][random.usize(0..4)];
+        let options = exchange_options(fill_every);
         let prices = SYMBOLS.map(|symbols| {
             let table = BestPrices::new(Want::LAZY).expect("memory");
             for (locate, name) in (1..).zip(symbols) {
@@ -229,6 +232,7 @@ impl World {
             lines: Vec::new(),
             desks: Vec::new(),
             next_housekeeping_ns: 0,
+            refused_before: 0,
             random,
             answers: std::collections::BTreeMap::new(),
         };
@@ -243,13 +247,18 @@ impl World {
                 *self.answers.entry(word).or_default() += count;
             }
         }
+        let is_tight = self.random.u8(0..3) == 0;
         let limits = Limits {
             order_qty_max: Qty(500),
             notional_max: 1 << 40,
             collar_bps: 1000,
-            position_max: self.random.u64(2_000..20_000),
-            open_orders_max: self.random.u32(1..40),
-            orders_per_second_max: self.random.u32(20..1_000),
+            position_max: [3_000, 200_000][usize::from(!is_tight)],
+            open_orders_max: if is_tight {
+                self.random.u32(1..12)
+            } else {
+                400
+            },
+            orders_per_second_max: [20, 5_000][usize::from(!is_tight)],
             intent_age_max_ns: 50 * MS,
         };
         let mut links: [Vec<Link>; 2] = Default::default();
@@ -398,7 +407,11 @@ impl World {
         };
         let locate = u16::try_from(at + 1).expect("few");
         self.prices[feed].store(locate, &price);
-        let digit = if behaviours { self.random.u64(0..16) } else { 0 };
+        let digit = if behaviours {
+            self.random.u64(0..16)
+        } else {
+            0
+        };
         self.seqs[feed] = marked(digit, self.seqs[feed] & 0xFFFF_FFFF) + 1;
         let mut event = self.event(feed, locate);
         event.flags |= FLAG_BBO_CHANGED;
@@ -436,6 +449,11 @@ impl World {
         for at in 0..self.lines.len() {
             self.compare(at);
         }
+        let (seed, cause) = (self.seed, self.kill.cause());
+        assert!(
+            matches!(cause, None | Some(KillCause::Operator)),
+            "seed {seed}: {cause:?}"
+        );
     }
 
     /// Moves at most `limit` bytes each way on one line.
@@ -505,6 +523,11 @@ impl World {
             1..8 => self.random.u64(0..20 * MS),
             _ => self.random.u64(0..50_000),
         };
+        // A gateway that waits before it connects again does so for up to five seconds.
+        let is_open = |line: &mut Line| line.stage.entry().phase() == Phase::Open;
+        if !self.lines.iter_mut().all(is_open) {
+            self.now_ns += 100 * MS;
+        }
         match self.random.u8(0..60) {
             0 => {
                 let at = self.random.usize(0..2);
@@ -512,7 +535,7 @@ impl World {
             }
             1 if self.random.u8(0..4) == 0 => self.start(),
             2 => {
-                let (feed, is_stale) = (self.random.usize(0..2), self.random.bool());
+                let (feed, is_stale) = (self.random.usize(0..2), self.random.u8(0..4) == 0);
                 self.set_stale(feed, is_stale);
             }
             3 if self.random.u8(0..4) == 0 => self.kill.engage(KillCause::Operator),
@@ -553,7 +576,10 @@ impl World {
         for at in 0..2 {
             self.cut(at);
         }
-        for _ in 0..600 {
+        for tick in 0..1200 {
+            if tick == 400 {
+                self.refused_before = self.refused();
+            }
             self.now_ns += 20 * MS;
             self.tick(CALM, false);
             self.turn();
@@ -571,14 +597,21 @@ impl World {
         }
     }
 
+    /// What the quoter's session refused, or the exchange rejected.
+    fn refused(&mut self) -> u64 {
+        let (_, session) = STRATEGIES[QUOTER];
+        let counters = self.lines[session].stage.entry().counters();
+        // Changes that cross with a fill or with one another keep nobody from quoting.
+        let crossed = counters.refused_not_live.get() + counters.refused_change_pending.get();
+        let rejected = counters.rejected.get() + counters.replaces_rejected.get();
+        counters.refused.get() - crossed + rejected
+    }
+
     /// What a session believes is what the exchange had told up to the message that it has read.
     fn compare(&mut self, at: usize) {
         let seed = self.seed;
         let Self {
-            lines,
-            exchange,
-            kill,
-            ..
+            lines, exchange, ..
         } = self;
         let line = &mut lines[at];
         let account = exchange.account(ACCOUNTS[at]).expect("configured");
@@ -586,11 +619,13 @@ impl World {
         let heard = entry.next_seq().0 - 1;
         while line.record.read < heard {
             let index = usize::try_from(line.record.read).expect("few");
-            line.record.read(exchange.message(account, index).expect("stored"));
+            line.record
+                .read(exchange.message(account, index).expect("stored"));
         }
         let live = entry.live_orders();
         let believed = live.iter().filter(|order| order.is_accepted);
-        let believed = believed.map(|order| (order.user_ref, order.symbol, order.side, order.open.0));
+        let believed =
+            believed.map(|order| (order.user_ref, order.symbol, order.side, order.open.0));
         let told = line.record.live.iter().map(|(number, told)| {
             let side = if told.is_buy { Side::Buy } else { Side::Sell };
             (*number, told.symbol, side, told.open)
@@ -603,8 +638,12 @@ impl World {
             let position = line.record.positions.get(&name).copied().unwrap_or(0);
             assert_eq!(exposure.position, position, "seed {seed}: {name:?}");
             let reserved = |side| -> u64 {
-                let of_it = live.iter().filter(|it| it.symbol == name && it.side == side);
-                of_it.map(|it| u64::from(it.reserved.0.max(it.open.0))).sum()
+                let of_it = live
+                    .iter()
+                    .filter(|it| it.symbol == name && it.side == side);
+                of_it
+                    .map(|it| u64::from(it.reserved.0.max(it.open.0)))
+                    .sum()
             };
             let open = (exposure.open_buy, exposure.open_sell);
             let expected = (reserved(Side::Buy), reserved(Side::Sell));
@@ -619,11 +658,6 @@ impl World {
                 "seed {seed}: {notice}"
             );
         }
-        let cause = kill.cause();
-        assert!(
-            matches!(cause, None | Some(KillCause::Operator)),
-            "seed {seed}: {cause:?}"
-        );
     }
 
     /// Both ends, and every strategy, believe the same.
@@ -653,7 +687,11 @@ impl World {
             let live = self.lines[session].stage.entry().live_orders();
             let mut live: Vec<_> = live
                 .iter()
-                .filter_map(|it| it.desk.filter(|desk| desk.0 == owner).map(|desk| (desk.1, it.open)))
+                .filter_map(|it| {
+                    it.desk
+                        .filter(|desk| desk.0 == owner)
+                        .map(|desk| (desk.1, it.open))
+                })
                 .collect();
             live.sort_unstable();
             let believed: Vec<_> = believed.live.iter().map(|(id, it)| (*id, it.2)).collect();
@@ -661,10 +699,11 @@ impl World {
         }
     }
 
-    /// On a fresh market the quoter has one bid and one ask for each symbol, where they belong, unless risk
-    /// keeps them away.
-    pub(crate) fn quotes_stand_where_they_belong(&mut self) {
+    /// On a fresh market the quoter has at most one bid and one ask for each symbol. Where nobody refused it
+    /// anything for longer than it rests after a refusal, it has both, and where they belong.
+    pub(crate) fn quotes_stand_where_they_belong(&mut self) -> bool {
         let seed = self.seed;
+        let is_free = self.refused() == self.refused_before;
         let (feed, session) = STRATEGIES[QUOTER];
         let entry = self.lines[session].stage.entry();
         let live = entry.live_orders();
@@ -677,16 +716,19 @@ impl World {
                     .filter(|it| is_its(it.desk) && it.symbol == symbol(name) && it.side == side)
                     .collect();
                 assert!(quotes.len() <= 1, "seed {seed}: {quotes:?}");
-                let Some(quote) = quotes.first() else {
-                    continue;
-                };
-                let off = quote.price.0.abs_diff(middle);
-                assert!(
-                    off.abs_diff(HALF_SPREAD) < 2 * REQUOTE_AT,
-                    "seed {seed}: {quote:?} for a middle of {middle}"
-                );
+                if is_free {
+                    let quote = quotes
+                        .first()
+                        .unwrap_or_else(|| panic!("seed {seed}: no {side:?}"));
+                    let off = quote.price.0.abs_diff(middle);
+                    assert!(
+                        off.abs_diff(HALF_SPREAD) < 2 * REQUOTE_AT,
+                        "seed {seed}: {quote:?} for a middle of {middle}"
+                    );
+                }
             }
         }
+        is_free
     }
 
     /// Nothing of the quoter stands once its feed has a gap.

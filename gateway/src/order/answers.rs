@@ -15,7 +15,7 @@ use protocol::ouch::{
 use protocol::types::{MatchNumber, Price4, Qty, Side, UserRefNum};
 
 use super::entry::Phase;
-use super::fills::Fill;
+use super::fills::{Fill, Undone};
 use super::instruments::Instrument;
 use super::intent::{Action, ExecutionEvent, OrderId, Outcome};
 use super::invariant::{Breach, Invariant};
@@ -260,7 +260,7 @@ impl Ledger {
             });
         }
         let is_over = told.open.0 == 0;
-        let answers = (is_over && told.is_canceling()).then_some(Action::Cancel);
+        let answers = (is_over && told.owes_cancel()).then_some(Action::Cancel);
         let news = News {
             outcome: Outcome::Canceled(reason),
             qty,
@@ -284,7 +284,7 @@ impl Ledger {
         if told.replacing.is_some() {
             tell_order(now_ns, told, too_late(Action::Replace), tell);
         }
-        if told.is_canceling() {
+        if told.owes_cancel() {
             tell_order(now_ns, told, too_late(Action::Cancel), tell);
         }
     }
@@ -389,10 +389,15 @@ impl Ledger {
     fn on_broken(&mut self, now_ns: u64, m: &BrokenTrade, tell: &mut impl FnMut(Told)) {
         let (match_number, user_ref) = (m.match_number.get(), m.user_ref.get());
         self.counters.trades_broken.increment();
-        let Some(fill) = self.fills.break_trade(match_number, user_ref) else {
-            self.counters.unknown_order.increment();
-            self.risk.kill().engage(KillCause::UnknownExecution);
-            return tell(Told::UnknownBreak(match_number));
+        let live = self.orders.get(user_ref);
+        let fill = match self.fills.break_trade(match_number, user_ref, live) {
+            Undone::Now(fill) => fill,
+            Undone::Already => return self.counters.executions_repeated.increment(),
+            Undone::Unknown => {
+                self.counters.unknown_order.increment();
+                self.risk.kill().engage(KillCause::UnknownExecution);
+                return tell(Told::UnknownBreak(match_number));
+            }
         };
         self.risk
             .on_traded(fill.instrument, fill.side, fill.qty, -1);
@@ -433,12 +438,7 @@ impl Ledger {
         tell_order(now_ns, order, news, tell);
     }
 
-    fn on_cancel_reject(
-        &mut self,
-        now_ns: u64,
-        user_ref: UserRefNum,
-        tell: &mut impl FnMut(Told),
-    ) {
+    fn on_cancel_reject(&mut self, now_ns: u64, user_ref: UserRefNum, tell: &mut impl FnMut(Told)) {
         self.counters.cancels_refused.increment();
         let Some(order) = self.orders.get(user_ref).copied() else {
             return self.counters.unknown_order.increment();
@@ -450,7 +450,7 @@ impl Ledger {
         let news = News {
             outcome: Outcome::CancelRejected,
             qty: order.open,
-            answers: Some(Action::Cancel),
+            answers: order.owes_cancel().then_some(Action::Cancel),
         };
         tell_order(now_ns, &order, news, tell);
     }
@@ -513,7 +513,7 @@ impl Ledger {
             answers: Some(Action::Enter),
         };
         tell_order(now_ns, &order, news, tell);
-        if order.is_canceling() {
+        if order.owes_cancel() {
             let answers = Some(Action::Cancel);
             tell_order(now_ns, &order, News { answers, ..news }, tell);
         }
@@ -586,6 +586,8 @@ impl Ledger {
         }
         if before.is_canceling() {
             self.on_cancel_failed(user_ref, None);
+        }
+        if before.owes_cancel() {
             let news = News {
                 outcome: cancel,
                 qty: before.open,

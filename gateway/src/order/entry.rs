@@ -68,7 +68,7 @@ counters! {
         /// Executions of more shares than an order had open. The position follows the exchange, and
         /// trading stops.
         overfills,
-        /// Executions that the exchange told again; they count once.
+        /// Executions and undone trades that the exchange told again; they count once.
         executions_repeated,
         /// Things that must hold about money, and did not: trading stops.
         invariants_broken,

@@ -8,9 +8,10 @@
 
 use protocol::types::{MatchNumber, Price4, Qty, Side, UserRefNum};
 
+use super::index::SPREAD;
 use super::instruments::Instrument;
 use super::intent::OrderId;
-use super::orders::Owner;
+use super::orders::{Order, Owner};
 
 /// Executions kept: more than any strategy of a desk makes in a day. Each takes 48 bytes.
 pub(super) const FILLS_MAX: usize = 1 << 18;
@@ -20,6 +21,8 @@ const CHAINS: usize = FILLS_MAX;
 /// it twice at most; chains are longer only where numbers happen to meet.
 const CHAIN_LEN_MAX: usize = 64;
 const NOWHERE: u32 = u32::MAX;
+
+const _: () = assert!(CHAINS.is_power_of_two() && FILLS_MAX < NOWHERE as usize);
 
 /// One execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,17 @@ pub(super) struct Fill {
     pub(super) qty: Qty,
     /// Price of the trade.
     pub(super) price: Price4,
+}
+
+/// What undoing a trade found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Undone {
+    /// This execution is undone now.
+    Now(Fill),
+    /// Every execution with this match number was undone before.
+    Already,
+    /// No execution with this match number is known.
+    Unknown,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -107,25 +121,40 @@ impl Fills {
         }
     }
 
-    /// Undoes a trade of an order, once. An order that was replaced since may go by its new number, so an
-    /// execution with this match number alone is enough when there is no better one.
+    /// Undoes a trade of an order, once. The order may go by the number of a later replace: `live` is the
+    /// live order that it stands for. Where even that does not tell which side of a trade with ourselves is
+    /// meant, either will do: the exchange undoes both, and they are each other's opposite.
     pub(super) fn break_trade(
         &mut self,
         match_number: MatchNumber,
         user_ref: UserRefNum,
-    ) -> Option<Fill> {
-        let is_meant = |kept: &Kept| kept.fill.match_number == match_number && !kept.is_broken;
-        let exact = self
-            .chain(match_number)
-            .find(|(_, kept)| is_meant(kept) && kept.fill.user_ref == user_ref);
-        let (place, _) = exact.or_else(|| {
-            let mut alike = self.chain(match_number).filter(|(_, kept)| is_meant(kept));
-            let only = alike.next();
-            alike.next().map_or(only, |_| None)
-        })?;
-        let kept = self.kept.get_mut(place)?;
+        live: Option<&Order>,
+    ) -> Undone {
+        let all = || {
+            self.chain(match_number)
+                .filter(|(_, kept)| kept.fill.match_number == match_number)
+        };
+        let sides = || all().filter(|(_, kept)| !kept.is_broken);
+        let is_of = |kept: &Kept, order: &Order| {
+            kept.fill.side == order.side
+                && (kept.fill.owner, kept.fill.id) == (order.owner, order.id)
+        };
+        let found = sides()
+            .find(|(_, kept)| kept.fill.user_ref == user_ref)
+            .or_else(|| sides().find(|(_, kept)| live.is_some_and(|order| is_of(kept, order))))
+            .or_else(|| sides().next());
+        let Some((place, _)) = found else {
+            return if all().next().is_some() {
+                Undone::Already
+            } else {
+                Undone::Unknown
+            };
+        };
+        let Some(kept) = self.kept.get_mut(place) else {
+            return Undone::Unknown;
+        };
         kept.is_broken = true;
-        Some(kept.fill)
+        Undone::Now(kept.fill)
     }
 
     /// Takes the oldest out of its chain; gives its place.
@@ -168,10 +197,9 @@ impl Fills {
     }
 }
 
-/// Numbers that follow one another lie in chains that do.
 #[inline]
 fn chain_of(match_number: MatchNumber) -> usize {
-    (match_number.0 as usize) & (CHAINS - 1)
+    (match_number.0.wrapping_mul(SPREAD) >> (u64::BITS - CHAINS.trailing_zeros())) as usize
 }
 
 #[cfg(test)]
@@ -193,8 +221,8 @@ mod tests {
     }
 
     fn is_broken(fills: &mut Fills, match_number: u64, user_ref: u32) -> bool {
-        let broken = fills.break_trade(MatchNumber(match_number), UserRefNum(user_ref));
-        broken.is_some_and(|fill| fill.match_number.0 == match_number)
+        let undone = fills.break_trade(MatchNumber(match_number), UserRefNum(user_ref), None);
+        matches!(undone, Undone::Now(fill) if fill.match_number.0 == match_number)
     }
 
     #[test]
@@ -203,7 +231,6 @@ mod tests {
         fills.keep(fill(7, 1));
         fills.keep(fill(7, 2));
         assert!(fills.is_known(MatchNumber(7), UserRefNum(2)));
-        assert!(!is_broken(&mut fills, 7, 3), "which side is not said");
         assert!(is_broken(&mut fills, 7, 2));
         assert!(is_broken(&mut fills, 7, 3), "the other side is left");
         assert!(!is_broken(&mut fills, 7, 1));

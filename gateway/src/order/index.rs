@@ -15,7 +15,7 @@ use rt::mem::prefetch;
 const VACANT: u32 = u32::MAX;
 /// 2^64 divided by the golden ratio: numbers that follow one another land far apart (Knuth, The Art of
 /// Computer Programming, volume 3, section 6.4).
-const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+pub(super) const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {

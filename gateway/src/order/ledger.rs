@@ -57,7 +57,7 @@ pub(super) struct Desk {
     ended: Box<[Ended]>,
 }
 
-/// What is still known of an order that is over.
+/// What is still known of an order that is over, or never was.
 #[derive(Clone, Copy, Debug)]
 struct Ended {
     id: OrderId,
@@ -204,7 +204,8 @@ impl Ledger {
             Action::Cancel => {
                 let order = self.orders.of_id(owner, intent.id);
                 let user_ref = order.ok_or(Refusal::NotLive)?.user_ref;
-                let len = self.cancel(user_ref, out).ok_or(Refusal::ChangePending)?;
+                let len = self.cancel(user_ref, true, out);
+                let len = len.ok_or(Refusal::ChangePending)?;
                 Ok(Sent {
                     len,
                     user_ref,
@@ -236,6 +237,9 @@ impl Ledger {
             outcome: Outcome::Refused(refusal),
         };
         if intent.action == Action::Enter {
+            // A change of it may be on its way already.
+            let (id, locate, side) = (intent.id, intent.locate, intent.side);
+            self.note_ended(owner, Ended { id, locate, side });
             return event;
         }
         if let Some(order) = self.orders.of_id(owner, intent.id) {
@@ -274,12 +278,7 @@ impl Ledger {
     /// Writes cancels for at most `orders_max` orders that have none on their way: those that have waited
     /// longest first. A cancel that the exchange refused waits for its pause; such orders are looked at,
     /// too, and count.
-    pub(super) fn cancel_some(
-        &mut self,
-        orders_max: usize,
-        now_ns: u64,
-        out: &mut [u8],
-    ) -> usize {
+    pub(super) fn cancel_some(&mut self, orders_max: usize, now_ns: u64, out: &mut [u8]) -> usize {
         let mut len = 0;
         let looks = orders_max.min(self.orders.standing() as usize);
         for _ in 0..looks {
@@ -291,10 +290,10 @@ impl Ledger {
                 break;
             };
             if order.cancel_after_ns() > now_ns {
-                let number = order.user_ref;
+                // To the end of the list, with its pause.
                 self.orders
-                    .set_canceling(number, false, order.cancel_after_ns());
-            } else if let Some(more) = self.cancel(order.user_ref, room) {
+                    .end_cancel(order.user_ref, order.cancel_after_ns());
+            } else if let Some(more) = self.cancel(order.user_ref, false, room) {
                 len += more;
             }
         }
@@ -371,9 +370,7 @@ impl Ledger {
             links: Links::default(),
         };
         // Room is larger than risk's limit, and no live order has a number that is still to come.
-        self.orders
-            .insert(order)
-            .map_err(|_| Refusal::OpenOrders)?;
+        self.orders.insert(order).map_err(|_| Refusal::OpenOrders)?;
         self.orders.advance(UserRefNum(user_ref.0 + 1));
         self.risk.on_opened();
         self.risk.on_reserved(instrument, intent.side, intent.qty);
@@ -488,8 +485,8 @@ impl Ledger {
             .then(|| (names.load(order.locate), names.is_stale()))
     }
 
-    /// Writes a cancel of the whole order; `None` where one is on its way.
-    fn cancel(&mut self, user_ref: UserRefNum, out: &mut [u8]) -> Option<usize> {
+    /// Writes a cancel of the whole order, for its strategy or not; `None` where one is on its way.
+    fn cancel(&mut self, user_ref: UserRefNum, is_asked: bool, out: &mut [u8]) -> Option<usize> {
         let order = self.orders.get(user_ref).filter(|it| !it.is_canceling())?;
         let message = CancelOrder {
             kind: CancelOrder::KIND,
@@ -497,7 +494,7 @@ impl Ledger {
             qty: Qty(0).into(),
         };
         let len = framed(out, |body| message.encode(&[], body))?;
-        self.orders.set_canceling(user_ref, true, 0);
+        self.orders.begin_cancel(user_ref, is_asked);
         self.counters.cancels.increment();
         Some(len)
     }
@@ -513,7 +510,7 @@ impl Ledger {
             order.cancels_refused = order.cancels_refused.saturating_add(1);
             now_ns + (CANCEL_PAUSE_FIRST_NS << doublings)
         });
-        self.orders.set_canceling(user_ref, false, after_ns);
+        self.orders.end_cancel(user_ref, after_ns);
     }
 
     /// `qty` shares of an order no longer count as open.
@@ -528,12 +525,7 @@ impl Ledger {
     }
 
     #[inline]
-    fn release(
-        &mut self,
-        user_ref: UserRefNum,
-        (instrument, side): (Instrument, Side),
-        less: Qty,
-    ) {
+    fn release(&mut self, user_ref: UserRefNum, (instrument, side): (Instrument, Side), less: Qty) {
         if let Err(found) = self.risk.on_freed(instrument, side, less) {
             self.broken(Breach {
                 invariant: Invariant::ExposureCovered,
@@ -556,17 +548,19 @@ impl Ledger {
                 expected: 0,
             });
         }
-        let desk = order.owner.map(|owner| usize::from(owner.0));
-        if let Some(desk) = desk.and_then(|desk| self.desks.get_mut(desk))
-            && let Some(ended) = desk.ended_mut(order.id)
-        {
-            *ended = Ended {
-                id: order.id,
-                locate: order.locate,
-                side: order.side,
-            };
+        if let Some(owner) = order.owner {
+            let (id, locate, side) = (order.id, order.locate, order.side);
+            self.note_ended(owner, Ended { id, locate, side });
         }
         Some(order)
+    }
+
+    /// Remembers an order that is over for changes that come too late.
+    fn note_ended(&mut self, owner: Owner, order: Ended) {
+        let desk = self.desks.get_mut(usize::from(owner.0));
+        if let Some(ended) = desk.and_then(|desk| desk.ended_mut(order.id)) {
+            *ended = order;
+        }
     }
 }
 

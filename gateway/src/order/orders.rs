@@ -76,6 +76,8 @@ pub struct Links {
     before: u32,
     after: u32,
     is_canceling: bool,
+    /// Its strategy asked for the cancel, and waits for the answer.
+    is_asked: bool,
     /// A cancel of ours that was refused is not repeated before this time.
     cancel_after_ns: u64,
 }
@@ -86,6 +88,7 @@ impl Default for Links {
             before: NOWHERE,
             after: NOWHERE,
             is_canceling: false,
+            is_asked: false,
             cancel_after_ns: 0,
         }
     }
@@ -97,6 +100,13 @@ impl Order {
     #[must_use]
     pub fn is_canceling(&self) -> bool {
         self.links.is_canceling
+    }
+
+    /// Whether its strategy asked for the cancel that is on its way: the kill switch cancels as well.
+    #[inline]
+    #[must_use]
+    pub fn owes_cancel(&self) -> bool {
+        self.links.is_canceling && self.links.is_asked
     }
 
     /// When a refused cancel may be repeated; 0: none was refused.
@@ -367,21 +377,29 @@ impl Orders {
         Some(order)
     }
 
-    /// A cancel goes out, or came to nothing. Refused ones may be repeated after `cancel_after_ns`.
+    /// A cancel goes out; `is_asked`: for the strategy, which waits for the answer.
     #[inline]
-    pub fn set_canceling(
-        &mut self,
-        number: UserRefNum,
-        is_canceling: bool,
-        cancel_after_ns: u64,
-    ) {
+    pub fn begin_cancel(&mut self, number: UserRefNum, is_asked: bool) {
+        self.relink(number, true, |links| links.is_asked = is_asked);
+    }
+
+    /// A cancel came to nothing; the next one may go after `cancel_after_ns`.
+    #[inline]
+    pub fn end_cancel(&mut self, number: UserRefNum, cancel_after_ns: u64) {
+        self.relink(number, false, |links| {
+            links.cancel_after_ns = cancel_after_ns
+        });
+    }
+
+    #[inline]
+    fn relink(&mut self, number: UserRefNum, is_canceling: bool, change: impl FnOnce(&mut Links)) {
         let Some(place) = self.by_ref.get(u64::from(number.0)) else {
             return;
         };
         self.unlink(place);
         self.link(place, is_canceling);
         if let Some(order) = self.places.get_mut(place as usize) {
-            order.links.cancel_after_ns = cancel_after_ns;
+            change(&mut order.links);
         }
     }
 
@@ -578,7 +596,10 @@ mod tests {
             let mut orders = Orders::new(4);
             let mut naive = Naive::new();
             for id in 1..400 {
-                let any = naive.keys().nth(random.usize(0..naive.len().max(1))).copied();
+                let any = naive
+                    .keys()
+                    .nth(random.usize(0..naive.len().max(1)))
+                    .copied();
                 match (random.u8(0..8), any) {
                     (0, Some(number)) => {
                         assert!(orders.remove(UserRefNum(number)).is_some());
@@ -586,7 +607,11 @@ mod tests {
                     }
                     (1, Some(number)) => {
                         let is_canceling = random.bool();
-                        orders.set_canceling(UserRefNum(number), is_canceling, 0);
+                        if is_canceling {
+                            orders.begin_cancel(UserRefNum(number), true);
+                        } else {
+                            orders.end_cancel(UserRefNum(number), 0);
+                        }
                         naive.get_mut(&number).unwrap().2 = is_canceling;
                     }
                     (2, Some(number)) if naive[&number].1.is_none() => {
@@ -603,8 +628,7 @@ mod tests {
                             assert!(orders.get(UserRefNum(new)).is_none(), "seed {seed}");
                             naive.insert(number, (id, None, is_canceling));
                         } else {
-                            let renumbered =
-                                orders.renumber(UserRefNum(number), UserRefNum(new));
+                            let renumbered = orders.renumber(UserRefNum(number), UserRefNum(new));
                             assert_eq!(renumbered, Ok(()));
                             naive.remove(&number);
                             naive.insert(new, (id, None, is_canceling));
@@ -647,10 +671,7 @@ mod tests {
             assert_eq!(orders.insert(order(number, number)), Ok(()));
         }
         assert_eq!(orders.insert(order(3, 3)), Err(Unplaced::Full));
-        assert_eq!(
-            orders.begin_replace(UserRefNum(1), UserRefNum(4)),
-            Ok(())
-        );
+        assert_eq!(orders.begin_replace(UserRefNum(1), UserRefNum(4)), Ok(()));
         orders.grow().unwrap();
         assert_eq!(orders.insert(order(3, 3)), Ok(()));
         assert_eq!(orders.get(UserRefNum(4)).unwrap().user_ref, UserRefNum(1));

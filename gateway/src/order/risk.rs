@@ -100,9 +100,7 @@ impl KillSwitch {
     #[must_use]
     pub fn cause(&self) -> Option<KillCause> {
         let code = self.0.load(Ordering::SeqCst);
-        Self::CAUSES
-            .into_iter()
-            .find(|cause| *cause as u8 == code)
+        Self::CAUSES.into_iter().find(|cause| *cause as u8 == code)
     }
 }
 
@@ -281,12 +279,7 @@ impl Risk {
     /// # Errors
     /// Fewer stood open there, this many; none does now.
     #[inline]
-    pub fn on_freed(
-        &mut self,
-        instrument: Instrument,
-        side: Side,
-        less: Qty,
-    ) -> Result<(), u64> {
+    pub fn on_freed(&mut self, instrument: Instrument, side: Side, less: Qty) -> Result<(), u64> {
         let open = self.open_mut(instrument, side);
         let found = *open;
         *open = found.saturating_sub(u64::from(less.0));

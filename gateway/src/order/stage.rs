@@ -205,13 +205,7 @@ impl<T: Transport> OrderStage<T> {
 
     /// Sends an intent, or tells why not; the time afterwards, as far as it is known.
     #[inline]
-    fn on_intent(
-        &mut self,
-        index: usize,
-        intent: &OrderIntent,
-        now_ns: u64,
-        clock: &Clock,
-    ) -> u64 {
+    fn on_intent(&mut self, index: usize, intent: &OrderIntent, now_ns: u64, clock: &Clock) -> u64 {
         let owner = owner_of(index);
         let sent = match self
             .entry

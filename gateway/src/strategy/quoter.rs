@@ -57,11 +57,34 @@ impl Default for Parameters {
     }
 }
 
-/// Steps that a quote rests after a first refusal; they double up to the last, and cancels rest less: an
-/// order that should not stand is worth more tries.
+/// Steps that are left out after a first refusal; they double with each further one, up to the last.
 const REST_FIRST: u32 = 2;
-const REST_DOUBLINGS_MAX: u8 = 9;
+const REST_DOUBLINGS_MAX: u8 = 6;
+/// The same for cancels: an order that should not stand is worth more tries.
 const REST_CANCEL_DOUBLINGS_MAX: u8 = 3;
+
+/// Patience after refusals.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rest {
+    /// Refusals since something was taken.
+    refusals: u8,
+    /// Steps that are still left out.
+    steps: u32,
+}
+
+impl Rest {
+    fn on_refused(&mut self, doublings_max: u8) {
+        self.steps = REST_FIRST << self.refusals.min(doublings_max);
+        self.refusals = self.refusals.saturating_add(1);
+    }
+
+    /// Whether this step is left out.
+    fn takes_step(&mut self) -> bool {
+        let is_resting = self.steps > 0;
+        self.steps = self.steps.saturating_sub(1);
+        is_resting
+    }
+}
 
 /// The strategy.
 #[derive(Debug)]
@@ -93,10 +116,10 @@ struct Quote {
     is_entering: bool,
     is_replacing: bool,
     is_canceling: bool,
-    /// Refusals since something was taken.
-    refusals: u8,
-    /// Steps that are left out because of them.
-    rest: u32,
+    /// After refused orders and replaces.
+    rest: Rest,
+    /// After refused cancels.
+    cancel_rest: Rest,
 }
 
 impl Quoter {
@@ -238,8 +261,12 @@ impl Quote {
         if !is_due {
             return;
         }
-        if self.rest > 0 {
-            self.rest -= 1;
+        let rest = if self.wanted.is_some() {
+            &mut self.rest
+        } else {
+            &mut self.cancel_rest
+        };
+        if rest.takes_step() {
             return;
         }
         match self.wanted {
@@ -265,23 +292,22 @@ impl Quote {
         match execution.outcome {
             Outcome::Accepted | Outcome::Replaced => {
                 self.price = execution.price;
-                (self.refusals, self.rest) = (0, 0);
+                self.rest = Rest::default();
             }
             Outcome::Refused(_) | Outcome::Rejected(_) | Outcome::CancelRejected => {
-                let doublings_max = if execution.answers == Some(Action::Cancel) {
-                    REST_CANCEL_DOUBLINGS_MAX
+                if execution.answers == Some(Action::Cancel) {
+                    self.cancel_rest.on_refused(REST_CANCEL_DOUBLINGS_MAX);
                 } else {
-                    REST_DOUBLINGS_MAX
-                };
-                self.rest = REST_FIRST << self.refusals.min(doublings_max);
-                self.refusals = self.refusals.saturating_add(1);
+                    self.rest.on_refused(REST_DOUBLINGS_MAX);
+                }
             }
+            // The exchange took it off by itself: it is not put back in the same breath.
+            Outcome::Canceled(_) if execution.answers.is_none() => self.rest.steps = REST_FIRST,
             _ => {}
         }
         if execution.leaves.0 == 0 {
             *self = Self {
                 wanted: self.wanted,
-                refusals: self.refusals,
                 rest: self.rest,
                 ..Self::default()
             };
