@@ -208,13 +208,16 @@ impl Exchange {
             }
             Behaviour::FillTwice => {
                 if let Some(desk) = self.desk_mut(owner.account) {
-                    desk.repeat_last_answer();
+                    desk.repeat_last_fill(owner.user_ref);
                 }
             }
             Behaviour::Bust => {
+                let desk = self.desk(owner.account);
+                let last = desk.and_then(|desk| desk.last_fill(owner.user_ref));
                 let Self { engine, outlet, .. } = self;
-                let last = engine.totals().trades;
-                engine.break_trade(last, b'S', &mut |event| outlet.on_event(&event));
+                if let Some(last) = last {
+                    engine.break_trade(last.0, b'S', &mut |event| outlet.on_event(&event));
+                }
             }
             Behaviour::Cut => {
                 if let Some(desk) = self.desk_mut(owner.account) {
@@ -306,6 +309,7 @@ impl Exchange {
                 message,
                 tags,
                 open,
+                price: wanted.limit(),
                 ..held
             },
         );
