@@ -14,7 +14,7 @@
 //!              is called: the same seed, messages and times give the same bytes.
 //! Time:        ns since midnight, from outside.
 
-use protocol::ouch::Inbound;
+use protocol::ouch::{ClientOrderId, Inbound};
 use protocol::types::{Nanos, OrderRef, Qty, Seq, UserRefNum};
 
 use crate::account::AccountView;
@@ -483,18 +483,13 @@ impl Exchange {
     }
 }
 
-/// The number of the market message that caused an order, if its own id carries one: Tickgate writes it
-/// in hexadecimal behind two digits of its own.
+/// The number of the market message that caused an order, if its own id is one of Tickgate's and says so.
 #[must_use]
 pub fn origin_seq(message: &[u8]) -> Option<u64> {
     let Ok((Inbound::EnterOrder(m), _)) = Inbound::decode(message) else {
         return None;
     };
-    let digits = m
-        .client_order_id
-        .get(2..)
-        .and_then(|hex| std::str::from_utf8(hex).ok())?;
-    u64::from_str_radix(digits, 16).ok()
+    ClientOrderId::decode(&m.client_order_id)?.seq
 }
 
 /// The largest reference that an order was given in an account's messages, for a restart.

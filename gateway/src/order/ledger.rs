@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use feed_handler::best_prices::BestPrices;
 use protocol::ouch::{
-    AccountQuery, CancelOrder, EnterOrder, PRICE_MAX, QTY_MAX, ReplaceOrder, TIF_DAY,
+    AccountQuery, CancelOrder, ClientOrderId, EnterOrder, PRICE_MAX, QTY_MAX, ReplaceOrder, TIF_DAY,
 };
 use protocol::soup;
 use protocol::types::{Qty, UserRefNum};
@@ -396,20 +396,8 @@ fn framed(out: &mut [u8], encode: impl FnOnce(&mut [u8]) -> Option<usize>) -> Op
     Some(soup::HEADER_LEN + len)
 }
 
-/// `ClOrdID`: which strategy, which feed, and the sequence number of the message that caused the order,
-/// so that everyone downstream can tell.
+/// Whose order it is, and which message of which feed caused it.
 #[inline]
 fn client_order_id(owner: Owner, intent: &OrderIntent) -> [u8; 14] {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    let digit = |value: u64| DIGITS.get((value & 15) as usize).copied().unwrap_or(b'?');
-    let mut out = [digit(u64::from(owner.0)); 14];
-    let mut seq = intent.origin.seq;
-    for byte in out.iter_mut().skip(2).rev() {
-        *byte = digit(seq);
-        seq >>= 4;
-    }
-    if let Some(feed) = out.get_mut(1) {
-        *feed = digit(u64::from(intent.origin.feed));
-    }
-    out
+    ClientOrderId::new(owner.0, intent.origin.feed, intent.origin.seq).encode()
 }
