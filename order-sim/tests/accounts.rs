@@ -99,8 +99,17 @@ fn ledger(exchange: &Exchange, account: u16) -> Ledger {
             _ => {}
         }
     }
+    let positions = positions_of(fills.into_values());
+    let is_live = |order: &OpenOrder| order.open.0 > 0 && !gone.contains(&order.user_ref.0);
+    Ledger {
+        orders: orders.into_values().filter(is_live).collect(),
+        positions,
+    }
+}
+
+fn positions_of(fills: impl Iterator<Item = (Symbol, u8, u32)>) -> Vec<Position> {
     let mut positions: BTreeMap<Symbol, Position> = BTreeMap::new();
-    for (symbol, side, qty) in fills.into_values() {
+    for (symbol, side, qty) in fills {
         let position = positions.entry(symbol).or_insert(Position {
             symbol,
             bought: 0,
@@ -112,11 +121,7 @@ fn ledger(exchange: &Exchange, account: u16) -> Ledger {
             position.sold += u64::from(qty);
         }
     }
-    let is_live = |order: &OpenOrder| order.open.0 > 0 && !gone.contains(&order.user_ref.0);
-    Ledger {
-        orders: orders.into_values().filter(is_live).collect(),
-        positions: positions.into_values().collect(),
-    }
+    positions.into_values().collect()
 }
 
 /// Compares what the exchange says with the ledger and with the engine.
