@@ -132,8 +132,8 @@ static inline void peer_start(int argc, char **argv)
     peer_trigger[0] = (unsigned char)(locate >> 8);
     peer_trigger[1] = (unsigned char)locate;
     peer_order_len = peer_unhex(argv[9], peer_order, sizeof peer_order);
-    /* The last field in front of the length of the appendage: 14 characters, 12 of them the number. */
-    peer_order_id_at = peer_order_len - 2 - 12;
+    /* The last field in front of the length of the appendage: 14 characters, 10 of them the number. */
+    peer_order_id_at = peer_order_len - 2 - 10;
 }
 
 static void peer_ready(void)
@@ -161,8 +161,8 @@ static inline void peer_write_order(const unsigned char *packet, unsigned char *
     memcpy(out, peer_order, peer_order_len);
     uint32_t user_ref = htonl(++peer_user_ref);
     memcpy(out + ORDER_USER_REF, &user_ref, sizeof user_ref);
-    for (int i = 0; i < 6; i++) {
-        unsigned char byte = packet[MOLD_SEQUENCE + 2 + i];
+    for (int i = 0; i < 5; i++) {
+        unsigned char byte = packet[MOLD_SEQUENCE + 3 + i];
         out[peer_order_id_at + 2 * i] = (unsigned char)digits[byte >> 4];
         out[peer_order_id_at + 2 * i + 1] = (unsigned char)digits[byte & 15];
     }

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use protocol::mold::Header;
-use protocol::ouch::{AccountQuery, EnterOrder, TIF_IOC};
+use protocol::ouch::{AccountQuery, ClientOrderId, EnterOrder, TIF_IOC};
 use protocol::soup::{self, HEADER_LEN, LoginRequest};
 use protocol::types::{Price4, Qty, Seq, Side, Symbol, UserRefNum};
 use zerocopy::IntoBytes;
@@ -308,22 +308,16 @@ impl Order {
     /// The bytes for the next trigger.
     #[inline]
     pub fn next(&mut self, seq: u64) -> &[u8] {
-        const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
         self.count += 1;
         if let Some(user_ref) = self.bytes.get_mut(HEADER_LEN + 1..HEADER_LEN + 5) {
             user_ref.copy_from_slice(&self.count.to_be_bytes());
         }
+        // The last field in front of the length of the appendage.
+        let id = ClientOrderId::new(0, 0, seq).encode();
         let end = self.bytes.len().saturating_sub(2);
-        let mut left = seq;
-        for digit in self
-            .bytes
-            .get_mut(end.saturating_sub(12)..end)
-            .unwrap_or_default()
-            .iter_mut()
-            .rev()
-        {
-            *digit = DIGITS.get((left & 15) as usize).copied().unwrap_or(b'?');
-            left >>= 4;
+        let place = self.bytes.get_mut(end.saturating_sub(id.len())..end);
+        if let Some(place) = place.filter(|place| place.len() == id.len()) {
+            place.copy_from_slice(&id);
         }
         &self.bytes
     }

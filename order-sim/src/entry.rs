@@ -208,13 +208,16 @@ impl Exchange {
             }
             Behaviour::FillTwice => {
                 if let Some(desk) = self.desk_mut(owner.account) {
-                    desk.repeat_last_answer();
+                    desk.repeat_last_fill(owner.user_ref);
                 }
             }
             Behaviour::Bust => {
+                let desk = self.desk(owner.account);
+                let last = desk.and_then(|desk| desk.last_fill(owner.user_ref));
                 let Self { engine, outlet, .. } = self;
-                let last = engine.totals().trades;
-                engine.break_trade(last, b'S', &mut |event| outlet.on_event(&event));
+                if let Some(last) = last {
+                    engine.break_trade(last.0, b'S', &mut |event| outlet.on_event(&event));
+                }
             }
             Behaviour::Cut => {
                 if let Some(desk) = self.desk_mut(owner.account) {
@@ -278,6 +281,9 @@ impl Exchange {
             return self.reject(account, (user_ref, m.client_order_id), reason);
         }
         let message = held.message_after(m);
+        let post_only = desk.post_only(&tags);
+        desk.accepted += 1;
+        let accepted = desk.accepted;
         let change = Change {
             user_ref: user_ref.0,
             open,
@@ -285,16 +291,10 @@ impl Exchange {
             life: wanted.life(&tags).unwrap_or(Life::Immediate),
             is_shown: m.display != b'N',
             is_midpoint: tags.is_midpoint,
-            post_only: desk.post_only(&tags),
+            post_only,
             min_qty: tags.min_qty,
             floor: tags.max_floor,
-            house: false,
-        };
-        let next = desk.accepted + 1;
-        desk.accepted = next;
-        let change = Change {
-            house: self.is_house(next, None),
-            ..change
+            house: self.is_house(accepted, None),
         };
         let owner = Owner {
             account,
@@ -306,6 +306,7 @@ impl Exchange {
                 message,
                 tags,
                 open,
+                price: wanted.limit(),
                 ..held
             },
         );

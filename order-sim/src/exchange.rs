@@ -14,9 +14,10 @@
 //!              is called: the same seed, messages and times give the same bytes.
 //! Time:        ns since midnight, from outside.
 
-use protocol::ouch::Inbound;
+use protocol::ouch::{ClientOrderId, Inbound};
 use protocol::types::{Nanos, OrderRef, Qty, Seq, UserRefNum};
 
+use crate::account::AccountView;
 use crate::day::Hours;
 use crate::desk::{Desks, Phase};
 use crate::engine::{Engine, Event, Life, Listing, State};
@@ -395,6 +396,17 @@ impl Exchange {
             .unwrap_or_default()
     }
 
+    /// Every account with what it has open and has traded, in the order of names.
+    pub fn accounts(&self) -> impl Iterator<Item = AccountView> + '_ {
+        self.outlet.desks.iter().map(crate::desk::Desk::view)
+    }
+
+    /// One account of [`Exchange::accounts`], by its index.
+    #[must_use]
+    pub fn account_view(&self, account: u16) -> Option<AccountView> {
+        self.outlet.desks.get(account).map(crate::desk::Desk::view)
+    }
+
     /// Sequenced messages of an account so far.
     #[must_use]
     pub fn stored(&self, account: u16) -> usize {
@@ -446,7 +458,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// Undoes a trade. `false`: it is unknown, or too old.
+    /// Undoes a trade. `false`: it is unknown, too old, or undone already.
     pub fn break_trade(&mut self, match_number: u64) -> bool {
         let Self { engine, outlet, .. } = self;
         let is_known = engine.break_trade(match_number, b'S', &mut |event| outlet.on_event(&event));
@@ -471,18 +483,13 @@ impl Exchange {
     }
 }
 
-/// The number of the market message that caused an order, if its own id carries one: Tickgate writes it
-/// in hexadecimal behind two digits of its own.
+/// The number of the market message that caused an order, if its own id is one of Tickgate's and says so.
 #[must_use]
 pub fn origin_seq(message: &[u8]) -> Option<u64> {
     let Ok((Inbound::EnterOrder(m), _)) = Inbound::decode(message) else {
         return None;
     };
-    let digits = m
-        .client_order_id
-        .get(2..)
-        .and_then(|hex| std::str::from_utf8(hex).ok())?;
-    u64::from_str_radix(digits, 16).ok()
+    ClientOrderId::decode(&m.client_order_id)?.seq
 }
 
 /// The largest reference that an order was given in an account's messages, for a restart.

@@ -17,6 +17,7 @@ pub mod session;
 
 pub mod exchange;
 
+pub mod account;
 mod day;
 mod desk;
 pub mod engine;

@@ -199,12 +199,12 @@ fn exchange_options(fill_every: u64) -> Options {
 
 /// How the `ClOrdID` of an order begins whose cause has this digit in front.
 fn prefix(strategy: u8, feed: u16, digit: u64) -> String {
-    format!("{strategy:X}{feed:X}{digit:X}")
+    format!("{strategy:02X}{feed:02X}{digit:X}")
 }
 
 /// A sequence number with this digit in front.
 fn marked(digit: u64, seq: u64) -> u64 {
-    digit << 44 | seq
+    digit << 36 | seq
 }
 
 impl World {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use protocol::ouch::{
-    AccountQuery, CancelOrder, EnterOrder, PRICE_MAX, QTY_MAX, ReplaceOrder, TIF_DAY,
+    AccountQuery, CancelOrder, ClientOrderId, EnterOrder, PRICE_MAX, QTY_MAX, ReplaceOrder, TIF_DAY,
 };
 use protocol::soup;
 use protocol::types::{Qty, Side, Symbol, UserRefNum};
@@ -573,23 +573,12 @@ fn framed(out: &mut [u8], encode: impl FnOnce(&mut [u8]) -> Option<usize>) -> Op
     Some(soup::HEADER_LEN + len)
 }
 
-/// `ClOrdID`: which strategy, which feed, and the sequence number of the message that caused the order,
-/// so that everyone downstream can tell; 0 where none did.
+/// Whose order it is, and which message of its feed caused it, if one did.
 #[inline]
 fn client_order_id(owner: Owner, feed: u16, intent: &OrderIntent) -> [u8; 14] {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    let digit = |value: u64| DIGITS.get((value & 15) as usize).copied().unwrap_or(b'?');
-    let mut out = [digit(u64::from(owner.0)); 14];
-    let mut seq = match intent.cause {
-        Cause::Market => intent.origin.seq,
-        Cause::Execution => 0,
-    };
-    for byte in out.iter_mut().skip(2).rev() {
-        *byte = digit(seq);
-        seq >>= 4;
+    let mut id = ClientOrderId::new(owner.0, feed, intent.origin.seq);
+    if intent.cause == Cause::Execution {
+        id.seq = None;
     }
-    if let Some(place) = out.get_mut(1) {
-        *place = digit(u64::from(feed));
-    }
-    out
+    id.encode()
 }

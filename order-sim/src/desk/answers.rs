@@ -5,12 +5,12 @@
 use protocol::ouch::{
     AccountQueryResponse, AiqCanceled, AppendageBuffer, BrokenTrade, CancelReject, Canceled,
     DisableResponse, Element, EnableResponse, Executed, MassCancelResponse, Modified,
-    OrderAccepted, OrderReplaced, RejectReason, Rejected, Restated,
+    OrderAccepted, OrderReplaced, Outbound, RejectReason, Rejected, Restated,
 };
 use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Qty, UserRefNum};
 use zerocopy::byteorder::big_endian::U16;
 
-use super::{Desk, Desks};
+use super::{Desk, Desks, Fill};
 use crate::engine::{self, Event, Owner, Party, Prevention, Trade};
 
 /// The reason of a restatement: the next shares of a reserve are shown.
@@ -25,6 +25,7 @@ macro_rules! answer {
         let len = $message.encode($appendage, &mut out);
         debug_assert!(len.is_some(), "an answer fits");
         if let Some(bytes) = len.and_then(|len| out.get(..len)) {
+            $desk.tally.on_answer(bytes);
             $desk.store.push(bytes);
         }
     }};
@@ -57,14 +58,7 @@ impl Desks {
                 self.prevented(canceled, (*prevented, *price), *rule);
             }
             Event::Refreshed { owner, rested } => self.restated(*owner, rested),
-            Event::Broken {
-                match_number,
-                owners,
-                reason,
-                ..
-            } => {
-                self.broken(*match_number, *owners, *reason);
-            }
+            Event::Broken { .. } => self.broken(event),
             Event::Rested(_)
             | Event::RestedAs { .. }
             | Event::Withdrawn { .. }
@@ -84,6 +78,7 @@ impl Desks {
             return;
         };
         held.handle = Some(handle);
+        held.price = held.price.map(|_| Price4(price));
         desk.accepted += 1;
         let m = &held.message;
         let is_market = super::Wanted::of_enter(m).limit().is_none();
@@ -139,6 +134,7 @@ impl Desks {
         };
         held.handle = Some(handle);
         held.executed = executed;
+        held.price = held.price.map(|_| Price4(price));
         let m = &held.message;
         answer!(
             desk,
@@ -182,6 +178,12 @@ impl Desks {
                 match_number: MatchNumber(trade.match_number).into(),
             }
         );
+        let held = desk.orders.get(&party.owner.user_ref);
+        let fill = held.and_then(|held| held.fill(trade.qty));
+        debug_assert!(fill.is_some(), "who trades has an order");
+        if let Some(fill) = fill {
+            desk.tally.add(fill);
+        }
         desk.lower(party.owner.user_ref, party.open, trade.qty);
     }
 
@@ -256,9 +258,21 @@ impl Desks {
         );
     }
 
-    fn broken(&mut self, match_number: u64, owners: [Owner; 2], reason: u8) {
+    fn broken(&mut self, event: &Event) {
+        let Event::Broken {
+            symbol,
+            match_number,
+            qty,
+            owners,
+            side,
+            reason,
+            ..
+        } = *event
+        else {
+            return;
+        };
         let now = self.now;
-        for owner in owners {
+        for (owner, side) in owners.into_iter().zip([side, side.opposite()]) {
             let Some(desk) = self.get_mut(owner.account) else {
                 continue;
             };
@@ -276,6 +290,7 @@ impl Desks {
                     client_order_id,
                 }
             );
+            desk.tally.undo(Fill { symbol, side, qty });
         }
     }
 }
@@ -402,13 +417,24 @@ impl Desk {
         );
     }
 
-    /// The same fill once more, under the same match number: a mistake, on purpose.
-    pub(crate) fn repeat_last_answer(&mut self) {
+    /// The match of the last answer, if that is a fill of this order.
+    pub(crate) fn last_fill(&self, user_ref: u32) -> Option<MatchNumber> {
+        let last = self.store.message(self.store.count().checked_sub(1)?)?;
+        match Outbound::decode(last) {
+            Ok((Outbound::Executed(m), _)) if m.user_ref.get().0 == user_ref => {
+                Some(m.match_number.get())
+            }
+            _ => None,
+        }
+    }
+
+    /// A fill of this order once more, under the same match number: a mistake, on purpose.
+    pub(crate) fn repeat_last_fill(&mut self, user_ref: u32) {
         let last = self.store.count().checked_sub(1);
-        let bytes = last
-            .and_then(|last| self.store.message(last))
-            .map(<[u8]>::to_vec);
-        if let Some(bytes) = bytes {
+        let fill = last.filter(|_| self.last_fill(user_ref).is_some());
+        let bytes = fill.and_then(|fill| self.store.message(fill));
+        if let Some(bytes) = bytes.map(<[u8]>::to_vec) {
+            self.tally.on_answer(&bytes);
             self.store.push(&bytes);
         }
     }

@@ -13,12 +13,14 @@
 mod answers;
 mod request;
 mod rules;
+mod tally;
 
 use std::collections::HashMap;
 
 use protocol::ouch::{EnterOrder, Outbound, RejectReason, ReplaceOrder};
-use protocol::types::{Nanos, Qty, Symbol, UserRefNum};
+use protocol::types::{Nanos, Price4, Qty, Side, Symbol, UserRefNum};
 
+use crate::account::{AccountView, OpenOrder};
 use crate::engine::{Handle, Owner, Prevention};
 use crate::options::{Account, Options};
 use crate::script::Behaviour;
@@ -26,6 +28,7 @@ use crate::store::Store;
 
 pub(crate) use request::{Tags, Wanted, prevention_of};
 pub(crate) use rules::{Market, Phase};
+use tally::{Fill, Replay, Tally};
 
 /// One order that lives.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +41,8 @@ pub(crate) struct Held {
     /// Shares that the whole chain has executed.
     pub executed: u32,
     pub open: u32,
+    /// As it was accepted, after any slide; `None`: any.
+    pub price: Option<Price4>,
     pub behaviour: Option<Behaviour>,
 }
 
@@ -51,6 +56,7 @@ pub(crate) struct Desk {
     pub last_user_ref: u32,
     /// Orders accepted so far.
     pub accepted: u64,
+    pub tally: Tally,
     pub is_disabled: bool,
     /// Price times shares of everything open, four decimals.
     exposure: u64,
@@ -78,6 +84,7 @@ impl Desks {
             orders: HashMap::new(),
             last_user_ref: 0,
             accepted: 0,
+            tally: Tally::default(),
             is_disabled: false,
             exposure: 0,
             rate: (0, 0),
@@ -107,6 +114,10 @@ impl Desks {
         self.desks.iter().map(|desk| desk.name.as_str())
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Desk> {
+        self.desks.iter()
+    }
+
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Desk> {
         self.desks.iter_mut()
     }
@@ -130,6 +141,12 @@ impl Desks {
 }
 
 impl Held {
+    /// Shares of it that traded.
+    fn fill(&self, qty: u32) -> Option<Fill> {
+        let (symbol, side) = (self.message.symbol, Side::of_code(self.message.side)?);
+        Some(Fill { symbol, side, qty })
+    }
+
     /// The order as a replacement makes it.
     pub(crate) fn message_after(&self, m: &ReplaceOrder) -> EnterOrder {
         EnterOrder {
@@ -189,40 +206,46 @@ impl Desk {
         live
     }
 
-    /// After a restart: what the account's own messages say that it had open, by number, and which number
-    /// was the last.
+    /// After a restart: what the account's own messages say that it had open, by number; and which number
+    /// was the last, and what was traded.
     pub(crate) fn recall(&mut self) -> Vec<(u32, u32)> {
-        let mut open = std::collections::BTreeMap::new();
+        let mut replay = Replay::default();
         for index in 0..self.store.count() {
-            let Some(Ok((message, _))) = self.store.message(index).map(Outbound::decode) else {
+            let Some(bytes) = self.store.message(index) else {
                 continue;
             };
-            let mut lower = |user_ref: UserRefNum, qty: Qty| {
-                if let Some(left) = open.get_mut(&user_ref.0) {
-                    *left -= qty.0.min(*left);
-                }
+            let Ok((message, _)) = Outbound::decode(bytes) else {
+                continue;
             };
-            match message {
-                Outbound::OrderAccepted(m) => {
-                    open.insert(m.user_ref.get().0, m.qty.get().0);
-                }
-                Outbound::OrderReplaced(m) => {
-                    open.remove(&m.original_user_ref.get().0);
-                    open.insert(m.user_ref.get().0, m.qty.get().0);
-                }
-                Outbound::Executed(m) => lower(m.user_ref.get(), m.qty.get()),
-                Outbound::Canceled(m) => lower(m.user_ref.get(), m.qty.get()),
-                Outbound::AiqCanceled(m) => lower(m.user_ref.get(), m.qty.get()),
-                Outbound::Modified(m) => {
-                    open.insert(m.user_ref.get().0, m.qty.get().0);
-                }
-                _ => {}
-            }
+            replay.on_answer(bytes, &message);
             if let Some(user_ref) = newest_user_ref(&message) {
                 self.last_user_ref = self.last_user_ref.max(user_ref.0);
             }
         }
-        open.into_iter().filter(|(_, open)| *open > 0).collect()
+        let open = replay.open();
+        self.tally = replay.tally;
+        open
+    }
+
+    /// The account as it is now.
+    pub(crate) fn view(&self) -> AccountView {
+        let orders = self.orders.iter().map(|(user_ref, held)| OpenOrder {
+            user_ref: UserRefNum(*user_ref),
+            symbol: held.message.symbol,
+            side: held.message.side,
+            price: held.price,
+            open: Qty(held.open),
+            executed: Qty(held.executed),
+        });
+        let mut orders: Vec<_> = orders.collect();
+        orders.sort_unstable_by_key(|order| order.user_ref);
+        AccountView {
+            name: self.name.clone(),
+            is_disabled: self.is_disabled,
+            answers: self.tally.answers,
+            orders,
+            positions: self.tally.positions(),
+        }
     }
 
     pub(crate) fn open_orders(&self) -> Vec<(UserRefNum, Qty)> {

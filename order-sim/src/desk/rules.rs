@@ -82,6 +82,7 @@ impl Desk {
             locate,
             executed: 0,
             open: wanted.qty,
+            price: wanted.limit(),
             behaviour: None,
         };
         let mut new = self.new_order(owner, &wanted, &held);

@@ -10,6 +10,7 @@ use protocol::types::Side;
 use super::event::{Event, Imbalance, Party, Trade};
 use super::floor::Floor;
 use super::ladder::{Ladder, key_of};
+use super::numbers::Match;
 use super::order::{CrossKind, Order};
 use super::request::{cancel_reason, liquidity};
 use super::stock::{State, Stock};
@@ -59,7 +60,12 @@ impl Floor<'_> {
             self.stock.locate,
             clearing.map_or(0, |clearing| clearing.price),
         );
-        let match_number = self.numbers.next_match(locate, [super::HOUSE; 2]);
+        let match_number = self.numbers.next_match(Match {
+            locate,
+            qty: 0,
+            owners: [super::HOUSE; 2],
+            side: Side::Buy,
+        });
         sink(Event::Crossed {
             locate,
             kind,
@@ -198,7 +204,12 @@ impl Floor<'_> {
         let locate = self.stock.locate;
         sink(Event::Traded(Trade {
             locate,
-            match_number: self.numbers.next_match(locate, [b.owner(), s.owner()]),
+            match_number: self.numbers.next_match(Match {
+                locate,
+                qty,
+                owners: [b.owner(), s.owner()],
+                side: b.side,
+            }),
             qty,
             price,
             maker: party(&b),

@@ -227,10 +227,16 @@ pub enum Event {
     Broken {
         /// The stock.
         locate: u16,
+        /// Its symbol.
+        symbol: Symbol,
         /// Which.
         match_number: u64,
+        /// Shares; of a cross as a whole none.
+        qty: u32,
         /// Both owners.
         owners: [Owner; 2],
+        /// The side of the first owner; the second's is the other one.
+        side: Side,
         /// OUCH reason.
         reason: u8,
     },

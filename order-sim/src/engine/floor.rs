@@ -12,7 +12,7 @@ use protocol::types::Side;
 use super::cross::{BUY_ANY, SELL_ANY};
 use super::event::{Event, OnFeed, Party, Trade};
 use super::ladder::key_of;
-use super::numbers::Numbers;
+use super::numbers::{Match, Numbers};
 use super::order::{NIL, Order, Owner, Place, Prevention, Slab, Span};
 use super::request::{PostOnly, cancel_reason, liquidity};
 use super::stock::{State, Stock, tick_of};
@@ -286,9 +286,12 @@ impl Floor<'_> {
         };
         sink(Event::Traded(Trade {
             locate: self.stock.locate,
-            match_number: self
-                .numbers
-                .next_match(self.stock.locate, [m.owner(), t.owner()]),
+            match_number: self.numbers.next_match(Match {
+                locate: self.stock.locate,
+                qty,
+                owners: [m.owner(), t.owner()],
+                side: m.side,
+            }),
             qty,
             price,
             maker: party(&m, adds),
@@ -516,7 +519,12 @@ impl Floor<'_> {
         self.stock.last_price = price;
         sink(Event::Traded(Trade {
             locate,
-            match_number: self.numbers.next_match(locate, [maker.owner, taker.owner]),
+            match_number: self.numbers.next_match(Match {
+                locate,
+                qty,
+                owners: [maker.owner, taker.owner],
+                side: maker.side,
+            }),
             qty,
             price,
             maker,

@@ -327,20 +327,24 @@ impl Engine {
         self.scratch = scratch;
     }
 
-    /// Undoes a trade. `false`: it is unknown, or too old.
+    /// Undoes a trade. `false`: it is unknown, too old, or undone already.
     pub fn break_trade(
         &mut self,
         match_number: u64,
         reason: u8,
         sink: &mut impl FnMut(Event),
     ) -> bool {
-        let Some((locate, owners)) = self.numbers.trade(match_number) else {
+        let Some(broken) = self.numbers.take_match(match_number) else {
             return false;
         };
+        let symbol = self.stock(broken.locate).map(|stock| stock.symbol);
         sink(Event::Broken {
-            locate,
+            locate: broken.locate,
+            symbol: symbol.unwrap_or(Symbol::BLANK),
             match_number,
-            owners,
+            qty: broken.qty,
+            owners: broken.owners,
+            side: broken.side,
             reason,
         });
         true

@@ -10,10 +10,12 @@
 //! Spec:        OUCH 5.0 revision 1.04. Prices have eight bytes and four decimals.
 
 mod appendage;
+mod client_order_id;
 mod inbound;
 mod outbound;
 
 pub use appendage::{APPENDAGE_LEN_MAX, Appendage, AppendageBuffer, Element, Elements};
+pub use client_order_id::ClientOrderId;
 pub use inbound::{
     AccountQuery, CancelOrder, DisableOrderEntry, EnableOrderEntry, EnterOrder, Inbound,
     MassCancel, ModifyOrder, ReplaceOrder,
