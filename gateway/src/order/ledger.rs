@@ -213,7 +213,7 @@ impl Ledger {
             counted_qty: Qty(0),
             is_new: true,
             reference: names.load(intent.locate),
-            is_stale: names.is_stale() && !desk.trade_on_stale,
+            is_stale: names.is_stale(intent.locate) && !desk.trade_on_stale,
         };
         if intent.price > PRICE_MAX {
             return Err(Refusal::PriceCollar);
@@ -304,7 +304,7 @@ impl Ledger {
             counted_qty: order.reserved,
             is_new: false,
             reference: names.load(order.locate),
-            is_stale: names.is_stale() && !desk.trade_on_stale,
+            is_stale: names.is_stale(order.locate) && !desk.trade_on_stale,
         };
         if intent.price > PRICE_MAX {
             return Err(Refusal::PriceCollar);
