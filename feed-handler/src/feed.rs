@@ -317,8 +317,10 @@ mod tests {
     use crate::source::Packet;
 
     /// Packets that a test puts in: line and payload.
+    type Arrivals = Rc<RefCell<Vec<(u8, Vec<u8>)>>>;
+
     #[derive(Default)]
-    struct Script(Rc<RefCell<Vec<(u8, Vec<u8>)>>>);
+    struct Script(Arrivals);
 
     impl PacketSource for Script {
         fn acquire(&mut self) -> usize {
@@ -341,7 +343,7 @@ mod tests {
 
     struct Bench {
         feed: Feed<Script>,
-        script: Rc<RefCell<Vec<(u8, Vec<u8>)>>>,
+        script: Arrivals,
         events: Consumer<MarketEvent>,
         best_prices: Arc<BestPrices>,
         counters: Arc<Counters>,

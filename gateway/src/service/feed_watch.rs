@@ -219,8 +219,10 @@ mod tests {
     const STALE_NS: u64 = 2_000_000_000;
 
     /// What arrives in the next turn: line and payload.
+    type Arrivals = Rc<RefCell<Vec<(u8, Vec<u8>)>>>;
+
     #[derive(Default)]
-    struct Script(Rc<RefCell<Vec<(u8, Vec<u8>)>>>);
+    struct Script(Arrivals);
 
     impl PacketSource for Script {
         fn acquire(&mut self) -> usize {
