@@ -9,7 +9,7 @@ TEST_PACKAGES := iputils-ping tshark systemd python3-venv libevent-dev libuv1-de
 BENCH_PACKAGES := libevent-dev libuv1-dev dpdk-dev python3-venv
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test bench bench-check bench-record bench-time lint clean
+.PHONY: demo test arbiter-days feed-days bench bench-check bench-record bench-time lint clean
 .PHONY: build-packages run-packages test-packages bench-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours.
@@ -24,6 +24,11 @@ test: build-packages run-packages test-packages
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --profile checked
 	$(CARGO) build --workspace --profile checked
 	$(CARGO) test --workspace --profile checked -- --test-threads=1
+
+## Random days of the arbiter against its oracle, and of the whole feed handler: DAYS=N, SEED=N.
+arbiter-days feed-days: build-packages
+	DAYS=$(or $(DAYS),10000) SEED=$(or $(SEED),0) $(CARGO) test -p tickgate-feed-handler \
+		--profile checked --test $(subst -,_,$@) -- --nocapture
 
 ## Every figure that the project states, beside floor and peers, with its aim: about four minutes.
 bench: build-packages run-packages bench-packages $(ITCH_BOOK)

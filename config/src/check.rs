@@ -5,6 +5,9 @@ use crate::settings::{Feed, LayoutKind, Receive, Session, Settings, Strategy};
 /// A key, and what is wrong with its value and what would be right.
 type Found = (String, String);
 
+/// Ten minutes: a feed that may be silent for longer is not watched.
+const STALE_MS_MAX: u64 = 600_000;
+
 /// Everything that is wrong.
 pub(crate) fn check(settings: &Settings, cpus: &[usize]) -> Vec<Found> {
     let mut found = Vec::new();
@@ -71,6 +74,13 @@ fn check_feed(key: &str, feed: &Feed, found: &mut Vec<Found>) {
     if feed.lines.is_empty() || feed.lines.len() > 2 {
         let text = format!("{} lines: expected 1 or 2 (A and B)", feed.lines.len());
         found.push((format!("{key}.lines"), text));
+    }
+    if !(1..=STALE_MS_MAX).contains(&feed.stale_ms) || feed.stale_ms * 1000 <= feed.hold_us {
+        let text = format!(
+            "{}: expected 1 to {STALE_MS_MAX}, and more than hold_us = {} µs",
+            feed.stale_ms, feed.hold_us
+        );
+        found.push((format!("{key}.stale_ms"), text));
     }
     for line in &feed.lines {
         if line.interface.is_empty() && feed.receive == Receive::AfXdp {

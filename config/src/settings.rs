@@ -69,6 +69,7 @@ pub struct Feed {
     pub receive: Receive,
     pub lines: Vec<Line>,
     pub hold_us: u64,
+    pub stale_ms: u64,
     pub af_xdp: AfXdp,
     pub udp: Udp,
     pub books: Books,

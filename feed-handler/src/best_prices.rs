@@ -46,7 +46,9 @@ pub struct BestPrice {
 #[derive(Debug)]
 pub struct BestPrices {
     rows: Pages<Row>,
-    /// 0: the feed is whole. Otherwise something is missing and every row may be stale.
+    /// A bit for each symbol whose book misses an order.
+    incomplete: Box<[AtomicU64; 1024]>,
+    /// 0: the feed is whole. Otherwise something is missing or silent, and every row may be stale.
     stale: AtomicU64,
 }
 
@@ -58,8 +60,24 @@ impl BestPrices {
     pub fn new(want: Want) -> io::Result<Self> {
         Ok(Self {
             rows: Pages::zeroed(1 << 16, want)?,
+            incomplete: Box::new([const { AtomicU64::new(0) }; 1024]),
             stale: AtomicU64::new(0),
         })
+    }
+
+    /// Forgets prices, symbols and what was incomplete: a new day begins. Readers see each row as it
+    /// was or empty.
+    pub fn clear(&self) {
+        for (locate, row) in (0..=u16::MAX).zip(self.rows.iter()) {
+            let used = [&row.symbol, &row.bid, &row.ask];
+            if used.iter().any(|field| field.load(Ordering::Relaxed) != 0) {
+                row.symbol.store(0, Ordering::Release);
+                self.store(locate, &BestPrice::default());
+            }
+        }
+        for word in self.incomplete.iter() {
+            word.store(0, Ordering::Release);
+        }
     }
 
     /// Writes a symbol's prices. Only the owning feed stage may.
@@ -134,10 +152,28 @@ impl BestPrices {
         self.stale.store(u64::from(is_stale), Ordering::Release);
     }
 
-    /// Whether something of the feed is missing.
+    /// Marks one symbol's row stale until [`BestPrices::clear`]: its book misses an order.
+    #[cold]
+    pub fn set_incomplete(&self, locate: u16) {
+        if let Some(word) = self.incomplete.get(usize::from(locate / 64)) {
+            word.fetch_or(1 << (locate % 64), Ordering::Release);
+        }
+    }
+
+    /// Whether this symbol's prices may not be the exchange's: the feed is stale, or the symbol's book
+    /// misses an order.
     #[inline]
     #[must_use]
-    pub fn is_stale(&self) -> bool {
+    pub fn is_stale(&self, locate: u16) -> bool {
+        let word = self.incomplete.get(usize::from(locate / 64));
+        self.feed_is_stale()
+            || word.is_none_or(|word| word.load(Ordering::Acquire) >> (locate % 64) & 1 != 0)
+    }
+
+    /// Whether something of the feed is missing, or the feed is silent.
+    #[inline]
+    #[must_use]
+    pub fn feed_is_stale(&self) -> bool {
         self.stale.load(Ordering::Acquire) != 0
     }
 }
@@ -189,6 +225,22 @@ mod tests {
             last = read.bid_qty.0;
         }
         thread.join().unwrap();
+    }
+
+    #[test]
+    fn incomplete_book_makes_its_own_row_stale_and_a_new_day_none() {
+        let table = BestPrices::new(Want::LAZY).unwrap();
+        table.store(70, &price(1));
+        table.store_symbol(70, Symbol(*b"ALC     "));
+        table.set_incomplete(70);
+        assert!(table.is_stale(70) && !table.is_stale(6) && !table.is_stale(71));
+        assert!(!table.feed_is_stale());
+        table.set_stale(true);
+        assert!(table.is_stale(6) && table.feed_is_stale());
+        table.clear();
+        table.set_stale(false);
+        assert!(!table.is_stale(70));
+        assert_eq!((table.symbol(70), table.load(70)), (None, Some(price(0))));
     }
 
     #[test]

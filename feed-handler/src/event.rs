@@ -1,7 +1,7 @@
 //! What a strategy hears: one market event, one cache line.
 //!
-//! Every message becomes one event. A gap and a full ring become events too, so that a strategy can
-//! never mistake silence for quiet.
+//! A message becomes one event for each strategy that hears its symbol. A gap, a silent feed and a full
+//! ring become events too, so that a strategy need not mistake silence for quiet.
 
 use protocol::types::{Price4, Qty, Seq, Symbol};
 
@@ -9,15 +9,24 @@ use crate::best_prices::BestPrice;
 
 /// `kind` of the event that announces a gap: from `seq`, `number` messages will not come.
 pub const KIND_GAP: u8 = b'!';
-/// `kind` of the event that says that this strategy's ring was full: `number` events were lost to it.
+/// `kind` of the event that says that this strategy's ring was full: `number` events were lost to it,
+/// the last of them with the number `seq`. Gaps, ends and changes of staleness are not among them: they
+/// follow as events of their own, several gaps as one with the first number and the sum.
 /// The current best prices stand in [`BestPrices`](crate::best_prices::BestPrices).
 pub const KIND_LAGGED: u8 = b'~';
 /// `kind` of the event that ends the session.
 pub const KIND_END_OF_SESSION: u8 = b'.';
+/// `kind` of the event that says that no line has been heard for the stale time: what the books show
+/// may be over.
+pub const KIND_STALE: u8 = b'-';
+/// `kind` of the event that says that the feed is whole again: the silence is over and nothing was
+/// missed in it, or a new session has begun.
+pub const KIND_FRESH: u8 = b'+';
 
 /// The best bid or offer changed with this event.
 pub const FLAG_BBO_CHANGED: u8 = 1;
-/// Something of the feed is missing, so the book may not be what the exchange has.
+/// The book may not be what the exchange has: something of the feed is missing, the feed is silent, or
+/// an order of this symbol found no room.
 pub const FLAG_STALE: u8 = 2;
 /// `price` and `qty` are a trade.
 pub const FLAG_TRADE: u8 = 4;
@@ -79,6 +88,26 @@ pub struct MarketEvent {
 const _: () = assert!(size_of::<MarketEvent>() == 64 && align_of::<MarketEvent>() == 64);
 
 impl MarketEvent {
+    /// An event without a message: only what it is and when.
+    #[inline]
+    #[must_use]
+    pub fn bare(kind: u8, origin: Origin) -> Self {
+        Self {
+            origin,
+            number: 0,
+            published_delta_ns: 0,
+            price: Price4(0),
+            qty: Qty(0),
+            bid_price: Price4(0),
+            bid_qty: Qty(0),
+            ask_price: Price4(0),
+            ask_qty: Qty(0),
+            locate: 0,
+            kind,
+            flags: 0,
+        }
+    }
+
     /// Whether a flag is set.
     #[inline]
     #[must_use]
@@ -91,7 +120,10 @@ impl MarketEvent {
     #[inline]
     #[must_use]
     pub fn is_news(&self) -> bool {
-        matches!(self.kind, KIND_GAP | KIND_LAGGED | KIND_END_OF_SESSION)
+        matches!(
+            self.kind,
+            KIND_GAP | KIND_LAGGED | KIND_END_OF_SESSION | KIND_STALE | KIND_FRESH
+        )
     }
 
     /// Best prices after the message.

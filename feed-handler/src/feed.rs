@@ -1,29 +1,31 @@
 //! The feed stage: packets in, books kept, events out.
 //!
-//! Path:        source -> arbiter -> protocol::itch -> book -> publish
+//! Path:        source -> arbiter -> room (protocol::itch -> book -> publish)
 //! Thread:      feed core, hot
 //! Invariants:  every packet ends in exactly one counter; every message that is delivered becomes one
-//!              event for each strategy that hears its symbol.
+//!              event for each strategy that hears its symbol. The feed is stale from the start until a
+//!              session begins, and whenever something is missing, over, or silent.
 //! Time:        `seen` is one clock read for all packets taken at once, so that waiting behind the
-//!              first of them counts; `published` is one read for each event.
+//!              first of them counts; `published` is one read for each event. Deadlines are looked at
+//!              after the packets that were there before them: in each busy turn, and in each quiet
+//!              one while a hole is open or news waits, else in one of 16.
 
 use std::sync::Arc;
 
-use protocol::itch::Message;
-use protocol::types::{DecodeError, OrderRef, Price4, Qty, Seq};
-use rt::clock::Clock;
+use rt::clock::Now;
 use rt::counters;
 use rt::histogram::Recorder;
 
-use crate::arbiter::{Arbiter, ArbiterCounters, StreamSink};
-use crate::best_prices::{BestPrice, BestPrices};
-use crate::book::{Bbo, BookCounters, BookSink, Books, TradePrint};
-use crate::event::{
-    DELTA_UNKNOWN, FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, KIND_END_OF_SESSION, KIND_GAP,
-    MarketEvent, Origin, delta_ns,
-};
+use crate::arbiter::{Arbiter, ArbiterCounters, Arrival, Standing};
+use crate::best_prices::BestPrices;
+use crate::book::{BookCounters, Books};
+use crate::event::{DELTA_UNKNOWN, Origin};
+use crate::lines::Lines;
 use crate::publish::{PublishCounters, Subscriber};
+use crate::room::{Delivery, Room};
 use crate::source::PacketSource;
+
+pub use crate::room::{STALE_ENDED, STALE_GAP, STALE_SILENT, Status};
 
 /// One turn in this many is measured: four more clock reads, 40 ns, in one turn of sixteen.
 const SAMPLE_EVERY: u64 = 16;
@@ -39,6 +41,12 @@ counters! {
         unknown,
         /// Messages whose length is not their type's; skipped.
         malformed,
+        /// Times that a line fell silent.
+        lines_silenced,
+        /// Times that a silent line was heard again.
+        lines_returned,
+        /// Times that every line was silent, so that the feed was stale.
+        silences,
         /// Packets of measured turns: every 16th.
         sampled_packets,
         /// Time that those turns took to get packets from the kernel and give them back, ns.
@@ -61,6 +69,8 @@ pub struct Counters {
     pub book: BookCounters,
     /// Events.
     pub publish: PublishCounters,
+    /// How the feed is now.
+    pub status: Status,
 }
 
 /// The histograms that this stage writes.
@@ -77,20 +87,12 @@ pub struct FeedHistograms {
 pub struct Feed<S> {
     source: S,
     arbiter: Arbiter,
+    lines: Lines,
     room: Room,
     counters: Arc<Counters>,
     turns: u64,
-}
-
-/// Everything behind the arbiter.
-#[derive(Debug)]
-struct Room {
-    books: Books,
-    best_prices: Arc<BestPrices>,
-    subscribers: Vec<Subscriber>,
-    histograms: FeedHistograms,
-    feed: u16,
-    is_stale: bool,
+    /// Since the last silence a packet has said how far the stream is.
+    is_current: bool,
 }
 
 /// What a feed is made of.
@@ -112,10 +114,17 @@ pub struct Parts<S> {
     pub histograms: FeedHistograms,
     /// Number of this feed in the configuration.
     pub feed: u16,
+    /// How many lines it has, 1 to 64.
+    pub lines: usize,
+    /// Silence after which a line is silent, and with all of them the feed stale, ns; not 0.
+    pub stale_ns: u64,
 }
 
 impl<S: PacketSource> Feed<S> {
     /// Puts a feed together.
+    ///
+    /// # Panics
+    /// No line, or no time for it to be silent.
     pub fn new(parts: Parts<S>) -> Self {
         let Parts {
             source,
@@ -126,45 +135,41 @@ impl<S: PacketSource> Feed<S> {
             counters,
             histograms,
             feed,
+            lines,
+            stale_ns,
         } = parts;
-        let room = Room {
-            books,
-            best_prices,
-            subscribers,
-            histograms,
-            feed,
-            is_stale: false,
-        };
+        let room = Room::new(books, best_prices, subscribers, histograms, feed);
+        room.show(&counters.status);
         Self {
             source,
             arbiter,
+            lines: Lines::new(lines, stale_ns),
             room,
             counters,
             turns: 0,
+            is_current: false,
         }
     }
 
     /// One turn: takes what has arrived and says how many packets that was. Hot: no allocation, no
     /// lock, no panic; system calls only inside the source.
     #[inline]
-    pub fn poll(&mut self, clock: &Clock) -> usize {
+    pub fn poll(&mut self, clock: &impl Now) -> usize {
         self.turns += 1;
         let is_sampled = self.turns.is_multiple_of(SAMPLE_EVERY);
         let asked_ns = if is_sampled { clock.now_ns() } else { 0 };
         let taken = self.source.acquire();
         if taken == 0 {
-            if is_sampled {
-                let idle_ns = clock.now_ns() - asked_ns;
-                self.counters.feed.sampled_idle_ns.add(idle_ns);
-            }
-            self.on_quiet(clock);
+            self.on_quiet(is_sampled.then_some(asked_ns), clock);
             return 0;
         }
         let Self {
             source,
             arbiter,
+            lines,
             room,
             counters,
+            is_current,
             ..
         } = self;
         let seen_ns = clock.now_ns();
@@ -178,7 +183,7 @@ impl<S: PacketSource> Feed<S> {
                     seq: 0,
                     seen_ns,
                     wire_delta_ns,
-                    feed: room.feed,
+                    feed: room.feed(),
                     batch,
                     place,
                 },
@@ -186,18 +191,30 @@ impl<S: PacketSource> Feed<S> {
                 counters,
                 clock,
             };
-            arbiter.on_packet(packet.payload, seen_ns, &counters.arbiter, &mut delivery);
+            let arrival = Arrival {
+                payload: packet.payload,
+                line: packet.line,
+                now_ns: seen_ns,
+            };
+            let standing = arbiter.on_packet(&arrival, &counters.arbiter, &mut delivery);
+            if standing != Standing::Strange && lines.on_heard(packet.line, seen_ns) {
+                on_returned(lines, counters);
+            }
+            *is_current |= standing == Standing::Current;
             place = place.saturating_add(1);
         });
         let handled_ns = if is_sampled { clock.now_ns() } else { 0 };
         source.release();
-        room.subscribers.iter().for_each(Subscriber::bring_near);
+        room.bring_near();
         if is_sampled {
             let released_ns = clock.now_ns();
             let receive_ns = (seen_ns - asked_ns) + (released_ns - handled_ns);
             counters.feed.sampled_packets.add(taken as u64);
             counters.feed.sampled_receive_ns.add(receive_ns);
             counters.feed.sampled_handle_ns.add(handled_ns - seen_ns);
+        }
+        if seen_ns >= self.look_ns() {
+            self.look(seen_ns, clock);
         }
         taken
     }
@@ -207,23 +224,46 @@ impl<S: PacketSource> Feed<S> {
         self.source.housekeep();
     }
 
+    /// A turn without packets. `asked_ns`: this one is measured, from then on.
     #[inline]
-    fn on_quiet(&mut self, clock: &Clock) {
-        if self.arbiter.poll_timeout().is_none() {
+    fn on_quiet(&mut self, asked_ns: Option<u64>, clock: &impl Now) {
+        let is_awaited = self.room.wants_look() || self.arbiter.deadline_ns() != u64::MAX;
+        if asked_ns.is_none() && !is_awaited {
             return;
         }
         let now_ns = clock.now_ns();
+        if let Some(asked_ns) = asked_ns {
+            self.counters.feed.sampled_idle_ns.add(now_ns - asked_ns);
+        }
+        if now_ns >= self.look_ns() {
+            self.look(now_ns, clock);
+        }
+    }
+
+    /// When something is due beside packets: a hole, a line's silence, news that waits (at once).
+    #[inline]
+    fn look_ns(&self) -> u64 {
+        if self.room.wants_look() {
+            return 0;
+        }
+        self.arbiter.deadline_ns().min(self.lines.look_ns())
+    }
+
+    #[cold]
+    fn look(&mut self, now_ns: u64, clock: &impl Now) {
         let Self {
             arbiter,
+            lines,
             room,
             counters,
+            is_current,
             ..
         } = self;
         let origin = Origin {
             seq: 0,
             seen_ns: now_ns,
             wire_delta_ns: DELTA_UNKNOWN,
-            feed: room.feed,
+            feed: room.feed(),
             batch: 0,
             place: 0,
         };
@@ -234,240 +274,64 @@ impl<S: PacketSource> Feed<S> {
             clock,
         };
         arbiter.on_timeout(now_ns, &counters.arbiter, &mut delivery);
-    }
-}
-
-impl Room {
-    /// From here on the books may not be what the exchange has.
-    fn set_stale(&mut self) {
-        self.is_stale = true;
-        self.best_prices.set_stale(true);
-    }
-
-    #[inline]
-    fn wire_to_seen(&mut self, wire_ns: u64, seen_ns: u64, counters: &Counters) -> u32 {
-        let delta = delta_ns(wire_ns, seen_ns);
-        if delta != DELTA_UNKNOWN {
-            self.histograms.wire_to_seen.record(u64::from(delta));
-        } else if wire_ns != 0 {
-            counters.feed.stamps_backwards.increment();
-        }
-        delta
-    }
-}
-
-/// One packet's way through the room.
-struct Delivery<'a> {
-    origin: Origin,
-    room: &'a mut Room,
-    counters: &'a Counters,
-    clock: &'a Clock,
-}
-
-impl StreamSink for Delivery<'_> {
-    #[inline]
-    fn on_message(&mut self, seq: Seq, bytes: &[u8]) {
-        self.origin.seq = seq.0;
-        let message = match Message::decode(bytes) {
-            Ok(message) => message,
-            Err(DecodeError::UnknownType(_)) => return self.counters.feed.unknown.increment(),
-            Err(_) => return self.counters.feed.malformed.increment(),
-        };
-        if let Message::StockDirectory(m) = message {
-            self.on_directory(m);
-        }
-        let mut changes = Changes {
-            event: self.event_of(&message),
-            best_prices: &self.room.best_prices,
-            counters: &self.counters.publish,
-        };
-        self.room
-            .books
-            .apply(&message, &self.counters.book, &mut changes);
-        let event = changes.event;
-        self.publish(event);
-    }
-
-    fn on_gap(&mut self, first: Seq, count: u64) {
-        self.room.set_stale();
-        self.origin.seq = first.0;
-        let mut event = self.bare(KIND_GAP);
-        event.number = count;
-        self.publish(event);
-    }
-
-    fn on_end_of_session(&mut self, next: Seq) {
-        // A next session begins with empty books; these are full of the last one's orders.
-        self.room.set_stale();
-        self.origin.seq = next.0;
-        let event = self.bare(KIND_END_OF_SESSION);
-        self.publish(event);
-    }
-}
-
-impl Delivery<'_> {
-    /// Stamps the event and gives it to every strategy that hears its symbol.
-    #[inline]
-    fn publish(&mut self, mut event: MarketEvent) {
-        let Room {
-            subscribers,
-            histograms,
-            ..
-        } = &mut *self.room;
-        if !subscribers
-            .iter()
-            .any(|subscriber| subscriber.wants(event.locate))
-        {
-            return;
-        }
-        let published_ns = self.clock.now_ns();
-        event.published_delta_ns = delta_ns(event.origin.seen_ns, published_ns);
-        histograms
-            .seen_to_published
-            .record(u64::from(event.published_delta_ns));
-        for subscriber in subscribers {
-            if subscriber.wants(event.locate) {
-                subscriber.publish(&event, &self.counters.publish);
+        if now_ns >= lines.look_ns() {
+            let fell_silent = lines.look(now_ns);
+            counters.feed.lines_silenced.add(fell_silent);
+            counters.status.set_silent_lines(lines.silent_mask());
+            if fell_silent > 0 && lines.are_all_silent() {
+                *is_current = false;
+                delivery.on_silence();
             }
         }
-    }
-
-    fn on_directory(&mut self, m: &protocol::itch::StockDirectory) {
-        let locate = m.head.locate.get();
-        self.room.best_prices.store_symbol(locate, m.stock);
-        for subscriber in &mut self.room.subscribers {
-            subscriber.on_directory(locate, m.stock);
+        if *is_current && arbiter.is_whole() {
+            delivery.on_whole();
         }
-    }
-
-    /// An event without a message: gap, end of session.
-    fn bare(&self, kind: u8) -> MarketEvent {
-        MarketEvent {
-            origin: self.origin,
-            number: 0,
-            published_delta_ns: 0,
-            price: Price4(0),
-            qty: Qty(0),
-            bid_price: Price4(0),
-            bid_qty: Qty(0),
-            ask_price: Price4(0),
-            ask_qty: Qty(0),
-            locate: 0,
-            kind,
-            flags: if self.room.is_stale { FLAG_STALE } else { 0 },
-        }
-    }
-
-    /// The event of a message, best prices as they stand before it.
-    #[inline]
-    fn event_of(&self, message: &Message<'_>) -> MarketEvent {
-        let head = message.head();
-        let mut event = self.bare(head.kind);
-        event.locate = head.locate.get();
-        let (number, price, qty) = match message {
-            Message::AddOrder(m) => (m.order.get(), m.price.get(), m.shares.get()),
-            Message::AddOrderMpid(m) => (m.order.get(), m.price.get(), m.shares.get()),
-            Message::OrderExecuted(m) => (m.order.get(), Price4(0), m.shares.get()),
-            Message::OrderExecutedWithPrice(m) => (m.order.get(), m.price.get(), m.shares.get()),
-            Message::OrderCancel(m) => (m.order.get(), Price4(0), m.shares.get()),
-            Message::OrderDelete(m) => (m.order.get(), Price4(0), Qty(0)),
-            Message::OrderReplace(m) => (m.new_order.get(), m.price.get(), m.shares.get()),
-            Message::StockDirectory(m) => {
-                (OrderRef(u64::from_ne_bytes(m.stock.0)), Price4(0), Qty(0))
-            }
-            _ => (OrderRef(0), Price4(0), Qty(0)),
-        };
-        (event.number, event.price, event.qty) = (number.0, price, qty);
-        event.set_bbo(&self.room.books.bbo(event.locate));
-        if self.room.books.is_incomplete(event.locate) {
-            event.flags |= FLAG_STALE;
-        }
-        event
+        delivery.tell_news();
     }
 }
 
-impl MarketEvent {
-    #[inline]
-    fn set_bbo(&mut self, bbo: &Bbo) {
-        let best = best_price(bbo);
-        (self.bid_price, self.bid_qty) = (best.bid_price, best.bid_qty);
-        (self.ask_price, self.ask_qty) = (best.ask_price, best.ask_qty);
-    }
-}
-
-/// Hears what a message did to the books.
-struct Changes<'a> {
-    event: MarketEvent,
-    best_prices: &'a BestPrices,
-    counters: &'a PublishCounters,
-}
-
-impl BookSink for Changes<'_> {
-    #[inline]
-    fn on_bbo(&mut self, locate: u16, bbo: &Bbo) {
-        self.counters.bbo_changes.increment();
-        self.best_prices.store(locate, &best_price(bbo));
-        // An add with a stale reference may change another symbol's book as well; strategies hear of
-        // that in the table.
-        if locate == self.event.locate {
-            self.event.set_bbo(bbo);
-            self.event.flags |= FLAG_BBO_CHANGED;
-        }
-    }
-
-    #[inline]
-    fn on_trade(&mut self, print: &TradePrint) {
-        self.counters.trades.increment();
-        self.event.price = print.price;
-        self.event.qty = shares(print.shares);
-        self.event.flags |= FLAG_TRADE;
-    }
-}
-
-#[inline]
-fn best_price(bbo: &Bbo) -> BestPrice {
-    BestPrice {
-        bid_price: bbo.bid.price,
-        bid_qty: shares(bbo.bid.shares),
-        ask_price: bbo.ask.price,
-        ask_qty: shares(bbo.ask.shares),
-    }
-}
-
-#[inline]
-fn shares(shares: u64) -> Qty {
-    Qty(u32::try_from(shares).unwrap_or(u32::MAX))
+#[cold]
+fn on_returned(lines: &Lines, counters: &Counters) {
+    counters.feed.lines_returned.increment();
+    counters.status.set_silent_lines(lines.silent_mask());
 }
 
 #[cfg(test)]
 mod tests {
-    use protocol::itch::{AddOrder, Head, StockDirectory, Trade};
-    use protocol::mold::PacketBuilder;
-    use protocol::types::{MatchNumber, Nanos, Side, Symbol};
+    use std::cell::{Cell, RefCell};
+    use std::rc::Rc;
+
+    use protocol::itch::{AddOrder, BrokenTrade, CrossTrade, Head, StockDirectory, Trade};
+    use protocol::mold::{PacketBuilder, Session};
+    use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Qty, Seq, Side, Symbol};
     use rt::mem::Want;
     use rt::ring::{Consumer, ring};
     use zerocopy::byteorder::big_endian::U32;
     use zerocopy::{FromZeros, IntoBytes};
 
     use super::*;
+    use crate::best_prices::BestPrice;
     use crate::book::Limits;
+    use crate::event::{FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, KIND_GAP, MarketEvent};
     use crate::publish::Subscription;
     use crate::source::Packet;
 
-    /// Packets that a test puts in.
+    /// Packets that a test puts in: line and payload.
+    type Arrivals = Rc<RefCell<Vec<(u8, Vec<u8>)>>>;
+
     #[derive(Default)]
-    struct Script(std::rc::Rc<std::cell::RefCell<Vec<Vec<u8>>>>);
+    struct Script(Arrivals);
 
     impl PacketSource for Script {
         fn acquire(&mut self) -> usize {
             self.0.borrow().len()
         }
         fn each(&mut self, mut on_packet: impl FnMut(Packet<'_>)) {
-            for payload in self.0.borrow().iter() {
+            for (line, payload) in self.0.borrow().iter() {
                 on_packet(Packet {
                     payload,
                     wire_ns: 1,
-                    line: 0,
+                    line: *line,
                 });
             }
         }
@@ -479,17 +343,20 @@ mod tests {
 
     struct Bench {
         feed: Feed<Script>,
-        script: std::rc::Rc<std::cell::RefCell<Vec<Vec<u8>>>>,
+        script: Arrivals,
         events: Consumer<MarketEvent>,
         best_prices: Arc<BestPrices>,
         counters: Arc<Counters>,
-        clock: Clock,
+        clock: Cell<u64>,
     }
 
-    fn bench() -> Bench {
-        let (producer, events) = ring(64).unwrap();
+    const SESSION: Session = *b"SESSION001";
+    const STALE_NS: u64 = 1_000_000;
+
+    fn silent_bench(room: usize, subscription: Subscription, hold_ns: u64) -> Bench {
+        let (producer, events) = ring(room).unwrap();
         let limits = Limits {
-            orders_max: 64,
+            orders_max: 4,
             order_refs_max: 1 << 12,
             order_pages_max: 8,
             levels_max: 64,
@@ -497,16 +364,18 @@ mod tests {
         let best_prices = Arc::new(BestPrices::new(Want::LAZY).unwrap());
         let counters = Arc::new(Counters::default());
         let source = Script::default();
-        let script = std::rc::Rc::clone(&source.0);
+        let script = Rc::clone(&source.0);
         let feed = Feed::new(Parts {
             source,
-            arbiter: Arbiter::new(0),
+            arbiter: Arbiter::new(hold_ns, STALE_NS),
             books: Books::new(&limits, Want::LAZY).unwrap(),
             best_prices: Arc::clone(&best_prices),
-            subscribers: vec![Subscriber::new(producer, Subscription::All)],
+            subscribers: vec![Subscriber::new(producer, subscription)],
             counters: Arc::clone(&counters),
             histograms: FeedHistograms::default(),
             feed: 0,
+            lines: 2,
+            stale_ns: STALE_NS,
         });
         Bench {
             feed,
@@ -514,21 +383,77 @@ mod tests {
             events,
             best_prices,
             counters,
-            clock: Clock::kernel(),
+            clock: Cell::new(1_000),
         }
     }
 
+    /// A feed whose session has begun.
+    fn bench_with(room: usize, hold_ns: u64) -> Bench {
+        let mut bench = silent_bench(room, Subscription::All, hold_ns);
+        bench.begin(SESSION);
+        bench
+    }
+
+    fn bench() -> Bench {
+        bench_with(64, 0)
+    }
+
     impl Bench {
-        fn send(&mut self, seq: u64, messages: &[&[u8]]) -> Vec<MarketEvent> {
-            let mut buffer = [0; 1400];
-            let mut packet = PacketBuilder::new(&mut buffer, *b"SESSION001", Seq(seq)).unwrap();
-            for message in messages {
-                assert!(packet.push(message));
+        fn begin(&mut self, session: Session) {
+            for line in 0..3 {
+                let heartbeat = packet(session, 1, &[]);
+                self.script.borrow_mut().push((line, heartbeat));
             }
-            self.script.borrow_mut().push(packet.finish().to_vec());
+            self.feed.poll(&self.clock);
+        }
+
+        /// One turn with a packet on line 0, and what the strategy hears in it.
+        fn send(&mut self, seq: u64, messages: &[&[u8]]) -> Vec<MarketEvent> {
+            self.send_raw(packet(SESSION, seq, messages))
+        }
+
+        fn send_raw(&mut self, payload: Vec<u8>) -> Vec<MarketEvent> {
+            self.script.borrow_mut().push((0, payload));
+            self.turn()
+        }
+
+        fn turn(&mut self) -> Vec<MarketEvent> {
             self.feed.poll(&self.clock);
             std::iter::from_fn(|| self.events.pop()).collect()
         }
+
+        /// Quiet turns: one in 16 looks at the clock.
+        fn wait(&mut self, ns: u64) -> Vec<MarketEvent> {
+            self.clock.set(self.clock.get() + ns);
+            (0..16).flat_map(|_| self.turn()).collect()
+        }
+    }
+
+    fn packet(session: Session, seq: u64, messages: &[&[u8]]) -> Vec<u8> {
+        let mut buffer = [0; 1400];
+        let mut packet = PacketBuilder::new(&mut buffer, session, Seq(seq)).unwrap();
+        for message in messages {
+            assert!(packet.push(message));
+        }
+        packet.finish().to_vec()
+    }
+
+    fn end(session: Session, seq: u64) -> Vec<u8> {
+        let mut buffer = [0; 20];
+        let packet = PacketBuilder::new(&mut buffer, session, Seq(seq)).unwrap();
+        packet.finish_end_of_session().to_vec()
+    }
+
+    fn directory(locate: u16, symbol: &str) -> Vec<u8> {
+        let mut directory = StockDirectory::new_zeroed();
+        directory.head = Head::new(b'R', locate, Nanos(1));
+        directory.stock = Symbol::new(symbol).unwrap();
+        directory.round_lot_size = U32::new(100);
+        directory.as_bytes().to_vec()
+    }
+
+    fn kinds(events: &[MarketEvent]) -> String {
+        events.iter().map(|event| event.kind as char).collect()
     }
 
     fn add(reference: u64, side: Side, price: u32) -> Vec<u8> {
@@ -547,10 +472,7 @@ mod tests {
     #[test]
     fn message_becomes_one_event_with_the_best_prices_after_it() {
         let mut bench = bench();
-        let mut directory = StockDirectory::new_zeroed();
-        directory.head = Head::new(b'R', 7, Nanos(1));
-        directory.stock = Symbol::new("ALC").unwrap();
-        directory.round_lot_size = U32::new(100);
+        let directory = directory(7, "ALC");
         let trade = Trade {
             head: Head::new(b'P', 7, Nanos(1)),
             order: OrderRef(0).into(),
@@ -561,7 +483,7 @@ mod tests {
             match_number: MatchNumber(1).into(),
         };
         let (bid, worse) = (add(1, Side::Buy, 200), add(2, Side::Buy, 100));
-        let events = bench.send(1, &[directory.as_bytes(), &bid, &worse, trade.as_bytes()]);
+        let events = bench.send(1, &[&directory, &bid, &worse, trade.as_bytes()]);
         let [listed, first, second, traded] = events[..] else {
             panic!("{events:?}")
         };
@@ -579,7 +501,7 @@ mod tests {
     fn gap_is_heard_before_what_follows_and_makes_everything_stale() {
         let mut bench = bench();
         bench.send(1, &[&add(1, Side::Buy, 200)]);
-        assert!(!bench.best_prices.is_stale());
+        assert!(!bench.best_prices.feed_is_stale());
         let events = bench.send(5, &[&add(2, Side::Sell, 300)]);
         let [gap, add] = events[..] else {
             panic!("{events:?}")
@@ -589,7 +511,7 @@ mod tests {
             (KIND_GAP, Some(Seq(2)), 3)
         );
         assert!(gap.has(FLAG_STALE) && add.has(FLAG_STALE));
-        assert!(bench.best_prices.is_stale());
+        assert!(bench.best_prices.feed_is_stale());
         assert_eq!(bench.counters.arbiter.messages_lost.get(), 3);
     }
 
@@ -603,5 +525,217 @@ mod tests {
         let feed = &bench.counters.feed;
         assert_eq!((feed.unknown.get(), feed.malformed.get()), (1, 2));
         assert_eq!(bench.counters.arbiter.messages.get(), 4);
+    }
+
+    #[test]
+    fn broken_trade_and_cross_without_shares_are_no_trades() {
+        let mut bench = bench();
+        let mut broken = BrokenTrade::new_zeroed();
+        broken.head = Head::new(b'B', 7, Nanos(1));
+        let mut cross = CrossTrade::new_zeroed();
+        cross.head = Head::new(b'Q', 7, Nanos(1));
+        let events = bench.send(1, &[broken.as_bytes(), cross.as_bytes()]);
+        assert_eq!(kinds(&events), "BQ");
+        assert!(events.iter().all(|event| !event.has(FLAG_TRADE)));
+        assert_eq!(bench.counters.publish.trades.get(), 0);
+    }
+
+    #[test]
+    fn feed_is_stale_until_its_session_begins() {
+        let mut bench = silent_bench(64, Subscription::All, 0);
+        assert!(bench.best_prices.is_stale(7));
+        assert_eq!(bench.counters.status.stale(), STALE_SILENT);
+        bench.turn();
+        assert_eq!(kinds(&bench.wait(STALE_NS)), "-");
+        assert_eq!(bench.counters.feed.silences.get(), 1);
+        bench.begin(SESSION);
+        assert!(!bench.best_prices.is_stale(7));
+        let events = bench.send(1, &[&add(1, Side::Buy, 200)]);
+        assert_eq!(kinds(&events), "+A");
+        assert!(!events[0].has(FLAG_STALE) && !events[1].has(FLAG_STALE));
+    }
+
+    #[test]
+    fn who_joins_late_is_stale_from_the_first_event_on() {
+        let mut bench = silent_bench(64, Subscription::All, 500);
+        for seq in 5..8 {
+            let payload = packet(SESSION, seq, &[&add(seq, Side::Buy, 200)]);
+            bench.script.borrow_mut().push((0, payload));
+        }
+        assert_eq!(kinds(&bench.turn()), "");
+        assert!(bench.best_prices.feed_is_stale());
+        let events = bench.wait(500);
+        assert_eq!(kinds(&events), "!AAA");
+        assert!(events.iter().all(|event| event.has(FLAG_STALE)));
+        assert_eq!(bench.counters.status.stale(), STALE_GAP);
+    }
+
+    #[test]
+    fn silence_makes_everything_stale_and_the_next_packet_fresh_if_nothing_was_missed() {
+        let mut bench = bench();
+        bench.send(1, &[&add(1, Side::Buy, 200)]);
+        assert_eq!(kinds(&bench.wait(STALE_NS - 1)), "");
+        assert!(!bench.best_prices.feed_is_stale());
+        let events = bench.wait(1);
+        assert_eq!(kinds(&events), "-");
+        assert!(events[0].has(FLAG_STALE) && bench.best_prices.is_stale(7));
+        let events = bench.send(2, &[&add(2, Side::Buy, 200)]);
+        assert_eq!(kinds(&events), "A+");
+        assert!(events[0].has(FLAG_STALE) && !events[1].has(FLAG_STALE));
+        assert!(!bench.best_prices.feed_is_stale());
+        assert_eq!(bench.counters.status.stale(), 0);
+    }
+
+    #[test]
+    fn silence_that_ends_with_a_gap_leaves_the_feed_stale() {
+        let mut bench = bench_with(64, 500);
+        bench.send(1, &[&add(1, Side::Buy, 200)]);
+        bench.wait(STALE_NS);
+        // The hole may still be filled: neither fresh nor a gap yet.
+        assert_eq!(kinds(&bench.send(3, &[&add(3, Side::Buy, 200)])), "");
+        assert_eq!(bench.counters.status.stale(), STALE_SILENT);
+        assert_eq!(kinds(&bench.wait(500)), "!A");
+        assert_eq!(bench.counters.status.stale(), STALE_GAP);
+        assert!(bench.best_prices.feed_is_stale());
+    }
+
+    #[test]
+    fn old_copy_after_silence_proves_nothing() {
+        let mut bench = bench();
+        let first = add(1, Side::Buy, 200);
+        bench.send(1, &[&first, &add(2, Side::Buy, 200)]);
+        bench.wait(STALE_NS);
+        assert_eq!(kinds(&bench.send(1, &[&first])), "");
+        assert!(bench.best_prices.feed_is_stale());
+        assert_eq!(kinds(&bench.send(3, &[])), "+");
+    }
+
+    #[test]
+    fn foreign_packets_do_not_keep_a_silent_feed_fresh() {
+        let mut bench = bench();
+        bench.send(1, &[&add(1, Side::Buy, 200)]);
+        bench.clock.set(bench.clock.get() + STALE_NS);
+        let foreign = packet(*b"OTHER00001", 1, &[&add(2, Side::Buy, 200)]);
+        assert_eq!(kinds(&bench.send_raw(foreign)), "-");
+    }
+
+    #[test]
+    fn one_silent_line_is_counted_and_comes_back_while_the_feed_stays_fresh() {
+        let mut bench = bench();
+        bench.send(1, &[&add(1, Side::Buy, 200)]);
+        bench.clock.set(bench.clock.get() + STALE_NS);
+        assert_eq!(kinds(&bench.send(2, &[&add(2, Side::Buy, 200)])), "A");
+        let status = &bench.counters.status;
+        assert_eq!((status.silent_lines(), status.stale()), (0b10, 0));
+        let second = packet(SESSION, 2, &[&add(2, Side::Buy, 200)]);
+        bench.script.borrow_mut().push((1, second));
+        assert_eq!(kinds(&bench.turn()), "");
+        assert_eq!(bench.counters.status.silent_lines(), 0);
+        let feed = &bench.counters.feed;
+        assert_eq!(
+            (feed.lines_silenced.get(), feed.lines_returned.get()),
+            (1, 1)
+        );
+    }
+
+    #[test]
+    fn deadline_of_a_hole_is_kept_in_busy_turns() {
+        let mut bench = bench_with(64, 500);
+        bench.send(1, &[&add(1, Side::Buy, 200)]);
+        bench.send(3, &[&add(3, Side::Buy, 200)]);
+        bench.clock.set(bench.clock.get() + 500);
+        // A packet in each turn: there is no quiet one.
+        assert_eq!(kinds(&bench.send(4, &[&add(4, Side::Sell, 300)])), "!AA");
+    }
+
+    #[test]
+    fn lag_is_told_though_nothing_follows() {
+        let mut bench = bench_with(2, 0);
+        let adds: Vec<_> = (1..5).map(|n| add(n, Side::Buy, 200)).collect();
+        let messages: Vec<&[u8]> = adds.iter().map(Vec::as_slice).collect();
+        assert_eq!(kinds(&bench.send(1, &messages)), "AA");
+        let events = bench.turn();
+        assert_eq!(kinds(&events), "~");
+        assert_eq!((events[0].number, events[0].origin.seq), (2, 4));
+        assert!(!events[0].has(FLAG_STALE));
+        assert_eq!(kinds(&bench.turn()), "");
+    }
+
+    #[test]
+    fn gap_that_meets_a_full_ring_is_heard_as_a_gap() {
+        let mut bench = bench_with(1, 0);
+        bench
+            .script
+            .borrow_mut()
+            .push((0, packet(SESSION, 1, &[&add(1, Side::Buy, 200)])));
+        assert_eq!(kinds(&bench.send(5, &[&add(2, Side::Buy, 200)])), "A");
+        let lag = bench.turn();
+        assert_eq!((kinds(&lag).as_str(), lag[0].has(FLAG_STALE)), ("~", true));
+        let gap = bench.turn();
+        assert_eq!((gap[0].gap_first(), gap[0].number), (Some(Seq(2)), 3));
+    }
+
+    #[test]
+    fn order_without_room_makes_its_symbol_stale_in_that_very_event() {
+        let mut bench = bench();
+        let adds: Vec<_> = (1..6).map(|n| add(n, Side::Buy, 200)).collect();
+        for (seq, message) in (1..).zip(&adds) {
+            let events = bench.send(seq, &[message]);
+            let is_refused = seq == 5;
+            assert_eq!(events[0].has(FLAG_STALE), is_refused, "message {seq}");
+            assert_eq!(bench.best_prices.is_stale(7), is_refused);
+        }
+        assert!(!bench.best_prices.is_stale(8) && !bench.best_prices.feed_is_stale());
+    }
+
+    #[test]
+    fn new_session_clears_what_belonged_to_the_old_day() {
+        let alc = Symbol::new("ALC").unwrap();
+        let mut bench = silent_bench(64, Subscription::Symbols(vec![alc]), 0);
+        bench.begin(SESSION);
+        let mut messages: Vec<_> = (1..6).map(|n| add(n, Side::Buy, 200)).collect();
+        messages.insert(0, directory(7, "ALC"));
+        let messages: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
+        assert_eq!(kinds(&bench.send(1, &messages)), "RAAAAA");
+        assert!(bench.best_prices.is_stale(7));
+        // The end is missed; the next day comes after a silence.
+        assert_eq!(kinds(&bench.wait(STALE_NS)), "-");
+        let next = *b"SESSION002";
+        let mut events = Vec::new();
+        let today = [add(1, Side::Sell, 900), directory(9, "ALC"), {
+            let mut order = add(1, Side::Sell, 800);
+            order[1..3].copy_from_slice(&9u16.to_be_bytes());
+            order
+        }];
+        for (seq, message) in (1..).zip(&today) {
+            events.extend(bench.send_raw(packet(next, seq, &[message])));
+        }
+        // Locate 7 stands for nobody now; its order is in the book of the new day until 9 takes it.
+        assert_eq!(kinds(&events), ".+RA");
+        assert_eq!(events[0].origin.seq, 7);
+        assert!(!events[1].has(FLAG_STALE) && !events[3].has(FLAG_STALE));
+        assert_eq!(
+            (events[3].bid_price, events[3].ask_price),
+            (Price4(0), Price4(800))
+        );
+        assert_eq!(bench.best_prices.symbol(7), None);
+        assert_eq!(bench.best_prices.load(7), Some(BestPrice::default()));
+        assert_eq!(bench.best_prices.load(9).unwrap().ask_price, Price4(800));
+        assert!(!bench.best_prices.is_stale(7) && !bench.best_prices.is_stale(9));
+        assert_eq!(bench.counters.arbiter.sessions_end_missed.get(), 1);
+    }
+
+    #[test]
+    fn end_of_session_makes_everything_stale_until_the_next_begins() {
+        let mut bench = bench();
+        bench.send(1, &[&add(1, Side::Buy, 200)]);
+        bench.send_raw(end(SESSION, 2));
+        let events = bench.send_raw(end(SESSION, 2));
+        assert_eq!(kinds(&events), ".");
+        assert!(events[0].has(FLAG_STALE) && bench.best_prices.feed_is_stale());
+        assert_eq!(bench.counters.status.stale(), STALE_ENDED);
+        bench.begin(*b"SESSION002");
+        assert_eq!(kinds(&bench.turn()), "+");
+        assert!(!bench.best_prices.feed_is_stale());
     }
 }

@@ -1,6 +1,7 @@
 //! From the network card to the market event.
 //!
-//! Path:        xdp | udp -> source -> arbiter -> book -> event -> publish; `feed` runs it
+//! Path:        xdp | udp -> source -> arbiter (strangers, sequencer, kept) -> room (book, event, publish);
+//!              `feed` runs it, `lines` watches who speaks
 //! Thread:      one feed core owns all of it; `best_prices` is what others read
 //! Invariants:  the feed is complete, or says that it is not. Nothing here waits for a strategy.
 //! Must not know: strategies, orders, sessions, configuration files.
@@ -10,7 +11,14 @@ pub mod xdp;
 
 pub mod source;
 
+mod lines;
+
 pub mod arbiter;
+mod kept;
+mod sequencer;
+mod strangers;
+
+mod room;
 
 pub mod book;
 

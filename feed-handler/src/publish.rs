@@ -1,14 +1,23 @@
 //! Hands events to strategies: one ring for each that listens.
 //!
 //! Thread:      feed core, hot
-//! When full:   the strategy loses the event, the market does not wait. The loss is counted and told
-//!              to the strategy ([`KIND_LAGGED`]) before its next event.
+//! Invariants:  a gap, an end of session and a change of staleness reach every strategy, late if they
+//!              must. Messages reach it in order; what is missing between two of them is in a gap or a
+//!              lag that it hears before the second.
+//! When full:   the strategy loses the message, the market does not wait. The loss is counted and told
+//!              to the strategy ([`KIND_LAGGED`]) as soon as there is room, whether or not anything
+//!              follows. News that found no room waits behind it:
+//!
+//! ```text
+//!  lagged, gap (sum of several), end of session, lagged, gap, stale or fresh (the last of them)
+//!  `-- of the session before ---------------'   `-- of this one ----------------------------'
+//! ```
 
 use protocol::types::Symbol;
 use rt::counters;
 use rt::ring::Producer;
 
-use crate::event::{KIND_LAGGED, MarketEvent};
+use crate::event::{FLAG_STALE, KIND_END_OF_SESSION, KIND_GAP, KIND_LAGGED, MarketEvent, Origin};
 
 counters! {
     /// What became of events.
@@ -21,6 +30,8 @@ counters! {
         trades,
         /// Events that a strategy's full ring cost it.
         ring_full,
+        /// Gaps, ends of session and changes of staleness that found a ring full; they are told later.
+        news_delayed,
     }
 }
 
@@ -40,27 +51,55 @@ pub struct Subscriber {
     subscription: Subscription,
     /// A bit for each locate code; bit 0 stands for messages of no symbol.
     wanted: Box<[u64; 1024]>,
+    has_news: bool,
+    news: News,
+}
+
+/// What a strategy has still to be told.
+#[derive(Debug, Default)]
+struct News {
+    before_end: Loss,
+    /// The number at which a session ended.
+    end: Option<u64>,
+    after_end: Loss,
+    /// `KIND_STALE` or `KIND_FRESH`.
+    staleness: Option<u8>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Loss {
+    /// Messages that found the ring full, and the number of the last.
     missed: u64,
+    missed_seq: u64,
+    /// Numbers that never came, and the first of them.
+    gap: u64,
+    gap_first: u64,
 }
 
 impl Subscriber {
     /// A listener behind a ring.
     #[must_use]
     pub fn new(ring: Producer<MarketEvent>, subscription: Subscription) -> Self {
-        let everything = if subscription == Subscription::All {
-            u64::MAX
-        } else {
-            0
-        };
-        let mut wanted = Box::new([everything; 1024]);
-        if let Some(first) = wanted.first_mut() {
-            *first |= 1;
-        }
-        Self {
+        let mut subscriber = Self {
             ring,
             subscription,
-            wanted,
-            missed: 0,
+            wanted: Box::new([0; 1024]),
+            has_news: false,
+            news: News::default(),
+        };
+        subscriber.forget_directory();
+        subscriber
+    }
+
+    /// A new day: locate codes mean nothing until its directory has said.
+    pub fn forget_directory(&mut self) {
+        let everything = match self.subscription {
+            Subscription::All => u64::MAX,
+            Subscription::Symbols(_) => 0,
+        };
+        self.wanted.fill(everything);
+        if let Some(first) = self.wanted.first_mut() {
+            *first |= 1;
         }
     }
 
@@ -89,85 +128,287 @@ impl Subscriber {
         self.ring.bring_near();
     }
 
-    /// Puts an event into the ring, after the news of what was lost before it.
+    /// Whether something waits for room in the ring.
+    #[inline]
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        self.has_news
+    }
+
+    /// Puts a message's event into the ring. What waits must have been tried before
+    /// ([`Subscriber::tell_news`]); while it waits, the event is lost.
     #[inline]
     pub fn publish(&mut self, event: &MarketEvent, counters: &PublishCounters) {
-        if self.missed > 0 && !self.tell_lag(event) {
-            self.missed += 1;
-            return counters.ring_full.increment();
+        if !self.has_news && self.ring.push(*event).is_ok() {
+            return counters.events.increment();
         }
-        match self.ring.push(*event) {
-            Ok(()) => counters.events.increment(),
-            Err(_) => {
-                self.missed += 1;
-                counters.ring_full.increment();
+        self.has_news = true;
+        let loss = self.news.latest_loss();
+        loss.missed += 1;
+        loss.missed_seq = event.origin.seq;
+        counters.ring_full.increment();
+    }
+
+    /// Puts news into the ring: a gap, an end of session, a change of staleness. Where there is no
+    /// room it waits.
+    #[cold]
+    pub fn announce(&mut self, event: &MarketEvent, counters: &PublishCounters) {
+        if !self.has_news && self.ring.push(*event).is_ok() {
+            return counters.events.increment();
+        }
+        self.has_news = true;
+        self.news.note(event);
+        counters.news_delayed.increment();
+    }
+
+    /// Tells what waits, as far as there is room. `origin` is the moment, `is_stale` how the feed is
+    /// now.
+    #[cold]
+    pub fn tell_news(&mut self, origin: Origin, is_stale: bool, counters: &PublishCounters) {
+        // Each turn takes one of seven pieces of news out, so it ends.
+        while let Some(event) = self.news.first(origin, is_stale) {
+            if self.ring.push(event).is_err() {
+                return;
             }
+            counters.events.increment();
+            self.news.remove_first();
+        }
+        self.has_news = false;
+    }
+}
+
+impl News {
+    fn latest_loss(&mut self) -> &mut Loss {
+        if self.end.is_some() {
+            &mut self.after_end
+        } else {
+            &mut self.before_end
         }
     }
 
-    #[cold]
-    fn tell_lag(&mut self, next: &MarketEvent) -> bool {
-        let lagged = MarketEvent {
-            kind: KIND_LAGGED,
-            number: self.missed,
-            flags: 0,
-            ..*next
-        };
-        let told = self.ring.push(lagged).is_ok();
-        if told {
-            self.missed = 0;
+    fn note(&mut self, event: &MarketEvent) {
+        match event.kind {
+            KIND_GAP => {
+                let loss = self.latest_loss();
+                if loss.gap == 0 {
+                    loss.gap_first = event.origin.seq;
+                }
+                loss.gap = loss.gap.saturating_add(event.number);
+            }
+            KIND_END_OF_SESSION => {
+                // A whole session passed unheard: what was lost in it joins what was lost before.
+                let after = std::mem::take(&mut self.after_end);
+                self.before_end.join(&after);
+                self.end = Some(event.origin.seq);
+            }
+            _ => self.staleness = Some(event.kind),
         }
-        told
+    }
+
+    /// The next piece as an event. What came after an end moves up when the end has been told.
+    fn first(&self, origin: Origin, is_stale: bool) -> Option<MarketEvent> {
+        let flags = if is_stale { FLAG_STALE } else { 0 };
+        let event = |kind, seq, number, flags| MarketEvent {
+            number,
+            flags,
+            ..MarketEvent::bare(kind, Origin { seq, ..origin })
+        };
+        let of = |loss: &Loss| {
+            if loss.missed > 0 {
+                Some(event(KIND_LAGGED, loss.missed_seq, loss.missed, flags))
+            } else {
+                let is_gap = loss.gap > 0;
+                is_gap.then(|| event(KIND_GAP, loss.gap_first, loss.gap, FLAG_STALE))
+            }
+        };
+        of(&self.before_end)
+            .or_else(|| Some(event(KIND_END_OF_SESSION, self.end?, 0, FLAG_STALE)))
+            .or_else(|| Some(event(self.staleness?, 0, 0, flags)))
+    }
+
+    fn remove_first(&mut self) {
+        if self.before_end.remove_first() {
+            return;
+        }
+        if self.end.take().is_some() {
+            self.before_end = std::mem::take(&mut self.after_end);
+            return;
+        }
+        self.staleness = None;
+    }
+}
+
+impl Loss {
+    fn join(&mut self, later: &Self) {
+        if later.missed > 0 {
+            self.missed += later.missed;
+            self.missed_seq = later.missed_seq;
+        }
+        if self.gap == 0 {
+            self.gap_first = later.gap_first;
+        }
+        self.gap = self.gap.saturating_add(later.gap);
+    }
+
+    /// `false`: there was nothing.
+    fn remove_first(&mut self) -> bool {
+        if self.missed > 0 {
+            self.missed = 0;
+            return true;
+        }
+        std::mem::take(&mut self.gap) > 0
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use protocol::types::{Price4, Qty};
+    use rt::ring::{Consumer, ring};
 
     use super::*;
-    use crate::event::Origin;
+    use crate::event::{KIND_FRESH, KIND_STALE};
 
     fn event(seq: u64, locate: u16) -> MarketEvent {
+        let origin = Origin {
+            seq,
+            ..Origin::default()
+        };
         MarketEvent {
-            origin: Origin {
+            locate,
+            ..MarketEvent::bare(b'A', origin)
+        }
+    }
+
+    struct Bench {
+        subscriber: Subscriber,
+        events: Consumer<MarketEvent>,
+        counters: PublishCounters,
+    }
+
+    impl Bench {
+        fn new(room: usize) -> Self {
+            let (producer, events) = ring(room).unwrap();
+            Self {
+                subscriber: Subscriber::new(producer, Subscription::All),
+                events,
+                counters: PublishCounters::default(),
+            }
+        }
+
+        fn message(&mut self, seq: u64) -> &mut Self {
+            self.subscriber.publish(&event(seq, 1), &self.counters);
+            self
+        }
+
+        fn news(&mut self, kind: u8, seq: u64, number: u64) -> &mut Self {
+            let origin = Origin {
                 seq,
                 ..Origin::default()
-            },
-            number: 0,
-            published_delta_ns: 0,
-            price: Price4(0),
-            qty: Qty(0),
-            bid_price: Price4(0),
-            bid_qty: Qty(0),
-            ask_price: Price4(0),
-            ask_qty: Qty(0),
-            locate,
-            kind: b'A',
-            flags: 0,
+            };
+            let news = MarketEvent {
+                number,
+                ..MarketEvent::bare(kind, origin)
+            };
+            self.subscriber.announce(&news, &self.counters);
+            self
+        }
+
+        /// Takes everything, and lets what waits follow, as often as there is something.
+        fn hears(&mut self, is_stale: bool) -> Vec<(u8, u64, u64, bool)> {
+            let mut heard = Vec::new();
+            loop {
+                let before = heard.len();
+                while let Some(event) = self.events.pop() {
+                    let is_stale = event.has(FLAG_STALE);
+                    heard.push((event.kind, event.origin.seq, event.number, is_stale));
+                }
+                if heard.len() == before {
+                    return heard;
+                }
+                self.subscriber
+                    .tell_news(Origin::default(), is_stale, &self.counters);
+            }
         }
     }
 
     #[test]
-    fn full_ring_costs_the_strategy_events_and_says_how_many() {
-        let (producer, mut consumer) = rt::ring::ring(2).unwrap();
-        let counters = PublishCounters::default();
-        let mut subscriber = Subscriber::new(producer, Subscription::All);
+    fn full_ring_costs_the_strategy_events_and_says_how_many_though_nothing_follows() {
+        let mut bench = Bench::new(2);
         for seq in 1..=5 {
-            subscriber.publish(&event(seq, 1), &counters);
+            bench.message(seq);
         }
-        assert_eq!(counters.ring_full.get(), 3);
-        assert_eq!(consumer.pop().unwrap().origin.seq, 1);
-        assert_eq!(consumer.pop().unwrap().origin.seq, 2);
-        subscriber.publish(&event(6, 1), &counters);
-        let lagged = consumer.pop().unwrap();
-        assert_eq!((lagged.kind, lagged.number), (KIND_LAGGED, 3));
-        assert_eq!(consumer.pop().unwrap().origin.seq, 6);
+        assert_eq!(bench.counters.ring_full.get(), 3);
+        let heard = bench.hears(false);
+        let expected = [
+            (b'A', 1, 0, false),
+            (b'A', 2, 0, false),
+            (KIND_LAGGED, 5, 3, false),
+        ];
+        assert_eq!(heard, expected);
+        assert!(!bench.subscriber.has_news());
+        bench.message(6);
+        assert_eq!(bench.hears(false), [(b'A', 6, 0, false)]);
+    }
+
+    #[test]
+    fn gaps_and_end_that_met_a_full_ring_keep_what_they_are() {
+        let mut bench = Bench::new(1);
+        bench.message(1).message(2);
+        bench.news(KIND_GAP, 3, 2).message(5).news(KIND_GAP, 6, 4);
+        bench.news(KIND_END_OF_SESSION, 10, 0);
+        bench.news(KIND_FRESH, 0, 0).message(1).news(KIND_GAP, 2, 7);
+        let expected = [
+            (b'A', 1, 0, false),
+            (KIND_LAGGED, 5, 2, true),
+            (KIND_GAP, 3, 6, true),
+            (KIND_END_OF_SESSION, 10, 0, true),
+            (KIND_LAGGED, 1, 1, true),
+            (KIND_GAP, 2, 7, true),
+            (KIND_FRESH, 0, 0, true),
+        ];
+        assert_eq!(bench.hears(true), expected);
+        assert_eq!(bench.counters.news_delayed.get(), 5);
+    }
+
+    #[test]
+    fn session_that_passes_wholly_unheard_joins_what_was_lost_before() {
+        let mut bench = Bench::new(1);
+        bench.message(1).message(2).news(KIND_END_OF_SESSION, 3, 0);
+        bench.news(KIND_GAP, 1, 4).message(5);
+        bench.news(KIND_END_OF_SESSION, 6, 0).message(1);
+        let expected = [
+            (b'A', 1, 0, false),
+            (KIND_LAGGED, 5, 2, false),
+            (KIND_GAP, 1, 4, true),
+            (KIND_END_OF_SESSION, 6, 0, true),
+            (KIND_LAGGED, 1, 1, false),
+        ];
+        assert_eq!(bench.hears(false), expected);
+    }
+
+    #[test]
+    fn silence_that_was_over_before_it_could_be_told_is_told_as_over() {
+        let mut bench = Bench::new(1);
+        bench
+            .message(1)
+            .news(KIND_STALE, 0, 0)
+            .news(KIND_FRESH, 0, 0);
+        let expected = [(b'A', 1, 0, false), (KIND_FRESH, 0, 0, false)];
+        assert_eq!(bench.hears(false), expected);
+    }
+
+    #[test]
+    fn new_day_forgets_what_locate_codes_stood_for() {
+        let (producer, _consumer) = ring(2).unwrap();
+        let alc = Symbol::new("ALC").unwrap();
+        let mut subscriber = Subscriber::new(producer, Subscription::Symbols(vec![alc]));
+        subscriber.on_directory(300, alc);
+        subscriber.forget_directory();
+        assert!(subscriber.wants(0) && !subscriber.wants(300));
     }
 
     #[test]
     fn symbols_are_wanted_once_the_directory_names_them() {
-        let (producer, _consumer) = rt::ring::ring(2).unwrap();
+        let (producer, _consumer) = ring(2).unwrap();
         let alc = Symbol::new("ALC").unwrap();
         let mut subscriber = Subscriber::new(producer, Subscription::Symbols(vec![alc]));
         assert!(subscriber.wants(0));

@@ -29,8 +29,6 @@ pub enum Notice {
     Breach(Breach),
     /// A strategy did not take its executions; the kill switch is on.
     ExecutionsLost(u8),
-    /// A strategy was told of a gap: from, count.
-    Gap(u64, u64),
     /// A strategy was told that it lagged.
     Lagged(u64),
     /// Everything open was cancelled before the end; this many were left.
@@ -109,12 +107,6 @@ impl std::fmt::Display for Notice {
                 f,
                 "strategy {strategy} does not take its executions: the kill switch is on"
             ),
-            Self::Gap(first, count) => {
-                write!(
-                    f,
-                    "gap in the feed: {count} messages from {first} on are lost; books are stale"
-                )
-            }
             Self::Lagged(missed) => write!(f, "the strategy lagged and missed {missed} events"),
             Self::Stopped(0) => f.write_str("all orders cancelled"),
             Self::Stopped(left) => write!(f, "stopped with {left} orders still open"),

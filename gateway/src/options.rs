@@ -60,6 +60,8 @@ pub struct Feed {
     pub udp: UdpOptions,
     /// How long a hole waits for the other line, ns.
     pub hold_ns: u64,
+    /// Silence after which a line is silent, and with all of them the feed stale, ns.
+    pub stale_ns: u64,
     /// Memory of the books.
     pub books: BookLimits,
 }

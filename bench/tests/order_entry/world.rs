@@ -364,7 +364,7 @@ impl World {
             ask_qty: price.ask_qty,
             locate,
             kind: b'A',
-            flags: if self.prices[feed].is_stale() {
+            flags: if self.prices[feed].is_stale(locate) {
                 FLAG_STALE
             } else {
                 0

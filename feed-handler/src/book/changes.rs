@@ -47,8 +47,13 @@ pub struct TradePrint {
 pub trait BookSink {
     /// The best bid or offer (price or shares) of a symbol changed.
     fn on_bbo(&mut self, locate: u16, bbo: &Bbo);
-    /// Shares traded.
+    /// Shares traded, or a trade was broken.
     fn on_trade(&mut self, print: &TradePrint);
+    /// An order of this symbol was refused for want of memory: from here on its book is not what the
+    /// exchange has. Who only counts need not listen.
+    fn on_incomplete(&mut self, locate: u16) {
+        let _ = locate;
+    }
 }
 
 /// Nothing is of interest.

@@ -9,7 +9,7 @@
 //! Invariants:  an order is in exactly one level's queue, a level in exactly one ladder; a level has
 //!              at least one order; the best price of a side is the end of its ladder.
 //! When full:   an add that finds no room is refused and counted, and its book is marked incomplete
-//!              for good: it no longer shows what the exchange has.
+//!              for the day: it no longer shows what the exchange has.
 //! When wrong:  unknown references are counted and ignored; a second add with a live reference
 //!              replaces the stale order; an execution or cancel takes at most what is left; an add
 //!              without shares, price or side is rejected and counted.
@@ -29,7 +29,7 @@ pub mod orders;
 use std::io;
 
 use protocol::itch::{self, Message};
-use protocol::types::{OrderRef, Price4, Side};
+use protocol::types::{MatchNumber, OrderRef, Price4, Side};
 use rt::counters;
 use rt::mem::{Pages, Want};
 use zerocopy::FromZeros;
@@ -174,8 +174,26 @@ impl Books {
                 let add = Add::new(head, m.order.get(), m.side, m.shares.get().0, m.price.get());
                 self.add(&add, counters, sink);
             }
-            Message::OrderExecuted(m) => self.execute(m, counters, sink),
-            Message::OrderExecutedWithPrice(m) => self.execute_with_price(m, counters, sink),
+            Message::OrderExecuted(m) => {
+                let execution = Execution {
+                    reference: m.order.get(),
+                    shares: m.shares.get().0,
+                    match_number: m.match_number.get(),
+                    price: None,
+                    is_printable: true,
+                };
+                self.execute(&execution, counters, sink);
+            }
+            Message::OrderExecutedWithPrice(m) => {
+                let execution = Execution {
+                    reference: m.order.get(),
+                    shares: m.shares.get().0,
+                    match_number: m.match_number.get(),
+                    price: Some(m.price.get()),
+                    is_printable: m.printable == b'Y',
+                };
+                self.execute(&execution, counters, sink);
+            }
             Message::OrderCancel(m) => self.cancel(m, counters, sink),
             Message::OrderDelete(m) => self.delete(m.order.get(), counters, sink),
             Message::OrderReplace(m) => self.replace(m, counters, sink),
@@ -198,6 +216,30 @@ impl Books {
             }),
             _ => {}
         }
+    }
+
+    /// Empties every book: a new day begins. It looks at each book and takes each order out, so it
+    /// takes time in proportion to what is live: nearly none after a day that ended in order.
+    #[cold]
+    pub fn clear(&mut self) {
+        for locate in 0..=u16::MAX {
+            for side in [Side::Buy, Side::Sell] {
+                // Each turn takes one order out, so it ends.
+                loop {
+                    let level = self.books[usize::from(locate)].ladder(side).best();
+                    if level == NONE {
+                        break;
+                    }
+                    let handle = self.levels[level].head;
+                    self.remove(self.orders[handle].reference, handle);
+                }
+            }
+            let book = &mut self.books[usize::from(locate)];
+            (book.said_bid_price, book.said_bid_shares) = (0, 0);
+            (book.said_ask_price, book.said_ask_shares) = (0, 0);
+            book.incomplete = 0;
+        }
+        debug_assert_eq!(self.orders_live(), 0, "every order was in a book");
     }
 
     /// The best bid and offer of a symbol now.
@@ -279,68 +321,47 @@ impl Books {
         let mut touched = Touched::One(side);
         if let Some(stale) = self.orders.find(add.reference) {
             counters.duplicate_ref.increment();
-            let evicted = self.remove(add.reference, stale);
-            if evicted == add.locate {
-                touched = Touched::Both;
-            } else {
-                self.refresh(evicted, Touched::Both, sink);
-            }
+            touched = self.evict(stale, add, touched, sink);
         }
         if self.insert(add.locate, side, add) {
             counters.adds.increment();
         } else {
             counters.refused_full.increment();
+            sink.on_incomplete(add.locate);
         }
         self.refresh(add.locate, touched, sink);
     }
 
+    #[inline]
     fn execute(
         &mut self,
-        m: &itch::OrderExecuted,
+        execution: &Execution,
         counters: &BookCounters,
         sink: &mut impl BookSink,
     ) {
-        let reference = m.order.get();
-        if let Some(handle) = self.orders.find(reference.0) {
-            let level = &self.levels[self.orders[handle].level];
-            sink.on_trade(&TradePrint {
-                price: Price4(level.price),
-                shares: u64::from(m.shares.get().0),
-                side: Some(level.side()),
-                order: reference,
-                match_number: m.match_number.get(),
-                ..TradePrint::new(b'E', level.locate)
-            });
-        }
-        if self.reduce(reference, m.shares.get().0, counters, sink) {
-            counters.executes.increment();
-        }
-    }
-
-    fn execute_with_price(
-        &mut self,
-        m: &itch::OrderExecutedWithPrice,
-        counters: &BookCounters,
-        sink: &mut impl BookSink,
-    ) {
-        let reference = m.order.get();
+        let reference = execution.reference;
         // A print that is not printable comes again in a cross or bulk trade.
         if let Some(handle) = self
             .orders
             .find(reference.0)
-            .filter(|_| m.printable == b'Y')
+            .filter(|_| execution.is_printable)
         {
             let level = &self.levels[self.orders[handle].level];
+            let kind = if execution.price.is_none() {
+                b'E'
+            } else {
+                b'C'
+            };
             sink.on_trade(&TradePrint {
-                price: m.price.get(),
-                shares: u64::from(m.shares.get().0),
+                price: execution.price.unwrap_or(Price4(level.price)),
+                shares: u64::from(execution.shares),
                 side: Some(level.side()),
                 order: reference,
-                match_number: m.match_number.get(),
-                ..TradePrint::new(b'C', level.locate)
+                match_number: execution.match_number,
+                ..TradePrint::new(kind, level.locate)
             });
         }
-        if self.reduce(reference, m.shares.get().0, counters, sink) {
+        if self.reduce(reference, execution.shares, counters, sink) {
             counters.executes.increment();
         }
     }
@@ -407,16 +428,6 @@ impl Books {
         let level = &self.levels[self.orders[handle].level];
         let (locate, side) = (level.locate, level.side());
         let mut touched = Touched::One(side);
-        if let Some(stale) = self.orders.find(new).filter(|_| new != old) {
-            counters.duplicate_ref.increment();
-            let evicted = self.remove(new, stale);
-            if evicted == locate {
-                touched = Touched::Both;
-            } else {
-                self.refresh(evicted, Touched::Both, sink);
-            }
-        }
-        self.remove(old, handle);
         let (shares, price) = (m.shares.get().0, m.price.get());
         let add = Add {
             reference: new,
@@ -425,14 +436,37 @@ impl Books {
             shares,
             price: price.0,
         };
+        if let Some(stale) = self.orders.find(new).filter(|_| new != old) {
+            counters.duplicate_ref.increment();
+            touched = self.evict(stale, &add, touched, sink);
+        }
+        self.remove(old, handle);
         if !self.is_valid(new, shares, price.0) {
             counters.rejected.increment();
         } else if self.insert(locate, side, &add) {
             counters.replaces.increment();
         } else {
             counters.refused_full.increment();
+            sink.on_incomplete(locate);
         }
         self.refresh(locate, touched, sink);
+    }
+
+    /// Takes away the stale order whose reference comes again. Returns what the add touches then.
+    #[cold]
+    fn evict(
+        &mut self,
+        stale: u32,
+        add: &Add,
+        touched: Touched,
+        sink: &mut impl BookSink,
+    ) -> Touched {
+        let evicted = self.remove(add.reference, stale);
+        if evicted == add.locate {
+            return Touched::Both;
+        }
+        self.refresh(evicted, Touched::Both, sink);
+        touched
     }
 
     fn is_valid(&self, reference: u64, shares: u32, price: u32) -> bool {
@@ -550,6 +584,16 @@ impl Book {
             Side::Sell => &mut self.asks,
         }
     }
+}
+
+/// The two kinds of execution, in host byte order.
+struct Execution {
+    reference: OrderRef,
+    shares: u32,
+    match_number: MatchNumber,
+    /// `None`: the order's.
+    price: Option<Price4>,
+    is_printable: bool,
 }
 
 /// The two kinds of add, in host byte order.

@@ -95,6 +95,7 @@ fn feed(name: &str, feed: &settings::Feed, host: &settings::Host) -> options::Fe
             block_us: feed.udp.block_us,
         },
         hold_ns,
+        stale_ns: feed.stale_ms * 1_000_000,
         books: book_limits(&feed.books),
     }
 }

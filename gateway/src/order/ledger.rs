@@ -344,7 +344,7 @@ impl Ledger {
             counted_qty: Qty(0),
             is_new: true,
             reference: names.load(locate),
-            is_stale: names.is_stale() && !desk.trade_on_stale,
+            is_stale: names.is_stale(locate) && !desk.trade_on_stale,
         };
         self.risk.check(&proposal, now_ns)?;
         let user_ref = self.orders.next_number().ok_or(Refusal::OpenOrders)?;
@@ -482,7 +482,7 @@ impl Ledger {
         let names = self.best_prices.get(usize::from(order.feed))?;
         let symbol = names.symbol(order.locate)?;
         (symbol == self.instruments.symbol(order.instrument))
-            .then(|| (names.load(order.locate), names.is_stale()))
+            .then(|| (names.load(order.locate), names.is_stale(order.locate)))
     }
 
     /// Writes a cancel of the whole order, for its strategy or not; `None` where one is on its way.

@@ -13,6 +13,7 @@ use rt::clock::Clock;
 use rt::mem::Want;
 use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
 
+use super::feed_watch::FeedWatch;
 use super::receive::{self, Receiver};
 use crate::core_loop::{CoreOptions, Stage};
 use crate::notice::{Notice, Notices};
@@ -39,7 +40,7 @@ pub(super) struct House {
     pub(super) registry: Registry,
     pub(super) notices: Vec<(String, Consumer<Notice>)>,
     pub(super) watches: Vec<Watch>,
-    pub(super) feeds: Vec<Arc<Counters>>,
+    pub(super) feeds: Vec<FeedWatch>,
     pub(super) sessions: Vec<(Arc<EntryCounters>, Arc<SessionState>)>,
     pub(super) kills: Vec<KillSwitch>,
     pub(super) settings: serde_json::Value,
@@ -235,8 +236,11 @@ fn build_feed(
             .chain(shared.publish.list())
             .collect()
     });
-    house.feeds.push(Arc::clone(&counters));
-    let arbiter = Arbiter::new(feed.hold_ns);
+    let lines = feed.udp.lines.len();
+    let watched = Arc::clone(&counters);
+    house.feeds.push(FeedWatch::new(&feed.name, lines, watched));
+    let arbiter = Arbiter::new(feed.hold_ns, feed.stale_ns);
+    let stale_ns = feed.stale_ns;
     let feed_number = u16::try_from(index).unwrap_or(u16::MAX);
     macro_rules! stage {
         ($source:expr) => {
@@ -249,6 +253,8 @@ fn build_feed(
                 counters,
                 histograms,
                 feed: feed_number,
+                lines,
+                stale_ns,
             })))
         };
     }

@@ -118,6 +118,7 @@ impl Housekeeping {
     pub(super) fn turn(&mut self, cores: &[Core]) {
         let now_ns = monotonic_ns();
         self.tell_notices();
+        self.tell_feeds(now_ns);
         self.keep_warm_up(now_ns);
         self.slow.turn(now_ns);
         if self.report_asked.swap(false, Ordering::SeqCst) {
@@ -146,6 +147,8 @@ impl Housekeeping {
     pub(super) fn last_words(&mut self) {
         self.slow.write_now(monotonic_ns());
         self.tell_notices();
+        // Whatever its pause: there is no next turn.
+        self.tell_feeds(u64::MAX);
     }
 
     /// systemd hears from us only while every hot core turns.
@@ -196,6 +199,19 @@ impl Housekeeping {
         }
     }
 
+    fn tell_feeds(&mut self, now_ns: u64) {
+        for feed in &mut self.house.feeds {
+            let name = feed.name().to_owned();
+            feed.turn(now_ns, |news| {
+                if news.is_warning() {
+                    log::warn!("{name}: {news}");
+                } else {
+                    log::info!("{name}: {news}");
+                }
+            });
+        }
+    }
+
     /// Everything measured and counted so far.
     pub(super) fn report(&self) -> Report {
         let histograms = self.measured();
@@ -233,10 +249,10 @@ impl Housekeeping {
             name: "gateway".to_owned(),
             settings: self.house.settings.clone(),
             sent: None,
-            received: feeds.iter().map(|feed| feed.arbiter.messages.get()).sum(),
+            received: feeds.iter().map(|feed| feed.arbiter().messages.get()).sum(),
             lost: feeds
                 .iter()
-                .map(|feed| feed.arbiter.messages_lost.get())
+                .map(|feed| feed.arbiter().messages_lost.get())
                 .sum(),
             orders: sessions
                 .iter()

@@ -4,6 +4,7 @@
 //! Thread:      the main thread is the housekeeping core; it sleeps when idle
 
 mod build;
+mod feed_watch;
 mod housekeeping;
 mod receive;
 mod slow_file;

@@ -138,8 +138,7 @@ impl Context<'_> {
     /// Whether the book of a symbol may not be what the exchange has.
     #[must_use]
     pub fn is_stale(&self, locate: u16) -> bool {
-        let _ = locate;
-        self.desk.best_prices.is_stale()
+        self.desk.best_prices.is_stale(locate)
     }
 
     /// What a locate code stands for today.

@@ -163,9 +163,8 @@ impl StrategyStage {
     #[cold]
     fn on_loss(&mut self, event: &MarketEvent) {
         if event.kind == KIND_GAP {
+            // The operator hears of it from the feed itself (`service::feed_watch`).
             self.desk.counters.gaps.increment();
-            self.notices
-                .send(Notice::Gap(event.origin.seq, event.number));
         } else {
             self.desk.counters.lags.increment();
             self.desk.counters.missed.add(event.number);

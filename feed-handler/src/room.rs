@@ -1,0 +1,394 @@
+//! Everything behind the arbiter: messages become changes of books, and events for strategies.
+//!
+//! Path:        arbiter -> protocol::itch -> book -> publish
+//! Thread:      feed core, hot
+//! Invariants:  the table of best prices is stale whenever an event would say so, and from before that
+//!              event on. Fresh follows stale only when nothing is missing: a gap or an end lasts until
+//!              another session begins.
+//! When wrong:  a message that cannot be read keeps its number and is counted.
+//!
+//! A new session clears what belonged to the old day (books, best prices, what locate codes stand for),
+//! after strategies have been told its end. That takes about a millisecond, and more where many orders
+//! were left: once a day, when nothing trades.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use protocol::itch::Message;
+use protocol::types::{DecodeError, OrderRef, Price4, Qty, Seq};
+use rt::clock::Now;
+
+use crate::arbiter::StreamSink;
+use crate::best_prices::{BestPrice, BestPrices};
+use crate::book::{Bbo, BookSink, Books, TradePrint};
+use crate::event::{
+    DELTA_UNKNOWN, FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, KIND_END_OF_SESSION, KIND_FRESH,
+    KIND_GAP, KIND_STALE, MarketEvent, Origin, delta_ns,
+};
+use crate::feed::{Counters, FeedHistograms};
+use crate::publish::{PublishCounters, Subscriber};
+
+/// How a feed is now, for whoever keeps house: bits with one writer. Counters say how often.
+#[derive(Debug, Default)]
+pub struct Status {
+    stale: AtomicU64,
+    silent_lines: AtomicU64,
+    gap_first: AtomicU64,
+}
+
+/// Why a feed is stale: something is missing.
+pub const STALE_GAP: u64 = 1;
+/// Why a feed is stale: its session is over.
+pub const STALE_ENDED: u64 = 2;
+/// Why a feed is stale: it is silent, or has not begun.
+pub const STALE_SILENT: u64 = 4;
+
+impl Status {
+    /// `STALE_` bits; 0: the feed is whole.
+    #[must_use]
+    pub fn stale(&self) -> u64 {
+        self.stale.load(Ordering::Relaxed)
+    }
+
+    /// A bit for each line that is silent, in the order of the configuration.
+    #[must_use]
+    pub fn silent_lines(&self) -> u64 {
+        self.silent_lines.load(Ordering::Relaxed)
+    }
+
+    /// The first number of the last gap.
+    #[must_use]
+    pub fn gap_first(&self) -> u64 {
+        self.gap_first.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_silent_lines(&self, mask: u64) {
+        self.silent_lines.store(mask, Ordering::Relaxed);
+    }
+}
+
+/// Books, table and strategies.
+#[derive(Debug)]
+pub(crate) struct Room {
+    books: Books,
+    best_prices: Arc<BestPrices>,
+    subscribers: Vec<Subscriber>,
+    histograms: FeedHistograms,
+    feed: u16,
+    /// `STALE_` bits.
+    stale: u64,
+    /// Strategies have been told that the feed is stale, and not yet that it is fresh.
+    has_told_stale: bool,
+    /// A strategy has still to be told something.
+    has_news: bool,
+}
+
+impl Room {
+    pub(crate) fn new(
+        books: Books,
+        best_prices: Arc<BestPrices>,
+        subscribers: Vec<Subscriber>,
+        histograms: FeedHistograms,
+        feed: u16,
+    ) -> Self {
+        let room = Self {
+            books,
+            best_prices,
+            subscribers,
+            histograms,
+            feed,
+            stale: STALE_SILENT,
+            has_told_stale: false,
+            has_news: false,
+        };
+        room.best_prices.set_stale(true);
+        room
+    }
+
+    pub(crate) fn show(&self, status: &Status) {
+        status.stale.store(self.stale, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn feed(&self) -> u16 {
+        self.feed
+    }
+
+    /// Whether the next turn shall look, whatever the time: news waits, or a silence may be over.
+    #[inline]
+    pub(crate) fn wants_look(&self) -> bool {
+        self.has_news || self.stale & STALE_SILENT != 0
+    }
+
+    #[inline]
+    fn stale_flag(&self) -> u8 {
+        if self.stale == 0 { 0 } else { FLAG_STALE }
+    }
+
+    #[inline]
+    pub(crate) fn bring_near(&self) {
+        self.subscribers.iter().for_each(Subscriber::bring_near);
+    }
+
+    #[inline]
+    pub(crate) fn wire_to_seen(&mut self, wire_ns: u64, seen_ns: u64, counters: &Counters) -> u32 {
+        let delta = delta_ns(wire_ns, seen_ns);
+        if delta != DELTA_UNKNOWN {
+            self.histograms.wire_to_seen.record(u64::from(delta));
+        } else if wire_ns != 0 {
+            counters.feed.stamps_backwards.increment();
+        }
+        delta
+    }
+}
+
+/// One packet's way through the room.
+pub(crate) struct Delivery<'a, N> {
+    pub(crate) origin: Origin,
+    pub(crate) room: &'a mut Room,
+    pub(crate) counters: &'a Counters,
+    pub(crate) clock: &'a N,
+}
+
+impl<N: Now> StreamSink for Delivery<'_, N> {
+    fn on_session(&mut self, first: Seq, is_first_session: bool) {
+        if !is_first_session {
+            self.room.books.clear();
+            self.room.best_prices.clear();
+            for subscriber in &mut self.room.subscribers {
+                subscriber.forget_directory();
+            }
+        }
+        // Who joins late is stale until the gap before the first packet is announced.
+        let stale = if first.0 <= 1 { 0 } else { STALE_SILENT };
+        self.set_stale(stale);
+    }
+
+    #[inline]
+    fn on_message(&mut self, seq: Seq, bytes: &[u8]) {
+        self.origin.seq = seq.0;
+        let message = match Message::decode(bytes) {
+            Ok(message) => message,
+            Err(DecodeError::UnknownType(_)) => return self.counters.feed.unknown.increment(),
+            Err(_) => return self.counters.feed.malformed.increment(),
+        };
+        if let Message::StockDirectory(m) = message {
+            self.on_directory(m);
+        }
+        let mut changes = Changes {
+            event: self.event_of(&message),
+            best_prices: &self.room.best_prices,
+            counters: &self.counters.publish,
+        };
+        self.room
+            .books
+            .apply(&message, &self.counters.book, &mut changes);
+        let mut event = changes.event;
+        // Asked after the message, which may be the one that found no room.
+        if self.room.books.is_incomplete(event.locate) {
+            event.flags |= FLAG_STALE;
+        }
+        self.publish(event);
+    }
+
+    fn on_gap(&mut self, first: Seq, count: u64) {
+        self.counters
+            .status
+            .gap_first
+            .store(first.0, Ordering::Relaxed);
+        self.set_stale(self.room.stale | STALE_GAP);
+        self.announce(KIND_GAP, first.0, count);
+    }
+
+    fn on_end_of_session(&mut self, next: Seq) {
+        // A next session begins with empty books; these are full of the last one's orders.
+        self.set_stale(self.room.stale | STALE_ENDED);
+        self.announce(KIND_END_OF_SESSION, next.0, 0);
+    }
+}
+
+impl<N: Now> Delivery<'_, N> {
+    /// No line speaks.
+    pub(crate) fn on_silence(&mut self) {
+        self.counters.feed.silences.increment();
+        self.set_stale(self.room.stale | STALE_SILENT);
+        self.announce(KIND_STALE, 0, 0);
+    }
+
+    /// A line speaks, and nothing up to where it is is waited for.
+    pub(crate) fn on_whole(&mut self) {
+        if self.room.stale & STALE_SILENT != 0 {
+            self.set_stale(self.room.stale & !STALE_SILENT);
+        }
+    }
+
+    /// Tells strategies what found their ring full.
+    pub(crate) fn tell_news(&mut self) {
+        if !self.room.has_news {
+            return;
+        }
+        self.room.has_news = false;
+        let is_stale = self.room.stale != 0;
+        for subscriber in &mut self.room.subscribers {
+            if subscriber.has_news() {
+                subscriber.tell_news(self.origin, is_stale, &self.counters.publish);
+                self.room.has_news |= subscriber.has_news();
+            }
+        }
+    }
+
+    /// Says how the feed is from here on: the table first, then strategies if it is fresh again. That
+    /// it is stale is said by the event that made it so.
+    fn set_stale(&mut self, stale: u64) {
+        self.room.stale = stale;
+        self.room.show(&self.counters.status);
+        self.room.best_prices.set_stale(stale != 0);
+        if stale == 0 && self.room.has_told_stale {
+            self.announce(KIND_FRESH, 0, 0);
+        }
+    }
+
+    /// Tells every strategy what is no message.
+    #[cold]
+    fn announce(&mut self, kind: u8, seq: u64, number: u64) {
+        self.tell_news();
+        self.room.has_told_stale = kind != KIND_FRESH;
+        let origin = Origin { seq, ..self.origin };
+        let published_ns = self.clock.now_ns();
+        let event = MarketEvent {
+            number,
+            published_delta_ns: delta_ns(origin.seen_ns, published_ns),
+            flags: self.room.stale_flag(),
+            ..MarketEvent::bare(kind, origin)
+        };
+        for subscriber in &mut self.room.subscribers {
+            subscriber.announce(&event, &self.counters.publish);
+            self.room.has_news |= subscriber.has_news();
+        }
+    }
+
+    /// Stamps the event and gives it to every strategy that hears its symbol.
+    #[inline]
+    fn publish(&mut self, mut event: MarketEvent) {
+        if self.room.has_news {
+            self.tell_news();
+        }
+        let Room {
+            subscribers,
+            histograms,
+            has_news,
+            ..
+        } = &mut *self.room;
+        if !subscribers
+            .iter()
+            .any(|subscriber| subscriber.wants(event.locate))
+        {
+            return;
+        }
+        let published_ns = self.clock.now_ns();
+        event.published_delta_ns = delta_ns(event.origin.seen_ns, published_ns);
+        histograms
+            .seen_to_published
+            .record(u64::from(event.published_delta_ns));
+        for subscriber in subscribers {
+            if subscriber.wants(event.locate) {
+                subscriber.publish(&event, &self.counters.publish);
+                *has_news |= subscriber.has_news();
+            }
+        }
+    }
+
+    fn on_directory(&mut self, m: &protocol::itch::StockDirectory) {
+        let locate = m.head.locate.get();
+        self.room.best_prices.store_symbol(locate, m.stock);
+        for subscriber in &mut self.room.subscribers {
+            subscriber.on_directory(locate, m.stock);
+        }
+    }
+
+    /// The event of a message, best prices as they stand before it.
+    #[inline]
+    fn event_of(&self, message: &Message<'_>) -> MarketEvent {
+        let head = message.head();
+        let mut event = MarketEvent::bare(head.kind, self.origin);
+        event.locate = head.locate.get();
+        event.flags = self.room.stale_flag();
+        let (number, price, qty) = match message {
+            Message::AddOrder(m) => (m.order.get(), m.price.get(), m.shares.get()),
+            Message::AddOrderMpid(m) => (m.order.get(), m.price.get(), m.shares.get()),
+            Message::OrderExecuted(m) => (m.order.get(), Price4(0), m.shares.get()),
+            Message::OrderExecutedWithPrice(m) => (m.order.get(), m.price.get(), m.shares.get()),
+            Message::OrderCancel(m) => (m.order.get(), Price4(0), m.shares.get()),
+            Message::OrderDelete(m) => (m.order.get(), Price4(0), Qty(0)),
+            Message::OrderReplace(m) => (m.new_order.get(), m.price.get(), m.shares.get()),
+            Message::StockDirectory(m) => {
+                (OrderRef(u64::from_ne_bytes(m.stock.0)), Price4(0), Qty(0))
+            }
+            _ => (OrderRef(0), Price4(0), Qty(0)),
+        };
+        (event.number, event.price, event.qty) = (number.0, price, qty);
+        event.set_bbo(&self.room.books.bbo(event.locate));
+        event
+    }
+}
+
+impl MarketEvent {
+    #[inline]
+    fn set_bbo(&mut self, bbo: &Bbo) {
+        let best = best_price(bbo);
+        (self.bid_price, self.bid_qty) = (best.bid_price, best.bid_qty);
+        (self.ask_price, self.ask_qty) = (best.ask_price, best.ask_qty);
+    }
+}
+
+/// Hears what a message did to the books.
+struct Changes<'a> {
+    event: MarketEvent,
+    best_prices: &'a BestPrices,
+    counters: &'a PublishCounters,
+}
+
+impl BookSink for Changes<'_> {
+    #[inline]
+    fn on_bbo(&mut self, locate: u16, bbo: &Bbo) {
+        self.counters.bbo_changes.increment();
+        self.best_prices.store(locate, &best_price(bbo));
+        // An add with a stale reference may change another symbol's book as well; strategies hear of
+        // that in the table.
+        if locate == self.event.locate {
+            self.event.set_bbo(bbo);
+            self.event.flags |= FLAG_BBO_CHANGED;
+        }
+    }
+
+    #[inline]
+    fn on_trade(&mut self, print: &TradePrint) {
+        // A broken trade has no price, a cross without orders no shares: neither is a trade.
+        if print.price == Price4(0) || print.shares == 0 {
+            return;
+        }
+        self.counters.trades.increment();
+        self.event.price = print.price;
+        self.event.qty = shares(print.shares);
+        self.event.flags |= FLAG_TRADE;
+    }
+
+    fn on_incomplete(&mut self, locate: u16) {
+        self.best_prices.set_incomplete(locate);
+    }
+}
+
+#[inline]
+fn best_price(bbo: &Bbo) -> BestPrice {
+    BestPrice {
+        bid_price: bbo.bid.price,
+        bid_qty: shares(bbo.bid.shares),
+        ask_price: bbo.ask.price,
+        ask_qty: shares(bbo.ask.shares),
+    }
+}
+
+#[inline]
+fn shares(shares: u64) -> Qty {
+    Qty(u32::try_from(shares).unwrap_or(u32::MAX))
+}

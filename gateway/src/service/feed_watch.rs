@@ -1,0 +1,345 @@
+//! What the operator hears of a feed: gaps, ends of session, silence. It is read from the feed's own
+//! counters, so nothing is lost however full strategies' rings are.
+//!
+//! Thread:      housekeeping
+//! Invariants:  a change is told once. At most one look in [`PAUSE_NS`], so a feed that fails again and
+//!              again writes a few lines a second; what happened in between is summed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use feed_handler::arbiter::ArbiterCounters;
+use feed_handler::feed::{Counters, STALE_ENDED, STALE_GAP, STALE_SILENT};
+
+/// The least time between two looks.
+const PAUSE_NS: u64 = 1_000_000_000;
+
+/// One feed as housekeeping sees it.
+#[derive(Debug)]
+pub(crate) struct FeedWatch {
+    name: String,
+    lines: usize,
+    counters: Arc<Counters>,
+    next_ns: u64,
+    before: Seen,
+}
+
+/// What was seen at the last look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    gaps: u64,
+    lost: u64,
+    ends: u64,
+    begun: u64,
+    silences: u64,
+    stale: u64,
+    silent_lines: u64,
+}
+
+/// One piece of news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// So many messages are lost in so many gaps, the last of which begins here.
+    Gap { lost: u64, gaps: u64, first: u64 },
+    /// The session is over.
+    Ended,
+    /// A session begins, and what belonged to the one before is cleared.
+    Begun,
+    /// No line speaks.
+    Silent,
+    /// All lines were silent meanwhile and speak again.
+    WasSilent,
+    /// Nothing is missing any more.
+    Fresh,
+    /// The feed speaks again, but for this reason (`STALE_` bits) stays stale.
+    StillStale(u64),
+    /// A line (from 0) is silent.
+    LineSilent(usize),
+    /// A line (from 0) is heard again.
+    LineBack(usize),
+}
+
+impl FeedWatch {
+    pub(crate) fn new(name: &str, lines: usize, counters: Arc<Counters>) -> Self {
+        Self {
+            name: name.to_owned(),
+            lines,
+            counters,
+            next_ns: 0,
+            // As it is before the first packet: only what differs is news.
+            before: Seen {
+                stale: STALE_SILENT,
+                ..Seen::default()
+            },
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn arbiter(&self) -> &ArbiterCounters {
+        &self.counters.arbiter
+    }
+
+    /// Tells what has changed since the last look.
+    pub(crate) fn turn(&mut self, now_ns: u64, mut tell: impl FnMut(News)) {
+        if now_ns < self.next_ns {
+            return;
+        }
+        let (before, now) = (self.before, self.look());
+        if now == before {
+            return;
+        }
+        self.next_ns = now_ns.saturating_add(PAUSE_NS);
+        self.before = now;
+        if now.gaps > before.gaps {
+            tell(News::Gap {
+                lost: now.lost - before.lost,
+                gaps: now.gaps - before.gaps,
+                first: self.counters.status.gap_first(),
+            });
+        }
+        if now.ends > before.ends {
+            tell(News::Ended);
+        }
+        if now.begun > before.begun {
+            tell(News::Begun);
+        }
+        let silences = now.silences - before.silences;
+        let is_silent = now.stale & STALE_SILENT != 0;
+        if silences > 0 {
+            tell(if is_silent {
+                News::Silent
+            } else {
+                News::WasSilent
+            });
+        }
+        let is_over = before.stale & STALE_SILENT != 0 || silences > 0;
+        if now.stale == 0 && before.stale != 0 {
+            tell(News::Fresh);
+        } else if is_over && !is_silent && now.stale != 0 {
+            tell(News::StillStale(now.stale));
+        }
+        // Where every line is silent, the feed is: that is told above.
+        if !is_silent && self.lines > 1 {
+            for line in 0..self.lines {
+                let [was, is] =
+                    [before.silent_lines, now.silent_lines].map(|mask| mask >> line & 1 != 0);
+                if was != is {
+                    tell(if is {
+                        News::LineSilent(line)
+                    } else {
+                        News::LineBack(line)
+                    });
+                }
+            }
+        }
+    }
+
+    fn look(&self) -> Seen {
+        let Counters {
+            feed,
+            arbiter,
+            status,
+            ..
+        } = &*self.counters;
+        Seen {
+            gaps: arbiter.gaps.get(),
+            lost: arbiter.messages_lost.get(),
+            ends: arbiter.sessions_ended.get(),
+            begun: arbiter.sessions_begun.get(),
+            silences: feed.silences.get(),
+            stale: status.stale(),
+            silent_lines: status.silent_lines(),
+        }
+    }
+}
+
+impl News {
+    /// Whether it is worth an operator's attention at night.
+    pub(crate) fn is_warning(self) -> bool {
+        !matches!(self, Self::Begun | Self::Fresh | Self::LineBack(_))
+    }
+}
+
+impl fmt::Display for News {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Gap {
+                lost,
+                gaps: 1,
+                first,
+            } => write!(
+                f,
+                "gap in the feed: {lost} messages from {first} on are lost; books are stale"
+            ),
+            Self::Gap { lost, gaps, first } => write!(
+                f,
+                "gaps in the feed: {lost} messages are lost in {gaps} gaps, the last from {first} \
+                 on; books are stale"
+            ),
+            Self::Ended => f.write_str("the feed's session is over; books are stale"),
+            Self::Begun => f.write_str("the feed's session begins"),
+            Self::Silent => f.write_str("the feed is silent on every line; books are stale"),
+            Self::WasSilent => f.write_str("the feed was silent on every line"),
+            Self::Fresh => f.write_str("the feed is fresh, nothing is missing"),
+            Self::StillStale(why) => {
+                let why = match why {
+                    why if why & STALE_GAP != 0 => "messages are lost",
+                    why if why & STALE_ENDED != 0 => "its session is over",
+                    _ => "it has not caught up",
+                };
+                write!(f, "the feed speaks again; books stay stale: {why}")
+            }
+            Self::LineSilent(line) => write!(f, "line {} is silent", line + 1),
+            Self::LineBack(line) => write!(f, "line {} is heard again", line + 1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::rc::Rc;
+
+    use feed_handler::arbiter::Arbiter;
+    use feed_handler::best_prices::BestPrices;
+    use feed_handler::book::{Books, Limits};
+    use feed_handler::feed::{Feed, FeedHistograms, Parts};
+    use feed_handler::publish::{Subscriber, Subscription};
+    use feed_handler::source::{Packet, PacketSource};
+    use protocol::mold::PacketBuilder;
+    use protocol::types::Seq;
+    use rt::mem::Want;
+    use rt::ring::ring;
+
+    use super::*;
+
+    const STALE_NS: u64 = 2_000_000_000;
+
+    /// What arrives in the next turn: line and payload.
+    type Arrivals = Rc<RefCell<Vec<(u8, Vec<u8>)>>>;
+
+    #[derive(Default)]
+    struct Script(Arrivals);
+
+    impl PacketSource for Script {
+        fn acquire(&mut self) -> usize {
+            self.0.borrow().len()
+        }
+        fn each(&mut self, mut on_packet: impl FnMut(Packet<'_>)) {
+            for (line, payload) in self.0.borrow().iter() {
+                on_packet(Packet {
+                    payload,
+                    wire_ns: 0,
+                    line: *line,
+                });
+            }
+        }
+        fn release(&mut self) {
+            self.0.borrow_mut().clear();
+        }
+        fn housekeep(&mut self) {}
+    }
+
+    fn heartbeat(seq: u64) -> Vec<u8> {
+        let mut buffer = [0; 20];
+        let packet = PacketBuilder::new(&mut buffer, *b"SESSION001", Seq(seq)).unwrap();
+        packet.finish().to_vec()
+    }
+
+    /// Plays heartbeats (second, line, number) to a feed whose only strategy takes nothing from its
+    /// full ring, and gives what the operator hears.
+    fn told(plan: &[(u64, u8, u64)], until_s: u64) -> Vec<String> {
+        let limits = Limits {
+            orders_max: 8,
+            order_refs_max: 1 << 12,
+            order_pages_max: 2,
+            levels_max: 8,
+        };
+        let (producer, _full) = ring(1).unwrap();
+        let counters = Arc::new(Counters::default());
+        let mut watch = FeedWatch::new("itch", 2, Arc::clone(&counters));
+        let script = Script::default();
+        let packets = Rc::clone(&script.0);
+        let mut feed = Feed::new(Parts {
+            source: script,
+            arbiter: Arbiter::new(0, STALE_NS),
+            books: Books::new(&limits, Want::LAZY).unwrap(),
+            best_prices: Arc::new(BestPrices::new(Want::LAZY).unwrap()),
+            subscribers: vec![Subscriber::new(producer, Subscription::All)],
+            counters,
+            histograms: FeedHistograms::default(),
+            feed: 0,
+            lines: 2,
+            stale_ns: STALE_NS,
+        });
+        let clock = Cell::new(0);
+        let mut said = Vec::new();
+        for second in 1..=until_s {
+            clock.set(second * 1_000_000_000);
+            for (_, line, seq) in plan.iter().filter(|(at, ..)| *at == second) {
+                packets.borrow_mut().push((*line, heartbeat(*seq)));
+            }
+            // One quiet turn in 16 looks at the clock.
+            for _ in 0..17 {
+                feed.poll(&clock);
+            }
+            watch.turn(clock.get(), |news| {
+                said.push(format!("{second}: {news}"));
+            });
+        }
+        said
+    }
+
+    #[test]
+    fn gap_is_told_however_full_the_strategies_rings_are() {
+        let plan = [(1, 0, 10), (1, 1, 10), (2, 0, 10), (3, 0, 10), (3, 1, 12)];
+        let said = told(&plan, 3);
+        let expected = [
+            "2: gap in the feed: 9 messages from 1 on are lost; books are stale",
+            "2: the feed's session begins",
+            "2: the feed speaks again; books stay stale: messages are lost",
+            "3: gap in the feed: 2 messages from 10 on are lost; books are stale",
+        ];
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn feed_that_never_speaks_is_told_as_silent() {
+        let expected = ["3: the feed is silent on every line; books are stale"];
+        assert_eq!(told(&[], 9), expected);
+    }
+
+    #[test]
+    fn silent_line_is_told_and_comes_back_by_itself() {
+        let both = |second| [(second, 0, 1), (second, 1, 1)];
+        let mut plan = [both(1), both(2), both(3)].concat();
+        plan.extend((4..9).map(|second| (second, 0, 1)));
+        plan.extend(both(9));
+        let expected = [
+            "2: the feed's session begins",
+            "2: the feed is fresh, nothing is missing",
+            "5: line 2 is silent",
+            "9: line 2 is heard again",
+        ];
+        assert_eq!(told(&plan, 10), expected);
+    }
+
+    #[test]
+    fn silence_of_every_line_is_told_and_so_is_its_end() {
+        let plan = [(1, 0, 1), (1, 1, 1), (2, 0, 1), (6, 0, 1), (6, 1, 1)];
+        let expected = [
+            "2: the feed's session begins",
+            "2: the feed is fresh, nothing is missing",
+            // Its packet came before the session was believed.
+            "3: line 2 is silent",
+            "4: the feed is silent on every line; books are stale",
+            "6: the feed is fresh, nothing is missing",
+            "6: line 1 is heard again",
+            "6: line 2 is heard again",
+        ];
+        assert_eq!(told(&plan, 6), expected);
+    }
+}
