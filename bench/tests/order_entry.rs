@@ -17,7 +17,7 @@ use feed_handler::event::Origin;
 use gateway::order::answers::Told;
 use gateway::order::entry::{Entry, Phase};
 use gateway::order::intent::{Action, OrderId, OrderIntent, Outcome, Refusal, TimeInForce};
-use gateway::order::risk::{KillSwitch, Limits, Risk};
+use gateway::order::risk::{KillCause, KillSwitch, Limits, Risk};
 use gateway::order::session::{Credentials, Session};
 use gateway::order::table::Owner;
 use order_sim::exchange::Exchange;
@@ -390,7 +390,7 @@ fn no_order_goes_out_before_the_past_is_known() {
         world.intent(Action::Enter, OrderId(1), Side::Buy, 1),
         Ok(())
     );
-    world.kill.set(true);
+    world.kill.engage(KillCause::Operator);
     assert_eq!(
         world.intent(Action::Enter, OrderId(2), Side::Buy, 1),
         Err(Refusal::Killed)

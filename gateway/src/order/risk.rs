@@ -8,7 +8,7 @@
 //! When wrong:  one [`Refusal`], the first that applies, in the order of [`Risk::check`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use feed_handler::best_prices::BestPrice;
 use protocol::types::{Price4, Qty, Side};
@@ -35,21 +35,93 @@ pub struct Limits {
     pub orders_per_second_max: u32,
 }
 
-/// The kill switch: anyone may turn it, the order core looks at it before each order.
+/// Why trading is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum KillCause {
+    /// `tickgate kill`.
+    Operator = 1,
+    /// SIGUSR2.
+    Signal = 2,
+    /// An execution of an order that is not known here.
+    UnknownExecution = 3,
+    /// A strategy did not take its executions.
+    ExecutionsLost = 4,
+    /// An answer of the exchange that cannot be decoded.
+    MalformedAnswer = 5,
+    /// What must hold of orders or positions does not.
+    BrokenInvariant = 6,
+    /// `start_killed` of the session.
+    StartKilled = 7,
+    /// A kill of an earlier run that nobody has ended.
+    Persisted = 8,
+}
+
+impl KillCause {
+    /// Every cause.
+    pub const ALL: [Self; 8] = [
+        Self::Operator,
+        Self::Signal,
+        Self::UnknownExecution,
+        Self::ExecutionsLost,
+        Self::MalformedAnswer,
+        Self::BrokenInvariant,
+        Self::StartKilled,
+        Self::Persisted,
+    ];
+
+    fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| *cause as u8 == code)
+    }
+}
+
+impl std::fmt::Display for KillCause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Operator => "the operator",
+            Self::Signal => "SIGUSR2",
+            Self::UnknownExecution => "an execution of an unknown order",
+            Self::ExecutionsLost => "a strategy that did not take its executions",
+            Self::MalformedAnswer => "an answer of the exchange that cannot be decoded",
+            Self::BrokenInvariant => "a broken invariant of orders or positions",
+            Self::StartKilled => "start_killed in the configuration",
+            Self::Persisted => "a kill of an earlier run",
+        })
+    }
+}
+
+/// No cause: orders may go.
+const NOT_KILLED: u8 = 0;
+
+/// The kill switch: anyone may turn it, the order core looks at it before each order. The first cause
+/// stays until it is released.
 #[derive(Clone, Debug, Default)]
-pub struct KillSwitch(Arc<AtomicBool>);
+pub struct KillSwitch(Arc<AtomicU8>);
 
 impl KillSwitch {
-    /// Stops, or allows, new orders.
-    pub fn set(&self, is_on: bool) {
-        self.0.store(is_on, Ordering::SeqCst);
+    /// Stops new orders.
+    pub fn engage(&self, cause: KillCause) {
+        let (order, code) = (Ordering::SeqCst, cause as u8);
+        // An error: it is on already, and the first cause is the one to look into.
+        let _ = self.0.compare_exchange(NOT_KILLED, code, order, order);
+    }
+
+    /// Allows new orders.
+    pub fn release(&self) {
+        self.0.store(NOT_KILLED, Ordering::SeqCst);
     }
 
     /// Whether orders are stopped.
     #[inline]
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed) != NOT_KILLED
+    }
+
+    /// Why orders are stopped; `None`: they are not.
+    #[must_use]
+    pub fn cause(&self) -> Option<KillCause> {
+        KillCause::from_code(self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -412,7 +484,23 @@ mod tests {
         assert_eq!(risk.check(&one, 1), Err(Refusal::OpenOrders));
         risk.on_closed();
         assert_eq!(risk.check(&one, 1), Ok(()));
-        kill.set(true);
+        kill.engage(KillCause::Operator);
         assert_eq!(risk.check(&one, 1), Err(Refusal::Killed));
+        kill.release();
+        assert_eq!(risk.check(&one, 2), Ok(()));
+    }
+
+    #[test]
+    fn kill_switch_engaged_twice_keeps_the_first_cause_until_released() {
+        let kill = KillSwitch::default();
+        assert_eq!((kill.is_on(), kill.cause()), (false, None));
+        for cause in KillCause::ALL {
+            kill.engage(cause);
+            assert_eq!((kill.is_on(), kill.cause()), (true, Some(cause)));
+            kill.engage(KillCause::Signal);
+            assert_eq!(kill.cause(), Some(cause));
+            kill.release();
+            assert_eq!((kill.is_on(), kill.cause()), (false, None));
+        }
     }
 }

@@ -20,7 +20,7 @@ use rt::ring::{Consumer, Producer};
 use super::answers::Told;
 use super::entry::{Entry, EntryCounters, Phase};
 use super::intent::{ExecutionEvent, OrderIntent, Outcome};
-use super::risk::KillSwitch;
+use super::risk::{KillCause, KillSwitch};
 use super::table::Owner;
 use super::transport::{Happened, Transport};
 use crate::core_loop::Stage;
@@ -388,7 +388,7 @@ fn deliver(
     let link = links.get_mut(usize::from(owner.0));
     if link.is_some_and(|link| link.executions.push(event).is_err()) {
         counters.execution_ring_full.increment();
-        kill.set(true);
+        kill.engage(KillCause::ExecutionsLost);
         notices.send(Notice::ExecutionsLost(owner.0));
     }
 }
@@ -430,7 +430,7 @@ impl Heard<'_> {
                 self.notices.send(Notice::SessionEnded(ended));
             }
             Told::UnknownExecution(user_ref) => {
-                self.kill.set(true);
+                self.kill.engage(KillCause::UnknownExecution);
                 self.notices.send(Notice::UnknownExecution(user_ref.0));
             }
         }

@@ -18,7 +18,7 @@ use crate::core_loop::{CoreOptions, Stage};
 use crate::notice::{Notice, Notices};
 use crate::options::{self, Options, Way};
 use crate::order::entry::{Entry, EntryCounters};
-use crate::order::risk::{KillSwitch, Risk};
+use crate::order::risk::{KillCause, KillSwitch, Risk};
 use crate::order::session::Session;
 use crate::order::stage::{Link, OrderStage, SessionState};
 use crate::order::transport::Transport;
@@ -261,7 +261,9 @@ fn build_session(
 ) -> Result<Box<dyn Stage>, String> {
     let name = session.name;
     let kill = KillSwitch::default();
-    kill.set(session.start_killed);
+    if session.start_killed {
+        kill.engage(KillCause::StartKilled);
+    }
     let orders_max = session.risk.open_orders_max;
     let risk = Risk::new(session.risk, kill.clone());
     let entry = Entry::new(

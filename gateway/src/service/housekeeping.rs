@@ -15,6 +15,7 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use super::build::House;
 use super::slow_file::SlowFile;
 use super::{Core, StopHandle};
+use crate::order::risk::KillCause;
 use crate::order::stage::SessionState;
 use crate::telemetry::{Report, Run, pause, write_hgrm};
 
@@ -50,7 +51,7 @@ struct WarmUp {
 }
 
 impl Housekeeping {
-    /// Takes over signals: SIGTERM and SIGINT stop, SIGUSR1 reports, SIGUSR2 turns the kill switch.
+    /// Takes over signals: SIGTERM and SIGINT stop, SIGUSR1 reports, SIGUSR2 turns the kill switch on.
     pub(super) fn new(
         (house, slow): (House, SlowFile),
         warm_up_ms: u64,
@@ -126,13 +127,9 @@ impl Housekeeping {
             }
         }
         if self.kill_asked.swap(false, Ordering::SeqCst) {
-            let is_on = !self
-                .house
-                .kills
-                .iter()
-                .all(crate::order::risk::KillSwitch::is_on);
-            self.house.kills.iter().for_each(|kill| kill.set(is_on));
-            log::warn!("kill switch {}", if is_on { "on" } else { "off" });
+            let kills = self.house.kills.iter();
+            kills.for_each(|kill| kill.engage(KillCause::Signal));
+            log::warn!("kill switch on: SIGUSR2");
         }
         if now_ns >= self.queues_next_ns {
             self.queues_next_ns = now_ns + QUEUE_CHECK_NS;
