@@ -493,7 +493,17 @@ impl World {
         let message = |account, index| exchange.message(account, index);
         let written = server.write_stored(message, (1 << 20, None), &mut out);
         assert_eq!(written, Ok(()));
+        if !out.is_empty() {
+            server.on_sent(now_ns);
+        }
+        let kept = server.on_timeout(now_ns, &mut out);
         line.to_gateway.extend_from_slice(&out);
+        if kept.is_err() {
+            // It has not heard us for so long that it closes.
+            line.server = None;
+            wire.happened.push_back(Event::Closed(0));
+            return;
+        }
         let take = limit.min(line.to_gateway.len());
         if take > 0 {
             let bytes = line.to_gateway.drain(..take).collect();

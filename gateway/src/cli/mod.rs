@@ -47,7 +47,7 @@ struct Arguments {
 enum Command {
     /// Run the gateway until SIGTERM or SIGINT.
     ///
-    /// SIGUSR1 prints the table of latencies, SIGUSR2 turns the kill switch.
+    /// SIGUSR1 prints the table of latencies, SIGUSR2 turns the kill switch on.
     Run {
         #[command(flatten)]
         source: Source,

@@ -39,68 +39,93 @@ pub struct Limits {
     pub intent_age_max_ns: u64,
 }
 
-/// Why the kill switch is on.
+/// Why trading is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum KillCause {
-    /// An operator asked for it.
+    /// `tickgate kill`.
     Operator = 1,
-    /// The process was signalled.
-    Signal,
-    /// The exchange executed an order, or broke a trade, that is not known here.
-    UnknownExecution,
-    /// A strategy did not take what it was told about its orders.
-    ExecutionsLost,
-    /// An answer of the exchange could not be read: it may have been an execution.
-    MalformedAnswer,
-    /// Something that must hold about money did not.
-    BrokenInvariant,
-    /// The configuration starts with the kill switch on.
-    StartKilled,
-    /// It was on when the process ended.
-    Persisted,
+    /// SIGUSR2.
+    Signal = 2,
+    /// An execution of an order that is not known here.
+    UnknownExecution = 3,
+    /// A strategy did not take its executions.
+    ExecutionsLost = 4,
+    /// An answer of the exchange that cannot be decoded.
+    MalformedAnswer = 5,
+    /// What must hold of orders or positions does not.
+    BrokenInvariant = 6,
+    /// `start_killed` of the session.
+    StartKilled = 7,
+    /// A kill of an earlier run that nobody has ended.
+    Persisted = 8,
 }
 
-/// The kill switch: anyone may turn it, the order core looks at it before each order.
+impl KillCause {
+    /// Every cause.
+    pub const ALL: [Self; 8] = [
+        Self::Operator,
+        Self::Signal,
+        Self::UnknownExecution,
+        Self::ExecutionsLost,
+        Self::MalformedAnswer,
+        Self::BrokenInvariant,
+        Self::StartKilled,
+        Self::Persisted,
+    ];
+
+    fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| *cause as u8 == code)
+    }
+}
+
+impl std::fmt::Display for KillCause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Operator => "the operator",
+            Self::Signal => "SIGUSR2",
+            Self::UnknownExecution => "an execution of an unknown order",
+            Self::ExecutionsLost => "a strategy that did not take its executions",
+            Self::MalformedAnswer => "an answer of the exchange that cannot be decoded",
+            Self::BrokenInvariant => "a broken invariant of orders or positions",
+            Self::StartKilled => "start_killed in the configuration",
+            Self::Persisted => "a kill of an earlier run",
+        })
+    }
+}
+
+/// No cause: orders may go.
+const NOT_KILLED: u8 = 0;
+
+/// The kill switch: anyone may turn it, the order core looks at it before each order. The first cause
+/// stays until it is released.
 #[derive(Clone, Debug, Default)]
 pub struct KillSwitch(Arc<AtomicU8>);
 
 impl KillSwitch {
-    const CAUSES: [KillCause; 8] = [
-        KillCause::Operator,
-        KillCause::Signal,
-        KillCause::UnknownExecution,
-        KillCause::ExecutionsLost,
-        KillCause::MalformedAnswer,
-        KillCause::BrokenInvariant,
-        KillCause::StartKilled,
-        KillCause::Persisted,
-    ];
-
-    /// Stops new orders. The first cause stays.
+    /// Stops new orders.
     pub fn engage(&self, cause: KillCause) {
-        let _ = self
-            .0
-            .compare_exchange(0, cause as u8, Ordering::SeqCst, Ordering::SeqCst);
+        let (order, code) = (Ordering::SeqCst, cause as u8);
+        // An error: it is on already, and the first cause is the one to look into.
+        let _ = self.0.compare_exchange(NOT_KILLED, code, order, order);
     }
 
     /// Allows new orders.
     pub fn release(&self) {
-        self.0.store(0, Ordering::SeqCst);
+        self.0.store(NOT_KILLED, Ordering::SeqCst);
     }
 
     /// Whether orders are stopped.
     #[inline]
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.0.load(Ordering::Relaxed) != 0
+        self.0.load(Ordering::Relaxed) != NOT_KILLED
     }
 
-    /// Why orders are stopped.
+    /// Why orders are stopped; `None`: they are not.
     #[must_use]
     pub fn cause(&self) -> Option<KillCause> {
-        let code = self.0.load(Ordering::SeqCst);
-        Self::CAUSES.into_iter().find(|cause| *cause as u8 == code)
+        KillCause::from_code(self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -485,5 +510,21 @@ mod tests {
         assert_eq!(risk.check(&one, 1), Ok(()));
         kill.engage(KillCause::Operator);
         assert_eq!(risk.check(&one, 1), Err(Refusal::Killed));
+        kill.release();
+        assert_eq!(risk.check(&one, 2), Ok(()));
+    }
+
+    #[test]
+    fn kill_switch_engaged_twice_keeps_the_first_cause_until_released() {
+        let kill = KillSwitch::default();
+        assert_eq!((kill.is_on(), kill.cause()), (false, None));
+        for cause in KillCause::ALL {
+            kill.engage(cause);
+            assert_eq!((kill.is_on(), kill.cause()), (true, Some(cause)));
+            kill.engage(KillCause::Signal);
+            assert_eq!(kill.cause(), Some(cause));
+            kill.release();
+            assert_eq!((kill.is_on(), kill.cause()), (false, None));
+        }
     }
 }

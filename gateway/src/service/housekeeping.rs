@@ -51,7 +51,7 @@ struct WarmUp {
 }
 
 impl Housekeeping {
-    /// Takes over signals: SIGTERM and SIGINT stop, SIGUSR1 reports, SIGUSR2 turns the kill switch.
+    /// Takes over signals: SIGTERM and SIGINT stop, SIGUSR1 reports, SIGUSR2 turns the kill switch on.
     pub(super) fn new(
         (house, slow): (House, SlowFile),
         warm_up_ms: u64,

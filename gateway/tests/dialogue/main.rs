@@ -1,0 +1,17 @@
+//! Order entry and its strategies, line by line: what they say to an exchange whose every answer is written
+//! down here, byte by byte from the specification's tables.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "tests"
+)]
+
+mod desk;
+mod exchange;
+mod orders;
+mod quoter;
+mod stage;
