@@ -317,7 +317,7 @@ impl Stream {
                 seq
             }
         };
-        if self.sequencer.next_seq() >= self.end_seq {
+        if self.sequencer.frontier() >= self.end_seq {
             self.end_if_over(out);
         }
         if end >= self.sequencer.frontier() {

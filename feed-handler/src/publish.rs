@@ -17,7 +17,9 @@ use protocol::types::Symbol;
 use rt::counters;
 use rt::ring::Producer;
 
-use crate::event::{FLAG_STALE, KIND_END_OF_SESSION, KIND_GAP, KIND_LAGGED, MarketEvent, Origin};
+use crate::event::{
+    FLAG_STALE, KIND_END_OF_SESSION, KIND_FRESH, KIND_GAP, KIND_LAGGED, MarketEvent, Origin,
+};
 
 counters! {
     /// What became of events.
@@ -187,6 +189,8 @@ impl News {
     }
 
     fn note(&mut self, event: &MarketEvent) {
+        // What is told last must still be true then.
+        self.staleness = self.staleness.filter(|kind| *kind != KIND_FRESH);
         match event.kind {
             KIND_GAP => {
                 let loss = self.latest_loss();
@@ -265,7 +269,7 @@ mod tests {
     use rt::ring::{Consumer, ring};
 
     use super::*;
-    use crate::event::{KIND_FRESH, KIND_STALE};
+    use crate::event::KIND_STALE;
 
     fn event(seq: u64, locate: u16) -> MarketEvent {
         let origin = Origin {
@@ -394,6 +398,16 @@ mod tests {
             .news(KIND_FRESH, 0, 0);
         let expected = [(b'A', 1, 0, false), (KIND_FRESH, 0, 0, false)];
         assert_eq!(bench.hears(false), expected);
+    }
+
+    #[test]
+    fn gap_that_follows_untold_freshness_is_told_last() {
+        let mut bench = Bench::new(1);
+        bench.message(1).news(KIND_FRESH, 0, 0).news(KIND_GAP, 2, 1);
+        assert_eq!(
+            bench.hears(true),
+            [(b'A', 1, 0, false), (KIND_GAP, 2, 1, true)]
+        );
     }
 
     #[test]

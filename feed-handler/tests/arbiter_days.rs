@@ -3,7 +3,12 @@
 //!
 //! `DAYS` says how many (300), `SEED` where to begin (0).
 
-#![allow(clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 

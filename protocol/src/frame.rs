@@ -168,18 +168,21 @@ impl<'a> Datagram<'a> {
         })
     }
 
-    /// Whether both checksums fit. A UDP checksum of zero means "none". Frames that a local socket
-    /// sent through a virtual pair carry unfinished checksums, so the feed path does not ask.
+    /// Whether both checksums fit. A UDP checksum of zero means "none". One that holds the sum of the
+    /// pseudo-header alone was left for a card to finish: a local socket sent the frame through a virtual
+    /// pair, and its bytes have not been on a wire.
+    #[inline]
     #[must_use]
     pub fn checksums_fit(&self) -> bool {
-        let Ok((ip, _)) = Ipv4::ref_from_prefix(self.ip) else {
+        let (Ok((ip, _)), Ok((udp, _))) = (
+            Ipv4::ref_from_prefix(self.ip),
+            Udp::ref_from_prefix(self.udp),
+        ) else {
             return false;
         };
-        let Ok((udp, _)) = Udp::ref_from_prefix(self.udp) else {
-            return false;
-        };
-        let udp_fits =
-            udp.checksum.get() == 0 || fold(sum(pseudo_sum(ip, udp.len.get()), self.udp)) == 0xFFFF;
+        let pseudo = pseudo_sum(ip, udp.len.get());
+        let said = udp.checksum.get();
+        let udp_fits = said == 0 || fold(sum(pseudo, self.udp)) == 0xFFFF || said == fold(pseudo);
         fold(sum(0, self.ip)) == 0xFFFF && udp_fits
     }
 }
@@ -280,15 +283,24 @@ pub fn multicast_mac(group: Ipv4Addr) -> [u8; 6] {
     [0x01, 0x00, 0x5E, b & 0x7F, c, d]
 }
 
-/// Adds `bytes` to a one's complement sum of big-endian words. At most 65,535 bytes are summed, so
-/// 32 bits never overflow.
+/// Adds `bytes` to a one's complement sum of big-endian words. The sum of four bytes at a time in the
+/// host's order, folded and turned, is the same (RFC 1071, section 2 (B)); at most 65,535 bytes are
+/// summed, so 64 bits never overflow.
+#[inline]
 fn sum(start: u32, bytes: &[u8]) -> u32 {
-    let (words, odd) = bytes.as_chunks::<2>();
-    let words = words
+    let (fours, rest) = bytes.as_chunks::<4>();
+    let fours = fours
         .iter()
-        .map(|word| u32::from(u16::from_be_bytes(*word)));
-    let odd = odd.first().map_or(0, |last| u32::from(*last) << 8);
-    start + words.sum::<u32>() + odd
+        .map(|four| u64::from(u32::from_ne_bytes(*four)));
+    let mut last = [0; 4];
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    let wide = fours.sum::<u64>() + u64::from(u32::from_ne_bytes(last));
+    let half = (wide & 0xFFFF_FFFF) + (wide >> 32);
+    let quarter = (half & 0xFFFF) + (half >> 16 & 0xFFFF) + (half >> 32);
+    let folded = fold(u32::try_from(quarter).unwrap_or(u32::MAX));
+    start + u32::from(u16::from_be_bytes(folded.to_ne_bytes()))
 }
 
 fn pseudo_sum(ip: &Ipv4, udp_len: u16) -> u32 {
@@ -344,6 +356,45 @@ mod tests {
             fold(sum(0, &[0x00, 0x01, 0xF2, 0x03, 0xF4, 0xF5, 0xF6, 0xF7])),
             0xDDF2
         );
+    }
+
+    #[test]
+    fn any_changed_byte_of_a_datagram_is_seen() {
+        let plain = FrameBuilder {
+            vlan: None,
+            ..BUILDER
+        };
+        for payload in [&b"odd"[..], b"even", b"five!", b"sixsix", b"sevens!"] {
+            let frame = built(&plain, payload);
+            assert!(Datagram::parse(&frame).unwrap().checksums_fit());
+            // Addresses and everything behind them, but for the UDP length, which parsing sees.
+            for at in (26..38).chain(40..frame.len()) {
+                for bit in 0..8 {
+                    let mut damaged = frame.clone();
+                    damaged[at] ^= 1 << bit;
+                    assert!(!Datagram::parse(&damaged).unwrap().checksums_fit(), "{at}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn checksum_that_is_absent_or_left_to_the_card_is_no_fault() {
+        let plain = FrameBuilder {
+            vlan: None,
+            ..BUILDER
+        };
+        let mut frame = built(&plain, b"payload");
+        let pseudo = {
+            let (ip, _) = Ipv4::ref_from_prefix(&frame[14..]).unwrap();
+            fold(pseudo_sum(ip, 8 + 7))
+        };
+        for said in [0, pseudo] {
+            frame[40..42].copy_from_slice(&said.to_be_bytes());
+            assert!(Datagram::parse(&frame).unwrap().checksums_fit());
+        }
+        frame[41] ^= 1;
+        assert!(!Datagram::parse(&frame).unwrap().checksums_fit());
     }
 
     #[test]

@@ -36,7 +36,7 @@ struct Momentum {
 
 impl Strategy for Momentum {
     fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>) {
-        if !event.has(FLAG_TRADE) || event.has(FLAG_STALE) {
+        if !event.has(FLAG_TRADE) || event.has(FLAG_STALE) || event.price.0 == 0 {
             return;
         }
         let Some(last) = self.last.get_mut(usize::from(event.locate)) else {

@@ -38,6 +38,8 @@ counters! {
         not_udp,
         /// Frames with an impossible UDP length.
         bad_udp,
+        /// Datagrams whose IPv4 or UDP checksum is wrong.
+        checksum_wrong,
         /// Datagrams for a destination that is no line.
         not_wanted,
     }
@@ -112,6 +114,10 @@ impl PacketSource for XdpSource {
                 let Some(line) = queue.line_of(datagram.destination) else {
                     return counters.not_wanted.increment();
                 };
+                // As the kernel does for its sockets.
+                if !datagram.checksums_fit() {
+                    return counters.checksum_wrong.increment();
+                }
                 on_packet(Packet {
                     payload: datagram.payload,
                     wire_ns: stamp_ns,

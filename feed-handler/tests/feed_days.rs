@@ -1,0 +1,291 @@
+//! Random days of the whole feed handler: two lines with loss, copies, other order, cut and damaged
+//! packets, wild numbers, foreign sessions, ends, silence; full rings and slow strategies.
+//!
+//! `DAYS` says how many (100), `SEED` where to begin (0). On even seeds nothing that is delivered can be
+//! damaged, so it is compared with what the exchange sent.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+
+mod market;
+
+use fastrand::Rng;
+use market::{Arrivals, LINES, Market, STALE_NS, end, heartbeat, packet};
+use protocol::itch::{
+    AddOrder, BrokenTrade, Head, OrderCancel, OrderDelete, OrderExecuted, OrderReplace,
+    StockDirectory, Trade,
+};
+use protocol::mold::Session;
+use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Qty, Side, Symbol};
+use zerocopy::{FromZeros, IntoBytes};
+
+const SYMBOLS: [&str; 4] = ["ALC", "BOB", "CAT", "DOG"];
+const FOREIGN: Session = *b"ELSEWHERE0";
+
+/// What an exchange sent in one session.
+struct Sent {
+    session: Session,
+    messages: Vec<Vec<u8>>,
+}
+
+fn sent(number: u8, random: &mut Rng) -> Sent {
+    let mut session = *b"SESSION000";
+    session[9] += number;
+    let mut messages = Vec::new();
+    let mut locates = [1u16, 2, 3, 4];
+    random.shuffle(&mut locates);
+    for (name, locate) in SYMBOLS.iter().zip(locates) {
+        let mut directory = StockDirectory::new_zeroed();
+        directory.head = Head::new(b'R', locate, Nanos(1));
+        directory.stock = Symbol::new(name).expect("a symbol");
+        messages.push(directory.as_bytes().to_vec());
+    }
+    let mut next_reference = 1;
+    for _ in 0..random.usize(1..150) {
+        let message = message(&mut next_reference, random);
+        messages.push(message);
+    }
+    Sent { session, messages }
+}
+
+fn message(next_reference: &mut u64, random: &mut Rng) -> Vec<u8> {
+    let head = |kind| Head::new(kind, 1 + u16::from(kind % 4), Nanos(1));
+    let (shares, price) = (Qty(random.u32(1..500)), Price4(random.u32(1..20) * 100));
+    let known = OrderRef(random.u64(1..=*next_reference)).into();
+    let match_number = MatchNumber(1).into();
+    match random.u8(0..12) {
+        0..5 => {
+            let order = OrderRef(*next_reference).into();
+            *next_reference += 1;
+            let side = if random.bool() { Side::Buy } else { Side::Sell } as u8;
+            let locate = random.u16(1..5);
+            let (shares, price, stock) = (shares.into(), price.into(), Symbol::BLANK);
+            let head = Head::new(b'A', locate, Nanos(1));
+            let add = AddOrder {
+                head,
+                order,
+                side,
+                shares,
+                stock,
+                price,
+            };
+            add.as_bytes().to_vec()
+        }
+        5..7 => {
+            let shares = shares.into();
+            OrderExecuted {
+                head: head(b'E'),
+                order: known,
+                shares,
+                match_number,
+            }
+            .as_bytes()
+            .to_vec()
+        }
+        7 => OrderCancel {
+            head: head(b'X'),
+            order: known,
+            shares: shares.into(),
+        }
+        .as_bytes()
+        .to_vec(),
+        8 => OrderDelete {
+            head: head(b'D'),
+            order: known,
+        }
+        .as_bytes()
+        .to_vec(),
+        9 => {
+            let new_order = OrderRef(*next_reference).into();
+            *next_reference += 1;
+            let (shares, price) = (shares.into(), price.into());
+            let replace = OrderReplace {
+                head: head(b'U'),
+                old_order: known,
+                new_order,
+                shares,
+                price,
+            };
+            replace.as_bytes().to_vec()
+        }
+        10 => {
+            let mut broken = BrokenTrade::new_zeroed();
+            broken.head = head(b'B');
+            broken.as_bytes().to_vec()
+        }
+        _ => {
+            let mut trade = Trade::new_zeroed();
+            trade.head = head(b'P');
+            (trade.shares, trade.price) = (shares.into(), price.into());
+            trade.as_bytes().to_vec()
+        }
+    }
+}
+
+/// What both lines bring of a session: when, which line, what.
+fn arriving(sent: &Sent, random: &mut Rng) -> Vec<(u64, u8, Vec<u8>)> {
+    let mut out = Vec::new();
+    let count = sent.messages.len();
+    let (loss, jitter) = (random.u32(0..30), random.u64(1..300));
+    // Half of the days nothing is lost on line 0, so they can stay whole.
+    let is_safe = random.bool();
+    let mut now = 10;
+    let mut at = 0;
+    while at < count {
+        let size = random.usize(1..5).min(count - at);
+        let seq = at as u64 + 1;
+        for line in 0..LINES {
+            let is_lost = !(is_safe && line == 0) && random.u32(0..100) < loss;
+            let copies = if is_lost {
+                0
+            } else {
+                1 + u8::from(random.u8(0..20) == 0)
+            };
+            for _ in 0..copies {
+                let payload = packet(sent.session, seq, &sent.messages[at..at + size]);
+                out.push((now + random.u64(0..jitter), line, payload));
+            }
+            if random.u8(0..12) == 0 {
+                out.push((
+                    now + jitter,
+                    line,
+                    heartbeat(sent.session, seq + size as u64),
+                ));
+            }
+        }
+        at += size;
+        now += match random.u8(0..30) {
+            0 => random.u64(0..3 * STALE_NS),
+            1..5 => random.u64(0..2_000),
+            _ => random.u64(0..60),
+        };
+    }
+    for line in 0..LINES {
+        for _ in 0..random.u8(0..4) {
+            let at = now + jitter + random.u64(0..100);
+            out.push((at, line, end(sent.session, count as u64 + 1)));
+        }
+    }
+    out.sort_by_key(|(at, ..)| *at);
+    out
+}
+
+/// What goes wrong with a packet. `may_damage`: what is delivered may not be what was sent.
+fn spoil(payload: &mut Vec<u8>, may_damage: bool, random: &mut Rng) {
+    match random.u8(0..if may_damage { 6 } else { 3 }) {
+        0 => payload.truncate(random.usize(0..=payload.len())),
+        // A number that cannot be, ahead or behind everything.
+        1 => payload[10..14].copy_from_slice(&random.u32(1..).to_be_bytes()),
+        2 => payload[..10].copy_from_slice(&FOREIGN),
+        3 => payload[18..20].copy_from_slice(&random.u16(..).to_be_bytes()),
+        4 => payload[16..18].copy_from_slice(&random.u16(..).to_be_bytes()),
+        _ => {
+            for _ in 0..random.u8(1..4) {
+                let at = random.usize(0..payload.len());
+                payload[at] = random.u8(..);
+            }
+        }
+    }
+}
+
+/// What became of a day.
+#[derive(Clone, Copy, Debug, Default)]
+struct Outcome {
+    messages: u64,
+    gaps: u64,
+    rings_full: u64,
+    sessions: u64,
+    wild: u64,
+    silences: u64,
+    is_whole: bool,
+}
+
+fn play(seed: u64) -> Outcome {
+    let mut random = Rng::with_seed(seed);
+    let may_damage = seed % 2 == 1;
+    let hold = [0, 50, 500][random.usize(0..3)];
+    let symbols = ["ALC", "DOG"].map(|name| Symbol::new(name).expect("a symbol"));
+    let mut market = Market::new(hold, &[1 << 12, 4, 8], &symbols);
+    let spoiled = random.u8(0..20);
+    let mut all = Vec::new();
+    for number in 0..random.u8(1..4) {
+        let sent = sent(number, &mut random);
+        let mut batch = Arrivals::new();
+        let mut last = 0;
+        for (at, line, mut payload) in arriving(&sent, &mut random) {
+            if random.u8(0..100) < spoiled {
+                spoil(&mut payload, may_damage, &mut random);
+            }
+            batch.push((line, payload));
+            if random.u8(0..3) == 0 {
+                let appetites = [usize::MAX, random.usize(0..4), random.usize(0..3)];
+                let later = at.saturating_sub(last);
+                if later > STALE_NS {
+                    market.wait(later, &appetites);
+                }
+                market.turn(later, std::mem::take(&mut batch), &appetites);
+                last = at;
+            }
+        }
+        market.turn(1, batch, &[usize::MAX, 1, 1]);
+        // The night may be short, or so long that the old session is silent.
+        market.wait(random.u64(0..3 * STALE_NS), &[usize::MAX, 1, 0]);
+        all.push(sent);
+    }
+    let is_whole = market.session.is_some() && !market.is_missing;
+    market.finish();
+    if !may_damage {
+        // Enough strays after an end are a session of their own.
+        let ours = market
+            .delivered
+            .iter()
+            .filter(|delivered| delivered.session != FOREIGN);
+        for delivered in ours {
+            let sent = all.iter().find(|sent| sent.session == delivered.session);
+            let at = usize::try_from(delivered.seq - 1).expect("small");
+            let truth = sent.and_then(|sent| sent.messages.get(at));
+            assert_eq!(truth, Some(&delivered.bytes), "number {}", delivered.seq);
+        }
+    }
+    let counters = &market.counters;
+    Outcome {
+        messages: counters.arbiter.messages.get(),
+        gaps: counters.arbiter.gaps.get(),
+        rings_full: counters.publish.ring_full.get(),
+        sessions: counters.arbiter.sessions_begun.get(),
+        wild: counters.arbiter.packets_wild.get(),
+        silences: counters.feed.silences.get(),
+        is_whole,
+    }
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    let text = std::env::var(name);
+    text.map_or(default, |text| text.parse().expect("a number"))
+}
+
+#[test]
+fn feed_is_complete_or_says_that_it_is_not_whatever_the_lines_do() {
+    let (first, days) = (number("SEED", 0), number("DAYS", 100));
+    println!("{days} days from seed {first}");
+    let mut sum = Outcome::default();
+    let mut whole = 0;
+    for seed in first..first + days {
+        println!("seed {seed}");
+        let outcome = play(seed);
+        sum.messages += outcome.messages;
+        sum.gaps += outcome.gaps;
+        sum.rings_full += outcome.rings_full;
+        sum.sessions += outcome.sessions;
+        sum.wild += outcome.wild;
+        sum.silences += outcome.silences;
+        whole += u64::from(outcome.is_whole);
+    }
+    println!("{sum:?}, {whole} days whole");
+    // Days on which nothing happens judge nothing.
+    let happened = [sum.gaps, sum.rings_full, sum.wild, sum.silences, whole];
+    assert!(
+        happened.iter().all(|count| count * 10 >= days),
+        "{sum:?}, {whole}"
+    );
+    assert!(sum.messages > 50 * days && sum.sessions > days);
+}

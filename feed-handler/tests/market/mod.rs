@@ -1,0 +1,620 @@
+//! The whole feed handler between scripted lines and strategies, with everything it says checked.
+//!
+//! A second arbiter takes the same packets and says what is delivered (the arbiter itself is judged by
+//! `arbiter_days`); a naive book takes what is delivered; each strategy checks what it hears against
+//! both. Checked after each turn:
+//!
+//! - events come in order, each as the naive book has it; what lies between two of them is exactly what
+//!   the lags, gaps and ends that were heard in between say;
+//! - the table of best prices is the naive book's;
+//! - the feed says that it is stale whenever something is missing or over, or all lines are silent.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use feed_handler::arbiter::{Arbiter, ArbiterCounters, Arrival, Standing, StreamSink};
+use feed_handler::best_prices::{BestPrice, BestPrices};
+use feed_handler::book::{Books, Limits};
+use feed_handler::event::{
+    FLAG_STALE, FLAG_TRADE, KIND_END_OF_SESSION, KIND_FRESH, KIND_GAP, KIND_LAGGED, KIND_STALE,
+    MarketEvent,
+};
+use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
+use feed_handler::publish::{Subscriber, Subscription};
+use feed_handler::source::{Packet, PacketSource};
+use protocol::itch::Message;
+use protocol::mold::{PacketBuilder, Session};
+use protocol::types::{Price4, Qty, Seq, Side, Symbol};
+use rt::mem::Want;
+use rt::ring::{Consumer, ring};
+
+pub(crate) const STALE_NS: u64 = 10_000;
+pub(crate) const LINES: u8 = 2;
+/// References are below this, and everything below it finds room.
+const ORDER_REFS: u64 = 1 << 12;
+
+/// What arrives in a turn: line and payload.
+pub(crate) type Arrivals = Vec<(u8, Vec<u8>)>;
+
+#[derive(Default)]
+struct Script(Rc<RefCell<Arrivals>>);
+
+impl PacketSource for Script {
+    fn acquire(&mut self) -> usize {
+        self.0.borrow().len()
+    }
+    fn each(&mut self, mut on_packet: impl FnMut(Packet<'_>)) {
+        for (line, payload) in self.0.borrow().iter() {
+            on_packet(Packet {
+                payload,
+                wire_ns: 0,
+                line: *line,
+            });
+        }
+    }
+    fn release(&mut self) {
+        self.0.borrow_mut().clear();
+    }
+    fn housekeep(&mut self) {}
+}
+
+/// One message that was delivered.
+pub(crate) struct Delivered {
+    pub(crate) session: Session,
+    pub(crate) seq: u64,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// What the second arbiter said.
+enum Said {
+    Session,
+    Message(u64, Vec<u8>),
+    Gap(u64, u64),
+    End(u64),
+}
+
+#[derive(Default)]
+struct Record(Vec<Said>);
+
+impl StreamSink for Record {
+    fn on_session(&mut self, _: Seq, _: bool) {
+        self.0.push(Said::Session);
+    }
+    fn on_message(&mut self, seq: Seq, message: &[u8]) {
+        self.0.push(Said::Message(seq.0, message.to_vec()));
+    }
+    fn on_gap(&mut self, first: Seq, count: u64) {
+        self.0.push(Said::Gap(first.0, count));
+    }
+    fn on_end_of_session(&mut self, next: Seq) {
+        self.0.push(Said::End(next.0));
+    }
+}
+
+/// What a strategy has to hear, or to hear that it missed.
+#[derive(Debug)]
+enum Due {
+    Message { seen_ns: u64, event: Expected },
+    Gap(u64, u64),
+    End(u64),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Expected {
+    seq: u64,
+    kind: u8,
+    locate: u16,
+    best: BestPrice,
+    must_be_stale: bool,
+}
+
+/// Sums of what was heard, or skipped, since the last message.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Between {
+    messages: u64,
+    gap_first: Option<u64>,
+    gap: u64,
+    end: Option<u64>,
+}
+
+struct Listener {
+    events: Consumer<MarketEvent>,
+    symbols: Option<Vec<Symbol>>,
+    wanted: BTreeSet<u16>,
+    due: VecDeque<Due>,
+    heard: Between,
+    last: Option<(u64, u64)>,
+    believes_stale: bool,
+    messages: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Order {
+    locate: u16,
+    side: Side,
+    shares: u32,
+    price: u32,
+}
+
+/// Orders by reference: everything else is found by looking at all of them.
+#[derive(Default)]
+struct NaiveBooks(BTreeMap<u64, Order>);
+
+/// Feed, second arbiter, naive book and strategies.
+pub(crate) struct Market {
+    feed: Feed<Script>,
+    arrivals: Rc<RefCell<Arrivals>>,
+    clock: Cell<u64>,
+    pub(crate) counters: Arc<Counters>,
+    best_prices: Arc<BestPrices>,
+    listeners: Vec<Listener>,
+    second: Arbiter,
+    second_counters: ArbiterCounters,
+    books: NaiveBooks,
+    touched: BTreeSet<u16>,
+    symbols: BTreeMap<u16, Symbol>,
+    pub(crate) delivered: Vec<Delivered>,
+    pub(crate) session: Option<Session>,
+    pub(crate) is_missing: bool,
+    pub(crate) has_ended: bool,
+    heard_ns: [u64; LINES as usize],
+}
+
+impl Market {
+    /// Two lines; a strategy for each ring size, that of the last hears only these symbols.
+    pub(crate) fn new(hold_ns: u64, rings: &[usize], symbols: &[Symbol]) -> Self {
+        let limits = Limits {
+            orders_max: 1 << 12,
+            order_refs_max: ORDER_REFS,
+            order_pages_max: 4,
+            levels_max: 1 << 12,
+        };
+        let (mut subscribers, mut listeners) = (Vec::new(), Vec::new());
+        for (index, room) in rings.iter().enumerate() {
+            let (producer, events) = ring(*room).unwrap();
+            let symbols = (index + 1 == rings.len()).then(|| symbols.to_vec());
+            let subscription = symbols
+                .clone()
+                .map_or(Subscription::All, Subscription::Symbols);
+            subscribers.push(Subscriber::new(producer, subscription));
+            listeners.push(Listener {
+                events,
+                symbols,
+                wanted: BTreeSet::new(),
+                due: VecDeque::new(),
+                heard: Between::default(),
+                last: None,
+                believes_stale: false,
+                messages: 0,
+            });
+        }
+        let best_prices = Arc::new(BestPrices::new(Want::LAZY).unwrap());
+        let counters = Arc::new(Counters::default());
+        let source = Script::default();
+        let arrivals = Rc::clone(&source.0);
+        let feed = Feed::new(Parts {
+            source,
+            arbiter: Arbiter::new(hold_ns, STALE_NS),
+            books: Books::new(&limits, Want::LAZY).unwrap(),
+            best_prices: Arc::clone(&best_prices),
+            subscribers,
+            counters: Arc::clone(&counters),
+            histograms: FeedHistograms::default(),
+            feed: 0,
+            lines: usize::from(LINES),
+            stale_ns: STALE_NS,
+        });
+        Self {
+            feed,
+            arrivals,
+            clock: Cell::new(1),
+            counters,
+            best_prices,
+            listeners,
+            second: Arbiter::new(hold_ns, STALE_NS),
+            second_counters: ArbiterCounters::default(),
+            books: NaiveBooks::default(),
+            touched: BTreeSet::new(),
+            symbols: BTreeMap::new(),
+            delivered: Vec::new(),
+            session: None,
+            is_missing: false,
+            has_ended: false,
+            heard_ns: [1; LINES as usize],
+        }
+    }
+
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.clock.get()
+    }
+
+    pub(crate) fn next_seq(&self) -> u64 {
+        self.second.next_seq().0
+    }
+
+    pub(crate) fn is_stale(&self) -> bool {
+        self.best_prices.feed_is_stale()
+    }
+
+    /// One turn, `later_ns` after the last one. `appetites`: how many events each strategy takes.
+    pub(crate) fn turn(&mut self, later_ns: u64, arriving: Arrivals, appetites: &[usize]) {
+        // Each turn has a time of its own: with the number it names an event.
+        let now_ns = self.clock.get() + later_ns.max(1);
+        self.clock.set(now_ns);
+        let mut record = Record::default();
+        for (line, payload) in &arriving {
+            let arrival = Arrival {
+                payload,
+                line: *line,
+                now_ns,
+            };
+            let standing = self
+                .second
+                .on_packet(&arrival, &self.second_counters, &mut record);
+            if standing != Standing::Strange {
+                self.heard_ns[usize::from(*line)] = now_ns;
+            }
+            if record.0.iter().any(|said| matches!(said, Said::Session)) {
+                self.session = payload.first_chunk().copied();
+            }
+            for said in std::mem::take(&mut record.0) {
+                self.on_said(said);
+            }
+        }
+        self.second
+            .on_timeout(now_ns, &self.second_counters, &mut record);
+        for said in std::mem::take(&mut record.0) {
+            self.on_said(said);
+        }
+        *self.arrivals.borrow_mut() = arriving;
+        self.feed.poll(&self.clock);
+        for (listener, appetite) in self.listeners.iter_mut().zip(appetites) {
+            let mut left = *appetite;
+            while left > 0
+                && let Some(event) = listener.events.pop()
+            {
+                left -= 1;
+                listener.hear(&event);
+            }
+        }
+        self.check();
+    }
+
+    /// Quiet turns, `ns` after the last one: one in 16 looks at the clock.
+    pub(crate) fn wait(&mut self, ns: u64, appetites: &[usize]) {
+        for turn in 0..16 {
+            self.turn(if turn == 0 { ns } else { 1 }, Vec::new(), appetites);
+        }
+        let is_silent = self
+            .heard_ns
+            .iter()
+            .all(|at| at + STALE_NS <= self.now_ns() - 16);
+        assert!(!is_silent || self.is_stale(), "silence is not told");
+    }
+
+    /// Everybody takes everything: what was lost is told by then. Both lines say how far they are, and
+    /// the feed must be fresh if nothing is missing.
+    pub(crate) fn finish(&mut self) {
+        let appetites = vec![usize::MAX; self.listeners.len()];
+        for _ in 0..10 {
+            self.turn(1, Vec::new(), &appetites);
+        }
+        for listener in &self.listeners {
+            assert!(listener.believes_stale || !(self.is_missing || self.has_ended));
+            assert!(!listener.believes_stale || self.is_stale());
+        }
+        if let Some(session) = self.session {
+            self.wait(1_000_000_000, &appetites);
+            let next = self.next_seq();
+            let arriving = (0..LINES).map(|line| (line, heartbeat(session, next)));
+            let arriving = arriving.collect();
+            self.turn(1, arriving, &appetites);
+        }
+        for _ in 0..10 {
+            self.turn(1, Vec::new(), &appetites);
+        }
+        let is_whole = self.session.is_some() && !self.is_missing && !self.has_ended;
+        assert_eq!(
+            self.is_stale(),
+            !is_whole,
+            "stale, although whole, or the reverse"
+        );
+        for listener in &mut self.listeners {
+            listener.finish();
+            // Before the first session nothing need have been said.
+            assert!(self.session.is_none() || listener.believes_stale != is_whole);
+        }
+        let [ours, theirs] = [&self.second_counters, &self.counters.arbiter];
+        assert_eq!(ours.list(), theirs.list(), "two arbiters, one story");
+    }
+
+    fn on_said(&mut self, said: Said) {
+        match said {
+            Said::Session => {
+                self.books = NaiveBooks::default();
+                self.touched.extend(self.symbols.keys());
+                self.symbols.clear();
+                (self.is_missing, self.has_ended) = (false, false);
+                self.listeners.iter_mut().for_each(|l| l.wanted.clear());
+            }
+            Said::Gap(first, count) => {
+                self.is_missing = true;
+                self.due(|| Due::Gap(first, count));
+            }
+            Said::End(next) => {
+                self.has_ended = true;
+                self.due(|| Due::End(next));
+            }
+            Said::Message(seq, bytes) => {
+                self.on_message(seq, &bytes);
+                self.delivered.push(Delivered {
+                    session: self.session.unwrap_or_default(),
+                    seq,
+                    bytes,
+                });
+            }
+        }
+    }
+
+    fn due(&mut self, due: impl Fn() -> Due) {
+        self.listeners
+            .iter_mut()
+            .for_each(|l| l.due.push_back(due()));
+    }
+
+    fn on_message(&mut self, seq: u64, bytes: &[u8]) {
+        let Ok(message) = Message::decode(bytes) else {
+            return;
+        };
+        let locate = message.head().locate.get();
+        if let Message::StockDirectory(m) = message {
+            self.symbols.insert(locate, m.stock);
+            for listener in &mut self.listeners {
+                if listener
+                    .symbols
+                    .as_ref()
+                    .is_some_and(|s| s.contains(&m.stock))
+                {
+                    listener.wanted.insert(locate);
+                }
+            }
+        }
+        self.touched.insert(locate);
+        self.touched.extend(self.books.apply(&message));
+        for listener in &mut self.listeners {
+            if listener.symbols.is_none() || locate == 0 || listener.wanted.contains(&locate) {
+                let event = Expected {
+                    seq,
+                    kind: message.head().kind,
+                    locate,
+                    best: self.books.best(locate),
+                    must_be_stale: self.is_missing || self.has_ended,
+                };
+                let seen_ns = self.clock.get();
+                listener.due.push_back(Due::Message { seen_ns, event });
+            }
+        }
+    }
+
+    fn check(&mut self) {
+        for locate in std::mem::take(&mut self.touched) {
+            let (table, naive) = (self.best_prices.load(locate), self.books.best(locate));
+            assert_eq!(table, Some(naive), "best prices of {locate}");
+            assert_eq!(
+                self.best_prices.symbol(locate),
+                self.symbols.get(&locate).copied()
+            );
+        }
+        let must_be = self.session.is_none() || self.is_missing || self.has_ended;
+        assert!(
+            !must_be || self.is_stale(),
+            "incomplete, and does not say so"
+        );
+    }
+}
+
+impl Listener {
+    fn hear(&mut self, event: &MarketEvent) {
+        match event.kind {
+            KIND_LAGGED => self.heard.messages += event.number,
+            KIND_GAP => {
+                self.heard.gap_first.get_or_insert(event.origin.seq);
+                self.heard.gap += event.number;
+                self.believes_stale = true;
+            }
+            KIND_END_OF_SESSION => {
+                self.heard.end = Some(event.origin.seq);
+                self.last = None;
+                self.believes_stale = true;
+            }
+            KIND_STALE => self.believes_stale = true,
+            KIND_FRESH => self.believes_stale = false,
+            _ => self.hear_message(event),
+        }
+    }
+
+    fn hear_message(&mut self, event: &MarketEvent) {
+        let Some(due) = self.skip_to(Some((event.origin.seen_ns, event.origin.seq))) else {
+            panic!("{event:?}: nobody sent it");
+        };
+        let Due::Message { event: due, .. } = due else {
+            return;
+        };
+        let heard = Expected {
+            seq: event.origin.seq,
+            kind: event.kind,
+            locate: event.locate,
+            best: BestPrice {
+                bid_price: event.bid_price,
+                bid_qty: event.bid_qty,
+                ask_price: event.ask_price,
+                ask_qty: event.ask_qty,
+            },
+            must_be_stale: due.must_be_stale && event.has(FLAG_STALE),
+        };
+        assert_eq!(heard, due);
+        assert!(!event.has(FLAG_TRADE) || event.price > Price4(0));
+        let at = (event.origin.seen_ns, event.origin.seq);
+        assert!(self.last.is_none_or(|last| last < at), "numbers go back");
+        self.last = Some(at);
+        self.messages += 1;
+    }
+
+    /// Goes on to a message (or to the end): what lies before it must be what was heard of.
+    fn skip_to(&mut self, message: Option<(u64, u64)>) -> Option<Due> {
+        let mut skipped = Between::default();
+        let found = loop {
+            match self.due.pop_front() {
+                Some(Due::Message { seen_ns, event }) => {
+                    if message == Some((seen_ns, event.seq)) {
+                        break Some(Due::Message { seen_ns, event });
+                    }
+                    skipped.messages += 1;
+                }
+                Some(Due::Gap(first, count)) => {
+                    skipped.gap_first.get_or_insert(first);
+                    skipped.gap += count;
+                }
+                Some(Due::End(next)) => skipped.end = Some(next),
+                None => break None,
+            }
+        };
+        assert_eq!(
+            std::mem::take(&mut self.heard),
+            skipped,
+            "heard, and what was to be heard"
+        );
+        found
+    }
+
+    fn finish(&mut self) {
+        let rest = self.skip_to(None);
+        assert!(rest.is_none());
+    }
+}
+
+impl NaiveBooks {
+    /// Applies a message; the symbols that it may have changed.
+    fn apply(&mut self, message: &Message<'_>) -> Vec<u16> {
+        match message {
+            Message::AddOrder(m) => self.add(
+                m.order.get().0,
+                m.head.locate.get(),
+                m.side,
+                (m.shares.get(), m.price.get()),
+            ),
+            Message::AddOrderMpid(m) => self.add(
+                m.order.get().0,
+                m.head.locate.get(),
+                m.side,
+                (m.shares.get(), m.price.get()),
+            ),
+            Message::OrderExecuted(m) => self.reduce(m.order.get().0, m.shares.get().0),
+            Message::OrderExecutedWithPrice(m) => self.reduce(m.order.get().0, m.shares.get().0),
+            Message::OrderCancel(m) => self.reduce(m.order.get().0, m.shares.get().0),
+            Message::OrderDelete(m) => self.reduce(m.order.get().0, u32::MAX),
+            Message::OrderReplace(m) => {
+                let Some(old) = self.0.get(&m.old_order.get().0).copied() else {
+                    return Vec::new();
+                };
+                let (new, shares, price) = (m.new_order.get().0, m.shares.get(), m.price.get());
+                let evicted = self.0.remove(&new).map(|order| order.locate);
+                self.0.remove(&m.old_order.get().0);
+                let side = old.side as u8;
+                let mut touched = self.add(new, old.locate, side, (shares, price));
+                touched.extend(evicted);
+                touched.push(old.locate);
+                touched
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn add(&mut self, reference: u64, locate: u16, side: u8, what: (Qty, Price4)) -> Vec<u16> {
+        let (Qty(shares), Price4(price)) = what;
+        let side = match side {
+            b'B' => Side::Buy,
+            b'S' => Side::Sell,
+            _ => return Vec::new(),
+        };
+        if shares == 0 || price == 0 || reference == 0 || reference >= ORDER_REFS {
+            return Vec::new();
+        }
+        let order = Order {
+            locate,
+            side,
+            shares,
+            price,
+        };
+        let evicted = self.0.insert(reference, order);
+        evicted
+            .map(|order| order.locate)
+            .into_iter()
+            .chain([locate])
+            .collect()
+    }
+
+    fn reduce(&mut self, reference: u64, shares: u32) -> Vec<u16> {
+        let Some(order) = self.0.get_mut(&reference) else {
+            return Vec::new();
+        };
+        let locate = order.locate;
+        order.shares = order.shares.saturating_sub(shares);
+        if order.shares == 0 {
+            self.0.remove(&reference);
+        }
+        vec![locate]
+    }
+
+    fn best(&self, locate: u16) -> BestPrice {
+        let of = |side| {
+            self.0
+                .values()
+                .filter(move |o| o.locate == locate && o.side == side)
+        };
+        let bid = of(Side::Buy).map(|order| order.price).max().unwrap_or(0);
+        let ask = of(Side::Sell).map(|order| order.price).min().unwrap_or(0);
+        let shares = |side, price| {
+            let at = of(side).filter(|order| order.price == price);
+            let sum: u64 = at.map(|order| u64::from(order.shares)).sum();
+            Qty(u32::try_from(sum).unwrap_or(u32::MAX))
+        };
+        BestPrice {
+            bid_price: Price4(bid),
+            bid_qty: shares(Side::Buy, bid),
+            ask_price: Price4(ask),
+            ask_qty: shares(Side::Sell, ask),
+        }
+    }
+}
+
+/// A heartbeat.
+pub(crate) fn heartbeat(session: Session, next: u64) -> Vec<u8> {
+    packet(session, next, &[])
+}
+
+/// A packet with these messages; without any it is a heartbeat.
+pub(crate) fn packet(session: Session, seq: u64, messages: &[Vec<u8>]) -> Vec<u8> {
+    let mut buffer = [0; 1400];
+    let mut builder = PacketBuilder::new(&mut buffer, session, Seq(seq)).unwrap();
+    for message in messages {
+        assert!(builder.push(message));
+    }
+    builder.finish().to_vec()
+}
+
+/// An end of session.
+pub(crate) fn end(session: Session, next: u64) -> Vec<u8> {
+    let mut buffer = [0; 20];
+    let builder = PacketBuilder::new(&mut buffer, session, Seq(next)).unwrap();
+    builder.finish_end_of_session().to_vec()
+}

@@ -1,0 +1,125 @@
+//! Whatever two lines bring: each few bytes become a packet (in turn, out of turn, cut, of another
+//! session, or any bytes at all), a pause, or how much strategies take. Behind it runs the whole feed
+//! handler with everything it says checked, as on the random days of `feed-handler/tests/feed_days.rs`.
+#![no_main]
+
+#[path = "../../feed-handler/tests/market/mod.rs"]
+mod market;
+
+use libfuzzer_sys::fuzz_target;
+use market::{Arrivals, LINES, Market, STALE_NS, end, heartbeat, packet};
+use protocol::itch::{
+    AddOrder, BrokenTrade, Head, OrderCancel, OrderDelete, OrderExecuted, OrderReplace, StockDirectory, Trade,
+};
+use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Qty, Symbol};
+use zerocopy::{FromZeros, IntoBytes};
+
+/// Packets of one input at most: an input is a day, not a year.
+const STEPS_MAX: usize = 400;
+
+/// Takes an input apart; past its end everything is 0.
+struct Input<'a>(&'a [u8]);
+
+impl Input<'_> {
+    fn byte(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.byte()).collect()
+    }
+}
+
+fn message(input: &mut Input) -> Vec<u8> {
+    let [kind, what, reference, other] = [0; 4].map(|_: u8| input.byte());
+    let locate = u16::from(what & 3) + 1;
+    let head = |kind| Head::new(kind, locate, Nanos(1));
+    let order = OrderRef(u64::from(reference)).into();
+    let (shares, price) = (Qty(u32::from(other >> 4)).into(), Price4(u32::from(other & 15)).into());
+    match kind & 15 {
+        0..=4 => {
+            let side = if what & 4 == 0 { b'B' } else { b'S' };
+            AddOrder { head: head(b'A'), order, side, shares, stock: Symbol::BLANK, price }.as_bytes().to_vec()
+        }
+        5 | 6 => {
+            let match_number = MatchNumber(1).into();
+            OrderExecuted { head: head(b'E'), order, shares, match_number }.as_bytes().to_vec()
+        }
+        7 => OrderCancel { head: head(b'X'), order, shares }.as_bytes().to_vec(),
+        8 => OrderDelete { head: head(b'D'), order }.as_bytes().to_vec(),
+        9 | 10 => {
+            let new_order = OrderRef(u64::from(what)).into();
+            OrderReplace { head: head(b'U'), old_order: order, new_order, shares, price }.as_bytes().to_vec()
+        }
+        11 => {
+            let mut directory = StockDirectory::new_zeroed();
+            directory.head = head(b'R');
+            directory.stock = Symbol(if other & 1 == 0 { *b"ALC     " } else { *b"BOB     " });
+            directory.as_bytes().to_vec()
+        }
+        12 => {
+            let mut trade = Trade::new_zeroed();
+            (trade.head, trade.shares, trade.price) = (head(b'P'), shares, price);
+            trade.as_bytes().to_vec()
+        }
+        13 => {
+            let mut broken = BrokenTrade::new_zeroed();
+            broken.head = head(b'B');
+            broken.as_bytes().to_vec()
+        }
+        _ => input.bytes(usize::from(other & 63)),
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let mut input = Input(data);
+    let hold_ns = [0, 50, 1_000, 20_000][usize::from(input.byte() & 3)];
+    let mut market = Market::new(hold_ns, &[1 << 12, 4, 8], &[Symbol(*b"ALC     ")]);
+    let mut session = *b"SESSION000";
+    let mut appetites = [usize::MAX; 3];
+    let mut arriving = Arrivals::new();
+    for _ in 0..STEPS_MAX {
+        if input.0.is_empty() {
+            break;
+        }
+        let [op, near] = [0; 2].map(|_: u8| input.byte());
+        let line = op >> 4 & 1;
+        // Around the number that is due: mostly it, a little behind or ahead.
+        let next = market.next_seq();
+        let seq = next.saturating_add_signed(i64::from(near.cast_signed() >> 2));
+        match op & 15 {
+            0..=4 => {
+                let count = usize::from(op >> 5);
+                let messages: Vec<_> = (0..count).map(|_| message(&mut input)).collect();
+                arriving.push((line, packet(session, seq, &messages)));
+            }
+            5 => arriving.push((line, heartbeat(session, seq))),
+            6 => arriving.push((line, end(session, seq))),
+            7 => {
+                let mut wild = packet(session, seq, &[message(&mut input)]);
+                let at = usize::from(op >> 5);
+                wild[10 + at] = near;
+                arriving.push((line, wild));
+            }
+            8 => {
+                let mut cut = packet(session, seq, &[message(&mut input), message(&mut input)]);
+                cut.truncate(usize::from(input.byte()));
+                arriving.push((line, cut));
+            }
+            9 => arriving.push((line, input.bytes(usize::from(near)))),
+            10 => session[9] = b'0' + (near & 3),
+            11 => appetites = [usize::MAX, usize::from(near & 7), usize::from(near >> 4)],
+            12 => {
+                if let Some((_, last)) = arriving.last().cloned() {
+                    arriving.push((LINES - 1 - line, last));
+                }
+            }
+            13 => market.wait(STALE_NS * u64::from(near) / 64, &appetites),
+            _ => market.turn(u64::from(near) * 8, std::mem::take(&mut arriving), &appetites),
+        }
+    }
+    market.turn(1, arriving, &appetites);
+    market.finish();
+});
