@@ -27,6 +27,7 @@ pub mod flood;
 pub mod growth;
 pub mod latency;
 pub mod micro;
+mod order_path;
 pub mod rings;
 pub mod statistics;
 

@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use zerocopy::IntoBytes;
 
 use crate::exchange::MixedFlow;
+use crate::order_path::{self, OrderPath};
 use crate::{generate, peers};
 
 /// Messages of the day that decoders and books work on.
@@ -89,6 +90,7 @@ pub fn pieces() -> Result<Vec<Piece>> {
     pieces.extend(rings()?);
     pieces.extend(orders());
     pieces.push(encode());
+    pieces.extend(order_path()?);
     pieces.extend(histograms());
     pieces.push(engine()?);
     Ok(pieces)
@@ -373,6 +375,26 @@ fn orders() -> Vec<Piece> {
         Piece::new("answer: decode, ours", CALLS, decode),
         Piece::new("session: take an answer, ours", CALLS, hear),
     ]
+}
+
+/// Order entry as a whole.
+fn order_path() -> Result<Vec<Piece>> {
+    let mut lives = order_path::resting()?;
+    let live = move || {
+        for _ in 0..CALLS {
+            lives.live_and_die();
+        }
+    };
+    let orders = u32::try_from(CALLS)?;
+    let mut killed = OrderPath::new(orders)?;
+    let kill = move || {
+        assert_eq!(killed.open_orders(), orders, "every order is live");
+        killed.cancel_everything();
+    };
+    Ok(vec![
+        Piece::new("order: enter, accept, cancel, end, ours", CALLS, live),
+        Piece::new("kill: cancel one of 10,000 orders, ours", CALLS, kill),
+    ])
 }
 
 /// An order from its fields to its bytes.

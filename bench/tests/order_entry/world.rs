@@ -269,18 +269,7 @@ impl World {
             let (to_session, intents) = ring(64).expect("a power of two");
             let (to_desk, executions) = ring(8192).expect("a power of two");
             let (notices, _) = ring(8).expect("a power of two");
-            let strategy: Box<dyn Strategy> = if at == QUOTER {
-                let parameters = QuoterParameters {
-                    half_spread: HALF_SPREAD,
-                    skew_per_lot: 0,
-                    requote_at: REQUOTE_AT,
-                    inventory_max: u32::MAX,
-                    ..QuoterParameters::default()
-                };
-                Box::new(Quoter::new(&parameters).expect("sane"))
-            } else {
-                Box::new(Trader::new(at, self.random.u64(..)))
-            };
+            let strategy = self.strategy(at);
             let ends = Ends {
                 events,
                 intents: to_session,
@@ -315,6 +304,20 @@ impl World {
                 self.directory(feed, locate);
             }
         }
+    }
+
+    fn strategy(&mut self, at: usize) -> Box<dyn Strategy> {
+        if at != QUOTER {
+            return Box::new(Trader::new(at, self.random.u64(..)));
+        }
+        let parameters = QuoterParameters {
+            half_spread: HALF_SPREAD,
+            skew_per_lot: 0,
+            requote_at: REQUOTE_AT,
+            inventory_max: u32::MAX,
+            ..QuoterParameters::default()
+        };
+        Box::new(Quoter::new(&parameters).expect("sane"))
     }
 
     fn line(&self, name: &str, limits: Limits, links: Vec<Link>, desks: &[DeskOptions]) -> Line {
@@ -673,9 +676,9 @@ impl World {
     /// Both ends, and every strategy, believe the same.
     pub(crate) fn all_believe_the_same(&mut self) {
         let seed = self.seed;
-        for at in 0..self.lines.len() {
-            let account = self.exchange.account(ACCOUNTS[at]).expect("configured");
-            let entry = self.lines[at].stage.entry();
+        for (line, name) in self.lines.iter_mut().zip(ACCOUNTS) {
+            let account = self.exchange.account(name).expect("configured");
+            let entry = line.stage.entry();
             assert_eq!(entry.phase(), Phase::Open, "seed {seed}");
             let live = entry.live_orders();
             let believed: Vec<_> = live.iter().map(|it| (it.user_ref, it.open)).collect();

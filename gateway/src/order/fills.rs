@@ -8,7 +8,7 @@
 
 use protocol::types::{MatchNumber, Price4, Qty, Side, UserRefNum};
 
-use super::index::SPREAD;
+use super::index::spread;
 use super::instruments::Instrument;
 use super::intent::OrderId;
 use super::orders::{Order, Owner};
@@ -199,7 +199,7 @@ impl Fills {
 
 #[inline]
 fn chain_of(match_number: MatchNumber) -> usize {
-    (match_number.0.wrapping_mul(SPREAD) >> (u64::BITS - CHAINS.trailing_zeros())) as usize
+    spread(match_number.0, CHAINS)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use rt::mem::prefetch;
 const VACANT: u32 = u32::MAX;
 /// 2^64 divided by the golden ratio: numbers that follow one another land far apart (Knuth, The Art of
 /// Computer Programming, volume 3, section 6.4).
-pub(super) const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -136,8 +136,7 @@ impl Index {
 
     #[inline]
     fn home(&self, key: u64) -> usize {
-        let bits = self.entries.len().trailing_zeros();
-        (key.wrapping_mul(SPREAD) >> (u64::BITS - bits)) as usize
+        spread(key, self.entries.len())
     }
 
     #[inline]
@@ -150,6 +149,17 @@ impl Index {
     fn distance(&self, from: usize, to: usize) -> usize {
         to.wrapping_sub(from) & (self.entries.len() - 1)
     }
+}
+
+/// Where a key belongs among `places`, which are a power of two and more than one.
+#[inline]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "what is left after the shift is below the number of places"
+)]
+pub(super) fn spread(key: u64, places: usize) -> usize {
+    debug_assert!(places.is_power_of_two() && places > 1);
+    (key.wrapping_mul(SPREAD) >> (u64::BITS - places.trailing_zeros())) as usize
 }
 
 #[cfg(test)]

@@ -1,0 +1,194 @@
+//! Order entry as one piece: what an order's whole life costs, and what the kill switch costs an order.
+//!
+//! `micro` counts each part alone; between them lie the table, the numbers and what strategies are told.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use feed_handler::best_prices::{BestPrice, BestPrices};
+use feed_handler::event::Origin;
+use gateway::order::entry::{DeskOptions, Entry, Phase};
+use gateway::order::intent::{Action, Cause, OrderId, OrderIntent, TimeInForce};
+use gateway::order::orders::Owner;
+use gateway::order::risk::{KillSwitch, Limits, Risk};
+use gateway::order::session::{Credentials, Session};
+use protocol::ouch::{AccountQueryResponse, Canceled, OrderAccepted};
+use protocol::soup::{LoginAccepted, kind};
+use protocol::types::{Price4, Qty, Seq, Side, Symbol, UserRefNum};
+use rt::mem::Want;
+use zerocopy::{FromZeros, IntoBytes};
+
+use crate::peers::framed;
+
+/// Orders that are live while the others come and go.
+const RESTING: u32 = 1_000;
+const QTY: Qty = Qty(100);
+
+/// Order entry with an open session, and the bytes that go in and out.
+pub(crate) struct OrderPath {
+    entry: Entry,
+    symbol: Symbol,
+    next_id: u32,
+    now_ns: u64,
+    out: Vec<u8>,
+}
+
+impl OrderPath {
+    /// Open, with so many orders live.
+    pub(crate) fn new(resting: u32) -> Result<Self> {
+        let symbol = Symbol(*b"ALC     ");
+        let prices = BestPrices::new(Want::LAZY)?;
+        prices.store_symbol(1, symbol);
+        let best = BestPrice {
+            bid_price: Price4(1_000_000),
+            bid_qty: QTY,
+            ask_price: Price4(1_000_100),
+            ask_qty: QTY,
+        };
+        prices.store(1, &best);
+        let limits = Limits {
+            order_qty_max: QTY,
+            notional_max: u64::MAX,
+            collar_bps: 500,
+            position_max: 1 << 40,
+            open_orders_max: resting + 1_000,
+            orders_per_second_max: 1_000_000,
+            intent_age_max_ns: u64::MAX,
+        };
+        let credentials = Credentials {
+            username: "demo".into(),
+            password: "demo".into(),
+            session: String::new(),
+            server_timeout_ns: u64::MAX,
+        };
+        let desk = DeskOptions {
+            feed: 0,
+            symbols: None,
+            trade_on_stale: false,
+        };
+        let mut path = Self {
+            entry: Entry::new(
+                Session::new(credentials),
+                Risk::new(limits, KillSwitch::default()),
+                limits.open_orders_max,
+                &[desk],
+                vec![Arc::new(prices)],
+            ),
+            symbol,
+            next_id: 1,
+            now_ns: 1,
+            out: vec![0; 64 * 1024],
+        };
+        path.log_in();
+        ensure!(path.entry.phase() == Phase::Open, "the session is not open");
+        for _ in 0..resting {
+            path.enter();
+        }
+        Ok(path)
+    }
+
+    fn log_in(&mut self) {
+        let login = framed(
+            kind::LOGIN_ACCEPTED,
+            LoginAccepted::new("S1", Seq(1)).as_bytes(),
+        );
+        for _ in 0..2 {
+            self.entry.on_connected(1, &mut self.out);
+            self.hear(&login);
+        }
+        let mut response = AccountQueryResponse::new_zeroed();
+        response.kind = AccountQueryResponse::KIND;
+        response.next_user_ref = UserRefNum(1).into();
+        self.hear(&framed(kind::SEQUENCED, response.as_bytes()));
+    }
+
+    fn hear(&mut self, bytes: &[u8]) {
+        let now_ns = self.now_ns;
+        self.entry.on_bytes(now_ns, bytes, &mut [0; 64], |told| {
+            black_box(&told);
+        });
+    }
+
+    fn ask(&mut self, action: Action, id: u32) -> Option<UserRefNum> {
+        self.now_ns += 1_000_000;
+        let intent = OrderIntent {
+            origin: Origin::default(),
+            decided_ns: self.now_ns,
+            id: OrderId(id),
+            price: Price4(1_000_000),
+            qty: QTY,
+            published_delta_ns: 0,
+            picked_delta_ns: 0,
+            locate: 1,
+            queue: 0,
+            ring_was_full: false,
+            action,
+            side: Side::Buy,
+            time_in_force: TimeInForce::Day,
+            cause: Cause::Market,
+        };
+        let (now_ns, out) = (self.now_ns, &mut self.out);
+        let sent = self
+            .entry
+            .on_intent(Owner(0), black_box(&intent), now_ns, out);
+        sent.ok().map(|sent| sent.user_ref)
+    }
+
+    /// A new order, accepted; its number.
+    fn enter(&mut self) -> UserRefNum {
+        let id = self.next_id;
+        self.next_id += 1;
+        let number = self.ask(Action::Enter, id).unwrap_or(UserRefNum(0));
+        let mut accepted = OrderAccepted::new_zeroed();
+        (accepted.kind, accepted.side) = (OrderAccepted::KIND, b'B');
+        (accepted.user_ref, accepted.qty) = (number.into(), QTY.into());
+        (accepted.symbol, accepted.price) = (self.symbol, Price4(1_000_000).into());
+        accepted.state = b'L';
+        self.answer(|out| accepted.encode(&[], out));
+        number
+    }
+
+    fn cancel(&mut self, number: UserRefNum) {
+        let mut canceled = Canceled::new_zeroed();
+        canceled.kind = Canceled::KIND;
+        (canceled.user_ref, canceled.qty) = (number.into(), QTY.into());
+        self.answer(|out| canceled.encode(&[], out));
+    }
+
+    /// The exchange says something. The packet is put together where it lies: no allocation is counted.
+    fn answer(&mut self, encode: impl FnOnce(&mut [u8]) -> Option<usize>) {
+        let mut packet = [0; 128];
+        let [high, low, kind_byte, body @ ..] = &mut packet;
+        let len = encode(body).unwrap_or(0);
+        *kind_byte = kind::SEQUENCED;
+        [*high, *low] = u16::try_from(len + 1).unwrap_or(0).to_be_bytes();
+        self.hear(packet.get(..len + 3).unwrap_or_default());
+    }
+
+    /// An order's life: asked for, accepted, its cancel asked for, cancelled.
+    pub(crate) fn live_and_die(&mut self) {
+        let id = self.next_id;
+        let number = self.enter();
+        self.ask(Action::Cancel, id);
+        self.cancel(number);
+    }
+
+    /// Cancels for everything that is live, slice by slice.
+    pub(crate) fn cancel_everything(&mut self) {
+        while self.entry.cancel_some(256, self.now_ns, &mut self.out) > 0 {}
+    }
+
+    /// Orders live now.
+    pub(crate) fn open_orders(&self) -> u32 {
+        self.entry.open_orders()
+    }
+}
+
+/// An order's life beside a thousand resting ones.
+///
+/// # Errors
+/// The host has not the memory.
+pub(crate) fn resting() -> Result<OrderPath> {
+    OrderPath::new(RESTING)
+}
