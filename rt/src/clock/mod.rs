@@ -205,6 +205,7 @@ pub fn realtime_offset_ns() -> i64 {
         (width, i128::from(real) - i128::from(before + width / 2))
     };
     let tightest = (0..5).map(look).min_by_key(|(width, _)| *width);
+    // There were five, and real time of this century fits.
     tightest
         .and_then(|(_, offset)| i64::try_from(offset).ok())
         .unwrap_or(0)
@@ -217,6 +218,7 @@ fn kernel_clock_ns(id: libc::clockid_t) -> u64 {
     };
     // SAFETY: `time` is a valid place to write a timespec. The ids used here cannot fail.
     unsafe { libc::clock_gettime(id, &raw mut time) };
+    // Both are positive: since boot, or since 1970.
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }

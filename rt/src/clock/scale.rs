@@ -71,6 +71,7 @@ pub(super) struct Look {
 impl Scale {
     pub(super) fn new(first: Look, last: Look) -> Option<Self> {
         let rate = rate_between(first, last)?;
+        assert!(rate > 0, "a rate of 0 is a clock that stands");
         Some(Self {
             anchor_tsc: last.tsc,
             anchor_ns: last.mono_ns,
@@ -218,6 +219,7 @@ fn bent(rate: u64, error_ns: i64, since_ns: u64) -> u64 {
 /// How many ticks so long takes.
 fn ticks_of(ns: u64, rate: u64) -> u64 {
     let ticks = (u128::from(ns) << RATE_SHIFT).checked_div(u128::from(rate));
+    // A rate is above 0 (`rate_between`), and 50 ms have fewer ticks than 2^64 at any.
     ticks.map_or(0, |ticks| u64::try_from(ticks).unwrap_or(0))
 }
 
