@@ -464,7 +464,8 @@ impl Listener {
         assert_eq!(heard, due);
         assert!(!event.has(FLAG_TRADE) || event.price > Price4(0));
         let at = (event.origin.seen_ns, event.origin.seq);
-        assert!(self.last.is_none_or(|last| last < at), "numbers go back");
+        let last = self.last;
+        assert!(last.is_none_or(|last| last < at), "{at:?} after {last:?}");
         self.last = Some(at);
         self.messages += 1;
     }
