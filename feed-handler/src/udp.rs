@@ -252,7 +252,12 @@ impl Receiver {
                 std::ptr::null_mut(),
             )
         };
+        // Negative: nothing was taken.
         self.taken = usize::try_from(taken).unwrap_or(0);
+        debug_assert!(
+            self.taken <= BATCH,
+            "the kernel gave more than was asked for"
+        );
         if taken < 0 && !is_quiet(&io::Error::last_os_error()) {
             counters.errors.increment();
         }
@@ -302,6 +307,7 @@ impl Receiver {
             let payload = buffer.get(..header.msg_len as usize).unwrap_or_default();
             on_packet(Packet {
                 payload,
+                // No stamp, or one from before the host started: nobody said.
                 wire_ns: wire_ns.unwrap_or(0),
                 line: *line,
             });
@@ -336,10 +342,10 @@ fn read_controls(mut bytes: &[u8]) -> Told {
         };
         match (kind, data.first_chunk::<16>(), data.first_chunk::<4>()) {
             (libc::SCM_TIMESTAMPNS, Some(time), _) => {
-                let word = u128::from_ne_bytes(*time);
-                let seconds = u64::try_from(word & u128::from(u64::MAX)).unwrap_or(0);
-                let nanos = u64::try_from(word >> 64).unwrap_or(0);
-                told.realtime_ns = Some(seconds * 1_000_000_000 + nanos);
+                let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *time;
+                let seconds = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+                let nanos = u64::from_ne_bytes([i, j, k, l, m, n, o, p]);
+                told.realtime_ns = seconds.checked_mul(1_000_000_000).map(|ns| ns + nanos);
             }
             (libc::SO_RXQ_OVFL, _, Some(count)) => told.dropped = Some(u32::from_ne_bytes(*count)),
             _ => {}

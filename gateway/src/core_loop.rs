@@ -9,7 +9,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use rt::clock::{Clock, DISCIPLINE_INTERVAL_NS};
+use rt::clock::{Clock, Correction, DISCIPLINE_INTERVAL_NS};
+use rt::counters;
 use rt::cpu::Usage;
 use rt::ring::Producer;
 use rt::{alloc_guard, cpu};
@@ -48,6 +49,48 @@ pub trait Stage: Send {
     }
 }
 
+counters! {
+    /// How a core's clock kept to the kernel's.
+    pub struct ClockCounters {
+        /// Corrections of the core's clock.
+        corrections,
+        /// Corrections that found it behind by more than drift explains and set it forward.
+        set_forward,
+        /// Corrections that found it ahead by more than drift explains, as after a suspend of the host, and
+        /// slowed it: stamps of that time are late by as much.
+        ahead,
+        /// Corrections that came so late that each stamp had asked the kernel meanwhile.
+        late,
+        /// The largest difference that a correction found, in ns.
+        error_ns_max,
+    }
+}
+
+impl ClockCounters {
+    fn count(&self, correction: Correction) {
+        self.corrections.increment();
+        let error_ns = match correction {
+            Correction::Slewed(error_ns) => error_ns,
+            Correction::SteppedForward(error_ns) => {
+                self.set_forward.increment();
+                error_ns
+            }
+            Correction::Slowed(error_ns) => {
+                self.ahead.increment();
+                error_ns
+            }
+            Correction::Late => {
+                self.late.increment();
+                0
+            }
+        };
+        let error_ns = error_ns.unsigned_abs();
+        if error_ns > self.error_ns_max.get() {
+            self.error_ns_max.set(error_ns);
+        }
+    }
+}
+
 /// What a core tells the rest, and is told.
 #[derive(Debug, Default)]
 pub struct CoreState {
@@ -55,6 +98,8 @@ pub struct CoreState {
     pub turns: AtomicU64,
     /// The core's stages are started.
     pub is_running: AtomicBool,
+    /// How its clock does.
+    pub clock: ClockCounters,
 }
 
 /// Where and how a core runs.
@@ -200,7 +245,7 @@ fn turn(
         state.turns.store(turns, Ordering::Relaxed);
         let now_ns = clock.now_ns();
         if now_ns >= next_discipline_ns {
-            clock.discipline();
+            state.clock.count(clock.discipline());
             next_discipline_ns = now_ns + DISCIPLINE_INTERVAL_NS;
             for stage in stages.iter_mut() {
                 stage.housekeep(&clock);
@@ -217,5 +262,26 @@ fn turn(
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_correction_is_counted_as_what_it_was() {
+        let counters = ClockCounters::default();
+        for correction in [
+            Correction::Slewed(-40),
+            Correction::SteppedForward(70_000),
+            Correction::Slowed(-90_000),
+            Correction::Late,
+            Correction::Slewed(5),
+        ] {
+            counters.count(correction);
+        }
+        let counts: Vec<u64> = counters.list().iter().map(|(_, _, count)| *count).collect();
+        assert_eq!(counts, [5, 1, 1, 1, 90_000]);
     }
 }

@@ -4,11 +4,11 @@
 //!
 //! | module | what it is | users |
 //! |---|---|---|
-//! | `clock` | nanoseconds from the TSC, aligned with the kernel's monotonic clock | feed-handler, gateway, order-sim, bench |
-//! | `cpu` | pinning, real-time class, locked memory | gateway, bench |
-//! | `mem` | zeroed pages, huge, locked and touched in advance; memory shared between processes | feed-handler, gateway, bench, order-sim |
-//! | `ring` | single-producer single-consumer ring for `Copy` messages | gateway, bench |
-//! | `histogram` | latency histogram with one writer and no lock | gateway, bench |
+//! | `clock` | nanoseconds from the TSC, kept to the kernel's monotonic clock; or set by a test | feed-handler, gateway, order-sim, bench |
+//! | `cpu` | pinning, real-time class, locked memory, what the kernel counted of a thread | gateway, order-sim, bench |
+//! | `mem` | zeroed pages, huge, locked and touched in advance; words shared between processes | feed-handler, gateway, order-sim, bench |
+//! | `ring` | single-producer single-consumer ring for `Copy` messages | feed-handler, gateway, bench |
+//! | `histogram` | latency histogram with one writer and no lock | feed-handler, gateway, bench |
 //! | `counters` | named counters with one writer and no lock | feed-handler, gateway, order-sim |
 //! | `wire_stamps` | when each message was sent, and its order received, across processes | order-sim, bench |
 //! | `alloc_guard` | counts allocations on threads that must not allocate | gateway, bench |

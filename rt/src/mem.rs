@@ -1,8 +1,9 @@
 //! Memory taken before the first packet: zeroed pages, huge where the host has them, touched and
-//! locked in advance; pages of a file shared between processes; and room for items that come later.
+//! locked in advance; words of a file shared between processes; and room for items that come later.
 //!
-//! Invariants:  a [`Pages`] never grows, moves or is swapped for another; every bit pattern of its
-//!              items is valid, zero included.
+//! Invariants:  a [`Pages`] never grows, moves or is swapped for another; its memory is its owner's alone
+//!              and begins as zeros, which are valid items. What other processes write ([`SharedWords`])
+//!              is atomic, and every bit pattern of it is valid.
 //! When wrong:  huge pages and locking are best effort and reported in [`Granted`]; no memory at all
 //!              is an error of start-up.
 
@@ -17,6 +18,7 @@ use std::io;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
 
 use zerocopy::FromZeros;
 
@@ -139,29 +141,6 @@ impl<T: FromZeros> Pages<T> {
         Ok(pages)
     }
 
-    /// Maps `len` items of a file, shared with every process that maps it. The file is made that
-    /// long. Items should be atomics: others write them.
-    ///
-    /// # Errors
-    /// What the file system or `mmap` refuses.
-    pub fn shared(file: &File, len: usize) -> io::Result<Self> {
-        let bytes = bytes_of::<T>(len)?;
-        if file.metadata()?.len() < bytes as u64 {
-            file.set_len(bytes as u64)?;
-        }
-        let start = map(bytes, libc::MAP_SHARED, file.as_raw_fd())?;
-        let granted = Granted {
-            huge: false,
-            locked: false,
-        };
-        Ok(Self {
-            start: start.cast(),
-            len,
-            mapped_bytes: bytes,
-            granted,
-        })
-    }
-
     /// Writes one byte of each page, so that the kernel backs it now.
     fn touch(&self) {
         let step = if self.granted.huge {
@@ -191,8 +170,8 @@ impl<T> Deref for Pages<T> {
 
     #[inline]
     fn deref(&self) -> &[T] {
-        // SAFETY: `len` items inside a mapping that lives as long as `self`; zeroed or written
-        // through `deref_mut`, and every such pattern is a `T` (`FromZeros`).
+        // SAFETY: `len` items inside a mapping that lives as long as `self`: zeros, which are items
+        // (`FromZeros`), or written through `deref_mut`; in `SharedWords` any bytes are.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
@@ -207,14 +186,73 @@ impl<T> DerefMut for Pages<T> {
 
 impl<T> Drop for Pages<T> {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours and nothing refers to it any more. Items that need dropping
-        // are not `FromZeros` in this project: they are integers and atomics.
+        // SAFETY: the mapping is ours and nothing refers to it any more. No item needs dropping: see
+        // `bytes_of`.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.mapped_bytes) };
+    }
+}
+
+/// 64-bit words of a file, shared with every process that maps it.
+///
+/// Others write them at any time, so they are atomic and there is no way to hold one alone:
+///
+/// ```compile_fail
+/// # let file = std::fs::File::open("/dev/null").unwrap();
+/// # let mut words = rt::mem::SharedWords::map(&file, 1).unwrap();
+/// let word: &mut std::sync::atomic::AtomicU64 = &mut words[0];
+/// ```
+///
+/// Nor can a file's bytes become items of which not every bit pattern is one:
+///
+/// ```compile_fail
+/// # let file = std::fs::File::open("/dev/null").unwrap();
+/// let flags = rt::mem::Pages::<bool>::shared(&file, 1);
+/// ```
+///
+/// A process that makes the file shorter kills those that touch what is gone (SIGBUS).
+#[derive(Debug)]
+pub struct SharedWords {
+    /// Never given out whole: `Pages` would let its owner write without atomics.
+    words: Pages<AtomicU64>,
+}
+
+impl SharedWords {
+    /// Maps so many words of a file, which is made that long.
+    ///
+    /// # Errors
+    /// What the file system or `mmap` refuses.
+    pub fn map(file: &File, len: usize) -> io::Result<Self> {
+        let bytes = bytes_of::<AtomicU64>(len)?;
+        if file.metadata()?.len() < bytes as u64 {
+            file.set_len(bytes as u64)?;
+        }
+        let start = map(bytes, libc::MAP_SHARED, file.as_raw_fd())?;
+        let granted = Granted {
+            huge: false,
+            locked: false,
+        };
+        let words = Pages {
+            start: start.cast(),
+            len,
+            mapped_bytes: bytes,
+            granted,
+        };
+        Ok(Self { words })
+    }
+}
+
+impl Deref for SharedWords {
+    type Target = [AtomicU64];
+
+    #[inline]
+    fn deref(&self) -> &[AtomicU64] {
+        &self.words
     }
 }
 
 fn bytes_of<T>(len: usize) -> io::Result<usize> {
     const { assert!(align_of::<T>() <= PAGE_BYTES && size_of::<T>() > 0) };
+    const { assert!(!std::mem::needs_drop::<T>(), "pages drop no items") };
     len.checked_mul(size_of::<T>())
         .and_then(|bytes| bytes.max(1).checked_next_multiple_of(PAGE_BYTES))
         .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))
@@ -327,7 +365,7 @@ impl<T> Drop for Reserve<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::Ordering;
 
     use super::*;
 
@@ -374,8 +412,8 @@ mod tests {
             .truncate(true)
             .open(&path)
             .unwrap();
-        let one = Pages::<AtomicU64>::shared(&file, 1000).unwrap();
-        let other = Pages::<AtomicU64>::shared(&file, 1000).unwrap();
+        let one = SharedWords::map(&file, 1000).unwrap();
+        let other = SharedWords::map(&file, 1000).unwrap();
         one[999].store(5, Ordering::Relaxed);
         assert_eq!(other[999].load(Ordering::Relaxed), 5);
         std::fs::remove_file(path).unwrap();

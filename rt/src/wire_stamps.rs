@@ -10,14 +10,14 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use crate::mem::Pages;
+use crate::mem::SharedWords;
 
 /// The table.
 #[derive(Debug)]
 pub struct WireStamps {
-    cells: Pages<AtomicU64>,
+    cells: SharedWords,
 }
 
 impl WireStamps {
@@ -33,7 +33,7 @@ impl WireStamps {
             .truncate(true)
             .open(path)?;
         let len = count.saturating_mul(2);
-        let cells = Pages::shared(&file, len)?;
+        let cells = SharedWords::map(&file, len)?;
         Ok(Self { cells })
     }
 
@@ -51,7 +51,7 @@ impl WireStamps {
             ));
         }
         Ok(Self {
-            cells: Pages::shared(&file, len)?,
+            cells: SharedWords::map(&file, len)?,
         })
     }
 

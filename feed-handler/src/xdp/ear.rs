@@ -24,7 +24,11 @@ impl Ear {
     /// Starts to listen.
     pub(super) fn open(interface: &str) -> io::Result<Self> {
         let index = nic::interface_index(interface)?;
-        let protocol = u16::try_from(libc::ETH_P_ALL).unwrap_or(3).to_be();
+        const ETH_P_ALL: u16 = 3;
+        const AF_PACKET: u16 = 17;
+        const _: () =
+            assert!(ETH_P_ALL as i32 == libc::ETH_P_ALL && AF_PACKET as i32 == libc::AF_PACKET);
+        let protocol = ETH_P_ALL.to_be();
         // SAFETY: takes plain numbers.
         let fd = unsafe {
             libc::socket(
@@ -52,10 +56,10 @@ impl Ear {
         };
         // SAFETY: an all-zero address is valid and filled in below.
         let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-        address.sll_family = u16::try_from(libc::AF_PACKET).unwrap_or(0);
+        address.sll_family = AF_PACKET;
         address.sll_protocol = protocol;
-        address.sll_ifindex = i32::try_from(index).unwrap_or(0);
-        let len = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).unwrap_or(0);
+        address.sll_ifindex = i32::try_from(index).map_err(io::Error::other)?;
+        let len = libc::socklen_t::try_from(size_of_val(&address)).map_err(io::Error::other)?;
         // SAFETY: the address is as long as stated.
         if unsafe { libc::bind(fd, (&raw const address).cast(), len) } < 0 {
             return Err(io::Error::last_os_error());

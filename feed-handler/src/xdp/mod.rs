@@ -29,6 +29,6 @@ pub use open::{
     Mode, OpenError, Opened, Options, Rung, StepDown, TRUSTED_DRIVERS, Trial, Wanted, open,
 };
 pub use program::{Program, ProgramError, QUEUES_MAX, Verdict};
-pub use receiver::{QueueWatch, Watch, XdpCounters, XdpSource};
+pub use receiver::{QueueWatch, Unserved, Watch, XdpCounters, XdpSource};
 pub(crate) use socket::write_option;
 pub use socket::{SocketOptions, Statistics};

@@ -390,11 +390,7 @@ fn open_rung(options: &Options, index: u32, rung: Rung, queues: &[u32]) -> Resul
     let huge_pages = sockets.iter().all(XskSocket::has_huge_pages);
     let trial = try_out(options, &program, &mut sockets)?;
     let interface = options.interface.clone();
-    let watch = Watch {
-        interface,
-        program,
-        queues: watches,
-    };
+    let watch = Watch::new(interface, program, watches);
     Ok(Held {
         sockets,
         watch,
@@ -488,8 +484,12 @@ impl Seen {
 /// Frames that the program passed on, and frames that it redirected.
 fn passed_and_sent(program: &Program) -> (u64, u64) {
     let counts = program.verdicts();
-    let count = |verdict: Verdict| counts.get(verdict as usize).copied().unwrap_or(0);
-    let sent = count(Verdict::Redirected) + count(Verdict::RedirectedUnstamped);
+    let all = Verdict::ALL.iter().zip(counts);
+    let is_sent = |verdict| matches!(verdict, Verdict::Redirected | Verdict::RedirectedUnstamped);
+    let sent: u64 = all
+        .filter(|((verdict, _), _)| is_sent(*verdict))
+        .map(|(_, n)| n)
+        .sum();
     (counts.iter().sum::<u64>() - sent, sent)
 }
 

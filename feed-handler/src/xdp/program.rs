@@ -181,6 +181,13 @@ impl Program {
         self.sum("redirected", queue)
     }
 
+    /// Wanted frames of a queue without a socket since the start; those of queues that no program can serve
+    /// are all counted at [`QUEUES_MAX`].
+    #[must_use]
+    pub fn unserved(&self, queue: u32) -> u64 {
+        self.sum("unserved", queue)
+    }
+
     fn sum(&self, name: &str, index: u32) -> u64 {
         let values = self.ebpf.map(name).and_then(|map| {
             let array: PerCpuArray<&MapData, u64> = PerCpuArray::try_from(map).ok()?;

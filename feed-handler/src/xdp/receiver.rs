@@ -1,6 +1,8 @@
 //! AF_XDP sockets as a source of packets, and the view of them that housekeeping keeps.
 //!
 //! Thread:      `XdpSource`: feed core, hot; `Watch`: housekeeping
+//! System calls: one wake-up a turn at most (`socket`), of one queue in its turn, and never before packets
+//!              that wait are handled: busy polling an empty queue takes microseconds.
 //! When wrong:  a frame that is no whole UDP datagram of a line is counted by cause. The program lets
 //!              through what its headers say is one, so a line's own malformed packets are counted here.
 
@@ -13,7 +15,7 @@ use protocol::frame::{Datagram, NotUdp};
 use rt::counters;
 
 use super::open::Wanted;
-use super::program::{Program, Verdict};
+use super::program::{Program, QUEUES_MAX, Verdict};
 use super::socket::{Statistics, XskSocket, statistics};
 use crate::source::{Packet, PacketSource};
 
@@ -24,6 +26,8 @@ counters! {
         frames,
         /// Bytes in them.
         bytes,
+        /// Times that the kernel was asked for more: each busy poll is one.
+        wake_ups,
         /// Frames without the program's stamp.
         unstamped,
         /// Frames shorter than a length inside them states.
@@ -49,6 +53,8 @@ counters! {
 #[derive(Debug)]
 pub struct XdpSource {
     queues: Vec<Queue>,
+    /// The queue whose turn it is to be woken.
+    next_wake: usize,
     /// Keeps groups joined; never read.
     memberships: Vec<socket2::Socket>,
 }
@@ -79,6 +85,7 @@ impl XdpSource {
         };
         Self {
             queues: sockets.into_iter().zip(counters).map(queue).collect(),
+            next_wake: 0,
             memberships,
         }
     }
@@ -88,13 +95,36 @@ impl XdpSource {
         self.queues.append(&mut other.queues);
         self.memberships.append(&mut other.memberships);
     }
+
+    #[inline]
+    fn take_all(&mut self) -> usize {
+        let sockets = self.queues.iter_mut().map(|queue| &mut queue.socket);
+        sockets.map(XskSocket::acquire).sum()
+    }
+
+    /// Wakes the next queue in turn that wants it: a queue that is never empty keeps none from its turn.
+    #[inline]
+    fn wake_one(&mut self) -> Option<&mut Queue> {
+        let (before, from) = self.queues.split_at_mut_checked(self.next_wake)?;
+        let places = (self.next_wake..).zip(from).chain((0..).zip(before));
+        let mut wanting = places.filter(|(_, queue)| queue.socket.wants_wake());
+        let (place, queue) = wanting.next()?;
+        self.next_wake = place + 1;
+        queue.counters.wake_ups.increment();
+        queue.socket.wake();
+        Some(queue)
+    }
 }
 
 impl PacketSource for XdpSource {
     #[inline]
     fn acquire(&mut self) -> usize {
-        let sockets = self.queues.iter_mut().map(|queue| &mut queue.socket);
-        sockets.map(XskSocket::acquire).sum()
+        let taken = self.take_all();
+        if taken != 0 {
+            return taken;
+        }
+        // Nothing waits, so nothing is held up.
+        self.wake_one().map_or(0, |queue| queue.socket.acquire())
     }
 
     #[inline]
@@ -132,6 +162,7 @@ impl PacketSource for XdpSource {
         for queue in &mut self.queues {
             queue.socket.release();
         }
+        self.wake_one();
     }
 
     fn housekeep(&mut self) {}
@@ -170,6 +201,15 @@ pub struct QueueWatch {
     frames_before: u64,
 }
 
+/// A queue on which the feed arrives and which nobody serves: its packets are lost to the feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unserved {
+    /// The receive queue; [`QUEUES_MAX`]: one or more from there on.
+    pub queue: u32,
+    /// Wanted frames that went to the kernel instead since the last look.
+    pub frames: u64,
+}
+
 /// One interface as housekeeping sees it. It owns the program: dropping it detaches.
 #[derive(Debug)]
 pub struct Watch {
@@ -179,7 +219,11 @@ pub struct Watch {
     pub program: Program,
     /// The queues.
     pub queues: Vec<QueueWatch>,
+    unserved_before: [u64; UNSERVED_PLACES],
 }
+
+/// Queues that a program can serve, and one place for the rest.
+const UNSERVED_PLACES: usize = QUEUES_MAX as usize + 1;
 
 impl QueueWatch {
     pub(super) fn new(queue: u32, socket: OwnedFd, counters: Arc<XdpCounters>) -> Self {
@@ -221,6 +265,26 @@ impl Watch {
             .zip(counts)
             .map(|((_, name), count)| (*name, count))
             .collect()
+    }
+
+    pub(super) fn new(interface: String, program: Program, queues: Vec<QueueWatch>) -> Self {
+        Self {
+            interface,
+            program,
+            queues,
+            unserved_before: [0; UNSERVED_PLACES],
+        }
+    }
+
+    /// Queues without a socket on which, since the last call, wanted frames arrived.
+    pub fn unserved_queues(&mut self) -> Vec<Unserved> {
+        let places = (0..).zip(&mut self.unserved_before);
+        let unserved = places.filter_map(|(queue, before)| {
+            let now = self.program.unserved(queue);
+            let frames = now.saturating_sub(std::mem::replace(before, now));
+            (frames > 0).then_some(Unserved { queue, frames })
+        });
+        unserved.collect()
     }
 
     /// Queues on which, since the last call, the program redirected frames and the stage took none:

@@ -10,10 +10,11 @@
 //! Invariants:  the fill ring has room for twice the frames (the kernel shows a packet before it moves
 //!              the fill ring on, so some frames stand in it twice for a moment) and is filled before
 //!              the program knows the socket, so it never runs dry while frames are returned. A frame
-//!              is with the kernel or in `taken`, never in both.
-//! System calls: `poll` with no wait when the kernel asks to be woken; `recvfrom` to drive the card's
-//!              queue when busy polling is on. Registration pins the memory, so it is resident and
-//!              never swapped.
+//!              is with the kernel or in `taken`, never in both, and leaves `taken` only into the fill
+//!              ring: one that found no room would stay and be tried again, not be lost.
+//! System calls: in `wake` only: `poll` with no wait when the kernel asks to be woken; `recvfrom` to drive
+//!              the card's queue when busy polling is on. Registration pins the memory, so it is resident
+//!              and never swapped.
 
 use std::ffi::CString;
 use std::io;
@@ -76,8 +77,10 @@ pub(super) struct XskSocket {
     _tx: TxQueue,
     _completion: CompQueue,
     umem: Umem,
+    /// Frames that the kernel gave us: the first `taken_len`; `each` shows the first `shown_len`.
     taken: Vec<FrameDesc>,
     taken_len: usize,
+    shown_len: usize,
     is_busy_polled: bool,
     has_huge_pages: bool,
 }
@@ -103,6 +106,10 @@ impl XskSocket {
         options: &SocketOptions,
     ) -> io::Result<Self> {
         let frames = NonZeroU32::new(options.frames).ok_or_else(|| from_errno(libc::EINVAL))?;
+        assert!(
+            options.frames < 1 << 31,
+            "the fill ring has two entries for each"
+        );
         let ring = |size| {
             QueueSize::new(size)
                 .map_err(|_| libc::EINVAL)
@@ -153,6 +160,7 @@ impl XskSocket {
             umem,
             taken: descriptors,
             taken_len: 0,
+            shown_len: 0,
             is_busy_polled: false,
             has_huge_pages,
         };
@@ -160,16 +168,19 @@ impl XskSocket {
         Ok(socket)
     }
 
-    /// Takes frames that have arrived.
+    /// Takes frames that have arrived. No system call: what does not wait is asked for by `wake`.
     #[inline]
     pub(super) fn acquire(&mut self) -> usize {
         debug_assert_eq!(self.taken_len, 0, "frames were not released");
+        if self.taken_len != 0 && !self.give_back() {
+            return 0;
+        }
         // SAFETY: every descriptor received is of this UMEM: it has one fill ring, which holds only
         // its own frames.
         self.taken_len = unsafe { self.rx.consume(&mut self.taken) };
-        if self.taken_len == 0 {
-            self.wake_if_asked();
-        } else {
+        debug_assert!(self.taken_len <= self.taken.len());
+        self.shown_len = self.taken_len;
+        if self.taken_len != 0 {
             self.bring_near();
         }
         self.taken_len
@@ -207,7 +218,7 @@ impl XskSocket {
     /// Shows each frame taken, with the program's stamp in ns (0: none).
     #[inline]
     pub(super) fn each(&self, mut on_frame: impl FnMut(&[u8], u64)) {
-        for descriptor in self.taken.iter().take(self.taken_len) {
+        for descriptor in self.taken.iter().take(self.shown_len) {
             // SAFETY: the kernel gave the frame to us, and `release` has not given it back.
             let data = unsafe { self.umem.data(descriptor) };
             let frame = data.contents();
@@ -218,16 +229,25 @@ impl XskSocket {
     /// Gives the frames back to the kernel.
     #[inline]
     pub(super) fn release(&mut self) {
-        let frames = self.taken.get(..self.taken_len).unwrap_or_default();
-        if frames.is_empty() {
-            return;
+        self.shown_len = 0;
+        if self.taken_len != 0 {
+            let is_given = self.give_back();
+            // The ring has two entries for every frame of the UMEM, so there is always room.
+            debug_assert!(is_given, "the fill ring is full");
         }
+    }
+
+    /// All or none. `false`: they are ours still.
+    #[inline]
+    fn give_back(&mut self) -> bool {
+        let frames = self.taken.get(..self.taken_len).unwrap_or_default();
+        debug_assert_eq!(frames.len(), self.taken_len);
         // SAFETY: the frames are of this UMEM and nobody looks at them any more.
         let given = unsafe { self.fill.produce(frames) };
-        // The ring has two entries for every frame of the UMEM, so there is always room.
-        debug_assert_eq!(given, frames.len());
-        self.taken_len = 0;
-        self.wake_if_asked();
+        if given == self.taken_len {
+            self.taken_len = 0;
+        }
+        self.taken_len == 0
     }
 
     /// Frames that wait in the receive ring.
@@ -294,11 +314,17 @@ impl XskSocket {
         unsafe { stamp_of(frame).read_unaligned() }
     }
 
+    /// Whether `wake` has something to do.
     #[inline]
-    fn wake_if_asked(&mut self) {
+    pub(super) fn wants_wake(&self) -> bool {
+        self.is_busy_polled || self.fill.needs_wakeup()
+    }
+
+    /// Lets the kernel fill the ring: a system call of microseconds.
+    pub(super) fn wake(&mut self) {
         if self.is_busy_polled {
             self.kick();
-        } else if self.fill.needs_wakeup() {
+        } else {
             // A wake-up that fails is tried again in the next turn; no wait, so no deadline.
             let _ = self.fill.wakeup(self.rx.fd_mut(), 0);
         }
@@ -355,7 +381,7 @@ pub(super) fn statistics(fd: RawFd) -> io::Result<Statistics> {
 }
 
 fn read_option<T>(fd: RawFd, option: i32, value: &mut T) -> io::Result<()> {
-    let mut len = libc::socklen_t::try_from(size_of::<T>()).unwrap_or(0);
+    let mut len = libc::socklen_t::try_from(size_of::<T>()).map_err(io::Error::other)?;
     // SAFETY: `value` is a plain integer or array of them, as large as `len` says.
     let result = unsafe {
         libc::getsockopt(

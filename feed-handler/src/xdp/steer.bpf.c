@@ -69,6 +69,8 @@ MAP(wanted, MAP_HASH, struct destination, u32, 1024);
 MAP(sockets, MAP_XSKMAP, u32, u32, 64);
 MAP(verdicts, MAP_PERCPU_ARRAY, u32, u64, CAUSES);
 MAP(redirected, MAP_PERCPU_ARRAY, u32, u64, 64);
+// Wanted frames of a queue that has no socket; those of queues beyond 64 in the last place.
+MAP(unserved, MAP_PERCPU_ARRAY, u32, u64, 65);
 
 INLINE int counted(u32 cause, int action)
 {
@@ -124,8 +126,13 @@ int steer(struct xdp_md *ctx)
         return counted(PASSED_NOT_WANTED, XDP_PASS);
 
     u32 queue = ctx->rx_queue_index;
-    if (!map_lookup(&sockets, &queue))
+    if (!map_lookup(&sockets, &queue)) {
+        u32 place = queue < 64 ? queue : 64;
+        u64 *missed = map_lookup(&unserved, &place);
+        if (missed)
+            ++*missed;
         return counted(PASSED_NO_SOCKET, XDP_PASS);
+    }
     u64 *count = map_lookup(&redirected, &queue);
     if (count)
         ++*count;

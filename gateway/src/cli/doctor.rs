@@ -1,9 +1,10 @@
 //! Is this host fit? Each check says what was found, what is wanted, why, and how to get it.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use feed_handler::xdp::{TRUSTED_DRIVERS, nic};
-use tickgate_config::Settings;
+use tickgate_config::{Feed, Receive, Settings};
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,7 @@ pub(super) fn run(settings: Option<&Settings>) -> ExitCode {
         names.sort();
         names.dedup();
         findings.extend(names.into_iter().flat_map(|name| interface(name)));
+        findings.extend(chosen_queues(settings));
     }
     for finding in &findings {
         let mark = match finding.verdict {
@@ -267,6 +269,37 @@ fn kernel_checks() -> Vec<Finding> {
 /// Address family of AF_XDP sockets.
 const AF_XDP: i32 = 44;
 
+/// For each interface of which an operator chose queues: those left out.
+fn chosen_queues(settings: &Settings) -> Vec<Finding> {
+    let feeds = settings.feed.values();
+    let choosing =
+        feeds.filter(|feed| feed.receive == Receive::AfXdp && !feed.af_xdp.queues.is_empty());
+    let of_feed = |feed: &Feed| {
+        let names: BTreeSet<&String> = feed.lines.iter().map(|line| &line.interface).collect();
+        let served = feed.af_xdp.queues.clone();
+        let finding = |name: &String| queues_served(name, &served, nic::receive_queues(name));
+        names.into_iter().map(finding).collect::<Vec<_>>()
+    };
+    choosing.flat_map(of_feed).collect()
+}
+
+fn queues_served(interface: &str, served: &[u32], queues: u32) -> Finding {
+    let left_out = (0..queues).filter(|queue| !served.contains(queue));
+    let left_out: Vec<String> = left_out.map(|queue| queue.to_string()).collect();
+    Finding {
+        name: format!("{interface}: queues served"),
+        verdict: unless(left_out.is_empty(), Verdict::Costs),
+        found: if left_out.is_empty() {
+            "all".into()
+        } else {
+            format!("all but {} of {queues}", left_out.join(", "))
+        },
+        wanted: "all, or the feed steered to those that are",
+        why: "packets of the feed on another queue are lost to it (xdp_passed_no_socket)",
+        how: "af_xdp.queues = [] for all; ethtool -N IF flow-type udp4 ... action QUEUE to steer",
+    }
+}
+
 fn interface(name: &str) -> Vec<Finding> {
     if nic::interface_index(name).is_err() {
         return vec![Finding {
@@ -351,6 +384,14 @@ mod tests {
     fn release_is_read() {
         assert_eq!(version("6.18.44-fc-v595"), (6, 18));
         assert_eq!(version("nonsense"), (0, 0));
+    }
+
+    #[test]
+    fn queue_left_out_is_named() {
+        let finding = queues_served("ens1", &[0, 2], 4);
+        assert_eq!(finding.verdict, Verdict::Costs);
+        assert_eq!(finding.found, "all but 1, 3 of 4");
+        assert_eq!(queues_served("ens1", &[1, 0], 2).verdict, Verdict::Good);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use feed_handler::xdp::Unserved;
 use hdrhistogram::Histogram;
 use rt::clock::monotonic_ns;
 use sd_notify::NotifyState;
@@ -184,6 +185,13 @@ impl Housekeeping {
                 self.queue_stalls += 1;
                 log::error!(
                     "{}: queue {queue} stands still: frames are redirected and none arrives",
+                    watch.interface
+                );
+            }
+            for Unserved { queue, frames } in watch.unserved_queues() {
+                log::error!(
+                    "{}: {frames} packets of the feed came in on queue {queue}, which no socket serves, \
+                     and are lost to it: add the queue to af_xdp.queues, or steer the feed to those (ethtool -N)",
                     watch.interface
                 );
             }

@@ -73,6 +73,11 @@ pub fn run(options: Options, stop: &StopHandle, on_ready: impl FnOnce()) -> Resu
     let flag = Arc::new(AtomicBool::new(false));
     let hot: Vec<usize> = layout.iter().filter_map(|core| core.cpu).collect();
     let (cores, logs) = start(stages, layout, &flag)?;
+    for Core { name, state, .. } in &cores {
+        let state = Arc::clone(state);
+        let counts = move || state.clock.list();
+        house.registry.counters(format!("{name}.clock"), counts);
+    }
     keep_off(&hot);
     let stories = std::mem::take(&mut house.stories);
     let slow = SlowFile::new(output.slow_orders.clone(), stories, logs);
