@@ -64,26 +64,6 @@ enum Source {
     Test,
 }
 
-/// Where a stage gets the time from.
-pub trait Now {
-    /// Nanoseconds, never going back.
-    fn now_ns(&self) -> u64;
-}
-
-impl Now for Clock {
-    #[inline]
-    fn now_ns(&self) -> u64 {
-        Self::now_ns(self)
-    }
-}
-
-/// Time that whoever holds the cell moves on: for tests and simulations.
-impl Now for std::cell::Cell<u64> {
-    fn now_ns(&self) -> u64 {
-        self.get()
-    }
-}
-
 impl Default for Clock {
     fn default() -> Self {
         Self::new()
