@@ -142,7 +142,7 @@ struct Stream {
     sequencer: Sequencer,
     /// When a packet of it came last.
     heard_ns: u64,
-    /// The number at which the session is said to end; `u64::MAX`: not said, or announced.
+    /// The number at which the session is said to end, or has ended; `u64::MAX`: not said.
     end_seq: u64,
     ends_agreed: u8,
     has_ended: bool,
@@ -344,16 +344,20 @@ impl Stream {
     fn end_if_over<S: StreamSink>(&mut self, out: &mut Out<'_, S>) {
         let end_seq = self.end_seq;
         if self.sequencer.frontier() > end_seq {
-            // There is more behind it: whoever said it was wrong.
+            // There is more behind it: whoever said it was wrong, and the session goes on.
             (self.end_seq, self.ends_agreed) = (u64::MAX, 0);
+            self.has_ended = false;
             out.counters.packets_wild.increment();
-        } else if self.sequencer.next_seq() == end_seq && self.ends_agreed >= ENDS_AGREE {
+        } else if !self.has_ended
+            && self.sequencer.next_seq() == end_seq
+            && self.ends_agreed >= ENDS_AGREE
+        {
             self.end(out);
         }
     }
 
     fn end<S: StreamSink>(&mut self, out: &mut Out<'_, S>) {
-        (self.end_seq, self.ends_agreed) = (u64::MAX, 0);
+        (self.end_seq, self.ends_agreed) = (self.sequencer.next_seq(), 0);
         self.has_ended = true;
         out.counters.sessions_ended.increment();
         out.sink.on_end_of_session(Seq(self.sequencer.next_seq()));
@@ -367,8 +371,6 @@ impl Stream {
             out.counters.sessions_end_missed.increment();
             self.end(out);
         }
-        // What came behind the end said, if anything did, belongs to no session now.
-        self.sequencer.expire(u64::MAX, out);
         self.sequencer.restart();
         self.session = Some(session);
         self.has_ended = false;
@@ -845,6 +847,18 @@ mod tests {
             .packet(&data(3, 1), 4)
             .hears("1 2 3");
         assert_eq!(bench.counters.packets_wild.get(), 2);
+    }
+
+    #[test]
+    fn session_that_goes_on_after_its_end_ends_again_before_the_next_begins() {
+        let mut bench = Bench::new(0);
+        bench.packet(&end(1), 1).packet(&end(1), 2).hears("end 1");
+        bench.packet(&data(1, 1), 3).hears("1");
+        for seq in 1..4 {
+            let next_day = data_of(*b"SESSION002", seq, 1);
+            bench.packet(&next_day, SILENT_NS + 3);
+        }
+        bench.hears("end 2 session at 1 1 2 3");
     }
 
     #[test]

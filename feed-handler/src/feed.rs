@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use rt::clock::Now;
+use rt::clock::Clock;
 use rt::counters;
 use rt::histogram::Recorder;
 
@@ -154,7 +154,7 @@ impl<S: PacketSource> Feed<S> {
     /// One turn: takes what has arrived and says how many packets that was. Hot: no allocation, no
     /// lock, no panic; system calls only inside the source.
     #[inline]
-    pub fn poll(&mut self, clock: &impl Now) -> usize {
+    pub fn poll(&mut self, clock: &Clock) -> usize {
         self.turns += 1;
         let is_sampled = self.turns.is_multiple_of(SAMPLE_EVERY);
         let asked_ns = if is_sampled { clock.now_ns() } else { 0 };
@@ -226,7 +226,7 @@ impl<S: PacketSource> Feed<S> {
 
     /// A turn without packets. `asked_ns`: this one is measured, from then on.
     #[inline]
-    fn on_quiet(&mut self, asked_ns: Option<u64>, clock: &impl Now) {
+    fn on_quiet(&mut self, asked_ns: Option<u64>, clock: &Clock) {
         let is_awaited = self.room.wants_look() || self.arbiter.deadline_ns() != u64::MAX;
         if asked_ns.is_none() && !is_awaited {
             return;
@@ -250,7 +250,7 @@ impl<S: PacketSource> Feed<S> {
     }
 
     #[cold]
-    fn look(&mut self, now_ns: u64, clock: &impl Now) {
+    fn look(&mut self, now_ns: u64, clock: &Clock) {
         let Self {
             arbiter,
             lines,
@@ -298,7 +298,7 @@ fn on_returned(lines: &Lines, counters: &Counters) {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::{Cell, RefCell};
+    use std::cell::RefCell;
     use std::rc::Rc;
 
     use protocol::itch::{AddOrder, BrokenTrade, CrossTrade, Head, StockDirectory, Trade};
@@ -347,7 +347,7 @@ mod tests {
         events: Consumer<MarketEvent>,
         best_prices: Arc<BestPrices>,
         counters: Arc<Counters>,
-        clock: Cell<u64>,
+        clock: Clock,
     }
 
     const SESSION: Session = *b"SESSION001";
@@ -383,7 +383,7 @@ mod tests {
             events,
             best_prices,
             counters,
-            clock: Cell::new(1_000),
+            clock: Clock::manual(1_000),
         }
     }
 
@@ -424,7 +424,7 @@ mod tests {
 
         /// Quiet turns: one in 16 looks at the clock.
         fn wait(&mut self, ns: u64) -> Vec<MarketEvent> {
-            self.clock.set(self.clock.get() + ns);
+            self.clock.set_ns(self.clock.now_ns() + ns);
             (0..16).flat_map(|_| self.turn()).collect()
         }
     }
@@ -614,7 +614,7 @@ mod tests {
     fn foreign_packets_do_not_keep_a_silent_feed_fresh() {
         let mut bench = bench();
         bench.send(1, &[&add(1, Side::Buy, 200)]);
-        bench.clock.set(bench.clock.get() + STALE_NS);
+        bench.clock.set_ns(bench.clock.now_ns() + STALE_NS);
         let foreign = packet(*b"OTHER00001", 1, &[&add(2, Side::Buy, 200)]);
         assert_eq!(kinds(&bench.send_raw(foreign)), "-");
     }
@@ -623,7 +623,7 @@ mod tests {
     fn one_silent_line_is_counted_and_comes_back_while_the_feed_stays_fresh() {
         let mut bench = bench();
         bench.send(1, &[&add(1, Side::Buy, 200)]);
-        bench.clock.set(bench.clock.get() + STALE_NS);
+        bench.clock.set_ns(bench.clock.now_ns() + STALE_NS);
         assert_eq!(kinds(&bench.send(2, &[&add(2, Side::Buy, 200)])), "A");
         let status = &bench.counters.status;
         assert_eq!((status.silent_lines(), status.stale()), (0b10, 0));
@@ -643,7 +643,7 @@ mod tests {
         let mut bench = bench_with(64, 500);
         bench.send(1, &[&add(1, Side::Buy, 200)]);
         bench.send(3, &[&add(3, Side::Buy, 200)]);
-        bench.clock.set(bench.clock.get() + 500);
+        bench.clock.set_ns(bench.clock.now_ns() + 500);
         // A packet in each turn: there is no quiet one.
         assert_eq!(kinds(&bench.send(4, &[&add(4, Side::Sell, 300)])), "!AA");
     }

@@ -359,7 +359,7 @@ mod tests {
         bench.message(1).message(2);
         bench.news(KIND_GAP, 3, 2).message(5).news(KIND_GAP, 6, 4);
         bench.news(KIND_END_OF_SESSION, 10, 0);
-        bench.news(KIND_FRESH, 0, 0).message(1).news(KIND_GAP, 2, 7);
+        bench.message(1).news(KIND_GAP, 2, 7).news(KIND_STALE, 0, 0);
         let expected = [
             (b'A', 1, 0, false),
             (KIND_LAGGED, 5, 2, true),
@@ -367,7 +367,7 @@ mod tests {
             (KIND_END_OF_SESSION, 10, 0, true),
             (KIND_LAGGED, 1, 1, true),
             (KIND_GAP, 2, 7, true),
-            (KIND_FRESH, 0, 0, true),
+            (KIND_STALE, 0, 0, true),
         ];
         assert_eq!(bench.hears(true), expected);
         assert_eq!(bench.counters.news_delayed.get(), 5);

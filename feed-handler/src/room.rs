@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use protocol::itch::Message;
 use protocol::types::{DecodeError, OrderRef, Price4, Qty, Seq};
-use rt::clock::Now;
+use rt::clock::Clock;
 
 use crate::arbiter::StreamSink;
 use crate::best_prices::{BestPrice, BestPrices};
@@ -143,14 +143,14 @@ impl Room {
 }
 
 /// One packet's way through the room.
-pub(crate) struct Delivery<'a, N> {
+pub(crate) struct Delivery<'a> {
     pub(crate) origin: Origin,
     pub(crate) room: &'a mut Room,
     pub(crate) counters: &'a Counters,
-    pub(crate) clock: &'a N,
+    pub(crate) clock: &'a Clock,
 }
 
-impl<N: Now> StreamSink for Delivery<'_, N> {
+impl StreamSink for Delivery<'_> {
     fn on_session(&mut self, first: Seq, is_first_session: bool) {
         if !is_first_session {
             self.room.books.clear();
@@ -207,7 +207,7 @@ impl<N: Now> StreamSink for Delivery<'_, N> {
     }
 }
 
-impl<N: Now> Delivery<'_, N> {
+impl Delivery<'_> {
     /// No line speaks.
     pub(crate) fn on_silence(&mut self) {
         self.counters.feed.silences.increment();

@@ -107,18 +107,22 @@ fn message(next_reference: &mut u64, random: &mut Rng) -> Vec<u8> {
             };
             replace.as_bytes().to_vec()
         }
-        10 => {
-            let mut broken = BrokenTrade::new_zeroed();
-            broken.head = head(b'B');
-            broken.as_bytes().to_vec()
-        }
-        _ => {
-            let mut trade = Trade::new_zeroed();
-            trade.head = head(b'P');
-            (trade.shares, trade.price) = (shares.into(), price.into());
-            trade.as_bytes().to_vec()
-        }
+        10 => broken(head(b'B')),
+        _ => trade(head(b'P'), shares, price),
     }
+}
+
+fn broken(head: Head) -> Vec<u8> {
+    let mut broken = BrokenTrade::new_zeroed();
+    broken.head = head;
+    broken.as_bytes().to_vec()
+}
+
+fn trade(head: Head, shares: Qty, price: Price4) -> Vec<u8> {
+    let mut trade = Trade::new_zeroed();
+    trade.head = head;
+    (trade.shares, trade.price) = (shares.into(), price.into());
+    trade.as_bytes().to_vec()
 }
 
 /// What both lines bring of a session: when, which line, what.

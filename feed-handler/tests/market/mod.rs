@@ -13,10 +13,11 @@
     clippy::expect_used,
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "tests"
 )]
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use feed_handler::source::{Packet, PacketSource};
 use protocol::itch::Message;
 use protocol::mold::{PacketBuilder, Session};
 use protocol::types::{Price4, Qty, Seq, Side, Symbol};
+use rt::clock::Clock;
 use rt::mem::Want;
 use rt::ring::{Consumer, ring};
 
@@ -153,7 +155,7 @@ struct NaiveBooks(BTreeMap<u64, Order>);
 pub(crate) struct Market {
     feed: Feed<Script>,
     arrivals: Rc<RefCell<Arrivals>>,
-    clock: Cell<u64>,
+    clock: Clock,
     pub(crate) counters: Arc<Counters>,
     best_prices: Arc<BestPrices>,
     listeners: Vec<Listener>,
@@ -216,7 +218,7 @@ impl Market {
         Self {
             feed,
             arrivals,
-            clock: Cell::new(1),
+            clock: Clock::manual(1),
             counters,
             best_prices,
             listeners,
@@ -234,7 +236,7 @@ impl Market {
     }
 
     pub(crate) fn now_ns(&self) -> u64 {
-        self.clock.get()
+        self.clock.now_ns()
     }
 
     pub(crate) fn next_seq(&self) -> u64 {
@@ -248,8 +250,8 @@ impl Market {
     /// One turn, `later_ns` after the last one. `appetites`: how many events each strategy takes.
     pub(crate) fn turn(&mut self, later_ns: u64, arriving: Arrivals, appetites: &[usize]) {
         // Each turn has a time of its own: with the number it names an event.
-        let now_ns = self.clock.get() + later_ns.max(1);
-        self.clock.set(now_ns);
+        let now_ns = self.clock.now_ns() + later_ns.max(1);
+        self.clock.set_ns(now_ns);
         let mut record = Record::default();
         for (line, payload) in &arriving {
             let arrival = Arrival {
@@ -399,7 +401,7 @@ impl Market {
                     best: self.books.best(locate),
                     must_be_stale: self.is_missing || self.has_ended,
                 };
-                let seen_ns = self.clock.get();
+                let seen_ns = self.clock.now_ns();
                 listener.due.push_back(Due::Message { seen_ns, event });
             }
         }
@@ -464,7 +466,8 @@ impl Listener {
         assert_eq!(heard, due);
         assert!(!event.has(FLAG_TRADE) || event.price > Price4(0));
         let at = (event.origin.seen_ns, event.origin.seq);
-        assert!(self.last.is_none_or(|last| last < at), "numbers go back");
+        let last = self.last;
+        assert!(last.is_none_or(|last| last < at), "{at:?} after {last:?}");
         self.last = Some(at);
         self.messages += 1;
     }

@@ -200,7 +200,7 @@ impl fmt::Display for News {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::{Cell, RefCell};
+    use std::cell::RefCell;
     use std::rc::Rc;
 
     use feed_handler::arbiter::Arbiter;
@@ -211,6 +211,7 @@ mod tests {
     use feed_handler::source::{Packet, PacketSource};
     use protocol::mold::PacketBuilder;
     use protocol::types::Seq;
+    use rt::clock::Clock;
     use rt::mem::Want;
     use rt::ring::ring;
 
@@ -275,10 +276,10 @@ mod tests {
             lines: 2,
             stale_ns: STALE_NS,
         });
-        let clock = Cell::new(0);
+        let mut clock = Clock::manual(0);
         let mut said = Vec::new();
         for second in 1..=until_s {
-            clock.set(second * 1_000_000_000);
+            clock.set_ns(second * 1_000_000_000);
             for (_, line, seq) in plan.iter().filter(|(at, ..)| *at == second) {
                 packets.borrow_mut().push((*line, heartbeat(*seq)));
             }
@@ -286,7 +287,7 @@ mod tests {
             for _ in 0..17 {
                 feed.poll(&clock);
             }
-            watch.turn(clock.get(), |news| {
+            watch.turn(clock.now_ns(), |news| {
                 said.push(format!("{second}: {news}"));
             });
         }
