@@ -538,8 +538,9 @@ fn gateway_config(traffic: &Traffic, options: &Gateway, report: &Path) -> String
         text,
         "]\nreceive = \"{}\"\n[feed.itch.af_xdp]\nrequire = \"{}\"\n\
          [session.ouch]\naddress = \"{EXCHANGE}:{PORT}\"\nusername = \"demo\"\npassword = \"demo\"\n\
-         submit = \"{}\"\n[session.ouch.risk]\norders_per_second_max = 1000000\n\
-         position_max = 100000000\n[layout]\nkind = \"{}\"\n[telemetry]\njson = \"{}\"\n\
+         submit = \"{}\"\n[session.ouch.risk]\norder_qty_max = 10000\n\
+         notional_max_dollars = 1000000\ncollar_bps = 500\nopen_orders_max = 1000\n\
+         orders_per_second_max = 1000000\nposition_max = 100000000\n[layout]\nkind = \"{}\"\n[telemetry]\njson = \"{}\"\n\
          hgrm_dir = \"{}\"\ntable = false\nwarm_up_ms = {}\nslow_orders = \"{}\"\n",
         options.receive,
         options.require,

@@ -62,6 +62,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
         lock_memory: false,
         huge_pages: false,
         realtime_priority: 0,
+        state_dir: None,
         is_inline: true,
         cpus: Vec::new(),
         rings: Rings {

@@ -50,12 +50,16 @@ impl Desk {
 const SIM: &str =
     "address = \"10.77.2.1:12000\"\nfill_every = 0\n[account.demo]\npassword = \"demo\"\n";
 
+const LIMITS: &str = "[session.ouch.risk]\norder_qty_max = 10000\nnotional_max_dollars = 1000000\n\
+                      collar_bps = 500\nposition_max = 100000\nopen_orders_max = 1000\n\
+                      orders_per_second_max = 10000\n";
+
 /// A gateway that quotes, in the lab.
 fn quoting(desk: &Desk) -> String {
     format!(
         "[feed.itch]\nlines = [{{ address = \"239.77.0.1:26400\", interface = \"feed0\" }}]\n\
          [session.ouch]\naddress = \"10.77.2.1:12000\"\nusername = \"demo\"\npassword = \"demo\"\n\
-         [strategy.quotes]\nkind = \"quoter\"\nfeed = \"itch\"\nsession = \"ouch\"\n\
+         {LIMITS}[strategy.quotes]\nkind = \"quoter\"\nfeed = \"itch\"\nsession = \"ouch\"\n\
          [telemetry]\njson = \"{}\"\ntable = false\n",
         desk.path("out.json").display()
     )
@@ -385,11 +389,13 @@ fn interrupted_demo_leaves_nothing_behind() {
 /// Starts a gateway on loopback and gives its status and what it said.
 fn run_on_loopback(change: impl FnOnce(&str) -> String) -> (Option<i32>, String) {
     let desk = Desk::new();
-    let text = "[feed.itch]\nlines = [{ address = \"127.0.0.1:26477\", interface = \"lo\" }]\n\
+    let text = format!(
+        "[feed.itch]\nlines = [{{ address = \"127.0.0.1:26477\", interface = \"lo\" }}]\n\
                 receive = \"udp\"\n[session.ouch]\naddress = \"127.0.0.1:1\"\nusername = \"demo\"\n\
-                password = \"demo\"\n[strategy.p]\nkind = \"probe\"\nfeed = \"itch\"\n\
-                session = \"ouch\"\n[host]\nlock_memory = false\n";
-    let config = desk.write("tickgate.toml", &change(text));
+                password = \"demo\"\n{LIMITS}[strategy.p]\nkind = \"probe\"\nfeed = \"itch\"\n\
+                session = \"ouch\"\n[host]\nlock_memory = false\n"
+    );
+    let config = desk.write("tickgate.toml", &change(&text));
     let output = tool(
         "tickgate",
         &["run", "--config", &config.display().to_string()],

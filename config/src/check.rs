@@ -1,6 +1,17 @@
 //! What types alone cannot refuse: ranges, names that must meet, CPUs that must exist.
 
-use crate::settings::{Feed, LayoutKind, Receive, Session, Settings, Strategy};
+use std::ops::RangeInclusive;
+
+use crate::settings::{Feed, LayoutKind, Receive, Risk, Session, Settings, Strategy, Submit};
+
+/// Strategies on one session: a `ClOrdID` has two hexadecimal digits for the strategy. Beyond it an
+/// answer would go to another strategy.
+const STRATEGIES_MAX: usize = 256;
+/// Half the price: wider than any band of the exchange's, so what is beyond is a mistyped number.
+const COLLAR_BPS_MAX: u64 = 5_000;
+/// From two of the exchange's heartbeats (one a second), so that one late one cuts nothing, to the
+/// longest that a dead connection may look alive.
+const SERVER_TIMEOUT_MS: RangeInclusive<u64> = 2_000..=300_000;
 
 /// A key, and what is wrong with its value and what would be right.
 type Found = (String, String);
@@ -19,7 +30,10 @@ pub(crate) fn check(settings: &Settings, cpus: &[usize]) -> Vec<Found> {
     interfaces(settings, &mut found);
     for (name, session) in &settings.session {
         check_session(&format!("session.{name}"), session, &mut found);
+        check_limits(&format!("session.{name}.risk"), &session.risk, &mut found);
     }
+    accounts(settings, &mut found);
+    owners(settings, &mut found);
     for (name, strategy) in &settings.strategy {
         check_strategy(&format!("strategy.{name}"), strategy, settings, &mut found);
     }
@@ -55,7 +69,12 @@ fn host(settings: &Settings, cpus: &[usize], found: &mut Vec<Found>) {
         let text = format!("{}: expected 0 to 99", settings.host.realtime_priority);
         found.push(("host.realtime_priority".into(), text));
     }
-    for cpu in &settings.layout.cpus {
+    for (at, cpu) in settings.layout.cpus.iter().enumerate() {
+        let before = settings.layout.cpus.iter().take(at);
+        if before.into_iter().any(|other| other == cpu) {
+            let text = format!("{cpu}: given twice, expected a CPU of its own for each hot core");
+            found.push(("layout.cpus".into(), text));
+        }
         if !cpus.contains(cpu) {
             let list: Vec<String> = cpus.iter().map(ToString::to_string).collect();
             let text = format!("{cpu}: no such CPU, expected one of {}", list.join(", "));
@@ -67,6 +86,25 @@ fn host(settings: &Settings, cpus: &[usize], found: &mut Vec<Found>) {
     if settings.layout.kind == LayoutKind::Pipeline && given != 0 && given < stages {
         let text = format!("{given} CPUs for {stages} stages; expected one each, or none");
         found.push(("layout.cpus".into(), text));
+    }
+    // `inline` takes the last of several CPUs by itself.
+    let is_pinned = given != 0 || settings.layout.kind == LayoutKind::Inline && cpus.len() > 1;
+    if settings.host.realtime_priority > 0 && !is_pinned {
+        let text = format!(
+            "{}: hot cores that are not pinned would starve whatever they meet; expected layout.cpus, \
+             or 0",
+            settings.host.realtime_priority
+        );
+        found.push(("host.realtime_priority".into(), text));
+    }
+    for (name, feed) in &settings.feed {
+        if settings.layout.kind == LayoutKind::Inline && feed.udp.block_us > 0 {
+            let text = format!(
+                "{}: orders would wait for the feed's sleep; expected 0, or layout.kind = \"pipeline\"",
+                feed.udp.block_us
+            );
+            found.push((format!("feed.{name}.udp.block_us"), text));
+        }
     }
 }
 
@@ -188,43 +226,90 @@ fn check_session(key: &str, session: &Session, found: &mut Vec<Found>) {
         let text = "password is given too; expected one of them";
         found.push((format!("{key}.password_file"), text.into()));
     }
-    if session.sqpoll_cpu.is_some() && session.submit == crate::settings::Submit::Enter {
-        let text = "submit = \"enter\" has no kernel thread; expected submit = \"sqpoll\"";
+    if session.sqpoll_cpu.is_some() && session.submit != Submit::Sqpoll {
+        let text = "only submit = \"sqpoll\" has a kernel thread; expected that, or no CPU for it";
         found.push((format!("{key}.sqpoll_cpu"), text.into()));
     }
-    let risk = &session.risk;
-    let range = |name: &str, value: u64, max: u64, found: &mut Vec<Found>| {
+    if session.busy_poll_us > 0 && session.submit == Submit::Write {
+        let text = format!(
+            "{}: submit = \"write\" does not poll the card; expected 0, or \"enter\" or \"sqpoll\"",
+            session.busy_poll_us
+        );
+        found.push((format!("{key}.busy_poll_us"), text));
+    }
+    if !SERVER_TIMEOUT_MS.contains(&session.server_timeout_ms) {
+        let (min, max) = (SERVER_TIMEOUT_MS.start(), SERVER_TIMEOUT_MS.end());
+        let text = format!(
+            "{}: expected {min} to {max}; the exchange says something every 1000",
+            session.server_timeout_ms
+        );
+        found.push((format!("{key}.server_timeout_ms"), text));
+    }
+}
+
+/// What one order, one symbol and one second may cost.
+fn check_limits(key: &str, risk: &Risk, found: &mut Vec<Found>) {
+    for (name, value, max) in [
+        ("order_qty_max", u64::from(risk.order_qty_max), 999_999),
+        (
+            "notional_max_dollars",
+            risk.notional_max_dollars,
+            1_000_000_000_000,
+        ),
+        ("collar_bps", u64::from(risk.collar_bps), COLLAR_BPS_MAX),
+        ("position_max", risk.position_max, 1_000_000_000_000),
+        (
+            "open_orders_max",
+            u64::from(risk.open_orders_max),
+            1_000_000,
+        ),
+        (
+            "orders_per_second_max",
+            u64::from(risk.orders_per_second_max),
+            10_000_000,
+        ),
+        ("intent_age_max_ms", risk.intent_age_max_ms, 60_000),
+    ] {
         if value == 0 || value > max {
             let text = format!("{value}: expected 1 to {max}");
-            found.push((format!("{key}.risk.{name}"), text));
+            found.push((format!("{key}.{name}"), text));
         }
-    };
-    range(
-        "order_qty_max",
-        u64::from(risk.order_qty_max),
-        999_999,
-        found,
-    );
-    range(
-        "notional_max_dollars",
-        risk.notional_max_dollars,
-        1_000_000_000_000,
-        found,
-    );
-    range("position_max", risk.position_max, 1_000_000_000_000, found);
-    range(
-        "open_orders_max",
-        u64::from(risk.open_orders_max),
-        1_000_000,
-        found,
-    );
-    range(
-        "orders_per_second_max",
-        u64::from(risk.orders_per_second_max),
-        10_000_000,
-        found,
-    );
-    range("intent_age_max_ms", risk.intent_age_max_ms, 60_000, found);
+    }
+}
+
+/// The exchange ends an account's connection when the same account logs in again.
+fn accounts(settings: &Settings, found: &mut Vec<Found>) {
+    let mut seen: Vec<(&String, &Session)> = Vec::new();
+    for (name, session) in &settings.session {
+        let account = |other: &Session| {
+            other.address == session.address
+                && other
+                    .username
+                    .trim_end()
+                    .eq_ignore_ascii_case(session.username.trim_end())
+        };
+        if let Some((other, _)) = seen.iter().find(|(_, other)| account(other)) {
+            let text = format!(
+                "\"{}\": session.{other} logs in there as the same user, and each login cuts the \
+                 other off; expected another user",
+                session.username
+            );
+            found.push((format!("session.{name}.username"), text));
+        }
+        seen.push((name, session));
+    }
+}
+
+/// An order says with two digits whose it is.
+fn owners(settings: &Settings, found: &mut Vec<Found>) {
+    for name in settings.session.keys() {
+        let strategies = settings.strategy.values();
+        let count = strategies.filter(|one| one.session == *name).count();
+        if count > STRATEGIES_MAX {
+            let text = format!("{count} strategies trade on it: expected at most {STRATEGIES_MAX}");
+            found.push((format!("session.{name}"), text));
+        }
+    }
 }
 
 fn check_strategy(key: &str, strategy: &Strategy, settings: &Settings, found: &mut Vec<Found>) {

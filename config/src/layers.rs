@@ -20,6 +20,15 @@ const DEFAULTS: &str = include_str!("../default.toml");
 const PREFIX: &str = "TICKGATE__";
 /// Tables whose members have names of the operator's.
 const NAMED: [&str; 3] = ["feed", "session", "strategy"];
+/// What a session must say that it may risk.
+const LIMITS: [&str; 6] = [
+    "order_qty_max",
+    "notional_max_dollars",
+    "collar_bps",
+    "position_max",
+    "open_orders_max",
+    "orders_per_second_max",
+];
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,16 +110,21 @@ impl Layers {
     /// # Errors
     /// Everything that is wrong.
     pub fn load(&self) -> Result<Loaded, Vec<Fault>> {
-        let layers = self.read().map_err(|fault| vec![fault])?;
-        let merged = merge(&layers).map_err(|fault| vec![fault])?;
-        let mut origins = BTreeMap::new();
-        for (origin, table) in &layers {
-            for (key, value) in flatten(table) {
-                origins.insert(key, (value, origin.clone()));
+        let mut layers = self.read().map_err(|fault| vec![fault])?;
+        let (settings, mut origins) = loop {
+            let merged = merge(&layers).map_err(|fault| vec![fault])?;
+            let origins = origins(&layers);
+            let missing = missing_limits(&merged, &origins);
+            if !missing.is_empty() {
+                return Err(missing);
             }
-        }
-        let settings: Settings = serde_path_to_error::deserialize(merged)
-            .map_err(|error| vec![typed_fault(&error, &origins)])?;
+            match serde_path_to_error::deserialize::<_, Settings>(merged) {
+                Ok(settings) => break (settings, origins),
+                // Each round turns one value into text, so there are as many as values at most.
+                Err(error) if self.take_as_text(&mut layers, &error) => {}
+                Err(error) => return Err(vec![typed_fault(&error, &origins)]),
+            }
+        };
         let faults = check::check(&settings, &self.cpus);
         if !faults.is_empty() {
             let with_origin = |(key, text): (String, String)| {
@@ -127,6 +141,43 @@ impl Layers {
         Ok(Loaded {
             settings,
             values: origins,
+        })
+    }
+
+    /// Outside of files text has no quotes: where text is wanted, what looks like a number is text.
+    fn take_as_text(
+        &self,
+        layers: &mut [(Origin, Table)],
+        error: &serde_path_to_error::Error<serde_json::Error>,
+    ) -> bool {
+        if !error.inner().to_string().ends_with("expected a string") {
+            return false;
+        }
+        let key = error.path().to_string();
+        let is_set = |table: &Table| {
+            let found = flatten(table).into_iter().find(|(other, _)| *other == key);
+            found.is_some_and(|(_, value)| !value.starts_with(['"', '\'']))
+        };
+        let Some((origin, table)) = layers.iter_mut().rev().find(|(_, table)| is_set(table)) else {
+            return false;
+        };
+        let given = match origin {
+            Origin::Environment(name) => {
+                let mut all = self.environment.iter();
+                all.find(|(other, _)| other == name)
+                    .map(|(_, value)| value.as_str())
+            }
+            Origin::CommandLine => {
+                let mut all = self.sets.iter().rev().filter_map(|set| set.split_once('='));
+                all.find(|(other, _)| other.trim() == key)
+                    .map(|(_, value)| value.trim())
+            }
+            Origin::Default | Origin::File(_) => None,
+        };
+        let text = given.map(|given| toml::Value::String(given.to_owned()));
+        text.is_some_and(|text| {
+            *table = nest(&key, text);
+            true
         })
     }
 
@@ -215,16 +266,20 @@ fn fragments(file: &Path) -> Result<Vec<PathBuf>, Fault> {
         .parent()
         .unwrap_or_else(|| Path::new("."))
         .join("conf.d");
-    let Ok(entries) = std::fs::read_dir(&folder) else {
-        return Ok(Vec::new());
+    let fault = |error: std::io::Error| Fault {
+        origin: folder.display().to_string(),
+        key: String::new(),
+        text: format!("{error}; expected a folder that can be listed, or none"),
+    };
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        // What stands there may be limits: without them nothing may start.
+        Err(error) => return Err(fault(error)),
     };
     let mut paths = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(|error| Fault {
-            origin: folder.display().to_string(),
-            key: String::new(),
-            text: error.to_string(),
-        })?;
+        let entry = entry.map_err(fault)?;
         if entry
             .path()
             .extension()
@@ -243,7 +298,13 @@ fn nested(key: &str, value: &str) -> Table {
         .parse::<Table>()
         .ok()
         .and_then(|mut t| t.remove("x"));
-    let mut value = parsed.unwrap_or_else(|| toml::Value::String(value.to_owned()));
+    nest(
+        key,
+        parsed.unwrap_or_else(|| toml::Value::String(value.to_owned())),
+    )
+}
+
+fn nest(key: &str, mut value: toml::Value) -> Table {
     let mut table = Table::new();
     for part in key.rsplit('.') {
         table = Table::from_iter([(part.to_owned(), value)]);
@@ -263,6 +324,42 @@ fn merge(layers: &[(Origin, Table)]) -> Result<Value, Fault> {
         key: String::new(),
         text: error.to_string(),
     })
+}
+
+/// Each key with the value that counts and where it came from.
+fn origins(layers: &[(Origin, Table)]) -> BTreeMap<String, (String, Origin)> {
+    let mut origins = BTreeMap::new();
+    for (origin, table) in layers {
+        for (key, value) in flatten(table) {
+            origins.insert(key, (value, origin.clone()));
+        }
+    }
+    origins
+}
+
+/// Sessions that lack limits, with all that they lack: limits have no default.
+fn missing_limits(merged: &Value, origins: &BTreeMap<String, (String, Origin)>) -> Vec<Fault> {
+    let sessions = merged.get("session").and_then(Value::as_object);
+    let mut faults = Vec::new();
+    for (name, session) in sessions.into_iter().flatten() {
+        let has = |limit: &str| {
+            session
+                .get("risk")
+                .is_some_and(|risk| risk.get(limit).is_some())
+        };
+        let missing: Vec<&str> = LIMITS.into_iter().filter(|limit| !has(limit)).collect();
+        if !missing.is_empty() {
+            faults.push(Fault {
+                origin: origin_of(origins, &format!("session.{name}")),
+                key: format!("session.{name}.risk"),
+                text: format!(
+                    "no {}: expected every limit of the session, none has a default",
+                    missing.join(", ")
+                ),
+            });
+        }
+    }
+    faults
 }
 
 /// Every leaf with its dotted key, values in TOML's notation. Arrays are leaves.
@@ -303,7 +400,10 @@ fn typed_fault(
         }
         text = text.replacen("unknown field", "unknown key", 1);
     }
-    if let Some((value, _)) = origins.get(&key) {
+    if key.ends_with(".password") {
+        // Neither the value nor serde's sentence, which repeats it.
+        "expected text in quotes".clone_into(&mut text);
+    } else if let Some((value, _)) = origins.get(&key) {
         text = format!("{value}: {text}");
     }
     Fault {
@@ -348,6 +448,13 @@ mod tests {
         address = "127.0.0.1:12000"
         username = "user"
         password = "secret"
+        [session.ouch.risk]
+        order_qty_max = 1000
+        notional_max_dollars = 100000
+        collar_bps = 500
+        position_max = 5000
+        open_orders_max = 100
+        orders_per_second_max = 1000
         [strategy.p]
         kind = "probe"
         feed = "nasdaq"
@@ -448,6 +555,172 @@ mod tests {
         assert!(found.contains("strategy.p.feed: \"other\": no such feed, expected one of nasdaq"));
         let found = fault(&GOOD.replace("\"probe\"", "\"probe\"\nsymbols = [\"TOOLONGNAME\"]"));
         assert!(found.contains("strategy.p.symbols"), "{found}");
+    }
+
+    #[test]
+    fn dangerous_values_are_refused_with_key_value_and_what_was_expected() {
+        let replaced = |from: &str, to: &str| {
+            assert!(GOOD.contains(from), "{from}");
+            fault(&GOOD.replace(from, to))
+        };
+        let more = |more: &str| fault(&format!("{GOOD}\n{more}"));
+        let session = |more: &str| replaced("username", &format!("{more}\nusername"));
+        let other = "[session.other]\naddress = \"127.0.0.1:12000\"\nusername = \"USER\"\n\
+                     [session.other.risk]\norder_qty_max = 1\nnotional_max_dollars = 1\n\
+                     collar_bps = 1\nposition_max = 1\nopen_orders_max = 1\n\
+                     orders_per_second_max = 1\n";
+        for (found, expected) in [
+            (
+                replaced("collar_bps = 500", "collar_bps = 4294967295"),
+                "session.ouch.risk.collar_bps: 4294967295: expected 1 to 5000",
+            ),
+            (
+                replaced("collar_bps = 500", "collar_bps = 0"),
+                "session.ouch.risk.collar_bps: 0: expected 1 to 5000",
+            ),
+            (
+                session("server_timeout_ms = 0"),
+                "session.ouch.server_timeout_ms: 0: expected 2000 to 300000",
+            ),
+            (
+                session("server_timeout_ms = 1000"),
+                "session.ouch.server_timeout_ms: 1000: expected 2000 to 300000",
+            ),
+            (
+                more("[layout]\ncpus = [1, 1]"),
+                "layout.cpus: 1: given twice",
+            ),
+            (
+                more("[host]\nrealtime_priority = 5\n[layout]\nkind = \"pipeline\""),
+                "host.realtime_priority: 5: hot cores that are not pinned",
+            ),
+            (
+                more("[feed.nasdaq.udp]\nblock_us = 10"),
+                "feed.nasdaq.udp.block_us: 10: orders would wait",
+            ),
+            (
+                session("submit = \"write\"\nbusy_poll_us = 50"),
+                "session.ouch.busy_poll_us: 50: submit = \"write\"",
+            ),
+            (
+                session("submit = \"write\"\nsqpoll_cpu = 1"),
+                "session.ouch.sqpoll_cpu: only submit = \"sqpoll\"",
+            ),
+            (
+                replaced("kind = \"probe\"", "kind = \"probe\"\nsymbols = [\"A B\"]"),
+                "strategy.p.symbols: \"A B\": expected 1 to 8 printable characters",
+            ),
+            (
+                replaced("kind = \"probe\"", "kind = \"probe\"\nsymbols = [\"\"]"),
+                "strategy.p.symbols: \"\": expected 1 to 8",
+            ),
+            (
+                more(other),
+                "session.ouch.username: \"user\": session.other logs in there as the same user",
+            ),
+        ] {
+            let is_one_line = found.lines().count() == 1;
+            assert!(is_one_line && found.contains(expected), "{found}");
+        }
+    }
+
+    #[test]
+    fn pinned_or_inline_cores_may_be_real_time_and_pipelines_may_block() {
+        for more in [
+            "[host]\nrealtime_priority = 5",
+            "[layout]\nkind = \"pipeline\"\n[feed.nasdaq.udp]\nblock_us = 10",
+        ] {
+            load(&format!("{GOOD}\n{more}"), |_, _| ()).unwrap();
+        }
+        let alone = load(
+            &format!("{GOOD}\n[host]\nrealtime_priority = 5"),
+            |_, layers| {
+                layers.cpus = vec![0];
+            },
+        );
+        assert!(alone.unwrap_err().contains("host.realtime_priority"));
+    }
+
+    #[test]
+    fn seventeenth_strategy_of_a_session_is_refused() {
+        let with = |count: usize| {
+            let strategies: Vec<String> = (1..count)
+                .map(|n| {
+                    format!(
+                        "[strategy.s{n}]\nkind = \"probe\"\nfeed = \"nasdaq\"\nsession = \"ouch\""
+                    )
+                })
+                .collect();
+            load(&format!("{GOOD}\n{}", strategies.join("\n")), |_, _| ())
+        };
+        with(16).unwrap();
+        let found = with(17).unwrap_err();
+        let expected = "session.ouch: 17 strategies trade on it: expected at most 16";
+        assert!(found.contains(expected), "{found}");
+    }
+
+    #[test]
+    fn session_without_limits_is_refused_with_all_that_it_lacks() {
+        let bare = GOOD.replace("notional_max_dollars = 100000", "");
+        let found = fault(&bare.replace("collar_bps = 500", ""));
+        assert_eq!(
+            found,
+            "DIR/tickgate.toml: session.ouch.risk: no notional_max_dollars, collar_bps: expected \
+             every limit of the session, none has a default"
+        );
+        let start = GOOD.find("[session.ouch.risk]").unwrap();
+        let end = GOOD.find("[strategy.p]").unwrap();
+        let found = fault(&format!("{}{}", &GOOD[..start], &GOOD[end..]));
+        assert!(
+            found.starts_with("DIR/tickgate.toml: session.ouch.risk: no "),
+            "{found}"
+        );
+        assert!(LIMITS.iter().all(|limit| found.contains(limit)), "{found}");
+    }
+
+    #[test]
+    fn folder_of_fragments_that_cannot_be_listed_is_a_fault() {
+        let found = load(GOOD, |folder, _| {
+            std::fs::write(folder.join("conf.d"), "not a folder").unwrap();
+        });
+        let found = found.unwrap_err();
+        assert!(found.starts_with("DIR/conf.d: Not a directory"), "{found}");
+    }
+
+    #[test]
+    fn password_without_quotes_is_refused_and_not_shown() {
+        let found = fault(&GOOD.replace("\"secret\"", "7654321"));
+        assert_eq!(
+            found,
+            "DIR/tickgate.toml: session.ouch.password: expected text in quotes"
+        );
+    }
+
+    #[test]
+    fn number_outside_of_files_is_text_where_text_is_wanted() {
+        let loaded = load(GOOD, |_, layers| {
+            let set = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+            layers.environment = vec![
+                set("TICKGATE__SESSION__OUCH__USERNAME", "123456"),
+                set("TICKGATE__SESSION__OUCH__PASSWORD", "1e5"),
+            ];
+            layers.sets = vec!["session.ouch.session=42".into(), "rings.events=8".into()];
+        });
+        let loaded = loaded.unwrap();
+        let ouch = &loaded.settings.session["ouch"];
+        assert_eq!(
+            (
+                ouch.username.as_str(),
+                ouch.password.as_str(),
+                ouch.session.as_str()
+            ),
+            ("123456", "1e5", "42")
+        );
+        assert_eq!(loaded.settings.rings.events, 8);
+        let refused = load(GOOD, |_, layers| {
+            layers.sets = vec!["rings.events=soon".into()];
+        });
+        assert!(refused.unwrap_err().contains("rings.events"));
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub struct Host {
     pub lock_memory: bool,
     pub huge_pages: bool,
     pub realtime_priority: u8,
+    pub state_dir: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]

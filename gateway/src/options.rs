@@ -24,6 +24,8 @@ pub struct Options {
     pub realtime_priority: i32,
     /// One core runs every stage, or each its own.
     pub is_inline: bool,
+    /// Where what outlives the process is kept; `None`: nowhere.
+    pub state_dir: Option<PathBuf>,
     /// CPUs for hot cores; empty: the last one for `inline`, unpinned for the rest.
     pub cpus: Vec<usize>,
     /// Ring sizes, powers of two.

@@ -238,6 +238,10 @@ fn combine(choices: &[Choice]) -> Result<Combination> {
             _ => {}
         }
     }
+    let is_blocking = gateway.sets.iter().any(|set| set.contains("udp.block_us"));
+    if is_blocking && gateway.layout == "inline" {
+        bail!("receive udp-blocking: orders would sleep too, expected --layout pipeline");
+    }
     combination.gateway = gateway;
     if !combination.rate.is_finite() || combination.rate <= 0.0 || combination.pack == 0 {
         bail!(

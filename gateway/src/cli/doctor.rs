@@ -1,6 +1,6 @@
 //! Is this host fit? Each check says what was found, what is wanted, why, and how to get it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use feed_handler::xdp::{TRUSTED_DRIVERS, nic};
@@ -30,16 +30,11 @@ struct Finding {
 /// Runs every check and prints it. Status 0 when nothing fails.
 #[expect(clippy::print_stdout, reason = "what this command prints")]
 pub(super) fn run(settings: Option<&Settings>) -> ExitCode {
-    let mut findings = host();
+    let mut findings = host(settings);
+    for (name, wish) in settings.map(interfaces).unwrap_or_default() {
+        findings.extend(interface(name, wish));
+    }
     if let Some(settings) = settings {
-        let lines = settings.feed.values().flat_map(|feed| &feed.lines);
-        let mut names: Vec<&String> = lines
-            .map(|line| &line.interface)
-            .filter(|name| !name.is_empty())
-            .collect();
-        names.sort();
-        names.dedup();
-        findings.extend(names.into_iter().flat_map(|name| interface(name)));
         findings.extend(chosen_queues(settings));
     }
     for finding in &findings {
@@ -69,6 +64,60 @@ pub(super) fn run(settings: Option<&Settings>) -> ExitCode {
     }
 }
 
+/// What the configuration wants of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wish {
+    is_xdp: bool,
+    allow_default_route: bool,
+}
+
+/// Each interface of the configuration once.
+fn interfaces(settings: &Settings) -> BTreeMap<&str, Wish> {
+    let mut wishes = BTreeMap::new();
+    for feed in settings.feed.values() {
+        let wish = Wish {
+            is_xdp: feed.receive == Receive::AfXdp,
+            allow_default_route: feed.af_xdp.allow_default_route,
+        };
+        let names = feed.lines.iter().map(|line| line.interface.as_str());
+        for name in names.filter(|name| !name.is_empty()) {
+            // With one feed by sockets and one by XDP, the second is the one that asks for more.
+            let kept = wishes.entry(name).or_insert(wish);
+            if wish.is_xdp {
+                *kept = wish;
+            }
+        }
+    }
+    wishes
+}
+
+/// What it means that AF_XDP sockets cannot be made.
+fn without_af_xdp(settings: Option<&Settings>) -> Verdict {
+    let Some(settings) = settings else {
+        return Verdict::Fails;
+    };
+    let feeds = || {
+        let feeds = settings.feed.values();
+        feeds.filter(|feed| feed.receive == Receive::AfXdp)
+    };
+    if feeds().any(|feed| feed.af_xdp.require != "kernel-socket") {
+        return Verdict::Fails;
+    }
+    unless(feeds().next().is_none(), Verdict::Costs)
+}
+
+fn default_route(is_route: bool, wish: Wish) -> Verdict {
+    match wish {
+        _ if !is_route => Verdict::Good,
+        Wish { is_xdp: false, .. } => Verdict::Good,
+        Wish {
+            allow_default_route: true,
+            ..
+        } => Verdict::Costs,
+        Wish { .. } => Verdict::Fails,
+    }
+}
+
 fn read(path: &str) -> String {
     std::fs::read_to_string(path)
         .unwrap_or_default()
@@ -88,10 +137,10 @@ fn or_none(text: String) -> String {
     }
 }
 
-fn host() -> Vec<Finding> {
+fn host(settings: Option<&Settings>) -> Vec<Finding> {
     let mut findings = cpu_checks();
     findings.extend(memory_checks());
-    findings.extend(kernel_checks());
+    findings.extend(kernel_checks(without_af_xdp(settings)));
     findings
 }
 
@@ -208,7 +257,7 @@ fn memory_checks() -> Vec<Finding> {
     ]
 }
 
-fn kernel_checks() -> Vec<Finding> {
+fn kernel_checks(without_af_xdp: Verdict) -> Vec<Finding> {
     let release = read("/proc/sys/kernel/osrelease");
     let af_xdp = socket2::Socket::new(AF_XDP.into(), socket2::Type::RAW, None);
     let disabled = read("/proc/sys/kernel/io_uring_disabled");
@@ -227,7 +276,7 @@ fn kernel_checks() -> Vec<Finding> {
         },
         Finding {
             name: "AF_XDP".into(),
-            verdict: unless(af_xdp.is_ok(), Verdict::Fails),
+            verdict: unless(af_xdp.is_ok(), without_af_xdp),
             found: af_xdp
                 .err()
                 .map_or_else(|| "available".into(), |error| error.to_string()),
@@ -300,7 +349,7 @@ fn queues_served(interface: &str, served: &[u32], queues: u32) -> Finding {
     }
 }
 
-fn interface(name: &str) -> Vec<Finding> {
+fn interface(name: &str, wish: Wish) -> Vec<Finding> {
     if nic::interface_index(name).is_err() {
         return vec![Finding {
             name: format!("interface {name}"),
@@ -321,7 +370,7 @@ fn interface(name: &str) -> Vec<Finding> {
     vec![
         Finding {
             name: format!("{name}: driver"),
-            verdict: unless(reason.is_some(), Verdict::Costs),
+            verdict: unless(reason.is_some() || !wish.is_xdp, Verdict::Costs),
             found: reason.map_or_else(|| driver.clone(), |(_, why)| format!("{driver} ({why})")),
             wanted: "one whose native XDP is known to be good",
             why: "generic XDP copies and comes late in the stack; native mode of some drivers crashes",
@@ -349,7 +398,7 @@ fn interface(name: &str) -> Vec<Finding> {
         },
         Finding {
             name: format!("{name}: default route"),
-            verdict: unless(!is_route, Verdict::Fails),
+            verdict: default_route(is_route, wish),
             found: if is_route {
                 "leaves through it".into()
             } else {
@@ -396,7 +445,47 @@ mod tests {
 
     #[test]
     fn interface_that_does_not_exist_fails() {
-        assert_eq!(interface("tg-none")[0].verdict, Verdict::Fails);
-        assert_eq!(interface("lo").len(), 4);
+        let wish = Wish {
+            is_xdp: true,
+            allow_default_route: false,
+        };
+        assert_eq!(interface("tg-none", wish)[0].verdict, Verdict::Fails);
+        assert_eq!(interface("lo", wish).len(), 4);
+    }
+
+    fn settings(feed: &str) -> Settings {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tickgate.toml");
+        let text = format!(
+            "[feed.a]\nlines = [{{ address = \"127.0.0.1:1\", interface = \"card\" }}]\n{feed}"
+        );
+        std::fs::write(&file, text).unwrap();
+        let layers = tickgate_config::Layers {
+            file: Some(file),
+            cpus: vec![0, 1],
+            ..tickgate_config::Layers::default()
+        };
+        layers.load().unwrap().settings
+    }
+
+    #[test]
+    fn host_without_af_xdp_fails_only_feeds_that_cannot_do_without() {
+        let verdict = |feed| without_af_xdp(Some(&settings(feed)));
+        assert_eq!(without_af_xdp(None), Verdict::Fails);
+        assert_eq!(verdict("receive = \"udp\""), Verdict::Good);
+        assert_eq!(verdict(""), Verdict::Costs);
+        let required = "[feed.a.af_xdp]\nrequire = \"generic\"";
+        assert_eq!(verdict(required), Verdict::Fails);
+    }
+
+    #[test]
+    fn interface_of_the_default_route_fails_only_xdp_that_is_not_allowed_there() {
+        let verdict = |feed| default_route(true, interfaces(&settings(feed))["card"]);
+        assert_eq!(verdict(""), Verdict::Fails);
+        assert_eq!(verdict("receive = \"udp\""), Verdict::Good);
+        let allowed = "[feed.a.af_xdp]\nallow_default_route = true";
+        assert_eq!(verdict(allowed), Verdict::Costs);
+        let wish = interfaces(&settings(""))["card"];
+        assert_eq!(default_route(false, wish), Verdict::Good);
     }
 }

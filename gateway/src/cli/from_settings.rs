@@ -27,11 +27,19 @@ pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result
         .strategy
         .iter()
         .map(|(name, s)| strategy(name, s, settings, factory));
+    let killed = settings.session.iter().find(|(_, s)| s.risk.start_killed);
+    if let (Some((name, _)), None) = (killed, state_folder(settings)) {
+        return Err(format!(
+            "session.{name}.risk.start_killed: true: `tickgate resume` could not end it; expected \
+             host.state_dir to be set"
+        ));
+    }
     let path = |text: &String| (!text.is_empty()).then(|| PathBuf::from(text));
     Ok(Options {
         lock_memory: settings.host.lock_memory,
         huge_pages: settings.host.huge_pages,
         realtime_priority: i32::from(settings.host.realtime_priority),
+        state_dir: state_folder(settings),
         is_inline: settings.layout.kind == settings::LayoutKind::Inline,
         cpus: settings.layout.cpus.clone(),
         rings: Rings {
@@ -50,16 +58,25 @@ pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result
             json: path(&settings.telemetry.json),
             hgrm_dir: path(&settings.telemetry.hgrm_dir),
             table: settings.telemetry.table,
-            slow_orders: path(&settings.telemetry.slow_orders).or_else(state_folder),
+            slow_orders: path(&settings.telemetry.slow_orders)
+                .or_else(|| Some(systemd_folder()?.join("slow-orders.jsonl"))),
             warm_up_ms: settings.telemetry.warm_up_ms,
         },
     })
 }
 
+/// Where what outlives the process is kept.
+pub(super) fn state_folder(settings: &settings::Settings) -> Option<PathBuf> {
+    let folder = &settings.host.state_dir;
+    (!folder.is_empty())
+        .then(|| PathBuf::from(folder))
+        .or_else(systemd_folder)
+}
+
 /// Where systemd lets a service keep its state.
-fn state_folder() -> Option<PathBuf> {
+fn systemd_folder() -> Option<PathBuf> {
     let folder = std::env::var_os("STATE_DIRECTORY").filter(|folder| !folder.is_empty())?;
-    Some(PathBuf::from(folder).join("slow-orders.jsonl"))
+    Some(PathBuf::from(folder))
 }
 
 /// The bounds of a feed's books.

@@ -1,4 +1,4 @@
-//! The command line, the same for every build of the gateway: `run`, `check`, `doctor`.
+//! The command line, the same for every build of the gateway: `run`, `check`, `kill`, `resume`, `doctor`.
 //!
 //! The one module of this library that knows configuration files.
 
@@ -11,7 +11,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tickgate_config::{Layers, Loaded, Parameters};
 
-use crate::service::{self, StopHandle};
+use crate::order::risk::KillCause;
+use crate::service::{self, KillFile, StopHandle};
 use crate::strategy::{Probe, Quoter, Strategy};
 
 /// Exit status of a failure, or a check that did not hold.
@@ -54,6 +55,21 @@ enum Command {
     },
     /// Validate the configuration and print the result, with where each value came from.
     Check {
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Stop trading: no order goes out, open ones are cancelled; also after a restart, until `resume`.
+    ///
+    /// Works through the state folder, so the configuration must name the running gateway's.
+    Kill {
+        #[command(flatten)]
+        source: Source,
+        /// A word to whoever finds it killed.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        why: String,
+    },
+    /// Trade again, whoever or whatever has stopped it.
+    Resume {
         #[command(flatten)]
         source: Source,
     },
@@ -125,6 +141,22 @@ pub fn run(factory: Factory) -> ExitCode {
                 },
             )
         }
+        Command::Kill { source, why } => with_kill_file(source, |file| {
+            let is_first = file.write(KillCause::Operator, &why)?;
+            Ok(if is_first {
+                "killed"
+            } else {
+                "was killed already"
+            })
+        }),
+        Command::Resume { source } => with_kill_file(source, |file| {
+            let was_killed = file.remove()?;
+            Ok(if was_killed {
+                "resumed"
+            } else {
+                "resumed; no kill was kept"
+            })
+        }),
         Command::Doctor { source } => match source.config {
             None => doctor::run(None),
             config => with_settings(config, source.sets, |loaded| {
@@ -155,6 +187,28 @@ fn with_settings(
             ExitCode::from(WRONG_USAGE)
         }
     }
+}
+
+/// Does something to the kill file and says how it went.
+fn with_kill_file(
+    source: Source,
+    act: impl FnOnce(&KillFile) -> std::io::Result<&'static str>,
+) -> ExitCode {
+    with_settings(Some(source.config), source.sets, |loaded| {
+        let Some(folder) = from_settings::state_folder(&loaded.settings) else {
+            let text = "no state folder: expected host.state_dir in the configuration, or \
+                        STATE_DIRECTORY in the environment (systemd: /var/lib/tickgate)";
+            return fail(WRONG_USAGE, text);
+        };
+        let done = KillFile::in_folder(&folder).and_then(|file| act(&file));
+        match done {
+            Ok(text) => {
+                log::info!("{}: {text}", folder.display());
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(FAILED, &format!("{}: {error}", folder.display())),
+        }
+    })
 }
 
 #[expect(clippy::print_stdout, reason = "what this command prints")]

@@ -47,7 +47,7 @@ const PAUSE_LAST_MS: u32 = 5_000;
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT_NS: u64 = 5_000_000_000;
 /// How long everything open may take to be cancelled before the process ends.
-const STOP_TIMEOUT_NS: u64 = 1_200_000_000;
+pub(crate) const STOP_TIMEOUT_NS: u64 = 1_200_000_000;
 
 /// The histograms that this stage writes.
 #[derive(Debug, Default)]

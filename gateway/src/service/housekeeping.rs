@@ -14,6 +14,7 @@ use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::build::House;
+use super::kill_file::KillWatch;
 use super::slow_file::SlowFile;
 use super::{Core, StopHandle};
 use crate::order::risk::KillCause;
@@ -21,14 +22,23 @@ use crate::order::stage::SessionState;
 use crate::telemetry::{Report, Run, pause, write_hgrm};
 
 /// How often it looks up: the longest that a signal waits.
-const TURN: Duration = Duration::from_millis(20);
+pub(super) const TURN: Duration = Duration::from_millis(20);
 /// How often queues are checked for standing still.
 const QUEUE_CHECK_NS: u64 = 1_000_000_000;
+
+/// What it looks after.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) house: House,
+    pub(super) slow: SlowFile,
+    pub(super) kill_watch: KillWatch,
+}
 
 #[derive(Debug)]
 pub(crate) struct Housekeeping {
     house: House,
     slow: SlowFile,
+    kill_watch: KillWatch,
     stop: Arc<AtomicBool>,
     report_asked: Arc<AtomicBool>,
     kill_asked: Arc<AtomicBool>,
@@ -53,11 +63,7 @@ struct WarmUp {
 
 impl Housekeeping {
     /// Takes over signals: SIGTERM and SIGINT stop, SIGUSR1 reports, SIGUSR2 turns the kill switch on.
-    pub(super) fn new(
-        (house, slow): (House, SlowFile),
-        warm_up_ms: u64,
-        stop: &StopHandle,
-    ) -> Result<Self, String> {
+    pub(super) fn new(parts: Parts, warm_up_ms: u64, stop: &StopHandle) -> Result<Self, String> {
         let stop = stop.flag();
         let report_asked = Arc::new(AtomicBool::new(false));
         let kill_asked = Arc::new(AtomicBool::new(false));
@@ -73,8 +79,9 @@ impl Housekeeping {
         let watchdog_ns = sd_notify::watchdog_enabled()
             .and_then(|interval| u64::try_from(interval.as_nanos() / 2).ok());
         Ok(Self {
-            house,
-            slow,
+            house: parts.house,
+            slow: parts.slow,
+            kill_watch: parts.kill_watch,
             stop,
             report_asked,
             kill_asked,
@@ -133,6 +140,7 @@ impl Housekeeping {
             kills.for_each(|kill| kill.engage(KillCause::Signal));
             log::warn!("kill switch on, asked for by SIGUSR2");
         }
+        self.kill_watch.turn(&self.house.kills);
         if now_ns >= self.queues_next_ns {
             self.queues_next_ns = now_ns + QUEUE_CHECK_NS;
             self.check_queues();
@@ -146,13 +154,14 @@ impl Housekeeping {
     }
 
     pub(super) fn last_words(&mut self) {
+        self.kill_watch.turn(&self.house.kills);
         self.slow.write_now(monotonic_ns());
         self.tell_notices();
         // Whatever its pause: there is no next turn.
         self.tell_feeds(u64::MAX);
     }
 
-    /// systemd hears from us only while every hot core turns.
+    /// systemd hears from us only while every hot core turns, or has ended: stopping takes turns too.
     fn feed_watchdog(&mut self, cores: &[Core]) {
         let turns: Vec<u64> = cores
             .iter()
@@ -165,7 +174,7 @@ impl Housekeeping {
         );
         let mut is_alive = true;
         for ((core, now), before) in stalled {
-            if now == before {
+            if now == before && !core.thread.is_finished() {
                 log::error!("core {} has not turned since the last look", core.name);
                 is_alive = false;
             }

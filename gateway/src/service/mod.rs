@@ -6,9 +6,12 @@
 mod build;
 mod feed_watch;
 mod housekeeping;
+mod kill_file;
 mod receive;
 mod slow_file;
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -21,8 +24,11 @@ use crate::telemetry::{Report, pause};
 use rt::ring::ring;
 
 use build::Built;
-use housekeeping::Housekeeping;
+use housekeeping::{Housekeeping, Parts};
+use kill_file::KillWatch;
 use slow_file::{CoreLog, SlowFile};
+
+pub use kill_file::KillFile;
 
 /// Turns that took too long, between two turns of housekeeping.
 const GAPS: usize = 1024;
@@ -65,11 +71,17 @@ pub fn run(options: Options, stop: &StopHandle, on_ready: impl FnOnce()) -> Resu
         );
     }
     let output = options.output.clone();
+    let kill_file = match &options.state_dir {
+        Some(folder) => Some(KillFile::in_folder(folder).map_err(|e| state_error(folder, &e))?),
+        None => None,
+    };
     let Built {
         stages,
         mut house,
         layout,
     } = build::build(options)?;
+    let kill_watch = KillWatch::start(kill_file, &house.kills)
+        .map_err(|error| format!("the kill file: {error}"))?;
     let flag = Arc::new(AtomicBool::new(false));
     let hot: Vec<usize> = layout.iter().filter_map(|core| core.cpu).collect();
     let (cores, logs) = start(stages, layout, &flag)?;
@@ -81,10 +93,18 @@ pub fn run(options: Options, stop: &StopHandle, on_ready: impl FnOnce()) -> Resu
     keep_off(&hot);
     let stories = std::mem::take(&mut house.stories);
     let slow = SlowFile::new(output.slow_orders.clone(), stories, logs);
-    let mut house = Housekeeping::new((house, slow), output.warm_up_ms, stop)?;
+    let mut house = Housekeeping::new(
+        Parts {
+            house,
+            slow,
+            kill_watch,
+        },
+        output.warm_up_ms,
+        stop,
+    )?;
     if !await_running(&cores) {
         flag.store(true, Ordering::SeqCst);
-        join(cores, &house)?;
+        join(cores, &mut house)?;
         return Err("a core did not start".to_owned());
     }
     on_ready();
@@ -101,7 +121,7 @@ pub fn run(options: Options, stop: &StopHandle, on_ready: impl FnOnce()) -> Resu
     };
     house.stopping();
     flag.store(true, Ordering::SeqCst);
-    join(cores, &house)?;
+    join(cores, &mut house)?;
     house.last_words();
     let report = house.report();
     write(&report, &house, &output)?;
@@ -164,12 +184,21 @@ fn await_running(cores: &[Core]) -> bool {
     }
 }
 
-/// Waits for the end of every core and tells the first that failed.
-fn join(cores: Vec<Core>, house: &Housekeeping) -> Result<(), String> {
+fn state_error(folder: &Path, error: &io::Error) -> String {
+    format!(
+        "host.state_dir: {}: {error}; expected a folder that can be read",
+        folder.display()
+    )
+}
+
+/// Waits for the end of every core and tells the first that failed. Cancelling takes a while, so the
+/// chores go on: a watchdog that hears nothing would kill what is about to cancel.
+fn join(cores: Vec<Core>, house: &mut Housekeeping) -> Result<(), String> {
+    while cores.iter().any(|core| !core.thread.is_finished()) {
+        house.turn(&cores);
+        house.wait();
+    }
     for core in cores {
-        while !core.thread.is_finished() {
-            house.wait();
-        }
         core.thread
             .join()
             .map_err(|_| format!("core {} panicked", core.name))??;
@@ -196,4 +225,28 @@ pub(crate) fn write(report: &Report, house: &Housekeeping, output: &Output) -> R
             .map_err(|e| format!("{}: {e}", folder.display()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::housekeeping::TURN;
+    use crate::order::stage::STOP_TIMEOUT_NS;
+
+    /// A time of the unit's, in seconds.
+    fn seconds(unit: &str, key: &str) -> f64 {
+        let line = unit.lines().find_map(|line| line.strip_prefix(key));
+        let value = line.and_then(|line| line.strip_prefix('='));
+        value.expect(key).parse().expect(key)
+    }
+
+    #[test]
+    fn unit_gives_a_stop_its_time_and_the_watchdog_several_looks() {
+        let unit = include_str!("../../../deploy/systemd/tickgate.service");
+        let stop = STOP_TIMEOUT_NS as f64 / 1e9;
+        // Beside cancelling: a second for the last turns and the reports' files.
+        assert!(seconds(unit, "TimeoutStopSec") >= stop + 1.0);
+        // Fed twice in its time, each time up to a turn late.
+        assert!(seconds(unit, "WatchdogSec") >= 10.0 * TURN.as_secs_f64());
+        assert!(seconds(unit, "TimeoutStartSec") > 0.0);
+    }
 }

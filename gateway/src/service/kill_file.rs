@@ -1,0 +1,368 @@
+//! The kill that outlives the process: a file that is there while trading is stopped.
+//!
+//! Thread:      the main thread, and `tickgate kill` and `resume` in processes of their own
+//! Invariants:  the file appears whole and is on the disk before anyone is told that it is written. The
+//!              first cause stays: a second kill leaves the file as it is. What is in the file is for
+//!              people; that it is there is what counts.
+//! When wrong:  a folder that cannot be read leaves the switches as they are and is told once; before
+//!              the start it forbids the start.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rt::clock::realtime_ns;
+
+use crate::order::risk::{KillCause, KillSwitch};
+
+/// The file in the folder of what outlives the process.
+#[derive(Clone, Debug)]
+pub struct KillFile {
+    folder: PathBuf,
+}
+
+/// Which `resumed` file lies there: each resume makes a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Resumed {
+    inode: u64,
+    changed_s: i64,
+    changed_ns: i64,
+}
+
+impl KillFile {
+    /// The file of this folder.
+    ///
+    /// # Errors
+    /// The folder is not there: a kill could not be kept.
+    pub fn in_folder(folder: &Path) -> io::Result<Self> {
+        fs::read_dir(folder)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
+    }
+
+    fn kill(&self) -> PathBuf {
+        self.folder.join("kill")
+    }
+
+    /// Stops trading; `false`: it was stopped already, and the first cause stays.
+    ///
+    /// # Errors
+    /// What the file system says; trading may not be stopped then.
+    pub fn write(&self, cause: KillCause, why: &str) -> io::Result<bool> {
+        let why: String = why
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
+        let since_s = realtime_ns() / 1_000_000_000;
+        let text = format!("cause: {cause}\nsince: {since_s} (seconds of 1970)\nwhy: {why}\n");
+        let draft = self.draft("kill", &text)?;
+        // A link, not a renaming: it refuses to replace what is there.
+        let linked = fs::hard_link(&draft, self.kill());
+        fs::remove_file(&draft)?;
+        let is_first = match linked {
+            Ok(()) => true,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
+            Err(error) => return Err(error),
+        };
+        self.keep()?;
+        Ok(is_first)
+    }
+
+    /// Allows trading; `false`: there was no kill. Running gateways hear of it either way, because
+    /// `start_killed` writes no file.
+    ///
+    /// # Errors
+    /// What the file system says; trading stays stopped then.
+    pub fn remove(&self) -> io::Result<bool> {
+        let was_there = match fs::remove_file(self.kill()) {
+            Ok(()) => true,
+            Err(error) if error.kind() == ErrorKind::NotFound => false,
+            Err(error) => return Err(error),
+        };
+        let draft = self.draft("resumed", "")?;
+        fs::rename(draft, self.folder.join("resumed"))?;
+        self.keep()?;
+        Ok(was_there)
+    }
+
+    /// What the file says, on one line; `None`: trading is not stopped.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn read(&self) -> io::Result<Option<String>> {
+        match fs::read(self.kill()) {
+            Ok(text) => {
+                let text = String::from_utf8_lossy(&text);
+                Ok(Some(text.lines().collect::<Vec<_>>().join(", ")))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn is_there(&self) -> io::Result<bool> {
+        fs::exists(self.kill())
+    }
+
+    fn resumed(&self) -> io::Result<Option<Resumed>> {
+        match fs::metadata(self.folder.join("resumed")) {
+            Ok(found) => Ok(Some(Resumed {
+                inode: found.ino(),
+                changed_s: found.ctime(),
+                changed_ns: found.ctime_nsec(),
+            })),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A file of this process alone, with its bytes on the disk.
+    fn draft(&self, name: &str, text: &str) -> io::Result<PathBuf> {
+        let path = self.folder.join(format!(".{name}.{}", std::process::id()));
+        let mut file = File::create(&path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        Ok(path)
+    }
+
+    /// The folder's own entries on the disk.
+    fn keep(&self) -> io::Result<()> {
+        File::open(&self.folder)?.sync_all()
+    }
+}
+
+/// Keeps the switches of a process and the file in step.
+#[derive(Debug)]
+pub(super) struct KillWatch {
+    file: Option<KillFile>,
+    was_there: bool,
+    resumed: Option<Resumed>,
+    /// Switches that were on at the last look: a resume ends what the operator could know of.
+    seen_on: Vec<bool>,
+    /// The last failure, so that each is told once.
+    failure: Option<ErrorKind>,
+}
+
+impl KillWatch {
+    /// Turns the switches on if an earlier run's kill stands. Before the first core runs.
+    ///
+    /// # Errors
+    /// The folder cannot be read: whether trading is stopped is not known.
+    pub(super) fn start(file: Option<KillFile>, kills: &[KillSwitch]) -> io::Result<Self> {
+        let (mut was_there, mut resumed) = (false, None);
+        if let Some(file) = &file {
+            was_there = file.is_there()?;
+            resumed = file.resumed()?;
+            if was_there {
+                let said = file.read().ok().flatten().unwrap_or_default();
+                log::warn!(
+                    "kill switch on since an earlier run: {said}; `tickgate resume` ends it"
+                );
+                engage(kills, KillCause::Persisted);
+            }
+        }
+        Ok(Self {
+            file,
+            was_there,
+            resumed,
+            seen_on: kills.iter().map(KillSwitch::is_on).collect(),
+            failure: None,
+        })
+    }
+
+    /// One look: the file's news to the switches, the switches' news to the file.
+    pub(super) fn turn(&mut self, kills: &[KillSwitch]) {
+        let Some(file) = self.file.take() else { return };
+        let failure = self.meet(&file, kills).err();
+        self.file = Some(file);
+        let kind = failure.as_ref().map(io::Error::kind);
+        if let (Some(error), true) = (&failure, kind != self.failure) {
+            log::error!("the kill file: {error}; a kill may not outlive this process");
+        }
+        self.failure = kind;
+    }
+
+    fn meet(&mut self, file: &KillFile, kills: &[KillSwitch]) -> io::Result<()> {
+        // In this order: a kill written after a resume is seen, and is the later word.
+        let resumed = file.resumed()?;
+        let is_there = file.is_there()?;
+        let is_resumed = resumed != self.resumed || self.was_there;
+        if !is_there && is_resumed {
+            let known = kills.iter().zip(&self.seen_on).filter(|(_, seen)| **seen);
+            known.for_each(|(kill, _)| kill.release());
+            log::warn!("kill switch off: resumed by the operator");
+        } else if is_there && !self.was_there {
+            let said = file.read().ok().flatten().unwrap_or_default();
+            log::warn!("kill switch on: {said}");
+            engage(kills, KillCause::Operator);
+        }
+        (self.was_there, self.resumed) = (is_there, resumed);
+        self.seen_on = kills.iter().map(KillSwitch::is_on).collect();
+        let inside = kills.iter().filter_map(KillSwitch::cause);
+        // `start_killed` stands in the configuration already, and is of one session.
+        let cause = inside
+            .into_iter()
+            .find(|one| *one != KillCause::StartKilled);
+        if let (Some(cause), false) = (cause, is_there) {
+            file.write(cause, "")?;
+            log::warn!("kill switch on for every session, also after a restart: {cause}");
+            engage(kills, cause);
+            self.was_there = true;
+            self.seen_on.fill(true);
+        }
+        Ok(())
+    }
+}
+
+fn engage(kills: &[KillSwitch], cause: KillCause) {
+    kills.iter().for_each(|kill| kill.engage(cause));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Scene {
+        _folder: tempfile::TempDir,
+        file: KillFile,
+        kills: [KillSwitch; 2],
+    }
+
+    fn scene() -> Scene {
+        let folder = tempfile::tempdir().unwrap();
+        Scene {
+            file: KillFile::in_folder(folder.path()).unwrap(),
+            kills: [KillSwitch::default(), KillSwitch::default()],
+            _folder: folder,
+        }
+    }
+
+    impl Scene {
+        fn watch(&self) -> KillWatch {
+            KillWatch::start(Some(self.file.clone()), &self.kills).unwrap()
+        }
+
+        fn causes(&self) -> [Option<KillCause>; 2] {
+            [self.kills[0].cause(), self.kills[1].cause()]
+        }
+
+        /// What a new process would find.
+        fn restarted(&self) -> Option<KillCause> {
+            let kills = [KillSwitch::default()];
+            KillWatch::start(Some(self.file.clone()), &kills).unwrap();
+            kills[0].cause()
+        }
+    }
+
+    #[test]
+    fn operator_kills_a_running_gateway_and_resumes_it() {
+        let scene = scene();
+        let mut watch = scene.watch();
+        watch.turn(&scene.kills);
+        assert_eq!(scene.causes(), [None; 2]);
+        assert!(
+            scene
+                .file
+                .write(KillCause::Operator, "lunch\nbreak")
+                .unwrap()
+        );
+        watch.turn(&scene.kills);
+        assert_eq!(scene.causes(), [Some(KillCause::Operator); 2]);
+        let said = scene.file.read().unwrap().unwrap();
+        assert!(said.starts_with("cause: the operator, since: "), "{said}");
+        assert!(said.ends_with("why: lunch break"), "{said}");
+        assert_eq!(scene.restarted(), Some(KillCause::Persisted));
+        assert!(scene.file.remove().unwrap());
+        watch.turn(&scene.kills);
+        assert_eq!(scene.causes(), [None; 2]);
+        assert_eq!(scene.restarted(), None);
+    }
+
+    #[test]
+    fn breach_of_one_session_stops_all_and_outlives_the_process() {
+        let scene = scene();
+        let mut watch = scene.watch();
+        scene.kills[1].engage(KillCause::UnknownExecution);
+        watch.turn(&scene.kills);
+        assert_eq!(scene.causes(), [Some(KillCause::UnknownExecution); 2]);
+        let said = scene.file.read().unwrap().unwrap();
+        assert!(said.contains("an execution of an unknown order"), "{said}");
+        assert_eq!(scene.restarted(), Some(KillCause::Persisted));
+    }
+
+    #[test]
+    fn second_kill_leaves_the_first_cause() {
+        let scene = scene();
+        assert!(scene.file.write(KillCause::Signal, "").unwrap());
+        assert!(!scene.file.write(KillCause::Operator, "too late").unwrap());
+        let said = scene.file.read().unwrap().unwrap();
+        assert!(said.contains("SIGUSR2") && !said.contains("late"), "{said}");
+    }
+
+    #[test]
+    fn resume_ends_start_killed_although_no_file_was_there() {
+        let scene = scene();
+        scene.kills[0].engage(KillCause::StartKilled);
+        let mut watch = scene.watch();
+        watch.turn(&scene.kills);
+        assert_eq!(scene.causes(), [Some(KillCause::StartKilled), None]);
+        assert_eq!(scene.file.read().unwrap(), None);
+        assert!(!scene.file.remove().unwrap());
+        watch.turn(&scene.kills);
+        assert_eq!(scene.causes(), [None; 2]);
+    }
+
+    #[test]
+    fn breach_in_the_moment_of_a_resume_is_not_released_and_is_kept() {
+        let scene = scene();
+        scene.kills[0].engage(KillCause::StartKilled);
+        let mut watch = scene.watch();
+        scene.file.remove().unwrap();
+        scene.kills[1].engage(KillCause::ExecutionsLost);
+        watch.turn(&scene.kills);
+        assert_eq!(scene.causes(), [Some(KillCause::ExecutionsLost); 2]);
+        assert_eq!(scene.restarted(), Some(KillCause::Persisted));
+    }
+
+    #[test]
+    fn kill_right_after_a_resume_is_the_last_word() {
+        let scene = scene();
+        scene.file.write(KillCause::Operator, "").unwrap();
+        let mut watch = scene.watch();
+        scene.file.remove().unwrap();
+        scene.file.write(KillCause::Operator, "").unwrap();
+        watch.turn(&scene.kills);
+        assert_eq!(scene.causes(), [Some(KillCause::Persisted); 2]);
+    }
+
+    #[test]
+    fn folder_that_vanishes_releases_nothing_and_is_an_error_at_the_start() {
+        let scene = scene();
+        scene.file.write(KillCause::Operator, "").unwrap();
+        let mut watch = scene.watch();
+        let moved = scene.file.folder.with_extension("moved");
+        fs::rename(&scene.file.folder, &moved).unwrap();
+        fs::write(&scene.file.folder, "no folder").unwrap();
+        watch.turn(&scene.kills);
+        assert_eq!(scene.causes(), [Some(KillCause::Persisted); 2]);
+        assert!(watch.failure.is_some());
+        assert!(KillFile::in_folder(&scene.file.folder).is_err());
+        fs::remove_file(&scene.file.folder).unwrap();
+        fs::rename(&moved, &scene.file.folder).unwrap();
+    }
+
+    #[test]
+    fn files_left_are_only_those_that_say_something() {
+        let scene = scene();
+        scene.file.write(KillCause::Operator, "").unwrap();
+        scene.file.write(KillCause::Operator, "").unwrap();
+        scene.file.remove().unwrap();
+        let names: Vec<_> = fs::read_dir(&scene.file.folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(names, ["resumed"]);
+    }
+}
