@@ -157,6 +157,10 @@ fn run(options: Options) -> Result<(), String> {
         signal_hook::flag::register(signal, Arc::clone(&stop))
             .map_err(|error| format!("signal {signal}: {error}"))?;
     }
+    // A file that may not grow further (`ulimit -f`) is an error of that write, not the end of the exchange.
+    let is_noted = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, is_noted)
+        .map_err(|error| format!("SIGXFSZ: {error}"))?;
     let address = options.address;
     server::run(options, &stop, || {
         log::info!("listening on {address}");

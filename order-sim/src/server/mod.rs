@@ -86,8 +86,6 @@ pub(crate) struct Shared {
     pub snapshots: Cell<usize>,
     /// Clients that are logged in for order entry; one for each account.
     pub live: RefCell<Vec<(u16, Rc<Client>)>>,
-    /// Why the exchange must stop.
-    failure: RefCell<Option<String>>,
 }
 
 /// Serves until `stop` is set. `on_ready` is called with the sockets open.
@@ -117,13 +115,11 @@ pub fn run(
                 door.look(&shared);
             }
             shared.wait().await;
-            if let Some(failure) = shared.failure.borrow_mut().take() {
-                return Err(failure);
-            }
         }
         shared.end_day().await;
         control::close(shared.options.control.as_deref());
-        shared.write_report()
+        shared.write_report()?;
+        shared.unkept()
     })
 }
 
@@ -198,7 +194,6 @@ impl Shared {
             connections: Cell::new(0),
             snapshots: Cell::new(0),
             live: RefCell::default(),
-            failure: RefCell::default(),
             options,
         })
     }
@@ -307,12 +302,13 @@ impl Shared {
                 }
             });
         }
-        if let Err(error) = self.files.borrow_mut().save(&mut exchange) {
-            *self.failure.borrow_mut() = Some(error);
-            return;
-        }
+        let saved = self.files.borrow_mut().save(&mut exchange, self.host_ns());
         for (account, client) in &*self.live.borrow() {
-            client.wake_for(exchange.stored(*account));
+            if saved.is_err() && exchange.is_cut(*account) {
+                client.end();
+            } else {
+                client.wake_for(exchange.stored(*account));
+            }
         }
     }
 
@@ -356,6 +352,19 @@ impl Shared {
                 self.exchange.borrow_mut().advance(now_ns + LAST_STEP_NS);
             }
             self.turn();
+        }
+    }
+
+    /// At the end: answers that were never kept, nor told.
+    fn unkept(&self) -> Result<(), String> {
+        let exchange = self.exchange.borrow();
+        let accounts = (0..).zip(self.options.account.keys());
+        let cut = accounts.filter(|(account, _)| exchange.is_cut(*account));
+        let cut: Vec<&str> = cut.map(|(_, name)| name.as_str()).collect();
+        if cut.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("answers of {} could not be kept", cut.join(", ")))
         }
     }
 
