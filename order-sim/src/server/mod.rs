@@ -12,10 +12,12 @@
 //! When full:   a connection beyond the limit is closed at once; a client that does not read is cut off
 //!              when too much waits for it.
 
+mod accounts;
 mod client;
 mod control;
 mod files;
 mod lines;
+mod nonsense;
 mod status;
 
 use std::cell::{Cell, RefCell};
@@ -38,6 +40,7 @@ use client::Client;
 use control::Door;
 use files::Files;
 use lines::Lines;
+use nonsense::Nonsense;
 
 /// How long the keeper sleeps at most.
 const TICK: Duration = Duration::from_millis(100);
@@ -62,6 +65,9 @@ rt::counters! {
         clients_slow,
         /// Connections taken over by a newer login of the same account.
         clients_taken_over,
+        /// Messages that are no OUCH message and that no line of the log told of: there was one in the
+        /// same second.
+        nonsense_untold,
     }
 }
 
@@ -71,6 +77,7 @@ pub(crate) struct Shared {
     pub exchange: RefCell<Exchange>,
     pub clock: RefCell<Clock>,
     pub counters: ServerCounters,
+    nonsense: Nonsense,
     stamps: Option<WireStamps>,
     lines: Option<Lines>,
     files: RefCell<Files>,
@@ -188,6 +195,7 @@ impl Shared {
             exchange: RefCell::new(exchange),
             clock: RefCell::new(clock),
             counters: ServerCounters::default(),
+            nonsense: Nonsense::default(),
             stamps,
             lines,
             files: RefCell::new(files),
@@ -289,7 +297,21 @@ impl Shared {
             self.wall_ns()
         };
         exchange.advance(now_ns);
+        let undecodable = exchange.entry_counters().undecodable.get();
         exchange.on_message(account, message);
+        if exchange.entry_counters().undecodable.get() != undecodable {
+            self.tell_nonsense(account, message, host_ns);
+        }
+    }
+
+    #[cold]
+    fn tell_nonsense(&self, account: u16, message: &[u8], host_ns: u64) {
+        let name = self.options.account.keys().nth(usize::from(account));
+        let name = name.map_or("?", String::as_str);
+        match self.nonsense.line(name, message, host_ns) {
+            Some(line) => log::warn!("{line}"),
+            None => self.counters.nonsense_untold.increment(),
+        }
     }
 
     /// After whatever moved the exchange: packets leave, answers are saved, clients are woken.

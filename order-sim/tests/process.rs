@@ -1,5 +1,4 @@
-//! The exchange as a process whose files may not grow: one account is cut off, others trade, and what could
-//! not be kept comes back.
+//! The exchange as a process: what only shows with files, sockets and a command line.
 
 #![allow(
     clippy::indexing_slicing,
@@ -229,4 +228,79 @@ fn damaged_file_keeps_the_exchange_from_starting_and_names_file_and_offset() {
     );
     assert!(text.contains(&expected), "{text}");
     assert_eq!(std::fs::read(&file).unwrap(), bytes, "nothing is lost");
+}
+
+/// What `tickgate-sim status` prints.
+fn status(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_tickgate-sim"))
+        .args(["status", "--config"])
+        .arg(folder.join("sim.toml"))
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn status_tells_each_accounts_orders_and_positions() {
+    let folder = tempfile::tempdir().unwrap();
+    let exchange = Exchange::start(folder.path(), 1 << 20);
+    let mut a = Client::log_in(&exchange, "a", 1).unwrap();
+    let mut b = Client::log_in(&exchange, "b", 1).unwrap();
+    for user_ref in 1..=3 {
+        a.enter(user_ref, b'B');
+        assert_eq!(a.answer(), Some('A'));
+    }
+    b.enter(1, b'S');
+    assert_eq!([b.answer(), b.answer()], [Some('A'), Some('E')]);
+    assert_eq!(a.answer(), Some('E'));
+    let all = status(folder.path(), &["--accounts", "--json"]);
+    let all: serde_json::Value = serde_json::from_str(&all).unwrap();
+    let (a, b) = (&all["accounts"][0], &all["accounts"][1]);
+    assert_eq!((&a["account"], &a["orders_open"]), (&"a".into(), &2.into()));
+    let order = serde_json::json!({
+        "user_ref": 2, "symbol": "ALC", "side": "B", "price": "1.0000", "open": 10, "executed": 0,
+    });
+    assert_eq!(a["orders"][0], order);
+    let position = serde_json::json!({"symbol": "ALC", "bought": 0, "sold": 10, "net": -10});
+    assert_eq!(
+        (&b["positions"][0], &b["orders_open"]),
+        (&position, &0.into())
+    );
+    assert_eq!(
+        (&b["shares_traded"], &a["shares_bought"]),
+        (&10.into(), &10.into())
+    );
+    let rest = ["--accounts", "--account", "a", "--after", "2", "--json"];
+    let rest: serde_json::Value = serde_json::from_str(&status(folder.path(), &rest)).unwrap();
+    assert_eq!(
+        rest["accounts"][0]["orders"].as_array().map(Vec::len),
+        Some(1)
+    );
+    assert_eq!(rest["accounts"][0]["orders"][0]["user_ref"], 3);
+    let text = status(folder.path(), &["--accounts"]);
+    assert!(
+        text.contains("account a") && text.contains("net -10"),
+        "{text}"
+    );
+    assert_eq!(text.lines().count(), 2 + 2 + 2, "{text}");
+}
+
+#[test]
+fn message_of_a_wrong_length_is_a_line_of_the_log_with_its_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut exchange = Exchange::start(folder.path(), 1 << 20);
+    let mut a = Client::log_in(&exchange, "a", 1).unwrap();
+    // In one piece, so that both come at one time.
+    a.0.write_all(b"\0\x06UX\0\0\0\x01\0\x02U!").unwrap();
+    let line = exchange.await_line("ignored a message");
+    let expected = "account a: ignored a message: type 'X' has 5 bytes, expected 9: 5800000001";
+    assert!(line.contains(expected), "{line}");
+    a.enter(1, b'B');
+    assert_eq!(a.answer(), Some('A'), "the connection stands");
+    let status = status(folder.path(), &["--json"]);
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["entry"]["undecodable"], 2);
+    assert_eq!(status["server"]["nonsense_untold"], 1);
 }
