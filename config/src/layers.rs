@@ -642,7 +642,7 @@ mod tests {
     }
 
     #[test]
-    fn seventeenth_strategy_of_a_session_is_refused() {
+    fn strategy_that_an_order_could_not_name_is_refused() {
         let with = |count: usize| {
             let strategies: Vec<String> = (1..count)
                 .map(|n| {
@@ -653,9 +653,9 @@ mod tests {
                 .collect();
             load(&format!("{GOOD}\n{}", strategies.join("\n")), |_, _| ())
         };
-        with(16).unwrap();
-        let found = with(17).unwrap_err();
-        let expected = "session.ouch: 17 strategies trade on it: expected at most 16";
+        with(256).unwrap();
+        let found = with(257).unwrap_err();
+        let expected = "session.ouch: 257 strategies trade on it: expected at most 256";
         assert!(found.contains(expected), "{found}");
     }
 

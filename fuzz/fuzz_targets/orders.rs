@@ -1,7 +1,10 @@
 //! Orders that are nearly right: each 16 bytes become one OUCH message of one of two accounts. Whatever
-//! comes, both sides of every trade are told, and shown prices do not cross while the stock trades.
+//! comes, both sides of every trade are told, a buyer's and a seller's, for as many shares at the same
+//! price; no share of an order is told twice or lost; what the exchange says of its accounts is what they
+//! were told; and shown prices do not cross while the stock trades.
 #![no_main]
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
@@ -93,8 +96,14 @@ fuzz_target!(|data: &[u8]| {
         let [.., wait, who] = *record;
         now += u64::from(wait) * 2_000_000;
         exchange.advance(now);
-        if who == 255 {
-            exchange.halt(Symbol(*b"A       "), wait % 2 == 0);
+        match who {
+            255 => {
+                exchange.halt(Symbol(*b"A       "), wait % 2 == 0);
+            }
+            254 => {
+                exchange.break_trade(u64::from(wait));
+            }
+            _ => {}
         }
         exchange.on_message(u16::from(who & 1), &message(record, next));
         let (bid, ask, _) = exchange.engine().best(1);
@@ -107,14 +116,82 @@ fuzz_target!(|data: &[u8]| {
     }
     exchange.advance(4_000_000_000);
     assert_eq!(exchange.engine().totals().live, 0, "nothing outlives the day");
-    let executed = |account: u16| -> u64 {
-        (0..exchange.stored(account))
-            .filter_map(|at| Outbound::decode(exchange.message(account, at)?).ok())
-            .map(|(answer, _)| match answer {
-                Outbound::Executed(m) => u64::from(m.qty.get().0),
-                _ => 0,
-            })
-            .sum()
-    };
-    assert_eq!((executed(0) + executed(1)) % 2, 0, "each trade has two sides");
+    let mut matches: BTreeMap<u64, Vec<Fill>> = BTreeMap::new();
+    for account in 0..2 {
+        for (number, fill) in fills(&exchange, account) {
+            matches.entry(number).or_default().push(fill);
+        }
+    }
+    for (number, sides) in matches {
+        let [one, other] = &sides[..] else { panic!("match {number}: {} sides", sides.len()) };
+        assert_eq!((one.qty, one.price), (other.qty, other.price), "match {number}");
+        assert_ne!(one.is_buyer, other.is_buyer, "match {number}");
+    }
 });
+
+/// One side of a trade.
+struct Fill {
+    is_buyer: bool,
+    qty: u32,
+    price: u64,
+}
+
+/// An account's executions by match number. Each of its orders ends with as many shares as it had, and the
+/// account's position is what its unbroken executions come to.
+fn fills(exchange: &Exchange, account: u16) -> Vec<(u64, Fill)> {
+    let mut orders: BTreeMap<u32, (bool, u32)> = BTreeMap::new();
+    let (mut fills, mut shares) = (Vec::new(), BTreeMap::new());
+    let stored = (0..exchange.stored(account)).filter_map(|at| exchange.message(account, at));
+    for bytes in stored {
+        let lower = |orders: &mut BTreeMap<u32, (bool, u32)>, user_ref: u32, qty: u32| {
+            let order = orders.get_mut(&user_ref).expect("an order that was accepted");
+            order.1 = order.1.checked_sub(qty).expect("shares that it has");
+            order.0
+        };
+        match Outbound::decode(bytes).expect("an answer").0 {
+            Outbound::OrderAccepted(m) => {
+                let old = orders.insert(m.user_ref.get().0, (m.side == b'B', m.qty.get().0));
+                assert!(old.is_none(), "a number is used once");
+            }
+            Outbound::OrderReplaced(m) => {
+                let old = orders.remove(&m.original_user_ref.get().0).expect("what is replaced");
+                assert_eq!(old.0, m.side == b'B', "a replacement keeps its side");
+                assert!(old.1 > 0, "what is replaced is open");
+                orders.insert(m.user_ref.get().0, (old.0, m.qty.get().0));
+            }
+            Outbound::Modified(m) => {
+                let order = orders.get_mut(&m.user_ref.get().0).expect("what is modified");
+                assert!(m.qty.get().0 <= order.1, "a modification never raises");
+                order.1 = m.qty.get().0;
+            }
+            Outbound::Canceled(m) => {
+                lower(&mut orders, m.user_ref.get().0, m.qty.get().0);
+            }
+            Outbound::AiqCanceled(m) => {
+                lower(&mut orders, m.user_ref.get().0, m.qty.get().0);
+            }
+            Outbound::Executed(m) => {
+                let (user_ref, number, qty) = (m.user_ref.get().0, m.match_number.get().0, m.qty.get().0);
+                let is_buyer = lower(&mut orders, user_ref, qty);
+                shares.insert((number, user_ref), (is_buyer, u64::from(qty)));
+                fills.push((number, Fill { is_buyer, qty, price: m.price.raw() }));
+            }
+            Outbound::BrokenTrade(m) => {
+                let key = (m.match_number.get().0, m.user_ref.get().0);
+                shares.remove(&key).expect("a trade is broken once");
+            }
+            _ => {}
+        }
+    }
+    assert!(orders.values().all(|(_, open)| *open == 0), "nothing outlives the day");
+    let view = exchange.account_view(account).expect("an account");
+    assert_eq!(view.orders, [], "nothing outlives the day");
+    let sum = |of_buyer: bool| -> u64 {
+        let fills = shares.values().filter(|(is_buyer, _)| *is_buyer == of_buyer);
+        fills.map(|(_, qty)| qty).sum()
+    };
+    let bought: u64 = view.positions.iter().map(|position| position.bought).sum();
+    let sold: u64 = view.positions.iter().map(|position| position.sold).sum();
+    assert_eq!((bought, sold), (sum(true), sum(false)), "account {account}");
+    fills
+}

@@ -12,6 +12,8 @@ pub struct AccountView {
     pub name: String,
     /// Whether it has disabled its order entry.
     pub is_disabled: bool,
+    /// Whether it is cut off because its answers cannot be saved.
+    pub is_cut: bool,
     /// What it was told so far.
     pub answers: AnswerCounts,
     /// What it has open, by reference number.

@@ -35,6 +35,9 @@ impl Exchange {
         let Ok((message, appendage)) = Inbound::decode(bytes) else {
             return self.counters.undecodable.increment();
         };
+        if self.is_cut(account) {
+            return self.counters.account_cut.increment();
+        }
         let is_full = self.desk(account).is_none_or(|desk| desk.store.is_full());
         if is_full {
             return self.counters.store_full.increment();
@@ -392,7 +395,7 @@ impl Exchange {
         self.cancel_where(account, m.symbol, cancel_reason::USER);
     }
 
-    fn cancel_where(&mut self, account: u16, symbol: Symbol, reason: u8) {
+    pub(crate) fn cancel_where(&mut self, account: u16, symbol: Symbol, reason: u8) {
         let live = self
             .desk(account)
             .map(|desk| desk.live(symbol))

@@ -15,12 +15,12 @@
 //! Time:        ns since midnight, from outside.
 
 use protocol::ouch::{ClientOrderId, Inbound};
-use protocol::types::{Nanos, OrderRef, Qty, Seq, UserRefNum};
+use protocol::types::{Nanos, OrderRef, Qty, Seq, Symbol, UserRefNum};
 
 use crate::account::AccountView;
 use crate::day::Hours;
 use crate::desk::{Desks, Phase};
-use crate::engine::{Engine, Event, Life, Listing, State};
+use crate::engine::{Engine, Event, Life, Listing, State, cancel_reason};
 use crate::fault::{Act, Fault, FaultCounters, Faults};
 use crate::feed::publisher::{FeedCounters, Publisher};
 use crate::feed::snapshot;
@@ -44,6 +44,10 @@ rt::counters! {
         rejected,
         /// Messages to an account whose store is full: ignored.
         store_full,
+        /// Times that an account was cut off because its answers could not be saved.
+        accounts_cut,
+        /// Messages to an account that is cut off: ignored.
+        account_cut,
         /// Orders that a script kept from being answered, or changed.
         scripted,
         /// Late orders beyond the number that can wait: taken at once.
@@ -213,7 +217,7 @@ impl Exchange {
     }
 
     /// The locate code of a listed symbol.
-    pub(crate) fn locate(&self, symbol: protocol::types::Symbol) -> Option<u16> {
+    pub(crate) fn locate(&self, symbol: Symbol) -> Option<u16> {
         self.engine.locate(symbol)
     }
 
@@ -416,10 +420,13 @@ impl Exchange {
             .map_or(0, |desk| desk.store.count())
     }
 
-    /// The account's message of this index (sequence number less one).
+    /// The account's message of this index (sequence number less one); `None` also for one that cannot be
+    /// saved.
     #[must_use]
     pub fn message(&self, account: u16, index: usize) -> Option<&[u8]> {
-        self.outlet.desks.get(account)?.store.message(index)
+        let desk = self.outlet.desks.get(account)?;
+        let is_saved = !desk.is_cut || index < desk.store.saved_count();
+        desk.store.message(index).filter(|_| is_saved)
     }
 
     /// Bytes of an account's messages from this index on.
@@ -444,18 +451,47 @@ impl Exchange {
         }
     }
 
-    /// Hands what is not yet in the accounts' files to `save`, by name; what it saved is marked.
+    /// Hands what is not yet in the accounts' files to `save`, by name; what it saved is marked. An account
+    /// whose answers could not be saved is cut off: as it cannot be told of fills, its orders are
+    /// cancelled, its messages are ignored and its answers wait until `save` takes them.
     ///
     /// # Errors
-    /// The first that `save` returns.
+    /// The first that `save` returned; all accounts were tried.
     pub fn save<E>(&mut self, mut save: impl FnMut(&str, &[u8]) -> Result<(), E>) -> Result<(), E> {
-        for desk in self.outlet.desks.iter_mut() {
-            if !desk.store.unsaved().is_empty() {
-                save(&desk.name, desk.store.unsaved())?;
-                desk.store.mark_saved();
+        let mut result = Ok(());
+        let mut cut = Vec::new();
+        for (account, desk) in (0..).zip(self.outlet.desks.iter_mut()) {
+            if desk.store.unsaved().is_empty() {
+                continue;
+            }
+            match save(&desk.name, desk.store.unsaved()) {
+                Ok(()) => {
+                    desk.store.mark_saved();
+                    desk.is_cut = false;
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut desk.is_cut, true) {
+                        cut.push(account);
+                    }
+                    result = result.and(Err(error));
+                }
             }
         }
-        Ok(())
+        for account in cut {
+            self.counters.accounts_cut.increment();
+            self.cancel_where(account, Symbol::BLANK, cancel_reason::SYSTEM);
+            self.end_operation();
+        }
+        result
+    }
+
+    /// Whether an account is cut off because its answers cannot be saved.
+    #[must_use]
+    pub fn is_cut(&self, account: u16) -> bool {
+        self.outlet
+            .desks
+            .get(account)
+            .is_some_and(|desk| desk.is_cut)
     }
 
     /// Undoes a trade. `false`: it is unknown, too old, or undone already.
@@ -467,7 +503,7 @@ impl Exchange {
     }
 
     /// Halts a symbol, or lets it trade again by a cross. `false`: it is not listed.
-    pub fn halt(&mut self, symbol: protocol::types::Symbol, is_halted: bool) -> bool {
+    pub fn halt(&mut self, symbol: Symbol, is_halted: bool) -> bool {
         let Some(locate) = self.locate(symbol) else {
             return false;
         };

@@ -39,6 +39,16 @@ enum Command {
         /// As one JSON object.
         #[arg(long)]
         json: bool,
+        /// What each account has open and has traded, instead of the figures of the whole. At most 10,000
+        /// orders and as many positions; what is left off is counted.
+        #[arg(long)]
+        accounts: bool,
+        /// Of this account alone.
+        #[arg(long, value_name = "NAME", requires = "accounts")]
+        account: Option<String>,
+        /// Its orders behind this reference number: how to read on.
+        #[arg(long, value_name = "USER_REF", requires = "account")]
+        after: Option<u32>,
     },
     /// Give a running exchange a command: halt SYMBOL, resume SYMBOL, bust MATCH, end-day, or
     /// fault 'on = "line_a"; do = "drop"; at_s = 0; for_s = 5'.
@@ -86,6 +96,23 @@ fn main() -> ExitCode {
     let result = match &arguments.command {
         Command::Run { .. } => run(options),
         Command::Check { .. } => server::probe(&options),
+        Command::Status {
+            json,
+            accounts: true,
+            account,
+            after,
+            ..
+        } => {
+            let name = account.as_deref().unwrap_or_default();
+            let after = after.unwrap_or_default();
+            let command = format!("accounts {name} {after}");
+            let command = if name.is_empty() {
+                "accounts"
+            } else {
+                &command
+            };
+            ask(&options, command).map(|answer| show_accounts(&answer, *json))
+        }
         Command::Status { json, .. } => ask(&options, "status").map(|answer| show(&answer, *json)),
         Command::Ctl { command, .. } => {
             ask(&options, &command.join(" ")).map(|answer| show(&answer, true))
@@ -135,6 +162,35 @@ fn show(answer: &serde_json::Value, is_json: bool) {
     }
 }
 
+/// Prints accounts: as JSON, or a block of lines for each.
+#[expect(clippy::print_stdout, reason = "it is what was asked for")]
+fn show_accounts(answer: &serde_json::Value, is_json: bool) {
+    if is_json {
+        return println!("{answer}");
+    }
+    let list = |of: &serde_json::Value, name: &str| {
+        let list = of.get(name).and_then(serde_json::Value::as_array);
+        list.cloned().unwrap_or_default()
+    };
+    let row = |of: &serde_json::Value| {
+        let fields = of.as_object().into_iter().flatten();
+        let shown = fields.filter(|(_, value)| !value.is_array());
+        let shown = shown.map(|(name, value)| match value.as_str() {
+            Some(text) => format!("{name} {text}"),
+            None => format!("{name} {value}"),
+        });
+        shown.collect::<Vec<_>>().join("  ")
+    };
+    for account in list(answer, "accounts") {
+        println!("{}", row(&account));
+        for (kind, rows) in [("order", "orders"), ("position", "positions")] {
+            for of in list(&account, rows) {
+                println!("  {kind:9} {}", row(&of));
+            }
+        }
+    }
+}
+
 fn load(path: &Path) -> Result<Options, String> {
     let shown = path.display();
     let mode = std::fs::metadata(path)
@@ -157,6 +213,10 @@ fn run(options: Options) -> Result<(), String> {
         signal_hook::flag::register(signal, Arc::clone(&stop))
             .map_err(|error| format!("signal {signal}: {error}"))?;
     }
+    // A file that may not grow further (`ulimit -f`) is an error of that write, not the end of the exchange.
+    let is_noted = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, is_noted)
+        .map_err(|error| format!("SIGXFSZ: {error}"))?;
     let address = options.address;
     server::run(options, &stop, || {
         log::info!("listening on {address}");

@@ -144,6 +144,16 @@ impl Session {
         Ok(())
     }
 
+    /// Refuses a login after all, with everything that was to be said: the session is not available.
+    ///
+    /// # Errors
+    /// Always: what is in `out` is the last that may be sent.
+    pub fn refuse(&mut self, out: &mut Vec<u8>) -> Result<(), Close> {
+        self.state = State::AwaitingLogin;
+        out.clear();
+        reject(LoginReject::SessionNotAvailable, out)
+    }
+
     /// Tells a client that the session is over for good.
     pub fn end(&mut self, out: &mut Vec<u8>) {
         if matches!(self.state, State::LoggedIn { .. }) {

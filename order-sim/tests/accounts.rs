@@ -318,7 +318,7 @@ fn restarted_exchange_has_the_positions_of_before_and_nothing_open() {
         let mut second = exchange(SCRIPTS);
         for (name, bytes) in files {
             let account = second.account(&name).unwrap();
-            second.restore(account, Store::restore(10_000, &bytes).0);
+            second.restore(account, Store::restore(10_000, &bytes).unwrap().store);
         }
         for (old, new) in before.iter().zip(judge(&second)) {
             assert_eq!(new.orders, []);

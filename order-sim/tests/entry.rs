@@ -702,7 +702,7 @@ fn a_restarted_exchange_resumes_and_says_that_nothing_rests() {
     });
     assert_eq!(saved, Ok(()));
     let mut second = exchange("");
-    second.restore(0, Store::restore(100, &file).0);
+    second.restore(0, Store::restore(100, &file).unwrap().store);
     assert_eq!(second.stored(0), 6);
     assert_eq!(told(&second, "a", 5), "C1:70Z");
     let said = dialogue(
@@ -728,4 +728,56 @@ fn an_account_whose_store_is_full_is_answered_nothing_more() {
     let said = dialogue(&mut exchange, "a", &[1, 2, 3].map(|n| enter(n, |_| ())));
     assert_eq!(said, "A1 | A2 | ");
     assert_eq!(exchange.entry_counters().store_full.get(), 1);
+}
+
+#[test]
+fn account_whose_answers_cannot_be_saved_is_cut_others_trade_and_it_hears_all_later() {
+    let mut exchange = exchange("");
+    let (a, b) = (0, 1);
+    let keep = |exchange: &mut Exchange, is_full: bool| {
+        exchange.save(|name, _| {
+            if is_full && name == "a" {
+                Err(())
+            } else {
+                Ok(())
+            }
+        })
+    };
+    assert_eq!(
+        dialogue(&mut exchange, "a", &[enter(1, |_| ()), enter(2, |_| ())]),
+        "A1 | A2"
+    );
+    assert_eq!(keep(&mut exchange, false), Ok(()));
+    // It trades, and the fill finds no room.
+    assert_eq!(
+        dialogue(&mut exchange, "b", &[sell(1, 30, 10_000)]),
+        "A1 E1:30@10000R"
+    );
+    assert_eq!(keep(&mut exchange, true), Err(()));
+    assert!(exchange.is_cut(a) && !exchange.is_cut(b));
+    assert_eq!(
+        exchange.open_orders(a),
+        [],
+        "who cannot be told has nothing open"
+    );
+    assert_eq!(exchange.message(a, 1).map(short), Some("A2".to_owned()));
+    assert_eq!(exchange.message(a, 2), None, "what is not kept is not told");
+    // Others go on; it is not heard.
+    assert_eq!(dialogue(&mut exchange, "b", &[sell(2, 70, 10_000)]), "A2");
+    exchange.on_message(a, &enter(3, |_| ()));
+    assert_eq!(keep(&mut exchange, true), Err(()));
+    assert_eq!(exchange.account_view(b).unwrap().orders.len(), 1);
+    let counters = exchange.entry_counters();
+    assert_eq!(
+        (counters.accounts_cut.get(), counters.account_cut.get()),
+        (1, 1)
+    );
+    // There is room again: it hears what became of its orders, and may go on.
+    assert_eq!(keep(&mut exchange, false), Ok(()));
+    assert!(!exchange.is_cut(a));
+    assert_eq!(told(&exchange, "a", 2), "E1:30@10000A C1:70Z C2:100Z");
+    assert_eq!(
+        dialogue(&mut exchange, "a", &[enter(3, |_| ())]),
+        "A3 E3:70@10000R"
+    );
 }

@@ -58,6 +58,8 @@ pub(crate) struct Desk {
     pub accepted: u64,
     pub tally: Tally,
     pub is_disabled: bool,
+    /// Its answers cannot be saved.
+    pub is_cut: bool,
     /// Price times shares of everything open, four decimals.
     exposure: u64,
     /// Messages in the current second of exchange time.
@@ -86,6 +88,7 @@ impl Desks {
             accepted: 0,
             tally: Tally::default(),
             is_disabled: false,
+            is_cut: false,
             exposure: 0,
             rate: (0, 0),
             cut_at: None,
@@ -242,6 +245,7 @@ impl Desk {
         AccountView {
             name: self.name.clone(),
             is_disabled: self.is_disabled,
+            is_cut: self.is_cut,
             answers: self.tally.answers,
             orders,
             positions: self.tally.positions(),

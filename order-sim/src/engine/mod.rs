@@ -1,4 +1,4 @@
-//! The matching engine: price-time priority over every stock, without I/O, clock or allocation.
+//! The matching engine: price-time priority over every stock, without I/O or clock.
 //!
 //! ```text
 //!  enter, cancel, replace ──> Floor (one stock) ──> events, in the order of time
@@ -9,7 +9,7 @@
 //! **Call [`Engine::set_time`], then one operation; its events come through `sink` before it returns.**
 //!
 //! Invariants:  events tell every change of what the feed shows and of what an owner has open. A number
-//!              is used once. Memory is taken in `new` and `list`.
+//!              is used once. Memory is taken in `new` and `list`, and for a moment in `end_of`.
 //! Time:        ns since midnight, set from outside; orders that expire do so in [`Engine::expire`].
 //! When full:   an order that finds no room is refused ([`Refusal::Full`]); nothing grows.
 
@@ -380,16 +380,20 @@ impl Engine {
         }
     }
 
-    /// Cancels what may not rest longer than `hours`: market hours, or system hours. Pegs that stay follow
-    /// the midpoint when all is over: prices on the way are nobody's.
+    /// Cancels what may not rest longer than `hours`: market hours, or system hours; in the order of the
+    /// orders' numbers, which is that of entry. Pegs that stay follow the midpoint when all is over: prices
+    /// on the way are nobody's. The one operation that allocates: it ends hours, nobody waits for it.
     pub fn end_of(&mut self, hours: Life, sink: &mut impl FnMut(Event)) {
-        let mut slot = 0;
-        while let Some(found) = self.next_slot(slot) {
-            slot = found + 1;
-            let order = *self.orders.at(found);
-            let is_over = hours == Life::System || self.orders.life(found) <= hours;
-            if is_over && let Some(mut floor) = self.floor(order.locate) {
-                let shown = floor.end(found);
+        let slots = self.orders.slots_from(0);
+        let over = slots.filter(|slot| hours == Life::System || self.orders.life(*slot) <= hours);
+        let mut over: Vec<Handle> = over.map(|slot| self.orders.handle(slot)).collect();
+        over.sort_unstable();
+        for handle in over {
+            let found = self.find(handle);
+            debug_assert!(found.is_some(), "one order's end ends no other");
+            if let Some((slot, mut floor)) = found {
+                let order = *floor.orders.at(slot);
+                let shown = floor.end(slot);
                 let canceled = order.canceled(order.open, cancel_reason::CLOSED, shown);
                 sink(Event::Canceled(canceled));
             }
@@ -402,10 +406,6 @@ impl Engine {
                 floor.repeg(sink);
             }
         }
-    }
-
-    fn next_slot(&self, from: u32) -> Option<u32> {
-        self.orders.slots_from(from).next()
     }
 
     /// Shares that a live order has open.

@@ -194,6 +194,11 @@ fn on_bytes(shared: &Rc<Shared>, client: &Rc<Client>, bytes: &[u8]) -> Result<()
         },
     );
     if let Some(account) = logged_in {
+        if shared.exchange.borrow().is_cut(account) {
+            log::warn!("account {account}: login refused, its answers cannot be kept");
+            let mut session = client.session.borrow_mut();
+            return session.refuse(&mut client.out.borrow_mut());
+        }
         take_over(shared, account, client);
     }
     result
@@ -282,7 +287,7 @@ impl Client {
     }
 
     /// Ends both tasks; a read or a write that waits returns.
-    fn end(&self) {
+    pub(super) fn end(&self) {
         self.is_over.set(true);
         self.wake.notify_one();
         let _ = self.stream.shutdown(Shutdown::Both);

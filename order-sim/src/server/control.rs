@@ -1,7 +1,7 @@
 //! The operator's door: a Unix socket that takes one command a connection and answers with one line of JSON.
 //!
 //! ```text
-//!  status | halt SYMBOL | resume SYMBOL | bust MATCH | end-day | fault TOML
+//!  status | accounts [NAME [AFTER]] | halt SYMBOL | resume SYMBOL | bust MATCH | end-day | fault TOML
 //! ```
 //!
 //! Who may open the socket's file may give commands: its folder's rights are the lock.
@@ -15,7 +15,7 @@ use protocol::types::Symbol;
 use serde_json::{Value, json};
 use tokio_uring::net::UnixStream;
 
-use super::{Shared, status};
+use super::{Shared, accounts, status};
 use crate::fault::Fault;
 
 /// The longest command.
@@ -97,6 +97,10 @@ fn command(shared: &Shared, text: &str) -> Result<Value, String> {
             drop(exchange);
             return Ok(status::json(shared));
         }
+        "accounts" => {
+            drop(exchange);
+            return accounts::json(shared, rest);
+        }
         "halt" | "resume" => exchange.halt(symbol()?, verb == "halt"),
         "bust" => {
             let number = rest
@@ -116,7 +120,7 @@ fn command(shared: &Shared, text: &str) -> Result<Value, String> {
         }
         other => {
             return Err(format!(
-                "\"{other}\": expected status, halt, resume, bust, end-day or fault"
+                "\"{other}\": expected status, accounts, halt, resume, bust, end-day or fault"
             ));
         }
     };

@@ -4,6 +4,11 @@
 //!  <store>/<session>/<account>.soup     the messages
 //!  <store>/<session>/feed               how often the exchange was started: the feed's session ends in it
 //! ```
+//!
+//! When full:   an account whose answers find no room is cut off by the exchange ([`Exchange::save`]); it is
+//!              tried again every second, and what could not be kept comes back then.
+//! When wrong:  a file that does not add up keeps the exchange from starting: its clients traded on what
+//!              was there.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -14,12 +19,25 @@ use crate::exchange::Exchange;
 use crate::options::{Options, Sync};
 use crate::store::Store;
 
+/// How long an account whose file took nothing is left alone.
+const RETRY_NS: u64 = 1_000_000_000;
+
 /// Open files by account; none, if messages are not kept on disk.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     folder: Option<PathBuf>,
-    files: BTreeMap<String, File>,
+    files: BTreeMap<String, Messages>,
     is_synced: bool,
+}
+
+/// One account's file.
+#[derive(Debug)]
+struct Messages {
+    file: File,
+    /// Bytes of whole records.
+    whole_bytes: u64,
+    /// It took nothing: when it is tried again.
+    retry_ns: Option<u64>,
 }
 
 impl Files {
@@ -42,15 +60,33 @@ impl Files {
             } else {
                 Vec::new()
             };
-            let (store, whole) = Store::restore(options.store_max, &bytes);
+            let back = Store::restore(options.store_max, &bytes).map_err(|damage| {
+                format!(
+                    "{}: {damage}; put a sound copy in its place, or move it away: the account then \
+                     begins anew, and its clients must too",
+                    path.display()
+                )
+            })?;
             let file = File::options()
                 .append(true)
                 .create(true)
                 .open(&path)
                 .map_err(told)?;
-            // Half a message that a crash left; nobody has seen it.
-            file.set_len(whole as u64).map_err(told)?;
-            files.insert(name.clone(), file);
+            let (store, whole_bytes) = (back.store, back.whole_bytes as u64);
+            if back.torn_bytes > 0 {
+                // Nobody has seen them: what is not whole in the file is not sent.
+                log::warn!(
+                    "account {name}: {} bytes of an unfinished record are cut off",
+                    back.torn_bytes
+                );
+                file.set_len(whole_bytes).map_err(told)?;
+            }
+            let messages = Messages {
+                file,
+                whole_bytes,
+                retry_ns: None,
+            };
+            files.insert(name.clone(), messages);
             if store.count() > 0 {
                 log::info!(
                     "account {name}: {} messages of an earlier run",
@@ -99,21 +135,53 @@ impl Files {
     }
 
     /// Appends what is new.
-    pub(super) fn save(&mut self, exchange: &mut Exchange) -> Result<(), String> {
-        if self.folder.is_none() {
-            return exchange.save(|_, _| Ok(()));
-        }
+    ///
+    /// # Errors
+    /// An account's answers could not be kept; the others' were.
+    pub(super) fn save(&mut self, exchange: &mut Exchange, now_ns: u64) -> Result<(), Unkept> {
+        let is_synced = self.is_synced;
         exchange.save(|account, bytes| {
-            let Some(file) = self.files.get_mut(account) else {
+            let Some(messages) = self.files.get_mut(account) else {
                 return Ok(());
             };
-            let told = |error| format!("keeping messages of account {account}: {error}");
-            file.write_all(bytes).map_err(told)?;
-            if self.is_synced {
-                file.sync_data().map_err(told)
-            } else {
-                Ok(())
+            if messages.retry_ns.is_some_and(|at| now_ns < at) {
+                return Err(Unkept);
             }
+            let was_failing = messages.retry_ns.is_some();
+            if let Err(error) = messages.append(bytes, is_synced) {
+                if !was_failing {
+                    log::error!(
+                        "account {account}: its answers cannot be kept: {error}; its session ends and its \
+                         orders are cancelled"
+                    );
+                }
+                messages.retry_ns = Some(now_ns + RETRY_NS);
+                return Err(Unkept);
+            }
+            if messages.retry_ns.take().is_some() {
+                log::info!("account {account}: its answers are kept again");
+            }
+            Ok(())
         })
+    }
+}
+
+/// Answers could not be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unkept;
+
+impl Messages {
+    /// ENOSPC, EDQUOT and EFBIG are a disk or file that is full, EIO one that is broken.
+    fn append(&mut self, bytes: &[u8], is_synced: bool) -> std::io::Result<()> {
+        if self.retry_ns.is_some() {
+            // What was written of it the last time must not stand before what is written now.
+            self.file.set_len(self.whole_bytes)?;
+        }
+        self.file.write_all(bytes)?;
+        if is_synced {
+            self.file.sync_data()?;
+        }
+        self.whole_bytes += bytes.len() as u64;
+        Ok(())
     }
 }

@@ -12,10 +12,12 @@
 //! When full:   a connection beyond the limit is closed at once; a client that does not read is cut off
 //!              when too much waits for it.
 
+mod accounts;
 mod client;
 mod control;
 mod files;
 mod lines;
+mod nonsense;
 mod status;
 
 use std::cell::{Cell, RefCell};
@@ -38,6 +40,7 @@ use client::Client;
 use control::Door;
 use files::Files;
 use lines::Lines;
+use nonsense::Nonsense;
 
 /// How long the keeper sleeps at most.
 const TICK: Duration = Duration::from_millis(100);
@@ -62,6 +65,9 @@ rt::counters! {
         clients_slow,
         /// Connections taken over by a newer login of the same account.
         clients_taken_over,
+        /// Messages that are no OUCH message and that no line of the log told of: there was one in the
+        /// same second.
+        nonsense_untold,
     }
 }
 
@@ -71,6 +77,7 @@ pub(crate) struct Shared {
     pub exchange: RefCell<Exchange>,
     pub clock: RefCell<Clock>,
     pub counters: ServerCounters,
+    nonsense: Nonsense,
     stamps: Option<WireStamps>,
     lines: Option<Lines>,
     files: RefCell<Files>,
@@ -86,8 +93,6 @@ pub(crate) struct Shared {
     pub snapshots: Cell<usize>,
     /// Clients that are logged in for order entry; one for each account.
     pub live: RefCell<Vec<(u16, Rc<Client>)>>,
-    /// Why the exchange must stop.
-    failure: RefCell<Option<String>>,
 }
 
 /// Serves until `stop` is set. `on_ready` is called with the sockets open.
@@ -117,13 +122,11 @@ pub fn run(
                 door.look(&shared);
             }
             shared.wait().await;
-            if let Some(failure) = shared.failure.borrow_mut().take() {
-                return Err(failure);
-            }
         }
         shared.end_day().await;
         control::close(shared.options.control.as_deref());
-        shared.write_report()
+        shared.write_report()?;
+        shared.unkept()
     })
 }
 
@@ -192,13 +195,13 @@ impl Shared {
             exchange: RefCell::new(exchange),
             clock: RefCell::new(clock),
             counters: ServerCounters::default(),
+            nonsense: Nonsense::default(),
             stamps,
             lines,
             files: RefCell::new(files),
             connections: Cell::new(0),
             snapshots: Cell::new(0),
             live: RefCell::default(),
-            failure: RefCell::default(),
             options,
         })
     }
@@ -294,7 +297,21 @@ impl Shared {
             self.wall_ns()
         };
         exchange.advance(now_ns);
+        let undecodable = exchange.entry_counters().undecodable.get();
         exchange.on_message(account, message);
+        if exchange.entry_counters().undecodable.get() != undecodable {
+            self.tell_nonsense(account, message, host_ns);
+        }
+    }
+
+    #[cold]
+    fn tell_nonsense(&self, account: u16, message: &[u8], host_ns: u64) {
+        let name = self.options.account.keys().nth(usize::from(account));
+        let name = name.map_or("?", String::as_str);
+        match self.nonsense.line(name, message, host_ns) {
+            Some(line) => log::warn!("{line}"),
+            None => self.counters.nonsense_untold.increment(),
+        }
     }
 
     /// After whatever moved the exchange: packets leave, answers are saved, clients are woken.
@@ -307,12 +324,13 @@ impl Shared {
                 }
             });
         }
-        if let Err(error) = self.files.borrow_mut().save(&mut exchange) {
-            *self.failure.borrow_mut() = Some(error);
-            return;
-        }
+        let saved = self.files.borrow_mut().save(&mut exchange, self.host_ns());
         for (account, client) in &*self.live.borrow() {
-            client.wake_for(exchange.stored(*account));
+            if saved.is_err() && exchange.is_cut(*account) {
+                client.end();
+            } else {
+                client.wake_for(exchange.stored(*account));
+            }
         }
     }
 
@@ -356,6 +374,19 @@ impl Shared {
                 self.exchange.borrow_mut().advance(now_ns + LAST_STEP_NS);
             }
             self.turn();
+        }
+    }
+
+    /// At the end: answers that were never kept, nor told.
+    fn unkept(&self) -> Result<(), String> {
+        let exchange = self.exchange.borrow();
+        let accounts = (0..).zip(self.options.account.keys());
+        let cut = accounts.filter(|(account, _)| exchange.is_cut(*account));
+        let cut: Vec<&str> = cut.map(|(_, name)| name.as_str()).collect();
+        if cut.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("answers of {} could not be kept", cut.join(", ")))
         }
     }
 

@@ -427,8 +427,9 @@ impl Naive {
         }
     }
 
-    /// Hours are over: everything that may not rest longer goes at once.
+    /// Hours are over: everything that may not rest longer goes at once, as it was entered.
     pub fn end_of(&mut self, hours: Life) {
+        self.orders.sort_by_key(|order| order.number);
         let is_over = |o: &Order| hours == Life::System || o.life <= hours;
         for o in self.orders.iter().filter(|o| is_over(o)) {
             let shown = match o.class {
