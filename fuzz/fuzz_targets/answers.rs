@@ -1,7 +1,7 @@
 //! The gateway's end of order entry, told anything: each 16 bytes become an intent, an answer that is nearly
 //! right, bytes as they are, a lost connection or time that passes. What was said arrives in pieces of any
-//! size. Whatever comes, nothing panics, risk counts the orders that live, and a message that is no OUCH
-//! is counted.
+//! size. Whatever comes, nothing panics, risk counts the orders that live and what they reserve, and a message
+//! that is no OUCH stops trading.
 #![no_main]
 
 use std::sync::{Arc, LazyLock};
@@ -9,11 +9,12 @@ use std::sync::{Arc, LazyLock};
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::event::Origin;
 use gateway::order::answers::Told;
-use gateway::order::entry::{Entry, Phase};
-use gateway::order::intent::{Action, OrderId, OrderIntent, TimeInForce};
+use gateway::order::entry::{DeskOptions, Entry, Phase};
+use gateway::order::intent::{Action, Cause, OrderId, OrderIntent, TimeInForce};
+use gateway::order::orders::Owner;
 use gateway::order::risk::{KillSwitch, Limits, Risk};
 use gateway::order::session::{Credentials, Session};
-use gateway::order::table::Owner;
+
 use libfuzzer_sys::fuzz_target;
 use protocol::ascii;
 use protocol::ouch::Outbound;
@@ -28,6 +29,13 @@ const LIMITS: Limits = Limits {
     position_max: 1_000_000,
     open_orders_max: 16,
     orders_per_second_max: 1_000_000,
+    intent_age_max_ns: u64::MAX,
+};
+
+const DESK: DeskOptions = DeskOptions {
+    feed: 0,
+    symbols: None,
+    trade_on_stale: false,
 };
 
 static PRICES: LazyLock<Arc<BestPrices>> = LazyLock::new(|| {
@@ -42,6 +50,7 @@ static PRICES: LazyLock<Arc<BestPrices>> = LazyLock::new(|| {
 /// A gateway's order entry, and what is on its way to it.
 struct World {
     entry: Entry,
+    kill: KillSwitch,
     to_gateway: Vec<u8>,
     /// Whether all that was said since the connection stood were whole packets.
     is_in_step: bool,
@@ -59,10 +68,12 @@ impl World {
             session: String::new(),
             server_timeout_ns: 15_000_000_000,
         });
-        let risk = Risk::new(LIMITS, KillSwitch::default());
+        let kill = KillSwitch::default();
+        let risk = Risk::new(LIMITS, kill.clone());
         let prices = vec![Arc::clone(&PRICES)];
         Self {
-            entry: Entry::new(session, risk, LIMITS.open_orders_max, &[false], prices),
+            entry: Entry::new(session, risk, LIMITS.open_orders_max, &[DESK], prices),
+            kill,
             to_gateway: Vec::new(),
             is_in_step: true,
             said: Vec::new(),
@@ -155,6 +166,7 @@ impl World {
             action,
             side: if side & 1 == 0 { Side::Buy } else { Side::Sell },
             time_in_force: TimeInForce::Day,
+            cause: Cause::Market,
         };
         let sent = self.entry.on_intent(Owner(0), &intent, self.now_ns, &mut [0; 256]);
         self.next_id += u32::from(sent.is_ok_and(|sent| sent.is_new));
@@ -170,12 +182,24 @@ impl World {
         if is_seen && !is_sane {
             self.hear(usize::MAX);
             assert!(self.entry.counters().malformed.get() > malformed);
+            assert!(self.kill.is_on(), "it may have been an execution");
         }
     }
 
     fn judge(&mut self) {
         let live = self.entry.live_orders();
         assert_eq!(self.entry.open_orders() as usize, live.len(), "{live:?}");
+        for name in live.iter().map(|order| order.symbol) {
+            let exposure = self.entry.exposure(name);
+            let reserved = |side| -> u64 {
+                let of_it = live.iter().filter(|it| it.symbol == name && it.side == side);
+                of_it.map(|it| u64::from(it.reserved.0)).sum()
+            };
+            assert_eq!(exposure.open_buy, reserved(Side::Buy), "{live:?}");
+            assert_eq!(exposure.open_sell, reserved(Side::Sell), "{live:?}");
+            assert!(live.iter().all(|it| it.reserved >= it.open), "{live:?}");
+        }
+        assert!(self.entry.take_breach().is_none() || self.kill.is_on());
     }
 }
 
@@ -253,7 +277,7 @@ fuzz_target!(|data: &[u8]| {
             }
             14 if what == 0 => world.entry.stop(),
             14 => {
-                world.entry.cancel_all(world.now_ns, &mut [0; 512]);
+                world.entry.cancel_some(8, world.now_ns, &mut [0; 512]);
             }
             _ => {
                 world.entry.on_timeout(world.now_ns, &mut [0; 128], |_| ());

@@ -233,6 +233,12 @@ impl Entry {
         }
     }
 
+    /// Has every page of its memory mapped, on the thread that will use it.
+    pub fn prepare(&mut self) {
+        self.ledger.orders.prepare();
+        self.ledger.fills.prepare();
+    }
+
     /// The counters, for housekeeping.
     #[must_use]
     pub fn counters(&self) -> Arc<EntryCounters> {

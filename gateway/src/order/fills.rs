@@ -20,9 +20,8 @@ const CHAINS: usize = FILLS_MAX;
 /// Executions looked at in one chain. A match number names both sides of one trade, so one account sees
 /// it twice at most; chains are longer only where numbers happen to meet.
 const CHAIN_LEN_MAX: usize = 64;
-const NOWHERE: u32 = u32::MAX;
 
-const _: () = assert!(CHAINS.is_power_of_two() && FILLS_MAX < NOWHERE as usize);
+const _: () = assert!(CHAINS.is_power_of_two() && FILLS_MAX < u32::MAX as usize);
 
 /// One execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +61,7 @@ pub(super) enum Undone {
 struct Kept {
     fill: Fill,
     is_broken: bool,
-    /// The next older one of its chain.
+    /// The next older one of its chain: its place plus one, 0 for none.
     next: u32,
 }
 
@@ -71,23 +70,28 @@ struct Kept {
 pub(super) struct Fills {
     /// The oldest is overwritten; it never grows beyond what it has at first.
     kept: Vec<Kept>,
+    /// The newest of each chain: its place plus one, 0 for none.
     chains: Box<[u32]>,
     oldest: usize,
 }
 
 impl Default for Fills {
     fn default() -> Self {
-        let mut kept = Vec::with_capacity(FILLS_MAX);
-        rt::mem::touch(&mut kept);
         Self {
-            kept,
-            chains: vec![NOWHERE; CHAINS].into_boxed_slice(),
+            kept: Vec::with_capacity(FILLS_MAX),
+            chains: vec![0; CHAINS].into_boxed_slice(),
             oldest: 0,
         }
     }
 }
 
 impl Fills {
+    /// Has every page of its memory mapped, on the thread that will use it.
+    pub(super) fn prepare(&mut self) {
+        rt::mem::touch(&mut self.kept);
+        self.chains.fill(0);
+    }
+
     /// Whether this execution is known.
     #[inline]
     #[must_use]
@@ -109,7 +113,7 @@ impl Fills {
         let Some(first) = self.chains.get_mut(chain_of(fill.match_number)) else {
             return;
         };
-        let next = std::mem::replace(first, u32::try_from(place).unwrap_or(NOWHERE));
+        let next = std::mem::replace(first, u32::try_from(place + 1).unwrap_or(0));
         let kept = Kept {
             fill,
             is_broken: false,
@@ -168,12 +172,12 @@ impl Fills {
         // It is the last of its chain: what came later was put in front of it.
         let behind = self
             .chain(fill.match_number)
-            .find(|(_, kept)| kept.next as usize == place)
+            .find(|(_, kept)| kept.next as usize == place + 1)
             .map(|(before, _)| before);
         if let Some(before) = behind.and_then(|before| self.kept.get_mut(before)) {
             before.next = next;
         } else if let Some(first) = self.chains.get_mut(chain_of(fill.match_number))
-            && *first as usize == place
+            && *first as usize == place + 1
         {
             *first = next;
         }
@@ -186,9 +190,9 @@ impl Fills {
             .chains
             .get(chain_of(match_number))
             .copied()
-            .unwrap_or(NOWHERE);
+            .unwrap_or(0);
         std::iter::from_fn(move || {
-            let place = at as usize;
+            let place = (at as usize).checked_sub(1)?;
             let kept = self.kept.get(place)?;
             at = kept.next;
             Some((place, kept))

@@ -168,10 +168,8 @@ impl Orders {
             room > 0 && room <= ORDERS_MAX,
             "{room} orders, expected 1 to {ORDERS_MAX}"
         );
-        let mut places = Vec::with_capacity(room);
-        rt::mem::touch(&mut places);
         Self {
-            places,
+            places: Vec::with_capacity(room),
             free: NOWHERE,
             standing: EMPTY,
             canceling: EMPTY,
@@ -180,6 +178,11 @@ impl Orders {
             by_id: Index::new(room),
             next: 1,
         }
+    }
+
+    /// Has every page of its memory mapped, on the thread that will use it.
+    pub fn prepare(&mut self) {
+        rt::mem::touch(&mut self.places);
     }
 
     /// Orders live now.

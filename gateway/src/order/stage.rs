@@ -545,6 +545,7 @@ impl Heard<'_> {
 
 impl<T: Transport + Send> Stage for OrderStage<T> {
     fn start(&mut self) -> io::Result<()> {
+        self.entry.prepare();
         self.transport.start()
     }
 
