@@ -357,3 +357,19 @@ fn no_order_goes_out_before_the_past_is_known() {
         Err(Refusal::Killed)
     );
 }
+
+#[test]
+fn order_on_a_book_that_misses_an_order_is_refused_and_other_symbols_are_not_concerned() {
+    let mut world = World::new(0);
+    world.connect();
+    world.settle();
+    world.prices.set_incomplete(2);
+    let first = world.intent(Action::Enter, OrderId(1), Side::Buy, 1);
+    assert_eq!(first, Ok(()));
+    world.settle();
+    world.prices.set_incomplete(1);
+    let replaced = world.intent(Action::Replace, OrderId(1), Side::Buy, 2);
+    assert_eq!(replaced, Err(Refusal::StaleBook));
+    let second = world.intent(Action::Enter, OrderId(2), Side::Buy, 1);
+    assert_eq!(second, Err(Refusal::StaleBook));
+}
