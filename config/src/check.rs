@@ -114,8 +114,6 @@ fn check_feed(key: &str, feed: &Feed, found: &mut Vec<Found>) {
     let books = &feed.books;
     for (name, value) in [
         ("orders_max", u64::from(books.orders_max)),
-        ("order_refs_max", books.order_refs_max),
-        ("order_pages_max", u64::from(books.order_pages_max)),
         ("levels_max", u64::from(books.levels_max)),
     ] {
         if value == 0 {

@@ -66,8 +66,6 @@ fn state_folder() -> Option<PathBuf> {
 pub(super) fn book_limits(books: &settings::Books) -> BookLimits {
     BookLimits {
         orders_max: books.orders_max,
-        order_refs_max: books.order_refs_max,
-        order_pages_max: books.order_pages_max,
         levels_max: books.levels_max,
     }
 }
