@@ -81,6 +81,12 @@ fn check_feed(key: &str, feed: &Feed, found: &mut Vec<Found>) {
             found.push((format!("{key}.lines"), text));
         }
     }
+    if let [first, second] = &feed.lines[..]
+        && first == second
+    {
+        let text = format!("{} is there twice: expected line B's", first.address);
+        found.push((format!("{key}.lines"), text));
+    }
     let x = &feed.af_xdp;
     one_of(
         &format!("{key}.af_xdp.mode"),
