@@ -25,6 +25,7 @@ use protocol::mold::Packet;
 use protocol::ouch::Outbound;
 use protocol::soup::{LoginAccepted, kind};
 use protocol::types::{Price4, Qty, Seq, Side};
+use rt::clock::Clock;
 use rt::histogram::{Recorder, empty};
 use rt::mem::Want;
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,7 @@ pub fn pieces() -> Result<Vec<Piece>> {
     pieces.push(encode());
     pieces.extend(order_path()?);
     pieces.extend(histograms());
+    pieces.push(clock());
     pieces.push(engine()?);
     Ok(pieces)
 }
@@ -107,6 +109,17 @@ fn engine() -> Result<Piece> {
     Ok(Piece::new(name, operations, move || {
         black_box(flow.run(steps));
     }))
+}
+
+/// What each stamp costs.
+fn clock() -> Piece {
+    // Not corrected: the valgrind that counts is slower than a correction allows.
+    let clock = Clock::new();
+    Piece::new("clock: a read, ours", CALLS, move || {
+        for _ in 0..CALLS {
+            black_box(black_box(&clock).now_ns());
+        }
+    })
 }
 
 fn decoders(day: &'static [u8]) -> Vec<Piece> {
@@ -205,8 +218,6 @@ impl BookSink for Silent {
 fn books(day: &'static [u8]) -> Result<Vec<Piece>> {
     let limits = BookLimits {
         orders_max: 1 << 17,
-        order_refs_max: 1 << 20,
-        order_pages_max: 1 << 10,
         levels_max: 1 << 15,
     };
     // Fresh books for each pass: a day that is played twice is another day.
@@ -221,10 +232,34 @@ fn books(day: &'static [u8]) -> Result<Vec<Piece>> {
             black_box(books.orders_live());
         }
     };
-    // The same references through a hash map instead of our table of pages: find, insert, remove.
-    let references: Vec<u64> = (0..CALLS).map(|n| 1_000_000 + n).collect();
+    let prices = BestPrices::new(Want::LAZY)?;
+    let best = move || {
+        for _ in 0..CALLS {
+            let best = prices.load(black_box(7)).unwrap_or_default();
+            prices.store(7, &BestPrice { ..best });
+        }
+    };
+    let mut pieces = vec![
+        Piece::new("book a day, ours", DAY, book),
+        Piece::new("best price: load and store, ours", CALLS, best),
+    ];
+    let counted: Vec<u64> = (0..CALLS).map(|n| 1_000_000 + n).collect();
+    let mut random = fastrand::Rng::with_seed(5);
+    let wild: Vec<u64> = (0..CALLS).map(|_| random.u64(1..)).collect();
+    for (name, references) in [("", counted), (", wild references", wild)] {
+        let theirs = order_index_of_hashbrown(references.clone());
+        let ours = order_index(references)?;
+        let name = format!("order index{name}: add, find, remove");
+        pieces.push(Piece::new(format!("{name}, hashbrown"), CALLS, theirs));
+        pieces.push(Piece::new(format!("{name}, ours"), CALLS, ours));
+    }
+    Ok(pieces)
+}
+
+/// References to handles in the best crate's map; it keeps no orders and hands out no handles.
+fn order_index_of_hashbrown(references: Vec<u64>) -> impl FnMut() {
     let mut map: HashMap<u64, u32> = HashMap::with_capacity(2 * references.len());
-    let hashed = move || {
+    move || {
         for reference in &references {
             map.insert(*reference, 1);
         }
@@ -234,46 +269,26 @@ fn books(day: &'static [u8]) -> Result<Vec<Piece>> {
         for reference in &references {
             map.remove(reference);
         }
-    };
-    let prices = BestPrices::new(Want::LAZY)?;
-    let best = move || {
-        for _ in 0..CALLS {
-            let best = prices.load(black_box(7)).unwrap_or_default();
-            prices.store(7, &BestPrice { ..best });
-        }
-    };
-    Ok(vec![
-        Piece::new("book a day, ours", DAY, book),
-        Piece::new("order index: add, find, remove, hashbrown", CALLS, hashed),
-        Piece::new(
-            "order index: add, find, remove, ours",
-            CALLS,
-            order_index()?,
-        ),
-        Piece::new("best price: load and store, ours", CALLS, best),
-    ])
+    }
 }
 
 /// Orders by reference in the books' own table.
-fn order_index() -> Result<impl FnMut()> {
+fn order_index(references: Vec<u64>) -> Result<impl FnMut()> {
     let limits = BookLimits {
         orders_max: 1 << 15,
-        order_refs_max: 1 << 21,
-        order_pages_max: 1 << 11,
         levels_max: 2,
     };
     let mut index = Orders::new(&limits, Want::LAZY)?;
     Ok(move || {
-        let references = 1_000_000..1_000_000 + CALLS;
-        for reference in references.clone() {
-            black_box(index.acquire(reference));
+        for reference in &references {
+            black_box(index.acquire(*reference));
         }
-        for reference in references.clone() {
-            black_box(index.find(black_box(reference)));
+        for reference in &references {
+            black_box(index.find(black_box(*reference)));
         }
-        for reference in references {
-            if let Some(handle) = index.find(reference) {
-                index.release(reference, handle);
+        for reference in &references {
+            if let Some(handle) = index.find(*reference) {
+                index.release(*reference, handle);
             }
         }
     })

@@ -107,8 +107,6 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
             stale_ns: 2_000_000_000,
             books: BookLimits {
                 orders_max: 1 << 16,
-                order_refs_max: 1 << 24,
-                order_pages_max: 1 << 12,
                 levels_max: 1 << 16,
             },
         }],

@@ -316,8 +316,6 @@ fn random_dirty_feeds_agree_with_a_naive_book_in_every_queue() {
 fn order_beyond_the_bound_is_refused_counted_and_marks_its_book() {
     let limits = Limits {
         orders_max: 3,
-        order_refs_max: 1 << 20,
-        order_pages_max: 4,
         levels_max: 8,
     };
     let mut books = Books::new(&limits, Want::LAZY).expect("memory");

@@ -32,8 +32,6 @@ const SEEDS: u64 = 100;
 const SNAPSHOTS_A_SEED: u64 = 10;
 const LIMITS: Limits = Limits {
     orders_max: 1 << 14,
-    order_refs_max: 1 << 24,
-    order_pages_max: 1 << 10,
     levels_max: 1 << 13,
 };
 

@@ -486,8 +486,6 @@ fn a_snapshot_and_the_feed_from_its_number_are_the_whole_book_over_sockets() {
 fn books<'a>(messages: impl Iterator<Item = &'a Vec<u8>>) -> Vec<Vec<(Top, Vec<(OrderRef, u32)>)>> {
     let limits = Limits {
         orders_max: 1 << 16,
-        order_refs_max: 1 << 24,
-        order_pages_max: 1 << 12,
         levels_max: 1 << 15,
     };
     let mut books = Books::new(&limits, Want::LAZY).expect("memory");

@@ -129,6 +129,12 @@ fn check_feed(key: &str, feed: &Feed, found: &mut Vec<Found>) {
             found.push((format!("{key}.lines"), text));
         }
     }
+    if let [first, second] = &feed.lines[..]
+        && first == second
+    {
+        let text = format!("{} is there twice: expected line B's", first.address);
+        found.push((format!("{key}.lines"), text));
+    }
     let x = &feed.af_xdp;
     one_of(
         &format!("{key}.af_xdp.mode"),
@@ -162,8 +168,6 @@ fn check_feed(key: &str, feed: &Feed, found: &mut Vec<Found>) {
     let books = &feed.books;
     for (name, value) in [
         ("orders_max", u64::from(books.orders_max)),
-        ("order_refs_max", books.order_refs_max),
-        ("order_pages_max", u64::from(books.order_pages_max)),
         ("levels_max", u64::from(books.levels_max)),
     ] {
         if value == 0 {

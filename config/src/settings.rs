@@ -120,8 +120,6 @@ pub struct Udp {
 #[serde(deny_unknown_fields)]
 pub struct Books {
     pub orders_max: u32,
-    pub order_refs_max: u64,
-    pub order_pages_max: u32,
     pub levels_max: u32,
 }
 

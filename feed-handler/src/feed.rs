@@ -357,8 +357,6 @@ mod tests {
         let (producer, events) = ring(room).unwrap();
         let limits = Limits {
             orders_max: 4,
-            order_refs_max: 1 << 12,
-            order_pages_max: 8,
             levels_max: 64,
         };
         let best_prices = Arc::new(BestPrices::new(Want::LAZY).unwrap());

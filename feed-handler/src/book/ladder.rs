@@ -10,7 +10,8 @@
 //!
 //! Thread:      feed core, hot
 //! Invariants:  entries ascend strictly by key. A ladder lives in a slab of 8, 16, 32 ... entries of
-//!              one arena; when it outgrows the slab it moves to one twice as large.
+//!              one arena; when it outgrows the slab it moves to one twice as large, and stays there:
+//!              the slab left behind is for others that grow to its size.
 //! When full:   `find_or_insert` gives `None`, and nothing has changed.
 
 use std::io;
@@ -57,6 +58,7 @@ pub(super) struct Ladders {
 /// The level handle of an entry.
 #[inline]
 pub(super) fn level_of(entry: u64) -> u32 {
+    // The half that is left fits.
     u32::try_from(entry & u64::from(u32::MAX)).unwrap_or(NONE)
 }
 
@@ -68,8 +70,9 @@ fn key(side: Side, price: u32) -> u64 {
 }
 
 impl Ladders {
-    /// Room for `levels_max` prices in slabs that are at least half full, and a small slab for each
-    /// side of the symbols that trade.
+    /// Four entries for each of `levels_max` prices: a slab when it is new is half full, as much again
+    /// was left behind on the way to it, and a side with one price has a slab of eight. Sides that once had
+    /// many more prices than now keep theirs, so the arena may be used up before the levels are.
     pub(super) fn new(levels_max: u32, want: Want) -> io::Result<Self> {
         let entries = (levels_max as usize) * 4 + SLAB_MIN;
         Ok(Self {
@@ -104,9 +107,12 @@ impl Ladders {
         let level = make()?;
         let start = ladder.start as usize;
         let len = usize::from(ladder.len);
+        debug_assert!(len < capacity(ladder.class) && level != NONE);
         let slab = &mut self.arena[start..=start + len];
         slab.copy_within(at..len, at + 1);
         slab[at] = key | u64::from(level);
+        debug_assert!(at == 0 || slab[at - 1] < key, "prices ascend");
+        debug_assert!(at == len || slab[at + 1] >> 32 > key >> 32, "prices ascend");
         if at == len {
             ladder.best = level;
         }
@@ -154,6 +160,7 @@ impl Ladders {
 
     #[cold]
     fn grow(&mut self, ladder: &mut Ladder) -> Option<()> {
+        debug_assert_eq!(usize::from(ladder.len), capacity(ladder.class));
         let class = ladder.class + 1;
         let start = self.acquire(class)?;
         let from = ladder.start as usize;

@@ -1,6 +1,7 @@
 //! Price levels: the queue of orders at one price of one side of one symbol.
 //!
 //! Thread:      feed core, hot
+//! Invariants:  level 0 is nobody's. A level in use has a price; it is released without orders.
 //! When full:   `acquire` gives `None`.
 
 use std::io;
@@ -73,6 +74,7 @@ impl Levels {
         } else {
             self.free
         };
+        debug_assert_ne!(handle, NONE);
         let level = self.levels.get_mut(handle as usize)?;
         if self.free == NONE {
             self.used += 1;
@@ -93,6 +95,8 @@ impl Levels {
     }
 
     pub(super) fn release(&mut self, handle: u32) {
+        debug_assert_ne!(handle, NONE);
+        debug_assert_eq!((self[handle].orders, self[handle].shares), (0, 0));
         self[handle].head = self.free;
         self.free = handle;
     }

@@ -43,29 +43,22 @@ use orders::{NONE, Orders};
 /// How much memory the books may take. All of it is mapped at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Displayed orders at one time, over all symbols; 24 bytes each.
+    /// Displayed orders at one time, over all symbols, whatever their references; 24 bytes each, and 32 to
+    /// 64 to find them by (a power of two slots: a power of two orders wastes none).
     pub orders_max: u32,
-    /// Order references are below this; 4 bytes for each 1,024.
-    pub order_refs_max: u64,
-    /// Groups of 1,024 references that have a live order; 4 KiB each.
-    pub order_pages_max: u32,
     /// Price levels at one time, over all symbols and sides; 32 bytes each, and 32 for the ladders.
     pub levels_max: u32,
 }
 
 impl Limits {
-    /// For a gateway on one venue: 280 MB.
+    /// For a gateway on one venue: 155 MB.
     pub const GATEWAY: Self = Self {
         orders_max: 1 << 21,
-        order_refs_max: 1 << 34,
-        order_pages_max: 1 << 15,
         levels_max: 1 << 19,
     };
     /// For a full day in a tool: mapped, not touched, so memory is what the day needs.
     pub const TOOL: Self = Self {
-        orders_max: 1 << 24,
-        order_refs_max: 1 << 36,
-        order_pages_max: 1 << 20,
+        orders_max: 1 << 23,
         levels_max: 1 << 22,
     };
 
@@ -73,9 +66,7 @@ impl Limits {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let books = (1 << 16) * size_of::<Book>() as u64;
-        let orders = u64::from(self.orders_max) * size_of::<orders::Order>() as u64;
-        let pages = self.order_refs_max / 1024 * 4 + u64::from(self.order_pages_max) * (4096 + 8);
-        books + orders + pages + u64::from(self.levels_max) * 64
+        books + Orders::bytes(self.orders_max) + u64::from(self.levels_max) * 64
     }
 }
 
@@ -96,7 +87,7 @@ counters! {
         missing_ref,
         /// Adds and replaces to a reference that was live; the stale order is gone.
         duplicate_ref,
-        /// Adds and replaces without shares, price, side or a valid reference.
+        /// Adds and replaces without shares, price, side or reference.
         rejected,
         /// Executions and cancels of more shares than were left.
         clamped,
@@ -130,7 +121,6 @@ pub struct Books {
     orders: Orders,
     levels: Levels,
     ladders: Ladders,
-    order_refs_max: u64,
 }
 
 /// Which sides' best price a message may have changed.
@@ -151,7 +141,6 @@ impl Books {
             orders: Orders::new(limits, want)?,
             levels: Levels::new(limits.levels_max, want)?,
             ladders: Ladders::new(limits.levels_max, want)?,
-            order_refs_max: limits.order_refs_max,
         })
     }
 
@@ -314,7 +303,7 @@ impl Books {
     fn add(&mut self, add: &Add, counters: &BookCounters, sink: &mut impl BookSink) {
         let Some(side) = add
             .side
-            .filter(|_| self.is_valid(add.reference, add.shares, add.price))
+            .filter(|_| Self::is_valid(add.reference, add.shares, add.price))
         else {
             return counters.rejected.increment();
         };
@@ -441,7 +430,7 @@ impl Books {
             touched = self.evict(stale, &add, touched, sink);
         }
         self.remove(old, handle);
-        if !self.is_valid(new, shares, price.0) {
+        if !Self::is_valid(new, shares, price.0) {
             counters.rejected.increment();
         } else if self.insert(locate, side, &add) {
             counters.replaces.increment();
@@ -469,8 +458,8 @@ impl Books {
         touched
     }
 
-    fn is_valid(&self, reference: u64, shares: u32, price: u32) -> bool {
-        shares != 0 && price != 0 && reference != 0 && reference < self.order_refs_max
+    fn is_valid(reference: u64, shares: u32, price: u32) -> bool {
+        shares != 0 && price != 0 && reference != 0
     }
 
     /// Appends an order to its level's queue. `false`, and the book is incomplete, when there is no

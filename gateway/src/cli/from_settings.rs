@@ -83,8 +83,6 @@ fn systemd_folder() -> Option<PathBuf> {
 pub(super) fn book_limits(books: &settings::Books) -> BookLimits {
     BookLimits {
         orders_max: books.orders_max,
-        order_refs_max: books.order_refs_max,
-        order_pages_max: books.order_pages_max,
         levels_max: books.levels_max,
     }
 }
@@ -120,8 +118,12 @@ fn feed(name: &str, feed: &settings::Feed, host: &settings::Host) -> options::Fe
 /// One set of options for each interface, with the lines that arrive there.
 fn xdp_options(feed: &settings::Feed, host: &settings::Host) -> Vec<xdp::Options> {
     let x = &feed.af_xdp;
-    let mut interfaces: Vec<&String> = feed.lines.iter().map(|line| &line.interface).collect();
-    interfaces.dedup();
+    let mut interfaces: Vec<&String> = Vec::new();
+    for line in &feed.lines {
+        if !interfaces.contains(&&line.interface) {
+            interfaces.push(&line.interface);
+        }
+    }
     let wanted = |interface: &String| {
         let numbered = (0..=u8::MAX).zip(&feed.lines);
         let lines = numbered.filter(|(_, line)| line.interface == *interface);
@@ -262,4 +264,44 @@ fn strategy(
         },
         trade_on_stale: strategy.trade_on_stale,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddrV4};
+
+    use super::*;
+
+    #[test]
+    fn lines_on_two_interfaces_in_turns_each_interface_is_opened_once_and_lines_keep_their_numbers()
+    {
+        let address = |group| SocketAddrV4::new(Ipv4Addr::new(233, 54, 12, group), 26_477);
+        let line = |(group, interface): (u8, &str)| settings::Line {
+            address: address(group),
+            interface: interface.to_owned(),
+        };
+        let layers = settings::Layers {
+            sets: vec![
+                "feed.f.lines=[{address=\"233.54.12.1:26477\",interface=\"eth7\"}]".to_owned(),
+            ],
+            ..settings::Layers::default()
+        };
+        let mut loaded = layers.load().unwrap().settings;
+        let feed = loaded.feed.get_mut("f").unwrap();
+        feed.lines = [(1, "eth7"), (2, "eth8"), (3, "eth7")].map(line).into();
+        let opened = xdp_options(feed, &loaded.host);
+        let wanted = |group, line| Wanted {
+            address: address(group),
+            line,
+        };
+        let opened: Vec<_> = opened
+            .into_iter()
+            .map(|options| (options.interface, options.wanted))
+            .collect();
+        let expected = [
+            ("eth7".to_owned(), vec![wanted(1, 0), wanted(3, 2)]),
+            ("eth8".to_owned(), vec![wanted(2, 1)]),
+        ];
+        assert_eq!(opened, expected);
+    }
 }

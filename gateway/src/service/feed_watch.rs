@@ -255,8 +255,6 @@ mod tests {
     fn told(plan: &[(u64, u8, u64)], until_s: u64) -> Vec<String> {
         let limits = Limits {
             orders_max: 8,
-            order_refs_max: 1 << 12,
-            order_pages_max: 2,
             levels_max: 8,
         };
         let (producer, _full) = ring(1).unwrap();
