@@ -180,10 +180,16 @@ impl<'a> Datagram<'a> {
         ) else {
             return false;
         };
-        let pseudo = pseudo_sum(ip, udp.len.get());
-        let said = udp.checksum.get();
-        let udp_fits = said == 0 || fold(sum(pseudo, self.udp)) == 0xFFFF || said == fold(pseudo);
-        fold(sum(0, self.ip)) == 0xFFFF && udp_fits
+        // All of it in the host's byte order: sums of both orders are each other's, turned (RFC 1071,
+        // section 2 (B)), and all ones and zero are the same either way.
+        let native = |number: u16| u64::from(u16::from_ne_bytes(number.to_be_bytes()));
+        let addresses = words(ip.source.as_bytes()) + words(ip.destination.as_bytes());
+        let pseudo = addresses + native(u16::from(PROTOCOL_UDP)) + native(udp.len.get());
+        let said = native(udp.checksum.get());
+        let udp_fits = said == 0
+            || narrow(pseudo + words(self.udp)) == 0xFFFF
+            || said == u64::from(narrow(pseudo));
+        narrow(words(self.ip)) == 0xFFFF && udp_fits
     }
 }
 
@@ -288,19 +294,30 @@ pub fn multicast_mac(group: Ipv4Addr) -> [u8; 6] {
 /// summed, so 64 bits never overflow.
 #[inline]
 fn sum(start: u32, bytes: &[u8]) -> u32 {
+    start + u32::from(u16::from_be_bytes(narrow(words(bytes)).to_ne_bytes()))
+}
+
+/// The words of four bytes, in the host's order, added up; what is missing of the last one is zero.
+#[inline]
+fn words(bytes: &[u8]) -> u64 {
     let (fours, rest) = bytes.as_chunks::<4>();
-    let fours = fours
-        .iter()
-        .map(|four| u64::from(u32::from_ne_bytes(*four)));
     let mut last = [0; 4];
     for (to, from) in last.iter_mut().zip(rest) {
         *to = *from;
     }
-    let wide = fours.sum::<u64>() + u64::from(u32::from_ne_bytes(last));
+    let mut wide = u64::from(u32::from_ne_bytes(last));
+    for four in fours {
+        wide += u64::from(u32::from_ne_bytes(*four));
+    }
+    wide
+}
+
+/// A sum of words as one of sixteen bits, every carry added in again.
+#[inline]
+fn narrow(wide: u64) -> u16 {
     let half = (wide & 0xFFFF_FFFF) + (wide >> 32);
     let quarter = (half & 0xFFFF) + (half >> 16 & 0xFFFF) + (half >> 32);
-    let folded = fold(u32::try_from(quarter).unwrap_or(u32::MAX));
-    start + u32::from(u16::from_be_bytes(folded.to_ne_bytes()))
+    fold(u32::try_from(quarter).unwrap_or(u32::MAX))
 }
 
 fn pseudo_sum(ip: &Ipv4, udp_len: u16) -> u32 {

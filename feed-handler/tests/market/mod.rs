@@ -41,8 +41,6 @@ use rt::ring::{Consumer, ring};
 
 pub(crate) const STALE_NS: u64 = 10_000;
 pub(crate) const LINES: u8 = 2;
-/// References are below this, and everything below it finds room.
-const ORDER_REFS: u64 = 1 << 12;
 
 /// What arrives in a turn: line and payload.
 pub(crate) type Arrivals = Vec<(u8, Vec<u8>)>;
@@ -176,8 +174,6 @@ impl Market {
     pub(crate) fn new(hold_ns: u64, rings: &[usize], symbols: &[Symbol]) -> Self {
         let limits = Limits {
             orders_max: 1 << 12,
-            order_refs_max: ORDER_REFS,
-            order_pages_max: 4,
             levels_max: 1 << 12,
         };
         let (mut subscribers, mut listeners) = (Vec::new(), Vec::new());
@@ -549,7 +545,7 @@ impl NaiveBooks {
             b'S' => Side::Sell,
             _ => return Vec::new(),
         };
-        if shares == 0 || price == 0 || reference == 0 || reference >= ORDER_REFS {
+        if shares == 0 || price == 0 || reference == 0 {
             return Vec::new();
         }
         let order = Order {
