@@ -9,7 +9,7 @@ TEST_PACKAGES := iputils-ping tshark systemd python3-venv libevent-dev libuv1-de
 BENCH_PACKAGES := libevent-dev libuv1-dev dpdk-dev python3-venv
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test arbiter-days feed-days bench bench-check bench-record bench-time lint clean
+.PHONY: demo test arbiter-days feed-days order-days fuzz bench bench-check bench-record bench-time lint clean
 .PHONY: build-packages run-packages test-packages bench-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours.
@@ -29,6 +29,16 @@ test: build-packages run-packages test-packages
 arbiter-days feed-days: build-packages
 	DAYS=$(or $(DAYS),10000) SEED=$(or $(SEED),0) $(CARGO) test -p tickgate-feed-handler \
 		--profile checked --test $(subst -,_,$@) -- --nocapture
+
+## Random days of order entry: both ends, three strategies, cuts at any byte. DAYS=N, SEED=N.
+order-days: build-packages
+	DAYS=$(or $(DAYS),10000) SEED=$(or $(SEED),0) $(CARGO) test -p tickgate-bench \
+		--profile checked --test order_entry random_days -- --nocapture
+
+## Fuzzing, with a nightly compiler: TARGET=feed, answers, session or orders; SECONDS_MAX=600.
+fuzz: build-packages
+	command -v cargo-fuzz >/dev/null || { echo "installing cargo-fuzz from crates.io"; $(CARGO) install --locked cargo-fuzz; }
+	cd fuzz && $(CARGO) +nightly fuzz run $(or $(TARGET),feed) -- -max_total_time=$(or $(SECONDS_MAX),600)
 
 ## Every figure that the project states, beside floor and peers, with its aim: about four minutes.
 bench: build-packages run-packages bench-packages $(ITCH_BOOK)

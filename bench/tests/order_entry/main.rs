@@ -2,7 +2,7 @@
 //! cut at any byte, gateways that forget everything. What the gateway believes must be what the
 //! exchange believes before the next order goes out.
 //!
-//! `ORDER_DAYS=10000` plays more random days than the short form; `FIRST_SEED` says where they begin.
+//! `DAYS=10000` plays more random days than the short form; `SEED` says where they begin (`make order-days`).
 
 #![allow(
     clippy::expect_used,
@@ -28,7 +28,7 @@ fn number(name: &str, otherwise: u64) -> u64 {
 
 #[test]
 fn random_days_of_three_strategies_end_in_one_belief() {
-    let (first, days) = (number("FIRST_SEED", 0), number("ORDER_DAYS", 200));
+    let (first, days) = (number("SEED", 0), number("DAYS", 200));
     let (mut answers, mut quoted) = (BTreeMap::<String, u64>::new(), 0);
     for seed in first..first + days {
         let mut world = World::new(seed);

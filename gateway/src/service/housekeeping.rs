@@ -113,13 +113,14 @@ impl Housekeeping {
 
     pub(super) fn stopping(&self) {
         notify(&[NotifyState::Stopping]);
-        let open: u32 = self
-            .house
-            .sessions
-            .iter()
-            .map(|(_, state)| open_orders(state))
-            .sum();
+        let open = self.open_orders();
         log::info!("stopping, {open} open orders to cancel");
+    }
+
+    /// Orders that the sessions believe open at the exchange.
+    pub(super) fn open_orders(&self) -> u32 {
+        let sessions = self.house.sessions.iter();
+        sessions.map(|(_, state)| open_orders(state)).sum()
     }
 
     /// One round of chores.

@@ -60,7 +60,7 @@ impl StopHandle {
 /// cores run.
 ///
 /// # Errors
-/// Why it could not start, or which core ended by itself: one line.
+/// Why it could not start, which core ended by itself, or how many orders are left open: one line.
 pub fn run(options: Options, stop: &StopHandle, on_ready: impl FnOnce()) -> Result<Report, String> {
     if options.lock_memory
         && let Err(error) = rt::cpu::lock_memory()
@@ -125,9 +125,12 @@ pub fn run(options: Options, stop: &StopHandle, on_ready: impl FnOnce()) -> Resu
     house.last_words();
     let report = house.report();
     write(&report, &house, &output)?;
-    match failed {
-        Some(core) => Err(format!("core {core} ended by itself")),
-        None => Ok(report),
+    match (failed, house.open_orders()) {
+        (Some(core), _) => Err(format!("core {core} ended by itself")),
+        (None, 0) => Ok(report),
+        (None, open) => Err(format!(
+            "stopped with {open} orders open at the exchange: they may trade; the next start finds them"
+        )),
     }
 }
 
