@@ -338,6 +338,9 @@ impl Ledger {
         };
         let before = order.reserved;
         order.open = open;
+        if open == before {
+            return;
+        }
         let (instrument, side) = (order.instrument, order.side);
         if open <= before {
             return self.free(user_ref, Qty(before.0 - open.0));

@@ -23,9 +23,14 @@ struct Entry {
     place: u32,
 }
 
-/// There is no room for another key.
+/// Why a key could not be noted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct IndexFull;
+pub(super) enum NotNoted {
+    /// It is there already.
+    Known,
+    /// There is no room for another key.
+    Full,
+}
 
 /// Places by key.
 #[derive(Debug)]
@@ -56,28 +61,29 @@ impl Index {
         Some(entry.place)
     }
 
-    /// Notes where a key's order is; a key that is known gets the new place.
+    /// Notes where a key's order is.
     ///
     /// # Errors
-    /// Half of the entries are taken.
+    /// The key is known, or half of the entries are taken; nothing has changed then.
     #[inline]
-    pub(super) fn insert(&mut self, key: u64, place: u32) -> Result<(), IndexFull> {
+    pub(super) fn insert(&mut self, key: u64, place: u32) -> Result<(), NotNoted> {
         debug_assert_ne!(place, VACANT, "no order has this place");
         if self.len * 2 >= self.entries.len() {
-            return Err(IndexFull);
+            return Err(NotNoted::Full);
         }
         let mut at = self.home(key);
         while let Some(entry) = self.entries.get_mut(at) {
             if entry.place == VACANT {
+                *entry = Entry { key, place };
                 self.len += 1;
-            } else if entry.key != key {
-                at = self.after(at);
-                continue;
+                return Ok(());
             }
-            *entry = Entry { key, place };
-            return Ok(());
+            if entry.key == key {
+                return Err(NotNoted::Known);
+            }
+            at = self.after(at);
         }
-        Err(IndexFull)
+        Err(NotNoted::Full)
     }
 
     /// Forgets a key.
@@ -178,11 +184,10 @@ mod tests {
             for step in 0..2_000 {
                 let key = random.u64(0..100).wrapping_mul(stride);
                 if random.bool() {
-                    let known = naive.contains_key(&key);
-                    let has_room = naive.len() < 64;
-                    assert_eq!(index.insert(key, step).is_ok(), has_room, "seed {seed}");
-                    if has_room {
-                        assert_eq!(naive.insert(key, step).is_some(), known);
+                    let is_new = naive.len() < 64 && !naive.contains_key(&key);
+                    assert_eq!(index.insert(key, step).is_ok(), is_new, "seed {seed}");
+                    if is_new {
+                        naive.insert(key, step);
                     }
                 } else {
                     index.remove(key);
@@ -200,8 +205,9 @@ mod tests {
     fn full_index_says_so_and_a_removed_key_makes_room() {
         let mut index = Index::new(2);
         assert_eq!(index.insert(1, 0), Ok(()));
+        assert_eq!(index.insert(1, 1), Err(NotNoted::Known));
         assert_eq!(index.insert(2, 1), Ok(()));
-        assert_eq!(index.insert(3, 2), Err(IndexFull));
+        assert_eq!(index.insert(3, 2), Err(NotNoted::Full));
         index.remove(1);
         assert_eq!(index.insert(3, 2), Ok(()));
         assert_eq!((index.get(1), index.get(3)), (None, Some(2)));

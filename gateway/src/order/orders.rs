@@ -12,11 +12,13 @@
 //! When full:   `insert` says so. Risk's limit of open orders is below the room; only what is found at
 //!              the exchange may need more, and makes room by `grow`, before any order goes out.
 
+use std::cell::Cell;
+
 use feed_handler::event::Origin;
 use protocol::types::{Price4, Qty, Side, UserRefNum};
 use rt::mem::prefetch;
 
-use super::index::Index;
+use super::index::{Index, NotNoted};
 use super::instruments::Instrument;
 use super::intent::OrderId;
 
@@ -134,6 +136,15 @@ pub enum Unplaced {
     Full,
 }
 
+impl Unplaced {
+    fn of(not_noted: NotNoted) -> Self {
+        match not_noted {
+            NotNoted::Known => Self::NumberIsLive,
+            NotNoted::Full => Self::Full,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct List {
     first: u32,
@@ -157,6 +168,9 @@ pub struct Orders {
     canceling: List,
     by_ref: Index,
     by_id: Index,
+    /// The number that was looked up last, and its place: one answer asks for its order several times.
+    /// 0 is no order's number.
+    last: Cell<(u32, u32)>,
     next: u32,
 }
 
@@ -176,6 +190,7 @@ impl Orders {
             // A replace on its way has a number of its own.
             by_ref: Index::new(room * 2),
             by_id: Index::new(room),
+            last: Cell::new((0, NOWHERE)),
             next: 1,
         }
     }
@@ -231,16 +246,15 @@ impl Orders {
     /// Its number is taken, or there is no room; nothing has changed then.
     #[inline]
     pub fn insert(&mut self, order: Order) -> Result<(), Unplaced> {
-        if self.by_ref.get(u64::from(order.user_ref.0)).is_some() {
-            return Err(Unplaced::NumberIsLive);
-        }
-        let place = self.take_place(order).ok_or(Unplaced::Full)?;
-        let is_noted = self.by_ref.insert(u64::from(order.user_ref.0), place);
-        debug_assert!(is_noted.is_ok(), "the index has room for every place");
+        let place = self.next_place().ok_or(Unplaced::Full)?;
+        self.by_ref
+            .insert(u64::from(order.user_ref.0), place)
+            .map_err(Unplaced::of)?;
         if let Some(owner) = order.owner {
             let is_noted = self.by_id.insert(id_key(owner, order.id), place);
-            debug_assert!(is_noted.is_ok(), "the index has room for every place");
+            debug_assert!(is_noted.is_ok(), "a strategy's number is live once");
         }
+        self.put(place, order);
         self.link(place, false);
         Ok(())
     }
@@ -281,14 +295,14 @@ impl Orders {
     #[inline]
     #[must_use]
     pub fn get(&self, number: UserRefNum) -> Option<&Order> {
-        let place = self.by_ref.get(u64::from(number.0))?;
+        let place = self.place_of(number)?;
         self.places.get(place as usize)
     }
 
     /// The same, to be changed. Numbers, owner and lists are changed by the calls for them only.
     #[inline]
     pub fn get_mut(&mut self, number: UserRefNum) -> Option<&mut Order> {
-        let place = self.by_ref.get(u64::from(number.0))?;
+        let place = self.place_of(number)?;
         self.places.get_mut(place as usize)
     }
 
@@ -310,19 +324,17 @@ impl Orders {
         number: UserRefNum,
         replace: UserRefNum,
     ) -> Result<(), Unplaced> {
-        if self.by_ref.get(u64::from(replace.0)).is_some() {
-            return Err(Unplaced::NumberIsLive);
-        }
-        let Some(place) = self.by_ref.get(u64::from(number.0)) else {
+        let Some(place) = self.place_of(number) else {
             return Ok(());
         };
+        self.by_ref
+            .insert(u64::from(replace.0), place)
+            .map_err(Unplaced::of)?;
         if let Some(order) = self.places.get_mut(place as usize) {
             debug_assert_eq!(order.replacing, None, "one replace at a time");
             order.replacing = Some(replace);
         }
-        self.by_ref
-            .insert(u64::from(replace.0), place)
-            .map_err(|_| Unplaced::Full)
+        Ok(())
     }
 
     /// A replace on its way came to nothing: its number stands for no order any more.
@@ -332,7 +344,7 @@ impl Orders {
             .get_mut(number)
             .and_then(|order| order.replacing.take());
         if let Some(replace) = replace {
-            self.by_ref.remove(u64::from(replace.0));
+            self.forget(replace);
         }
     }
 
@@ -341,7 +353,7 @@ impl Orders {
     /// # Errors
     /// The number is another live order's; nothing has changed then.
     pub fn renumber(&mut self, number: UserRefNum, new: UserRefNum) -> Result<(), Unplaced> {
-        let Some(place) = self.by_ref.get(u64::from(number.0)) else {
+        let Some(place) = self.place_of(number) else {
             return Ok(());
         };
         if self
@@ -352,23 +364,23 @@ impl Orders {
             return Err(Unplaced::NumberIsLive);
         }
         self.end_replace(number);
-        self.by_ref.remove(u64::from(number.0));
+        self.forget(number);
         if let Some(order) = self.places.get_mut(place as usize) {
             order.user_ref = new;
         }
         self.by_ref
             .insert(u64::from(new.0), place)
-            .map_err(|_| Unplaced::Full)
+            .map_err(Unplaced::of)
     }
 
     /// Takes an order out; all its numbers are free.
     #[inline]
     pub fn remove(&mut self, number: UserRefNum) -> Option<Order> {
-        let place = self.by_ref.get(u64::from(number.0))?;
+        let place = self.place_of(number)?;
         let order = *self.places.get(place as usize)?;
-        self.by_ref.remove(u64::from(order.user_ref.0));
+        self.forget(order.user_ref);
         if let Some(replace) = order.replacing {
-            self.by_ref.remove(u64::from(replace.0));
+            self.forget(replace);
         }
         if let Some(owner) = order.owner {
             self.by_id.remove(id_key(owner, order.id));
@@ -396,7 +408,7 @@ impl Orders {
 
     #[inline]
     fn relink(&mut self, number: UserRefNum, is_canceling: bool, change: impl FnOnce(&mut Links)) {
-        let Some(place) = self.by_ref.get(u64::from(number.0)) else {
+        let Some(place) = self.place_of(number) else {
             return;
         };
         self.unlink(place);
@@ -456,20 +468,49 @@ impl Orders {
         next.or_else(other).map(|order| order.user_ref)
     }
 
-    /// A free place with the order in it.
+    /// The place that the next order gets.
     #[inline]
-    fn take_place(&mut self, order: Order) -> Option<u32> {
-        if let Some(slot) = self.places.get_mut(self.free as usize) {
-            let place = std::mem::replace(&mut self.free, slot.links.after);
-            *slot = order;
+    fn next_place(&self) -> Option<u32> {
+        if self.free != NOWHERE {
+            return Some(self.free);
+        }
+        let has_room = self.places.len() < self.places.capacity();
+        has_room
+            .then(|| u32::try_from(self.places.len()).ok())
+            .flatten()
+    }
+
+    /// Puts an order where [`Orders::next_place`] said.
+    #[inline]
+    fn put(&mut self, place: u32, order: Order) {
+        match self.places.get_mut(place as usize) {
+            Some(slot) => {
+                self.free = slot.links.after;
+                *slot = order;
+            }
+            None => self.places.push(order),
+        }
+    }
+
+    /// Where the order of a number is.
+    #[inline]
+    fn place_of(&self, number: UserRefNum) -> Option<u32> {
+        let (last, place) = self.last.get();
+        if last == number.0 && last != 0 {
             return Some(place);
         }
-        if self.places.len() == self.places.capacity() {
-            return None;
-        }
-        let place = u32::try_from(self.places.len()).ok()?;
-        self.places.push(order);
+        let place = self.by_ref.get(u64::from(number.0))?;
+        self.last.set((number.0, place));
         Some(place)
+    }
+
+    /// A number stands for no order any more.
+    #[inline]
+    fn forget(&mut self, number: UserRefNum) {
+        self.by_ref.remove(u64::from(number.0));
+        if self.last.get().0 == number.0 {
+            self.last.set((0, NOWHERE));
+        }
     }
 
     /// Puts an order at the end of a list.
