@@ -348,8 +348,6 @@ impl Ledger {
         };
         self.risk.check(&proposal, now_ns)?;
         let user_ref = self.orders.next_number().ok_or(Refusal::OpenOrders)?;
-        let message = self.enter_message(owner, intent, (feed, instrument), user_ref);
-        let len = framed(out, |body| message.encode(&[], body)).ok_or(Refusal::Backlog)?;
         let order = Order {
             user_ref,
             id: intent.id,
@@ -369,6 +367,8 @@ impl Ledger {
             cancels_refused: 0,
             links: Links::default(),
         };
+        let message = self.enter_message(&order, intent);
+        let len = framed(out, |body| message.encode(&[], body)).ok_or(Refusal::Backlog)?;
         // Room is larger than risk's limit, and no live order has a number that is still to come.
         self.orders.insert(order).map_err(|_| Refusal::OpenOrders)?;
         self.orders.advance(UserRefNum(user_ref.0 + 1));
@@ -384,26 +384,20 @@ impl Ledger {
     }
 
     #[inline]
-    fn enter_message(
-        &self,
-        owner: Owner,
-        intent: &OrderIntent,
-        (feed, instrument): (u16, Instrument),
-        user_ref: UserRefNum,
-    ) -> EnterOrder {
+    fn enter_message(&self, order: &Order, intent: &OrderIntent) -> EnterOrder {
         EnterOrder {
             kind: EnterOrder::KIND,
-            user_ref: user_ref.into(),
-            side: intent.side as u8,
-            qty: intent.qty.into(),
-            symbol: self.instruments.symbol(instrument),
-            price: intent.price.into(),
+            user_ref: order.user_ref.into(),
+            side: order.side as u8,
+            qty: order.open.into(),
+            symbol: self.instruments.symbol(order.instrument),
+            price: order.price.into(),
             time_in_force: intent.time_in_force as u8,
             display: b'Y',
             capacity: b'P',
             iso: b'N',
             cross: b'N',
-            client_order_id: client_order_id(owner, feed, intent),
+            client_order_id: client_order_id(order, intent),
         }
     }
 
@@ -454,7 +448,7 @@ impl Ledger {
             time_in_force: TIF_DAY,
             display: b'Y',
             iso: b'N',
-            client_order_id: client_order_id(owner, order.feed, intent),
+            client_order_id: client_order_id(&order, intent),
         };
         let len = framed(out, |body| message.encode(&[], body)).ok_or(Refusal::Backlog)?;
         self.orders
@@ -520,12 +514,12 @@ impl Ledger {
             let less = Qty(qty.0.min(order.reserved.0));
             order.reserved = Qty(order.reserved.0 - less.0);
             let (instrument, side) = (order.instrument, order.side);
-            self.release(user_ref, (instrument, side), less);
+            self.release(user_ref, instrument, side, less);
         }
     }
 
     #[inline]
-    fn release(&mut self, user_ref: UserRefNum, (instrument, side): (Instrument, Side), less: Qty) {
+    fn release(&mut self, user_ref: UserRefNum, instrument: Instrument, side: Side, less: Qty) {
         if let Err(found) = self.risk.on_freed(instrument, side, less) {
             self.broken(Breach {
                 invariant: Invariant::ExposureCovered,
@@ -539,7 +533,7 @@ impl Ledger {
     /// An order is over: takes it out, with everything that it reserves.
     pub(super) fn close(&mut self, user_ref: UserRefNum) -> Option<Order> {
         let order = self.orders.remove(user_ref)?;
-        self.release(user_ref, (order.instrument, order.side), order.reserved);
+        self.release(user_ref, order.instrument, order.side, order.reserved);
         if !self.risk.on_closed() {
             self.broken(Breach {
                 invariant: Invariant::OrdersCounted,
@@ -575,8 +569,9 @@ fn framed(out: &mut [u8], encode: impl FnOnce(&mut [u8]) -> Option<usize>) -> Op
 
 /// Whose order it is, and which message of its feed caused it, if one did.
 #[inline]
-fn client_order_id(owner: Owner, feed: u16, intent: &OrderIntent) -> [u8; 14] {
-    let mut id = ClientOrderId::new(owner.0, feed, intent.origin.seq);
+fn client_order_id(order: &Order, intent: &OrderIntent) -> [u8; 14] {
+    let Owner(owner) = order.owner.unwrap_or(Owner(0));
+    let mut id = ClientOrderId::new(owner, order.feed, intent.origin.seq);
     if intent.cause == Cause::Execution {
         id.seq = None;
     }
