@@ -187,7 +187,7 @@ impl<'a> Datagram<'a> {
         let pseudo = addresses + native(u16::from(PROTOCOL_UDP)) + native(udp.len.get());
         let said = native(udp.checksum.get());
         let udp_fits = said == 0
-            || narrow(pseudo + words(self.udp)) == 0xFFFF
+            || narrow(add(pseudo, words(self.udp))) == 0xFFFF
             || said == u64::from(narrow(pseudo));
         narrow(words(self.ip)) == 0xFFFF && udp_fits
     }
@@ -297,19 +297,30 @@ fn sum(start: u32, bytes: &[u8]) -> u32 {
     start + u32::from(u16::from_be_bytes(narrow(words(bytes)).to_ne_bytes()))
 }
 
-/// The words of four bytes, in the host's order, added up; what is missing of the last one is zero.
+/// The words of eight bytes, in the host's order, added up, each carry added in again; what is missing of
+/// the last one is zero.
 #[inline]
 fn words(bytes: &[u8]) -> u64 {
-    let (fours, rest) = bytes.as_chunks::<4>();
-    let mut last = [0; 4];
+    let (eights, rest) = bytes.as_chunks::<8>();
+    let mut wide = 0;
+    for eight in eights {
+        wide = add(wide, u64::from_ne_bytes(*eight));
+    }
+    if rest.is_empty() {
+        return wide;
+    }
+    let mut last = [0; 8];
     for (to, from) in last.iter_mut().zip(rest) {
         *to = *from;
     }
-    let mut wide = u64::from(u32::from_ne_bytes(last));
-    for four in fours {
-        wide += u64::from(u32::from_ne_bytes(*four));
-    }
-    wide
+    add(wide, u64::from_ne_bytes(last))
+}
+
+/// One's complement addition.
+#[inline]
+fn add(a: u64, b: u64) -> u64 {
+    let (sum, carry) = a.overflowing_add(b);
+    sum + u64::from(carry)
 }
 
 /// A sum of words as one of sixteen bits, every carry added in again.

@@ -22,7 +22,7 @@ use super::fills::Fills;
 use super::instruments::{INSTRUMENTS_MAX, Instrument, Instruments};
 use super::intent::{Action, Cause, ExecutionEvent, OrderId, OrderIntent, Outcome, Refusal};
 use super::invariant::{Breach, Invariant};
-use super::orders::{Links, Order, Orders, Owner};
+use super::orders::{Links, Order, Orders, Owner, Unplaced};
 use super::risk::{KillCause, Proposal, Risk};
 
 /// The longest message that one intent makes, with its SoupBinTCP header.
@@ -329,9 +329,6 @@ impl Ledger {
             .ok_or(Refusal::UnknownSymbol)?;
         if !desk.may_trade(instrument) {
             return Err(Refusal::NotItsSymbol);
-        }
-        if self.orders.of_id(owner, intent.id).is_some() {
-            return Err(Refusal::IdInUse);
         }
         if intent.price > PRICE_MAX {
             return Err(Refusal::PriceCollar);

@@ -130,6 +130,8 @@ impl Order {
 /// Why an order could not be taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unplaced {
+    /// Its strategy's number for it is a live order's.
+    IdIsLive,
     /// Its number is a live order's.
     NumberIsLive,
     /// There is no room.
@@ -247,12 +249,18 @@ impl Orders {
     #[inline]
     pub fn insert(&mut self, order: Order) -> Result<(), Unplaced> {
         let place = self.next_place().ok_or(Unplaced::Full)?;
-        self.by_ref
-            .insert(u64::from(order.user_ref.0), place)
-            .map_err(Unplaced::of)?;
         if let Some(owner) = order.owner {
             let is_noted = self.by_id.insert(id_key(owner, order.id), place);
-            debug_assert!(is_noted.is_ok(), "a strategy's number is live once");
+            is_noted.map_err(|why| match why {
+                NotNoted::Known => Unplaced::IdIsLive,
+                NotNoted::Full => Unplaced::Full,
+            })?;
+        }
+        if let Err(why) = self.by_ref.insert(u64::from(order.user_ref.0), place) {
+            if let Some(owner) = order.owner {
+                self.by_id.remove(id_key(owner, order.id));
+            }
+            return Err(Unplaced::of(why));
         }
         self.put(place, order);
         self.link(place, false);
@@ -701,6 +709,7 @@ mod tests {
         let mut orders = Orders::new(4);
         assert_eq!(orders.insert(order(1, 1)), Ok(()));
         assert_eq!(orders.insert(order(1, 2)), Err(Unplaced::NumberIsLive));
+        assert_eq!(orders.insert(order(3, 1)), Err(Unplaced::IdIsLive));
         assert_eq!(orders.insert(order(2, 2)), Ok(()));
         let clash = orders.begin_replace(UserRefNum(1), UserRefNum(2));
         assert_eq!(clash, Err(Unplaced::NumberIsLive));
