@@ -12,15 +12,13 @@ use feed_handler::event::Origin;
 use protocol::ouch::{
     BrokenTrade, Executed, Modified, OrderAccepted, OrderReplaced, Outbound, Rejected,
 };
-use protocol::types::{MatchNumber, Price4, Qty, Side, UserRefNum};
+use protocol::types::{MatchNumber, Qty, Side, UserRefNum};
 
-use super::entry::Phase;
 use super::fills::{Fill, Undone};
-use super::instruments::Instrument;
-use super::intent::{Action, ExecutionEvent, OrderId, Outcome};
+use super::intent::{Action, ExecutionEvent, Outcome};
 use super::invariant::{Breach, Invariant};
 use super::ledger::Ledger;
-use super::orders::{Links, Order, Owner, Unplaced};
+use super::orders::{Links, Order, Owner};
 use super::risk::KillCause;
 use super::session::Ended;
 
@@ -65,14 +63,16 @@ pub struct Unreadable {
 
 /// Something that happened to an order.
 #[derive(Clone, Copy)]
-struct News {
-    outcome: Outcome,
+pub(super) struct News {
+    pub(super) outcome: Outcome,
     /// Shares that it is about.
-    qty: Qty,
-    answers: Option<Action>,
+    pub(super) qty: Qty,
+    /// The intent that it answers.
+    pub(super) answers: Option<Action>,
 }
 
-const STATE_DEAD: u8 = b'D';
+/// The state of an order that is accepted and over already.
+pub(super) const STATE_DEAD: u8 = b'D';
 
 impl Ledger {
     #[inline]
@@ -478,103 +478,9 @@ impl Ledger {
         }
     }
 
-    /// Everything that the exchange said before this has been heard: what it never accepted was never
-    /// there, and what it has not answered of replaces and cancels went with the connection.
-    fn on_past_known(&mut self, now_ns: u64, next: UserRefNum, tell: &mut impl FnMut(Told)) {
-        if self.phase != Phase::Recovering {
-            return;
-        }
-        self.orders.advance(next);
-        // Each step looks at one order; those that it moves to another list have been settled.
-        let mut at = self.orders.first();
-        while let Some(number) = at {
-            at = self.orders.after(number);
-            let Some(order) = self.orders.get(number).copied() else {
-                break;
-            };
-            if order.is_accepted {
-                self.settle_lost_replace(now_ns, &order, tell);
-            } else {
-                self.settle_never_received(now_ns, order, tell);
-            }
-        }
-        self.phase = self.phase_open();
-        tell(Told::Opened);
-    }
-
-    fn settle_never_received(
-        &mut self,
-        now_ns: u64,
-        mut order: Order,
-        tell: &mut impl FnMut(Told),
-    ) {
-        self.counters.never_received.increment();
-        self.close(order.user_ref);
-        let news = News {
-            outcome: Outcome::Lost,
-            qty: std::mem::take(&mut order.open),
-            answers: Some(Action::Enter),
-        };
-        tell_order(now_ns, &order, news, tell);
-        if order.owes_cancel() {
-            let answers = Some(Action::Cancel);
-            tell_order(now_ns, &order, News { answers, ..news }, tell);
-        }
-    }
-
-    fn settle_lost_replace(&mut self, now_ns: u64, order: &Order, tell: &mut impl FnMut(Told)) {
-        if order.replacing.is_some() {
-            self.counters.changes_lost.increment();
-            let news = News {
-                outcome: Outcome::Lost,
-                qty: order.open,
-                answers: Some(Action::Replace),
-            };
-            tell_order(now_ns, order, news, tell);
-        }
-        if order.is_canceling() {
-            self.counters.changes_lost.increment();
-        }
-        self.forget_changes(now_ns, order, Outcome::Lost, tell);
-    }
-
-    /// An order of an earlier life of this process: it counts, and nobody owns it.
-    #[cold]
-    fn adopt(&mut self, user_ref: UserRefNum, m: &OrderAccepted) {
-        let side = Side::of_code(m.side).unwrap_or(Side::Buy);
-        let no_room = Breach {
-            invariant: Invariant::RoomForOrders,
-            user_ref,
-            found: u64::from(self.orders.len()) + 1,
-            expected: u64::from(self.orders.len()),
-        };
-        let Some(instrument) = self.instruments.of_symbol(m.symbol) else {
-            self.counters.unknown_order.increment();
-            return self.broken(no_room);
-        };
-        let order = adopted(user_ref, m, side, instrument);
-        let mut placed = self.orders.insert(order);
-        if placed == Err(Unplaced::Full) {
-            placed = self.orders.grow().and_then(|()| self.orders.insert(order));
-        }
-        if placed.is_err() {
-            self.counters.unknown_order.increment();
-            return self.broken(no_room);
-        }
-        self.counters.adopted.increment();
-        self.orders
-            .advance(UserRefNum(user_ref.0.saturating_add(1)));
-        self.risk.on_opened();
-        self.risk.on_reserved(instrument, side, m.qty.get());
-        if m.state == STATE_DEAD {
-            self.counters.canceled.increment();
-            self.close(user_ref);
-        }
-    }
-
     /// A replace on its way came to nothing, and with it a cancel that was to follow it, or one that went
     /// with the same connection.
-    fn forget_changes(
+    pub(super) fn forget_changes(
         &mut self,
         now_ns: u64,
         before: &Order,
@@ -610,31 +516,9 @@ impl Order {
     }
 }
 
-fn adopted(user_ref: UserRefNum, m: &OrderAccepted, side: Side, instrument: Instrument) -> Order {
-    Order {
-        user_ref,
-        id: OrderId(0),
-        owner: None,
-        origin: Origin::default(),
-        encoded_ns: 0,
-        instrument,
-        feed: 0,
-        locate: 0,
-        side,
-        is_accepted: true,
-        price: m.price.get().unwrap_or(Price4(0)),
-        open: m.qty.get(),
-        reserved: m.qty.get(),
-        executed: Qty(0),
-        replacing: None,
-        cancels_refused: 0,
-        links: Links::default(),
-    }
-}
-
 /// Tells an order's strategy, if it has one.
 #[inline]
-fn tell_order(now_ns: u64, order: &Order, news: News, tell: &mut impl FnMut(Told)) {
+pub(super) fn tell_order(now_ns: u64, order: &Order, news: News, tell: &mut impl FnMut(Told)) {
     let Some(owner) = order.owner else { return };
     tell(Told::Execution(
         owner,

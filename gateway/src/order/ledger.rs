@@ -367,7 +367,10 @@ impl Ledger {
         let message = self.enter_message(&order, intent);
         let len = framed(out, |body| message.encode(&[], body)).ok_or(Refusal::Backlog)?;
         // Room is larger than risk's limit, and no live order has a number that is still to come.
-        self.orders.insert(order).map_err(|_| Refusal::OpenOrders)?;
+        self.orders.insert(order).map_err(|why| match why {
+            Unplaced::IdIsLive => Refusal::IdInUse,
+            Unplaced::NumberIsLive | Unplaced::Full => Refusal::OpenOrders,
+        })?;
         self.orders.advance(UserRefNum(user_ref.0 + 1));
         self.risk.on_opened();
         self.risk.on_reserved(instrument, intent.side, intent.qty);

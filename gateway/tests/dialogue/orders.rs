@@ -267,6 +267,21 @@ fn few_open_orders_never_refuse_a_number() {
 }
 
 #[test]
+fn number_of_a_live_order_is_not_taken_for_another() {
+    let mut desk = Desk::open();
+    desk.live(7, 100);
+    assert_eq!(
+        desk.asks(0, &enter(7, Side::Buy, 10)),
+        Err(Refusal::IdInUse)
+    );
+    assert_eq!(desk.entry.live_orders().len(), 1);
+    // Another strategy's 7 is another order.
+    assert!(desk.asks(1, &enter(7, Side::Buy, 10)).is_ok());
+    desk.says(&canceled(1, 100));
+    assert!(desk.asks(0, &enter(7, Side::Buy, 10)).is_ok());
+}
+
+#[test]
 fn account_query_that_is_never_answered_ends_the_connection() {
     let mut desk = Desk::with(LIMITS, &[on_feed(0)]);
     desk.log_in(0);

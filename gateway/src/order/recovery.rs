@@ -1,0 +1,142 @@
+//! What is learnt when a session opens: orders of an earlier life, and what went with the last connection.
+//!
+//! Path:        answers -> recovery, until the account query is answered; then orders go out
+//! Thread:      order core, before any order goes out; it may allocate
+//! Invariants:  what the exchange has live is live here when the session opens, whatever the limits say;
+//!              every intent that went with the connection is answered.
+//! When wrong:  an order that cannot be kept turns the kill switch on.
+
+use feed_handler::event::Origin;
+use protocol::ouch::OrderAccepted;
+use protocol::types::{Price4, Qty, Side, UserRefNum};
+
+use super::answers::{News, STATE_DEAD, Told, tell_order};
+use super::entry::Phase;
+use super::instruments::Instrument;
+use super::intent::{Action, OrderId, Outcome};
+use super::invariant::{Breach, Invariant};
+use super::ledger::Ledger;
+use super::orders::{Links, Order, Unplaced};
+
+impl Ledger {
+    /// Everything that the exchange said before this has been heard: what it never accepted was never
+    /// there, and what it has not answered of replaces and cancels went with the connection.
+    pub(super) fn on_past_known(
+        &mut self,
+        now_ns: u64,
+        next: UserRefNum,
+        tell: &mut impl FnMut(Told),
+    ) {
+        if self.phase != Phase::Recovering {
+            return;
+        }
+        self.orders.advance(next);
+        // Each step looks at one order; those that it moves to another list have been settled.
+        let mut at = self.orders.first();
+        while let Some(number) = at {
+            at = self.orders.after(number);
+            let Some(order) = self.orders.get(number).copied() else {
+                break;
+            };
+            if order.is_accepted {
+                self.settle_lost_replace(now_ns, &order, tell);
+            } else {
+                self.settle_never_received(now_ns, order, tell);
+            }
+        }
+        self.phase = self.phase_open();
+        tell(Told::Opened);
+    }
+
+    fn settle_never_received(
+        &mut self,
+        now_ns: u64,
+        mut order: Order,
+        tell: &mut impl FnMut(Told),
+    ) {
+        self.counters.never_received.increment();
+        self.close(order.user_ref);
+        let news = News {
+            outcome: Outcome::Lost,
+            qty: std::mem::take(&mut order.open),
+            answers: Some(Action::Enter),
+        };
+        tell_order(now_ns, &order, news, tell);
+        if order.owes_cancel() {
+            let answers = Some(Action::Cancel);
+            tell_order(now_ns, &order, News { answers, ..news }, tell);
+        }
+    }
+
+    fn settle_lost_replace(&mut self, now_ns: u64, order: &Order, tell: &mut impl FnMut(Told)) {
+        if order.replacing.is_some() {
+            self.counters.changes_lost.increment();
+            let news = News {
+                outcome: Outcome::Lost,
+                qty: order.open,
+                answers: Some(Action::Replace),
+            };
+            tell_order(now_ns, order, news, tell);
+        }
+        if order.is_canceling() {
+            self.counters.changes_lost.increment();
+        }
+        self.forget_changes(now_ns, order, Outcome::Lost, tell);
+    }
+
+    /// An order of an earlier life of this process: it counts, and nobody owns it.
+    #[cold]
+    pub(super) fn adopt(&mut self, user_ref: UserRefNum, m: &OrderAccepted) {
+        let side = Side::of_code(m.side).unwrap_or(Side::Buy);
+        let no_room = Breach {
+            invariant: Invariant::RoomForOrders,
+            user_ref,
+            found: u64::from(self.orders.len()) + 1,
+            expected: u64::from(self.orders.len()),
+        };
+        let Some(instrument) = self.instruments.of_symbol(m.symbol) else {
+            self.counters.unknown_order.increment();
+            return self.broken(no_room);
+        };
+        let order = adopted(user_ref, m, side, instrument);
+        let mut placed = self.orders.insert(order);
+        if placed == Err(Unplaced::Full) {
+            placed = self.orders.grow().and_then(|()| self.orders.insert(order));
+        }
+        if placed.is_err() {
+            self.counters.unknown_order.increment();
+            return self.broken(no_room);
+        }
+        self.counters.adopted.increment();
+        self.orders
+            .advance(UserRefNum(user_ref.0.saturating_add(1)));
+        self.risk.on_opened();
+        self.risk.on_reserved(instrument, side, m.qty.get());
+        if m.state == STATE_DEAD {
+            self.counters.canceled.increment();
+            self.close(user_ref);
+        }
+    }
+}
+
+fn adopted(user_ref: UserRefNum, m: &OrderAccepted, side: Side, instrument: Instrument) -> Order {
+    Order {
+        user_ref,
+        id: OrderId(0),
+        owner: None,
+        origin: Origin::default(),
+        encoded_ns: 0,
+        instrument,
+        feed: 0,
+        locate: 0,
+        side,
+        is_accepted: true,
+        price: m.price.get().unwrap_or(Price4(0)),
+        open: m.qty.get(),
+        reserved: m.qty.get(),
+        executed: Qty(0),
+        replacing: None,
+        cancels_refused: 0,
+        links: Links::default(),
+    }
+}
