@@ -21,7 +21,7 @@ pub trait Transport {
     /// What the kernel refuses; the process cannot trade then.
     fn start(&mut self) -> io::Result<()>;
 
-    /// Begins to connect; `Connected` or `Closed` follows.
+    /// Begins to connect; `Connected` or `Closed` follows. A connection that stands is closed first.
     fn connect(&mut self);
 
     /// Gives the connection up; nothing of it is heard any more.

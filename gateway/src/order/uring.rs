@@ -97,6 +97,8 @@ pub struct UringTransport {
     sent: usize,
     sending: usize,
     committed: usize,
+    /// The kernel did not take what was submitted: the next turn submits it again.
+    is_refused: bool,
     /// A failure that has no completion to tell it.
     failed: Option<i32>,
 }
@@ -122,6 +124,14 @@ impl UringTransport {
     /// # Errors
     /// The host has not that much memory.
     pub fn new(options: UringOptions) -> io::Result<Self> {
+        // Refused here, by name, and not as a connection that never comes about.
+        let trial = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+        busy_poll(&trial, options.busy_poll_us).map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                "busy_poll_us: SO_BUSY_POLL needs CAP_NET_ADMIN",
+            )
+        })?;
         // SAFETY: an all-zero address is valid; it is filled in here.
         let mut address: Box<libc::sockaddr_in> = Box::new(unsafe { std::mem::zeroed() });
         address.sin_family = u16::try_from(libc::AF_INET).unwrap_or(0);
@@ -141,6 +151,7 @@ impl UringTransport {
             sent: 0,
             sending: 0,
             committed: 0,
+            is_refused: false,
             failed: None,
         })
     }
@@ -226,35 +237,25 @@ impl UringTransport {
             Submit::Enter => submit_and_run_deferred(ring),
             Submit::Sqpoll { .. } => ring.submit().map(|_| ()),
         };
-        // EINTR: a signal; the next turn submits what is left. EBUSY, EAGAIN: completions wait to be
-        // read first, which the next turn does.
-        if let Err(error) = result
-            && !matches!(
-                error.raw_os_error(),
-                Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)
-            )
-        {
-            self.failed = error.raw_os_error();
+        self.on_entered(result);
+    }
+
+    /// EINTR: a signal. EBUSY: completions wait to be read first. EAGAIN: no memory for now. Each leaves
+    /// submissions where they are, so the next turn, which reads completions first, enters again.
+    #[inline]
+    fn on_entered(&mut self, result: io::Result<()>) {
+        self.is_refused = false;
+        let Err(error) = result else { return };
+        match error.raw_os_error() {
+            Some(libc::EINTR | libc::EBUSY | libc::EAGAIN) => self.is_refused = true,
+            errno => self.failed = Some(errno.unwrap_or(libc::EIO)),
         }
     }
 
     fn open_socket(&mut self) -> io::Result<()> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
         socket.set_tcp_nodelay(true)?;
-        if self.options.busy_poll_us > 0 {
-            let value = self.options.busy_poll_us;
-            // SAFETY: the value lives across the call and its size is given. EPERM without
-            // CAP_NET_ADMIN: then it is not polled, which costs speed only.
-            unsafe {
-                libc::setsockopt(
-                    socket.as_raw_fd(),
-                    libc::SOL_SOCKET,
-                    libc::SO_BUSY_POLL,
-                    (&raw const value).cast(),
-                    4,
-                )
-            };
-        }
+        busy_poll(&socket, self.options.busy_poll_us)?;
         let Some(ring) = &self.ring else {
             return Ok(());
         };
@@ -286,6 +287,18 @@ impl UringTransport {
         self.push(entry, Kind::Send);
     }
 
+    /// Moves what waits to the front, between two writes, when the kernel names none of it. Only when
+    /// little room is left and what waits fits where it goes: then no byte is moved more often than
+    /// another leaves.
+    #[inline]
+    fn make_room(&mut self) {
+        let waiting = self.committed - self.sent;
+        if self.committed > TX_BYTES / 2 && waiting <= self.sent {
+            self.tx.copy_within(self.sent..self.committed, 0);
+            (self.sent, self.sending, self.committed) = (0, 0, waiting);
+        }
+    }
+
     /// A write is done: all of it, part of it, or none.
     #[inline]
     fn on_sent(&mut self, result: i32) -> Option<i32> {
@@ -293,11 +306,13 @@ impl UringTransport {
             Ok(0) | Err(_) => return Some(-result),
             Ok(len) => self.sent += len,
         }
+        debug_assert!(self.sent <= self.sending && self.sending <= self.committed);
         if self.sent == self.committed {
             (self.sent, self.sending, self.committed) = (0, 0, 0);
         } else {
             // Part of it went, or more was committed meanwhile: go on behind what went.
             self.sending = self.sent;
+            self.make_room();
             self.write();
             self.enter();
         }
@@ -314,6 +329,7 @@ impl Transport for UringTransport {
     }
 
     fn connect(&mut self) {
+        self.close();
         self.generation += 1;
         (self.sent, self.sending, self.committed) = (0, 0, 0);
         (self.is_connected, self.failed) = (false, None);
@@ -331,6 +347,7 @@ impl Transport for UringTransport {
     }
 
     fn close(&mut self) {
+        self.failed = None;
         let Some(socket) = self.socket.take() else {
             return;
         };
@@ -377,6 +394,9 @@ impl Transport for UringTransport {
             };
             count += 1;
             self.on_completion(&completion, &mut on);
+        }
+        if self.is_refused {
+            self.enter();
         }
         if let Some(errno) = self.failed.take() {
             self.close();
@@ -447,6 +467,29 @@ impl UringTransport {
     }
 }
 
+/// Lets the kernel poll the card for this socket; 0: no.
+fn busy_poll(socket: &Socket, micros: u32) -> io::Result<()> {
+    if micros == 0 {
+        return Ok(());
+    }
+    // SAFETY: the value lives across the call and its size is given. EPERM: more than the host's default
+    // without CAP_NET_ADMIN. ENOPROTOOPT: a kernel without busy polling.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_BUSY_POLL,
+            (&raw const micros).cast(),
+            4,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// Submits and runs what the kernel deferred to this thread, in one call.
 #[inline]
 fn submit_and_run_deferred(ring: &IoUring) -> io::Result<()> {
@@ -460,4 +503,54 @@ fn submit_and_run_deferred(ring: &IoUring) -> io::Result<()> {
             .enter::<libc::sigset_t>(pending, 0, GETEVENTS, None)
     }
     .map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::*;
+
+    #[test]
+    fn submission_that_the_kernel_refused_goes_with_the_next_turn() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut transport = UringTransport::new(UringOptions {
+            address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
+            submit: Submit::Enter,
+            busy_poll_us: 0,
+        })
+        .unwrap();
+        transport.start().unwrap();
+        for errno in [libc::EAGAIN, libc::EBUSY, libc::EINTR] {
+            transport.open_socket().unwrap();
+            let address: *const libc::sockaddr_in = &raw const *transport.address;
+            let entry = opcode::Connect::new(SOCKET, address.cast(), 16).build();
+            transport.push(entry, Kind::Connect);
+            transport.on_entered(Err(io::Error::from_raw_os_error(errno)));
+            let mut connected = 0;
+            for _ in 0..1000 {
+                transport.poll(|news| connected += u32::from(matches!(news, Happened::Connected)));
+            }
+            assert_eq!((connected, transport.failed), (1, None));
+            transport.close();
+        }
+    }
+
+    #[test]
+    fn another_failure_of_entering_ends_the_connection_with_its_number() {
+        let mut transport = UringTransport::new(UringOptions {
+            address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1),
+            submit: Submit::Enter,
+            busy_poll_us: 0,
+        })
+        .unwrap();
+        transport.start().unwrap();
+        transport.on_entered(Err(io::Error::from_raw_os_error(libc::EBADFD)));
+        let mut closed = Vec::new();
+        for _ in 0..10 {
+            transport.poll(|news| closed.push(format!("{news:?}")));
+        }
+        assert_eq!(closed, [format!("Closed({})", libc::EBADFD)]);
+    }
 }

@@ -86,14 +86,15 @@ impl Transport for WriteTransport {
     }
 
     fn connect(&mut self) {
-        (self.committed, self.is_connected, self.failed) = (0, false, None);
+        self.close();
+        self.committed = 0;
         if let Err(error) = self.open() {
             self.fail(&error);
         }
     }
 
     fn close(&mut self) {
-        self.socket = None;
+        (self.socket, self.failed) = (None, None);
         self.is_connected = false;
     }
 

@@ -292,7 +292,7 @@ fn build_session(
         best_prices,
     );
     let counters = entry.counters();
-    let no_memory = |error| format!("session {name}: memory for buffers: {error}");
+    let no_memory = |error| format!("session {name}: buffers and socket: {error}");
     let notices = notices(&name, house)?;
     let (slow, stories) = pair(STORIES, "slow orders")?;
     house.stories.push(stories);
