@@ -25,7 +25,7 @@ use super::entry::{DESKS_MAX, Entry, EntryCounters, Phase};
 use super::intent::{Cause, ExecutionEvent, OrderIntent, Outcome};
 use super::orders::Owner;
 use super::risk::{KillCause, KillSwitch};
-use super::transport::{Happened, Transport};
+use super::transport::{HEARD_BYTES_MAX, Happened, Transport};
 use crate::core_loop::Stage;
 use crate::notice::{Notice, Notices};
 use crate::slow::{Slowest, Story};
@@ -35,9 +35,9 @@ const BATCH: usize = 64;
 /// Cancels written in one turn at most when everything is to be cancelled: answers are heard and
 /// heartbeats sent between two such turns. 256 are about 20 µs of work.
 const CANCELS_A_TURN: usize = 256;
-/// Executions that what is read in one turn may bring, and so the room that a strategy has to have: 16 KiB
-/// of answers of at least 16 bytes, of which few end an intent and an order at once.
-const NEWS_A_TURN: usize = 2048;
+/// Executions that what is read in one turn may bring, and so the room that a strategy has to have: answers
+/// of at least 16 bytes, of which few end an intent and an order at once.
+const NEWS_A_TURN: usize = 2 * HEARD_BYTES_MAX / 16;
 /// How long the exchange is not read for the sake of a strategy that does not take its executions. A
 /// host may hold a core up for milliseconds.
 const HOLD_NS: u64 = 20_000_000;

@@ -2,6 +2,10 @@
 
 use std::io;
 
+/// Bytes of the exchange that one `poll` tells at most: about 780 cancel answers, so that a burst of them
+/// does not make a turn long, and the rings behind have room for what one turn brings.
+pub const HEARD_BYTES_MAX: usize = 16 * 1024;
+
 /// What happened on the stream.
 #[derive(Debug)]
 pub enum Happened<'a> {
@@ -36,6 +40,7 @@ pub trait Transport {
     /// Hands everything committed to the kernel, in one piece.
     fn flush(&mut self);
 
-    /// Tells what has happened, a bounded number of things; returns how many.
+    /// Tells what has happened, a bounded number of things with at most [`HEARD_BYTES_MAX`] bytes;
+    /// returns how many.
     fn poll(&mut self, on: impl FnMut(Happened<'_>)) -> usize;
 }

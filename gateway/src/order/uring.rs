@@ -30,7 +30,7 @@ use rt::mem::{Pages, Want};
 use socket2::{Domain, Protocol, Socket, Type};
 use zerocopy::FromZeros;
 
-use super::transport::{Happened, Transport};
+use super::transport::{HEARD_BYTES_MAX, Happened, Transport};
 
 /// Bytes that may wait to be sent: about 1,200 orders.
 const TX_BYTES: usize = 64 * 1024;
@@ -41,7 +41,8 @@ const RX_BUFFER_BYTES: usize = 4096;
 const RX_GROUP: u16 = 1;
 const RING_ENTRIES: u32 = 64;
 /// Completions handled in one turn at most.
-const BATCH: usize = 32;
+const BATCH: usize = HEARD_BYTES_MAX / RX_BUFFER_BYTES;
+const _: () = assert!(BATCH > 0);
 /// The socket's place among registered files.
 const SOCKET: types::Fixed = types::Fixed(0);
 

@@ -13,11 +13,11 @@ use std::net::SocketAddrV4;
 use rt::mem::{Pages, Want};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::transport::{Happened, Transport};
+use super::transport::{HEARD_BYTES_MAX, Happened, Transport};
 
 /// Bytes that may wait to be sent, and that one read takes.
 const TX_BYTES: usize = 64 * 1024;
-const RX_BYTES: usize = 64 * 1024;
+const RX_BYTES: usize = HEARD_BYTES_MAX;
 /// An idle turn takes about 100 ns, so an answer waits 2 µs at most.
 const TURNS_BETWEEN_READS: u32 = 16;
 

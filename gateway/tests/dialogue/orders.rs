@@ -370,42 +370,58 @@ fn undone_trade_that_is_not_known_turns_the_kill_switch_on() {
     assert_eq!(desk.news.len(), 1, "{:?}", desk.news);
 }
 
+/// What becomes of an order that was decided then and is looked at now.
+fn ask_at(desk: &mut Desk, id: u32, decided_ns: u64, now_ns: u64) -> Result<(), Refusal> {
+    let mut intent = enter(id, Side::Buy, 1);
+    intent.decided_ns = decided_ns;
+    let sent = desk
+        .entry
+        .on_intent(Owner(0), &intent, now_ns, &mut [0; 128]);
+    sent.map(|_| ())
+}
+
 #[test]
-fn rate_counts_when_orders_leave_and_old_decisions_do_not() {
+fn rate_counts_when_orders_leave() {
     let limits = Limits {
         orders_per_second_max: 3,
-        intent_age_max_ns: SECOND / 2,
+        intent_age_max_ns: u64::MAX,
         ..LIMITS
     };
     let mut desk = Desk::with(limits, &[on_feed(0)]);
     desk.log_in(0);
     desk.says(&next_number(1));
-    // Decided over three seconds, and all looked at after a stall.
+    // Decided a second apart, and all looked at after a stall.
     let now_ns = 10 * SECOND;
-    let mut out = [0; 128];
-    let mut ask = |id: u32, decided_ns: u64, desk: &mut Desk| {
-        let mut intent = enter(id, Side::Buy, 1);
-        intent.decided_ns = decided_ns;
-        let sent = desk.entry.on_intent(Owner(0), &intent, now_ns, &mut out);
-        sent.map(|_| ())
-    };
-    assert_eq!(ask(1, now_ns - SECOND, &mut desk), Err(Refusal::TooOld));
-    for id in 2..=4 {
+    for id in 1..=3 {
         assert_eq!(
-            ask(id, now_ns - SECOND / 2 + u64::from(id), &mut desk),
+            ask_at(&mut desk, id, u64::from(id) * SECOND, now_ns),
             Ok(())
         );
     }
-    assert_eq!(ask(5, now_ns, &mut desk), Err(Refusal::OrderRate));
-    // A cancel is never too old.
-    desk.now_ns = now_ns;
-    let mut cancel = change(Action::Cancel, 2, 0);
-    cancel.decided_ns = 1;
-    assert!(
-        desk.entry
-            .on_intent(Owner(0), &cancel, now_ns, &mut [0; 64])
-            .is_ok()
+    for (decided_ns, now_ns) in [(8 * SECOND, now_ns), (now_ns, now_ns + SECOND - 1)] {
+        let asked = ask_at(&mut desk, 4, decided_ns, now_ns);
+        assert_eq!(asked, Err(Refusal::OrderRate));
+    }
+    assert_eq!(ask_at(&mut desk, 4, now_ns, now_ns + SECOND), Ok(()));
+}
+
+#[test]
+fn decision_that_has_waited_too_long_is_refused_unless_it_cancels() {
+    let mut desk = Desk::open();
+    desk.live(1, 100);
+    let now_ns = 10 * SECOND;
+    let too_old_ns = now_ns - LIMITS.intent_age_max_ns - 1;
+    assert_eq!(
+        ask_at(&mut desk, 2, too_old_ns, now_ns),
+        Err(Refusal::TooOld)
     );
+    assert_eq!(ask_at(&mut desk, 2, too_old_ns + 1, now_ns), Ok(()));
+    let mut cancel = change(Action::Cancel, 1, 0);
+    cancel.decided_ns = 1;
+    let sent = desk
+        .entry
+        .on_intent(Owner(0), &cancel, now_ns, &mut [0; 64]);
+    assert!(sent.is_ok());
 }
 
 #[test]
