@@ -11,6 +11,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -150,9 +151,75 @@ pub struct Process {
     lines: Receiver<String>,
     /// Everything that it has said.
     pub said: Vec<String>,
+    ready: Option<ReadySocket>,
+}
+
+/// The socket on which a service says that it is ready, as systemd would give it (sd_notify(3)).
+#[derive(Debug)]
+struct ReadySocket {
+    socket: UnixDatagram,
+    /// Where the socket's file lies.
+    _folder: tempfile::TempDir,
 }
 
 impl Process {
+    /// Starts a service that says on a socket of ours when it is ready; see [`Process::await_ready`].
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_service(name: &'static str, mut command: Command) -> Result<Self> {
+        let folder = tempfile::tempdir().context("a folder for the ready socket")?;
+        let path = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).context("the ready socket")?;
+        socket.set_read_timeout(Some(Duration::from_millis(20)))?;
+        command.env("NOTIFY_SOCKET", &path);
+        let mut process = Self::start(name, command)?;
+        process.ready = Some(ReadySocket {
+            socket,
+            _folder: folder,
+        });
+        Ok(process)
+    }
+
+    /// Waits until a service has said that it is ready.
+    ///
+    /// # Errors
+    /// It ended, `stop` was set, or it took longer than `at_most`.
+    pub fn await_ready(&mut self, at_most: Duration, stop: &AtomicBool) -> Result<()> {
+        let until = deadline(at_most);
+        let mut status = String::new();
+        loop {
+            let mut buffer = [0; 1024];
+            let ready = self
+                .ready
+                .as_ref()
+                .context("it was not started as a service")?;
+            if let Ok(len) = ready.socket.recv(&mut buffer) {
+                status =
+                    String::from_utf8_lossy(buffer.get(..len).unwrap_or_default()).into_owned();
+                if status.lines().any(|line| line == "READY=1") {
+                    return Ok(());
+                }
+            }
+            self.said.extend(self.lines.try_iter());
+            if stop.load(Ordering::SeqCst) {
+                bail!("stopped");
+            }
+            if let Some(status) = self.child.try_wait()? {
+                self.said.extend(self.lines.iter());
+                bail!("{} ended ({status}):\n{}", self.name, self.said.join("\n"));
+            }
+            if monotonic_ns() > until {
+                bail!(
+                    "{} was not ready in time ({}):\n{}",
+                    self.name,
+                    status.trim(),
+                    self.said.join("\n")
+                );
+            }
+        }
+    }
+
     /// Starts a process and listens to its standard error.
     ///
     /// # Errors
@@ -177,6 +244,7 @@ impl Process {
             child,
             lines,
             said: Vec::new(),
+            ready: None,
         })
     }
 

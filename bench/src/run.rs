@@ -381,8 +381,8 @@ pub(crate) fn start_gateway(
     for set in &options.sets {
         command.args(["--set", set]);
     }
-    let mut gateway = Process::start("gateway", command)?;
-    gateway.await_line("session open", Duration::from_secs(30), stop)?;
+    let mut gateway = Process::start_service("gateway", command)?;
+    gateway.await_ready(Duration::from_secs(30), stop)?;
     Ok(gateway)
 }
 

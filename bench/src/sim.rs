@@ -87,8 +87,8 @@ pub(crate) fn launch(
         .args(["run", "--config"])
         .arg(&config)
         .stdout(std::process::Stdio::null());
-    let mut exchange = Process::start("exchange", command)?;
-    exchange.await_line("listening on", Duration::from_secs(10), stop)?;
+    let mut exchange = Process::start_service("exchange", command)?;
+    exchange.await_ready(Duration::from_secs(10), stop)?;
     Ok(exchange)
 }
 

@@ -23,6 +23,8 @@ use crate::telemetry::{Report, Run, pause, write_hgrm};
 
 /// How often it looks up: the longest that a signal waits.
 pub(super) const TURN: Duration = Duration::from_millis(20);
+/// How long systemd is asked to wait for an exchange at a time; asked again after a quarter of it.
+const PATIENCE_NS: u64 = 20_000_000_000;
 /// How often queues are checked for standing still.
 const QUEUE_CHECK_NS: u64 = 1_000_000_000;
 
@@ -46,6 +48,11 @@ pub(crate) struct Housekeeping {
     watchdog_ns: Option<u64>,
     watchdog_next_ns: u64,
     queues_next_ns: u64,
+    /// systemd has been told that orders can go out.
+    is_ready: bool,
+    /// What it was told instead, and when.
+    waiting_for: String,
+    patience_asked_ns: u64,
     turns_before: Vec<u64>,
     queue_stalls: u64,
     warm_up: WarmUp,
@@ -88,6 +95,9 @@ impl Housekeeping {
             watchdog_ns,
             watchdog_next_ns: 0,
             queues_next_ns: 0,
+            is_ready: false,
+            waiting_for: String::new(),
+            patience_asked_ns: 0,
             turns_before: Vec::new(),
             queue_stalls: 0,
             warm_up: WarmUp {
@@ -106,9 +116,35 @@ impl Housekeeping {
         pause(TURN);
     }
 
-    pub(super) fn ready(&self) {
-        notify(&[NotifyState::Ready]);
-        log::info!("ready");
+    /// Ready means that orders can go out: every session is open. An exchange that is down at the start is
+    /// tried again for as long as it takes, so systemd is asked for patience meanwhile.
+    fn tell_ready(&mut self, now_ns: u64) {
+        if self.is_ready {
+            return;
+        }
+        let sessions = self.house.sessions.iter();
+        let closed = sessions.filter(|(_, state)| state.is_open.load(Ordering::Acquire) == 0);
+        let (closed, total) = (closed.count(), self.house.sessions.len());
+        if closed == 0 {
+            self.is_ready = true;
+            notify(&[
+                NotifyState::Ready,
+                NotifyState::Status("every session is open"),
+            ]);
+            return log::info!("ready");
+        }
+        let status = format!("sessions open: {} of {}", total - closed, total);
+        if status != self.waiting_for {
+            self.waiting_for = status;
+        } else if now_ns < self.patience_asked_ns + PATIENCE_NS / 4 {
+            return;
+        }
+        self.patience_asked_ns = now_ns;
+        let patience_us = u32::try_from(PATIENCE_NS / 1_000).unwrap_or(u32::MAX);
+        notify(&[
+            NotifyState::ExtendTimeoutUsec(patience_us),
+            NotifyState::Status(&self.waiting_for),
+        ]);
     }
 
     pub(super) fn stopping(&self) {
@@ -127,6 +163,7 @@ impl Housekeeping {
     pub(super) fn turn(&mut self, cores: &[Core]) {
         let now_ns = monotonic_ns();
         self.tell_notices();
+        self.tell_ready(now_ns);
         self.tell_feeds(now_ns);
         self.keep_warm_up(now_ns);
         self.slow.turn(now_ns);

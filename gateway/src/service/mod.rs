@@ -108,7 +108,6 @@ pub fn run(options: Options, stop: &StopHandle, on_ready: impl FnOnce()) -> Resu
         return Err("a core did not start".to_owned());
     }
     on_ready();
-    house.ready();
     let failed = loop {
         if house.is_stop_asked() {
             break None;
