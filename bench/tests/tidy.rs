@@ -32,10 +32,14 @@ const LONG_FILES: &[&str] = &[
     "bench/src/run.rs",
     "feed-handler/src/book/mod.rs",
     "feed-handler/src/xdp/open.rs",
+    "gateway/src/order/answers.rs",
+    "gateway/src/order/ledger.rs",
+    "gateway/src/order/orders.rs",
     "gateway/src/order/stage.rs",
     "gateway/src/order/uring.rs",
     "order-sim/src/engine/floor.rs",
     "order-sim/src/engine/mod.rs",
+    "order-sim/src/exchange.rs",
     "order-sim/src/options.rs",
 ];
 
