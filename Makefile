@@ -23,7 +23,10 @@ test: build-packages run-packages test-packages
 	$(CARGO) clippy --workspace --all-targets --profile checked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --profile checked
 	$(CARGO) build --workspace --profile checked
-	$(CARGO) test --workspace --profile checked -- --test-threads=1
+	set -o pipefail; $(CARGO) test --workspace --profile checked -- --test-threads=1 --show-output 2>&1 \
+		| tee target/test.log
+	@echo "skipped tests: $$(grep -c '^SKIPPED: ' target/test.log || true)"; \
+		grep '^SKIPPED: ' target/test.log | sort | uniq -c || true
 
 ## Random days of the arbiter against its oracle, and of the whole feed handler: DAYS=N, SEED=N.
 arbiter-days feed-days: build-packages

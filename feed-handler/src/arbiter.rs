@@ -140,7 +140,9 @@ pub struct Arbiter {
 struct Stream {
     session: Option<Session>,
     sequencer: Sequencer,
-    /// When a packet of it came last.
+    /// The session before it, whose end was said: nothing of it comes back while this one lives.
+    over: Option<Session>,
+    /// When a packet last said how far it is.
     heard_ns: u64,
     /// The number at which the session is said to end, or has ended; `u64::MAX`: not said.
     end_seq: u64,
@@ -158,6 +160,7 @@ impl Arbiter {
             stream: Stream {
                 session: None,
                 sequencer: Sequencer::new(hold_ns),
+                over: None,
                 heard_ns: 0,
                 end_seq: u64::MAX,
                 ends_agreed: 0,
@@ -241,10 +244,15 @@ impl Arbiter {
         } else {
             out.counters.packets_foreign.increment();
         }
+        let silence_ns = arrival.now_ns.saturating_sub(stream.heard_ns);
+        // A line may repeat the end of the day before for as long as it likes.
+        let is_over = stream.over == Some(claim.session) && !is_ours;
+        if is_over && silence_ns < self.silent_ns {
+            return Standing::Strange;
+        }
         let Some(Told { story, agreed }) = strangers.hear(&claim, arrival) else {
             return Standing::Strange;
         };
-        let silence_ns = arrival.now_ns.saturating_sub(stream.heard_ns);
         let has_place = stream.session.is_none()
             || stream.has_ended
             || silence_ns >= self.silent_ns
@@ -291,7 +299,6 @@ impl Stream {
         out: &mut Out<'_, S>,
     ) -> Standing {
         let (seq, now_ns) = (packet.seq().0, arrival.now_ns);
-        self.heard_ns = now_ns;
         let end = match packet.kind() {
             Kind::Data(count) => {
                 let Some(end) = seq.checked_add(u64::from(count)) else {
@@ -321,6 +328,7 @@ impl Stream {
             self.end_if_over(out);
         }
         if end >= self.sequencer.frontier() {
+            self.heard_ns = now_ns;
             Standing::Current
         } else {
             Standing::Old
@@ -370,6 +378,8 @@ impl Stream {
             self.sequencer.expire(u64::MAX, out);
             out.counters.sessions_end_missed.increment();
             self.end(out);
+        } else {
+            self.over = self.session;
         }
         self.sequencer.restart();
         self.session = Some(session);

@@ -93,6 +93,8 @@ pub struct Feed<S> {
     turns: u64,
     /// Since the last silence a packet has said how far the stream is.
     is_current: bool,
+    /// Everybody has been told that the feed is silent.
+    is_silent: bool,
 }
 
 /// What a feed is made of.
@@ -148,6 +150,7 @@ impl<S: PacketSource> Feed<S> {
             counters,
             turns: 0,
             is_current: false,
+            is_silent: false,
         }
     }
 
@@ -170,6 +173,7 @@ impl<S: PacketSource> Feed<S> {
             room,
             counters,
             is_current,
+            is_silent,
             ..
         } = self;
         let seen_ns = clock.now_ns();
@@ -200,7 +204,10 @@ impl<S: PacketSource> Feed<S> {
             if standing != Standing::Strange && lines.on_heard(packet.line, seen_ns) {
                 on_returned(lines, counters);
             }
-            *is_current |= standing == Standing::Current;
+            if standing == Standing::Current {
+                (*is_current, *is_silent) = (true, false);
+                lines.on_current(seen_ns);
+            }
             place = place.saturating_add(1);
         });
         let handled_ns = if is_sampled { clock.now_ns() } else { 0 };
@@ -257,6 +264,7 @@ impl<S: PacketSource> Feed<S> {
             room,
             counters,
             is_current,
+            is_silent,
             ..
         } = self;
         let origin = Origin {
@@ -278,9 +286,11 @@ impl<S: PacketSource> Feed<S> {
             let fell_silent = lines.look(now_ns);
             counters.feed.lines_silenced.add(fell_silent);
             counters.status.set_silent_lines(lines.silent_mask());
-            if fell_silent > 0 && lines.are_all_silent() {
+            if lines.is_feed_silent(now_ns) {
                 *is_current = false;
-                delivery.on_silence();
+                if !std::mem::replace(is_silent, true) {
+                    delivery.on_silence();
+                }
             }
         }
         if *is_current && arbiter.is_whole() {

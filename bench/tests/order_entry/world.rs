@@ -184,7 +184,8 @@ fn exchange_options(fill_every: u64) -> Options {
          256\ntrades_max = 4000\n"
     );
     for name in ACCOUNTS {
-        text += &format!("[account.{name}]\npassword = \"secret\"\n");
+        // What would trade with the account's own is taken off both, a part of an order at a time.
+        text += &format!("[account.{name}]\npassword = \"secret\"\nself_match = \"D\"\n");
     }
     for (digit, act) in BEHAVIOURS {
         for strategy in 0..2u8 {
@@ -610,14 +611,14 @@ impl World {
         }
     }
 
-    /// What the quoter's session refused, or the exchange rejected.
+    /// What the quoter's session refused, or the exchange rejected or took off: it rests after each.
     fn refused(&mut self) -> u64 {
         let (_, session) = STRATEGIES[QUOTER];
         let counters = self.lines[session].stage.entry().counters();
         // Changes that cross with a fill or with one another keep nobody from quoting.
         let crossed = counters.refused_not_live.get() + counters.refused_change_pending.get();
         let rejected = counters.rejected.get() + counters.replaces_rejected.get();
-        counters.refused.get() - crossed + rejected
+        counters.refused.get() - crossed + rejected + counters.canceled.get()
     }
 
     /// What a session believes is what the exchange had told up to the message that it has read.

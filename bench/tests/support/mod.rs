@@ -17,16 +17,22 @@ pub(crate) fn shared(name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
+/// Says that a test is skipped for want of something that the gate's machine has: there it fails.
+/// `make test` counts these lines.
+pub(crate) fn skip(why: &str) {
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "the gate skips nothing: {why}"
+    );
+    eprintln!("SKIPPED: {why}");
+}
+
 /// Network namespaces need root.
 pub(crate) fn is_root() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let is_root = status.lines().any(|line| line.starts_with("Uid:\t0\t0"));
     if !is_root {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "the gate runs as root, or what needs root would be skipped unseen"
-        );
-        eprintln!("SKIPPED: needs root for network namespaces and XDP");
+        skip("needs root for network namespaces and XDP");
     }
     is_root
 }
@@ -38,7 +44,7 @@ pub(crate) fn has(program: &str) -> bool {
         .output();
     let has = found.is_ok_and(|output| output.status.success());
     if !has {
-        eprintln!("SKIPPED: {program} is not installed");
+        skip(&format!("{program} is not installed"));
     }
     has
 }
@@ -81,10 +87,6 @@ pub(crate) fn python_with(package: &str) -> Option<PathBuf> {
     if made.is_ok() && installed.is_ok() && is_there(&python) {
         return Some(python);
     }
-    assert!(
-        std::env::var_os("CI").is_none(),
-        "the judge {package} could not be installed"
-    );
-    eprintln!("SKIPPED: {package} could not be installed from PyPI");
+    skip(&format!("{package} could not be installed from PyPI"));
     None
 }

@@ -203,7 +203,7 @@ impl Ledger {
         let mut told = *order;
         told.price = m.price.get().unwrap_or(told.price);
         self.risk.on_traded(told.instrument, told.side, qty, 1);
-        self.free(user_ref, qty);
+        self.reserve(user_ref);
         self.fills.keep(Fill {
             match_number,
             user_ref,
@@ -250,7 +250,7 @@ impl Ledger {
         let open = order.open;
         order.open = Qty(open.0.saturating_sub(qty.0));
         let mut told = *order;
-        self.free(user_ref, qty);
+        self.reserve(user_ref);
         if qty > open {
             self.broken(Breach {
                 invariant: Invariant::CanceledWhatWasOpen,
@@ -327,6 +327,8 @@ impl Ledger {
         tell_order(now_ns, &order, news, tell);
         if m.state == STATE_DEAD {
             self.take_off(now_ns, user_ref, (order.open, STATE_DEAD), tell);
+        } else if order.open.0 == 0 {
+            self.finish(now_ns, &order, tell);
         }
     }
 
@@ -338,17 +340,8 @@ impl Ledger {
         };
         let before = order.reserved;
         order.open = open;
-        if open == before {
-            return;
-        }
-        let (instrument, side) = (order.instrument, order.side);
-        if open <= before {
-            return self.free(user_ref, Qty(before.0 - open.0));
-        }
-        order.reserved = open;
-        self.risk
-            .on_reserved(instrument, side, Qty(open.0 - before.0));
-        if is_asked {
+        self.reserve(user_ref);
+        if is_asked && open > before {
             self.broken(Breach {
                 invariant: Invariant::OpenAsAsked,
                 user_ref,
@@ -489,10 +482,7 @@ impl Ledger {
     ) {
         let user_ref = before.user_ref;
         self.orders.end_replace(user_ref);
-        if let Some(order) = self.orders.get(user_ref) {
-            let less = Qty(order.reserved.0.saturating_sub(order.open.0));
-            self.free(user_ref, less);
-        }
+        self.reserve(user_ref);
         if before.is_canceling() {
             self.on_cancel_failed(user_ref, None);
         }

@@ -361,6 +361,7 @@ impl Ledger {
             reserved: intent.qty,
             executed: Qty(0),
             replacing: None,
+            replace_total: Qty(0),
             cancels_refused: 0,
             links: Links::default(),
         };
@@ -458,6 +459,7 @@ impl Ledger {
         let more = Qty(intent.qty.0.saturating_sub(order.reserved.0));
         if let Some(order) = self.orders.get_mut(original) {
             order.reserved = Qty(order.reserved.0 + more.0);
+            order.replace_total = total;
             order.origin = intent.origin;
         }
         self.risk.on_reserved(order.instrument, order.side, more);
@@ -507,14 +509,19 @@ impl Ledger {
         self.orders.end_cancel(user_ref, after_ns);
     }
 
-    /// `qty` shares of an order no longer count as open.
+    /// Risk counts of an order what may stand open of it at worst.
     #[inline]
-    pub(super) fn free(&mut self, user_ref: UserRefNum, qty: Qty) {
-        if let Some(order) = self.orders.get_mut(user_ref) {
-            let less = Qty(qty.0.min(order.reserved.0));
-            order.reserved = Qty(order.reserved.0 - less.0);
-            let (instrument, side) = (order.instrument, order.side);
-            self.release(user_ref, instrument, side, less);
+    pub(super) fn reserve(&mut self, user_ref: UserRefNum) {
+        let Some(order) = self.orders.get_mut(user_ref) else {
+            return;
+        };
+        let (before, now) = (order.reserved.0, order.open_at_worst().0);
+        order.reserved = Qty(now);
+        let (instrument, side) = (order.instrument, order.side);
+        if now > before {
+            self.risk.on_reserved(instrument, side, Qty(now - before));
+        } else if now < before {
+            self.release(user_ref, instrument, side, Qty(before - now));
         }
     }
 

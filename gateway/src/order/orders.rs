@@ -66,6 +66,8 @@ pub struct Order {
     pub executed: Qty,
     /// The number of a replace that is on its way.
     pub replacing: Option<UserRefNum>,
+    /// What that replace asks for: shares over the whole chain, as OUCH counts them.
+    pub replace_total: Qty,
     /// Cancels that the exchange refused, one after another.
     pub cancels_refused: u8,
     /// [`Orders`] alone keeps what follows.
@@ -116,6 +118,20 @@ impl Order {
     #[must_use]
     pub fn cancel_after_ns(&self) -> u64 {
         self.links.cancel_after_ns
+    }
+
+    /// What may stand open at worst: the replace that is on its way may come through whatever else takes
+    /// shares off meanwhile; only what is executed counts against it.
+    #[inline]
+    #[must_use]
+    pub fn open_at_worst(&self) -> Qty {
+        match self.replacing {
+            None => self.open,
+            Some(_) => {
+                let asked = self.replace_total.0.saturating_sub(self.executed.0);
+                Qty(asked.max(self.open.0))
+            }
+        }
     }
 
     /// The number that a cancel has to name: behind a replace that is on its way it is the new one, as
@@ -608,6 +624,7 @@ mod tests {
             reserved: Qty(1),
             executed: Qty(0),
             replacing: None,
+            replace_total: Qty(0),
             cancels_refused: 0,
             links: Links::default(),
         }

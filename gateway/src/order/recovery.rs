@@ -136,6 +136,7 @@ fn adopted(user_ref: UserRefNum, m: &OrderAccepted, side: Side, instrument: Inst
         reserved: m.qty.get(),
         executed: Qty(0),
         replacing: None,
+        replace_total: Qty(0),
         cancels_refused: 0,
         links: Links::default(),
     }

@@ -98,7 +98,7 @@ impl std::fmt::Display for KillCause {
 const NOT_KILLED: u8 = 0;
 
 /// The kill switch: anyone may turn it, the order core looks at it before each order. The first cause
-/// stays until it is released.
+/// stays until it is released; `StartKilled` gives way to another.
 #[derive(Clone, Debug, Default)]
 pub struct KillSwitch(Arc<AtomicU8>);
 
@@ -106,8 +106,16 @@ impl KillSwitch {
     /// Stops new orders.
     pub fn engage(&self, cause: KillCause) {
         let (order, code) = (Ordering::SeqCst, cause as u8);
-        // An error: it is on already, and the first cause is the one to look into.
-        let _ = self.0.compare_exchange(NOT_KILLED, code, order, order);
+        // An error: it is on already, and the first cause is the one to look into, unless that is only how
+        // the configuration starts.
+        if self
+            .0
+            .compare_exchange(NOT_KILLED, code, order, order)
+            .is_err()
+        {
+            let start = KillCause::StartKilled as u8;
+            let _ = self.0.compare_exchange(start, code, order, order);
+        }
     }
 
     /// Allows new orders.
@@ -522,7 +530,12 @@ mod tests {
             kill.engage(cause);
             assert_eq!((kill.is_on(), kill.cause()), (true, Some(cause)));
             kill.engage(KillCause::Signal);
-            assert_eq!(kill.cause(), Some(cause));
+            let first = match cause {
+                // It says no more than how the configuration starts.
+                KillCause::StartKilled => KillCause::Signal,
+                first => first,
+            };
+            assert_eq!(kill.cause(), Some(first));
             kill.release();
             assert_eq!((kill.is_on(), kill.cause()), (false, None));
         }

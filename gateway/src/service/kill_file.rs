@@ -3,7 +3,8 @@
 //! Thread:      the main thread, and `tickgate kill` and `resume` in processes of their own
 //! Invariants:  the file appears whole and is on the disk before anyone is told that it is written. The
 //!              first cause stays: a second kill leaves the file as it is. What is in the file is for
-//!              people; that it is there is what counts.
+//!              people; that it is there is what counts. Only the mark of a resume releases a switch:
+//!              a file or a folder that has gone away releases nothing.
 //! When wrong:  a folder that cannot be read leaves the switches as they are and is told once; before
 //!              the start it forbids the start.
 
@@ -20,6 +21,12 @@ use crate::order::risk::{KillCause, KillSwitch};
 #[derive(Clone, Debug)]
 pub struct KillFile {
     folder: PathBuf,
+}
+
+/// A file that is there, and why its bytes are not: a full disk has room for a name.
+struct Draft {
+    path: PathBuf,
+    unwritten: Option<io::Error>,
 }
 
 /// Which `resumed` file lies there: each resume makes a new one.
@@ -57,10 +64,13 @@ impl KillFile {
             .collect();
         let since_s = realtime_ns() / 1_000_000_000;
         let text = format!("cause: {cause}\nsince: {since_s} (seconds of 1970)\nwhy: {why}\n");
-        let draft = self.draft("kill", &text)?;
+        let Draft { path, unwritten } = self.draft("kill", &text)?;
+        if let Some(error) = unwritten {
+            log::warn!("the kill file stands without its cause: {error}");
+        }
         // A link, not a renaming: it refuses to replace what is there.
-        let linked = fs::hard_link(&draft, self.kill());
-        fs::remove_file(&draft)?;
+        let linked = fs::hard_link(&path, self.kill());
+        fs::remove_file(&path)?;
         let is_first = match linked {
             Ok(()) => true,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
@@ -76,13 +86,14 @@ impl KillFile {
     /// # Errors
     /// What the file system says; trading stays stopped then.
     pub fn remove(&self) -> io::Result<bool> {
+        // The mark first: without it nobody is released, and with the file still there neither.
+        let draft = self.draft("resumed", "")?;
+        fs::rename(draft.path, self.folder.join("resumed"))?;
         let was_there = match fs::remove_file(self.kill()) {
             Ok(()) => true,
             Err(error) if error.kind() == ErrorKind::NotFound => false,
             Err(error) => return Err(error),
         };
-        let draft = self.draft("resumed", "")?;
-        fs::rename(draft, self.folder.join("resumed"))?;
         self.keep()?;
         Ok(was_there)
     }
@@ -102,8 +113,19 @@ impl KillFile {
         }
     }
 
+    /// Whether anything of this name lies there, a link that leads nowhere included.
     fn is_there(&self) -> io::Result<bool> {
-        fs::exists(self.kill())
+        match fs::symlink_metadata(self.kill()) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Which folder it is: one that was renamed, removed or unmounted is another.
+    fn place(&self) -> io::Result<(u64, u64)> {
+        let found = fs::metadata(&self.folder)?;
+        Ok((found.dev(), found.ino()))
     }
 
     fn resumed(&self) -> io::Result<Option<Resumed>> {
@@ -118,13 +140,13 @@ impl KillFile {
         }
     }
 
-    /// A file of this process alone, with its bytes on the disk.
-    fn draft(&self, name: &str, text: &str) -> io::Result<PathBuf> {
+    /// A file of this process alone, with its bytes on the disk, as far as there is room for them.
+    fn draft(&self, name: &str, text: &str) -> io::Result<Draft> {
         let path = self.folder.join(format!(".{name}.{}", std::process::id()));
         let mut file = File::create(&path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        Ok(path)
+        let written = file.write_all(text.as_bytes());
+        let unwritten = written.and_then(|()| file.sync_all()).err();
+        Ok(Draft { path, unwritten })
     }
 
     /// The folder's own entries on the disk.
@@ -137,6 +159,8 @@ impl KillFile {
 #[derive(Debug)]
 pub(super) struct KillWatch {
     file: Option<KillFile>,
+    /// The folder that was there at the start.
+    place: Option<(u64, u64)>,
     was_there: bool,
     resumed: Option<Resumed>,
     /// Switches that were on at the last look: a resume ends what the operator could know of.
@@ -151,8 +175,9 @@ impl KillWatch {
     /// # Errors
     /// The folder cannot be read: whether trading is stopped is not known.
     pub(super) fn start(file: Option<KillFile>, kills: &[KillSwitch]) -> io::Result<Self> {
-        let (mut was_there, mut resumed) = (false, None);
+        let (mut was_there, mut resumed, mut place) = (false, None, None);
         if let Some(file) = &file {
+            place = Some(file.place()?);
             was_there = file.is_there()?;
             resumed = file.resumed()?;
             if was_there {
@@ -165,6 +190,7 @@ impl KillWatch {
         }
         Ok(Self {
             file,
+            place,
             was_there,
             resumed,
             seen_on: kills.iter().map(KillSwitch::is_on).collect(),
@@ -185,10 +211,15 @@ impl KillWatch {
     }
 
     fn meet(&mut self, file: &KillFile, kills: &[KillSwitch]) -> io::Result<()> {
+        if Some(file.place()?) != self.place {
+            return Err(io::Error::other(
+                "its folder is not the one that was there at the start: nothing is released",
+            ));
+        }
         // In this order: a kill written after a resume is seen, and is the later word.
         let resumed = file.resumed()?;
         let is_there = file.is_there()?;
-        let is_resumed = resumed != self.resumed || self.was_there;
+        let is_resumed = resumed.is_some() && resumed != self.resumed;
         if !is_there && is_resumed {
             let known = kills.iter().zip(&self.seen_on).filter(|(_, seen)| **seen);
             known.for_each(|(kill, _)| kill.release());
@@ -254,6 +285,82 @@ mod tests {
             KillWatch::start(Some(self.file.clone()), &kills).unwrap();
             kills[0].cause()
         }
+    }
+
+    #[test]
+    fn link_named_kill_that_leads_nowhere_releases_nobody() {
+        let scene = scene();
+        std::os::unix::fs::symlink("/nonexistent/x", scene.file.kill()).unwrap();
+        let mut watch = scene.watch();
+        scene.kills[0].engage(KillCause::UnknownExecution);
+        for turn in 0..4 {
+            watch.turn(&scene.kills);
+            assert!(
+                scene.kills[0].is_on(),
+                "released in turn {turn}: {:?}",
+                scene.causes()
+            );
+        }
+    }
+
+    #[test]
+    fn kill_behind_a_link_that_leads_nowhere_stops_trading() {
+        let scene = scene();
+        std::os::unix::fs::symlink("/nonexistent/x", scene.file.kill()).unwrap();
+        let mut watch = scene.watch();
+        let said = scene.file.write(KillCause::Operator, "stop");
+        watch.turn(&scene.kills);
+        assert!(
+            said.is_err() || scene.kills[0].is_on(),
+            "{said:?} {:?}",
+            scene.causes()
+        );
+    }
+
+    #[test]
+    fn resume_that_fails_leaves_trading_stopped() {
+        let scene = scene();
+        scene.file.write(KillCause::Operator, "stop").unwrap();
+        let mut watch = scene.watch();
+        // The new file cannot take its place.
+        fs::create_dir(scene.file.folder.join("resumed")).unwrap();
+        let said = scene.file.remove();
+        watch.turn(&scene.kills);
+        assert!(
+            said.is_ok() || scene.kills[0].is_on(),
+            "{said:?} but {:?}",
+            scene.causes()
+        );
+    }
+
+    #[test]
+    fn cause_behind_start_killed_survives_a_restart() {
+        let scene = scene();
+        scene.kills[0].engage(KillCause::StartKilled);
+        let mut watch = scene.watch();
+        watch.turn(&scene.kills);
+        // While it starts killed, the past brings an execution of an unknown order.
+        scene.kills[0].engage(KillCause::UnknownExecution);
+        watch.turn(&scene.kills);
+        assert!(scene.restarted().is_some(), "{:?}", scene.causes());
+    }
+
+    #[test]
+    fn folder_that_goes_away_releases_nobody() {
+        let scene = scene();
+        scene.file.write(KillCause::Operator, "stop").unwrap();
+        let mut watch = scene.watch();
+        let moved = scene.file.folder.with_extension("away");
+        fs::rename(&scene.file.folder, &moved).unwrap();
+        watch.turn(&scene.kills);
+        let without = scene.causes();
+        fs::rename(&moved, &scene.file.folder).unwrap();
+        watch.turn(&scene.kills);
+        assert!(
+            without[0].is_some() && scene.kills[0].is_on(),
+            "without the folder {without:?}, then {:?}",
+            scene.causes()
+        );
     }
 
     #[test]

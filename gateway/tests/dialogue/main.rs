@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod crossings;
 mod desk;
 mod exchange;
 mod orders;
