@@ -42,6 +42,8 @@ pub mod kind {
 
 /// Bytes before the payload.
 pub const HEADER_LEN: usize = 3;
+/// Of that, the length's.
+pub const LENGTH_LEN: usize = 2;
 /// The longest payload that the length field can state.
 pub const PAYLOAD_LEN_MAX: usize = u16::MAX as usize - 1;
 
@@ -110,7 +112,7 @@ impl<'a> Packet<'a> {
     /// [`OutOfStep`]; the connection is then of no use.
     #[inline]
     pub fn decode(stream: &'a [u8]) -> Result<Option<(Self, &'a [u8])>, OutOfStep> {
-        let Some((len, rest)) = stream.split_first_chunk::<2>() else {
+        let Some((len, rest)) = stream.split_first_chunk::<LENGTH_LEN>() else {
             return Ok(None);
         };
         let len = usize::from(u16::from_be_bytes(*len));

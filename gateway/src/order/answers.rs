@@ -12,14 +12,14 @@ use feed_handler::event::Origin;
 use protocol::ouch::{
     BrokenTrade, Executed, Modified, OrderAccepted, OrderReplaced, Outbound, Rejected,
 };
-use protocol::types::{MatchNumber, Qty, Side, UserRefNum};
+use protocol::types::{MatchNumber, Qty, Side, Symbol, UserRefNum};
 
 use super::fills::{Fill, Undone};
 use super::intent::{Action, ExecutionEvent, Outcome};
 use super::invariant::{Breach, Invariant};
-use super::ledger::Ledger;
-use super::orders::{Links, Order, Owner};
-use super::risk::KillCause;
+use super::ledger::{Ledger, reserve};
+use super::orders::{Order, Owner};
+use super::risk::{KillCause, Risk};
 use super::session::Ended;
 
 /// What a call on bytes or time has to tell.
@@ -141,11 +141,9 @@ impl Ledger {
         order.is_accepted = true;
         // The exchange may have priced it anew, so that it does not lock a market.
         order.price = m.price.get().unwrap_or(order.price);
-        self.resize(user_ref, m.qty.get(), true);
-        self.hold_to_what_was_sent(m);
-        let Some(order) = self.orders.get(user_ref).copied() else {
-            return;
-        };
+        let resized = resize(&mut self.risk, order, m.qty.get(), true);
+        let symbol = self.instruments.symbol(order.instrument);
+        let held = resized.and_then(|()| is_as_sent(order, symbol, m));
         if order.owner.is_some() {
             self.counters.acks.increment();
             tell(Told::Acked {
@@ -159,27 +157,11 @@ impl Ledger {
             qty: order.open,
             answers,
         };
-        tell_order(now_ns, &order, news, tell);
+        tell_order(now_ns, order, news, tell);
+        let open = order.open;
+        self.hold(held);
         if m.state == STATE_DEAD {
-            self.take_off(now_ns, user_ref, (order.open, STATE_DEAD), tell);
-        }
-    }
-
-    /// What the exchange accepted must be what was sent.
-    #[inline]
-    fn hold_to_what_was_sent(&mut self, m: &OrderAccepted) {
-        let Some(order) = self.orders.get(m.user_ref.get()) else {
-            return;
-        };
-        let is_as_sent = m.symbol == self.instruments.symbol(order.instrument)
-            && Side::of_code(m.side) == Some(order.side);
-        if !is_as_sent {
-            self.broken(Breach {
-                invariant: Invariant::AcceptedAsSent,
-                user_ref: m.user_ref.get(),
-                found: u64::from(m.side),
-                expected: order.side as u64,
-            });
+            self.take_off(now_ns, user_ref, (open, STATE_DEAD), tell);
         }
     }
 
@@ -200,10 +182,11 @@ impl Ledger {
         let open = order.open;
         order.executed = Qty(order.executed.0.saturating_add(qty.0));
         order.open = Qty(open.0.saturating_sub(qty.0));
+        self.risk.on_traded(order.instrument, order.side, qty, 1);
+        let held = reserve(&mut self.risk, order);
         let mut told = *order;
         told.price = m.price.get().unwrap_or(told.price);
-        self.risk.on_traded(told.instrument, told.side, qty, 1);
-        self.reserve(user_ref);
+        self.hold(held);
         self.fills.keep(Fill {
             match_number,
             user_ref,
@@ -231,7 +214,7 @@ impl Ledger {
         };
         tell_order(now_ns, &told, news, tell);
         if told.open.0 == 0 {
-            self.finish(now_ns, &told, tell);
+            self.finish(now_ns, user_ref, None, tell);
         }
     }
 
@@ -249,8 +232,16 @@ impl Ledger {
         self.counters.canceled.increment();
         let open = order.open;
         order.open = Qty(open.0.saturating_sub(qty.0));
-        let mut told = *order;
-        self.reserve(user_ref);
+        let held = reserve(&mut self.risk, order);
+        let is_over = order.open.0 == 0;
+        let answers = (is_over && order.owes_cancel()).then_some(Action::Cancel);
+        let news = News {
+            outcome: Outcome::Canceled(reason),
+            qty,
+            answers,
+        };
+        tell_order(now_ns, order, news, tell);
+        self.hold(held);
         if qty > open {
             self.broken(Breach {
                 invariant: Invariant::CanceledWhatWasOpen,
@@ -259,34 +250,38 @@ impl Ledger {
                 expected: u64::from(open.0),
             });
         }
-        let is_over = told.open.0 == 0;
-        let answers = (is_over && told.owes_cancel()).then_some(Action::Cancel);
-        let news = News {
-            outcome: Outcome::Canceled(reason),
-            qty,
-            answers,
-        };
-        tell_order(now_ns, &told, news, tell);
         if is_over {
-            told.settle_cancel(answers);
-            self.finish(now_ns, &told, tell);
+            self.finish(now_ns, user_ref, answers, tell);
         }
     }
 
-    /// An order is over: changes that were on their way to it come too late.
-    fn finish(&mut self, now_ns: u64, told: &Order, tell: &mut impl FnMut(Told)) {
-        self.close(told.user_ref);
-        let too_late = |action| News {
-            outcome: Outcome::TooLate,
-            qty: Qty(0),
-            answers: Some(action),
+    /// An order is over: changes that were on their way to it come too late, but for the one that this
+    /// `answered`.
+    fn finish(
+        &mut self,
+        now_ns: u64,
+        user_ref: UserRefNum,
+        answered: Option<Action>,
+        tell: &mut impl FnMut(Told),
+    ) {
+        let Some(order) = self.orders.get(user_ref) else {
+            return;
         };
-        if told.replacing.is_some() {
-            tell_order(now_ns, told, too_late(Action::Replace), tell);
+        let replace = order.replacing.map(|_| Action::Replace);
+        let cancel = order.owes_cancel().then_some(Action::Cancel);
+        let cancel = cancel.filter(|_| answered.is_none());
+        if replace.is_some() || cancel.is_some() {
+            let told = *order;
+            for action in [replace, cancel].into_iter().flatten() {
+                let news = News {
+                    outcome: Outcome::TooLate,
+                    qty: Qty(0),
+                    answers: Some(action),
+                };
+                tell_order(now_ns, &told, news, tell);
+            }
         }
-        if told.owes_cancel() {
-            tell_order(now_ns, told, too_late(Action::Cancel), tell);
-        }
+        self.close(user_ref);
     }
 
     fn on_replaced(&mut self, now_ns: u64, m: &OrderReplaced, tell: &mut impl FnMut(Told)) {
@@ -312,13 +307,14 @@ impl Ledger {
         }
         self.orders
             .advance(UserRefNum(user_ref.0.saturating_add(1)));
-        self.resize(user_ref, m.qty.get(), answers.is_some());
         let Some(order) = self.orders.get_mut(user_ref) else {
             return;
         };
+        let held = resize(&mut self.risk, order, m.qty.get(), answers.is_some());
         order.price = m.price.get().unwrap_or(order.price);
         order.is_accepted = true;
         let order = *order;
+        self.hold(held);
         let news = News {
             outcome: Outcome::Replaced,
             qty: order.open,
@@ -328,26 +324,7 @@ impl Ledger {
         if m.state == STATE_DEAD {
             self.take_off(now_ns, user_ref, (order.open, STATE_DEAD), tell);
         } else if order.open.0 == 0 {
-            self.finish(now_ns, &order, tell);
-        }
-    }
-
-    /// The exchange says how much of an order is open now; risk counts that from here on. What we asked for
-    /// ourselves must not come back larger.
-    fn resize(&mut self, user_ref: UserRefNum, open: Qty, is_asked: bool) {
-        let Some(order) = self.orders.get_mut(user_ref) else {
-            return;
-        };
-        let before = order.reserved;
-        order.open = open;
-        self.reserve(user_ref);
-        if is_asked && open > before {
-            self.broken(Breach {
-                invariant: Invariant::OpenAsAsked,
-                user_ref,
-                found: u64::from(open.0),
-                expected: u64::from(before.0),
-            });
+            self.finish(now_ns, user_ref, None, tell);
         }
     }
 
@@ -378,7 +355,10 @@ impl Ledger {
         }
         order.open = Qty(0);
         tell_order(now_ns, &order, news, tell);
-        self.finish(now_ns, &order, tell);
+        if let Some(live) = self.orders.get_mut(number) {
+            live.open = Qty(0);
+        }
+        self.finish(now_ns, number, None, tell);
     }
 
     /// The exchange undid a trade: the position goes back, the order does not come back.
@@ -453,13 +433,12 @@ impl Ledger {
 
     fn on_modified(&mut self, now_ns: u64, m: &Modified, tell: &mut impl FnMut(Told)) {
         let user_ref = m.user_ref.get();
-        if self.orders.get(user_ref).is_none() {
+        let Some(order) = self.orders.get_mut(user_ref) else {
             return self.counters.unknown_order.increment();
-        }
-        self.resize(user_ref, m.qty.get(), false);
-        let Some(order) = self.orders.get(user_ref).copied() else {
-            return;
         };
+        let held = resize(&mut self.risk, order, m.qty.get(), false);
+        let order = *order;
+        self.hold(held);
         let news = News {
             outcome: Outcome::Modified,
             qty: order.open,
@@ -467,7 +446,7 @@ impl Ledger {
         };
         tell_order(now_ns, &order, news, tell);
         if order.open.0 == 0 {
-            self.finish(now_ns, &order, tell);
+            self.finish(now_ns, order.user_ref, None, tell);
         }
     }
 
@@ -497,13 +476,38 @@ impl Ledger {
     }
 }
 
-impl Order {
-    /// The cancel on its way has been answered.
-    fn settle_cancel(&mut self, answers: Option<Action>) {
-        if answers == Some(Action::Cancel) {
-            self.links = Links::default();
-        }
+/// The exchange says how much of an order is open now; risk counts that from here on.
+///
+/// # Errors
+/// What we asked for ourselves came back larger.
+#[inline]
+fn resize(risk: &mut Risk, order: &mut Order, open: Qty, is_asked: bool) -> Result<(), Breach> {
+    let before = order.reserved;
+    order.open = open;
+    reserve(risk, order)?;
+    if is_asked && open > before {
+        return Err(Breach {
+            invariant: Invariant::OpenAsAsked,
+            user_ref: order.user_ref,
+            found: u64::from(open.0),
+            expected: u64::from(before.0),
+        });
     }
+    Ok(())
+}
+
+/// What the exchange accepted must be what was sent.
+#[inline]
+fn is_as_sent(order: &Order, symbol: Symbol, m: &OrderAccepted) -> Result<(), Breach> {
+    if m.symbol == symbol && Side::of_code(m.side) == Some(order.side) {
+        return Ok(());
+    }
+    Err(Breach {
+        invariant: Invariant::AcceptedAsSent,
+        user_ref: order.user_ref,
+        found: u64::from(m.side),
+        expected: order.side as u64,
+    })
 }
 
 /// Tells an order's strategy, if it has one.

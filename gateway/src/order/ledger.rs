@@ -510,37 +510,28 @@ impl Ledger {
     }
 
     /// Risk counts of an order what may stand open of it at worst.
-    #[inline]
     pub(super) fn reserve(&mut self, user_ref: UserRefNum) {
-        let Some(order) = self.orders.get_mut(user_ref) else {
-            return;
-        };
-        let (before, now) = (order.reserved.0, order.open_at_worst().0);
-        order.reserved = Qty(now);
-        let (instrument, side) = (order.instrument, order.side);
-        if now > before {
-            self.risk.on_reserved(instrument, side, Qty(now - before));
-        } else if now < before {
-            self.release(user_ref, instrument, side, Qty(before - now));
+        if let Some(order) = self.orders.get_mut(user_ref) {
+            let held = reserve(&mut self.risk, order);
+            self.hold(held);
         }
     }
 
+    /// Trading stops where something did not hold.
     #[inline]
-    fn release(&mut self, user_ref: UserRefNum, instrument: Instrument, side: Side, less: Qty) {
-        if let Err(found) = self.risk.on_freed(instrument, side, less) {
-            self.broken(Breach {
-                invariant: Invariant::ExposureCovered,
-                user_ref,
-                found: u64::from(less.0),
-                expected: found,
-            });
+    pub(super) fn hold(&mut self, held: Result<(), Breach>) {
+        if let Err(breach) = held {
+            self.broken(breach);
         }
     }
 
     /// An order is over: takes it out, with everything that it reserves.
-    pub(super) fn close(&mut self, user_ref: UserRefNum) -> Option<Order> {
-        let order = self.orders.remove(user_ref)?;
-        self.release(user_ref, order.instrument, order.side, order.reserved);
+    pub(super) fn close(&mut self, user_ref: UserRefNum) {
+        let Some(order) = self.orders.remove(user_ref) else {
+            return;
+        };
+        let held = free(&mut self.risk, &order, order.reserved);
+        self.hold(held);
         if !self.risk.on_closed() {
             self.broken(Breach {
                 invariant: Invariant::OrdersCounted,
@@ -553,7 +544,6 @@ impl Ledger {
             let (id, locate, side) = (order.id, order.locate, order.side);
             self.note_ended(owner, Ended { id, locate, side });
         }
-        Some(order)
     }
 
     /// Remembers an order that is over for changes that come too late.
@@ -563,6 +553,36 @@ impl Ledger {
             *ended = order;
         }
     }
+}
+
+/// Risk counts of an order what may stand open of it at worst.
+///
+/// # Errors
+/// Risk counted less than the order had reserved.
+#[inline]
+pub(super) fn reserve(risk: &mut Risk, order: &mut Order) -> Result<(), Breach> {
+    let (before, now) = (order.reserved.0, order.open_at_worst().0);
+    order.reserved = Qty(now);
+    if now > before {
+        risk.on_reserved(order.instrument, order.side, Qty(now - before));
+        return Ok(());
+    }
+    free(risk, order, Qty(before - now))
+}
+
+/// Risk no longer counts so many shares of an order.
+#[inline]
+fn free(risk: &mut Risk, order: &Order, less: Qty) -> Result<(), Breach> {
+    if less.0 == 0 {
+        return Ok(());
+    }
+    let freed = risk.on_freed(order.instrument, order.side, less);
+    freed.map_err(|found| Breach {
+        invariant: Invariant::ExposureCovered,
+        user_ref: order.user_ref,
+        found: u64::from(less.0),
+        expected: found,
+    })
 }
 
 /// Puts a SoupBinTCP header in front of what `encode` writes.

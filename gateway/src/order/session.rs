@@ -23,8 +23,8 @@ use protocol::soup::{self, LoginAccepted, LoginReject, LoginRequest, Packet, kin
 use protocol::types::Seq;
 use zerocopy::IntoBytes;
 
-/// A packet that is being put together may have this many bytes: the longest that its length allows.
-const INBOX_BYTES: usize = 2 * (soup::PAYLOAD_LEN_MAX + soup::HEADER_LEN);
+/// The longest packet that its length allows: more than one is never put together.
+const INBOX_BYTES: usize = soup::PAYLOAD_LEN_MAX + soup::HEADER_LEN;
 /// Silence after which we say that we live (section 2: one second).
 const HEARTBEAT_NS: u64 = 1_000_000_000;
 
@@ -162,22 +162,23 @@ impl Session {
         self.inbox_len = 0;
     }
 
-    /// Takes what arrived and passes each message on.
+    /// Takes what arrived and passes each message on. Packets are read where they lie; only one that is
+    /// not whole yet is kept.
     #[inline]
     pub fn on_bytes(&mut self, now_ns: u64, mut bytes: &[u8], mut on: impl FnMut(Received<'_>)) {
         self.last_received_ns = now_ns;
-        while !bytes.is_empty() && self.state != State::Down {
-            let Some(room) = self.inbox.get_mut(self.inbox_len..) else {
-                return;
-            };
-            let take = room.len().min(bytes.len());
-            let (now, later) = bytes.split_at(take);
-            if let Some(room) = room.get_mut(..take) {
-                room.copy_from_slice(now);
+        if self.inbox_len > 0 {
+            bytes = self.complete(bytes, &mut on);
+        }
+        while self.state != State::Down {
+            match Packet::decode(bytes) {
+                Ok(Some((packet, after))) => {
+                    bytes = after;
+                    self.on_packet(packet, &mut on);
+                }
+                Ok(None) => return self.keep(bytes),
+                Err(soup::OutOfStep) => return self.end(Ended::OutOfStep, &mut on),
             }
-            self.inbox_len += take;
-            bytes = later;
-            self.read_inbox(&mut on);
         }
     }
 
@@ -228,31 +229,38 @@ impl Session {
         len
     }
 
-    /// Passes every whole packet in the inbox on and keeps the rest.
-    #[inline]
-    fn read_inbox(&mut self, on: &mut impl FnMut(Received<'_>)) {
-        let inbox = std::mem::take(&mut self.inbox);
-        let mut rest = inbox.get(..self.inbox_len).unwrap_or_default();
-        loop {
-            match Packet::decode(rest) {
-                Ok(Some((packet, after))) => {
-                    rest = after;
-                    self.on_packet(packet, on);
-                    if self.state == State::Down {
-                        break;
-                    }
-                }
-                Ok(None) => break,
-                Err(soup::OutOfStep) => {
-                    self.end(Ended::OutOfStep, on);
-                    break;
-                }
+    /// Takes what the packet in the inbox lacks; what follows it.
+    fn complete<'a>(&mut self, bytes: &'a [u8], on: &mut impl FnMut(Received<'_>)) -> &'a [u8] {
+        let mut rest = bytes;
+        // The length may be split itself, so what is lacking is known in two steps.
+        while let Some(lacks) = lacking(self.inbox.get(..self.inbox_len).unwrap_or_default()) {
+            if rest.is_empty() {
+                return rest;
             }
+            let (now, later) = rest.split_at(lacks.min(rest.len()));
+            self.keep(now);
+            rest = later;
         }
-        let (start, len) = (self.inbox_len - rest.len(), rest.len());
+        let inbox = std::mem::take(&mut self.inbox);
+        match Packet::decode(inbox.get(..self.inbox_len).unwrap_or_default()) {
+            Ok(Some((packet, _))) => self.on_packet(packet, on),
+            Ok(None) => debug_assert!(false, "a packet that lacks nothing is whole"),
+            Err(soup::OutOfStep) => self.end(Ended::OutOfStep, on),
+        }
         self.inbox = inbox;
-        self.inbox.copy_within(start..start + len, 0);
-        self.inbox_len = len;
+        self.inbox_len = 0;
+        rest
+    }
+
+    /// Puts bytes of a packet that is not whole behind those that are here.
+    fn keep(&mut self, bytes: &[u8]) {
+        let end = self.inbox_len + bytes.len();
+        let room = self.inbox.get_mut(self.inbox_len..end);
+        debug_assert!(room.is_some(), "no packet is longer than the inbox");
+        if let Some(room) = room {
+            room.copy_from_slice(bytes);
+            self.inbox_len = end;
+        }
     }
 
     #[inline]
@@ -315,6 +323,15 @@ impl Session {
         self.state = State::Down;
         on(Received::Ended(ended));
     }
+}
+
+/// How many bytes the packet that begins here lacks, as far as can be told; `None`: it is whole.
+fn lacking(packet: &[u8]) -> Option<usize> {
+    let Some((len, body)) = packet.split_first_chunk::<{ soup::LENGTH_LEN }>() else {
+        return Some(soup::LENGTH_LEN - packet.len());
+    };
+    let lacks = usize::from(u16::from_be_bytes(*len)).saturating_sub(body.len());
+    (lacks > 0).then_some(lacks)
 }
 
 #[cfg(test)]
@@ -388,18 +405,49 @@ mod tests {
 
     #[test]
     fn packets_cut_anywhere_come_out_whole() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let stream = b"\0\x04Sabc\0\x02+d\0\x01H\0\x03Sde\0\x01S";
+        let whole = [
+            "Message([97, 98, 99], false)",
+            "Message([100, 101], false)",
+            "Message([], false)",
+        ];
+        for longest in 1..=stream.len() {
+            for _ in 0..100 {
+                let mut session = session();
+                login(&mut session);
+                let (mut heard, mut rest) = (Vec::new(), &stream[..]);
+                while !rest.is_empty() {
+                    let (now, later) = rest.split_at(random.usize(1..=longest).min(rest.len()));
+                    heard.extend(said(&mut session, 1, now));
+                    rest = later;
+                }
+                assert_eq!(
+                    (heard, session.next_seq()),
+                    (whole.map(String::from).to_vec(), Seq(4))
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn longest_packet_comes_out_whole() {
         let mut session = session();
         login(&mut session);
-        let stream = b"\0\x04Sabc\0\x02+d\0\x03Sde";
-        let mut heard = Vec::new();
-        for byte in stream {
-            heard.extend(said(&mut session, 1, &[*byte]));
+        let stream = [
+            &b"\xFF\xFFS"[..],
+            &[b'x'; soup::PAYLOAD_LEN_MAX],
+            b"\0\x02Sy",
+        ]
+        .concat();
+        let mut lens = Vec::new();
+        for bytes in stream.chunks(1_000) {
+            session.on_bytes(1, bytes, |received| match received {
+                Received::Message(message, _) => lens.push(message.len()),
+                other => panic!("{other:?}"),
+            });
         }
-        assert_eq!(
-            heard,
-            ["Message([97, 98, 99], false)", "Message([100, 101], false)"]
-        );
-        assert_eq!(session.next_seq(), Seq(3));
+        assert_eq!(lens, [soup::PAYLOAD_LEN_MAX, 1]);
     }
 
     #[test]

@@ -145,6 +145,7 @@ enum Tail {
 }
 
 /// Splits a message after its fixed part and checks what follows.
+#[inline]
 fn split<T>(
     bytes: &[u8],
     kind: u8,
@@ -170,7 +171,12 @@ where
         (Some((stated, elements)), _, _)
             if usize::from(u16::from_be_bytes(*stated)) == elements.len() =>
         {
-            Ok((fixed, Appendage::checked(elements)?))
+            // Nothing stands behind most messages, and walking nothing costs a call.
+            let appendage = match elements {
+                [] => Appendage::NONE,
+                elements => Appendage::checked(elements)?,
+            };
+            Ok((fixed, appendage))
         }
         (None, true, Tail::Optional) => Ok((fixed, Appendage::NONE)),
         (None, true, Tail::Mandatory) => Err(short),
