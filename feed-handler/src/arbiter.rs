@@ -263,6 +263,7 @@ impl Arbiter {
             let first = strangers.packets(story).filter_map(Packet::decode);
             let first = first.map(|packet| packet.seq().0).fold(claim.seq, u64::min);
             stream.begin(claim.session, first, out);
+            stream.heard_ns = arrival.now_ns;
         } else {
             return Standing::Strange;
         }
@@ -276,7 +277,9 @@ impl Arbiter {
             }
         }
         strangers.clear();
-        stream.take(packet, arrival, out)
+        stream.take(packet, arrival, out);
+        // Whatever its numbers are, this packet has just told where the stream is.
+        Standing::Current
     }
 }
 

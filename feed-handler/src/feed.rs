@@ -564,6 +564,22 @@ mod tests {
     }
 
     #[test]
+    fn silence_is_told_of_a_session_whose_first_packets_are_all_behind_its_start() {
+        let mut bench = silent_bench(64, Subscription::All, 0);
+        bench.turn();
+        assert_eq!(kinds(&bench.wait(STALE_NS)), "-");
+        for line in 0..3 {
+            let heartbeat = packet(SESSION, 0, &[]);
+            bench.script.borrow_mut().push((line, heartbeat));
+        }
+        bench.turn();
+        assert!(!bench.best_prices.feed_is_stale());
+        bench.wait(STALE_NS);
+        assert!(bench.best_prices.feed_is_stale());
+        assert_eq!(bench.counters.feed.silences.get(), 2);
+    }
+
+    #[test]
     fn who_joins_late_is_stale_from_the_first_event_on() {
         let mut bench = silent_bench(64, Subscription::All, 500);
         for seq in 5..8 {

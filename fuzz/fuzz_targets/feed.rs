@@ -4,6 +4,7 @@
 #![no_main]
 
 #[path = "../../feed-handler/tests/market/mod.rs"]
+#[allow(dead_code, reason = "the random days look at more")]
 mod market;
 
 use libfuzzer_sys::fuzz_target;
