@@ -8,7 +8,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use order_sim::engine::{Change, Engine, Event, Handle, Life, Limits, Listing, NewOrder, Owner};
+use order_sim::engine::{
+    Change, Engine, Event, Handle, Life, Limits, Listing, NewOrder, Owner, Terms,
+};
 use protocol::ouch::EnterOrder;
 use protocol::soup::{LoginRequest, Packet, kind};
 use protocol::types::{Price4, Qty, Seq, Side, Symbol, UserRefNum};
@@ -184,7 +186,11 @@ impl MixedFlow {
                     }
                 }
                 Kind::Replace => {
-                    let change = Change::plain(step.slot, (step.qty, step.price), Life::Market);
+                    let change = Change {
+                        user_ref: step.slot,
+                        open: step.qty,
+                        terms: Terms::plain(step.price, Life::Market),
+                    };
                     if let Ok(Some(new)) = engine.replace(*handle, &change, &mut sink) {
                         *handle = new;
                         operations += 1;
@@ -197,10 +203,8 @@ impl MixedFlow {
                     } else {
                         CENT
                     };
-                    let new = NewOrder {
-                        life: Life::Immediate,
-                        ..order(step.slot, step.qty, limit)
-                    };
+                    let mut new = order(step.slot, step.qty, limit);
+                    new.terms.life = Life::Immediate;
                     operations += u64::from(engine.enter(&new, &mut sink).is_ok());
                 }
                 Kind::Cut => {

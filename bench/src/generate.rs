@@ -174,7 +174,7 @@ impl<W: Write> Day<W> {
         };
         let locate = locate_of(index);
         let head = self.head(StockDirectory::KIND, locate);
-        self.write(&stock_directory(head, stock))?;
+        self.write(&StockDirectory::common_stock(head, stock))?;
         let head = self.head(StockTradingAction::KIND, locate);
         self.write(&StockTradingAction {
             head,
@@ -526,27 +526,6 @@ fn name(index: u16) -> Symbol {
         rest /= 26;
     }
     Symbol(bytes)
-}
-
-/// The directory entry of an ordinary stock.
-pub(crate) fn stock_directory(head: Head, stock: Symbol) -> StockDirectory {
-    StockDirectory {
-        head,
-        stock,
-        market_category: b'Q',
-        financial_status: b'N',
-        round_lot_size: U32::new(100),
-        round_lots_only: b'N',
-        issue_classification: b'C',
-        issue_sub_type: *b"Z ",
-        authenticity: b'T',
-        short_sale_threshold: b'N',
-        ipo_flag: b'N',
-        luld_tier: b'1',
-        etp_flag: b'N',
-        etp_leverage: U32::new(0),
-        inverse: b'N',
-    }
 }
 
 #[cfg(test)]

@@ -253,8 +253,14 @@ fn encoded(encode: impl FnOnce(&mut [u8]) -> Option<usize>) -> Vec<u8> {
 
 /// A payload in its SoupBinTCP packet.
 pub(crate) fn framed(kind: u8, payload: &[u8]) -> Vec<u8> {
-    let header = soup::header_of(kind, payload.len()).unwrap_or_default();
-    [&header[..], payload].concat()
+    let mut out = vec![0; HEADER_LEN + payload.len()];
+    let written = soup::Packet { kind, payload }.encode(&mut out);
+    debug_assert_eq!(
+        written,
+        Some(out.len()),
+        "the room is as long as the packet"
+    );
+    out
 }
 
 /// Bytes as the peers' arguments carry them.

@@ -102,7 +102,7 @@ struct Triggers<W> {
 impl<W: Write> Triggers<W> {
     fn preface(&mut self) -> std::io::Result<()> {
         let stock = Symbol::new(SYMBOL).unwrap_or(Symbol::BLANK);
-        let directory = generate::stock_directory(head(StockDirectory::KIND, LOCATE), stock);
+        let directory = StockDirectory::common_stock(head(StockDirectory::KIND, LOCATE), stock);
         self.message(directory.as_bytes())?;
         self.add((LOCATE, SYMBOL), FIRST_ORDER, (Side::Buy, BID))?;
         self.add((LOCATE, SYMBOL), FIRST_ORDER + 1, (Side::Sell, ASK))

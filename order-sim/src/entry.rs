@@ -12,9 +12,7 @@ use protocol::ouch::{
 use protocol::types::{Symbol, UserRefNum};
 
 use crate::desk::{Desk, Held, Tags, Wanted, reason_of};
-use crate::engine::{
-    Change, CrossKind, Event, Handle, Life, Listing, NewOrder, Owner, cancel_reason,
-};
+use crate::engine::{Change, CrossKind, Event, Handle, Listing, NewOrder, Owner, cancel_reason};
 use crate::exchange::{Exchange, numbers_of};
 use crate::fault::Act;
 use crate::script::Behaviour;
@@ -176,7 +174,7 @@ impl Exchange {
         };
         asked.held.behaviour = behaviour;
         let next = desk.accepted + 1;
-        asked.new.house = self.is_house(next, behaviour);
+        asked.new.terms.house = self.is_house(next, behaviour);
         self.outlet.desks.hold(owner, asked.held);
         let Self { engine, outlet, .. } = self;
         let result = engine.enter(&asked.new, &mut |event| outlet.on_event(&event));
@@ -284,20 +282,14 @@ impl Exchange {
             return self.reject(account, (user_ref, m.client_order_id), reason);
         }
         let message = held.message_after(m);
-        let post_only = desk.post_only(&tags);
+        let mut terms = desk.terms(&wanted, &tags);
         desk.accepted += 1;
         let accepted = desk.accepted;
+        terms.house = self.is_house(accepted, None);
         let change = Change {
             user_ref: user_ref.0,
             open,
-            limit: wanted.limit().map(|price| price.0),
-            life: wanted.life(&tags).unwrap_or(Life::Immediate),
-            is_shown: m.display != b'N',
-            is_midpoint: tags.is_midpoint,
-            post_only,
-            min_qty: tags.min_qty,
-            floor: tags.max_floor,
-            house: self.is_house(accepted, None),
+            terms,
         };
         let owner = Owner {
             account,

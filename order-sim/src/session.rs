@@ -279,8 +279,12 @@ fn write(packet: Packet<'_>, out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + packet.len(), 0);
     if let Some(room) = out.get_mut(start..) {
-        // The room is as long as the packet.
-        let _ = packet.encode(room);
+        let written = packet.encode(room);
+        debug_assert_eq!(
+            written,
+            Some(packet.len()),
+            "the room is as long as the packet"
+        );
     }
 }
 

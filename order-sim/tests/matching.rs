@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use naive::Naive;
 use order_sim::engine::{
     Change, CrossKind, Engine, Event, HOUSE, Handle, Life, Limits, Listing, NewOrder, OnFeed,
-    Owner, PostOnly, Prevention, Refusal, Rested, State,
+    Owner, PostOnly, Prevention, Refusal, Rested, State, Terms,
 };
 use protocol::types::{Side, Symbol};
 
@@ -343,29 +343,32 @@ fn random_order(
         locate: 1,
         side,
         qty,
-        limit: (!is_any).then_some(price),
-        life: if is_immediate && !is_cross {
-            Life::Immediate
-        } else {
-            Life::Market
-        },
-        is_shown: is_shown && !is_midpoint,
-        is_midpoint,
-        post_only: [
-            PostOnly::No,
-            PostOnly::No,
-            PostOnly::Cancel,
-            PostOnly::Slide,
-        ][random.usize(0..4)],
-        min_qty: if may_have_min && random.bool() {
-            random.u32(0..=qty)
-        } else {
-            0
-        },
-        floor: if random.u8(0..6) == 0 {
-            random.u32(1..50)
-        } else {
-            0
+        terms: Terms {
+            limit: (!is_any).then_some(price),
+            life: if is_immediate && !is_cross {
+                Life::Immediate
+            } else {
+                Life::Market
+            },
+            is_shown: is_shown && !is_midpoint,
+            is_midpoint,
+            post_only: [
+                PostOnly::No,
+                PostOnly::No,
+                PostOnly::Cancel,
+                PostOnly::Slide,
+            ][random.usize(0..4)],
+            min_qty: if may_have_min && random.bool() {
+                random.u32(0..=qty)
+            } else {
+                0
+            },
+            floor: if random.u8(0..6) == 0 {
+                random.u32(1..50)
+            } else {
+                0
+            },
+            house: false,
         },
         prevention: (
             random.u16(0..3),
@@ -378,7 +381,6 @@ fn random_order(
         cross: is_cross.then_some(cross),
         is_short: side == Side::Sell && random.bool(),
         attribution: [0; 4],
-        house: false,
         ends: None,
         rests: false,
     }
@@ -394,14 +396,12 @@ fn random_change(random: &mut fastrand::Rng, (user_ref, reach): (u32, u32), was:
         } else {
             random.u32(1..300)
         },
-        limit: Some(random_price(random, reach)),
-        life: Life::Market,
-        is_shown,
-        is_midpoint,
-        post_only: [PostOnly::No, PostOnly::Cancel, PostOnly::Slide][random.usize(0..3)],
-        min_qty: 0,
-        floor: 0,
-        house: false,
+        terms: Terms {
+            is_shown,
+            is_midpoint,
+            post_only: [PostOnly::No, PostOnly::Cancel, PostOnly::Slide][random.usize(0..3)],
+            ..Terms::plain(random_price(random, reach), Life::Market)
+        },
     }
 }
 
@@ -434,7 +434,7 @@ fn day(seed: u64, reach: u32, band_bps: u32) {
                     .iter()
                     .any(|o| o.owner == owner && o.cross.is_some());
                 let mut change = random_change(&mut random, (next, reach), world.opens[&owner]);
-                change.is_midpoint &= is_trading && !is_cross;
+                change.terms.is_midpoint &= is_trading && !is_cross;
                 next += 1;
                 let result = world
                     .engine
@@ -483,11 +483,11 @@ fn day(seed: u64, reach: u32, band_bps: u32) {
                 let mut new = random_order(&mut random, (next, reach), is_trading);
                 if naive.state == State::Paused && new.cross == Some(CrossKind::Open) {
                     new.cross = None;
-                    new.limit = Some(REFERENCE);
+                    new.terms.limit = Some(REFERENCE);
                 }
                 next += 1;
-                if new.life == Life::Market && random.u8(0..5) == 0 {
-                    new.life = Life::Until(naive.now_ns + random.u64(1..40));
+                if new.terms.life == Life::Market && random.u8(0..5) == 0 {
+                    new.terms.life = Life::Until(naive.now_ns + random.u64(1..40));
                 }
                 assert_eq!(world.enter(&new), naive.enter(&new));
             }

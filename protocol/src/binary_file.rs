@@ -4,6 +4,17 @@
 //! Invariants:  `consumed` always stands at a message boundary, so a reader keeps what follows it
 //!              and appends the next chunk.
 
+/// Bytes of the length in front of each message.
+pub const LENGTH_LEN: usize = 2;
+
+/// The length of the message that follows; `None`: the file ends here.
+#[inline]
+#[must_use]
+pub fn length(bytes: [u8; LENGTH_LEN]) -> Option<usize> {
+    let len = usize::from(u16::from_be_bytes(bytes));
+    (len > 0).then_some(len)
+}
+
 /// Iterates over the whole messages at the front of a chunk.
 #[derive(Clone, Debug)]
 pub struct Messages<'a> {
@@ -44,16 +55,15 @@ impl<'a> Iterator for Messages<'a> {
         if self.ended {
             return None;
         }
-        let (len, rest) = self.bytes.split_first_chunk::<2>()?;
-        let len = usize::from(u16::from_be_bytes(*len));
-        if len == 0 {
+        let (len, rest) = self.bytes.split_first_chunk()?;
+        let Some(len) = length(*len) else {
             self.ended = true;
-            self.consumed += 2;
+            self.consumed += LENGTH_LEN;
             return None;
-        }
+        };
         let (message, rest) = rest.split_at_checked(len)?;
         self.bytes = rest;
-        self.consumed += 2 + len;
+        self.consumed += LENGTH_LEN + len;
         Some(message)
     }
 }

@@ -341,6 +341,31 @@ fn wrong_length(kind: u8, expected: usize, bytes: &[u8]) -> DecodeError {
     }
 }
 
+impl StockDirectory {
+    /// The entry of an ordinary listed common stock: round lots of 100 shares, first price-band tier,
+    /// neither an exchange-traded product nor a recent offering.
+    #[must_use]
+    pub fn common_stock(head: Head, stock: Symbol) -> Self {
+        Self {
+            head,
+            stock,
+            market_category: b'Q',
+            financial_status: b'N',
+            round_lot_size: U32::new(100),
+            round_lots_only: b'N',
+            issue_classification: b'C',
+            issue_sub_type: *b"Z ",
+            authenticity: b'T',
+            short_sale_threshold: b'N',
+            ipo_flag: b'N',
+            luld_tier: b'1',
+            etp_flag: b'N',
+            etp_leverage: U32::new(0),
+            inverse: b'N',
+        }
+    }
+}
+
 impl Head {
     /// Builds the common fields; `tracking` is the exchange's own and 0 here.
     #[must_use]

@@ -144,20 +144,28 @@ impl<'a> Packet<'a> {
     #[inline]
     #[must_use]
     pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
-        let out = out.get_mut(..self.len())?;
-        let (header, body) = out.split_first_chunk_mut::<HEADER_LEN>()?;
-        *header = header_of(self.kind, self.payload.len())?;
-        body.copy_from_slice(self.payload);
-        Some(self.len())
+        frame(self.kind, out, |body| {
+            body.get_mut(..self.payload.len())?
+                .copy_from_slice(self.payload);
+            Some(self.payload.len())
+        })
     }
 }
 
-/// The header of a packet with this much payload; `None` beyond [`PAYLOAD_LEN_MAX`].
+/// Writes a packet whose payload `encode` puts to the front of what it gets, returning its length. The
+/// packet's length; `None` where it does not fit into `out`, or the payload is beyond [`PAYLOAD_LEN_MAX`].
 #[inline]
 #[must_use]
-pub fn header_of(kind: u8, payload_len: usize) -> Option<[u8; HEADER_LEN]> {
-    let [high, low] = u16::try_from(payload_len + 1).ok()?.to_be_bytes();
-    Some([high, low, kind])
+pub fn frame(
+    kind: u8,
+    out: &mut [u8],
+    encode: impl FnOnce(&mut [u8]) -> Option<usize>,
+) -> Option<usize> {
+    let (header, body) = out.split_first_chunk_mut::<HEADER_LEN>()?;
+    let len = encode(body)?;
+    let [high, low] = u16::try_from(len + 1).ok()?.to_be_bytes();
+    *header = [high, low, kind];
+    Some(HEADER_LEN + len)
 }
 
 impl LoginRequest {

@@ -14,7 +14,7 @@ use feed_handler::best_prices::{BestPrice, BestPrices};
 use protocol::ouch::{
     AccountQuery, CancelOrder, ClientOrderId, EnterOrder, PRICE_MAX, QTY_MAX, ReplaceOrder, TIF_DAY,
 };
-use protocol::soup;
+use protocol::soup::{self, kind::UNSEQUENCED};
 use protocol::types::{Qty, Side, Symbol, UserRefNum};
 
 use super::entry::{EntryCounters, Phase, Sent};
@@ -302,7 +302,7 @@ impl Ledger {
 
     /// Asks which number comes next: the answer ends recovery.
     pub(super) fn query_account(&mut self, out: &mut [u8]) -> usize {
-        framed(out, |body| {
+        soup::frame(UNSEQUENCED, out, |body| {
             AccountQuery {
                 kind: AccountQuery::KIND,
             }
@@ -366,7 +366,8 @@ impl Ledger {
             links: Links::default(),
         };
         let message = self.enter_message(&order, intent);
-        let len = framed(out, |body| message.encode(&[], body)).ok_or(Refusal::Backlog)?;
+        let len = soup::frame(UNSEQUENCED, out, |body| message.encode(&[], body))
+            .ok_or(Refusal::Backlog)?;
         // Room is larger than risk's limit, and no live order has a number that is still to come.
         self.orders.insert(order).map_err(|why| match why {
             Unplaced::IdIsLive => Refusal::IdInUse,
@@ -451,7 +452,8 @@ impl Ledger {
             iso: b'N',
             client_order_id: client_order_id(&order, intent),
         };
-        let len = framed(out, |body| message.encode(&[], body)).ok_or(Refusal::Backlog)?;
+        let len = soup::frame(UNSEQUENCED, out, |body| message.encode(&[], body))
+            .ok_or(Refusal::Backlog)?;
         self.orders
             .begin_replace(original, replace)
             .map_err(|_| Refusal::OpenOrders)?;
@@ -489,7 +491,7 @@ impl Ledger {
             user_ref: order.cancel_target().into(),
             qty: Qty(0).into(),
         };
-        let len = framed(out, |body| message.encode(&[], body))?;
+        let len = soup::frame(UNSEQUENCED, out, |body| message.encode(&[], body))?;
         self.orders.begin_cancel(user_ref, is_asked);
         self.counters.cancels.increment();
         Some(len)
@@ -583,15 +585,6 @@ fn free(risk: &mut Risk, order: &Order, less: Qty) -> Result<(), Breach> {
         found: u64::from(less.0),
         expected: found,
     })
-}
-
-/// Puts a SoupBinTCP header in front of what `encode` writes.
-#[inline]
-fn framed(out: &mut [u8], encode: impl FnOnce(&mut [u8]) -> Option<usize>) -> Option<usize> {
-    let (header, body) = out.split_first_chunk_mut::<{ soup::HEADER_LEN }>()?;
-    let len = encode(body)?;
-    *header = soup::header_of(soup::kind::UNSEQUENCED, len)?;
-    Some(soup::HEADER_LEN + len)
 }
 
 /// Whose order it is, and which message of its feed caused it, if one did.

@@ -31,6 +31,38 @@ macro_rules! answer {
     }};
 }
 
+/// Says that an order is live: what was asked for, and what has become of it. `Accepted` and `Replaced`
+/// differ in one field.
+macro_rules! live {
+    ($message:ident { $($own:ident: $value:expr,)* }, $now:expr, $asked:expr, $live:expr) => {
+        $message {
+            kind: $message::KIND,
+            timestamp: $now.into(),
+            $($own: $value,)*
+            user_ref: $asked.user_ref,
+            side: $asked.side,
+            qty: $live.qty.into(),
+            symbol: $asked.symbol,
+            price: $live.price.into(),
+            time_in_force: $asked.time_in_force,
+            display: $asked.display,
+            order: OrderRef($live.number).into(),
+            capacity: $asked.capacity,
+            iso: $asked.iso,
+            cross: $asked.cross,
+            state: b'L',
+            client_order_id: $asked.client_order_id,
+        }
+    };
+}
+
+/// What has become of an order.
+struct Live {
+    number: u64,
+    qty: Qty,
+    price: Price4,
+}
+
 impl Desks {
     /// Tells those whom it concerns; orders of nobody here (the market's own flow) are passed over.
     pub(crate) fn on_event(&mut self, event: &Event) {
@@ -82,31 +114,16 @@ impl Desks {
         desk.accepted += 1;
         let m = &held.message;
         let is_market = super::Wanted::of_enter(m).limit().is_none();
-        answer!(
-            desk,
-            echo,
-            OrderAccepted {
-                kind: OrderAccepted::KIND,
-                timestamp: (*now).into(),
-                user_ref: m.user_ref,
-                side: m.side,
-                qty: m.qty,
-                symbol: m.symbol,
-                price: if is_market {
-                    m.price
-                } else {
-                    Price4(price).into()
-                },
-                time_in_force: m.time_in_force,
-                display: m.display,
-                order: OrderRef(number).into(),
-                capacity: m.capacity,
-                iso: m.iso,
-                cross: m.cross,
-                state: b'L',
-                client_order_id: m.client_order_id,
-            }
-        );
+        let live = Live {
+            number,
+            qty: m.qty.get(),
+            price: Price4(price),
+        };
+        let mut accepted = live!(OrderAccepted {}, *now, m, live);
+        if is_market {
+            accepted.price = m.price;
+        }
+        answer!(desk, echo, accepted);
     }
 
     fn replaced(&mut self, event: &Event) {
@@ -136,28 +153,21 @@ impl Desks {
         held.executed = executed;
         held.price = held.price.map(|_| Price4(price));
         let m = &held.message;
-        answer!(
-            desk,
-            echo,
+        let live = Live {
+            number,
+            qty: Qty(open),
+            price: Price4(price),
+        };
+        let original_user_ref = UserRefNum(old_user_ref).into();
+        let replaced = live!(
             OrderReplaced {
-                kind: OrderReplaced::KIND,
-                timestamp: (*now).into(),
-                original_user_ref: UserRefNum(old_user_ref).into(),
-                user_ref: m.user_ref,
-                side: m.side,
-                qty: Qty(open).into(),
-                symbol: m.symbol,
-                price: Price4(price).into(),
-                time_in_force: m.time_in_force,
-                display: m.display,
-                order: OrderRef(number).into(),
-                capacity: m.capacity,
-                iso: m.iso,
-                cross: m.cross,
-                state: b'L',
-                client_order_id: m.client_order_id,
-            }
+                original_user_ref: original_user_ref,
+            },
+            *now,
+            m,
+            live
         );
+        answer!(desk, echo, replaced);
     }
 
     fn executed(&mut self, trade: &Trade, party: &Party) {

@@ -7,7 +7,9 @@ use protocol::types::{Nanos, Side, Symbol};
 
 use super::request::{Tags, Wanted};
 use super::{Desk, Held};
-use crate::engine::{CrossKind, Engine, Life, NewOrder, Owner, PostOnly, cancel_reason, tick_of};
+use crate::engine::{
+    CrossKind, Engine, Life, NewOrder, Owner, PostOnly, Terms, cancel_reason, tick_of,
+};
 use crate::options::Right;
 
 /// Which part of the day it is.
@@ -87,7 +89,7 @@ impl Desk {
         };
         let mut new = self.new_order(owner, &wanted, &held);
         // "Any Day order received after the closing cross" is taken in and cancelled as closed.
-        if market.phase == Phase::After && new.life == Life::Market {
+        if market.phase == Phase::After && new.terms.life == Life::Market {
             new.ends = Some(cancel_reason::CLOSED);
         }
         Ok(Asked { new, held })
@@ -202,6 +204,19 @@ impl Desk {
             locate: held.locate,
             side,
             qty: wanted.qty,
+            terms: self.terms(wanted, tags),
+            prevention: self.prevention(owner.account, tags),
+            cross: wanted.cross_kind(),
+            is_short: wanted.side == b'T',
+            attribution,
+            ends: None,
+            rests: false,
+        }
+    }
+
+    /// How an order is to trade, as its message and tags say.
+    pub(crate) fn terms(&self, wanted: &Wanted, tags: &Tags) -> Terms {
+        Terms {
             limit: wanted.limit().map(|price| price.0),
             life: wanted.life(tags).unwrap_or(Life::Immediate),
             is_shown: wanted.display != b'N',
@@ -209,17 +224,11 @@ impl Desk {
             post_only: self.post_only(tags),
             min_qty: tags.min_qty,
             floor: tags.max_floor,
-            prevention: self.prevention(owner.account, tags),
-            cross: wanted.cross_kind(),
-            is_short: wanted.side == b'T',
-            attribution,
             house: false,
-            ends: None,
-            rests: false,
         }
     }
 
-    pub(crate) fn post_only(&self, tags: &Tags) -> PostOnly {
+    fn post_only(&self, tags: &Tags) -> PostOnly {
         match (tags.is_post_only, self.options.post_only_slides) {
             (false, _) => PostOnly::No,
             (true, true) => PostOnly::Slide,

@@ -24,31 +24,31 @@ impl Floor<'_> {
     #[inline]
     pub(super) fn order_of(&self, new: &NewOrder) -> Order {
         let number = self.numbers.order + 1;
-        let is_shown = new.is_shown && !new.is_midpoint && new.cross.is_none();
+        let is_shown = new.terms.is_shown && !new.terms.is_midpoint && new.cross.is_none();
         Order {
             number,
             reference: number,
             user_ref: new.owner.user_ref,
             account: new.owner.account,
             level: NIL,
-            price: price_of(new.side, new.limit),
+            price: price_of(new.side, new.terms.limit),
             open: new.qty,
             shown: if is_shown { new.qty } else { 0 },
-            floor: new.floor,
-            min_qty: new.min_qty,
+            floor: new.terms.floor,
+            min_qty: new.terms.min_qty,
             next: NIL,
             prev: NIL,
             locate: new.locate,
             group: new.prevention.0,
             side: new.side,
-            place: if new.is_midpoint {
+            place: if new.terms.is_midpoint {
                 Place::Peg
             } else {
                 Place::Hand
             },
             prevention: new.prevention.1,
             cross: new.cross,
-            span: new.life.span(),
+            span: new.terms.life.span(),
             is_named: new.attribution != [0; 4],
         }
     }
@@ -93,7 +93,7 @@ impl Floor<'_> {
     pub(super) fn short_sale(&self, new: &NewOrder, price: u32) -> Result<(), Refusal> {
         let (bid, _) = self.stock.best(self.orders);
         let hits = bid.is_some_and(|bid| price <= bid);
-        if hits && !new.is_midpoint {
+        if hits && !new.terms.is_midpoint {
             Err(Refusal::ShortSale)
         } else {
             Ok(())
@@ -130,19 +130,19 @@ impl Floor<'_> {
     /// The order that a replacement asks for.
     pub(super) fn changed(&self, old: &Order, change: &Change) -> Order {
         let number = self.numbers.order + 1;
-        let is_shown = change.is_shown && !change.is_midpoint && old.cross.is_none();
-        let is_midpoint = change.is_midpoint && old.cross.is_none();
+        let is_shown = change.terms.is_shown && !change.terms.is_midpoint && old.cross.is_none();
+        let is_midpoint = change.terms.is_midpoint && old.cross.is_none();
         Order {
             number,
             reference: number,
             user_ref: change.user_ref,
-            price: price_of(old.side, change.limit),
+            price: price_of(old.side, change.terms.limit),
             open: change.open,
             shown: if is_shown { change.open } else { 0 },
-            floor: change.floor,
-            min_qty: change.min_qty,
+            floor: change.terms.floor,
+            min_qty: change.terms.min_qty,
             place: if is_midpoint { Place::Peg } else { Place::Hand },
-            span: change.life.span(),
+            span: change.terms.life.span(),
             ..*old
         }
     }
@@ -152,13 +152,13 @@ impl Floor<'_> {
         let is_peg = old.place == Place::Peg;
         old.price == order.price
             && change.open <= old.open
-            && self.orders.life(slot) == change.life
-            && change.life != Life::Immediate
+            && self.orders.life(slot) == change.terms.life
+            && change.terms.life != Life::Immediate
             && (old.place == Place::Shown) == (order.shown > 0)
-            && is_peg == change.is_midpoint
-            && old.floor == change.floor
-            && old.min_qty == change.min_qty
-            && !change.house
+            && is_peg == change.terms.is_midpoint
+            && old.floor == change.terms.floor
+            && old.min_qty == change.terms.min_qty
+            && !change.terms.house
     }
 
     pub(super) fn replace_in_place(

@@ -32,7 +32,7 @@ use rt::mem::Reserve;
 pub use event::{Canceled, Event, Imbalance, OnFeed, Party, Rested, Trade};
 pub use floor::HOUSE;
 pub use order::{CrossKind, Handle, Life, Owner, Prevention};
-pub use request::{Change, Limits, NewOrder, PostOnly, Refusal, cancel_reason};
+pub use request::{Change, Limits, NewOrder, PostOnly, Refusal, Terms, cancel_reason};
 pub use stock::{Listing, State, tick_of};
 
 use cross::{BUY_ANY, Interest, SELL_ANY};
@@ -121,7 +121,7 @@ impl Engine {
         let mut order = floor.order_of(new);
         let price = match new.ends {
             Some(reason) => Err(reason),
-            None => floor.post_only_price(&order, new.post_only),
+            None => floor.post_only_price(&order, new.terms.post_only),
         };
         if let Ok(price) = price {
             order.price = price;
@@ -134,7 +134,7 @@ impl Engine {
             floor.short_sale(new, order.price)?;
         }
         let before = floor.best_if_pegs();
-        let slot = floor.orders.insert(order, new.life, new.attribution);
+        let slot = floor.orders.insert(order, new.terms.life, new.attribution);
         let handle = floor.orders.handle(slot);
         let (number, owner) = (order.number, order.owner());
         floor.numbers.order = number;
@@ -149,7 +149,7 @@ impl Engine {
             Err(reason) => floor.drop_rest(slot, reason, sink),
             Ok(_) => {
                 let wishes = Wishes {
-                    house: new.house,
+                    house: new.terms.house,
                     old_reference: None,
                     rests: new.rests,
                 };
@@ -158,7 +158,7 @@ impl Engine {
         }
         floor.settle(before, sink);
         self.after(new.locate, met, sink);
-        self.remember(handle, new.life);
+        self.remember(handle, new.terms.life);
         Ok(handle)
     }
 
@@ -228,14 +228,14 @@ impl Engine {
             floor.settle(before, sink);
             return Ok(Some(handle));
         }
-        let price = floor.post_only_price(&order, change.post_only);
+        let price = floor.post_only_price(&order, change.terms.post_only);
         order.price = price.unwrap_or(order.price);
         floor.is_open_for(&order)?;
         floor.room_for(&order)?;
         let attribution = floor.orders.attribution(slot);
         let old_reference = floor.pick_up(slot);
         floor.orders.remove(slot);
-        let slot = floor.orders.insert(order, change.life, attribution);
+        let slot = floor.orders.insert(order, change.terms.life, attribution);
         floor.numbers.order = order.number;
         let new_handle = floor.orders.handle(slot);
         sink(Event::Replaced {
@@ -259,7 +259,7 @@ impl Engine {
             }
             Ok(_) => {
                 let wishes = Wishes {
-                    house: change.house,
+                    house: change.terms.house,
                     old_reference,
                     rests: false,
                 };
@@ -268,7 +268,7 @@ impl Engine {
         }
         floor.settle(before, sink);
         self.after(locate, met, sink);
-        self.remember(new_handle, change.life);
+        self.remember(new_handle, change.terms.life);
         Ok(Some(new_handle))
     }
 

@@ -99,20 +99,8 @@ pub struct NewOrder {
     pub side: Side,
     /// Shares, at least 1.
     pub qty: u32,
-    /// The worst price that it takes; `None`: any.
-    pub limit: Option<u32>,
-    /// How long it may rest.
-    pub life: Life,
-    /// Whether the feed shows it.
-    pub is_shown: bool,
-    /// Pegged to the midpoint; `limit` bounds it.
-    pub is_midpoint: bool,
-    /// Whether it may take.
-    pub post_only: PostOnly,
-    /// Least shares of one trade; unseen or immediate orders only.
-    pub min_qty: u32,
-    /// Shares shown at a time; 0: all.
-    pub floor: u32,
+    /// How it is to trade.
+    pub terms: Terms,
     /// Self-match prevention group, 0: none; and what happens.
     pub prevention: (u16, Prevention),
     /// For this cross only.
@@ -121,8 +109,6 @@ pub struct NewOrder {
     pub is_short: bool,
     /// Whose name the feed shows; zeros: nobody's.
     pub attribution: [u8; 4],
-    /// A script's wish: the house takes what the book does not.
-    pub house: bool,
     /// It ends as soon as it is taken in, for this reason, without meeting anybody.
     pub ends: Option<u8>,
     /// It rests whatever it would have met, whether the stock trades or not: an order of a record.
@@ -143,31 +129,43 @@ impl NewOrder {
             locate,
             side,
             qty,
-            limit: Some(price),
-            life,
-            is_shown: true,
-            is_midpoint: false,
-            post_only: PostOnly::No,
-            min_qty: 0,
-            floor: 0,
+            terms: Terms::plain(price, life),
             prevention: (0, Prevention::CancelNewest),
             cross: None,
             is_short: false,
             attribution: [0; 4],
-            house: false,
             ends: None,
             rests: false,
         }
     }
 }
 
-impl Change {
+/// How an order is to trade: what a replacement may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The worst price that it takes; `None`: any.
+    pub limit: Option<u32>,
+    /// How long it may rest.
+    pub life: Life,
+    /// Whether the feed shows it.
+    pub is_shown: bool,
+    /// Pegged to the midpoint; `limit` bounds it.
+    pub is_midpoint: bool,
+    /// Whether it may take.
+    pub post_only: PostOnly,
+    /// Least shares of one trade; unseen or immediate orders only.
+    pub min_qty: u32,
+    /// Shares shown at a time; 0: all.
+    pub floor: u32,
+    /// A script's wish: the house takes what the book does not.
+    pub house: bool,
+}
+
+impl Terms {
     /// A limit order that the feed shows, with nothing special about it.
     #[must_use]
-    pub fn plain(user_ref: u32, (open, price): (u32, u32), life: Life) -> Self {
+    pub fn plain(price: u32, life: Life) -> Self {
         Self {
-            user_ref,
-            open,
             limit: Some(price),
             life,
             is_shown: true,
@@ -187,22 +185,8 @@ pub struct Change {
     pub user_ref: u32,
     /// Shares open from now on, at least 1.
     pub open: u32,
-    /// As in [`NewOrder`].
-    pub limit: Option<u32>,
-    /// As in [`NewOrder`].
-    pub life: Life,
-    /// As in [`NewOrder`].
-    pub is_shown: bool,
-    /// As in [`NewOrder`].
-    pub is_midpoint: bool,
-    /// As in [`NewOrder`].
-    pub post_only: PostOnly,
-    /// As in [`NewOrder`].
-    pub min_qty: u32,
-    /// As in [`NewOrder`].
-    pub floor: u32,
-    /// As in [`NewOrder`].
-    pub house: bool,
+    /// How it is to trade from now on.
+    pub terms: Terms,
 }
 
 /// What an order that must not take does instead.

@@ -19,8 +19,6 @@ use crate::engine::{CrossKind, Event, Imbalance, OnFeed, Rested, State, Trade as
 
 /// Who makes the market here.
 const MARKET_MAKER: [u8; 4] = *b"TSTX";
-/// Shares of a round lot.
-const ROUND_LOT: u32 = 100;
 /// Decline levels of the market-wide circuit breaker, eight decimals: 7, 13 and 20 percent below 5,000.
 const DECLINE_LEVELS: [u64; 3] = [465_000_000_000, 435_000_000_000, 400_000_000_000];
 
@@ -76,23 +74,8 @@ impl Tape {
     }
 
     pub(crate) fn directory(&self, locate: u16) -> StockDirectory {
-        StockDirectory {
-            head: self.head(StockDirectory::KIND, locate),
-            stock: self.symbol(locate),
-            market_category: b'Q',
-            financial_status: b'N',
-            round_lot_size: U32::new(ROUND_LOT),
-            round_lots_only: b'N',
-            issue_classification: b'C',
-            issue_sub_type: *b"Z ",
-            authenticity: b'T',
-            short_sale_threshold: b'N',
-            ipo_flag: b'N',
-            luld_tier: b'1',
-            etp_flag: b'N',
-            etp_leverage: U32::new(0),
-            inverse: b'N',
-        }
+        let head = self.head(StockDirectory::KIND, locate);
+        StockDirectory::common_stock(head, self.symbol(locate))
     }
 
     pub(crate) fn action(&self, locate: u16, state: State, reason: [u8; 4]) -> StockTradingAction {

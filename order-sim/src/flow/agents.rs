@@ -11,7 +11,9 @@ use fastrand::Rng;
 use protocol::types::Side;
 
 use super::whole;
-use crate::engine::{Change, Engine, Event, Handle, Life, NewOrder, Owner, PostOnly, tick_of};
+use crate::engine::{
+    Change, Engine, Event, Handle, Life, NewOrder, Owner, PostOnly, Terms, tick_of,
+};
 use crate::options::Flow;
 
 /// The account of the market's own orders.
@@ -221,15 +223,15 @@ impl Agents {
         };
         let (bid, ask, _) = engine.best(new.locate);
         match self.random.u32(0..100) {
-            0..2 => new.is_shown = false,
+            0..2 => new.terms.is_shown = false,
             2 => {
-                new.is_shown = false;
-                new.min_qty = qty.min(100);
+                new.terms.is_shown = false;
+                new.terms.min_qty = qty.min(100);
             }
-            3..6 => new.post_only = PostOnly::Slide,
-            6 => new.floor = 100.min(qty),
+            3..6 => new.terms.post_only = PostOnly::Slide,
+            6 => new.terms.floor = 100.min(qty),
             7 => new.attribution = *b"TSTX",
-            8 if bid.is_some() && ask.is_some() => new.is_midpoint = true,
+            8 if bid.is_some() && ask.is_some() => new.terms.is_midpoint = true,
             _ => {}
         }
         Step::Enter(new)
@@ -267,10 +269,10 @@ impl Agents {
             self.qty()
         };
         match self.new_order(at, side, (qty, price)) {
-            Some(new) => Step::Enter(NewOrder {
-                life: Life::Immediate,
-                ..new
-            }),
+            Some(mut new) => {
+                new.terms.life = Life::Immediate;
+                Step::Enter(new)
+            }
             None => self.delete(at),
         }
     }
@@ -321,10 +323,12 @@ impl Agents {
         let Some(price) = self.passive_price(at, side, engine) else {
             return Step::Wait;
         };
-        Step::Replace(
-            handle,
-            Change::plain(slot, (self.qty(), price), Life::System),
-        )
+        let change = Change {
+            user_ref: slot,
+            open: self.qty(),
+            terms: Terms::plain(price, Life::System),
+        };
+        Step::Replace(handle, change)
     }
 
     fn place(&mut self, at: usize, side: Side) -> Option<u32> {

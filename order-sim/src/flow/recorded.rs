@@ -22,6 +22,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::Read;
 
+use protocol::binary_file;
 use protocol::itch::Message;
 use protocol::types::{OrderRef, Price4, Qty, Side, Symbol};
 
@@ -29,7 +30,6 @@ use crate::engine::{Engine, Event, Handle, Life, Listing, NewOrder, Owner, State
 
 /// The account of the record's orders.
 pub const RECORD: u16 = u16::MAX - 2;
-const LEN_BYTES: usize = 2;
 /// Clients' orders that one message of the record can fill.
 const FILLED_AT_ONCE_MAX: usize = 256;
 
@@ -125,11 +125,11 @@ impl Recorded {
 
     /// Reads the next message. The end of the file and a length of zero end the record.
     fn fetch(&mut self) {
-        let mut len = [0; LEN_BYTES];
+        let mut len = [0; binary_file::LENGTH_LEN];
         let has_len = self.from.read_exact(&mut len).is_ok();
-        let len = usize::from(u16::from_be_bytes(len));
-        self.next.resize(len, 0);
-        if !has_len || len == 0 || self.from.read_exact(&mut self.next).is_err() {
+        let len = binary_file::length(len).filter(|_| has_len);
+        self.next.resize(len.unwrap_or(0), 0);
+        if len.is_none() || self.from.read_exact(&mut self.next).is_err() {
             self.is_over = true;
             return;
         }
@@ -247,12 +247,12 @@ impl Recorded {
         engine: &mut Engine,
         sink: &mut impl FnMut(Event),
     ) {
-        if new.qty == 0 || new.limit == Some(0) {
+        if new.qty == 0 || new.terms.limit == Some(0) {
             return self.counters.refused.increment();
         }
         // A second order under a live reference replaces the stale one.
         self.lessen_if_there(reference, u32::MAX, engine);
-        let price = new.limit.unwrap_or(0);
+        let price = new.terms.limit.unwrap_or(0);
         self.meet(new, price, engine, sink);
         match engine.enter(new, &mut |_| ()) {
             Ok(handle) => {

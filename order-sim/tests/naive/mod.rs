@@ -475,7 +475,11 @@ impl Naive {
     pub fn enter(&mut self, new: &NewOrder) -> Result<(), Refusal> {
         let before = (self.best(Side::Buy), self.best(Side::Sell));
         let any = if new.side == Side::Buy { ANY_BUY } else { 0 };
-        let class = match (new.cross.is_some(), new.is_midpoint, new.is_shown) {
+        let class = match (
+            new.cross.is_some(),
+            new.terms.is_midpoint,
+            new.terms.is_shown,
+        ) {
             (true, ..) => Class::Cross,
             (_, true, _) => Class::Peg,
             (_, _, true) => Class::Shown,
@@ -488,21 +492,21 @@ impl Naive {
             rank: 0,
             owner: new.owner,
             side: new.side,
-            price: new.limit.map_or(any, i64::from),
+            price: new.terms.limit.map_or(any, i64::from),
             open: new.qty,
             shown: 0,
-            floor: new.floor,
-            min_qty: new.min_qty,
+            floor: new.terms.floor,
+            min_qty: new.terms.min_qty,
             class,
-            life: new.life,
+            life: new.terms.life,
             group: new.prevention.0,
             rule: new.prevention.1,
             cross: new.cross,
         };
-        let price = self.post_only(&order, new.post_only);
+        let price = self.post_only(&order, new.terms.post_only);
         order.price = price.unwrap_or(order.price);
         let bid = self.best(Side::Buy);
-        let hits = !new.is_midpoint && bid.is_some_and(|bid| order.price <= bid);
+        let hits = !new.terms.is_midpoint && bid.is_some_and(|bid| order.price <= bid);
         let is_forbidden = new.is_short && self.is_short_restricted && hits;
         let refusal = self.refuses(&order);
         if let Some(refusal) = refusal.or(is_forbidden.then_some(Refusal::ShortSale)) {
@@ -560,8 +564,8 @@ impl Naive {
         let before = (self.best(Side::Buy), self.best(Side::Sell));
         let old = self.orders[at].clone();
         let any = if old.side == Side::Buy { ANY_BUY } else { 0 };
-        let price = change.limit.map_or(any, i64::from);
-        let class = match (old.class, change.is_midpoint, change.is_shown) {
+        let price = change.terms.limit.map_or(any, i64::from);
+        let class = match (old.class, change.terms.is_midpoint, change.terms.is_shown) {
             (Class::Cross, ..) => Class::Cross,
             (_, true, _) => Class::Peg,
             (_, _, true) => Class::Shown,
@@ -573,11 +577,11 @@ impl Naive {
         };
         let stays = price == old.price
             && change.open <= old.open
-            && change.life == old.life
-            && change.life != Life::Immediate
+            && change.terms.life == old.life
+            && change.terms.life != Life::Immediate
             && class == old.class
-            && change.floor == old.floor
-            && change.min_qty == old.min_qty;
+            && change.terms.floor == old.floor
+            && change.terms.min_qty == old.min_qty;
         if stays {
             let (_, shown) = self.reduce(at, change.open);
             self.orders[at].owner = new_owner;
@@ -596,13 +600,13 @@ impl Naive {
             price,
             open: change.open,
             shown: 0,
-            floor: change.floor,
-            min_qty: change.min_qty,
+            floor: change.terms.floor,
+            min_qty: change.terms.min_qty,
             class,
-            life: change.life,
+            life: change.terms.life,
             ..old.clone()
         };
-        let price = self.post_only(&order, change.post_only);
+        let price = self.post_only(&order, change.terms.post_only);
         order.price = price.unwrap_or(order.price);
         if let Some(refusal) = self.refuses(&order) {
             self.numbers -= 1;
