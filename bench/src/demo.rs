@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail};
-use gateway::telemetry::{HISTOGRAMS, Report};
+use gateway::telemetry::{Report, histograms};
 
 use crate::lab::Lab;
 use crate::replay::Pace;
@@ -106,7 +106,7 @@ pub fn check(outcome: &Outcome) -> Result<()> {
     if run.orders != run.acks {
         bail!("{} orders and {} answers", run.orders, run.acks);
     }
-    let unfilled = HISTOGRAMS.iter().find(|(name, _)| {
+    let unfilled = histograms().find(|(name, _)| {
         run.histograms
             .get(*name)
             .is_none_or(|summary| summary.count == 0)

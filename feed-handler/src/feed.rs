@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use rt::clock::Clock;
 use rt::counters;
-use rt::histogram::Recorder;
+use rt::histograms;
 
 use crate::arbiter::{Arbiter, ArbiterCounters, Arrival, Standing};
 use crate::best_prices::BestPrices;
@@ -73,13 +73,15 @@ pub struct Counters {
     pub status: Status,
 }
 
-/// The histograms that this stage writes.
-#[derive(Debug, Default)]
-pub struct FeedHistograms {
-    /// Wire stamp to `seen`, each packet that has one.
-    pub wire_to_seen: Recorder,
-    /// `seen` to `published`, each message that went to a strategy.
-    pub seen_to_published: Recorder,
+histograms! {
+    /// The histograms that this stage writes: the wire's for each packet that has a stamp, the other for each
+    /// message that went to a strategy.
+    pub struct FeedHistograms {
+        /// frame's stamp in the kernel -> feed stage has it
+        wire_to_seen,
+        /// feed stage has it -> event in the ring
+        seen_to_published,
+    }
 }
 
 /// One feed's stage.

@@ -12,38 +12,26 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use comfy_table::presets;
 use comfy_table::{CellAlignment, Table};
+use feed_handler::feed::FeedHistograms;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
 use rt::histogram::{Reader, empty};
 use serde::{Deserialize, Serialize};
 
+use crate::order::stage::OrderHistograms;
+use crate::strategy::StrategyHistograms;
+
+/// What only the exchange can tell.
+const WIRE_TO_WIRE: (&str, &str) = ("wire_to_wire", "sender's stamp -> exchange has the order");
+
 /// The design's histograms in the order of the way, with what they run from and to.
-pub const HISTOGRAMS: [(&str, &str); 9] = [
-    (
-        "wire_to_seen",
-        "frame's stamp in the kernel -> feed stage has it",
-    ),
-    (
-        "seen_to_published",
-        "feed stage has it -> event in the ring",
-    ),
-    (
-        "published_to_picked",
-        "event in the ring -> strategy has it",
-    ),
-    ("picked_to_decided", "strategy has it -> intent made"),
-    ("decided_to_encoded", "intent made -> bytes ready"),
-    (
-        "encoded_to_submitted",
-        "bytes ready -> io_uring_enter has returned",
-    ),
-    ("tick_to_order", "feed stage has it -> bytes ready"),
-    ("wire_to_wire", "sender's stamp -> exchange has the order"),
-    (
-        "order_to_ack",
-        "bytes ready -> the exchange's answer is here",
-    ),
-];
+pub fn histograms() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let feed = FeedHistograms::NAMES.iter();
+    feed.chain(StrategyHistograms::NAMES)
+        .chain(OrderHistograms::NAMES)
+        .copied()
+        .chain([WIRE_TO_WIRE])
+}
 
 /// One counter: name, what it means, value.
 pub type Count = (&'static str, &'static str, u64);
@@ -67,9 +55,9 @@ impl std::fmt::Debug for Registry {
 }
 
 impl Registry {
-    /// Adds a histogram; those of one name are summed.
-    pub fn histogram(&mut self, name: &'static str, reader: Reader) {
-        self.histograms.push((name, reader));
+    /// Adds a stage's histograms; those of one name are summed.
+    pub fn histograms(&mut self, readers: Vec<(&'static str, Reader)>) {
+        self.histograms.extend(readers);
     }
 
     /// Adds a stage's counters.
@@ -306,7 +294,7 @@ impl Run {
             "max",
             "from -> to",
         ]);
-        for (name, meaning) in HISTOGRAMS {
+        for (name, meaning) in histograms() {
             let Some(s) = self.histograms.get(name) else {
                 continue;
             };

@@ -37,22 +37,28 @@ impl Counter {
     }
 }
 
-/// Declares a group of counters, each with the sentence that explains it to an operator.
+/// Declares a group of counters, each with the sentence that explains it to an operator. `with` names groups
+/// that are declared elsewhere and listed with this one.
 #[macro_export]
 macro_rules! counters {
-    ($(#[$doc:meta])* pub struct $name:ident { $($(#[doc = $text:literal])+ $field:ident,)+ }) => {
+    ($(#[$doc:meta])* pub struct $name:ident { $($(#[doc = $text:literal])+ $field:ident,)+ }
+     $(with { $($(#[doc = $group_text:literal])+ $group:ident: $kind:ty,)+ })?) => {
         $(#[$doc])*
         #[derive(Debug, Default)]
         #[repr(align(128))]
         pub struct $name {
             $($(#[doc = $text])+ pub $field: $crate::counters::Counter,)+
+            $($($(#[doc = $group_text])+ pub $group: $kind,)+)?
         }
 
         impl $name {
             /// Every counter: name, what it means, value.
             #[must_use]
             pub fn list(&self) -> Vec<(&'static str, &'static str, u64)> {
-                vec![$((stringify!($field), concat!($($text),+).trim_ascii(), self.$field.get())),+]
+                let own = [
+                    $((stringify!($field), concat!($($text),+).trim_ascii(), self.$field.get())),+
+                ];
+                own.into_iter()$($(.chain(self.$group.list()))+)?.collect()
             }
         }
     };
@@ -69,6 +75,30 @@ mod tests {
             /// Frames lost.
             lost,
         }
+    }
+
+    counters! {
+        /// With another group.
+        pub struct More {
+            /// Frames twice.
+            twice,
+        }
+        with {
+            /// The other group.
+            some: Some,
+        }
+    }
+
+    #[test]
+    fn list_names_the_counters_of_its_groups() {
+        let more = More::default();
+        more.some.lost.increment();
+        let names: Vec<_> = more
+            .list()
+            .iter()
+            .map(|(name, _, value)| (*name, *value))
+            .collect();
+        assert_eq!(names, [("twice", 0), ("frames", 0), ("lost", 1)]);
     }
 
     #[test]

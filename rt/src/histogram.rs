@@ -87,6 +87,30 @@ impl Reader {
     }
 }
 
+/// Declares the histograms that a stage writes, each with what it runs from and to.
+#[macro_export]
+macro_rules! histograms {
+    ($(#[$doc:meta])* pub struct $name:ident { $(#[doc = $text:literal] $field:ident,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Default)]
+        pub struct $name {
+            $(#[doc = $text] pub $field: $crate::histogram::Recorder,)+
+        }
+
+        impl $name {
+            /// Every histogram: name, and what it runs from and to.
+            pub const NAMES: &'static [(&'static str, &'static str)] =
+                &[$((stringify!($field), $text.trim_ascii())),+];
+
+            /// Every histogram by name, to be read by housekeeping.
+            #[must_use]
+            pub fn readers(&self) -> Vec<(&'static str, $crate::histogram::Reader)> {
+                vec![$((stringify!($field), self.$field.reader())),+]
+            }
+        }
+    };
+}
+
 /// An empty HdrHistogram with this file's bounds.
 #[must_use]
 pub fn empty() -> Histogram<u64> {

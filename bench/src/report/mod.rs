@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
-use gateway::telemetry::{HISTOGRAMS, Summary, grouped};
+use gateway::telemetry::{Summary, grouped, histograms};
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 
@@ -21,7 +21,7 @@ pub use page::html;
 
 /// Histograms that are shown, with what they run from and to.
 fn meaning(name: &str) -> &'static str {
-    let known = HISTOGRAMS.iter().find(|(known, _)| *known == name);
+    let known = histograms().find(|(known, _)| *known == name);
     known.map_or("", |(_, meaning)| meaning)
 }
 
@@ -205,10 +205,7 @@ fn stages(entry: &Entry) -> String {
             meaning(name).to_owned(),
         ])
     };
-    let rows = HISTOGRAMS
-        .iter()
-        .filter_map(|(name, _)| row(name))
-        .collect();
+    let rows = histograms().filter_map(|(name, _)| row(name)).collect();
     let head = [
         &*format!("{}, ns", entry.run.name),
         "count",

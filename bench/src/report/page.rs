@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use gateway::telemetry::HISTOGRAMS;
+use gateway::telemetry::histograms;
 
 use super::{host, plots, verdicts};
 use crate::aims::Aim;
@@ -200,7 +200,7 @@ fn glossary(out: &mut String) {
          io_uring.</dd>\n<dt>busy_socket, epoll, libevent, libuv, tokio</dt><dd>Small programs on plain \
          sockets that do what the floor does.</dd>\n",
     );
-    for (name, meaning) in HISTOGRAMS {
+    for (name, meaning) in histograms() {
         let _ = writeln!(out, "<dt>{name}</dt><dd>{}</dd>", escape(meaning));
     }
     out.push_str("</dl>\n");

@@ -616,7 +616,8 @@ impl World {
         let (_, session) = STRATEGIES[QUOTER];
         let counters = self.lines[session].stage.entry().counters();
         // Changes that cross with a fill or with one another keep nobody from quoting.
-        let crossed = counters.refused_not_live.get() + counters.refused_change_pending.get();
+        let refused = &counters.refusals;
+        let crossed = refused.refused_not_live.get() + refused.refused_change_pending.get();
         let rejected = counters.rejected.get() + counters.replaces_rejected.get();
         counters.refused.get() - crossed + rejected + counters.canceled.get()
     }

@@ -23,7 +23,7 @@ use protocol::types::{Price4, Qty, Seq, Side, Symbol, UserRefNum};
 use rt::counters;
 
 use super::answers::Told;
-use super::intent::{ExecutionEvent, OrderId, OrderIntent, Refusal};
+use super::intent::{ExecutionEvent, OrderId, OrderIntent, Refusal, RefusalCounters};
 use super::invariant::Breach;
 use super::ledger::Ledger;
 use super::orders::Owner;
@@ -91,40 +91,10 @@ counters! {
         submissions,
         /// Intents refused, all causes.
         refused,
-        /// Refused: the kill switch is on.
-        refused_killed,
-        /// Refused: the session is not open.
-        refused_session_down,
-        /// Refused: too many shares in one order, or none.
-        refused_order_qty,
-        /// Refused: one order worth too much.
-        refused_notional,
-        /// Refused: price too far from the book.
-        refused_price_collar,
-        /// Refused: the book has no price to compare with.
-        refused_no_reference_price,
-        /// Refused: the feed has a gap.
-        refused_stale_book,
-        /// Refused: position would be too large.
-        refused_position,
-        /// Refused: too many open orders.
-        refused_open_orders,
-        /// Refused: too many orders in a second.
-        refused_order_rate,
-        /// Refused: symbol not in the directory.
-        refused_unknown_symbol,
-        /// Refused: not one of the strategy's symbols.
-        refused_not_its_symbol,
-        /// Refused: the order meant is not live.
-        refused_not_live,
-        /// Refused: a change of the order is under way.
-        refused_change_pending,
-        /// Refused: the strategy's number is a live order's.
-        refused_id_in_use,
-        /// Refused: the decision had waited for too long.
-        refused_too_old,
-        /// Refused: the connection's send buffer is full.
-        refused_backlog,
+    }
+    with {
+        /// Intents refused, by cause.
+        refusals: RefusalCounters,
     }
 }
 
@@ -132,25 +102,7 @@ impl EntryCounters {
     /// Counts a refusal under its cause.
     pub fn refuse(&self, refusal: Refusal) {
         self.refused.increment();
-        match refusal {
-            Refusal::Killed => self.refused_killed.increment(),
-            Refusal::SessionDown => self.refused_session_down.increment(),
-            Refusal::OrderQty => self.refused_order_qty.increment(),
-            Refusal::Notional => self.refused_notional.increment(),
-            Refusal::PriceCollar => self.refused_price_collar.increment(),
-            Refusal::NoReferencePrice => self.refused_no_reference_price.increment(),
-            Refusal::StaleBook => self.refused_stale_book.increment(),
-            Refusal::Position => self.refused_position.increment(),
-            Refusal::OpenOrders => self.refused_open_orders.increment(),
-            Refusal::OrderRate => self.refused_order_rate.increment(),
-            Refusal::UnknownSymbol => self.refused_unknown_symbol.increment(),
-            Refusal::NotItsSymbol => self.refused_not_its_symbol.increment(),
-            Refusal::NotLive => self.refused_not_live.increment(),
-            Refusal::ChangePending => self.refused_change_pending.increment(),
-            Refusal::IdInUse => self.refused_id_in_use.increment(),
-            Refusal::TooOld => self.refused_too_old.increment(),
-            Refusal::Backlog => self.refused_backlog.increment(),
-        }
+        self.refusals.count(refusal);
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rt::clock::Clock;
-use rt::histogram::Recorder;
+use rt::histograms;
 use rt::ring::{Consumer, Producer};
 
 use super::answers::Told;
@@ -49,17 +49,18 @@ const CONNECT_TIMEOUT_NS: u64 = 5_000_000_000;
 /// How long everything open may take to be cancelled before the process ends.
 pub(crate) const STOP_TIMEOUT_NS: u64 = 1_200_000_000;
 
-/// The histograms that this stage writes.
-#[derive(Debug, Default)]
-pub struct OrderHistograms {
-    /// `decided` to `encoded`.
-    pub decided_to_encoded: Recorder,
-    /// `encoded` to `submitted`.
-    pub encoded_to_submitted: Recorder,
-    /// `seen` to `encoded`, orders that a market event caused.
-    pub tick_to_order: Recorder,
-    /// `encoded` to the answer.
-    pub order_to_ack: Recorder,
+histograms! {
+    /// The histograms that this stage writes; `tick_to_order` for orders that a market event caused.
+    pub struct OrderHistograms {
+        /// intent made -> bytes ready
+        decided_to_encoded,
+        /// bytes ready -> io_uring_enter has returned
+        encoded_to_submitted,
+        /// feed stage has it -> bytes ready
+        tick_to_order,
+        /// bytes ready -> the exchange's answer is here
+        order_to_ack,
+    }
 }
 
 /// What others may know of the session.

@@ -117,17 +117,7 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
         house
             .registry
             .counters(strategy.name.clone(), move || counters.list());
-        let histograms = stage.histograms();
-        let readers = [
-            (
-                "published_to_picked",
-                histograms.published_to_picked.reader(),
-            ),
-            ("picked_to_decided", histograms.picked_to_decided.reader()),
-        ];
-        readers
-            .into_iter()
-            .for_each(|(name, reader)| house.registry.histogram(name, reader));
+        house.registry.histograms(stage.histograms().readers());
         stages.push((strategy.name, Box::new(stage)));
     }
     for (index, session) in options.sessions.into_iter().enumerate() {
@@ -217,12 +207,7 @@ fn build_feed(
     })?;
     let counters = Arc::new(Counters::default());
     let histograms = FeedHistograms::default();
-    for (name, reader) in [
-        ("wire_to_seen", histograms.wire_to_seen.reader()),
-        ("seen_to_published", histograms.seen_to_published.reader()),
-    ] {
-        house.registry.histogram(name, reader);
-    }
+    house.registry.histograms(histograms.readers());
     let shared = Arc::clone(&counters);
     house.registry.counters(feed.name.clone(), move || {
         let groups = [
@@ -319,18 +304,7 @@ fn register_session<T: Transport + Send + 'static>(
     stage: OrderStage<T>,
     house: &mut House,
 ) -> Box<dyn Stage> {
-    let histograms = stage.histograms();
-    for (name, reader) in [
-        ("decided_to_encoded", histograms.decided_to_encoded.reader()),
-        (
-            "encoded_to_submitted",
-            histograms.encoded_to_submitted.reader(),
-        ),
-        ("tick_to_order", histograms.tick_to_order.reader()),
-        ("order_to_ack", histograms.order_to_ack.reader()),
-    ] {
-        house.registry.histogram(name, reader);
-    }
+    house.registry.histograms(stage.histograms().readers());
     house.sessions.push((Arc::clone(&counters), stage.state()));
     house.registry.counters(name, move || counters.list());
     Box::new(stage)

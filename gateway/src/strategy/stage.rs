@@ -8,7 +8,7 @@ use std::sync::Arc;
 use feed_handler::best_prices::BestPrices;
 use feed_handler::event::{KIND_GAP, KIND_LAGGED, MarketEvent, delta_ns};
 use rt::clock::Clock;
-use rt::histogram::Recorder;
+use rt::histograms;
 use rt::ring::{Consumer, Producer};
 
 use super::{Context, DeskEnd, Strategy, StrategyCounters};
@@ -19,13 +19,14 @@ use crate::order::intent::{Cause, ExecutionEvent, OrderIntent};
 /// Events taken in one turn at most.
 const BATCH: usize = 64;
 
-/// The histograms that this stage writes.
-#[derive(Debug, Default)]
-pub struct StrategyHistograms {
-    /// `published` to `picked`, each event.
-    pub published_to_picked: Recorder,
-    /// `picked` to `decided`, each intent.
-    pub picked_to_decided: Recorder,
+histograms! {
+    /// The histograms that this stage writes: one for each event, one for each intent.
+    pub struct StrategyHistograms {
+        /// event in the ring -> strategy has it
+        published_to_picked,
+        /// strategy has it -> intent made
+        picked_to_decided,
+    }
 }
 
 /// The stage.

@@ -472,7 +472,10 @@ fn stage_shares_its_counters() {
     bench.asks(0, enter(1, Side::Buy, 0));
     bench.turn();
     assert_eq!(
-        (counters.refused.get(), counters.refused_order_qty.get()),
+        (
+            counters.refused.get(),
+            counters.refusals.refused_order_qty.get()
+        ),
         (1, 1)
     );
     assert_eq!(Arc::strong_count(&counters), 3);
