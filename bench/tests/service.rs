@@ -323,6 +323,59 @@ fn one_core_that_stands_still_while_the_others_turn_is_not_reported_alive() {
 }
 
 #[test]
+fn cables_out_on_both_lines_are_told_and_so_is_their_return() {
+    if !is_root() {
+        return;
+    }
+    let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
+    let groups = ["239.77.0.1:26400", "239.77.0.2:26400"];
+    let lines = |interface: &str| {
+        let line = |group| format!("{{ address = \"{group}\", interface = \"{interface}\" }}");
+        groups.map(line).join(", ")
+    };
+    let published = format!(
+        "[clock]\nwait_for_login_ms = 300\n[feed]\nlines = [{}]\n[flow]\nsymbols = 4\nrate = 1000\n",
+        lines("10.77.1.1")
+    );
+    let sim = desk.write("market.toml", &format!("{SIM}{published}"));
+    let mut command = lab.command(Side::Exchange, &sibling("tickgate-sim").expect("built"));
+    command.args(["run", "--config"]).arg(sim);
+    let mut sim = Process::start_service("exchange", command).expect("it starts");
+    sim.await_ready(Duration::from_secs(10), &NEVER)
+        .expect("it listens");
+    // It listens and never trades.
+    let listening = quoting(&desk)
+        .replace(
+            &format!("{{ address = \"{}\", interface = \"feed0\" }}", groups[0]),
+            &lines("feed0"),
+        )
+        .replace(
+            "[strategy.quotes]\nkind = \"quoter\"",
+            "[strategy.ears]\nkind = \"probe\"",
+        );
+    let listening = format!("{listening}[strategy.ears.parameters]\nevery = 1000000000\n");
+    let config = desk.write("tickgate.toml", &listening);
+    let mut gateway = start_gateway(gateway_command(&lab, &config));
+    let mut tells = |what: &str| {
+        let told = gateway.await_line(what, Duration::from_secs(20), &NEVER);
+        told.unwrap_or_else(|error| panic!("{what}: {error}"));
+    };
+    tells("the feed is fresh");
+    for (state, told) in [
+        ("down", "the feed is silent on every line; books are stale"),
+        (
+            "up",
+            "the feed speaks again; books stay stale: messages are lost",
+        ),
+    ] {
+        let set = in_namespace(&lab, Side::Exchange, &["ip", "link", "set", "feed0", state]);
+        assert!(set.status.success(), "{}", stderr(&set));
+        tells(told);
+    }
+    gateway.end();
+}
+
+#[test]
 fn exchange_that_closes_in_the_middle_is_resumed() {
     if !is_root() {
         return;
@@ -668,108 +721,6 @@ fn kernel_without_af_xdp_and_process_without_rights_step_down_or_refuse() {
         said.contains("CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW"),
         "{said}"
     );
-}
-
-#[test]
-fn tshark_reads_every_packet_that_we_send_without_a_warning() {
-    if !is_root() || !has("tshark") {
-        return;
-    }
-    let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
-    let capture = desk.path("sent.pcap");
-    let mut command = Command::new("ip");
-    command.args([
-        "netns",
-        "exec",
-        lab.name(Side::Gateway),
-        "tshark",
-        "-q",
-        "-i",
-        "feed0",
-        "-w",
-    ]);
-    command.arg(&capture).args(["-f", "udp"]);
-    let mut shark = Process::start("tshark", command).expect("it starts");
-    shark
-        .await_line("Capturing on", Duration::from_secs(20), &NEVER)
-        .expect("it captures");
-    let day = desk.path("day.itch50");
-    let options = bench::generate::Options {
-        seed: 9,
-        messages: 2_000,
-        symbols: 10,
-    };
-    bench::generate::to_file(&options, &day, |_| ()).expect("written");
-    let send = |line: &str, more: &[&str]| {
-        let mut command = lab.command(Side::Exchange, &sibling("tickgate-bench").expect("built"));
-        command
-            .arg("replay")
-            .arg(&day)
-            .args(["--line", line, "--from", "10.77.1.1"]);
-        command
-            .args([
-                "--rate",
-                "5000",
-                "--pack",
-                "7",
-                "--quiet",
-                "--interface",
-                "feed0",
-            ])
-            .args(more);
-        let mut sender = Process::start("sender", command).expect("it starts");
-        assert!(
-            sender
-                .wait(Duration::from_secs(60), &NEVER)
-                .expect("it ends"),
-            "{:?}",
-            sender.said
-        );
-    };
-    let read = |arguments: &[&str]| {
-        let output = Command::new("tshark")
-            .arg("-r")
-            .arg(&capture)
-            .args(arguments)
-            .output();
-        String::from_utf8_lossy(&output.expect("tshark runs").stdout)
-            .lines()
-            .count()
-    };
-    let until = monotonic_ns() + 30_000_000_000;
-    // It says that it captures a little before it does.
-    while read(&[]) == 0 {
-        assert!(monotonic_ns() < until, "nothing is captured");
-        send("239.77.0.1:26399", &["--limit", "7"]);
-    }
-    // Frames of our own making, with and without a tag: here the checksums are ours too.
-    send("239.77.0.1:26400", &[]);
-    send("239.77.0.1:26400", &["--vlan", "141"]);
-    // 2,000 messages are 286 packets of seven, and three ends of session, twice.
-    while read(&["-Y", "udp.port == 26400"]) < 2 * 289 {
-        assert!(monotonic_ns() < until, "{} packets captured", read(&[]));
-        std::thread::yield_now();
-    }
-    shark.signal(libc::SIGINT);
-    shark
-        .wait(Duration::from_secs(10), &NEVER)
-        .expect("it ends");
-    let strict = [
-        "-o",
-        "udp.check_checksum:TRUE",
-        "-o",
-        "ip.check_checksum:TRUE",
-    ];
-    let decode = ["-d", "udp.port==26400,moldudp64"];
-    let count = |filter: &str| {
-        let filter = format!("udp.port == 26400 && ({filter})");
-        read(&[&strict[..], &decode[..], &["-Y", &filter]].concat())
-    };
-    assert_eq!(count("moldudp64"), 2 * 289);
-    assert_eq!(count("udp.checksum.status == \"Good\""), 2 * 289);
-    assert_eq!(count("ip.checksum.status == \"Good\""), 2 * 289);
-    assert_eq!(count("vlan"), 289);
-    assert_eq!(count("_ws.malformed || _ws.expert.severity >= 6291456"), 0);
 }
 
 #[test]
