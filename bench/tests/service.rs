@@ -334,7 +334,7 @@ fn cables_out_on_both_lines_are_told_and_so_is_their_return() {
         groups.map(line).join(", ")
     };
     let published = format!(
-        "[clock]\nwait_for_login_ms = 300\n[feed]\nlines = [{}]\n[flow]\nsymbols = 4\nrate = 1000\n",
+        "[feed]\nlines = [{}]\n[flow]\nsymbols = 4\nrate = 1000\n",
         lines("10.77.1.1")
     );
     let sim = desk.write("market.toml", &format!("{SIM}{published}"));
@@ -343,7 +343,7 @@ fn cables_out_on_both_lines_are_told_and_so_is_their_return() {
     let mut sim = Process::start_service("exchange", command).expect("it starts");
     sim.await_ready(Duration::from_secs(10), &NEVER)
         .expect("it listens");
-    // It listens and never trades.
+    // It listens and never trades, and joins while the market goes on.
     let listening = quoting(&desk)
         .replace(
             &format!("{{ address = \"{}\", interface = \"feed0\" }}", groups[0]),
@@ -360,7 +360,6 @@ fn cables_out_on_both_lines_are_told_and_so_is_their_return() {
         let told = gateway.await_line(what, Duration::from_secs(20), &NEVER);
         told.unwrap_or_else(|error| panic!("{what}: {error}"));
     };
-    tells("the feed is fresh");
     for (state, told) in [
         ("down", "the feed is silent on every line; books are stale"),
         (
@@ -372,6 +371,12 @@ fn cables_out_on_both_lines_are_told_and_so_is_their_return() {
         assert!(set.status.success(), "{}", stderr(&set));
         tells(told);
     }
+    // What came before the socket was there is a gap, not a queue left out.
+    let is_blamed = gateway
+        .said
+        .iter()
+        .any(|line| line.contains("no socket serves"));
+    assert!(!is_blamed, "{:?}", gateway.said);
     gateway.end();
 }
 

@@ -267,12 +267,20 @@ impl Watch {
             .collect()
     }
 
+    /// The sockets are in the program's map by now. What a served queue passed on before that came too early,
+    /// and is missing from the feed as a gap.
     pub(super) fn new(interface: String, program: Program, queues: Vec<QueueWatch>) -> Self {
+        let mut unserved_before = [0; UNSERVED_PLACES];
+        for queue in &queues {
+            if let Some(before) = unserved_before.get_mut(queue.queue as usize) {
+                *before = program.unserved(queue.queue);
+            }
+        }
         Self {
             interface,
             program,
             queues,
-            unserved_before: [0; UNSERVED_PLACES],
+            unserved_before,
         }
     }
 
