@@ -9,7 +9,7 @@ TEST_PACKAGES := iputils-ping tshark systemd python3-venv libevent-dev libuv1-de
 BENCH_PACKAGES := libevent-dev libuv1-dev dpdk-dev python3-venv
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test arbiter-days feed-days order-days fuzz bench bench-check bench-record bench-time lint clean
+.PHONY: demo test arbiter-days feed-days worlds fuzz bench bench-check bench-record bench-time lint clean
 .PHONY: build-packages run-packages test-packages bench-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours.
@@ -33,10 +33,10 @@ arbiter-days feed-days: build-packages
 	DAYS=$(or $(DAYS),10000) SEED=$(or $(SEED),0) $(CARGO) test -p tickgate-feed-handler \
 		--profile checked --test $(subst -,_,$@) -- --nocapture
 
-## Random days of order entry: both ends, three strategies, cuts at any byte. DAYS=N, SEED=N.
-order-days: build-packages
-	DAYS=$(or $(DAYS),10000) SEED=$(or $(SEED),0) $(CARGO) test -p tickgate-bench \
-		--profile checked --test order_entry random_days -- --nocapture
+## Worlds from seeds: gateway, exchange, feeds and networks, everything that can go wrong. SEEDS=N, SEED=N.
+worlds: build-packages
+	$(CARGO) build -p tickgate-world --profile checked
+	target/checked/world --seeds $(or $(SEEDS),10000) $(or $(SEED),0)
 
 ## Fuzzing, with a nightly compiler: TARGET=feed, answers, session or orders; SECONDS_MAX=600.
 fuzz: build-packages

@@ -72,6 +72,7 @@ fn sources() -> Vec<(String, String)> {
         "gateway",
         "order-sim",
         "config",
+        "world",
         "bench",
         "examples",
     ]

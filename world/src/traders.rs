@@ -1,6 +1,6 @@
 //! A strategy that does anything at random, and holds everything that it is told against what it asked for.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use feed_handler::event::MarketEvent;
@@ -22,6 +22,13 @@ pub(crate) struct Belief {
 thread_local! {
     /// By trader, so that the world sees what its strategies believe.
     static BELIEFS: RefCell<BTreeMap<usize, Belief>> = const { RefCell::new(BTreeMap::new()) };
+    /// Traders do nothing of their own.
+    static IS_CALM: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets every trader rest, or act again.
+pub(crate) fn set_calm(is_calm: bool) {
+    IS_CALM.set(is_calm);
 }
 
 pub(crate) fn belief(trader: usize) -> Belief {
@@ -34,8 +41,6 @@ pub(crate) struct Trader {
     random: fastrand::Rng,
     /// Its last order.
     entered: OrderId,
-    /// Does nothing of its own.
-    is_calm: bool,
 }
 
 impl Trader {
@@ -45,7 +50,6 @@ impl Trader {
             trader,
             random: fastrand::Rng::with_seed(seed),
             entered: OrderId(0),
-            is_calm: false,
         }
     }
 
@@ -137,8 +141,8 @@ impl Trader {
 
 impl Strategy for Trader {
     fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>) {
-        self.is_calm = event.kind == super::world::CALM;
-        if !self.is_calm && !event.is_news() && self.random.u8(0..3) > 0 {
+        let is_priced = event.bid_price.0 > 0;
+        if is_priced && !IS_CALM.get() && !event.is_news() && self.random.u8(0..8) == 0 {
             self.act(event.locate, event.bid_price.0, context);
         }
     }
@@ -173,7 +177,7 @@ impl Strategy for Trader {
         } else {
             assert_eq!(execution.leaves, Qty(0), "over, and alive: {execution:?}");
         }
-        if !self.is_calm && self.random.u8(0..8) == 0 {
+        if !IS_CALM.get() && self.random.u8(0..8) == 0 {
             self.act(execution.locate, execution.price.0, context);
         }
     }

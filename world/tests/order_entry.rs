@@ -1,4 +1,12 @@
-//! One gateway session against the exchange, step by step.
+//! One gateway session against the exchange, both without sockets and in one thread, step by step.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "tests"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

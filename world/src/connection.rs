@@ -1,0 +1,93 @@
+//! The gateway's end of a simulated TCP connection: bytes arrive late, in pieces, or never.
+
+use std::collections::VecDeque;
+
+use gateway::order::transport::{Happened, Transport};
+
+/// Room for bytes that the kernel has not taken.
+const ROOM: usize = 64 * 1024;
+
+/// One end of a simulated connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) is_wanted: bool,
+    pub(crate) happened: VecDeque<Event>,
+    tx: Box<[u8]>,
+    committed: usize,
+    /// With the kernel, not yet with the exchange.
+    pub(crate) sent: Vec<u8>,
+    /// Bytes that the kernel takes at once.
+    pub(crate) window: usize,
+}
+
+/// What the gateway hears next.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Connected,
+    Bytes(Vec<u8>),
+    /// With the error of the system; 0: the other end closed.
+    Closed(i32),
+}
+
+impl Connection {
+    pub(crate) fn new() -> Self {
+        Self {
+            is_wanted: false,
+            happened: VecDeque::new(),
+            tx: vec![0; ROOM].into_boxed_slice(),
+            committed: 0,
+            sent: Vec::new(),
+            window: usize::MAX,
+        }
+    }
+
+    fn push_out(&mut self) {
+        let take = self.committed.min(self.window);
+        self.sent.extend_from_slice(&self.tx[..take]);
+        self.tx.copy_within(take..self.committed, 0);
+        self.committed -= take;
+    }
+}
+
+impl Transport for Connection {
+    fn start(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn connect(&mut self) {
+        self.close();
+        self.is_wanted = true;
+    }
+
+    fn close(&mut self) {
+        self.is_wanted = false;
+        self.happened.clear();
+        self.sent.clear();
+        self.committed = 0;
+    }
+
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.tx[self.committed..]
+    }
+
+    fn commit(&mut self, len: usize) {
+        self.committed += len;
+    }
+
+    fn flush(&mut self) {
+        self.push_out();
+    }
+
+    fn poll(&mut self, mut on: impl FnMut(Happened<'_>)) -> usize {
+        self.push_out();
+        let Some(event) = self.happened.pop_front() else {
+            return 0;
+        };
+        match event {
+            Event::Connected => on(Happened::Connected),
+            Event::Bytes(bytes) => on(Happened::Bytes(&bytes)),
+            Event::Closed(errno) => on(Happened::Closed(errno)),
+        }
+        1
+    }
+}

@@ -1,0 +1,111 @@
+//! A world from a seed: the real stages of gateway and exchange in one thread, on a simulated network and clock.
+//!
+//! ```text
+//!  venue ──lines──> hearing ──rings──> traders, quoter ──rings──> line ──connection──> exchange
+//!  (flow, packets)  (the feed handler)  (strategy stages)  (order stage)               (accounts, engine)
+//! ```
+//!
+//! [`play`] lives one world: 300 random steps, then calm, then the reckoning. The seed decides everything: what
+//! strategies do, what the lines lose, double and delay, at which byte a connection is cut, when the gateway or a
+//! market starts again, whom the operator stops. Checked after every packet and every turn:
+//!
+//! - the feed is complete or says that it is not (`hearing`);
+//! - live orders, positions and exposure are what the exchange has told (`line`);
+//! - each intent is answered once, no order lives twice (`traders`, `record`).
+//!
+//! Must not know: sockets, threads, the time of day.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a world that breaks a rule panics: that is how it fails"
+)]
+
+mod checks;
+mod connection;
+mod hearing;
+mod line;
+mod record;
+mod traders;
+mod venue;
+mod world;
+
+use std::collections::BTreeMap;
+
+use protocol::types::Symbol;
+
+pub use hearing::Heard;
+
+const MS: u64 = 1_000_000;
+const SECOND_NS: u64 = 1000 * MS;
+
+/// Symbols of each feed, by locate code from 1 on: one code means different symbols, and one symbol is on
+/// both.
+const SYMBOLS: [[&str; venue::LISTED]; 2] = [["ALC", "BOB"], ["CAT", "ALC"]];
+const ACCOUNTS: [&str; 2] = ["one", "two"];
+/// Feed and session of each strategy; the second is the quoter.
+const STRATEGIES: [(usize, usize); 3] = [(0, 0), (1, 0), (1, 1)];
+const QUOTER: usize = 1;
+const HALF_SPREAD: u32 = 300;
+const REQUOTE_AT: u32 = 100;
+/// Random steps of a world.
+const STEPS: u32 = 300;
+
+fn symbol(name: &str) -> Symbol {
+    Symbol::new(name).expect("a symbol")
+}
+
+/// What came to pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Simulated time, ns.
+    pub lived_ns: u64,
+    /// Lives of the gateway.
+    pub starts: u64,
+    /// What its feeds said.
+    pub heard: Heard,
+    /// Answers that the random strategies heard, by what was asked and what was said.
+    pub answers: BTreeMap<String, u64>,
+    /// The quoter was free to quote at the end, and did.
+    pub is_quoted: bool,
+}
+
+/// Lives one world.
+///
+/// # Panics
+/// A rule is broken; the message says which. The same seed breaks it again.
+#[must_use]
+pub fn play(seed: u64) -> Outcome {
+    let mut world = world::World::new(seed);
+    for _ in 0..STEPS {
+        world.step();
+    }
+    world.calm_down();
+    checks::all_believe_the_same(&mut world);
+    assert!(
+        world.feeds_are_whole(),
+        "a calm market is not heard, or is called stale"
+    );
+    let is_quoted = checks::quotes_stand_where_they_belong(&mut world);
+    checks::gap_withdraws_quotes(&mut world);
+    world.sum_up();
+    Outcome {
+        lived_ns: world.lived_ns(),
+        starts: world.starts,
+        heard: world.heard,
+        answers: std::mem::take(&mut world.answers),
+        is_quoted,
+    }
+}
+
+impl std::ops::AddAssign<&Self> for Outcome {
+    fn add_assign(&mut self, other: &Self) {
+        self.lived_ns += other.lived_ns;
+        self.starts += other.starts;
+        self.heard += other.heard;
+        for (word, count) in &other.answers {
+            *self.answers.entry(word.clone()).or_default() += count;
+        }
+    }
+}

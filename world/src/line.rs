@@ -1,0 +1,154 @@
+//! One session of the gateway, its connection, and what the exchange makes of it.
+
+use std::cell::RefCell;
+
+use gateway::notice::Notice;
+use gateway::order::stage::OrderStage;
+use order_sim::exchange::Exchange;
+use order_sim::options::Options;
+use order_sim::session::{Heard, Session as ServerSession};
+use protocol::types::{Side, Symbol};
+use rt::ring::Consumer;
+
+use crate::connection::{Connection, Event};
+use crate::record::Record;
+
+/// One session.
+pub(crate) struct Line {
+    /// The gateway's order stage.
+    pub(crate) stage: OrderStage<Connection>,
+    /// The connection as the exchange sees it.
+    server: Option<ServerSession>,
+    to_gateway: Vec<u8>,
+    record: Record,
+    notices: Consumer<Notice>,
+}
+
+/// The exchange that orders go to.
+pub(crate) struct Counter {
+    pub(crate) options: Options,
+    pub(crate) exchange: Exchange,
+}
+
+impl Line {
+    pub(crate) fn new(stage: OrderStage<Connection>, notices: Consumer<Notice>) -> Self {
+        Self {
+            stage,
+            server: None,
+            to_gateway: Vec::new(),
+            record: Record::default(),
+            notices,
+        }
+    }
+
+    /// Moves at most `limit` bytes each way.
+    pub(crate) fn pump(&mut self, counter: &mut Counter, now_ns: u64, limit: usize) {
+        let Counter { options, exchange } = counter;
+        let connection = self.stage.transport();
+        if std::mem::take(&mut connection.is_wanted) {
+            self.server = Some(ServerSession::new(now_ns));
+            self.to_gateway.clear();
+            connection.happened.push_back(Event::Connected);
+            return;
+        }
+        let Some(server) = &mut self.server else {
+            return;
+        };
+        let take = limit.min(connection.sent.len());
+        let bytes: Vec<u8> = connection.sent.drain(..take).collect();
+        let shared = RefCell::new(exchange);
+        let mut out = Vec::new();
+        shared.borrow_mut().advance(now_ns);
+        let result = server.on_bytes((&bytes, now_ns), options, &mut out, |said| match said {
+            Heard::LoggedIn(account) => shared.borrow().stored(account),
+            Heard::Message(account, message) => {
+                shared.borrow_mut().on_message(account, message);
+                0
+            }
+        });
+        assert_eq!(result, Ok(()), "the exchange closed");
+        let exchange = &*shared.into_inner();
+        let message = |account, index| exchange.message(account, index);
+        let written = server.write_stored(message, (1 << 20, None), &mut out);
+        assert_eq!(written, Ok(()));
+        if !out.is_empty() {
+            server.on_sent(now_ns);
+        }
+        let kept = server.on_timeout(now_ns, &mut out);
+        self.to_gateway.extend_from_slice(&out);
+        if kept.is_err() {
+            // It has not heard us for so long that it closes.
+            self.server = None;
+            connection.happened.push_back(Event::Closed(0));
+            return;
+        }
+        let take = limit.min(self.to_gateway.len());
+        if take > 0 {
+            let bytes = self.to_gateway.drain(..take).collect();
+            connection.happened.push_back(Event::Bytes(bytes));
+        }
+    }
+
+    /// The connection goes: at most `limit` bytes each way still arrive, the rest never does.
+    pub(crate) fn cut(&mut self, counter: &mut Counter, now_ns: u64, limit: usize) {
+        if self.server.is_none() {
+            return;
+        }
+        self.pump(counter, now_ns, limit);
+        self.server = None;
+        self.to_gateway.clear();
+        let connection = self.stage.transport();
+        connection
+            .happened
+            .push_back(Event::Closed(libc::ECONNRESET));
+        connection.sent.clear();
+    }
+
+    /// What the session believes is what the exchange had told up to the message that it has read: live
+    /// orders, positions, and an exposure that is the sum of what is open.
+    pub(crate) fn compare(&mut self, exchange: &Exchange, account: u16, symbols: &[Symbol]) {
+        let entry = self.stage.entry();
+        let heard = entry.next_seq().0 - 1;
+        while self.record.read < heard {
+            let index = usize::try_from(self.record.read).expect("few");
+            self.record
+                .read(exchange.message(account, index).expect("stored"));
+        }
+        let live = entry.live_orders();
+        let believed = live.iter().filter(|order| order.is_accepted);
+        let believed =
+            believed.map(|order| (order.user_ref, order.symbol, order.side, order.open.0));
+        let told = self.record.live.iter().map(|(number, told)| {
+            let side = if told.is_buy { Side::Buy } else { Side::Sell };
+            (*number, told.symbol, side, told.open)
+        });
+        let (believed, told): (Vec<_>, Vec<_>) = (believed.collect(), told.collect());
+        assert_eq!(believed, told, "live orders of account {account}");
+        assert_eq!(entry.open_orders() as usize, live.len());
+        for name in symbols {
+            let exposure = entry.exposure(*name);
+            let position = self.record.positions.get(name).copied().unwrap_or(0);
+            assert_eq!(exposure.position, position, "{name:?}");
+            let reserved = |side| -> u64 {
+                let of_it = live
+                    .iter()
+                    .filter(|it| it.symbol == *name && it.side == side);
+                of_it
+                    .map(|it| u64::from(it.reserved.0.max(it.open.0)))
+                    .sum()
+            };
+            let open = (exposure.open_buy, exposure.open_sell);
+            let expected = (reserved(Side::Buy), reserved(Side::Sell));
+            assert_eq!(open, expected, "exposure in {name:?}");
+        }
+        while let Some(notice) = self.notices.pop() {
+            assert!(
+                matches!(
+                    notice,
+                    Notice::SessionOpen | Notice::Disconnected(..) | Notice::SessionEnded(_)
+                ),
+                "{notice}"
+            );
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! `world SEED` lives one world again; `world --seeds N` lives many and counts.
+
+#![allow(clippy::print_stdout, reason = "a command line")]
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use rt::clock::Clock;
+use world::Outcome;
+
+/// Worlds from seeds: gateway and exchange on a simulated network and clock.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The world to live; with --seeds: the first of them.
+    #[arg(default_value_t = 0)]
+    seed: u64,
+    /// Live so many, and say how many passed.
+    #[arg(long, value_name = "N")]
+    seeds: Option<u64>,
+    /// Threads; each lives worlds of its own.
+    #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, usize::from))]
+    threads: usize,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.seeds {
+        None => one(arguments.seed),
+        Some(seeds) => many(arguments.seed, seeds, arguments.threads.max(1)),
+    }
+}
+
+/// A broken rule panics: its message follows the seed.
+fn one(seed: u64) -> ExitCode {
+    println!("seed {seed}");
+    let outcome = world::play(seed);
+    println!("{outcome:#?}");
+    ExitCode::SUCCESS
+}
+
+/// What some worlds came to.
+#[derive(Default)]
+struct Sum {
+    outcome: Outcome,
+    quoted: u64,
+    failed: Vec<u64>,
+}
+
+fn many(first: u64, seeds: u64, threads: usize) -> ExitCode {
+    let clock = Clock::new();
+    let began_ns = clock.now_ns();
+    let style = ProgressStyle::with_template("{pos} of {len} worlds, {eta} left {wide_bar}");
+    let bar =
+        ProgressBar::new(seeds).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let next = AtomicU64::new(first);
+    let live = || {
+        let mut sum = Sum::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= first + seeds {
+                return sum;
+            }
+            if let Ok(outcome) = std::panic::catch_unwind(|| world::play(seed)) {
+                sum.outcome += &outcome;
+                sum.quoted += u64::from(outcome.is_quoted);
+            } else {
+                bar.println(format!("seed {seed} failed; again: world {seed}"));
+                sum.failed.push(seed);
+            }
+            bar.inc(1);
+        }
+    };
+    let mut sum = Sum::default();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(live)).collect();
+        for part in threads.into_iter().flat_map(|thread| thread.join()) {
+            sum.outcome += &part.outcome;
+            sum.quoted += part.quoted;
+            sum.failed.extend(part.failed);
+        }
+    });
+    bar.finish_and_clear();
+    sum.failed.sort_unstable();
+    tell(&sum, (clock.now_ns() - began_ns) as f64 / 1e9);
+    let failed = sum.failed.len() as u64;
+    println!("{} passed, {failed} failed", seeds - failed);
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        println!("failed: {:?}", sum.failed);
+        ExitCode::FAILURE
+    }
+}
+
+fn tell(sum: &Sum, took_s: f64) {
+    let outcome = &sum.outcome;
+    let lived_s = outcome.lived_ns as f64 / 1e9;
+    let is_order = |word: &&String| word.starts_with("Enter") && !word.contains("Refused");
+    let orders: u64 = outcome
+        .answers
+        .iter()
+        .filter(|(word, _)| is_order(word))
+        .map(|(_, count)| count)
+        .sum();
+    let heard = &outcome.heard;
+    println!(
+        "{lived_s:.0} simulated seconds ({:.0} a second), {orders} orders of the random strategies ({:.0} a \
+         second), {} starts",
+        lived_s / took_s,
+        orders as f64 / took_s,
+        outcome.starts
+    );
+    println!(
+        "{} messages of {} sessions, {} gaps, {} silences, {} prices compared; {} worlds with every quote",
+        heard.messages, heard.sessions, heard.gaps, heard.silences, heard.compared, sum.quoted
+    );
+    for (word, count) in &outcome.answers {
+        println!("{count:>12} {word}");
+    }
+}

@@ -1,0 +1,272 @@
+//! A market that publishes its feed: the real exchange with its flow, two lines through a network that loses,
+//! doubles and delays, and the record of what was true after each message.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use feed_handler::best_prices::BestPrice;
+use order_sim::exchange::Exchange;
+use order_sim::options::Options;
+use protocol::types::{Price4, Qty, Side};
+
+use crate::{MS, SECOND_NS, SYMBOLS};
+
+/// Lines of each feed.
+pub(crate) const LINES: usize = 2;
+/// Symbols of each feed, by locate code from 1 on.
+pub(crate) const LISTED: usize = 2;
+
+/// Best prices of the venue's symbols, by locate code from 1 on.
+pub(crate) type Prices = [BestPrice; LISTED];
+
+/// A packet on its way to the gateway.
+#[derive(Debug)]
+pub(crate) struct Flying {
+    pub(crate) line: u8,
+    pub(crate) payload: Rc<[u8]>,
+}
+
+/// What one line does to packets.
+#[derive(Clone, Copy, Debug, Default)]
+struct Weather {
+    /// Of 1,000 packets, so many are lost.
+    lost: u32,
+    /// Of 1,000 packets, so many come twice.
+    doubled: u32,
+    /// How much later than its predecessor a packet may be sent and still overtake it, ns.
+    jitter_ns: u64,
+}
+
+/// The market, and its lines.
+#[derive(Debug)]
+pub(crate) struct Venue {
+    at: usize,
+    options: Options,
+    exchange: Exchange,
+    random: fastrand::Rng,
+    weather: [Weather; LINES],
+    weather_until_ns: u64,
+    /// Line A loses nothing and keeps its order as long as this session goes on.
+    is_line_a_good: bool,
+    /// Nothing is lost, doubled or late from now on.
+    pub(crate) is_calm: bool,
+    /// The next packet is lost on every line, also in calm.
+    pub(crate) loses_next: bool,
+    flying: BTreeMap<(u64, u64), Flying>,
+    flown: u64,
+    /// When the next session begins, if this one is over.
+    begins_ns: Option<u64>,
+    /// It has crashed: until it begins again it says nothing.
+    is_dead: bool,
+    /// Sessions begun so far; each is a new day with new books.
+    pub(crate) session: usize,
+    /// Best prices after a session's message of this number.
+    truth: BTreeMap<(usize, u64), Prices>,
+    /// Messages published in all sessions.
+    pub(crate) published: u64,
+}
+
+fn options(at: usize, random: &mut fastrand::Rng) -> Options {
+    let mut text = format!(
+        "address = \"127.0.0.1:1\"\n[engine]\norders_max = 4000\nlevels_max = 1000\ntrades_max = \
+         4000\n[account.nobody]\npassword = \"secret\"\n[feed]\nkeep = 16\nlines = [{{ address = \
+         \"239.0.0.1:1\" }}, {{ address = \"239.0.0.2:1\" }}]\n[flow]\nseed = {}\nrate = {}\ndepth = 6\n",
+        random.u32(..),
+        random.u32(250..500),
+    );
+    for name in SYMBOLS[at] {
+        let price = random.u32(20..200);
+        text += &format!("[[symbol]]\nname = \"{name}\"\nprice = \"{price}.00\"\n");
+    }
+    Options::parse(&text).expect("sane")
+}
+
+impl Venue {
+    pub(crate) fn new(at: usize, seed: u64, now_ns: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let options = options(at, &mut random);
+        let mut venue = Self {
+            at,
+            exchange: Exchange::new(&options, now_ns),
+            options,
+            random,
+            weather: [Weather::default(); LINES],
+            weather_until_ns: 0,
+            is_line_a_good: false,
+            is_calm: false,
+            loses_next: false,
+            flying: BTreeMap::new(),
+            flown: 0,
+            begins_ns: None,
+            is_dead: false,
+            session: 0,
+            truth: BTreeMap::new(),
+            published: 0,
+        };
+        venue.begin_session(now_ns);
+        venue
+    }
+
+    /// Whether the session is over and the next has not begun.
+    pub(crate) fn is_over(&self) -> bool {
+        self.begins_ns.is_some()
+    }
+
+    /// The session ends as it should, and another begins some seconds later.
+    pub(crate) fn end_session(&mut self, now_ns: u64) {
+        if self.begins_ns.is_none() {
+            self.exchange.end_day();
+            self.begins_ns = Some(now_ns + self.random.u64(3 * SECOND_NS..6 * SECOND_NS));
+        }
+    }
+
+    /// The exchange dies without a word; when it is back, it begins another session.
+    pub(crate) fn crash(&mut self, now_ns: u64) {
+        if self.begins_ns.is_none() {
+            self.is_dead = true;
+            self.begins_ns = Some(now_ns + self.random.u64(0..4 * SECOND_NS));
+        }
+    }
+
+    /// Another session: empty books, numbers from 1 on.
+    fn begin_session(&mut self, now_ns: u64) {
+        (self.begins_ns, self.is_dead) = (None, false);
+        self.session += 1;
+        let name = format!("V{}S{:06}", self.at, self.session);
+        let mut flow = self.options.flow.expect("configured");
+        flow.seed = self.random.u64(..);
+        self.options.flow = Some(flow);
+        self.exchange = Exchange::open(&self.options, now_ns, (&name, None));
+        self.is_line_a_good = self.random.u8(0..4) > 0;
+        self.weather_until_ns = 0;
+        self.flying.clear();
+        self.note();
+        self.send(now_ns);
+    }
+
+    /// The number of the last message of this session.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.exchange
+            .feed_counters()
+            .expect("it has a feed")
+            .messages
+            .get()
+    }
+
+    /// What was true after a message; `None`: it was not the last of its packet.
+    pub(crate) fn prices_after(&self, session: usize, seq: u64) -> Option<&Prices> {
+        self.truth.get(&(session, seq))
+    }
+
+    /// Everything until now happens, and what arrives until then is handed to `hear`.
+    pub(crate) fn advance(&mut self, now_ns: u64, mut hear: impl FnMut(Flying)) {
+        if let Some(begins_ns) = self.begins_ns.filter(|at| *at <= now_ns) {
+            self.publish(begins_ns);
+            self.begin_session(begins_ns);
+        }
+        self.publish(now_ns);
+        while let Some(first) = self.flying.first_entry()
+            && first.key().0 <= now_ns
+        {
+            hear(first.remove());
+        }
+    }
+
+    fn publish(&mut self, until_ns: u64) {
+        if self.is_dead {
+            return;
+        }
+        while let Some(due_ns) = self.exchange.next_due_ns()
+            && due_ns <= until_ns
+        {
+            self.exchange.advance(due_ns);
+            self.note();
+            self.send(due_ns);
+        }
+        self.exchange.advance(until_ns);
+    }
+
+    /// Whether anything is still on its way.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.flying.is_empty()
+    }
+
+    fn note(&mut self) {
+        let engine = self.exchange.engine();
+        let best = |locate: u16, side| {
+            let mut shown = engine.shown(locate, side).peekable();
+            let price = shown.peek().map_or(0, |first| first.price);
+            let qty = shown.take_while(|it| it.price == price).map(|it| it.qty);
+            (Price4(price), Qty(qty.sum()))
+        };
+        let mut prices = Prices::default();
+        for (locate, price) in (1..).zip(&mut prices) {
+            (price.bid_price, price.bid_qty) = best(locate, Side::Buy);
+            (price.ask_price, price.ask_qty) = best(locate, Side::Sell);
+        }
+        let last = self.last_seq();
+        if self.truth.insert((self.session, last), prices).is_none() {
+            self.published += 1;
+        }
+    }
+
+    fn send(&mut self, now_ns: u64) {
+        if now_ns >= self.weather_until_ns {
+            self.change_weather(now_ns);
+        }
+        let mut is_lost_everywhere = false;
+        for line in 0..LINES {
+            while let Some(payload) = self.exchange.take_packet(line) {
+                let weather = if self.is_calm {
+                    Weather::default()
+                } else {
+                    self.weather[line]
+                };
+                if self.loses_next {
+                    is_lost_everywhere = true;
+                    continue;
+                }
+                if self.random.u32(0..1000) < weather.lost {
+                    continue;
+                }
+                for _ in 0..=u8::from(self.random.u32(0..1000) < weather.doubled) {
+                    let late_ns = self.random.u64(0..=weather.jitter_ns);
+                    self.flown += 1;
+                    let flying = Flying {
+                        line: u8::try_from(line).expect("few"),
+                        payload: Rc::clone(&payload),
+                    };
+                    self.flying.insert((now_ns + late_ns, self.flown), flying);
+                }
+            }
+        }
+        self.loses_next &= !is_lost_everywhere;
+    }
+
+    /// The lines fare as they will for a while: mostly well, now and then one is dead, or both.
+    fn change_weather(&mut self, now_ns: u64) {
+        let random = &mut self.random;
+        self.weather_until_ns = now_ns + random.u64(0..8 * SECOND_NS);
+        let is_dead = random.u8(0..12) == 0;
+        for (line, weather) in self.weather.iter_mut().enumerate() {
+            let is_good = line == 0 && self.is_line_a_good;
+            *weather = match random.u8(0..8) {
+                _ if is_good => Weather::default(),
+                _ if is_dead => Weather {
+                    lost: 1000,
+                    ..Weather::default()
+                },
+                0..3 => Weather::default(),
+                3 => Weather {
+                    lost: 1000,
+                    ..Weather::default()
+                },
+                _ => Weather {
+                    lost: random.u32(0..200),
+                    doubled: random.u32(0..100),
+                    jitter_ns: random.u64(0..4 * MS),
+                },
+            };
+        }
+    }
+}

@@ -1,0 +1,473 @@
+//! A gateway of three strategies on two sessions, the two feeds that it hears, and the exchange that it trades
+//! on, in one thread.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use feed_handler::event::MarketEvent;
+use gateway::core_loop::Stage;
+use gateway::notice::Notices;
+use gateway::order::entry::{DeskOptions, Entry, Phase};
+use gateway::order::risk::{KillCause, KillSwitch, Limits, Risk};
+use gateway::order::session::{Credentials, Session};
+use gateway::order::stage::{Link, OrderStage};
+use gateway::slow::Slowest;
+use gateway::strategy::{Ends, Quoter, QuoterParameters, Strategy, StrategyStage};
+use order_sim::exchange::Exchange;
+use order_sim::options::Options;
+use protocol::types::{Qty, Symbol};
+use rt::clock::Clock;
+use rt::ring::{Producer, ring};
+
+use crate::connection::Connection;
+use crate::hearing::{Heard, Hearing};
+use crate::line::{Counter, Line};
+use crate::traders::{Trader, belief, set_calm};
+use crate::venue::Venue;
+use crate::{
+    ACCOUNTS, HALF_SPREAD, MS, QUOTER, REQUOTE_AT, SECOND_NS, STRATEGIES, SYMBOLS, symbol,
+};
+
+/// Messages of a feed's session whose orders may suffer what a script wants: those after are treated well.
+const SCRIPTED: u64 = 0x300;
+/// How long one turn of everything takes at most, where nobody is held up.
+const TURN_NS: u64 = 20 * MS;
+
+/// What the exchange does to the orders that some messages cause.
+const BEHAVIOURS: [&str; 7] = [
+    "reject\"\nreason = 7\n#\"",
+    "late\"\nafter_ms = 3\n#\"",
+    "ignore",
+    "fill_half",
+    "fill_twice",
+    "bust",
+    "fill_on_cancel",
+];
+
+/// Everything.
+pub(crate) struct World {
+    random: fastrand::Rng,
+    clock: Clock,
+    now_ns: u64,
+    counter: Counter,
+    venues: Vec<Venue>,
+    pub(crate) hearings: Vec<Hearing>,
+    kill: KillSwitch,
+    pub(crate) lines: Vec<Line>,
+    desks: Vec<StrategyStage>,
+    next_housekeeping_ns: u64,
+    /// What the quoter had been refused when it should have begun to settle.
+    refused_before: u64,
+    /// The same for what was taken off.
+    taken_off_before: u64,
+    /// Answers to the strategies of earlier lives.
+    pub(crate) answers: BTreeMap<String, u64>,
+    /// What feeds said in earlier lives.
+    pub(crate) heard: Heard,
+    /// Lives of the gateway.
+    pub(crate) starts: u64,
+}
+
+fn exchange_options(random: &mut fastrand::Rng) -> Options {
+    let fill_every = [0, 0, 2, 5][random.usize(0..4)];
+    let mut text = format!(
+        "address = \"127.0.0.1:1\"\nfill_every = {fill_every}\n[engine]\norders_max = 4000\nlevels_max = \
+         256\ntrades_max = 4000\n"
+    );
+    for name in ACCOUNTS {
+        // What would trade with the account's own is taken off both, a part of an order at a time.
+        text += &format!("[account.{name}]\npassword = \"secret\"\nself_match = \"D\"\n");
+    }
+    // A ClOrdID begins with the strategy (of its session), the feed and the number of the message.
+    for (strategy, feed) in [(0, 0), (1, 1), (0, 1)] {
+        for block in 1..SCRIPTED / 16 {
+            if let Some(act) = BEHAVIOURS.get(random.usize(0..16)) {
+                let prefix = format!("{strategy:02X}{feed:02X}{block:09X}");
+                text += &format!("[[behaviour]]\nprefix = \"{prefix}\"\ndo = \"{act}\"\n");
+            }
+        }
+    }
+    Options::parse(&text).expect("sane")
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let now_ns = 9 * 3600 * SECOND_NS;
+        let options = exchange_options(&mut random);
+        let venues = (0..SYMBOLS.len()).map(|at| Venue::new(at, random.u64(..), now_ns));
+        set_calm(false);
+        let mut world = Self {
+            venues: venues.collect(),
+            hearings: Vec::new(),
+            counter: Counter {
+                exchange: Exchange::new(&options, now_ns),
+                options,
+            },
+            clock: Clock::manual(now_ns),
+            now_ns,
+            kill: KillSwitch::default(),
+            lines: Vec::new(),
+            desks: Vec::new(),
+            next_housekeeping_ns: 0,
+            refused_before: 0,
+            taken_off_before: 0,
+            random,
+            answers: BTreeMap::new(),
+            heard: Heard::default(),
+            starts: 0,
+        };
+        world.start();
+        world
+    }
+
+    /// Adds up what the gateway of now has heard: it is over, or the day is.
+    pub(crate) fn sum_up(&mut self) {
+        if self.starts > 0 {
+            for trader in (0..STRATEGIES.len()).filter(|it| *it != QUOTER) {
+                for (word, count) in belief(trader).answers {
+                    *self.answers.entry(word).or_default() += count;
+                }
+            }
+        }
+        for hearing in &self.hearings {
+            self.heard += hearing.heard();
+        }
+    }
+
+    /// A new process: it knows nothing, and its limits may be others.
+    fn start(&mut self) {
+        self.sum_up();
+        self.starts += 1;
+        let is_tight = self.random.u8(0..3) == 0;
+        let limits = Limits {
+            order_qty_max: Qty(500),
+            notional_max: 1 << 40,
+            collar_bps: 1000,
+            position_max: [3_000, 200_000][usize::from(!is_tight)],
+            open_orders_max: if is_tight {
+                self.random.u32(1..12)
+            } else {
+                400
+            },
+            orders_per_second_max: [20, 5_000][usize::from(!is_tight)],
+            intent_age_max_ns: 50 * MS,
+        };
+        let ends = STRATEGIES.map(|_| ring::<MarketEvent>(256).expect("a power of two"));
+        let (to_strategies, events): (Vec<_>, Vec<_>) = ends.into_iter().unzip();
+        self.listen(to_strategies);
+        let mut links: [Vec<Link>; 2] = Default::default();
+        let mut options: [Vec<DeskOptions>; 2] = Default::default();
+        self.desks.clear();
+        for ((at, (feed, session)), events) in STRATEGIES.into_iter().enumerate().zip(events) {
+            let (to_session, intents) = ring(64).expect("a power of two");
+            let (to_desk, executions) = ring(8192).expect("a power of two");
+            let (notices, _) = ring(8).expect("a power of two");
+            let ends = Ends {
+                events,
+                intents: to_session,
+                executions,
+            };
+            let strategy = self.strategy(at);
+            let prices = Arc::clone(&self.hearings[feed].prices);
+            self.desks
+                .push(StrategyStage::new(strategy, ends, prices, Notices(notices)));
+            links[session].push(Link {
+                intents,
+                executions: to_desk,
+            });
+            options[session].push(DeskOptions {
+                feed: u16::try_from(feed).expect("few"),
+                symbols: None,
+                trade_on_stale: self.random.u8(0..8) == 0 && at != QUOTER,
+            });
+        }
+        self.lines.clear();
+        for ((name, links), desks) in ACCOUNTS.into_iter().zip(links).zip(options) {
+            let line = self.line(name, limits, links, &desks);
+            self.lines.push(line);
+        }
+    }
+
+    /// Both feeds, each with the strategies that hear it.
+    fn listen(&mut self, to_strategies: Vec<Producer<MarketEvent>>) {
+        let mut rings: [Vec<Producer<MarketEvent>>; 2] = Default::default();
+        for (ring, (feed, _)) in to_strategies.into_iter().zip(STRATEGIES) {
+            rings[feed].push(ring);
+        }
+        let hold_ns = [0, MS, 8 * MS][self.random.usize(0..3)];
+        let now_ns = self.now_ns;
+        let hearings = (0..).zip(rings);
+        self.hearings = hearings
+            .map(|(feed, rings)| Hearing::new(feed, rings, hold_ns, now_ns))
+            .collect();
+    }
+
+    fn strategy(&mut self, at: usize) -> Box<dyn Strategy> {
+        if at != QUOTER {
+            return Box::new(Trader::new(at, self.random.u64(..)));
+        }
+        let parameters = QuoterParameters {
+            half_spread: HALF_SPREAD,
+            skew_per_lot: 0,
+            requote_at: REQUOTE_AT,
+            inventory_max: u32::MAX,
+            ..QuoterParameters::default()
+        };
+        Box::new(Quoter::new(&parameters).expect("sane"))
+    }
+
+    fn line(&self, name: &str, limits: Limits, links: Vec<Link>, desks: &[DeskOptions]) -> Line {
+        let session = Session::new(Credentials {
+            username: name.into(),
+            password: "secret".into(),
+            session: String::new(),
+            server_timeout_ns: 15 * SECOND_NS,
+        });
+        let prices = self.hearings.iter().map(|it| Arc::clone(&it.prices));
+        let entry = Entry::new(
+            session,
+            Risk::new(limits, self.kill.clone()),
+            limits.open_orders_max,
+            desks,
+            prices.collect(),
+        );
+        let (notices, heard) = ring(64).expect("a power of two");
+        let (slow, _) = ring(64).expect("a power of two");
+        let telling = (Notices(notices), Slowest::new(slow));
+        let kill = self.kill.clone();
+        let stage = OrderStage::new(entry, Connection::new(), links, telling, kill);
+        Line::new(stage, heard)
+    }
+
+    /// One turn of every stage, each in its place on the way; then everything is compared.
+    fn turn(&mut self) {
+        self.clock.set_ns(self.now_ns);
+        for (hearing, venue) in self.hearings.iter_mut().zip(&mut self.venues) {
+            hearing.turn(venue, &self.clock);
+        }
+        for desk in &mut self.desks {
+            desk.poll(&self.clock);
+        }
+        for line in &mut self.lines {
+            line.stage.poll(&self.clock);
+        }
+        if self.now_ns >= self.next_housekeeping_ns {
+            self.next_housekeeping_ns = self.now_ns + 10 * MS;
+            for line in &mut self.lines {
+                line.stage.housekeep(&self.clock);
+            }
+        }
+        let symbols = symbols();
+        for (line, name) in self.lines.iter_mut().zip(ACCOUNTS) {
+            let exchange = &self.counter.exchange;
+            let account = exchange.account(name).expect("configured");
+            line.compare(exchange, account, &symbols);
+        }
+        let cause = self.kill.cause();
+        assert!(
+            matches!(cause, None | Some(KillCause::Operator)),
+            "{cause:?}"
+        );
+    }
+
+    fn pump(&mut self, at: usize, limit: usize) {
+        self.lines[at].pump(&mut self.counter, self.now_ns, limit);
+    }
+
+    fn cut(&mut self, at: usize, limit: usize) {
+        self.lines[at].cut(&mut self.counter, self.now_ns, limit);
+    }
+
+    fn open_windows(&mut self) {
+        for line in &mut self.lines {
+            line.stage.transport().window = usize::MAX;
+        }
+    }
+
+    /// One random step.
+    pub(crate) fn step(&mut self) {
+        let mut later_ns = match self.random.u8(0..40) {
+            0 => self.random.u64(0..6 * SECOND_NS),
+            1..8 => self.random.u64(0..20 * MS),
+            _ => self.random.u64(0..4 * MS),
+        };
+        // A gateway that waits before it connects again does so for up to five seconds.
+        let is_open = |line: &mut Line| line.stage.entry().phase() == Phase::Open;
+        if !self.lines.iter_mut().all(is_open) {
+            later_ns += 100 * MS;
+        }
+        // Now and then the gateway is held up, and all of it has passed at once.
+        let is_held_up = self.random.u8(0..4) == 0;
+        while later_ns > TURN_NS && !is_held_up {
+            later_ns -= TURN_NS;
+            self.now_ns += TURN_NS;
+            self.turn();
+            self.pump(0, usize::MAX);
+            self.pump(1, usize::MAX);
+        }
+        self.now_ns += later_ns;
+        self.happen();
+        self.turn();
+        for at in 0..self.lines.len() {
+            let limit = self.random.usize(0..400);
+            self.pump(at, limit);
+        }
+        self.turn();
+    }
+
+    /// What befalls them.
+    fn happen(&mut self) {
+        let at = self.random.usize(0..2);
+        match self.random.u8(0..120) {
+            0 | 1 => {
+                let limit = self.random.usize(0..300);
+                self.cut(at, limit);
+            }
+            2 if self.random.bool() => {
+                self.start();
+                // Who joins late is stale until a session begins.
+                for at in 0..self.venues.len() {
+                    if self.random.u8(0..4) > 0 {
+                        self.venues[at].end_session(self.now_ns);
+                    }
+                }
+            }
+            3 if self.random.u8(0..4) == 0 => self.venues[at].crash(self.now_ns),
+            3 => self.venues[at].end_session(self.now_ns),
+            4 if self.random.bool() => self.kill.engage(KillCause::Operator),
+            5..8 => self.kill.release(),
+            8..10 => {
+                self.lines[at].stage.transport().window = self.random.usize(0..200);
+            }
+            10..12 => self.open_windows(),
+            12..14 => {
+                let number = self.random.u64(1..200);
+                self.counter.exchange.break_trade(number);
+            }
+            _ => {}
+        }
+    }
+
+    /// The network heals, markets begin a new session, nobody does anything new: until both ends have heard
+    /// everything.
+    pub(crate) fn calm_down(&mut self) {
+        set_calm(true);
+        self.kill.release();
+        self.open_windows();
+        for venue in &mut self.venues {
+            venue.is_calm = true;
+        }
+        // Whatever was going on is over by then.
+        self.calm_until(|world| !world.venues.iter().any(Venue::is_over));
+        for venue in &mut self.venues {
+            venue.end_session(self.now_ns);
+        }
+        self.calm_until(|world| {
+            let is_on = |venue: &Venue| !venue.is_over() && venue.last_seq() > SCRIPTED;
+            world.venues.iter().all(is_on)
+        });
+        // What the exchange ignored is only known to be lost once a new connection has asked.
+        self.cut(0, usize::MAX);
+        self.cut(1, usize::MAX);
+        for turn in 0..700 {
+            match turn {
+                400 => self.refused_before = self.refused(),
+                670 => self.taken_off_before = self.taken_off(),
+                _ => {}
+            }
+            self.calm_turn();
+        }
+        // Time stands still, so nothing moves but what is on its way.
+        for _ in 0..40 {
+            self.pump(0, usize::MAX);
+            self.pump(1, usize::MAX);
+            self.turn();
+        }
+    }
+
+    fn calm_until(&mut self, is_done: impl Fn(&Self) -> bool) {
+        for turns in 0.. {
+            assert!(turns < 5_000, "the markets are too quiet");
+            self.calm_turn();
+            if is_done(self) {
+                return;
+            }
+        }
+    }
+
+    fn calm_turn(&mut self) {
+        self.now_ns += TURN_NS;
+        self.turn();
+        self.pump(0, usize::MAX);
+        self.pump(1, usize::MAX);
+        self.turn();
+    }
+
+    /// What the quoter's session refused, or the exchange rejected: the quoter rests for up to 128 steps.
+    fn refused(&mut self) -> u64 {
+        let (_, session) = STRATEGIES[QUOTER];
+        let counters = self.lines[session].stage.entry().counters();
+        // Changes that cross with a fill or with one another keep nobody from quoting.
+        let refused = &counters.refusals;
+        let crossed = refused.refused_not_live.get() + refused.refused_change_pending.get();
+        let rejected = counters.rejected.get() + counters.replaces_rejected.get();
+        counters.refused.get() - crossed + rejected
+    }
+
+    /// Cancels that nobody asked for, as of what would have met an order of the same account: the quoter rests
+    /// for two steps.
+    fn taken_off(&mut self) -> u64 {
+        let (_, session) = STRATEGIES[QUOTER];
+        let counters = self.lines[session].stage.entry().counters();
+        counters
+            .canceled
+            .get()
+            .saturating_sub(counters.cancels.get())
+    }
+
+    /// Whether nobody kept the quoter from quoting for longer than it rests.
+    pub(crate) fn is_quoter_free(&mut self) -> bool {
+        (self.refused(), self.taken_off()) == (self.refused_before, self.taken_off_before)
+    }
+
+    /// The exchange that orders go to.
+    pub(crate) fn exchange(&self) -> &Exchange {
+        &self.counter.exchange
+    }
+
+    /// Simulated time so far, ns.
+    pub(crate) fn lived_ns(&self) -> u64 {
+        self.now_ns - 9 * 3600 * SECOND_NS
+    }
+
+    /// Whether each feed has heard everything that its market sent, and says so.
+    pub(crate) fn feeds_are_whole(&self) -> bool {
+        let feeds = self.hearings.iter().zip(&self.venues);
+        feeds.fold(true, |all, (hearing, venue)| all && hearing.is_whole(venue))
+            && self.venues.iter().all(Venue::is_quiet)
+    }
+
+    /// A packet of this feed is lost on both lines, and there is time to act on it.
+    pub(crate) fn lose_a_packet(&mut self, feed: usize) {
+        self.venues[feed].loses_next = true;
+        for _ in 0..150 {
+            self.calm_turn();
+        }
+    }
+
+    /// Best prices of a symbol of a feed, by its place in the feed's list; the middle of them, if there is
+    /// one.
+    pub(crate) fn middle(&self, feed: usize, name: &str) -> Option<u32> {
+        let at = SYMBOLS[feed].iter().position(|it| *it == name)?;
+        let locate = u16::try_from(at + 1).ok()?;
+        let best = self.hearings[feed].prices.load(locate)?;
+        let (bid, ask) = (best.bid_price.0, best.ask_price.0);
+        (bid > 0 && ask > bid).then(|| bid.midpoint(ask))
+    }
+}
+
+/// Every symbol that anybody trades.
+pub(crate) fn symbols() -> [Symbol; 3] {
+    ["ALC", "BOB", "CAT"].map(symbol)
+}
