@@ -9,7 +9,7 @@ TEST_PACKAGES := iputils-ping tshark systemd python3-venv libevent-dev libuv1-de
 BENCH_PACKAGES := libevent-dev libuv1-dev dpdk-dev python3-venv
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test arbiter-days feed-days worlds fuzz bench bench-check bench-record bench-time lint clean
+.PHONY: demo test arbiter-days feed-days worlds planted fuzz bench bench-check bench-record bench-time lint clean
 .PHONY: build-packages run-packages test-packages bench-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours.
@@ -37,6 +37,11 @@ arbiter-days feed-days: build-packages
 worlds: build-packages
 	$(CARGO) build -p tickgate-world --profile checked
 	target/checked/world --seeds $(or $(SEEDS),10000) $(or $(SEED),0)
+
+## Plants mistakes in a copy of the tree, one after the other, and says which world finds each. SEEDS=1000.
+planted: build-packages
+	@deploy/packages patch
+	world/planted/run $(or $(SEEDS),1000)
 
 ## Fuzzing, with a nightly compiler: TARGET=feed, answers, session or orders; SECONDS_MAX=600.
 fuzz: build-packages

@@ -19,6 +19,9 @@ struct Arguments {
     /// Live so many, and say how many passed.
     #[arg(long, value_name = "N")]
     seeds: Option<u64>,
+    /// Stop at the first that fails.
+    #[arg(long, requires = "seeds")]
+    first: bool,
     /// Threads; each lives worlds of its own.
     #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, usize::from))]
     threads: usize,
@@ -28,7 +31,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.seeds {
         None => one(arguments.seed),
-        Some(seeds) => many(arguments.seed, seeds, arguments.threads.max(1)),
+        Some(seeds) => many(&arguments, seeds),
     }
 }
 
@@ -44,11 +47,13 @@ fn one(seed: u64) -> ExitCode {
 #[derive(Default)]
 struct Sum {
     outcome: Outcome,
+    passed: u64,
     quoted: u64,
     failed: Vec<u64>,
 }
 
-fn many(first: u64, seeds: u64, threads: usize) -> ExitCode {
+fn many(arguments: &Arguments, seeds: u64) -> ExitCode {
+    let (first, threads) = (arguments.seed, arguments.threads.max(1));
     let clock = Clock::new();
     let began_ns = clock.now_ns();
     let style = ProgressStyle::with_template("{pos} of {len} worlds, {eta} left {wide_bar}");
@@ -64,10 +69,14 @@ fn many(first: u64, seeds: u64, threads: usize) -> ExitCode {
             }
             if let Ok(outcome) = std::panic::catch_unwind(|| world::play(seed)) {
                 sum.outcome += &outcome;
+                sum.passed += 1;
                 sum.quoted += u64::from(outcome.is_quoted);
             } else {
                 bar.println(format!("seed {seed} failed; again: world {seed}"));
                 sum.failed.push(seed);
+                if arguments.first {
+                    next.store(first + seeds, Ordering::Relaxed);
+                }
             }
             bar.inc(1);
         }
@@ -77,6 +86,7 @@ fn many(first: u64, seeds: u64, threads: usize) -> ExitCode {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(live)).collect();
         for part in threads.into_iter().flat_map(|thread| thread.join()) {
             sum.outcome += &part.outcome;
+            sum.passed += part.passed;
             sum.quoted += part.quoted;
             sum.failed.extend(part.failed);
         }
@@ -85,13 +95,11 @@ fn many(first: u64, seeds: u64, threads: usize) -> ExitCode {
     sum.failed.sort_unstable();
     tell(&sum, (clock.now_ns() - began_ns) as f64 / 1e9);
     let failed = sum.failed.len() as u64;
-    println!("{} passed, {failed} failed", seeds - failed);
-    if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
+    if failed > 0 {
         println!("failed: {:?}", sum.failed);
-        ExitCode::FAILURE
     }
+    println!("{} passed, {failed} failed", sum.passed);
+    ExitCode::from(u8::from(failed > 0))
 }
 
 fn tell(sum: &Sum, took_s: f64) {
