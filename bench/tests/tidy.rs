@@ -73,6 +73,7 @@ fn sources() -> Vec<(String, String)> {
         "order-sim",
         "config",
         "world",
+        "tickgate",
         "bench",
         "examples",
     ]

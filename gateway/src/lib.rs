@@ -5,28 +5,7 @@
 //! Must not know: configuration files, except `cli`, the front door that every build of the gateway
 //!              shares, so that a strategy in a crate of its own has the same command line.
 //!
-//! A strategy of your own:
-//!
-//! ```no_run
-//! use gateway::cli::built_in;
-//! use gateway::strategy::{Context, Strategy};
-//! use feed_handler::event::MarketEvent;
-//! use gateway::order::intent::ExecutionEvent;
-//!
-//! struct Mine;
-//!
-//! impl Strategy for Mine {
-//!     fn on_event(&mut self, _: &MarketEvent, _: &mut Context<'_>) {}
-//!     fn on_execution(&mut self, _: &ExecutionEvent, _: &mut Context<'_>) {}
-//! }
-//!
-//! fn main() -> std::process::ExitCode {
-//!     gateway::cli::run(|kind, parameters| match kind {
-//!         "mine" => Ok(Box::new(Mine)),
-//!         _ => built_in(kind, parameters),
-//!     })
-//! }
-//! ```
+//! A strategy's author finds what is needed, with examples, in the crate `tickgate`.
 
 pub mod strategy;
 

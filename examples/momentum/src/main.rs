@@ -10,18 +10,11 @@
 //! rise = 100
 //! ```
 
-use std::process::ExitCode;
-
-use feed_handler::event::{FLAG_STALE, FLAG_TRADE, MarketEvent};
-use gateway::cli::built_in;
-use gateway::order::intent::{ExecutionEvent, Outcome, TimeInForce};
-use gateway::strategy::{Context, NewOrder, Strategy};
-use protocol::types::{Price4, Qty, Side};
-use serde::Deserialize;
+use tickgate::prelude::*;
 
 /// Parameters of the strategy, checked when the gateway starts.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(crate = "tickgate::serde", deny_unknown_fields)]
 struct Parameters {
     /// How far above the last trade a trade must be, in units of 0.0001.
     rise: u32,
@@ -63,7 +56,7 @@ impl Strategy for Momentum {
 }
 
 fn main() -> ExitCode {
-    gateway::cli::run(|kind, parameters| match kind {
+    run(|kind, parameters| match kind {
         "momentum" => {
             let Parameters { rise } = parameters.read()?;
             let last = vec![Price4(0); 1 << 16].into_boxed_slice();
@@ -75,4 +68,44 @@ fn main() -> ExitCode {
         }
         _ => built_in(kind, parameters),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ASK: Price4 = Price4(1_000_200);
+
+    fn trial() -> Trial {
+        let last = vec![Price4(0); 1 << 16].into_boxed_slice();
+        let mut trial = Trial::new(Box::new(Momentum {
+            rise: 100,
+            last,
+            filled: 0,
+        }));
+        trial.quote(1, Price4(1_000_000), ASK);
+        trial.trade(1, Price4(1_000_000), Qty(10));
+        trial
+    }
+
+    #[test]
+    fn trade_above_the_last_price_is_followed_at_the_ask() {
+        let mut trial = trial();
+        trial.trade(1, Price4(1_000_100), Qty(10));
+        let intents = trial.intents();
+        let [intent] = intents.as_slice() else {
+            panic!("{intents:?}");
+        };
+        assert_eq!((intent.side, intent.price), (Side::Buy, ASK));
+        assert_eq!(intent.time_in_force, TimeInForce::ImmediateOrCancel);
+    }
+
+    #[test]
+    fn small_rise_and_a_stale_book_are_not_followed() {
+        let mut trial = trial();
+        trial.trade(1, Price4(1_000_099), Qty(10));
+        trial.lose(3);
+        trial.trade(1, Price4(1_009_000), Qty(10));
+        assert_eq!(trial.intents(), []);
+    }
 }

@@ -6,6 +6,7 @@
 mod probe;
 mod quoter;
 mod stage;
+mod trial;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::order::intent::{Action, Cause, ExecutionEvent, OrderId, OrderIntent, 
 pub use probe::{Parameters as ProbeParameters, Probe};
 pub use quoter::{Parameters as QuoterParameters, Quoter};
 pub use stage::{Ends, StrategyHistograms, StrategyStage};
+pub use trial::Trial;
 
 counters! {
     /// What a strategy did.

@@ -1,0 +1,119 @@
+//! Write a strategy, get a gateway.
+//!
+//! ```text
+//!  frame ──> feed handler ──> book ──> MarketEvent ──> Strategy::on_event ─────┐
+//!                                                                              ├──> Context: enter, replace, cancel
+//!  exchange ──> answer ──> order's state ──> ExecutionEvent ──> on_execution ──┘        │
+//!  exchange <── OUCH <── session <── risk <─────────────────────────────────────────────┘
+//! ```
+//!
+//! A strategy is a value that hears two kinds of events and answers with intents. It runs alone on its core, so it needs
+//! no lock; it runs between packets, so it must not block, allocate or panic. What it holds it takes when it is made.
+//! Everything else is the gateway's: lines and gaps, books, limits, sessions, cancels when something breaks, histograms.
+//!
+//! # A strategy
+//!
+//! It buys a symbol that trades above its last price, at the ask, or not at all:
+//!
+//! ```
+//! use tickgate::prelude::*;
+//!
+//! struct Momentum {
+//!     rise: u32,
+//!     last: Box<[Price4]>,
+//! }
+//!
+//! impl Strategy for Momentum {
+//!     fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>) {
+//!         if !event.has(FLAG_TRADE) || event.has(FLAG_STALE) || event.ask_price.0 == 0 {
+//!             return;
+//!         }
+//!         let before = std::mem::replace(&mut self.last[usize::from(event.locate)], event.price);
+//!         if before.0 > 0 && event.price.0 >= before.0 + self.rise {
+//!             context.enter(&NewOrder {
+//!                 locate: event.locate,
+//!                 side: Side::Buy,
+//!                 price: event.ask_price,
+//!                 qty: Qty(100),
+//!                 time_in_force: TimeInForce::ImmediateOrCancel,
+//!             });
+//!         }
+//!     }
+//!
+//!     fn on_execution(&mut self, _: &ExecutionEvent, _: &mut Context<'_>) {}
+//! }
+//!
+//! // Before it meets a market: the stage that runs it, without network, threads or time.
+//! let last = vec![Price4(0); 1 << 16].into_boxed_slice();
+//! let mut trial = Trial::new(Box::new(Momentum { rise: 100, last }));
+//! let (bid, ask) = (Price4(99_900), Price4(100_100));
+//! trial.quote(1, bid, ask);
+//! trial.trade(1, Price4(100_000), Qty(100));
+//! assert!(trial.intents().is_empty(), "nothing to compare with");
+//! trial.trade(1, Price4(100_100), Qty(100));
+//! let bought = trial.intents();
+//! assert_eq!((bought[0].side, bought[0].price), (Side::Buy, ask));
+//! ```
+//!
+//! # Its gateway
+//!
+//! [`run`](prelude::run) is the whole command line (`run`, `check`, `doctor`, `kill`, `resume`, `why`), with your strategies
+//! beside [those that come with it](prelude::built_in), each known by its `kind`:
+//!
+//! ```no_run
+//! use tickgate::prelude::*;
+//! # struct Mine;
+//! # impl Strategy for Mine {
+//! #     fn on_event(&mut self, _: &MarketEvent, _: &mut Context<'_>) {}
+//! #     fn on_execution(&mut self, _: &ExecutionEvent, _: &mut Context<'_>) {}
+//! # }
+//!
+//! fn main() -> ExitCode {
+//!     run(|kind, parameters| match kind {
+//!         "mine" => Ok(Box::new(Mine)),
+//!         _ => built_in(kind, parameters),
+//!     })
+//! }
+//! ```
+//!
+//! ```toml
+//! [strategy.first]
+//! kind = "mine"
+//! feed = "nasdaq"
+//! session = "ouch"
+//! symbols = ["AAPL", "MSFT"]
+//! ```
+//!
+//! # What it must know
+//!
+//! - **Prices** are units of 0.0001, **quantities** shares; a price of 0 means that there is none.
+//! - **A locate code** names a symbol for one day of one feed. [`Context::symbol`](prelude::Context::symbol) says which.
+//! - **[`FLAG_STALE`](prelude::FLAG_STALE)** means that the book may not be what the exchange has. Risk refuses orders then, unless the
+//!   strategy's configuration says `trade_on_stale`. [`KIND_FRESH`](prelude::KIND_FRESH) tells that it is over.
+//! - **Each intent is answered once**, by the event whose [`answers`](prelude::ExecutionEvent::answers) names it: accepted, replaced,
+//!   refused by risk, rejected by the exchange, too late, lost with a connection.
+//! - **[`KIND_LAGGED`](prelude::KIND_LAGGED)** means that this strategy was too slow and missed events;
+//!   [`Context::best`](prelude::Context::best) has the prices of now.
+//!
+//! Nothing here is of this crate's own: it is the part of the gateway that an author needs, under one name.
+
+pub use serde;
+
+/// All that a strategy's file needs.
+pub mod prelude {
+    pub use std::process::ExitCode;
+
+    pub use feed_handler::best_prices::BestPrice;
+    pub use feed_handler::event::{
+        FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, KIND_END_OF_SESSION, KIND_FRESH, KIND_GAP,
+        KIND_LAGGED, KIND_STALE, MarketEvent,
+    };
+    pub use gateway::cli::{built_in, run};
+    pub use gateway::order::intent::{
+        Action, ExecutionEvent, OrderId, OrderIntent, Outcome, Refusal, TimeInForce,
+    };
+    pub use gateway::strategy::{Context, NewOrder, Strategy, Trial};
+    pub use protocol::types::{Price4, Qty, Side, Symbol};
+    pub use serde::Deserialize;
+    pub use tickgate_config::Parameters;
+}
