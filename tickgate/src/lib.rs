@@ -108,12 +108,11 @@ pub mod prelude {
         FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, KIND_END_OF_SESSION, KIND_FRESH, KIND_GAP,
         KIND_LAGGED, KIND_STALE, MarketEvent,
     };
-    pub use gateway::cli::{built_in, run};
+    pub use gateway::cli::{Parameters, built_in, run};
     pub use gateway::order::intent::{
         Action, ExecutionEvent, OrderId, OrderIntent, Outcome, Refusal, TimeInForce,
     };
     pub use gateway::strategy::{Context, NewOrder, Strategy, Trial};
     pub use protocol::types::{Price4, Qty, Side, Symbol};
     pub use serde::Deserialize;
-    pub use tickgate_config::Parameters;
 }

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tickgate_config::{Layers, Loaded, Parameters};
+use tickgate_config::{Layers, Loaded};
+
+pub use tickgate_config::Parameters;
 
 use crate::order::risk::KillCause;
 use crate::service::{self, KillFile, StopHandle};
