@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use anyhow::{Context, Result};
 use order_sim::exchange::{Exchange, origin_seq};
 use order_sim::options::Options;
-use order_sim::session::{Heard, Session};
+use order_sim::session::{Session, SessionEvent};
 use rt::clock::realtime_ns;
 use rt::wire_stamps::WireStamps;
 
@@ -28,7 +28,7 @@ pub struct Counterparty {
     out: Vec<u8>,
     heard: u64,
     /// Answers wait this long: a slow exchange.
-    hold_ns: u64,
+    gap_timeout_ns: u64,
     answer_after_ns: u64,
 }
 
@@ -37,7 +37,7 @@ impl Counterparty {
     ///
     /// # Errors
     /// The address is taken.
-    pub fn open(address: SocketAddr, hold_ns: u64) -> Result<Self> {
+    pub fn open(address: SocketAddr, gap_timeout_ns: u64) -> Result<Self> {
         let text = format!(
             "address = \"{address}\"\nfill_every = 2\n[account.demo]\npassword = \"demo\"\n\
              orders_max = 2000000\n[engine]\norders_max = 2000000\n"
@@ -54,7 +54,7 @@ impl Counterparty {
             buffer: vec![0; BUFFER_BYTES],
             out: Vec::with_capacity(BUFFER_BYTES),
             heard: 0,
-            hold_ns,
+            gap_timeout_ns,
             answer_after_ns: 0,
         })
     }
@@ -96,7 +96,7 @@ impl Counterparty {
             buffer,
             out,
             heard,
-            hold_ns,
+            gap_timeout_ns,
             answer_after_ns,
             ..
         } = self;
@@ -111,8 +111,8 @@ impl Counterparty {
             let now_ns = clock();
             let bytes = buffer.get(..len).unwrap_or_default();
             let result = session.on_bytes((bytes, now_ns), options, out, |said| match said {
-                Heard::LoggedIn(account) => exchange.stored(account),
-                Heard::Message(account, message) => {
+                SessionEvent::LoggedIn(account) => exchange.stored(account),
+                SessionEvent::Message(account, message) => {
                     *heard += 1;
                     if let (Some(stamps), Some(seq)) = (stamps, origin_seq(message)) {
                         stamps.set_received(seq, now_ns);
@@ -124,7 +124,7 @@ impl Counterparty {
             });
             result.ok()?;
             if *heard > 1 {
-                *answer_after_ns = now_ns + *hold_ns;
+                *answer_after_ns = now_ns + *gap_timeout_ns;
             }
             let message = |account, at| exchange.message(account, at);
             session
@@ -133,7 +133,7 @@ impl Counterparty {
         } else {
             session.on_timeout(clock(), out).ok()?;
         }
-        if !out.is_empty() && (*hold_ns == 0 || clock() >= *answer_after_ns) {
+        if !out.is_empty() && (*gap_timeout_ns == 0 || clock() >= *answer_after_ns) {
             // Small answers on an empty socket: a partial write would mean that nobody reads.
             let written = stream.write(out).ok()?;
             session.on_sent(clock());

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use order_sim::engine::{
-    Change, Engine, Event, Handle, Life, Limits, Listing, NewOrder, Owner, Terms,
+    Change, Engine, Event, Handle, Limits, Listing, NewOrder, Owner, Terms, TimeInForce,
 };
 use protocol::ouch::EnterOrder;
 use protocol::soup::{LoginRequest, Packet, kind};
@@ -106,7 +106,7 @@ fn order(slot: u32, qty: u32, price: u32) -> NewOrder {
         user_ref: slot,
     };
     let locate = u16::try_from(slot / 2 % u32::from(SYMBOLS)).unwrap_or(0) + 1;
-    NewOrder::plain(owner, (locate, side), (qty, price), Life::Market)
+    NewOrder::plain(owner, (locate, side), (qty, price), TimeInForce::Market)
 }
 
 /// A price on a slot's own side: near the middle mostly.
@@ -189,7 +189,7 @@ impl MixedFlow {
                     let change = Change {
                         user_ref: step.slot,
                         open: step.qty,
-                        terms: Terms::plain(step.price, Life::Market),
+                        terms: Terms::plain(step.price, TimeInForce::Market),
                     };
                     if let Ok(Some(new)) = engine.replace(*handle, &change, &mut sink) {
                         *handle = new;
@@ -204,7 +204,7 @@ impl MixedFlow {
                         CENT
                     };
                     let mut new = order(step.slot, step.qty, limit);
-                    new.terms.life = Life::Immediate;
+                    new.terms.life = TimeInForce::Immediate;
                     operations += u64::from(engine.enter(&new, &mut sink).is_ok());
                 }
                 Kind::Cut => {

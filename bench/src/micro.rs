@@ -16,7 +16,7 @@ use feed_handler::book::orders::Orders;
 use feed_handler::book::{Bbo, BookCounters, BookSink, Books, Limits as BookLimits, TradePrint};
 use gateway::order::instruments::Instrument;
 use gateway::order::risk::{KillSwitch, Limits, Proposal, Risk};
-use gateway::order::session::{Credentials, Received, Session};
+use gateway::order::session::{Credentials, Session, SessionEvent};
 use hashbrown::HashMap;
 use protocol::binary_file::Messages;
 use protocol::frame::Datagram;
@@ -380,7 +380,7 @@ fn orders() -> Vec<Piece> {
         let mut messages = 0;
         for _ in 0..CALLS {
             session.on_bytes(2, black_box(answers), |said| {
-                messages += u64::from(matches!(said, Received::Message(..)));
+                messages += u64::from(matches!(said, SessionEvent::Message(..)));
             });
         }
         assert_eq!(messages, CALLS, "the session is not open");

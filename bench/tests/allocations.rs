@@ -103,7 +103,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
                 busy_poll_us: 0,
                 block_us: 0,
             },
-            hold_ns: 0,
+            gap_timeout_ns: 0,
             stale_ns: 2_000_000_000,
             books: BookLimits {
                 orders_max: 1 << 16,

@@ -295,7 +295,7 @@ fn soak() -> Duration {
 }
 
 #[test]
-fn a_crowd_of_two_hundred_with_deaf_and_mad_ones_hurts_nobody_honest() {
+fn two_hundred_clients_some_deaf_or_malformed_do_not_disturb_the_others() {
     let (glimpse, rerequest, line) = (free_port(), free_port(), free_port());
     let (honest_count, deaf_count, idle_count, mad_count) = (40, 20, 120, 20);
     let mut config = format!(

@@ -37,7 +37,7 @@ const LONG_FILES: &[&str] = &[
     "gateway/src/order/orders.rs",
     "gateway/src/order/stage.rs",
     "gateway/src/order/uring.rs",
-    "order-sim/src/engine/floor.rs",
+    "order-sim/src/engine/matcher.rs",
     "order-sim/src/engine/mod.rs",
     "order-sim/src/exchange.rs",
     "order-sim/src/options.rs",

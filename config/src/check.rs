@@ -113,10 +113,10 @@ fn check_feed(key: &str, feed: &Feed, found: &mut Vec<Found>) {
         let text = format!("{} lines: expected 1 or 2 (A and B)", feed.lines.len());
         found.push((format!("{key}.lines"), text));
     }
-    if !(1..=STALE_MS_MAX).contains(&feed.stale_ms) || feed.stale_ms * 1000 <= feed.hold_us {
+    if !(1..=STALE_MS_MAX).contains(&feed.stale_ms) || feed.stale_ms * 1000 <= feed.gap_timeout_us {
         let text = format!(
-            "{}: expected 1 to {STALE_MS_MAX}, and more than hold_us = {} µs",
-            feed.stale_ms, feed.hold_us
+            "{}: expected 1 to {STALE_MS_MAX}, and more than gap_timeout_us = {} µs",
+            feed.stale_ms, feed.gap_timeout_us
         );
         found.push((format!("{key}.stale_ms"), text));
     }

@@ -443,7 +443,7 @@ mod tests {
     const GOOD: &str = r#"
         [feed.nasdaq]
         lines = [{ address = "233.54.12.111:26477", interface = "ens1" }]
-        hold_us = 0
+        gap_timeout_us = 0
         [session.ouch]
         address = "127.0.0.1:12000"
         username = "user"
@@ -514,12 +514,14 @@ mod tests {
 
     #[test]
     fn unknown_keys_and_wrong_types_are_refused_with_place_key_and_value() {
-        let unknown = fault(&GOOD.replace("hold_us", "hold_ms"));
+        let unknown = fault(&GOOD.replace("gap_timeout_us", "hold_ms"));
         assert!(unknown.starts_with("DIR/tickgate.toml: feed.nasdaq.hold_ms: 0: unknown key"));
-        assert!(unknown.contains("`hold_us`"), "{unknown}");
-        let typed = fault(&GOOD.replace("hold_us = 0", "hold_us = \"soon\""));
+        assert!(unknown.contains("`gap_timeout_us`"), "{unknown}");
+        let typed = fault(&GOOD.replace("gap_timeout_us = 0", "gap_timeout_us = \"soon\""));
         assert!(
-            typed.starts_with("DIR/tickgate.toml: feed.nasdaq.hold_us: \"soon\": invalid type")
+            typed.starts_with(
+                "DIR/tickgate.toml: feed.nasdaq.gap_timeout_us: \"soon\": invalid type"
+            )
         );
         let syntax = fault("[feed.nasdaq\n");
         assert!(syntax.starts_with("DIR/tickgate.toml:1: "), "{syntax}");
@@ -560,7 +562,7 @@ mod tests {
         let expected = "feed.nasdaq.lines: \"ens1\": feed.bx has an XDP program there already; expected \
                         another interface, or receive = \"udp\"";
         assert!(found.contains(expected), "{found}");
-        let found = fault(&GOOD.replace("hold_us = 0", "books.order_pages_max = 32768"));
+        let found = fault(&GOOD.replace("gap_timeout_us = 0", "books.order_pages_max = 32768"));
         assert!(found.contains("order_pages_max"), "{found}");
         let found = fault(&GOOD.replace("feed = \"nasdaq\"", "feed = \"other\""));
         assert!(found.contains("strategy.p.feed: \"other\": no such feed, expected one of nasdaq"));

@@ -69,7 +69,7 @@ pub struct Telemetry {
 pub struct Feed {
     pub receive: Receive,
     pub lines: Vec<Line>,
-    pub hold_us: u64,
+    pub gap_timeout_us: u64,
     pub stale_ms: u64,
     pub af_xdp: AfXdp,
     pub udp: Udp,

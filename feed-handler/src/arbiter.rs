@@ -13,7 +13,7 @@
 //!              as duplicate, late, foreign, wild or malformed.
 //! Time:        comes in with each packet; this file reads no clock.
 //! When full:   a packet beyond the room for held ones ends the wait of the first hole.
-//! When wrong:  a hole waits `hold_ns` for the other line, then it is a gap. What does not belong to
+//! When wrong:  a hole waits `gap_timeout_ns` for the other line, then it is a gap. What does not belong to
 //!              the running stream (another session; a number more than [`JUMP_MAX`] ahead or
 //!              [`BACK_MAX`] behind) is set aside until [`AGREE`] packets agree:
 //!
@@ -152,14 +152,14 @@ struct Stream {
 
 impl Arbiter {
     /// Waits for packets that agree on a session; number 1 is expected: who joins late is told so by a
-    /// gap. `hold_ns` is how long a hole waits for the other line, 0 where there is one line only;
+    /// gap. `gap_timeout_ns` is how long a hole waits for the other line, 0 where there is one line only;
     /// `silent_ns`, how long a session must be silent before another one may take its place unended.
     #[must_use]
-    pub fn new(hold_ns: u64, silent_ns: u64) -> Self {
+    pub fn new(gap_timeout_ns: u64, silent_ns: u64) -> Self {
         Self {
             stream: Stream {
                 session: None,
-                sequencer: Sequencer::new(hold_ns),
+                sequencer: Sequencer::new(gap_timeout_ns),
                 over: None,
                 heard_ns: 0,
                 end_seq: u64::MAX,
@@ -450,8 +450,8 @@ mod tests {
 
     impl Bench {
         /// An arbiter whose session has begun.
-        fn new(hold_ns: u64) -> Self {
-            let mut bench = Self::waiting(hold_ns);
+        fn new(gap_timeout_ns: u64) -> Self {
+            let mut bench = Self::waiting(gap_timeout_ns);
             for line in 0..3 {
                 bench.packet_on(line, &data(1, 0), 0);
             }
@@ -459,9 +459,9 @@ mod tests {
             bench
         }
 
-        fn waiting(hold_ns: u64) -> Self {
+        fn waiting(gap_timeout_ns: u64) -> Self {
             Self {
-                arbiter: Arbiter::new(hold_ns, SILENT_NS),
+                arbiter: Arbiter::new(gap_timeout_ns, SILENT_NS),
                 counters: ArbiterCounters::default(),
                 heard: Heard::default(),
             }

@@ -214,7 +214,7 @@ impl<S: PacketSource> Feed<S> {
         });
         let handled_ns = if is_sampled { clock.now_ns() } else { 0 };
         source.release();
-        room.bring_near();
+        room.prefetch();
         if is_sampled {
             let released_ns = clock.now_ns();
             let receive_ns = (seen_ns - asked_ns) + (released_ns - handled_ns);
@@ -365,7 +365,7 @@ mod tests {
     const SESSION: Session = *b"SESSION001";
     const STALE_NS: u64 = 1_000_000;
 
-    fn silent_bench(room: usize, subscription: Subscription, hold_ns: u64) -> Bench {
+    fn silent_bench(room: usize, subscription: Subscription, gap_timeout_ns: u64) -> Bench {
         let (producer, events) = ring(room).unwrap();
         let limits = Limits {
             orders_max: 4,
@@ -377,7 +377,7 @@ mod tests {
         let script = Rc::clone(&source.0);
         let feed = Feed::new(Parts {
             source,
-            arbiter: Arbiter::new(hold_ns, STALE_NS),
+            arbiter: Arbiter::new(gap_timeout_ns, STALE_NS),
             books: Books::new(&limits, Want::LAZY).unwrap(),
             best_prices: Arc::clone(&best_prices),
             subscribers: vec![Subscriber::new(producer, subscription)],
@@ -398,8 +398,8 @@ mod tests {
     }
 
     /// A feed whose session has begun.
-    fn bench_with(room: usize, hold_ns: u64) -> Bench {
-        let mut bench = silent_bench(room, Subscription::All, hold_ns);
+    fn bench_with(room: usize, gap_timeout_ns: u64) -> Bench {
+        let mut bench = silent_bench(room, Subscription::All, gap_timeout_ns);
         bench.begin(SESSION);
         bench
     }

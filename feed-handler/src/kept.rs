@@ -29,7 +29,7 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// Takes memory for so many packets.
+    /// Takes memory for this many packets.
     pub(crate) fn new(packets_max: usize) -> Self {
         let slot = |place| Slot {
             seq: 0,

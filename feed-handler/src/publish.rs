@@ -126,8 +126,8 @@ impl Subscriber {
 
     /// Brings the ring's next place near.
     #[inline]
-    pub fn bring_near(&self) {
-        self.ring.bring_near();
+    pub fn prefetch(&self) {
+        self.ring.prefetch();
     }
 
     /// Whether something waits for room in the ring.

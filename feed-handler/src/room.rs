@@ -126,8 +126,8 @@ impl Room {
     }
 
     #[inline]
-    pub(crate) fn bring_near(&self) {
-        self.subscribers.iter().for_each(Subscriber::bring_near);
+    pub(crate) fn prefetch(&self) {
+        self.subscribers.iter().for_each(Subscriber::prefetch);
     }
 
     #[inline]

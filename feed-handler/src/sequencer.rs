@@ -14,7 +14,7 @@
 //! Invariants:  `next_seq` never goes back. Every number below `frontier` is delivered, lost, in a
 //!              kept packet, or in exactly one hole. Holes are in order, and so are their deadlines;
 //!              where there is one, the first begins at `next_seq`. No hole: nothing is kept.
-//! Time:        a hole opens when a later number first proves it and is given up `hold_ns` after that.
+//! Time:        a hole opens when a later number first proves it and is given up `gap_timeout_ns` after that.
 //! When full:   the first hole is given up at once, up to the packet that needs the room.
 //! When wrong:  a packet that announces more than it holds proves and brings only what it holds.
 
@@ -64,7 +64,7 @@ struct Hole {
 pub(crate) struct Sequencer {
     next_seq: u64,
     frontier: u64,
-    hold_ns: u64,
+    gap_timeout_ns: u64,
     holes: [Hole; HOLES_MAX],
     holes_len: usize,
     held: Kept,
@@ -75,12 +75,12 @@ pub(crate) struct Sequencer {
 }
 
 impl Sequencer {
-    /// Expects number 1. `hold_ns`: how long a hole stays open; 0: not at all.
-    pub(crate) fn new(hold_ns: u64) -> Self {
+    /// Expects number 1. `gap_timeout_ns`: how long a hole stays open; 0: not at all.
+    pub(crate) fn new(gap_timeout_ns: u64) -> Self {
         Self {
             next_seq: 1,
             frontier: 1,
-            hold_ns,
+            gap_timeout_ns,
             holes: [Hole::default(); HOLES_MAX],
             holes_len: 0,
             held: Kept::new(HELD_MAX),
@@ -234,11 +234,11 @@ impl Sequencer {
         let hole = Hole {
             first: self.frontier,
             end: next,
-            deadline_ns: now_ns.saturating_add(self.hold_ns).max(latest_ns),
+            deadline_ns: now_ns.saturating_add(self.gap_timeout_ns).max(latest_ns),
         };
         self.insert_hole(self.holes_len, hole);
         self.frontier = next;
-        if self.hold_ns == 0 {
+        if self.gap_timeout_ns == 0 {
             self.expire(now_ns, out);
         }
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::event::Origin;
-use gateway::order::answers::Told;
+use gateway::order::answers::AnswerEvent;
 use gateway::order::entry::{DeskOptions, Entry, Phase};
 use gateway::order::intent::{Action, Cause, OrderId, OrderIntent, TimeInForce};
 use gateway::order::orders::Owner;
@@ -134,13 +134,13 @@ impl World {
         self.hear(usize::MAX);
     }
 
-    /// Up to so many bytes arrive; whether the gateway wants to connect again.
+    /// At most this many bytes arrive; whether the gateway wants to connect again.
     fn hear(&mut self, len: usize) -> bool {
         let len = len.min(self.to_gateway.len());
         let bytes: Vec<u8> = self.to_gateway.drain(..len).collect();
         let mut is_again = false;
         self.entry.on_bytes(self.now_ns, &bytes, &mut [0; 256], |told| {
-            is_again |= matches!(told, Told::ConnectAgain);
+            is_again |= matches!(told, AnswerEvent::ConnectAgain);
         });
         is_again
     }

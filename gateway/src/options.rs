@@ -61,7 +61,7 @@ pub struct Feed {
     /// Kernel sockets: what is asked for, or the last rung.
     pub udp: UdpOptions,
     /// How long a hole waits for the other line, ns.
-    pub hold_ns: u64,
+    pub gap_timeout_ns: u64,
     /// Silence after which a line is silent, and with all of them the feed stale, ns.
     pub stale_ns: u64,
     /// Memory of the books.

@@ -14,7 +14,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
 use std::time::Duration;
 
-use gateway::order::transport::{Happened, Transport};
+use gateway::order::transport::{Transport, TransportEvent};
 use gateway::order::uring::{Submit, UringOptions, UringTransport};
 use gateway::order::write::WriteTransport;
 use socket2::{Domain, SockRef, Socket, Type};
@@ -82,12 +82,12 @@ impl<T: Transport> Ours<T> {
         let count = self.transport.poll(|news| {
             told += 1;
             match news {
-                Happened::Connected => *connected += 1,
-                Happened::Bytes(new) => {
+                TransportEvent::Connected => *connected += 1,
+                TransportEvent::Bytes(new) => {
                     assert!(!new.is_empty(), "no bytes are no news");
                     bytes.extend_from_slice(new);
                 }
-                Happened::Closed(errno) => closed.push(errno),
+                TransportEvent::Closed(errno) => closed.push(errno),
             }
         });
         assert!(told <= count, "{told} things told, {count} counted");
@@ -137,7 +137,7 @@ impl<T: Transport> Ours<T> {
         assert_eq!(before, after);
     }
 
-    /// Polls until the peer has read so many bytes.
+    /// Polls until the peer has read this many bytes.
     fn until_read(&mut self, stream: &mut TcpStream, count: usize) -> Vec<u8> {
         let mut read = vec![0; count];
         let mut at = 0;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  client bytes ──> desk ──┐                      ┌──> desks: answers in the accounts' stores
-//!  flow ───────────────────┼──> engine ──events──>┼──> tape ──> publisher: packets of lines A and B
+//!  flow ───────────────────┼──> engine ──events──>┼──> encoder ──> publisher: packets of lines A and B
 //!  hours, pauses, expiry ──┘                      └──> flow: what became of its orders
 //! ```
 //!
@@ -20,11 +20,11 @@ use protocol::types::{Nanos, OrderRef, Qty, Seq, Symbol, UserRefNum};
 use crate::account::AccountView;
 use crate::day::Hours;
 use crate::desk::{Desks, Phase};
-use crate::engine::{Engine, Event, Life, Listing, State, cancel_reason};
+use crate::engine::{Engine, Event, Listing, State, TimeInForce, cancel_reason};
 use crate::fault::{Act, Fault, FaultCounters, Faults};
+use crate::feed::encoder::FeedEncoder;
 use crate::feed::publisher::{FeedCounters, Publisher};
 use crate::feed::snapshot;
-use crate::feed::tape::Tape;
 use crate::flow::agents::{self, Agents};
 use crate::flow::recorded::{HistoryCounters, Recorded};
 use crate::options::Options;
@@ -76,7 +76,7 @@ pub struct Exchange {
 #[derive(Debug)]
 pub(crate) struct Outlet {
     pub desks: Desks,
-    pub tape: Tape,
+    pub encoder: FeedEncoder,
     pub publisher: Option<Publisher>,
     pub agents: Option<Agents>,
     /// The market is a record: the feed is what it says, and nothing else.
@@ -93,22 +93,22 @@ impl Outlet {
         if let Some(agents) = &mut self.agents {
             agents.on_event(event);
         }
-        let (tape, now_ns) = (&self.tape, self.now_ns);
+        let (encoder, now_ns) = (&self.encoder, self.now_ns);
         if let Some(publisher) = &mut self.publisher {
-            tape.on_event(event, &mut |message| publisher.push(message, now_ns));
+            encoder.on_event(event, &mut |message| publisher.push(message, now_ns));
         }
     }
 
-    /// Says something on the feed that no event stands behind.
-    pub(crate) fn say(&mut self, say: impl FnOnce(&mut Tape, &mut dyn FnMut(&[u8]))) {
+    /// Publishes messages that no engine event causes: system events, the directory, imbalances.
+    pub(crate) fn say(&mut self, say: impl FnOnce(&mut FeedEncoder, &mut dyn FnMut(&[u8]))) {
         let now_ns = self.now_ns;
         let is_recorded = self.recorded.is_some();
         if let Some(publisher) = self.publisher.as_mut().filter(|_| !is_recorded) {
-            say(&mut self.tape, &mut |message| {
+            say(&mut self.encoder, &mut |message| {
                 publisher.push(message, now_ns)
             });
         } else {
-            say(&mut self.tape, &mut |_| ());
+            say(&mut self.encoder, &mut |_| ());
         }
     }
 }
@@ -137,7 +137,7 @@ impl Exchange {
             engine: Engine::new(options.limits()),
             outlet: Outlet {
                 desks: Desks::new(options),
-                tape: Tape::new(),
+                encoder: FeedEncoder::new(),
                 publisher,
                 agents: None,
                 recorded,
@@ -159,9 +159,9 @@ impl Exchange {
     }
 
     fn begin(&mut self, options: &Options) {
-        self.outlet.say(|tape, mut out| {
-            tape.system_event(b'O', &mut out);
-            tape.decline_levels(&mut out);
+        self.outlet.say(|encoder, mut out| {
+            encoder.system_event(b'O', &mut out);
+            encoder.decline_levels(&mut out);
         });
         for symbol in &options.symbol {
             let listing = Listing {
@@ -191,10 +191,10 @@ impl Exchange {
             self.outlet.agents = Some(Agents::new(flow, &stocks, self.now_ns));
         }
         self.outlet
-            .say(|tape, mut out| tape.system_event(b'S', &mut out));
+            .say(|encoder, mut out| encoder.system_event(b'S', &mut out));
         if self.hours.phase() == Phase::Market {
             self.outlet
-                .say(|tape, mut out| tape.system_event(b'Q', &mut out));
+                .say(|encoder, mut out| encoder.system_event(b'Q', &mut out));
         }
         self.end_operation();
     }
@@ -210,8 +210,8 @@ impl Exchange {
         };
         self.engine.set_state(locate, state, *b"    ", &mut |_| ());
         self.engine.restrict_short_sales(locate, is_restricted);
-        self.outlet.say(|tape, mut out| {
-            tape.list((locate, listing.symbol, state), is_restricted, &mut out);
+        self.outlet.say(|encoder, mut out| {
+            encoder.list((locate, listing.symbol, state), is_restricted, &mut out);
         });
         Some(locate)
     }
@@ -226,7 +226,7 @@ impl Exchange {
         self.engine.set_time(now_ns);
         self.outlet.now_ns = now_ns;
         self.outlet.desks.now = Nanos(now_ns);
-        self.outlet.tape.now = Nanos(now_ns);
+        self.outlet.encoder.now = Nanos(now_ns);
     }
 
     /// The exchange's time.
@@ -238,10 +238,10 @@ impl Exchange {
     /// Ends system hours: nothing rests, the feed's session is over, accounts hear of it.
     pub fn end_day(&mut self) {
         let Self { engine, outlet, .. } = self;
-        engine.end_of(Life::System, &mut |event| outlet.on_event(&event));
-        outlet.say(|tape, mut out| {
-            tape.system_event(b'E', &mut out);
-            tape.system_event(b'C', &mut out);
+        engine.end_of(TimeInForce::System, &mut |event| outlet.on_event(&event));
+        outlet.say(|encoder, mut out| {
+            encoder.system_event(b'E', &mut out);
+            encoder.system_event(b'C', &mut out);
         });
         let now_ns = self.now_ns;
         if let Some(publisher) = &mut self.outlet.publisher {
@@ -336,7 +336,7 @@ impl Exchange {
         if let Some(publisher) = publisher {
             publisher.counters.snapshots.increment();
         }
-        snapshot::write(&self.engine, &self.outlet.tape, next, out);
+        snapshot::write(&self.engine, &self.outlet.encoder, next, out);
     }
 
     /// What the feed has counted, if there is one.

@@ -146,7 +146,7 @@ impl Fault {
         crate::flow::whole(self.at_s * SECOND_NS)
     }
 
-    /// Whether it is on, so many ns after the day's beginning.
+    /// Whether it is on, this many ns after the day's beginning.
     fn is_on(&self, passed_ns: u64) -> bool {
         let from_ns = self.begins_ns();
         (from_ns..=from_ns + crate::flow::whole(self.for_s * SECOND_NS)).contains(&passed_ns)
@@ -210,7 +210,7 @@ impl Faults {
         self.faults.is_empty()
     }
 
-    /// What becomes of a packet on each of so many lines.
+    /// What becomes of a packet on each of the lines.
     pub(crate) fn spoil(
         &mut self,
         bytes: &Rc<[u8]>,

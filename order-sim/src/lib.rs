@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  TCP ──> session ──> entry ──> desk ──> engine ──events──> desk ──> store ──> session ──> TCP
-//!                                           │  └──────────> feed: tape ──> publisher ──> UDP lines
+//!                                           │  └──────────> feed: encoder ──> publisher ──> UDP lines
 //!  flow, day ───────────────────────────────┘                       └──> snapshot ──> TCP (GLIMPSE)
 //! ```
 //!

@@ -248,7 +248,7 @@ pub struct Flow {
     /// Orders that each side of a symbol has in the long run.
     #[serde(default = "depth")]
     pub depth: u32,
-    /// Nothing more comes after so many; 0: no end.
+    /// Steps after which nothing more comes; 0: no end.
     #[serde(default)]
     pub limit: u64,
 }

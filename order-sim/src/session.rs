@@ -49,7 +49,7 @@ enum State {
 
 /// What a packet means to the server.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Heard<'a> {
+pub enum SessionEvent<'a> {
     /// The client of this account (its place among the names) is in; the answer is how many messages it
     /// has been sent so far.
     LoggedIn(u16),
@@ -95,7 +95,7 @@ impl Session {
         (bytes, now_ns): (&[u8], u64),
         options: &Options,
         out: &mut Vec<u8>,
-        mut hear: impl FnMut(Heard<'_>) -> usize,
+        mut hear: impl FnMut(SessionEvent<'_>) -> usize,
     ) -> Result<(), Close> {
         self.received_ns = now_ns;
         self.inbox.extend_from_slice(bytes);
@@ -201,14 +201,14 @@ impl Session {
         packet: Packet<'_>,
         options: &Options,
         out: &mut Vec<u8>,
-        hear: &mut impl FnMut(Heard<'_>) -> usize,
+        hear: &mut impl FnMut(SessionEvent<'_>) -> usize,
     ) -> Result<(), Close> {
         match (packet.kind, &self.state) {
             (kind::LOGIN_REQUEST, State::AwaitingLogin) => {
                 self.on_login(packet.payload, options, out, hear)
             }
             (kind::UNSEQUENCED, State::LoggedIn { account, .. }) => {
-                hear(Heard::Message(*account, packet.payload));
+                hear(SessionEvent::Message(*account, packet.payload));
                 Ok(())
             }
             (kind::CLIENT_HEARTBEAT | kind::DEBUG, _) => Ok(()),
@@ -222,7 +222,7 @@ impl Session {
         payload: &[u8],
         options: &Options,
         out: &mut Vec<u8>,
-        hear: &mut impl FnMut(Heard<'_>) -> usize,
+        hear: &mut impl FnMut(SessionEvent<'_>) -> usize,
     ) -> Result<(), Close> {
         let (request, timeout_ms) = LoginRequest::decode(payload).ok_or(Close)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.trim_ascii()).to_ascii_lowercase();
@@ -242,7 +242,7 @@ impl Session {
         let Some(wanted) = ascii::number(&request.seq) else {
             return reject(LoginReject::SessionNotAvailable, out);
         };
-        let stored = hear(Heard::LoggedIn(account));
+        let stored = hear(SessionEvent::LoggedIn(account));
         // 0: start with whatever comes next.
         let next = match usize::try_from(wanted).unwrap_or(usize::MAX) {
             0 => stored,
@@ -314,7 +314,7 @@ mod tests {
     fn say(session: &mut Session, bytes: &[u8]) -> (Result<(), Close>, Vec<u8>, Vec<Vec<u8>>) {
         let (mut out, mut heard) = (Vec::new(), Vec::new());
         let result = session.on_bytes((bytes, 0), &options(), &mut out, |said| {
-            if let Heard::Message(_, message) = said {
+            if let SessionEvent::Message(_, message) = said {
                 heard.push(message.to_vec());
             }
             5

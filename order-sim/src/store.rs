@@ -89,7 +89,7 @@ enum Record<'a> {
 }
 
 impl Store {
-    /// Room for so many messages.
+    /// Room for this many messages.
     #[must_use]
     pub fn new(max: usize) -> Self {
         Self {

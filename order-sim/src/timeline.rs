@@ -5,7 +5,7 @@
 //!              times give the same bytes.
 
 use crate::day::Moment;
-use crate::engine::{CrossKind, Event, Life, State, cancel_reason};
+use crate::engine::{CrossKind, Event, State, TimeInForce, cancel_reason};
 use crate::exchange::Exchange;
 use crate::feed::publisher::Publisher;
 use crate::flow::agents::{Agents, Step};
@@ -163,14 +163,14 @@ impl Exchange {
                 }
             }
             Moment::Open => {
-                outlet.say(|tape, mut out| tape.system_event(b'Q', &mut out));
+                outlet.say(|encoder, mut out| encoder.system_event(b'Q', &mut out));
                 self.cross_all(CrossKind::Open);
             }
             Moment::Close => {
                 self.cross_all(CrossKind::Close);
                 let Self { engine, outlet, .. } = self;
-                engine.end_of(Life::Market, &mut |event| outlet.on_event(&event));
-                outlet.say(|tape, mut out| tape.system_event(b'M', &mut out));
+                engine.end_of(TimeInForce::Market, &mut |event| outlet.on_event(&event));
+                outlet.say(|encoder, mut out| encoder.system_event(b'M', &mut out));
             }
             Moment::End => self.end_day(),
         }

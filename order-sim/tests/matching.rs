@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 
 use naive::Naive;
 use order_sim::engine::{
-    Change, CrossKind, Engine, Event, HOUSE, Handle, Life, Limits, Listing, NewOrder, OnFeed,
-    Owner, PostOnly, Prevention, Refusal, Rested, State, Terms,
+    Change, CrossKind, Engine, Event, HOUSE, Handle, Limits, Listing, NewOrder, OnFeed, Owner,
+    PostOnly, Prevention, Refusal, Rested, State, Terms, TimeInForce,
 };
 use protocol::types::{Side, Symbol};
 
@@ -311,7 +311,7 @@ impl World {
     }
 }
 
-/// A price at most so many cents from the reference.
+/// A price within this many cents of the reference.
 fn random_price(random: &mut fastrand::Rng, reach: u32) -> u32 {
     REFERENCE + 100 * random.u32(0..2 * reach) - 100 * reach
 }
@@ -346,9 +346,9 @@ fn random_order(
         terms: Terms {
             limit: (!is_any).then_some(price),
             life: if is_immediate && !is_cross {
-                Life::Immediate
+                TimeInForce::Immediate
             } else {
-                Life::Market
+                TimeInForce::Market
             },
             is_shown: is_shown && !is_midpoint,
             is_midpoint,
@@ -363,7 +363,7 @@ fn random_order(
             } else {
                 0
             },
-            floor: if random.u8(0..6) == 0 {
+            display_qty: if random.u8(0..6) == 0 {
                 random.u32(1..50)
             } else {
                 0
@@ -400,7 +400,7 @@ fn random_change(random: &mut fastrand::Rng, (user_ref, reach): (u32, u32), was:
             is_shown,
             is_midpoint,
             post_only: [PostOnly::No, PostOnly::Cancel, PostOnly::Slide][random.usize(0..3)],
-            ..Terms::plain(random_price(random, reach), Life::Market)
+            ..Terms::plain(random_price(random, reach), TimeInForce::Market)
         },
     }
 }
@@ -468,7 +468,7 @@ fn day(seed: u64, reach: u32, band_bps: u32) {
                     .restrict_short_sales(1, naive.is_short_restricted);
             }
             (43, _) if random.u8(0..4) == 0 => {
-                let hours = [Life::Market, Life::System][random.usize(0..2)];
+                let hours = [TimeInForce::Market, TimeInForce::System][random.usize(0..2)];
                 naive.end_of(hours);
                 world.engine.end_of(hours, &mut sink);
             }
@@ -486,8 +486,8 @@ fn day(seed: u64, reach: u32, band_bps: u32) {
                     new.terms.limit = Some(REFERENCE);
                 }
                 next += 1;
-                if new.terms.life == Life::Market && random.u8(0..5) == 0 {
-                    new.terms.life = Life::Until(naive.now_ns + random.u64(1..40));
+                if new.terms.life == TimeInForce::Market && random.u8(0..5) == 0 {
+                    new.terms.life = TimeInForce::Until(naive.now_ns + random.u64(1..40));
                 }
                 assert_eq!(world.enter(&new), naive.enter(&new));
             }

@@ -95,7 +95,7 @@ impl World {
         }
     }
 
-    /// Lets so many messages of the record come.
+    /// Lets this many messages of the record come.
     fn step(&mut self, messages: u64) {
         self.now_ns += messages * 1_000_000;
         self.exchange.advance(self.now_ns);
@@ -268,6 +268,6 @@ fn the_sample_day_is_published_as_it_is_with_clients_in_it() {
     assert_eq!(published.len(), expected.len());
     assert!(published == expected);
     let history = world.history();
-    eprintln!("shares taken, traded twice, ahead, met: {history:?}");
+    eprintln!("shares taken, traded twice, ahead, stop: {history:?}");
     assert!(history[0] > 0 && history[3] > 0, "{history:?}");
 }

@@ -228,7 +228,7 @@ pub struct SharedWords {
 }
 
 impl SharedWords {
-    /// Maps so many words of a file, which is made that long.
+    /// Maps this many words of a file, which is made that long.
     ///
     /// # Errors
     /// What the file system or `mmap` refuses.
@@ -294,7 +294,7 @@ unsafe impl<T: Send> Send for Reserve<T> {}
 unsafe impl<T: Sync> Sync for Reserve<T> {}
 
 impl<T> Reserve<T> {
-    /// Reserves room for so many items. Like `Vec::with_capacity` it ends the process where there is not
+    /// Reserves room for this many items. Like `Vec::with_capacity` it ends the process where there is not
     /// even address space for them.
     #[must_use]
     pub fn new(max: usize) -> Self {

@@ -125,7 +125,7 @@ impl<T: Copy> Producer<T> {
     /// ring between cores that runs at full rate it would take the line from the consumer (measured: 20
     /// times slower).
     #[inline]
-    pub fn bring_near(&self) {
+    pub fn prefetch(&self) {
         prefetch(self.shared.slot(self.tail));
     }
 
@@ -179,7 +179,7 @@ impl<T: Copy> Consumer<T> {
         Some(message)
     }
 
-    /// Whether the producer finds no room.
+    /// Whether the ring is full, as the producer sees it.
     #[inline]
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use gateway::order::transport::{Happened, Transport};
+use gateway::order::transport::{Transport, TransportEvent};
 
 /// Room for bytes that the kernel has not taken.
 const ROOM: usize = 64 * 1024;
@@ -78,15 +78,15 @@ impl Transport for Connection {
         self.push_out();
     }
 
-    fn poll(&mut self, mut on: impl FnMut(Happened<'_>)) -> usize {
+    fn poll(&mut self, mut on: impl FnMut(TransportEvent<'_>)) -> usize {
         self.push_out();
         let Some(event) = self.happened.pop_front() else {
             return 0;
         };
         match event {
-            Event::Connected => on(Happened::Connected),
-            Event::Bytes(bytes) => on(Happened::Bytes(&bytes)),
-            Event::Closed(errno) => on(Happened::Closed(errno)),
+            Event::Connected => on(TransportEvent::Connected),
+            Event::Bytes(bytes) => on(TransportEvent::Bytes(&bytes)),
+            Event::Closed(errno) => on(TransportEvent::Closed(errno)),
         }
         1
     }

@@ -103,7 +103,7 @@ impl Hearing {
     pub(crate) fn new(
         feed: u16,
         strategies: Vec<Producer<MarketEvent>>,
-        hold_ns: u64,
+        gap_timeout_ns: u64,
         now_ns: u64,
     ) -> Self {
         let limits = Limits {
@@ -122,7 +122,7 @@ impl Hearing {
         let packets = Rc::clone(&source.packets);
         let feed = Feed::new(Parts {
             source,
-            arbiter: Arbiter::new(hold_ns, STALE_NS),
+            arbiter: Arbiter::new(gap_timeout_ns, STALE_NS),
             books: Books::new(&limits, Want::LAZY).expect("memory"),
             best_prices: Arc::clone(&prices),
             subscribers,

@@ -6,7 +6,7 @@ use gateway::notice::Notice;
 use gateway::order::stage::OrderStage;
 use order_sim::exchange::Exchange;
 use order_sim::options::Options;
-use order_sim::session::{Heard, Session as ServerSession};
+use order_sim::session::{Session as ServerSession, SessionEvent};
 use protocol::types::{Side, Symbol};
 use rt::ring::Consumer;
 
@@ -60,8 +60,8 @@ impl Line {
         let mut out = Vec::new();
         shared.borrow_mut().advance(now_ns);
         let result = server.on_bytes((&bytes, now_ns), options, &mut out, |said| match said {
-            Heard::LoggedIn(account) => shared.borrow().stored(account),
-            Heard::Message(account, message) => {
+            SessionEvent::LoggedIn(account) => shared.borrow().stored(account),
+            SessionEvent::Message(account, message) => {
                 shared.borrow_mut().on_message(account, message);
                 0
             }

@@ -16,7 +16,7 @@ struct Arguments {
     /// The world to live; with --seeds: the first of them.
     #[arg(default_value_t = 0)]
     seed: u64,
-    /// Live so many, and say how many passed.
+    /// Live this many worlds, and say how many passed.
     #[arg(long, value_name = "N")]
     seeds: Option<u64>,
     /// Stop at the first that fails.

@@ -29,9 +29,9 @@ pub(crate) struct Flying {
 /// What one line does to packets.
 #[derive(Clone, Copy, Debug, Default)]
 struct Weather {
-    /// Of 1,000 packets, so many are lost.
+    /// Packets lost, per 1,000.
     lost: u32,
-    /// Of 1,000 packets, so many come twice.
+    /// Packets that come twice, per 1,000.
     doubled: u32,
     /// How much later than its predecessor a packet may be sent and still overtake it, ns.
     jitter_ns: u64,

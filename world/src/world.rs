@@ -195,11 +195,11 @@ impl World {
         for (ring, (feed, _)) in to_strategies.into_iter().zip(STRATEGIES) {
             rings[feed].push(ring);
         }
-        let hold_ns = [0, MS, 8 * MS][self.random.usize(0..3)];
+        let gap_timeout_ns = [0, MS, 8 * MS][self.random.usize(0..3)];
         let now_ns = self.now_ns;
         let hearings = (0..).zip(rings);
         self.hearings = hearings
-            .map(|(feed, rings)| Hearing::new(feed, rings, hold_ns, now_ns))
+            .map(|(feed, rings)| Hearing::new(feed, rings, gap_timeout_ns, now_ns))
             .collect();
     }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::event::Origin;
-use gateway::order::answers::Told;
+use gateway::order::answers::AnswerEvent;
 use gateway::order::entry::{DeskOptions, Entry, Phase};
 use gateway::order::intent::{Action, Cause, OrderId, OrderIntent, Outcome, Refusal, TimeInForce};
 use gateway::order::orders::Owner;
@@ -21,7 +21,7 @@ use gateway::order::risk::{KillCause, KillSwitch, Limits, Risk};
 use gateway::order::session::{Credentials, Session};
 use order_sim::exchange::Exchange;
 use order_sim::options::Options;
-use order_sim::session::{Heard, Session as ServerSession};
+use order_sim::session::{Session as ServerSession, SessionEvent};
 use protocol::ouch::Outbound;
 use protocol::types::{Price4, Qty, Side, Symbol};
 use rt::mem::Want;
@@ -154,8 +154,8 @@ impl World {
         let shared = std::cell::RefCell::new(exchange);
         let (mut out, now) = (Vec::new(), *now_ns);
         let result = server.on_bytes((&bytes, now), options, &mut out, |said| match said {
-            Heard::LoggedIn(account) => shared.borrow().stored(account),
-            Heard::Message(account, message) => {
+            SessionEvent::LoggedIn(account) => shared.borrow().stored(account),
+            SessionEvent::Message(account, message) => {
                 let mut exchange = shared.borrow_mut();
                 exchange.advance(now);
                 exchange.on_message(account, message);
@@ -177,7 +177,7 @@ impl World {
         let len = self
             .entry
             .on_bytes(now, &bytes, &mut reply, |told| match told {
-                Told::ConnectAgain => is_again = true,
+                AnswerEvent::ConnectAgain => is_again = true,
                 told => hear(believed, told),
             });
         self.to_exchange.extend_from_slice(&reply[..len]);
@@ -275,10 +275,13 @@ impl World {
 }
 
 /// Keeps what a strategy would believe.
-fn hear(believed: &mut BTreeMap<u32, Qty>, told: Told) {
-    let Told::Execution(owner, event) = told else {
+fn hear(believed: &mut BTreeMap<u32, Qty>, told: AnswerEvent) {
+    let AnswerEvent::Execution(owner, event) = told else {
         assert!(
-            !matches!(told, Told::Ended(_) | Told::UnknownExecution(_)),
+            !matches!(
+                told,
+                AnswerEvent::Ended(_) | AnswerEvent::UnknownExecution(_)
+            ),
             "{told:?}"
         );
         return;

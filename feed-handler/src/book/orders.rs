@@ -101,7 +101,7 @@ impl Orders {
         })
     }
 
-    /// Memory for so many orders, in bytes.
+    /// Memory that this many orders take, in bytes.
     pub(super) fn bytes(orders_max: u32) -> u64 {
         Self::slots(orders_max) * 8 + u64::from(orders_max) * size_of::<Order>() as u64
     }

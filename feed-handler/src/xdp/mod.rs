@@ -18,12 +18,12 @@
     reason = "AF_XDP rings, socket options, netlink and ethtool calls"
 )]
 
-mod ear;
 pub mod nic;
 mod open;
 mod program;
 mod receiver;
 mod socket;
+mod tap;
 
 pub use open::{
     Mode, OpenError, Opened, Options, Rung, StepDown, TRUSTED_DRIVERS, Trial, Wanted, open,

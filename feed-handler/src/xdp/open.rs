@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use rt::clock::monotonic_ns;
 
-use super::ear::Ear;
 use super::nic::{self, Attached};
 use super::program::{Program, QUEUES_MAX, Verdict};
 use super::receiver::{QueueWatch, Watch, XdpCounters, XdpSource};
 use super::socket::{SocketOptions, XskSocket};
+use super::tap::PacketTap;
 
 /// Drivers whose native mode is used without being asked for, each with the reason. Others have
 /// frozen or crashed hosts, so they get generic mode until an operator adds them.
@@ -410,13 +410,13 @@ fn try_out(
         return Ok(Trial::Skipped);
     }
     let plain = |e: std::io::Error| (e.to_string(), "a packet socket is needed for the trial");
-    let ear = Ear::open(&options.interface).map_err(plain)?;
-    // What was passed on before the ear was open says nothing.
+    let tap = PacketTap::open(&options.interface).map_err(plain)?;
+    // What was passed on before the tap was open says nothing.
     let before = passed_and_sent(program).0;
     let mut look = || {
         let (passed, sent) = passed_and_sent(program);
         let arrived = sockets.iter_mut().map(XskSocket::waiting).sum();
-        ear.heard().map(|heard| Seen {
+        tap.heard().map(|heard| Seen {
             sent,
             arrived,
             passed: passed - before,
@@ -429,11 +429,11 @@ fn try_out(
         if seen.sent > 0 && seen.arrived > 0 && (seen.passed == 0 || seen.heard > 0) {
             return Ok(Trial::Passed);
         }
-        ear.wait(Duration::from_millis(1));
+        tap.wait(Duration::from_millis(1));
     }
     // A frame that came last may still be on its way through the driver.
     let mut seen = look().map_err(plain)?;
-    ear.wait(LAST_FRAME);
+    tap.wait(LAST_FRAME);
     let settled = look().map_err(plain)?;
     (seen.arrived, seen.heard) = (settled.arrived, settled.heard);
     seen.judge()

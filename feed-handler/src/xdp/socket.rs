@@ -181,7 +181,7 @@ impl XskSocket {
         debug_assert!(self.taken_len <= self.taken.len());
         self.shown_len = self.taken_len;
         if self.taken_len != 0 {
-            self.bring_near();
+            self.prefetch();
         }
         self.taken_len
     }
@@ -190,7 +190,7 @@ impl XskSocket {
     /// the card) wrote them, and one that is fetched only when it is read costs its whole way each time.
     /// So `acquire` ends with bytes in hand, as it does with a kernel socket.
     #[inline]
-    fn bring_near(&self) {
+    fn prefetch(&self) {
         let taken = self.taken.get(..self.taken_len).unwrap_or_default();
         for descriptor in taken {
             // SAFETY: the kernel gave the frame to us.

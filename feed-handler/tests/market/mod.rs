@@ -171,7 +171,7 @@ pub(crate) struct Market {
 
 impl Market {
     /// Two lines; a strategy for each ring size, that of the last hears only these symbols.
-    pub(crate) fn new(hold_ns: u64, rings: &[usize], symbols: &[Symbol]) -> Self {
+    pub(crate) fn new(gap_timeout_ns: u64, rings: &[usize], symbols: &[Symbol]) -> Self {
         let limits = Limits {
             orders_max: 1 << 12,
             levels_max: 1 << 12,
@@ -201,7 +201,7 @@ impl Market {
         let arrivals = Rc::clone(&source.0);
         let feed = Feed::new(Parts {
             source,
-            arbiter: Arbiter::new(hold_ns, STALE_NS),
+            arbiter: Arbiter::new(gap_timeout_ns, STALE_NS),
             books: Books::new(&limits, Want::LAZY).unwrap(),
             best_prices: Arc::clone(&best_prices),
             subscribers,
@@ -218,7 +218,7 @@ impl Market {
             counters,
             best_prices,
             listeners,
-            second: Arbiter::new(hold_ns, STALE_NS),
+            second: Arbiter::new(gap_timeout_ns, STALE_NS),
             second_counters: ArbiterCounters::default(),
             books: NaiveBooks::default(),
             touched: BTreeSet::new(),

@@ -38,7 +38,7 @@ impl Wire {
         socket.send_to(payload, &to.into()).expect("sent");
     }
 
-    /// Both ends with so many queues each, up. The kernel takes packets from its own addresses there.
+    /// Both ends with this many queues each, up. The kernel takes packets from its own addresses there.
     fn lay(self, queues: u32) {
         let Self { from, to, address } = self;
         let ends = format!("numrxqueues {queues} numtxqueues {queues}");
@@ -65,7 +65,7 @@ pub(crate) fn own_network() -> bool {
     own_network_with_queues(1)
 }
 
-/// The same, with so many receive queues on each interface.
+/// The same, with this many receive queues on each interface.
 #[expect(unsafe_code, reason = "unshare")]
 pub(crate) fn own_network_with_queues(queues: u32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

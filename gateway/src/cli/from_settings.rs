@@ -92,8 +92,8 @@ fn feed(name: &str, feed: &settings::Feed, host: &settings::Host) -> options::Fe
         address: line.address,
         interface: (!line.interface.is_empty()).then(|| line.interface.clone()),
     };
-    let hold_ns = if feed.lines.len() > 1 {
-        feed.hold_us * 1000
+    let gap_timeout_ns = if feed.lines.len() > 1 {
+        feed.gap_timeout_us * 1000
     } else {
         0
     };
@@ -109,7 +109,7 @@ fn feed(name: &str, feed: &settings::Feed, host: &settings::Host) -> options::Fe
             busy_poll_us: feed.udp.busy_poll_us,
             block_us: feed.udp.block_us,
         },
-        hold_ns,
+        gap_timeout_ns,
         stale_ns: feed.stale_ms * 1_000_000,
         books: book_limits(&feed.books),
     }

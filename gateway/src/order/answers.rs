@@ -24,7 +24,7 @@ use super::session::Ended;
 
 /// What a call on bytes or time has to tell.
 #[derive(Debug)]
-pub enum Told {
+pub enum AnswerEvent {
     /// To one strategy.
     Execution(Owner, ExecutionEvent),
     /// To the driver: close this connection and connect again at once.
@@ -81,7 +81,7 @@ impl Ledger {
         now_ns: u64,
         bytes: &[u8],
         is_past: bool,
-        tell: &mut impl FnMut(Told),
+        tell: &mut impl FnMut(AnswerEvent),
     ) {
         let Ok((message, _)) = Outbound::decode(bytes) else {
             return self.on_unreadable(bytes, tell);
@@ -115,23 +115,23 @@ impl Ledger {
             | Outbound::EnableResponse(_) => {}
         }
         if let Some(breach) = self.take_breach() {
-            tell(Told::Breach(breach));
+            tell(AnswerEvent::Breach(breach));
         }
     }
 
     /// It may have been an execution: positions are not known any more.
     #[cold]
-    fn on_unreadable(&mut self, bytes: &[u8], tell: &mut impl FnMut(Told)) {
+    fn on_unreadable(&mut self, bytes: &[u8], tell: &mut impl FnMut(AnswerEvent)) {
         self.counters.malformed.increment();
         self.risk.kill().engage(KillCause::MalformedAnswer);
-        tell(Told::Malformed(Unreadable {
+        tell(AnswerEvent::Malformed(Unreadable {
             kind: bytes.first().copied().unwrap_or(0),
             len: u16::try_from(bytes.len()).unwrap_or(u16::MAX),
         }));
     }
 
     #[inline]
-    fn on_accepted(&mut self, now_ns: u64, m: &OrderAccepted, tell: &mut impl FnMut(Told)) {
+    fn on_accepted(&mut self, now_ns: u64, m: &OrderAccepted, tell: &mut impl FnMut(AnswerEvent)) {
         let user_ref = m.user_ref.get();
         self.counters.accepted.increment();
         let Some(order) = self.orders.get_mut(user_ref) else {
@@ -146,7 +146,7 @@ impl Ledger {
         let held = resized.and_then(|()| is_as_sent(order, symbol, m));
         if order.owner.is_some() {
             self.counters.acks.increment();
-            tell(Told::Acked {
+            tell(AnswerEvent::Acked {
                 user_ref,
                 encoded_ns: order.encoded_ns,
                 acked_ns: now_ns,
@@ -166,7 +166,7 @@ impl Ledger {
     }
 
     #[inline]
-    fn on_executed(&mut self, now_ns: u64, m: &Executed, tell: &mut impl FnMut(Told)) {
+    fn on_executed(&mut self, now_ns: u64, m: &Executed, tell: &mut impl FnMut(AnswerEvent)) {
         let (user_ref, qty) = (m.user_ref.get(), m.qty.get());
         let match_number = m.match_number.get();
         if self.fills.is_known(match_number, user_ref) {
@@ -175,7 +175,7 @@ impl Ledger {
         let Some(order) = self.orders.get_mut(user_ref) else {
             self.counters.unknown_order.increment();
             self.risk.kill().engage(KillCause::UnknownExecution);
-            return tell(Told::UnknownExecution(user_ref));
+            return tell(AnswerEvent::UnknownExecution(user_ref));
         };
         self.counters.fills.increment();
         self.counters.filled_shares.add(u64::from(qty.0));
@@ -224,7 +224,7 @@ impl Ledger {
         now_ns: u64,
         user_ref: UserRefNum,
         (qty, reason): (Qty, u8),
-        tell: &mut impl FnMut(Told),
+        tell: &mut impl FnMut(AnswerEvent),
     ) {
         let Some(order) = self.orders.get_mut(user_ref) else {
             return self.counters.unknown_order.increment();
@@ -262,7 +262,7 @@ impl Ledger {
         now_ns: u64,
         user_ref: UserRefNum,
         answered: Option<Action>,
-        tell: &mut impl FnMut(Told),
+        tell: &mut impl FnMut(AnswerEvent),
     ) {
         let Some(order) = self.orders.get(user_ref) else {
             return;
@@ -284,7 +284,7 @@ impl Ledger {
         self.close(user_ref);
     }
 
-    fn on_replaced(&mut self, now_ns: u64, m: &OrderReplaced, tell: &mut impl FnMut(Told)) {
+    fn on_replaced(&mut self, now_ns: u64, m: &OrderReplaced, tell: &mut impl FnMut(AnswerEvent)) {
         let (original, user_ref) = (m.original_user_ref.get(), m.user_ref.get());
         let Some(order) = self.orders.get(original).copied() else {
             self.counters.unknown_order.increment();
@@ -328,7 +328,7 @@ impl Ledger {
         }
     }
 
-    fn on_rejected(&mut self, now_ns: u64, m: &Rejected, tell: &mut impl FnMut(Told)) {
+    fn on_rejected(&mut self, now_ns: u64, m: &Rejected, tell: &mut impl FnMut(AnswerEvent)) {
         let (number, reason) = (m.user_ref.get(), m.reason.get());
         let Some(mut order) = self.orders.get(number).copied() else {
             return self.counters.unknown_order.increment();
@@ -347,7 +347,7 @@ impl Ledger {
         self.counters.rejected.increment();
         if order.owner.is_some() {
             self.counters.acks.increment();
-            tell(Told::Acked {
+            tell(AnswerEvent::Acked {
                 user_ref: number,
                 encoded_ns: order.encoded_ns,
                 acked_ns: now_ns,
@@ -362,7 +362,7 @@ impl Ledger {
     }
 
     /// The exchange undid a trade: the position goes back, the order does not come back.
-    fn on_broken(&mut self, now_ns: u64, m: &BrokenTrade, tell: &mut impl FnMut(Told)) {
+    fn on_broken(&mut self, now_ns: u64, m: &BrokenTrade, tell: &mut impl FnMut(AnswerEvent)) {
         let (match_number, user_ref) = (m.match_number.get(), m.user_ref.get());
         self.counters.trades_broken.increment();
         let live = self.orders.get(user_ref);
@@ -372,14 +372,14 @@ impl Ledger {
             Undone::Unknown => {
                 self.counters.unknown_order.increment();
                 self.risk.kill().engage(KillCause::UnknownExecution);
-                return tell(Told::UnknownBreak(match_number));
+                return tell(AnswerEvent::UnknownBreak(match_number));
             }
         };
         self.risk
             .on_traded(fill.instrument, fill.side, fill.qty, -1);
         let Some(owner) = fill.owner else { return };
         let live = self.orders.of_id(owner, fill.id);
-        tell(Told::Execution(
+        tell(AnswerEvent::Execution(
             owner,
             ExecutionEvent {
                 origin: Origin::default(),
@@ -400,7 +400,7 @@ impl Ledger {
         &mut self,
         now_ns: u64,
         user_ref: UserRefNum,
-        tell: &mut impl FnMut(Told),
+        tell: &mut impl FnMut(AnswerEvent),
     ) {
         self.counters.cancels_pending.increment();
         let Some(order) = self.orders.get(user_ref) else {
@@ -414,7 +414,12 @@ impl Ledger {
         tell_order(now_ns, order, news, tell);
     }
 
-    fn on_cancel_reject(&mut self, now_ns: u64, user_ref: UserRefNum, tell: &mut impl FnMut(Told)) {
+    fn on_cancel_reject(
+        &mut self,
+        now_ns: u64,
+        user_ref: UserRefNum,
+        tell: &mut impl FnMut(AnswerEvent),
+    ) {
         self.counters.cancels_refused.increment();
         let Some(order) = self.orders.get(user_ref).copied() else {
             return self.counters.unknown_order.increment();
@@ -431,7 +436,7 @@ impl Ledger {
         tell_order(now_ns, &order, news, tell);
     }
 
-    fn on_modified(&mut self, now_ns: u64, m: &Modified, tell: &mut impl FnMut(Told)) {
+    fn on_modified(&mut self, now_ns: u64, m: &Modified, tell: &mut impl FnMut(AnswerEvent)) {
         let user_ref = m.user_ref.get();
         let Some(order) = self.orders.get_mut(user_ref) else {
             return self.counters.unknown_order.increment();
@@ -457,7 +462,7 @@ impl Ledger {
         now_ns: u64,
         before: &Order,
         cancel: Outcome,
-        tell: &mut impl FnMut(Told),
+        tell: &mut impl FnMut(AnswerEvent),
     ) {
         let user_ref = before.user_ref;
         self.orders.end_replace(user_ref);
@@ -512,9 +517,14 @@ fn is_as_sent(order: &Order, symbol: Symbol, m: &OrderAccepted) -> Result<(), Br
 
 /// Tells an order's strategy, if it has one.
 #[inline]
-pub(super) fn tell_order(now_ns: u64, order: &Order, news: News, tell: &mut impl FnMut(Told)) {
+pub(super) fn tell_order(
+    now_ns: u64,
+    order: &Order,
+    news: News,
+    tell: &mut impl FnMut(AnswerEvent),
+) {
     let Some(owner) = order.owner else { return };
-    tell(Told::Execution(
+    tell(AnswerEvent::Execution(
         owner,
         ExecutionEvent {
             origin: order.origin,

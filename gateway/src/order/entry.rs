@@ -22,13 +22,13 @@ use feed_handler::best_prices::BestPrices;
 use protocol::types::{Price4, Qty, Seq, Side, Symbol, UserRefNum};
 use rt::counters;
 
-use super::answers::Told;
+use super::answers::AnswerEvent;
 use super::intent::{ExecutionEvent, OrderId, OrderIntent, Refusal, RefusalCounters};
 use super::invariant::Breach;
 use super::ledger::Ledger;
 use super::orders::Owner;
 use super::risk::{Exposure, Risk};
-use super::session::{Ended, Received, Session};
+use super::session::{Ended, Session, SessionEvent};
 
 pub use super::ledger::{DESKS_MAX, DeskOptions};
 
@@ -302,8 +302,8 @@ impl Entry {
 
     /// Brings near what the next order writes.
     #[inline]
-    pub fn bring_near(&self) {
-        self.ledger.bring_near();
+    pub fn prefetch(&self) {
+        self.ledger.prefetch();
     }
 
     /// The answer to an intent that was refused: the order as it stands.
@@ -352,7 +352,7 @@ impl Entry {
         now_ns: u64,
         bytes: &[u8],
         out: &mut [u8],
-        mut tell: impl FnMut(Told),
+        mut tell: impl FnMut(AnswerEvent),
     ) -> usize {
         let Self {
             session,
@@ -362,20 +362,20 @@ impl Entry {
         } = self;
         let mut has_logged_in = false;
         session.on_bytes(now_ns, bytes, |received| match received {
-            Received::Message(message, is_past) => {
+            SessionEvent::Message(message, is_past) => {
                 *progress_ns = Some(now_ns);
                 ledger.on_message(now_ns, message, is_past, &mut tell);
             }
-            Received::Probed => {
+            SessionEvent::Probed => {
                 *progress_ns = Some(now_ns);
-                tell(Told::ConnectAgain);
+                tell(AnswerEvent::ConnectAgain);
             }
-            Received::LoggedIn(_) => {
+            SessionEvent::LoggedIn(_) => {
                 *progress_ns = Some(now_ns);
                 ledger.phase = Phase::Recovering;
                 has_logged_in = true;
             }
-            Received::Ended(ended) => tell(Told::Ended(ended)),
+            SessionEvent::Ended(ended) => tell(AnswerEvent::Ended(ended)),
         });
         *has_been_open |= matches!(ledger.phase, Phase::Open | Phase::Stopping);
         let len = if has_logged_in {
@@ -387,19 +387,24 @@ impl Entry {
     }
 
     /// Lets time pass: heartbeats, a silent server, one that does not let us get anywhere.
-    pub fn on_timeout(&mut self, now_ns: u64, out: &mut [u8], mut tell: impl FnMut(Told)) -> usize {
+    pub fn on_timeout(
+        &mut self,
+        now_ns: u64,
+        out: &mut [u8],
+        mut tell: impl FnMut(AnswerEvent),
+    ) -> usize {
         let is_on_its_way = !matches!(self.ledger.phase, Phase::Open | Phase::Stopping);
         let is_stuck = self
             .progress_ns
             .is_some_and(|at_ns| now_ns.saturating_sub(at_ns) > PROGRESS_TIMEOUT_NS);
         if is_on_its_way && is_stuck {
             self.progress_ns = None;
-            tell(Told::Ended(Ended::NoProgress));
+            tell(AnswerEvent::Ended(Ended::NoProgress));
             return 0;
         }
         self.session.on_timeout(now_ns, out, |received| {
-            if let Received::Ended(ended) = received {
-                tell(Told::Ended(ended));
+            if let SessionEvent::Ended(ended) = received {
+                tell(AnswerEvent::Ended(ended));
             }
         })
     }

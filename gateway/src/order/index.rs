@@ -114,7 +114,7 @@ impl Index {
 
     /// Brings a key's home near.
     #[inline]
-    pub(super) fn bring_near(&self, key: u64) {
+    pub(super) fn prefetch(&self, key: u64) {
         if let Some(entry) = self.entries.get(self.home(key)) {
             prefetch(entry);
         }

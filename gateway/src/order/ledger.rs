@@ -263,10 +263,10 @@ impl Ledger {
 
     /// Brings near what the next order writes, while the last one is on its way.
     #[inline]
-    pub(super) fn bring_near(&self) {
+    pub(super) fn prefetch(&self) {
         let (owner, id) = self.last;
-        self.orders.bring_near(owner, id);
-        self.risk.bring_near();
+        self.orders.prefetch(owner, id);
+        self.risk.prefetch();
     }
 
     /// Whether an order stands that no cancel is on its way for.
@@ -572,7 +572,7 @@ pub(super) fn reserve(risk: &mut Risk, order: &mut Order) -> Result<(), Breach> 
     free(risk, order, Qty(before - now))
 }
 
-/// Risk no longer counts so many shares of an order.
+/// Releases this many shares of an order from risk.
 #[inline]
 fn free(risk: &mut Risk, order: &Order, less: Qty) -> Result<(), Breach> {
     if less.0 == 0 {

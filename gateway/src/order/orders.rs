@@ -247,10 +247,10 @@ impl Orders {
 
     /// Brings near what the next order writes, and where its owner's next number will be noted.
     #[inline]
-    pub fn bring_near(&self, owner: Owner, id: OrderId) {
-        self.by_ref.bring_near(u64::from(self.next));
+    pub fn prefetch(&self, owner: Owner, id: OrderId) {
+        self.by_ref.prefetch(u64::from(self.next));
         self.by_id
-            .bring_near(id_key(owner, OrderId(id.0.wrapping_add(1))));
+            .prefetch(id_key(owner, OrderId(id.0.wrapping_add(1))));
         if let Some(free) = self.places.get(self.free as usize) {
             prefetch(free);
             // An order is larger than a line.

@@ -10,7 +10,7 @@ use feed_handler::event::Origin;
 use protocol::ouch::OrderAccepted;
 use protocol::types::{Price4, Qty, Side, UserRefNum};
 
-use super::answers::{News, STATE_DEAD, Told, tell_order};
+use super::answers::{AnswerEvent, News, STATE_DEAD, tell_order};
 use super::entry::Phase;
 use super::instruments::Instrument;
 use super::intent::{Action, OrderId, Outcome};
@@ -25,7 +25,7 @@ impl Ledger {
         &mut self,
         now_ns: u64,
         next: UserRefNum,
-        tell: &mut impl FnMut(Told),
+        tell: &mut impl FnMut(AnswerEvent),
     ) {
         if self.phase != Phase::Recovering {
             return;
@@ -45,14 +45,14 @@ impl Ledger {
             }
         }
         self.phase = self.phase_open();
-        tell(Told::Opened);
+        tell(AnswerEvent::Opened);
     }
 
     fn settle_never_received(
         &mut self,
         now_ns: u64,
         mut order: Order,
-        tell: &mut impl FnMut(Told),
+        tell: &mut impl FnMut(AnswerEvent),
     ) {
         self.counters.never_received.increment();
         self.close(order.user_ref);
@@ -68,7 +68,12 @@ impl Ledger {
         }
     }
 
-    fn settle_lost_replace(&mut self, now_ns: u64, order: &Order, tell: &mut impl FnMut(Told)) {
+    fn settle_lost_replace(
+        &mut self,
+        now_ns: u64,
+        order: &Order,
+        tell: &mut impl FnMut(AnswerEvent),
+    ) {
         if order.replacing.is_some() {
             self.counters.changes_lost.increment();
             let news = News {

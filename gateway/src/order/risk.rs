@@ -276,7 +276,7 @@ impl Risk {
 
     /// Brings near what the next check reads.
     #[inline]
-    pub fn bring_near(&self) {
+    pub fn prefetch(&self) {
         if let Some(oldest) = self.sent_ns.get(self.sent_next) {
             prefetch(oldest);
         }

@@ -25,7 +25,7 @@ use zerocopy::IntoBytes;
 
 /// The longest packet that its length allows: more than one is never put together.
 const INBOX_BYTES: usize = soup::PAYLOAD_LEN_MAX + soup::HEADER_LEN;
-/// Silence after which we say that we live (section 2: one second).
+/// How long we may be silent before a client heartbeat is due (SoupBinTCP section 2: one second).
 const HEARTBEAT_NS: u64 = 1_000_000_000;
 
 /// Whom to log in as, and how patient to be.
@@ -62,7 +62,7 @@ pub enum Ended {
 
 /// What the session passes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Received<'a> {
+pub enum SessionEvent<'a> {
     /// The end of the past is known: connect again.
     Probed,
     /// Logged in; sequenced packets from this number on follow.
@@ -165,7 +165,12 @@ impl Session {
     /// Takes what arrived and passes each message on. Packets are read where they lie; only one that is
     /// not whole yet is kept.
     #[inline]
-    pub fn on_bytes(&mut self, now_ns: u64, mut bytes: &[u8], mut on: impl FnMut(Received<'_>)) {
+    pub fn on_bytes(
+        &mut self,
+        now_ns: u64,
+        mut bytes: &[u8],
+        mut on: impl FnMut(SessionEvent<'_>),
+    ) {
         self.last_received_ns = now_ns;
         if self.inbox_len > 0 {
             bytes = self.complete(bytes, &mut on);
@@ -187,14 +192,14 @@ impl Session {
         &mut self,
         now_ns: u64,
         out: &mut [u8],
-        mut on: impl FnMut(Received<'_>),
+        mut on: impl FnMut(SessionEvent<'_>),
     ) -> usize {
         if self.state == State::Down {
             return 0;
         }
         if now_ns.saturating_sub(self.last_received_ns) > self.credentials.server_timeout_ns {
             self.state = State::Down;
-            on(Received::Ended(Ended::ServerSilent));
+            on(SessionEvent::Ended(Ended::ServerSilent));
             return 0;
         }
         let is_due = now_ns.saturating_sub(self.last_sent_ns) >= HEARTBEAT_NS;
@@ -230,7 +235,7 @@ impl Session {
     }
 
     /// Takes what the packet in the inbox lacks; what follows it.
-    fn complete<'a>(&mut self, bytes: &'a [u8], on: &mut impl FnMut(Received<'_>)) -> &'a [u8] {
+    fn complete<'a>(&mut self, bytes: &'a [u8], on: &mut impl FnMut(SessionEvent<'_>)) -> &'a [u8] {
         let mut rest = bytes;
         // The length may be split itself, so what is lacking is known in two steps.
         while let Some(lacks) = lacking(self.inbox.get(..self.inbox_len).unwrap_or_default()) {
@@ -264,11 +269,11 @@ impl Session {
     }
 
     #[inline]
-    fn on_packet(&mut self, packet: Packet<'_>, on: &mut impl FnMut(Received<'_>)) {
+    fn on_packet(&mut self, packet: Packet<'_>, on: &mut impl FnMut(SessionEvent<'_>)) {
         match (packet.kind, self.state) {
             (kind::SEQUENCED, State::LoggedIn) => {
                 self.next_seq += 1;
-                on(Received::Message(packet.payload, !self.is_past_over()));
+                on(SessionEvent::Message(packet.payload, !self.is_past_over()));
             }
             (kind::LOGIN_ACCEPTED, State::Probing | State::LoggingIn) => {
                 self.on_accepted(packet.payload, on);
@@ -287,7 +292,7 @@ impl Session {
         }
     }
 
-    fn on_accepted(&mut self, payload: &[u8], on: &mut impl FnMut(Received<'_>)) {
+    fn on_accepted(&mut self, payload: &[u8], on: &mut impl FnMut(SessionEvent<'_>)) {
         let accepted = LoginAccepted::decode(payload);
         let Some((accepted, next)) = accepted.and_then(|a| Some((a, a.next_seq()?))) else {
             return self.end(Ended::OutOfStep, on);
@@ -312,16 +317,16 @@ impl Session {
         if is_probing {
             self.past_end = Some(next.0);
             self.state = State::Down;
-            return on(Received::Probed);
+            return on(SessionEvent::Probed);
         }
         self.state = State::LoggedIn;
-        on(Received::LoggedIn(next));
+        on(SessionEvent::LoggedIn(next));
     }
 
     #[cold]
-    fn end(&mut self, ended: Ended, on: &mut impl FnMut(Received<'_>)) {
+    fn end(&mut self, ended: Ended, on: &mut impl FnMut(SessionEvent<'_>)) {
         self.state = State::Down;
-        on(Received::Ended(ended));
+        on(SessionEvent::Ended(ended));
     }
 }
 
@@ -443,7 +448,7 @@ mod tests {
         let mut lens = Vec::new();
         for bytes in stream.chunks(1_000) {
             session.on_bytes(1, bytes, |received| match received {
-                Received::Message(message, _) => lens.push(message.len()),
+                SessionEvent::Message(message, _) => lens.push(message.len()),
                 other => panic!("{other:?}"),
             });
         }
@@ -493,7 +498,7 @@ mod tests {
         assert_eq!(&out[..3], b"\0\x01R");
         let mut ended = false;
         session.on_timeout(16 * SECOND, &mut out, |received| {
-            ended = received == Received::Ended(Ended::ServerSilent);
+            ended = received == SessionEvent::Ended(Ended::ServerSilent);
         });
         assert!(ended);
     }

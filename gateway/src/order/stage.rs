@@ -20,12 +20,12 @@ use rt::clock::Clock;
 use rt::histograms;
 use rt::ring::{Consumer, Producer};
 
-use super::answers::Told;
+use super::answers::AnswerEvent;
 use super::entry::{DESKS_MAX, Entry, EntryCounters, Phase};
 use super::intent::{Cause, ExecutionEvent, OrderIntent, Outcome};
 use super::orders::Owner;
 use super::risk::{KillCause, KillSwitch};
-use super::transport::{HEARD_BYTES_MAX, Happened, Transport};
+use super::transport::{HEARD_BYTES_MAX, Transport, TransportEvent};
 use crate::core_loop::Stage;
 use crate::notice::{Notice, Notices};
 use crate::slow::{Slowest, Story};
@@ -255,7 +255,7 @@ impl<T: Transport> OrderStage<T> {
             self.slowest.on_submitted(story);
         }
         self.encoded_len = 0;
-        self.entry.bring_near();
+        self.entry.prefetch();
     }
 
     /// Hears the exchange, unless a strategy has to take its executions first.
@@ -311,9 +311,9 @@ impl<T: Transport> OrderStage<T> {
         let mut reply = [0u8; 64];
         let mut reply_len = 0;
         let happened = self.transport.poll(|happened| match happened {
-            Happened::Connected => is_connected = true,
-            Happened::Closed(errno) => closed = Some(errno),
-            Happened::Bytes(bytes) => {
+            TransportEvent::Connected => is_connected = true,
+            TransportEvent::Closed(errno) => closed = Some(errno),
+            TransportEvent::Bytes(bytes) => {
                 let now_ns = clock.now_ns();
                 let room = reply.get_mut(reply_len..).unwrap_or_default();
                 reply_len += entry.on_bytes(now_ns, bytes, room, |news| told.on(news));
@@ -509,9 +509,9 @@ struct Heard<'a> {
 
 impl Heard<'_> {
     #[inline]
-    fn on(&mut self, news: Told) {
+    fn on(&mut self, news: AnswerEvent) {
         match news {
-            Told::Acked {
+            AnswerEvent::Acked {
                 user_ref,
                 encoded_ns,
                 acked_ns,
@@ -520,26 +520,26 @@ impl Heard<'_> {
                 self.histograms.order_to_ack.record(after_ns);
                 self.slowest.on_acked(user_ref, acked_ns);
             }
-            Told::Execution(owner, event) => {
+            AnswerEvent::Execution(owner, event) => {
                 let on_loss = (self.counters, self.kill, &mut *self.notices);
                 deliver(self.links, owner, event, on_loss);
             }
-            Told::Opened => self.is_opened = true,
-            Told::ConnectAgain => self.is_again = true,
-            Told::Ended(ended) => {
+            AnswerEvent::Opened => self.is_opened = true,
+            AnswerEvent::ConnectAgain => self.is_again = true,
+            AnswerEvent::Ended(ended) => {
                 self.is_ended = true;
                 self.notices.send(Notice::SessionEnded(ended));
             }
-            Told::UnknownExecution(user_ref) => {
+            AnswerEvent::UnknownExecution(user_ref) => {
                 self.notices.send(Notice::UnknownExecution(user_ref.0));
             }
-            Told::UnknownBreak(match_number) => {
+            AnswerEvent::UnknownBreak(match_number) => {
                 self.notices.send(Notice::UnknownBreak(match_number.0));
             }
-            Told::Malformed(answer) => {
+            AnswerEvent::Malformed(answer) => {
                 self.notices.send(Notice::Malformed(answer));
             }
-            Told::Breach(breach) => self.notices.send(Notice::Breach(breach)),
+            AnswerEvent::Breach(breach) => self.notices.send(Notice::Breach(breach)),
         }
     }
 }
@@ -567,7 +567,7 @@ impl<T: Transport + Send> Stage for OrderStage<T> {
         let len = self
             .entry
             .on_timeout(now_ns, self.transport.room(), |news| {
-                if let Told::Ended(reason) = news {
+                if let AnswerEvent::Ended(reason) = news {
                     ended = Some(reason);
                 }
             });

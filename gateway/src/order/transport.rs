@@ -8,7 +8,7 @@ pub const HEARD_BYTES_MAX: usize = 16 * 1024;
 
 /// What happened on the stream.
 #[derive(Debug)]
-pub enum Happened<'a> {
+pub enum TransportEvent<'a> {
     /// The connection stands.
     Connected,
     /// Bytes arrived.
@@ -42,5 +42,5 @@ pub trait Transport {
 
     /// Tells what has happened, a bounded number of things with at most [`HEARD_BYTES_MAX`] bytes;
     /// returns how many.
-    fn poll(&mut self, on: impl FnMut(Happened<'_>)) -> usize;
+    fn poll(&mut self, on: impl FnMut(TransportEvent<'_>)) -> usize;
 }

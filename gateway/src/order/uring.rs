@@ -30,7 +30,7 @@ use rt::mem::{Pages, Want};
 use socket2::{Domain, Protocol, Socket, Type};
 use zerocopy::FromZeros;
 
-use super::transport::{HEARD_BYTES_MAX, Happened, Transport};
+use super::transport::{HEARD_BYTES_MAX, Transport, TransportEvent};
 
 /// Bytes that may wait to be sent: about 1,200 orders.
 const TX_BYTES: usize = 64 * 1024;
@@ -382,7 +382,7 @@ impl Transport for UringTransport {
     }
 
     #[inline]
-    fn poll(&mut self, mut on: impl FnMut(Happened<'_>)) -> usize {
+    fn poll(&mut self, mut on: impl FnMut(TransportEvent<'_>)) -> usize {
         let Some(ring) = &mut self.ring else { return 0 };
         if ring.submission().taskrun() {
             self.enter();
@@ -401,7 +401,7 @@ impl Transport for UringTransport {
         }
         if let Some(errno) = self.failed.take() {
             self.close();
-            on(Happened::Closed(errno));
+            on(TransportEvent::Closed(errno));
             count += 1;
         }
         count
@@ -410,7 +410,11 @@ impl Transport for UringTransport {
 
 impl UringTransport {
     #[inline]
-    fn on_completion(&mut self, completion: &cqueue::Entry, on: &mut impl FnMut(Happened<'_>)) {
+    fn on_completion(
+        &mut self,
+        completion: &cqueue::Entry,
+        on: &mut impl FnMut(TransportEvent<'_>),
+    ) {
         let is_current = completion.user_data() >> 8 == self.generation;
         let kind = completion.user_data() & 0xFF;
         let result = completion.result();
@@ -423,17 +427,17 @@ impl UringTransport {
         if kind == Kind::Connect as u64 {
             if result < 0 {
                 self.close();
-                return on(Happened::Closed(-result));
+                return on(TransportEvent::Closed(-result));
             }
             self.is_connected = true;
             self.receive();
             self.enter();
-            on(Happened::Connected);
+            on(TransportEvent::Connected);
         } else if kind == Kind::Send as u64
             && let Some(errno) = self.on_sent(result)
         {
             self.close();
-            on(Happened::Closed(errno));
+            on(TransportEvent::Closed(errno));
         }
     }
 
@@ -442,7 +446,7 @@ impl UringTransport {
         &mut self,
         completion: &cqueue::Entry,
         is_current: bool,
-        on: &mut impl FnMut(Happened<'_>),
+        on: &mut impl FnMut(TransportEvent<'_>),
     ) {
         let result = completion.result();
         let buffer = cqueue::buffer_select(completion.flags());
@@ -450,7 +454,7 @@ impl UringTransport {
             let start = usize::from(buffer) * RX_BUFFER_BYTES;
             let len = usize::try_from(result).unwrap_or(0);
             if is_current && let Some(bytes) = self.rx.get(start..start + len) {
-                on(Happened::Bytes(bytes));
+                on(TransportEvent::Bytes(bytes));
             }
             self.provide(buffer);
         }
@@ -463,7 +467,7 @@ impl UringTransport {
             self.enter();
         } else {
             self.close();
-            on(Happened::Closed(-result));
+            on(TransportEvent::Closed(-result));
         }
     }
 }
@@ -531,7 +535,8 @@ mod tests {
             transport.on_entered(Err(io::Error::from_raw_os_error(errno)));
             let mut connected = 0;
             for _ in 0..1000 {
-                transport.poll(|news| connected += u32::from(matches!(news, Happened::Connected)));
+                transport
+                    .poll(|news| connected += u32::from(matches!(news, TransportEvent::Connected)));
             }
             assert_eq!((connected, transport.failed), (1, None));
             transport.close();

@@ -13,7 +13,7 @@ use std::net::SocketAddrV4;
 use rt::mem::{Pages, Want};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::transport::{HEARD_BYTES_MAX, Happened, Transport};
+use super::transport::{HEARD_BYTES_MAX, Transport, TransportEvent};
 
 /// Bytes that may wait to be sent, and that one read takes.
 const TX_BYTES: usize = 64 * 1024;
@@ -132,14 +132,14 @@ impl Transport for WriteTransport {
     }
 
     #[inline]
-    fn poll(&mut self, mut on: impl FnMut(Happened<'_>)) -> usize {
+    fn poll(&mut self, mut on: impl FnMut(TransportEvent<'_>)) -> usize {
         self.turns = self.turns.wrapping_add(1);
         if !self.turns.is_multiple_of(TURNS_BETWEEN_READS) {
             return 0;
         }
         if let Some(errno) = self.failed.take() {
             self.close();
-            on(Happened::Closed(errno));
+            on(TransportEvent::Closed(errno));
             return 1;
         }
         if !self.is_connected {
@@ -151,7 +151,7 @@ impl Transport for WriteTransport {
                     return 0;
                 }
             }
-            on(Happened::Connected);
+            on(TransportEvent::Connected);
             return 1;
         }
         if self.committed > 0 {
@@ -163,7 +163,9 @@ impl Transport for WriteTransport {
         match socket.read(&mut self.rx) {
             Ok(0) => self.failed = Some(0),
             Ok(len) => {
-                on(Happened::Bytes(self.rx.get(..len).unwrap_or_default()));
+                on(TransportEvent::Bytes(
+                    self.rx.get(..len).unwrap_or_default(),
+                ));
                 return 1;
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}

@@ -224,7 +224,7 @@ fn build_feed(
     let lines = feed.udp.lines.len();
     let watched = Arc::clone(&counters);
     house.feeds.push(FeedWatch::new(&feed.name, lines, watched));
-    let arbiter = Arbiter::new(feed.hold_ns, feed.stale_ns);
+    let arbiter = Arbiter::new(feed.gap_timeout_ns, feed.stale_ns);
     let stale_ns = feed.stale_ns;
     let feed_number = u16::try_from(index).unwrap_or(u16::MAX);
     macro_rules! stage {

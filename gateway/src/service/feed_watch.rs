@@ -39,7 +39,7 @@ struct Seen {
 /// One piece of news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum News {
-    /// So many messages are lost in so many gaps, the last of which begins here.
+    /// How many messages are lost in how many gaps, and where the last gap begins.
     Gap { lost: u64, gaps: u64, first: u64 },
     /// The session is over.
     Ended,

@@ -156,7 +156,7 @@ impl StrategyStage {
             queue += 1;
         }
         if taken > 0 {
-            self.desk.intents.bring_near();
+            self.desk.intents.prefetch();
         }
         taken
     }

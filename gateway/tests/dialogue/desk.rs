@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::event::Origin;
-use gateway::order::answers::Told;
+use gateway::order::answers::AnswerEvent;
 use gateway::order::entry::{DeskOptions, Entry, EntryCounters, Phase};
 use gateway::order::intent::{
     Action, Cause, ExecutionEvent, OrderId, OrderIntent, Outcome, Refusal, TimeInForce,
@@ -178,7 +178,7 @@ impl Desk {
             ..
         } = self;
         entry.on_bytes(*now_ns, bytes, &mut [0; 64], |told| match told {
-            Told::Execution(owner, event) => executions.push((owner, event)),
+            AnswerEvent::Execution(owner, event) => executions.push((owner, event)),
             told => news.push(format!("{told:?}")),
         });
     }

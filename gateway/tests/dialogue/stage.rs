@@ -9,7 +9,7 @@ use gateway::order::entry::{DeskOptions, Entry, Phase};
 use gateway::order::intent::{Action, Cause, ExecutionEvent, OrderIntent, Outcome};
 use gateway::order::risk::{KillCause, KillSwitch, Limits, Risk};
 use gateway::order::stage::{Link, OrderStage};
-use gateway::order::transport::{Happened, Transport};
+use gateway::order::transport::{Transport, TransportEvent};
 use gateway::slow::Slowest;
 use protocol::types::Side;
 use rt::clock::Clock;
@@ -62,20 +62,20 @@ impl Transport for Wire {
         self.committed = 0;
     }
 
-    fn poll(&mut self, mut on: impl FnMut(Happened<'_>)) -> usize {
+    fn poll(&mut self, mut on: impl FnMut(TransportEvent<'_>)) -> usize {
         if !self.is_announced && self.is_up && self.connections > 0 {
             self.is_announced = true;
-            on(Happened::Connected);
+            on(TransportEvent::Connected);
             return 1;
         }
         if std::mem::take(&mut self.is_closed) {
-            on(Happened::Closed(libc::ECONNRESET));
+            on(TransportEvent::Closed(libc::ECONNRESET));
             return 1;
         }
         if self.heard.is_empty() {
             return 0;
         }
-        on(Happened::Bytes(&self.heard.remove(0)));
+        on(TransportEvent::Bytes(&self.heard.remove(0)));
         1
     }
 }

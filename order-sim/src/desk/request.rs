@@ -13,7 +13,7 @@ use protocol::ouch::{
 use protocol::types::Price4;
 use protocol::wire::WidePriceBe;
 
-use crate::engine::{CrossKind, Life, Prevention};
+use crate::engine::{CrossKind, Prevention, TimeInForce};
 
 /// A market order's other price: 200,000.0000.
 const PRICE_MARKET_LIMIT: u64 = 2_000_000_000;
@@ -190,14 +190,14 @@ impl Wanted {
     }
 
     /// How long it may rest; `None`: the code is unknown, or its time is missing.
-    pub(crate) fn life(&self, tags: &Tags) -> Option<Life> {
+    pub(crate) fn life(&self, tags: &Tags) -> Option<TimeInForce> {
         match self.time_in_force {
-            TIF_DAY => Some(Life::Market),
-            TIF_IOC => Some(Life::Immediate),
-            TIF_GTX | TIF_AFTER_HOURS => Some(Life::System),
+            TIF_DAY => Some(TimeInForce::Market),
+            TIF_IOC => Some(TimeInForce::Immediate),
+            TIF_GTX | TIF_AFTER_HOURS => Some(TimeInForce::System),
             TIF_GTT => {
                 let seconds = tags.expire_s.filter(|seconds| *seconds < DAY_SECONDS)?;
-                Some(Life::Until(u64::from(seconds) * SECOND_NS))
+                Some(TimeInForce::Until(u64::from(seconds) * SECOND_NS))
             }
             _ => None,
         }

@@ -8,7 +8,7 @@ use protocol::types::{Nanos, Side, Symbol};
 use super::request::{Tags, Wanted};
 use super::{Desk, Held};
 use crate::engine::{
-    CrossKind, Engine, Life, NewOrder, Owner, PostOnly, Terms, cancel_reason, tick_of,
+    CrossKind, Engine, NewOrder, Owner, PostOnly, Terms, TimeInForce, cancel_reason, tick_of,
 };
 use crate::options::Right;
 
@@ -89,7 +89,7 @@ impl Desk {
         };
         let mut new = self.new_order(owner, &wanted, &held);
         // "Any Day order received after the closing cross" is taken in and cancelled as closed.
-        if market.phase == Phase::After && new.terms.life == Life::Market {
+        if market.phase == Phase::After && new.terms.life == TimeInForce::Market {
             new.ends = Some(cancel_reason::CLOSED);
         }
         Ok(Asked { new, held })
@@ -218,12 +218,12 @@ impl Desk {
     pub(crate) fn terms(&self, wanted: &Wanted, tags: &Tags) -> Terms {
         Terms {
             limit: wanted.limit().map(|price| price.0),
-            life: wanted.life(tags).unwrap_or(Life::Immediate),
+            life: wanted.life(tags).unwrap_or(TimeInForce::Immediate),
             is_shown: wanted.display != b'N',
             is_midpoint: tags.is_midpoint,
             post_only: self.post_only(tags),
             min_qty: tags.min_qty,
-            floor: tags.max_floor,
+            display_qty: tags.max_floor,
             house: false,
         }
     }

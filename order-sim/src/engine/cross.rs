@@ -8,8 +8,8 @@
 use protocol::types::Side;
 
 use super::event::{Event, Imbalance, Party, Trade};
-use super::floor::Floor;
 use super::ladder::{Ladder, key_of};
+use super::matcher::Matcher;
 use super::numbers::Match;
 use super::order::{CrossKind, Order};
 use super::request::{cancel_reason, liquidity};
@@ -37,7 +37,7 @@ struct Clearing {
     side: Option<Side>,
 }
 
-impl Floor<'_> {
+impl Matcher<'_> {
     /// Holds a cross and lets the stock trade.
     pub(super) fn cross(
         &mut self,

@@ -3,8 +3,8 @@
 use protocol::types::Side;
 
 use super::event::{Event, OnFeed};
-use super::floor::Floor;
-use super::order::{CrossKind, Life, NIL, Order, Place};
+use super::matcher::Matcher;
+use super::order::{CrossKind, NIL, Order, Place, TimeInForce};
 use super::stock::State;
 use super::{BUY_ANY, Change, NewOrder, Refusal, SELL_ANY};
 
@@ -19,7 +19,7 @@ fn price_of(side: Side, limit: Option<u32>) -> u32 {
 /// Best bid and best ask that the feed shows.
 type Best = (Option<u32>, Option<u32>);
 
-impl Floor<'_> {
+impl Matcher<'_> {
     /// The order as it begins; its number is given when it is taken in.
     #[inline]
     pub(super) fn order_of(&self, new: &NewOrder) -> Order {
@@ -34,7 +34,7 @@ impl Floor<'_> {
             price: price_of(new.side, new.terms.limit),
             open: new.qty,
             shown: if is_shown { new.qty } else { 0 },
-            floor: new.terms.floor,
+            display_qty: new.terms.display_qty,
             min_qty: new.terms.min_qty,
             next: NIL,
             prev: NIL,
@@ -139,7 +139,7 @@ impl Floor<'_> {
             price: price_of(old.side, change.terms.limit),
             open: change.open,
             shown: if is_shown { change.open } else { 0 },
-            floor: change.terms.floor,
+            display_qty: change.terms.display_qty,
             min_qty: change.terms.min_qty,
             place: if is_midpoint { Place::Peg } else { Place::Hand },
             span: change.terms.life.span(),
@@ -153,10 +153,10 @@ impl Floor<'_> {
         old.price == order.price
             && change.open <= old.open
             && self.orders.life(slot) == change.terms.life
-            && change.terms.life != Life::Immediate
+            && change.terms.life != TimeInForce::Immediate
             && (old.place == Place::Shown) == (order.shown > 0)
             && is_peg == change.terms.is_midpoint
-            && old.floor == change.terms.floor
+            && old.display_qty == change.terms.display_qty
             && old.min_qty == change.terms.min_qty
             && !change.terms.house
     }

@@ -438,7 +438,7 @@ mod tests {
     use std::collections::{BTreeMap, VecDeque};
 
     use super::*;
-    use crate::engine::order::{Life, Prevention, Span};
+    use crate::engine::order::{Prevention, Span, TimeInForce};
 
     /// Best first: key, and what stands there.
     type Model = BTreeMap<u32, VecDeque<u32>>;
@@ -476,7 +476,7 @@ mod tests {
                         continue;
                     }
                     let new = Order { price, ..template };
-                    let slot = orders.insert(new, Life::Market, [0; 4]);
+                    let slot = orders.insert(new, TimeInForce::Market, [0; 4]);
                     ladder.push(&mut orders, slot);
                     model
                         .entry(key_of(side, price))
@@ -516,7 +516,7 @@ mod tests {
             price: 1,
             open: 100,
             shown: 100,
-            floor: 0,
+            display_qty: 0,
             min_qty: 0,
             next: NIL,
             prev: NIL,

@@ -1,7 +1,7 @@
 //! The matching engine: price-time priority over every stock, without I/O or clock.
 //!
 //! ```text
-//!  enter, cancel, replace ──> Floor (one stock) ──> events, in the order of time
+//!  enter, cancel, replace ──> Matcher (one stock) ──> events, in the order of time
 //!                              │
 //!                 ladders: price -> shown queue, hidden queue      pegs      orders for a cross
 //! ```
@@ -16,8 +16,8 @@
 mod cross;
 mod entry;
 mod event;
-mod floor;
 mod ladder;
+mod matcher;
 mod numbers;
 mod order;
 mod request;
@@ -30,13 +30,13 @@ use protocol::types::{Side, Symbol};
 use rt::mem::Reserve;
 
 pub use event::{Canceled, Event, Imbalance, OnFeed, Party, Rested, Trade};
-pub use floor::HOUSE;
-pub use order::{CrossKind, Handle, Life, Owner, Prevention};
+pub use matcher::HOUSE;
+pub use order::{CrossKind, Handle, Owner, Prevention, TimeInForce};
 pub use request::{Change, Limits, NewOrder, PostOnly, Refusal, Terms, cancel_reason};
 pub use stock::{Listing, State, tick_of};
 
 use cross::{BUY_ANY, Interest, SELL_ANY};
-use floor::{Floor, Met, Wishes};
+use matcher::{EntryOptions, Matcher, StopReason};
 use numbers::Numbers;
 use order::Slab;
 use stock::Stock;
@@ -103,7 +103,7 @@ impl Engine {
         self.numbers.begin_after(order, matched);
     }
 
-    /// It is now.
+    /// Sets the time of everything that follows, ns since midnight.
     pub fn set_time(&mut self, now_ns: u64) {
         self.now_ns = now_ns;
     }
@@ -117,47 +117,49 @@ impl Engine {
         new: &NewOrder,
         sink: &mut impl FnMut(Event),
     ) -> Result<Handle, Refusal> {
-        let mut floor = self.floor(new.locate).ok_or(Refusal::UnknownStock)?;
-        let mut order = floor.order_of(new);
+        let mut matcher = self.matcher(new.locate).ok_or(Refusal::UnknownStock)?;
+        let mut order = matcher.order_of(new);
         let price = match new.ends {
             Some(reason) => Err(reason),
-            None => floor.post_only_price(&order, new.terms.post_only),
+            None => matcher.post_only_price(&order, new.terms.post_only),
         };
         if let Ok(price) = price {
             order.price = price;
         }
         if !new.rests {
-            floor.is_open_for(&order)?;
+            matcher.is_open_for(&order)?;
         }
-        floor.room_for(&order)?;
-        if new.is_short && floor.stock.is_short_restricted {
-            floor.short_sale(new, order.price)?;
+        matcher.room_for(&order)?;
+        if new.is_short && matcher.stock.is_short_restricted {
+            matcher.short_sale(new, order.price)?;
         }
-        let before = floor.best_if_pegs();
-        let slot = floor.orders.insert(order, new.terms.life, new.attribution);
-        let handle = floor.orders.handle(slot);
+        let before = matcher.best_if_pegs();
+        let slot = matcher
+            .orders
+            .insert(order, new.terms.life, new.attribution);
+        let handle = matcher.orders.handle(slot);
         let (number, owner) = (order.number, order.owner());
-        floor.numbers.order = number;
+        matcher.numbers.order = number;
         sink(Event::Accepted {
             handle,
             number,
             owner,
             price: order.price,
         });
-        let mut met = Met::Nobody;
+        let mut stop = StopReason::Nobody;
         match price {
-            Err(reason) => floor.drop_rest(slot, reason, sink),
+            Err(reason) => matcher.drop_rest(slot, reason, sink),
             Ok(_) => {
-                let wishes = Wishes {
+                let options = EntryOptions {
                     house: new.terms.house,
                     old_reference: None,
                     rests: new.rests,
                 };
-                met = floor.work(slot, wishes, sink);
+                stop = matcher.work(slot, options, sink);
             }
         }
-        floor.settle(before, sink);
-        self.after(new.locate, met, sink);
+        matcher.settle(before, sink);
+        self.after(new.locate, stop, sink);
         self.remember(handle, new.terms.life);
         Ok(handle)
     }
@@ -170,22 +172,22 @@ impl Engine {
         reason: u8,
         sink: &mut impl FnMut(Event),
     ) -> bool {
-        let Some((slot, mut floor)) = self.find(handle) else {
+        let Some((slot, mut matcher)) = self.find(handle) else {
             return false;
         };
-        let before = floor.best_if_pegs();
-        let order = *floor.orders.at(slot);
+        let before = matcher.best_if_pegs();
+        let order = *matcher.orders.at(slot);
         if keep == 0 {
-            let shown = floor.end(slot);
+            let shown = matcher.end(slot);
             sink(Event::Canceled(order.canceled(order.open, reason, shown)));
         } else {
-            let (off, shown) = floor.reduce(slot, keep);
+            let (off, shown) = matcher.reduce(slot, keep);
             if off > 0 {
                 sink(Event::Canceled(order.canceled(off, reason, shown)));
-                floor.tidy(slot, sink);
+                matcher.tidy(slot, sink);
             }
         }
-        floor.settle(before, sink);
+        matcher.settle(before, sink);
         true
     }
 
@@ -196,12 +198,12 @@ impl Engine {
         qty: u32,
         sink: &mut impl FnMut(Event),
     ) -> bool {
-        let Some((slot, mut floor)) = self.find(handle) else {
+        let Some((slot, mut matcher)) = self.find(handle) else {
             return false;
         };
-        let before = floor.best_if_pegs();
-        floor.sell_to_house(slot, qty, sink);
-        floor.settle(before, sink);
+        let before = matcher.best_if_pegs();
+        matcher.sell_to_house(slot, qty, sink);
+        matcher.settle(before, sink);
         true
     }
 
@@ -217,27 +219,27 @@ impl Engine {
         change: &Change,
         sink: &mut impl FnMut(Event),
     ) -> Result<Option<Handle>, Refusal> {
-        let Some((slot, mut floor)) = self.find(handle) else {
+        let Some((slot, mut matcher)) = self.find(handle) else {
             return Ok(None);
         };
-        let before = floor.best_if_pegs();
-        let old = *floor.orders.at(slot);
-        let mut order = floor.changed(&old, change);
-        if floor.keeps_its_place(slot, &order, change) {
-            floor.replace_in_place(slot, change, sink);
-            floor.settle(before, sink);
+        let before = matcher.best_if_pegs();
+        let old = *matcher.orders.at(slot);
+        let mut order = matcher.changed(&old, change);
+        if matcher.keeps_its_place(slot, &order, change) {
+            matcher.replace_in_place(slot, change, sink);
+            matcher.settle(before, sink);
             return Ok(Some(handle));
         }
-        let price = floor.post_only_price(&order, change.terms.post_only);
+        let price = matcher.post_only_price(&order, change.terms.post_only);
         order.price = price.unwrap_or(order.price);
-        floor.is_open_for(&order)?;
-        floor.room_for(&order)?;
-        let attribution = floor.orders.attribution(slot);
-        let old_reference = floor.pick_up(slot);
-        floor.orders.remove(slot);
-        let slot = floor.orders.insert(order, change.terms.life, attribution);
-        floor.numbers.order = order.number;
-        let new_handle = floor.orders.handle(slot);
+        matcher.is_open_for(&order)?;
+        matcher.room_for(&order)?;
+        let attribution = matcher.orders.attribution(slot);
+        let old_reference = matcher.pick_up(slot);
+        matcher.orders.remove(slot);
+        let slot = matcher.orders.insert(order, change.terms.life, attribution);
+        matcher.numbers.order = order.number;
+        let new_handle = matcher.orders.handle(slot);
         sink(Event::Replaced {
             handle: new_handle,
             number: order.number,
@@ -249,25 +251,25 @@ impl Engine {
             shown: None,
         });
         let locate = order.locate;
-        let mut met = Met::Nobody;
+        let mut stop = StopReason::Nobody;
         match price {
             Err(reason) => {
                 if let Some(reference) = old_reference {
                     sink(Event::Withdrawn { locate, reference });
                 }
-                floor.drop_rest(slot, reason, sink);
+                matcher.drop_rest(slot, reason, sink);
             }
             Ok(_) => {
-                let wishes = Wishes {
+                let options = EntryOptions {
                     house: change.terms.house,
                     old_reference,
                     rests: false,
                 };
-                met = floor.work(slot, wishes, sink);
+                stop = matcher.work(slot, options, sink);
             }
         }
-        floor.settle(before, sink);
-        self.after(locate, met, sink);
+        matcher.settle(before, sink);
+        self.after(locate, stop, sink);
         self.remember(new_handle, change.terms.life);
         Ok(Some(new_handle))
     }
@@ -280,14 +282,14 @@ impl Engine {
         reason: [u8; 4],
         sink: &mut impl FnMut(Event),
     ) {
-        if let Some(floor) = self.floor(locate)
-            && floor.stock.state != state
+        if let Some(matcher) = self.matcher(locate)
+            && matcher.stock.state != state
         {
-            floor.stock.state = state;
-            floor.stock.resumes_ns = 0;
+            matcher.stock.state = state;
+            matcher.stock.resumes_ns = 0;
             sink(Event::State {
                 locate,
-                symbol: floor.stock.symbol,
+                symbol: matcher.stock.symbol,
                 state,
                 reason,
             });
@@ -296,18 +298,18 @@ impl Engine {
 
     /// Forbids short sales at or below the best bid, or allows them again.
     pub fn restrict_short_sales(&mut self, locate: u16, is_restricted: bool) {
-        if let Some(floor) = self.floor(locate) {
-            floor.stock.is_short_restricted = is_restricted;
+        if let Some(matcher) = self.matcher(locate) {
+            matcher.stock.is_short_restricted = is_restricted;
         }
     }
 
     /// Holds a cross; the stock trades afterwards.
     pub fn cross(&mut self, locate: u16, kind: CrossKind, sink: &mut impl FnMut(Event)) {
         let mut scratch = std::mem::take(&mut self.scratch);
-        if let Some(mut floor) = self.floor(locate) {
-            floor.cross(kind, &mut scratch, sink);
-            if floor.stock.has_pegs() {
-                floor.repeg(sink);
+        if let Some(mut matcher) = self.matcher(locate) {
+            matcher.cross(kind, &mut scratch, sink);
+            if matcher.stock.has_pegs() {
+                matcher.repeg(sink);
             }
         }
         self.scratch = scratch;
@@ -316,8 +318,8 @@ impl Engine {
     /// Tells what a cross would do now.
     pub fn tell_imbalance(&mut self, locate: u16, kind: CrossKind, sink: &mut impl FnMut(Event)) {
         let mut scratch = std::mem::take(&mut self.scratch);
-        if let Some(floor) = self.floor(locate) {
-            let imbalance = floor.imbalance(kind, &mut scratch);
+        if let Some(matcher) = self.matcher(locate) {
+            let imbalance = matcher.imbalance(kind, &mut scratch);
             sink(Event::Imbalance {
                 locate,
                 kind,
@@ -372,8 +374,8 @@ impl Engine {
             self.resuming.pop();
             // A pause that ended otherwise says nothing about the next.
             let is_due = self
-                .floor(locate)
-                .is_some_and(|floor| floor.stock.resumes_ns == at);
+                .matcher(locate)
+                .is_some_and(|matcher| matcher.stock.resumes_ns == at);
             if is_due {
                 self.cross(locate, CrossKind::Halt, sink);
             }
@@ -383,27 +385,28 @@ impl Engine {
     /// Cancels what may not rest longer than `hours`: market hours, or system hours; in the order of the
     /// orders' numbers, which is that of entry. Pegs that stay follow the midpoint when all is over: prices
     /// on the way are nobody's. The one operation that allocates: it ends hours, nobody waits for it.
-    pub fn end_of(&mut self, hours: Life, sink: &mut impl FnMut(Event)) {
+    pub fn end_of(&mut self, hours: TimeInForce, sink: &mut impl FnMut(Event)) {
         let slots = self.orders.slots_from(0);
-        let over = slots.filter(|slot| hours == Life::System || self.orders.life(*slot) <= hours);
+        let over =
+            slots.filter(|slot| hours == TimeInForce::System || self.orders.life(*slot) <= hours);
         let mut over: Vec<Handle> = over.map(|slot| self.orders.handle(slot)).collect();
         over.sort_unstable();
         for handle in over {
             let found = self.find(handle);
             debug_assert!(found.is_some(), "one order's end ends no other");
-            if let Some((slot, mut floor)) = found {
-                let order = *floor.orders.at(slot);
-                let shown = floor.end(slot);
+            if let Some((slot, mut matcher)) = found {
+                let order = *matcher.orders.at(slot);
+                let shown = matcher.end(slot);
                 let canceled = order.canceled(order.open, cancel_reason::CLOSED, shown);
                 sink(Event::Canceled(canceled));
             }
         }
         for locate in 1..=self.listed() {
-            if let Some(mut floor) = self.floor(locate)
-                && floor.stock.state == State::Trading
-                && floor.stock.has_pegs()
+            if let Some(mut matcher) = self.matcher(locate)
+                && matcher.stock.state == State::Trading
+                && matcher.stock.has_pegs()
             {
-                floor.repeg(sink);
+                matcher.repeg(sink);
             }
         }
     }
@@ -541,9 +544,9 @@ impl Engine {
     }
 
     #[inline]
-    fn floor(&mut self, locate: u16) -> Option<Floor<'_>> {
+    fn matcher(&mut self, locate: u16) -> Option<Matcher<'_>> {
         let stock = self.stocks.get_mut(usize::from(locate).checked_sub(1)?)?;
-        Some(Floor {
+        Some(Matcher {
             orders: &mut self.orders,
             stock,
             numbers: &mut self.numbers,
@@ -551,16 +554,16 @@ impl Engine {
     }
 
     #[inline]
-    fn find(&mut self, handle: Handle) -> Option<(u32, Floor<'_>)> {
+    fn find(&mut self, handle: Handle) -> Option<(u32, Matcher<'_>)> {
         let slot = self.orders.find(handle)?;
         let locate = self.orders.at(slot).locate;
-        self.floor(locate).map(|floor| (slot, floor))
+        self.matcher(locate).map(|matcher| (slot, matcher))
     }
 
     /// A stock that left its bands pauses.
     #[inline]
-    fn after(&mut self, locate: u16, met: Met, sink: &mut impl FnMut(Event)) {
-        if met == Met::Band {
+    fn after(&mut self, locate: u16, stop: StopReason, sink: &mut impl FnMut(Event)) {
+        if stop == StopReason::Band {
             self.pause(locate, sink);
         }
     }
@@ -569,8 +572,8 @@ impl Engine {
     fn pause(&mut self, locate: u16, sink: &mut impl FnMut(Event)) {
         let resume_ns = self.now_ns + self.limits.pause_ns;
         self.set_state(locate, State::Paused, *b"LUDP", sink);
-        if let Some(floor) = self.floor(locate) {
-            floor.stock.resumes_ns = resume_ns;
+        if let Some(matcher) = self.matcher(locate) {
+            matcher.stock.resumes_ns = resume_ns;
         }
         self.resuming.push(Reverse((resume_ns, locate)));
         if let Some((lower, reference, upper)) = self.bands(locate) {
@@ -585,8 +588,8 @@ impl Engine {
 
     /// Notes when a resting order expires.
     #[inline]
-    fn remember(&mut self, handle: Handle, life: Life) {
-        if let Life::Until(at) = life {
+    fn remember(&mut self, handle: Handle, life: TimeInForce) {
+        if let TimeInForce::Until(at) = life {
             self.remember_until(at, handle);
         }
     }

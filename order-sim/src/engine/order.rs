@@ -32,7 +32,7 @@ pub struct Handle {
 
 /// How long an order may rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Life {
+pub enum TimeInForce {
     /// Not at all: what does not trade at once is cancelled.
     Immediate,
     /// Until market hours end.
@@ -95,7 +95,7 @@ pub(super) struct Order {
     /// Of `open`, what the feed shows.
     pub shown: u32,
     /// Shares shown at a time; 0: no reserve.
-    pub floor: u32,
+    pub display_qty: u32,
     pub min_qty: u32,
     pub next: u32,
     pub prev: u32,
@@ -149,7 +149,7 @@ pub(super) enum Span {
     Until,
 }
 
-impl Life {
+impl TimeInForce {
     pub(super) fn span(self) -> Span {
         match self {
             Self::Immediate => Span::Immediate,
@@ -198,7 +198,7 @@ impl Slab {
 
     /// Takes a slot. The caller has asked [`Slab::is_full`].
     #[inline]
-    pub(super) fn insert(&mut self, order: Order, life: Life, attribution: [u8; 4]) -> u32 {
+    pub(super) fn insert(&mut self, order: Order, life: TimeInForce, attribution: [u8; 4]) -> u32 {
         assert!(!self.is_full(), "asked before");
         self.live += 1;
         let slot = if self.free == NIL {
@@ -216,7 +216,11 @@ impl Slab {
         if (order.span == Span::Until || order.is_named)
             && let Some(extra) = self.extras.get_mut(slot as usize)
         {
-            let expires_ns = if let Life::Until(at) = life { at } else { 0 };
+            let expires_ns = if let TimeInForce::Until(at) = life {
+                at
+            } else {
+                0
+            };
             *extra = (expires_ns, attribution);
         }
         slot
@@ -280,12 +284,12 @@ impl Slab {
         &mut self.orders[slot as usize]
     }
 
-    pub(super) fn life(&self, slot: u32) -> Life {
+    pub(super) fn life(&self, slot: u32) -> TimeInForce {
         match self.at(slot).span {
-            Span::Immediate => Life::Immediate,
-            Span::Market => Life::Market,
-            Span::System => Life::System,
-            Span::Until => Life::Until(self.extra(slot).0),
+            Span::Immediate => TimeInForce::Immediate,
+            Span::Market => TimeInForce::Market,
+            Span::System => TimeInForce::System,
+            Span::Until => TimeInForce::Until(self.extra(slot).0),
         }
     }
 

@@ -4,7 +4,7 @@
 
 use protocol::types::Side;
 
-use super::order::{CrossKind, Life, Owner, Prevention};
+use super::order::{CrossKind, Owner, Prevention, TimeInForce};
 
 /// OUCH cancel reasons that the engine gives.
 pub mod cancel_reason {
@@ -111,7 +111,7 @@ pub struct NewOrder {
     pub attribution: [u8; 4],
     /// It ends as soon as it is taken in, for this reason, without meeting anybody.
     pub ends: Option<u8>,
-    /// It rests whatever it would have met, whether the stock trades or not: an order of a record.
+    /// It rests whatever it would have stop, whether the stock trades or not: an order of a record.
     pub rests: bool,
 }
 
@@ -122,7 +122,7 @@ impl NewOrder {
         owner: Owner,
         (locate, side): (u16, Side),
         (qty, price): (u32, u32),
-        life: Life,
+        life: TimeInForce,
     ) -> Self {
         Self {
             owner,
@@ -146,7 +146,7 @@ pub struct Terms {
     /// The worst price that it takes; `None`: any.
     pub limit: Option<u32>,
     /// How long it may rest.
-    pub life: Life,
+    pub life: TimeInForce,
     /// Whether the feed shows it.
     pub is_shown: bool,
     /// Pegged to the midpoint; `limit` bounds it.
@@ -156,7 +156,7 @@ pub struct Terms {
     /// Least shares of one trade; unseen or immediate orders only.
     pub min_qty: u32,
     /// Shares shown at a time; 0: all.
-    pub floor: u32,
+    pub display_qty: u32,
     /// A script's wish: the house takes what the book does not.
     pub house: bool,
 }
@@ -164,7 +164,7 @@ pub struct Terms {
 impl Terms {
     /// A limit order that the feed shows, with nothing special about it.
     #[must_use]
-    pub fn plain(price: u32, life: Life) -> Self {
+    pub fn plain(price: u32, life: TimeInForce) -> Self {
         Self {
             limit: Some(price),
             life,
@@ -172,7 +172,7 @@ impl Terms {
             is_midpoint: false,
             post_only: PostOnly::No,
             min_qty: 0,
-            floor: 0,
+            display_qty: 0,
             house: false,
         }
     }

@@ -2,11 +2,11 @@
 //! again.
 //!
 //! ```text
-//!  engine events ──> tape (ITCH) ──> publisher (packets) ──> line A, line B
+//!  engine events ──> encoder (ITCH) ──> publisher (packets) ──> line A, line B
 //!                                      └─ kept messages ──> re-requests
 //!  engine ──> snapshot ──> GLIMPSE
 //! ```
 
+pub(crate) mod encoder;
 pub(crate) mod publisher;
 pub(crate) mod snapshot;
-pub(crate) mod tape;

@@ -8,25 +8,30 @@ use protocol::glimpse::EndOfSnapshot;
 use protocol::types::{Seq, Side};
 use zerocopy::IntoBytes;
 
-use super::tape::Tape;
+use super::encoder::FeedEncoder;
 use crate::engine::Engine;
 
 /// Writes a snapshot whose reader goes on with message `next` of the feed.
-pub(crate) fn write(engine: &Engine, tape: &Tape, next: Seq, out: &mut impl FnMut(&[u8])) {
+pub(crate) fn write(
+    engine: &Engine,
+    encoder: &FeedEncoder,
+    next: Seq,
+    out: &mut impl FnMut(&[u8]),
+) {
     let stocks = || (1..=engine.listed()).filter_map(|at| Some((at, engine.stock_state(at)?)));
     for (locate, _) in stocks() {
-        out(tape.directory(locate).as_bytes());
+        out(encoder.directory(locate).as_bytes());
     }
     for (locate, (_, state, _)) in stocks() {
-        out(tape.action(locate, state, *b"    ").as_bytes());
+        out(encoder.action(locate, state, *b"    ").as_bytes());
     }
     for (locate, (_, _, is_restricted)) in stocks() {
-        out(tape.reg_sho(locate, is_restricted).as_bytes());
+        out(encoder.reg_sho(locate, is_restricted).as_bytes());
     }
     for (locate, _) in stocks() {
         for side in [Side::Buy, Side::Sell] {
             for rested in engine.shown(locate, side) {
-                tape.add(&rested, out);
+                encoder.add(&rested, out);
             }
         }
     }

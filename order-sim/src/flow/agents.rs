@@ -12,7 +12,7 @@ use protocol::types::Side;
 
 use super::whole;
 use crate::engine::{
-    Change, Engine, Event, Handle, Life, NewOrder, Owner, PostOnly, Terms, tick_of,
+    Change, Engine, Event, Handle, NewOrder, Owner, PostOnly, Terms, TimeInForce, tick_of,
 };
 use crate::options::Flow;
 
@@ -229,7 +229,7 @@ impl Agents {
                 new.terms.min_qty = qty.min(100);
             }
             3..6 => new.terms.post_only = PostOnly::Slide,
-            6 => new.terms.floor = 100.min(qty),
+            6 => new.terms.display_qty = 100.min(qty),
             7 => new.attribution = *b"TSTX",
             8 if bid.is_some() && ask.is_some() => new.terms.is_midpoint = true,
             _ => {}
@@ -270,7 +270,7 @@ impl Agents {
         };
         match self.new_order(at, side, (qty, price)) {
             Some(mut new) => {
-                new.terms.life = Life::Immediate;
+                new.terms.life = TimeInForce::Immediate;
                 Step::Enter(new)
             }
             None => self.delete(at),
@@ -288,7 +288,7 @@ impl Agents {
             owner,
             (locate, side),
             (qty, price),
-            Life::System,
+            TimeInForce::System,
         ))
     }
 
@@ -326,7 +326,7 @@ impl Agents {
         let change = Change {
             user_ref: slot,
             open: self.qty(),
-            terms: Terms::plain(price, Life::System),
+            terms: Terms::plain(price, TimeInForce::System),
         };
         Step::Replace(handle, change)
     }

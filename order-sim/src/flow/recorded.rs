@@ -26,7 +26,9 @@ use protocol::binary_file;
 use protocol::itch::Message;
 use protocol::types::{OrderRef, Price4, Qty, Side, Symbol};
 
-use crate::engine::{Engine, Event, Handle, Life, Listing, NewOrder, Owner, State, cancel_reason};
+use crate::engine::{
+    Engine, Event, Handle, Listing, NewOrder, Owner, State, TimeInForce, cancel_reason,
+};
 
 /// The account of the record's orders.
 pub const RECORD: u16 = u16::MAX - 2;
@@ -60,7 +62,7 @@ rt::counters! {
 pub enum Pace {
     /// So many a second.
     Rate(u32),
-    /// At their own times, so many times as fast.
+    /// At their own times, this many times as fast.
     Speed(f64),
 }
 
@@ -366,6 +368,6 @@ fn order(locate: u16, side: Side, qty: u32, price: u32) -> NewOrder {
     };
     NewOrder {
         rests: true,
-        ..NewOrder::plain(owner, (locate, side), (qty, price), Life::System)
+        ..NewOrder::plain(owner, (locate, side), (qty, price), TimeInForce::System)
     }
 }

@@ -13,7 +13,7 @@ use tokio_uring::net::{TcpListener, TcpStream};
 
 use super::Shared;
 use crate::fault::Act;
-use crate::session::{Close, Heard, Session};
+use crate::session::{Close, Session, SessionEvent};
 use crate::store::Store;
 
 /// Bytes read at once.
@@ -174,11 +174,11 @@ fn on_bytes(shared: &Rc<Shared>, client: &Rc<Client>, bytes: &[u8]) -> Result<()
         &shared.options,
         &mut client.out.borrow_mut(),
         |heard| match (heard, &client.service) {
-            (Heard::LoggedIn(account), Service::Entry) => {
+            (SessionEvent::LoggedIn(account), Service::Entry) => {
                 logged_in = Some(account);
                 shared.exchange.borrow().stored(account)
             }
-            (Heard::LoggedIn(_), Service::Glimpse(snapshot)) => {
+            (SessionEvent::LoggedIn(_), Service::Glimpse(snapshot)) => {
                 let mut snapshot = snapshot.borrow_mut();
                 shared
                     .exchange
@@ -186,11 +186,11 @@ fn on_bytes(shared: &Rc<Shared>, client: &Rc<Client>, bytes: &[u8]) -> Result<()
                     .snapshot(&mut |message| snapshot.push(message));
                 snapshot.count()
             }
-            (Heard::Message(account, message), Service::Entry) => {
+            (SessionEvent::Message(account, message), Service::Entry) => {
                 shared.on_message(account, message, host_ns);
                 0
             }
-            (Heard::Message(..), Service::Glimpse(_)) => 0,
+            (SessionEvent::Message(..), Service::Glimpse(_)) => 0,
         },
     );
     if let Some(account) = logged_in {

@@ -12,7 +12,8 @@
 )]
 
 use order_sim::engine::{
-    Change, CrossKind, HOUSE, Life, NewOrder, Owner, PostOnly, Prevention, Refusal, State, tick_of,
+    Change, CrossKind, HOUSE, NewOrder, Owner, PostOnly, Prevention, Refusal, State, TimeInForce,
+    tick_of,
 };
 use protocol::types::Side;
 
@@ -35,10 +36,10 @@ pub struct Order {
     pub price: i64,
     pub open: u32,
     pub shown: u32,
-    pub floor: u32,
+    pub display_qty: u32,
     pub min_qty: u32,
     pub class: Class,
-    pub life: Life,
+    pub life: TimeInForce,
     pub group: u16,
     pub rule: Prevention,
     pub cross: Option<CrossKind>,
@@ -201,7 +202,7 @@ impl Naive {
         } else if self.orders[at].class == Class::Shown && self.orders[at].shown == 0 {
             let (reference, rank) = (self.number(), self.rank());
             let o = &mut self.orders[at];
-            (o.reference, o.rank, o.shown) = (reference, rank, o.floor.min(o.open));
+            (o.reference, o.rank, o.shown) = (reference, rank, o.display_qty.min(o.open));
             let line = format!(
                 "refresh {:?} {} {} {}",
                 o.owner, o.reference, o.shown, o.price
@@ -324,7 +325,7 @@ impl Naive {
         if order.open == 0 {
             return;
         }
-        if order.life == Life::Immediate {
+        if order.life == TimeInForce::Immediate {
             let reason = if self.band { 'K' } else { 'I' };
             self.said.push(format!(
                 "cancel {:?} {} 0 {reason} -",
@@ -334,8 +335,8 @@ impl Naive {
         }
         order.rank = self.rank();
         if order.class == Class::Shown {
-            order.shown = if order.floor > 0 {
-                order.floor.min(order.open)
+            order.shown = if order.display_qty > 0 {
+                order.display_qty.min(order.open)
             } else {
                 order.open
             };
@@ -414,7 +415,7 @@ impl Naive {
             .orders
             .iter()
             .filter_map(|o| match o.life {
-                Life::Until(at) if at <= now_ns => Some((at, o.number, o.owner)),
+                TimeInForce::Until(at) if at <= now_ns => Some((at, o.number, o.owner)),
                 _ => None,
             })
             .collect();
@@ -428,9 +429,9 @@ impl Naive {
     }
 
     /// Hours are over: everything that may not rest longer goes at once, as it was entered.
-    pub fn end_of(&mut self, hours: Life) {
+    pub fn end_of(&mut self, hours: TimeInForce) {
         self.orders.sort_by_key(|order| order.number);
-        let is_over = |o: &Order| hours == Life::System || o.life <= hours;
+        let is_over = |o: &Order| hours == TimeInForce::System || o.life <= hours;
         for o in self.orders.iter().filter(|o| is_over(o)) {
             let shown = match o.class {
                 Class::Shown => format!("{}-{}=0", o.reference, o.shown),
@@ -495,7 +496,7 @@ impl Naive {
             price: new.terms.limit.map_or(any, i64::from),
             open: new.qty,
             shown: 0,
-            floor: new.terms.floor,
+            display_qty: new.terms.display_qty,
             min_qty: new.terms.min_qty,
             class,
             life: new.terms.life,
@@ -578,9 +579,9 @@ impl Naive {
         let stays = price == old.price
             && change.open <= old.open
             && change.terms.life == old.life
-            && change.terms.life != Life::Immediate
+            && change.terms.life != TimeInForce::Immediate
             && class == old.class
-            && change.terms.floor == old.floor
+            && change.terms.display_qty == old.display_qty
             && change.terms.min_qty == old.min_qty;
         if stays {
             let (_, shown) = self.reduce(at, change.open);
@@ -600,7 +601,7 @@ impl Naive {
             price,
             open: change.open,
             shown: 0,
-            floor: change.terms.floor,
+            display_qty: change.terms.display_qty,
             min_qty: change.terms.min_qty,
             class,
             life: change.terms.life,

@@ -24,13 +24,13 @@ const DECLINE_LEVELS: [u64; 3] = [465_000_000_000, 435_000_000_000, 400_000_000_
 
 /// Makes messages and hands each to `out`.
 #[derive(Debug)]
-pub(crate) struct Tape {
+pub(crate) struct FeedEncoder {
     /// Symbols by locate code less one.
     symbols: Vec<Symbol>,
     pub now: Nanos,
 }
 
-impl Tape {
+impl FeedEncoder {
     pub(crate) fn new() -> Self {
         Self {
             symbols: Vec::with_capacity(usize::from(u16::MAX)),

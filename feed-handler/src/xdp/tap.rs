@@ -15,12 +15,12 @@ const PACKET_STATISTICS: i32 = 6;
 const PACKET_IGNORE_OUTGOING: i32 = 23;
 
 #[derive(Debug)]
-pub(super) struct Ear {
+pub(super) struct PacketTap {
     socket: OwnedFd,
     heard: std::cell::Cell<u64>,
 }
 
-impl Ear {
+impl PacketTap {
     /// Starts to listen.
     pub(super) fn open(interface: &str) -> io::Result<Self> {
         let index = nic::interface_index(interface)?;
@@ -96,7 +96,7 @@ impl Ear {
     /// Waits for something to be heard, at most this long.
     #[expect(
         clippy::unused_self,
-        reason = "waiting is the ear's; a frame need not wake it"
+        reason = "waiting is the tap's; a frame need not wake it"
     )]
     pub(super) fn wait(&self, at_most: Duration) {
         std::thread::park_timeout(at_most);

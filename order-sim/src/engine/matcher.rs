@@ -23,7 +23,7 @@ pub const HOUSE: Owner = Owner {
     user_ref: 0,
 };
 
-pub(super) struct Floor<'a> {
+pub(super) struct Matcher<'a> {
     pub orders: &'a mut Slab,
     pub stock: &'a mut Stock,
     pub numbers: &'a mut Numbers,
@@ -31,7 +31,7 @@ pub(super) struct Floor<'a> {
 
 /// What is special about an order on its way in.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wishes {
+pub(super) struct EntryOptions {
     /// What the book does not take, the house takes at the order's limit.
     pub house: bool,
     /// The shown order whose place it takes.
@@ -42,42 +42,42 @@ pub(super) struct Wishes {
 
 /// Why matching ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Met {
+pub(super) enum StopReason {
     /// Nobody left to meet, or nothing left.
     Nobody,
     /// The next price lies outside the bands.
     Band,
 }
 
-impl Floor<'_> {
-    /// Matches an order in hand, then lets the rest wait or go. `Met::Band`: the stock must pause.
+impl Matcher<'_> {
+    /// Matches an order in hand, then lets the rest wait or go. `StopReason::Band`: the stock must pause.
     pub(super) fn work(
         &mut self,
         slot: u32,
-        mut wishes: Wishes,
+        mut options: EntryOptions,
         sink: &mut impl FnMut(Event),
-    ) -> Met {
-        let mut met = Met::Nobody;
+    ) -> StopReason {
+        let mut stop = StopReason::Nobody;
         let is_trading = self.stock.state == State::Trading;
-        if is_trading && !wishes.rests && self.orders.at(slot).cross.is_none() {
-            if let Some(old) = wishes.old_reference
+        if is_trading && !options.rests && self.orders.at(slot).cross.is_none() {
+            if let Some(old) = options.old_reference
                 && (self.orders.at(slot).shown == 0 || self.would_trade(slot))
             {
-                wishes.old_reference = None;
+                options.old_reference = None;
                 sink(Event::Withdrawn {
                     locate: self.stock.locate,
                     reference: old,
                 });
             }
-            met = self.take(slot, sink);
-            if wishes.house && self.orders.at(slot).open > 0 {
+            stop = self.take(slot, sink);
+            if options.house && self.orders.at(slot).open > 0 {
                 self.sell_out(slot, sink);
             }
         }
         if self.orders.at(slot).open == 0 {
             self.orders.remove(slot);
         } else if self.orders.at(slot).span == Span::Immediate {
-            let is_band = met == Met::Band;
+            let is_band = stop == StopReason::Band;
             let reason = if is_band {
                 cancel_reason::COLLAR
             } else {
@@ -85,9 +85,9 @@ impl Floor<'_> {
             };
             self.drop_rest(slot, reason, sink);
         } else {
-            self.rest(slot, wishes.old_reference, sink);
+            self.rest(slot, options.old_reference, sink);
         }
-        met
+        stop
     }
 
     /// The price of a post-only order that does not trade: its own, the next one that does not, or
@@ -100,7 +100,7 @@ impl Floor<'_> {
         self.slid(order, rule)
     }
 
-    /// As [`Floor::post_only_price`], of an order that asked for it.
+    /// As [`Matcher::post_only_price`], of an order that asked for it.
     fn slid(&self, order: &Order, rule: PostOnly) -> Result<u32, u8> {
         let may_trade = order.cross.is_none() && self.stock.state == State::Trading;
         if !may_trade || order.place == Place::Peg {
@@ -134,13 +134,13 @@ impl Floor<'_> {
 
     /// Trades while there is somebody to meet.
     #[inline]
-    fn take(&mut self, slot: u32, sink: &mut impl FnMut(Event)) -> Met {
+    fn take(&mut self, slot: u32, sink: &mut impl FnMut(Event)) -> StopReason {
         // Most orders come to rest.
         let taker = self.orders.at(slot);
         if self.is_near(taker.side.opposite(), taker.price) {
             self.take_all(slot, sink)
         } else {
-            Met::Nobody
+            StopReason::Nobody
         }
     }
 
@@ -152,24 +152,24 @@ impl Floor<'_> {
     }
 
     #[inline(never)]
-    fn take_all(&mut self, slot: u32, sink: &mut impl FnMut(Event)) -> Met {
+    fn take_all(&mut self, slot: u32, sink: &mut impl FnMut(Event)) -> StopReason {
         let min_qty = self.orders.at(slot).min_qty;
         if min_qty > 0 && !self.reaches(slot, min_qty) {
-            return Met::Nobody;
+            return StopReason::Nobody;
         }
         loop {
             let taker = self.orders.at(slot);
             if taker.open == 0 {
-                return Met::Nobody;
+                return StopReason::Nobody;
             }
             let Some(limit) = self.limit_now(taker) else {
-                return Met::Nobody;
+                return StopReason::Nobody;
             };
             let Some((maker, price)) = self.maker(taker, limit) else {
-                return Met::Nobody;
+                return StopReason::Nobody;
             };
             if price < self.stock.lower || price > self.stock.upper {
-                return Met::Band;
+                return StopReason::Band;
             }
             let group = self.orders.at(maker).group;
             if group != 0 && group == taker.group {
@@ -236,7 +236,7 @@ impl Floor<'_> {
         taker.open >= maker.min_qty.min(maker.open)
     }
 
-    /// Whether an order could trade so many shares at once.
+    /// Whether an order could trade this many shares at once.
     fn reaches(&self, slot: u32, wanted: u32) -> bool {
         let taker = self.orders.at(slot);
         let Some(limit) = self.limit_now(taker) else {
@@ -303,7 +303,7 @@ impl Floor<'_> {
         self.tidy(maker, sink);
     }
 
-    /// Takes shares from a resting order; what is left of nothing leaves its queue. [`Floor::tidy`]
+    /// Takes shares from a resting order; what is left of nothing leaves its queue. [`Matcher::tidy`]
     /// follows when the event is told.
     #[inline]
     pub(super) fn lessen(&mut self, slot: u32, qty: u32) -> Option<OnFeed> {
@@ -344,7 +344,7 @@ impl Floor<'_> {
         let reference = self.numbers.next_order();
         let order = self.orders.at_mut(slot);
         order.reference = reference;
-        order.shown = order.floor.min(order.open);
+        order.shown = order.display_qty.min(order.open);
         let owner = order.owner();
         self.stock
             .ladders
@@ -390,8 +390,8 @@ impl Floor<'_> {
             self.stock.ladders.of_mut(side).push(self.orders, slot);
         } else {
             order.place = Place::Shown;
-            let most = if order.floor > 0 {
-                order.floor
+            let most = if order.display_qty > 0 {
+                order.display_qty
             } else {
                 order.open
             };
