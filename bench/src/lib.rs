@@ -34,4 +34,3 @@ pub mod statistics;
 pub mod aims;
 pub mod comparison;
 pub mod report;
-pub mod why;

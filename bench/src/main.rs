@@ -36,8 +36,6 @@ enum Command {
     Micro(measuring::MicroArguments),
     /// What the exchange can do: operations, orders, messages a second, and memory.
     Exchange(measuring::ExchangeArguments),
-    /// Why orders were slow: reads what the slow-order recorder wrote.
-    Why(measuring::WhyArguments),
     /// Send a feed from a file.
     Replay(ReplayArguments),
     /// Write a synthetic day.
@@ -210,7 +208,6 @@ fn main() -> ExitCode {
         Command::Suite(arguments) => measuring::suite(arguments, &stop),
         Command::Compare(arguments) => measuring::compare(arguments, &stop),
         Command::Micro(arguments) => measuring::micro(arguments),
-        Command::Why(arguments) => measuring::why(arguments),
         Command::Floor(arguments) => run_floor(arguments, &stop),
         Command::Flood(arguments) => run_flood(arguments),
         Command::Replay(arguments) => run_replay(arguments, &stop),

@@ -1,4 +1,4 @@
-//! The commands that measure the whole way: `latency`, `suite`, `compare`, `why`.
+//! The commands that measure the whole way: `latency`, `suite`, `compare`.
 
 #![expect(clippy::print_stdout, reason = "tables are what these commands print")]
 
@@ -11,7 +11,7 @@ use bench::latency::{Entry, Item, Load, Plan, Report, Scene, day_traffic, measur
 use bench::peers::{self, Peers};
 use bench::run::{Contestant, Gateway, Outcome, Traffic};
 use bench::statistics::ROUNDS_MIN;
-use bench::{aims, comparison, exchange as sim, flood, growth, micro, report, why};
+use bench::{aims, comparison, exchange as sim, flood, growth, micro, report};
 use indicatif::ProgressBar;
 
 #[derive(Debug, clap::Args)]
@@ -104,18 +104,6 @@ pub(crate) struct CompareArguments {
     /// Programs: length of each run.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct WhyArguments {
-    /// What the recorder wrote (`telemetry.slow_orders`).
-    file: PathBuf,
-    /// Orders faster than this are not slow, µs.
-    #[arg(long, default_value_t = 10.0)]
-    over_us: f64,
-    /// Print the whole story of the so many slowest.
-    #[arg(long, default_value_t = 3)]
-    stories: usize,
 }
 
 #[derive(Debug, clap::Args)]
@@ -596,17 +584,5 @@ pub(crate) fn micro(arguments: &MicroArguments) -> Result<()> {
         }
         println!("no piece takes over 3 % more instructions than recorded");
     }
-    Ok(())
-}
-
-pub(crate) fn why(arguments: &WhyArguments) -> Result<()> {
-    let story = why::read(&arguments.file)?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "microseconds of a command line"
-    )]
-    let over_ns = (arguments.over_us.max(0.0) * 1000.0) as u64;
-    println!("{}", why::explain(&story, over_ns, arguments.stories));
     Ok(())
 }

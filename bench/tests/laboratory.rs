@@ -19,7 +19,8 @@ use bench::lab::{Lab, Process, sibling};
 use bench::latency::{Entry, Load, Report, Scene, traffic};
 use bench::run::{Contestant, Gateway, Outcome, Traffic, run};
 use bench::statistics::median;
-use bench::why::{self, Cause};
+use gateway::trace::explain::{self, Cause};
+use gateway::trace::file;
 use hdrhistogram::serialization::interval_log;
 use support::is_root;
 
@@ -66,16 +67,16 @@ impl Bench {
         over_us: u64,
         during: impl FnMut(&Process),
     ) -> Vec<(Cause, usize)> {
-        let file = self.folder.path().join("slow.jsonl");
+        let path = self.folder.path().join("slow.jsonl");
         let gateway = Gateway {
-            slow_orders: Some(file.clone()),
+            slow_orders: Some(path.clone()),
             ..gateway
         };
         self.run_while(traffic, gateway, during);
-        let record = why::read(&file).expect("the recorder's file");
-        let explained = why::explain(&record, over_us * 1000, 1);
+        let record = file::read(&path).expect("the recorder's file");
+        let explained = explain::explain(&record, over_us * 1000, 1);
         eprintln!("{explained}");
-        let ranked = why::ranked(&record, over_us * 1000);
+        let ranked = explain::ranked(&record, over_us * 1000);
         let counted = ranked.iter().map(|(cause, times)| (*cause, times.len()));
         counted.collect()
     }

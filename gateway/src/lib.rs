@@ -34,10 +34,10 @@ pub mod order;
 
 pub mod core_loop;
 pub mod notice;
-pub mod slow;
 
 pub mod options;
 pub mod service;
 pub mod telemetry;
+pub mod trace;
 
 pub mod cli;

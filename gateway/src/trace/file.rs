@@ -1,13 +1,18 @@
-//! The slow-order recorder's file: drains what hot cores tell, adds what the host did, and keeps it
-//! bounded.
+//! The recorder's file, written and read: one JSON object a line.
+//!
+//! Path:        rings of the hot cores, and what the host did -> [`SlowFile`] -> the file -> [`read`]
+//! Thread:      housekeeping writes; any reads
+//! Invariants:  bounded: at [`FILE_BYTES_MAX`] a new file is begun, and one old one is kept.
+//! When wrong:  a file that cannot be written is told once, and the service goes on.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rt::ring::Consumer;
+use serde::{Deserialize, Serialize};
 
-use crate::slow::{Gap, Line, Story};
+use super::recorder::{Gap, Story};
 
 /// A file of this size is moved to `NAME.1`, in place of the one before it.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -16,9 +21,40 @@ const HOST_INTERVAL_NS: u64 = 1_000_000_000;
 /// How often what hot cores told is written: seldom, because each time takes a CPU from someone.
 const WRITE_INTERVAL_NS: u64 = 250_000_000;
 
+/// One line of the recorder's file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Line {
+    /// A slow order.
+    Order(Story),
+    /// A core was held up.
+    Gap {
+        /// The core.
+        core: String,
+        /// When and how.
+        #[serde(flatten)]
+        gap: Gap,
+    },
+    /// What the host did to a core's CPU meanwhile.
+    Host {
+        /// The core.
+        core: String,
+        /// Its CPU.
+        cpu: usize,
+        /// From when, ns on the host's monotonic clock.
+        from_ns: u64,
+        /// Until when.
+        to_ns: u64,
+        /// Time that the hypervisor gave to others, in ms (the kernel counts in steps of 10).
+        steal_ms: u64,
+        /// Interrupts on the CPU, of every kind.
+        interrupts: u64,
+    },
+}
+
 /// The file and what goes into it.
 #[derive(Debug, Default)]
-pub(super) struct SlowFile {
+pub(crate) struct SlowFile {
     /// `None`: nothing is kept.
     path: Option<PathBuf>,
     file: Option<BufWriter<File>>,
@@ -32,17 +68,17 @@ pub(super) struct SlowFile {
 
 /// A core's gaps, and its CPU's counters when last read.
 #[derive(Debug)]
-pub(super) struct CoreLog {
-    pub(super) name: String,
-    pub(super) cpu: Option<usize>,
-    pub(super) gaps: Consumer<Gap>,
+pub(crate) struct CoreLog {
+    pub(crate) name: String,
+    pub(crate) cpu: Option<usize>,
+    pub(crate) gaps: Consumer<Gap>,
     read_ns: u64,
     steal_ms: u64,
     interrupts: u64,
 }
 
 impl CoreLog {
-    pub(super) fn new(name: String, cpu: Option<usize>, gaps: Consumer<Gap>) -> Self {
+    pub(crate) fn new(name: String, cpu: Option<usize>, gaps: Consumer<Gap>) -> Self {
         Self {
             name,
             cpu,
@@ -72,7 +108,7 @@ impl CoreLog {
 }
 
 impl SlowFile {
-    pub(super) fn new(
+    pub(crate) fn new(
         path: Option<PathBuf>,
         stories: Vec<Consumer<Story>>,
         cores: Vec<CoreLog>,
@@ -86,7 +122,7 @@ impl SlowFile {
     }
 
     /// Writes what has come, if it is time to.
-    pub(super) fn turn(&mut self, now_ns: u64) {
+    pub(crate) fn turn(&mut self, now_ns: u64) {
         if now_ns >= self.write_next_ns {
             self.write_next_ns = now_ns + WRITE_INTERVAL_NS;
             self.write_now(now_ns);
@@ -94,7 +130,7 @@ impl SlowFile {
     }
 
     /// Writes what has come. A file that cannot be written is told once, and the service goes on.
-    pub(super) fn write_now(&mut self, now_ns: u64) {
+    pub(crate) fn write_now(&mut self, now_ns: u64) {
         let lines = self.drain(now_ns);
         let Some(path) = self.path.clone().filter(|_| !lines.is_empty()) else {
             return;
@@ -180,6 +216,54 @@ fn interrupts(cpu: usize) -> u64 {
     text.lines().skip(1).filter_map(count).sum()
 }
 
+/// A file of the recorder, read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Record {
+    /// Slow orders.
+    pub stories: Vec<Story>,
+    /// Turns that took too long, with their core.
+    pub gaps: Vec<(String, Gap)>,
+    /// What the host did: core, from, to, steal ms, interrupts.
+    pub hosts: Vec<(String, u64, u64, u64, u64)>,
+}
+
+/// Reads a file of the recorder.
+///
+/// # Errors
+/// It is not there, is empty, or a line is none of the recorder's.
+pub fn read(path: &Path) -> io::Result<Record> {
+    let text = std::fs::read_to_string(path)?;
+    let mut record = Record::default();
+    for (number, line) in text.lines().enumerate() {
+        let line: Line = serde_json::from_str(line)
+            .map_err(|error| invalid(format!("line {}: {error}", number + 1)))?;
+        match line {
+            Line::Order(story) => record.stories.push(story),
+            Line::Gap { core, gap } => record.gaps.push((core, gap)),
+            Line::Host {
+                core,
+                from_ns,
+                to_ns,
+                steal_ms,
+                interrupts,
+                ..
+            } => record
+                .hosts
+                .push((core, from_ns, to_ns, steal_ms, interrupts)),
+        }
+    }
+    if record == Record::default() {
+        return Err(invalid(
+            "empty; is it telemetry.slow_orders of a gateway?".to_owned(),
+        ));
+    }
+    Ok(record)
+}
+
+fn invalid(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
 #[cfg(test)]
 mod tests {
     use rt::ring::ring;
@@ -223,5 +307,39 @@ mod tests {
         let cpu = *rt::cpu::allowed().first().unwrap();
         assert!(interrupts(cpu) > 0);
         assert_eq!(interrupts(100_000), 0);
+    }
+
+    #[test]
+    fn lines_keep_their_form() {
+        let line = Line::Gap {
+            core: "inline".to_owned(),
+            gap: Gap {
+                from_ns: 1,
+                to_ns: 2,
+                ..Gap::default()
+            },
+        };
+        let text = serde_json::to_string(&line).unwrap();
+        assert!(text.starts_with("{\"kind\":\"gap\",\"core\":\"inline\",\"from_ns\":1"));
+        assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), line);
+    }
+
+    #[test]
+    fn a_file_that_is_none_of_the_recorders_is_refused_and_the_line_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("slow.jsonl");
+        assert_eq!(read(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        std::fs::write(&path, "").unwrap();
+        let said = read(&path).unwrap_err().to_string();
+        assert!(
+            said.starts_with("empty; is it telemetry.slow_orders"),
+            "{said}"
+        );
+        let good = serde_json::to_string(&Line::Order(Story::default())).unwrap();
+        std::fs::write(&path, format!("{good}\n{{\"kind\":\"day\"}}\n")).unwrap();
+        let said = read(&path).unwrap_err().to_string();
+        assert!(said.starts_with("line 2: unknown variant `day`"), "{said}");
+        std::fs::write(&path, good).unwrap();
+        assert_eq!(read(&path).unwrap().stories, [Story::default()]);
     }
 }

@@ -1,64 +1,20 @@
 //! Why orders were slow: joins what the slow-order recorder wrote, names one cause for each order, and
 //! ranks them.
 //!
+//! Path:        `trace::file` -> here -> `tickgate why`
+//!
 //! An order's time is cut at its stamps. Where a core was held up in that time for a good part of it,
 //! that is the cause, told apart by what the kernel counted; else it is the longest piece.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
 
-use anyhow::{Context, Result, bail};
-use gateway::slow::{Gap, Line, Story};
-use gateway::telemetry::grouped;
+use super::file::Record;
+use super::recorder::{Gap, Story};
+use crate::telemetry::grouped;
 
 /// A core held up for this share of an order's time is what made it slow.
 const GAP_SHARE: f64 = 0.3;
-
-/// A file of the recorder, read.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Record {
-    /// Slow orders.
-    pub stories: Vec<Story>,
-    /// Turns that took too long, with their core.
-    pub gaps: Vec<(String, Gap)>,
-    /// What the host did: core, from, to, steal ms, interrupts.
-    pub hosts: Vec<(String, u64, u64, u64, u64)>,
-}
-
-/// Reads a file of the recorder.
-///
-/// # Errors
-/// It is not there, or a line is none of the recorder's.
-pub fn read(path: &Path) -> Result<Record> {
-    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let mut record = Record::default();
-    for (number, line) in text.lines().enumerate() {
-        let line: Line = serde_json::from_str(line)
-            .with_context(|| format!("{}: line {}", path.display(), number + 1))?;
-        match line {
-            Line::Order(story) => record.stories.push(story),
-            Line::Gap { core, gap } => record.gaps.push((core, gap)),
-            Line::Host {
-                core,
-                from_ns,
-                to_ns,
-                steal_ms,
-                interrupts,
-                ..
-            } => record
-                .hosts
-                .push((core, from_ns, to_ns, steal_ms, interrupts)),
-        }
-    }
-    if record.stories.is_empty() && record.gaps.is_empty() && record.hosts.is_empty() {
-        bail!(
-            "{}: empty; is it telemetry.slow_orders of a gateway?",
-            path.display()
-        );
-    }
-    Ok(record)
-}
 
 /// Why one order was slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

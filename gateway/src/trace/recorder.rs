@@ -1,15 +1,8 @@
-//! The slow-order recorder: of each second's slowest orders the whole story, and whatever held a core up.
+//! What hot cores tell: of each second's slowest orders the whole story, and turns that took too long.
 //!
-//! ```text
-//!  order stage: every order's stamps ──> the slowest of this second ──┐
-//!  core loop:   turns that took too long, with what the kernel says ──┼──> housekeeping ──> a file
-//!  housekeeping: the host's steal time and interrupts of each core ───┘
-//! ```
-//!
-//! `tickgate-bench why FILE` joins the three and names causes.
-//!
+//! Path:        order::stage -> [`Slowest`] -> a ring -> `trace::file`; core_loop -> [`Gap`] -> a ring -> there
 //! Thread:      [`Slowest`]: order core, hot; the rest: any
-//! Invariants:  always on and bounded: [`KEPT`] stories of either kind a second, one line each.
+//! Invariants:  always on and bounded: [`KEPT`] stories of either kind a second.
 //! Time:        no clock read of its own; one comparison for an order that is not slow.
 
 use feed_handler::event::DELTA_UNKNOWN;
@@ -156,37 +149,6 @@ pub struct Gap {
     pub faults_major: u32,
     /// Long turns before it that could not be told: housekeeping was behind.
     pub missed: u32,
-}
-
-/// One line of the recorder's file.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Line {
-    /// A slow order.
-    Order(Story),
-    /// A core was held up.
-    Gap {
-        /// The core.
-        core: String,
-        /// When and how.
-        #[serde(flatten)]
-        gap: Gap,
-    },
-    /// What the host did to a core's CPU meanwhile.
-    Host {
-        /// The core.
-        core: String,
-        /// Its CPU.
-        cpu: usize,
-        /// From when, ns on the host's monotonic clock.
-        from_ns: u64,
-        /// Until when.
-        to_ns: u64,
-        /// Time that the hypervisor gave to others, in ms (the kernel counts in steps of 10).
-        steal_ms: u64,
-        /// Interrupts on the CPU, of every kind.
-        interrupts: u64,
-    },
 }
 
 /// Keeps the slowest orders of each second.
@@ -384,20 +346,5 @@ mod tests {
         slowest.on_submitted(&story(9, 10));
         slowest.hand_over();
         assert_eq!(told.pop().map(|story| story.missed), Some(4));
-    }
-
-    #[test]
-    fn lines_keep_their_form() {
-        let line = Line::Gap {
-            core: "inline".to_owned(),
-            gap: Gap {
-                from_ns: 1,
-                to_ns: 2,
-                ..Gap::default()
-            },
-        };
-        let text = serde_json::to_string(&line).unwrap();
-        assert!(text.starts_with("{\"kind\":\"gap\",\"core\":\"inline\",\"from_ns\":1"));
-        assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), line);
     }
 }
