@@ -39,5 +39,6 @@ pub mod options;
 pub mod service;
 pub mod telemetry;
 pub mod trace;
+pub use trace::recorder as slow;
 
 pub mod cli;
