@@ -6,14 +6,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use feeds::replay::Sent;
 use serde_json::Value;
 
-use crate::lab::{EXCHANGE, FEED_SENDER, Lab, Process, Side, sibling};
-use crate::replay::Sent;
-use crate::run::GROUPS;
-
-/// Port of order entry.
-pub(crate) const PORT: u16 = 12_000;
+use crate::netns::{EXCHANGE, FEED_SENDER, GROUPS, Lab, PORT, Side};
+use crate::process::{Process, sibling};
 
 /// A market that the exchange makes.
 #[derive(Clone, Debug)]
@@ -50,7 +47,10 @@ pub fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
 }
 
 /// Starts `tickgate-sim`, which sleeps between orders and publishes nothing.
-pub(crate) fn start(
+///
+/// # Errors
+/// It is not built, or did not begin to listen.
+pub fn start(
     lab: &Lab,
     folder: &Path,
     stamps: Option<&Path>,
@@ -75,7 +75,10 @@ pub(crate) fn start_with(
 }
 
 /// Starts the exchange by this command, with its configuration in `folder`, and waits until it listens.
-pub(crate) fn launch(
+///
+/// # Errors
+/// It did not begin to listen.
+pub fn launch(
     mut command: Command,
     folder: &Path,
     text: &str,
@@ -145,7 +148,8 @@ pub(crate) fn published(folder: &Path) -> Result<Sent> {
 }
 
 /// Reads "the flow is over: N messages in N packets".
-pub(crate) fn flow_sent(line: &str) -> Option<Sent> {
+#[must_use]
+pub fn flow_sent(line: &str) -> Option<Sent> {
     let (_, counts) = line.split_once("the flow is over: ")?;
     let (messages, packets) = counts.split_once(" messages in ")?;
     Some(Sent {

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use gateway::telemetry::histograms;
 
-use super::{host, plots, verdicts};
-use crate::aims::Aim;
-use crate::latency::{Entry, Report};
+use crate::entry::Entry;
+use crate::model::{Aim, Report};
+use crate::plots;
+use crate::text::{self, host, verdicts};
 
 const STYLE: &str = "
 body{font:16px/1.5 system-ui,sans-serif;max-width:1000px;margin:2rem auto;padding:0 1rem;color:#1b1f24}
@@ -160,15 +161,15 @@ fn tables(report: &Report, out: &mut String) {
         out.push_str("</table>\n");
     }
     out.push_str("<h2>Figures</h2>\n<pre>");
-    out.push_str(&escape(&super::runs(report)));
+    out.push_str(&escape(&text::runs(report)));
     if !report.floods.is_empty() {
-        let _ = write!(out, "\n\n{}", escape(&super::floods(report)));
+        let _ = write!(out, "\n\n{}", escape(&text::floods(report)));
     }
     if !report.growth.is_empty() {
-        let _ = write!(out, "\n\n{}", escape(&super::growth(report)));
+        let _ = write!(out, "\n\n{}", escape(&text::growth(report)));
     }
     if let Some(gateway) = report.runs.first() {
-        let _ = write!(out, "\n\n{}", escape(&super::stages(gateway)));
+        let _ = write!(out, "\n\n{}", escape(&text::stages(gateway)));
     }
     out.push_str("</pre>\n");
 }
@@ -177,14 +178,14 @@ fn row_of_aim(aim: &Aim, out: &mut String) {
     let bound = if aim.is_at_least { "≥" } else { "≤" };
     let measured = aim
         .measured
-        .map_or_else(|| "-".to_owned(), |value| super::shown(value, &aim.unit));
+        .map_or_else(|| "-".to_owned(), |value| text::shown(value, &aim.unit));
     let verdict = aim.verdict();
     let _ = writeln!(
         out,
         "<tr><td>{}</td><td>{bound} {}</td><td>{measured}</td><td class=\"text {verdict}\">{verdict}\
          </td><td class=\"text\">{}</td></tr>",
         escape(&aim.what),
-        super::shown(aim.aim, &aim.unit),
+        text::shown(aim.aim, &aim.unit),
         escape(&aim.note),
     );
 }

@@ -19,7 +19,7 @@ const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The exchange.
 #[derive(Debug)]
-pub struct Counterparty {
+pub(crate) struct Counterparty {
     options: Options,
     listener: TcpListener,
     client: Option<(TcpStream, Session)>,
@@ -37,7 +37,7 @@ impl Counterparty {
     ///
     /// # Errors
     /// The address is taken.
-    pub fn open(address: SocketAddr, hold_ns: u64) -> Result<Self> {
+    pub(crate) fn open(address: SocketAddr, hold_ns: u64) -> Result<Self> {
         let text = format!(
             "address = \"{address}\"\nfill_every = 2\n[account.demo]\npassword = \"demo\"\n\
              orders_max = 2000000\n[engine]\norders_max = 2000000\n"
@@ -61,13 +61,13 @@ impl Counterparty {
 
     /// Whether a client has logged in and sent its first message: orders can follow.
     #[must_use]
-    pub fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.heard > 0
     }
 
     /// Takes what has arrived, stamps it, answers. A connection that fails is dropped; the gateway
     /// comes back.
-    pub fn poll(&mut self, now_ns: impl Fn() -> u64, stamps: Option<&WireStamps>) {
+    pub(crate) fn poll(&mut self, now_ns: impl Fn() -> u64, stamps: Option<&WireStamps>) {
         if self.client.is_none() {
             self.accept(now_ns());
             return;

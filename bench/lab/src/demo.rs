@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail};
+use feeds::replay::Pace;
 use gateway::telemetry::{Report, histograms};
 
-use crate::lab::Lab;
-use crate::replay::Pace;
-use crate::run::{self, Contestant, Gateway, Outcome, Traffic};
-use crate::sim::Live;
+use crate::exchange::Live;
+use crate::gateway::Gateway;
+use crate::netns::Lab;
+use crate::run::{self, Contestant, Outcome};
+use crate::traffic::Traffic;
 
 /// The market that the exchange makes: 15 s of it.
 const LIVE: Live = Live::Flow {
@@ -69,7 +71,7 @@ pub fn demo(show: &Show, stop: &AtomicBool) -> Result<(Report, Outcome)> {
     let contestant = Contestant::Gateway(gateway);
     let outcome = run::run(&lab, ("demo", &traffic, &contestant), |_| (), stop)?;
     drop(lab);
-    let report = Report::new("tickgate-bench demo", vec![outcome.run.clone()]);
+    let report = Report::new("tickgate-lab demo", vec![outcome.run.clone()]);
     Ok((report, outcome))
 }
 

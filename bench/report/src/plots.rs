@@ -5,8 +5,8 @@ use hdrhistogram::Histogram;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::prelude::*;
 
-use crate::growth::Point;
-use crate::latency::{Entry, Moment};
+use crate::entry::{Entry, Moment};
+use crate::model::Point;
 
 /// Told apart by people who see colours differently, too.
 const COLOURS: [RGBColor; 8] = [

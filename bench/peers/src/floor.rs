@@ -20,7 +20,7 @@ use feed_handler::xdp::{self, Mode, Rung, SocketOptions, Wanted};
 use io_uring::types::Fixed;
 use io_uring::{IoUring, opcode};
 
-use crate::peers::{Order, is_trigger, seq_of, unhex};
+use lab::peer::{Order, is_trigger, seq_of, unhex};
 
 /// Orders that may be under way at once; a burst of more waits for completions.
 const SLOTS: usize = 128;

@@ -1,71 +1,22 @@
 //! One measured run: exchange, gateway and sender as processes in the lab, and what they report.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use gateway::telemetry::{Report, Run};
+use feeds::replay::{Pace, Sent};
+use gateway::telemetry::Run;
 use rt::histogram::empty;
 use rt::wire_stamps::WireStamps;
 use serde::Deserialize;
 
-use crate::lab::{EXCHANGE, FEED_RECEIVER, FEED_SENDER, Lab, Process, Side, sibling};
-use crate::peers::{self, Ready};
-use crate::replay::{Pace, Sent};
-use crate::sim::{self, Live, PORT};
-use crate::triggers;
-
-/// Groups of lines A and B.
-pub(crate) const GROUPS: [&str; 2] = ["239.77.0.1:26400", "239.77.0.2:26401"];
-
-/// What is sent, and when.
-#[derive(Clone, Debug)]
-pub struct Traffic {
-    /// The feed.
-    pub feed: PathBuf,
-    /// When packets leave.
-    pub pace: Pace,
-    /// Messages in a packet.
-    pub pack: u16,
-    /// The first so many messages go packed, as many as fit.
-    pub bulk: u64,
-    /// Messages at most.
-    pub limit: Option<u64>,
-    /// Locate code of triggers, if the feed has them.
-    pub trigger: Option<u16>,
-    /// Triggers that leave at one time.
-    pub burst: u64,
-    /// One or two lines.
-    pub lines: usize,
-    /// What is sent in the first so many ms does not count.
-    pub warm_up_ms: u64,
-    /// The polled exchange's answers wait this long, µs.
-    pub answer_after_us: u64,
-    /// The exchange makes its own market instead of a feed being sent.
-    pub live: Option<Live>,
-}
-
-impl Traffic {
-    /// Nothing is sent: for receivers that are fed otherwise.
-    #[must_use]
-    pub fn quiet() -> Self {
-        Self {
-            feed: PathBuf::new(),
-            pace: Pace::Rate(1.0),
-            pack: 1,
-            bulk: 0,
-            limit: None,
-            trigger: None,
-            burst: 1,
-            lines: 1,
-            warm_up_ms: 0,
-            answer_after_us: 0,
-            live: None,
-        }
-    }
-}
+use crate::exchange::{self, Live};
+use crate::gateway::{self as ours, Gateway};
+use crate::netns::{EXCHANGE, FEED_SENDER, GROUPS, Lab, PORT, Side};
+use crate::peer::{self, Program};
+use crate::process::{Process, sibling};
+use crate::traffic::Traffic;
 
 /// Who answers.
 #[derive(Clone, Debug)]
@@ -73,52 +24,7 @@ pub enum Contestant {
     /// Tickgate.
     Gateway(Gateway),
     /// The floor, or a program of the kind that a user would write.
-    Peer(Ready),
-}
-
-/// How the gateway is set.
-#[derive(Clone, Debug)]
-pub struct Gateway {
-    /// The program; `None`: the one beside this program.
-    pub program: Option<PathBuf>,
-    /// `af_xdp` or `udp`.
-    pub receive: String,
-    /// `inline` or `pipeline`.
-    pub layout: String,
-    /// `enter`, `sqpoll` or `write`.
-    pub submit: String,
-    /// An order on every n-th change of the best price.
-    pub every: u64,
-    /// Strategies that hear the feed; all listen, the first trades.
-    pub strategies: u16,
-    /// Lowest rung of the receive ladder that counts.
-    pub require: String,
-    /// More settings, `key=value`.
-    pub sets: Vec<String>,
-    /// Folder for `.hgrm` files.
-    pub hgrm_dir: Option<PathBuf>,
-    /// The exchange polls on the sender's core (measuring) instead of being `tickgate-sim` (showing).
-    pub is_exchange_polled: bool,
-    /// Where the slow-order recorder writes.
-    pub slow_orders: Option<PathBuf>,
-}
-
-impl Default for Gateway {
-    fn default() -> Self {
-        Self {
-            program: None,
-            receive: "af_xdp".to_owned(),
-            layout: "inline".to_owned(),
-            submit: "enter".to_owned(),
-            every: 1,
-            strategies: 1,
-            require: "native-copy".to_owned(),
-            sets: Vec::new(),
-            hgrm_dir: None,
-            is_exchange_polled: true,
-            slow_orders: None,
-        }
-    }
+    Peer(Program),
 }
 
 /// An answered message.
@@ -175,7 +81,7 @@ pub fn run(
     };
     let (sent, mut run, said) = match contestant {
         Contestant::Gateway(gateway) => place.run_gateway(gateway, during)?,
-        Contestant::Peer(ready) => place.run_peer(ready, during)?,
+        Contestant::Peer(program) => place.run_peer(program, during)?,
     };
     name.clone_into(&mut run.name);
     run.sent = Some(sent.messages);
@@ -290,10 +196,10 @@ impl Place<'_> {
             sender = Some(self.start_sender(true)?);
         } else {
             let stamps = Some(self.stamps);
-            exchange = Some(sim::start(self.lab, self.folder, stamps, self.stop)?);
+            exchange = Some(exchange::start(self.lab, self.folder, stamps, self.stop)?);
         }
         let what = (self.traffic, options, report_path.as_path());
-        let mut gateway = start_gateway(self.lab, self.folder, what, self.stop)?;
+        let mut gateway = ours::start(self.lab, self.folder, what, self.stop)?;
         let mut sender = match sender {
             Some(sender) => sender,
             None => self.start_sender(false)?,
@@ -304,7 +210,7 @@ impl Place<'_> {
             // The last packets are on their way: until the gateway has them it must not be stopped.
             settle(self.stop);
         }
-        let mut run = end_gateway(&mut gateway, &report_path, self.stop)?;
+        let mut run = ours::end(&mut gateway, &report_path, self.stop)?;
         drop(exchange);
         run.lost = sent.messages.saturating_sub(run.received);
         Ok((sent, run, std::mem::take(&mut gateway.said)))
@@ -318,18 +224,18 @@ impl Place<'_> {
         mut during: impl FnMut(&Process),
     ) -> Result<(Sent, Run, Vec<String>)> {
         let report_path = self.folder.join("gateway.json");
-        let config = sim::live_config(live, self.stamps, &self.folder.join("control"));
-        let mut exchange = sim::start_with(self.lab, self.folder, &config, self.stop)?;
+        let config = exchange::live_config(live, self.stamps, &self.folder.join("control"));
+        let mut exchange = exchange::start_with(self.lab, self.folder, &config, self.stop)?;
         let what = (self.traffic, options, report_path.as_path());
-        let mut gateway = start_gateway(self.lab, self.folder, what, self.stop)?;
+        let mut gateway = ours::start(self.lab, self.folder, what, self.stop)?;
         during(&gateway);
         // As long as it takes: a whole day may be the market.
         exchange.await_line("the flow is over", Duration::from_secs(86_400), self.stop)?;
         settle(self.stop);
         // The last orders traded after the flow was over; what the exchange says at its own end is not for
         // a gateway that has gone.
-        let sent = sim::published(self.folder)?;
-        let mut run = end_gateway(&mut gateway, &report_path, self.stop)?;
+        let sent = exchange::published(self.folder)?;
+        let mut run = ours::end(&mut gateway, &report_path, self.stop)?;
         exchange.signal(libc::SIGTERM);
         if !exchange.wait(Duration::from_secs(10), self.stop)? {
             bail!("the exchange failed:\n{}", exchange.said.join("\n"));
@@ -340,14 +246,14 @@ impl Place<'_> {
 
     fn run_peer(
         &self,
-        ready: &Ready,
+        program: &Program,
         mut during: impl FnMut(&Process),
     ) -> Result<(Sent, Run, Vec<String>)> {
         let mut sender = self.start_sender(true)?;
-        let mut peer = start_peer(self.lab, ready, self.stop)?;
+        let mut peer = peer::start(self.lab, program, self.stop)?;
         during(&peer);
         let sent = self.await_sender(&mut sender)?;
-        let (packets, orders) = end_peer(&mut peer, self.stop)?;
+        let (packets, orders) = peer::end(&mut peer, self.stop)?;
         let run = Run {
             received: packets,
             // The end of the session is told three times and is no message.
@@ -358,91 +264,6 @@ impl Place<'_> {
         };
         Ok((sent, run, std::mem::take(&mut peer.said)))
     }
-}
-
-/// Starts a gateway with its configuration in `folder`, and waits until it may trade.
-pub(crate) fn start_gateway(
-    lab: &Lab,
-    folder: &Path,
-    (traffic, options, report): (&Traffic, &Gateway, &Path),
-    stop: &AtomicBool,
-) -> Result<Process> {
-    let config = folder.join("tickgate.toml");
-    std::fs::write(&config, gateway_config(traffic, options, report))?;
-    let program = match &options.program {
-        Some(program) => program.clone(),
-        None => sibling("tickgate")?,
-    };
-    let mut command = lab.command(Side::Gateway, &program);
-    command
-        .args(["run", "--config"])
-        .arg(&config)
-        .stdout(std::process::Stdio::null());
-    for set in &options.sets {
-        command.args(["--set", set]);
-    }
-    let mut gateway = Process::start_service("gateway", command)?;
-    gateway.await_ready(Duration::from_secs(30), stop)?;
-    Ok(gateway)
-}
-
-/// Stops a gateway and reads what it reports.
-pub(crate) fn end_gateway(gateway: &mut Process, report: &Path, stop: &AtomicBool) -> Result<Run> {
-    gateway.signal(libc::SIGTERM);
-    if !gateway.wait(Duration::from_secs(5), stop)? {
-        bail!("the gateway failed:\n{}", gateway.said.join("\n"));
-    }
-    let text = std::fs::read_to_string(report).context("the gateway's report")?;
-    let report: Report = serde_json::from_str(&text).context("the gateway's report")?;
-    let run = report.runs.into_iter().next();
-    run.context("the gateway's report is empty")
-}
-
-/// Starts a peer and waits until it is logged in.
-pub(crate) fn start_peer(lab: &Lab, ready: &Ready, stop: &AtomicBool) -> Result<Process> {
-    let mut command = lab.command(Side::Gateway, &ready.program);
-    command.args(peer_arguments(ready));
-    let mut peer = Process::start(ready.peer.name(), command)?;
-    peer.await_line("ready", Duration::from_secs(20), stop)?;
-    Ok(peer)
-}
-
-/// Stops a peer, or workers, and gives the packets and orders that it counted.
-pub(crate) fn end_peer(peer: &mut Process, stop: &AtomicBool) -> Result<(u64, u64)> {
-    peer.signal(libc::SIGTERM);
-    if !peer.wait(Duration::from_secs(5), stop)? {
-        bail!("a peer failed:\n{}", peer.said.join("\n"));
-    }
-    let counts = peer.said.iter().rev().find_map(|line| counts(line));
-    counts.with_context(|| format!("a peer told no counts:\n{}", peer.said.join("\n")))
-}
-
-/// What a peer is told, as `peer.h` says.
-fn peer_arguments(ready: &Ready) -> Vec<String> {
-    let group = GROUPS.first().and_then(|group| group.split_once(':'));
-    let (group, port) = group.unwrap_or_default();
-    // The last CPU, as the gateway takes.
-    let cpu = rt::cpu::allowed().last().copied().unwrap_or(0);
-    let mut arguments = ready.arguments.clone();
-    arguments.extend([
-        group.to_owned(),
-        port.to_owned(),
-        FEED_RECEIVER.to_string(),
-        EXCHANGE.to_string(),
-        PORT.to_string(),
-        triggers::LOCATE.to_string(),
-        cpu.to_string(),
-        peers::hex(&peers::login()),
-        peers::hex(&peers::order()),
-    ]);
-    arguments
-}
-
-/// Reads "packets N orders N".
-fn counts(line: &str) -> Option<(u64, u64)> {
-    let rest = line.strip_prefix("packets ")?;
-    let (packets, orders) = rest.split_once(" orders ")?;
-    Some((packets.parse().ok()?, orders.parse().ok()?))
 }
 
 /// Where processes share memory through files.
@@ -466,9 +287,7 @@ impl Place<'_> {
     /// Starts to send the feed from a process in the exchange's namespace.
     fn start_sender(&self, is_exchange: bool) -> Result<Process> {
         let traffic = self.traffic;
-        let mut command = self
-            .lab
-            .command(Side::Exchange, &sibling("tickgate-bench")?);
+        let mut command = self.lab.command(Side::Exchange, &sibling("tickgate-lab")?);
         command.arg("replay").arg(&traffic.feed);
         for group in GROUPS.iter().take(traffic.lines) {
             command.args(["--line", group]);
@@ -521,59 +340,4 @@ impl Place<'_> {
         let run = value.pointer("/runs/0").context("the sender's report")?;
         Sent::deserialize(run).context("the sender's report")
     }
-}
-
-/// The gateway's configuration for a run.
-fn gateway_config(traffic: &Traffic, options: &Gateway, report: &Path) -> String {
-    let mut text = String::from("[feed.itch]\nlines = [");
-    for group in GROUPS.iter().take(traffic.lines) {
-        let _ = write!(text, "{{ address = \"{group}\", interface = \"feed0\" }}, ");
-    }
-    let shown = |path: &Option<PathBuf>| {
-        path.as_ref()
-            .map(|path| path.display().to_string())
-            .unwrap_or_default()
-    };
-    let _ = write!(
-        text,
-        "]\nreceive = \"{}\"\n[feed.itch.af_xdp]\nrequire = \"{}\"\n\
-         [session.ouch]\naddress = \"{EXCHANGE}:{PORT}\"\nusername = \"demo\"\npassword = \"demo\"\n\
-         submit = \"{}\"\n[session.ouch.risk]\norder_qty_max = 10000\n\
-         notional_max_dollars = 1000000\ncollar_bps = 500\nopen_orders_max = 1000\n\
-         orders_per_second_max = 1000000\nposition_max = 100000000\n[layout]\nkind = \"{}\"\n[telemetry]\njson = \"{}\"\n\
-         hgrm_dir = \"{}\"\ntable = false\nwarm_up_ms = {}\nslow_orders = \"{}\"\n",
-        options.receive,
-        options.require,
-        options.submit,
-        options.layout,
-        report.display(),
-        shown(&options.hgrm_dir),
-        traffic.warm_up_ms,
-        shown(&options.slow_orders),
-    );
-    for number in 0..options.strategies {
-        // The others hear everything and never trade.
-        let every = if number == 0 {
-            options.every
-        } else {
-            u64::MAX >> 1
-        };
-        let name = if number == 0 {
-            "probe".to_owned()
-        } else {
-            format!("listener{number:02}")
-        };
-        let _ = write!(
-            text,
-            "[strategy.{name}]\nkind = \"probe\"\nfeed = \"itch\"\nsession = \"ouch\"\n\
-             [strategy.{name}.parameters]\nevery = {every}\n",
-        );
-        if traffic.live.is_some() {
-            text.push_str("takes = true\n");
-        }
-        if traffic.trigger.is_some() && number == 0 {
-            let _ = writeln!(text, "symbol = \"{}\"", triggers::SYMBOL);
-        }
-    }
-    text
 }

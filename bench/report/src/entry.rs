@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use gateway::telemetry::{Run, Summary, decode, encode};
 use hdrhistogram::Histogram;
+use lab::run::{Answered, Outcome};
 use rt::histogram::empty;
 use serde::{Deserialize, Serialize};
 
-use crate::run::{Answered, Outcome};
 use crate::statistics::median;
 
 /// Length of a point of the time series.

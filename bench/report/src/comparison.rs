@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::{Result, bail};
 use gateway::telemetry::Summary;
 
-use crate::latency::Report;
+use crate::model::Report;
 use crate::statistics::Comparison;
 
 /// A percentile's name, and how to read it.
@@ -24,7 +24,7 @@ const HISTOGRAMS: [&str; 3] = ["wire_to_wire", "tick_to_order", "wire_to_seen"];
 ///
 /// # Errors
 /// They have none in common.
-pub fn text(old: &Report, new: &Report) -> Result<String> {
+pub fn compare(old: &Report, new: &Report) -> Result<String> {
     let mut out = String::new();
     if old.host != new.host {
         let _ = writeln!(
@@ -70,7 +70,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::latency::{Entry, Round};
+    use crate::entry::{Entry, Round};
 
     fn report(p50s: &[u64]) -> Report {
         let mut entry = Entry::new("gateway");
@@ -99,10 +99,10 @@ mod tests {
     fn tells_what_is_faster_and_what_is_not() {
         let old = report(&[1000, 1010, 990, 1000, 1005]);
         let new = report(&[900, 909, 891, 900, 905]);
-        let said = text(&old, &new).unwrap();
+        let said = compare(&old, &new).unwrap();
         assert!(said.contains("new is 10 % faster"), "{said}");
-        let said = text(&old, &old).unwrap();
+        let said = compare(&old, &old).unwrap();
         assert!(said.contains("no difference seen"), "{said}");
-        assert!(text(&old, &Report::new("test")).is_err());
+        assert!(compare(&old, &Report::new("test")).is_err());
     }
 }

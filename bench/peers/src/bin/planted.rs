@@ -54,7 +54,7 @@ impl Planted {
 
 impl Strategy for Planted {
     fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>) {
-        if event.locate == bench::triggers::LOCATE {
+        if event.locate == feeds::triggers::LOCATE {
             self.events += 1;
             if self.events.is_multiple_of(100) {
                 for _ in 0..self.pages {

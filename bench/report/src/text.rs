@@ -1,23 +1,13 @@
-//! A report for people: as text, as one page with plots, and as HdrHistogram's files.
-
-mod page;
-mod plots;
+//! The report as text: tables for a terminal.
 
 use std::fmt::Write as _;
-use std::io;
-use std::path::Path;
-use std::time::Duration;
 
-use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
 use gateway::telemetry::{Summary, grouped, histograms};
-use hdrhistogram::serialization::V2DeflateSerializer;
-use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 
-use crate::latency::{Entry, Report};
+use crate::entry::Entry;
+use crate::model::{Aim, Flood, Point, Report};
 use crate::statistics::Comparison;
-
-pub use page::html;
 
 /// Histograms that are shown, with what they run from and to.
 fn meaning(name: &str) -> &'static str {
@@ -55,7 +45,7 @@ pub fn text(report: &Report) -> String {
 }
 
 /// The host in a line.
-fn host(report: &Report) -> String {
+pub(crate) fn host(report: &Report) -> String {
     let host = &report.host;
     format!(
         "{} {}, {}{} CPUs {}, Linux {}, clock {}",
@@ -101,7 +91,7 @@ fn figure(entry: &Entry, pick: fn(&Summary) -> u64) -> String {
     }
 }
 
-fn runs(report: &Report) -> String {
+pub(crate) fn runs(report: &Report) -> String {
     let row = |entry: &Entry| {
         let valid = entry.rounds.iter().filter(|r| r.invalid.is_empty()).count();
         let tail = entry.run.histograms.get("wire_to_wire");
@@ -155,8 +145,7 @@ fn runs(report: &Report) -> String {
 }
 
 /// What may be said, in words: each run against the gateway.
-#[must_use]
-pub fn verdicts(report: &Report) -> Vec<String> {
+pub(crate) fn verdicts(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(gateway) = report.entry("gateway") {
         for entry in report
@@ -190,7 +179,7 @@ pub fn verdicts(report: &Report) -> Vec<String> {
 }
 
 /// A gateway's own histograms.
-fn stages(entry: &Entry) -> String {
+pub(crate) fn stages(entry: &Entry) -> String {
     let row = |name: &str| {
         let s = entry.run.histograms.get(name)?;
         Some([
@@ -221,9 +210,9 @@ fn stages(entry: &Entry) -> String {
     table(head, rows, is_text)
 }
 
-fn floods(report: &Report) -> String {
+pub(crate) fn floods(report: &Report) -> String {
     let number = |value: f64| format!("{value:.0}");
-    let row = |flood: &crate::flood::Flood| {
+    let row = |flood: &Flood| {
         [
             flood.name.clone(),
             flood.pack.to_string(),
@@ -237,8 +226,8 @@ fn floods(report: &Report) -> String {
     table(head, rows, [true, false, false, false, false])
 }
 
-fn growth(report: &Report) -> String {
-    let row = |point: &crate::growth::Point| {
+pub(crate) fn growth(report: &Report) -> String {
+    let row = |point: &Point| {
         [
             point.what.clone(),
             grouped(point.size),
@@ -252,7 +241,7 @@ fn growth(report: &Report) -> String {
 }
 
 fn aims(report: &Report) -> String {
-    let row = |aim: &crate::aims::Aim| {
+    let row = |aim: &Aim| {
         let bound = if aim.is_at_least { ">=" } else { "<=" };
         [
             aim.what.clone(),
@@ -269,49 +258,9 @@ fn aims(report: &Report) -> String {
 }
 
 /// A value with its unit: ratios to two digits, counts whole.
-fn shown(value: f64, unit: &str) -> String {
+pub(crate) fn shown(value: f64, unit: &str) -> String {
     match unit {
         "x" => format!("{value:.2}"),
         _ => format!("{value:.0} {unit}"),
     }
-}
-
-/// Writes each run's histograms as `RUN.HISTOGRAM.hgrm` and its course as `RUN.hlog`.
-///
-/// # Errors
-/// What the file system says.
-pub fn write_histograms(report: &Report, folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    for entry in &report.runs {
-        let name: String = entry
-            .run
-            .name
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-            .collect();
-        let mut bytes = Vec::new();
-        let mut serializer = V2DeflateSerializer::new();
-        let mut log = IntervalLogWriterBuilder::new()
-            .add_comment("wire_to_wire of the first round, ns, in tenths of a second")
-            .begin_log_with(&mut bytes, &mut serializer)?;
-        for histogram_name in entry.run.histograms.keys() {
-            let Some(histogram) = entry.run.histogram(histogram_name) else {
-                continue;
-            };
-            let path = folder.join(format!("{name}.{histogram_name}.hgrm"));
-            gateway::telemetry::write_hgrm(&histogram, &path)
-                .with_context(|| path.display().to_string())?;
-        }
-        for moment in &entry.series {
-            let Some(histogram) = moment.histogram() else {
-                continue;
-            };
-            let start = Duration::from_millis(moment.at_ms);
-            log.write_histogram(&histogram, start, Duration::from_millis(100), None)
-                .map_err(|error| io::Error::other(format!("{error:?}")))?;
-        }
-        let path = folder.join(format!("{name}.hlog"));
-        std::fs::write(&path, bytes).with_context(|| path.display().to_string())?;
-    }
-    Ok(())
 }
