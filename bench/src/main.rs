@@ -5,7 +5,7 @@ mod command;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use command::{book, compare, exchange, flood, floor, latency, micro, suite};
+use command::{book, compare, exchange, flood, latency, micro, suite};
 
 #[derive(Debug, Parser)]
 #[command(name = "tickgate-bench", version, about = "Replay, measure, compare")]
@@ -30,9 +30,6 @@ enum Command {
     Exchange(exchange::Arguments),
     /// Decode a file and build its books.
     Book(book::Arguments),
-    /// AF_XDP in, a constant order out: started by the laboratory.
-    #[command(hide = true)]
-    Floor(floor::Arguments),
     /// Packets as fast as they go: started by the laboratory.
     #[command(hide = true)]
     Flood(flood::Arguments),
@@ -49,7 +46,6 @@ fn main() -> ExitCode {
             Command::Micro(arguments) => micro::run(arguments),
             Command::Exchange(arguments) => exchange::run(arguments, stop),
             Command::Book(arguments) => book::run(arguments),
-            Command::Floor(arguments) => floor::run(arguments, stop),
             Command::Flood(arguments) => flood::run(arguments),
         },
     )

@@ -6,12 +6,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use feeds::triggers;
 use gateway::telemetry::{Report, Run};
 
 use crate::netns::{EXCHANGE, GROUPS, Lab, PORT, Side};
 use crate::process::{Process, sibling};
 use crate::traffic::Traffic;
-use feeds::triggers;
 
 /// How the gateway is set.
 #[derive(Clone, Debug)]

@@ -25,8 +25,6 @@ pub struct Program {
     pub name: &'static str,
     /// The file.
     pub path: PathBuf,
-    /// Arguments in front of the common ones.
-    pub arguments: Vec<String>,
 }
 
 /// Starts a peer and waits until it is logged in.
@@ -35,7 +33,7 @@ pub struct Program {
 /// It failed, or did not log in.
 pub fn start(lab: &Lab, program: &Program, stop: &AtomicBool) -> Result<Process> {
     let mut command = lab.command(Side::Gateway, &program.path);
-    command.args(arguments(program));
+    command.args(arguments());
     let mut peer = Process::start(program.name, command)?;
     peer.await_line("ready", Duration::from_secs(20), stop)?;
     Ok(peer)
@@ -55,13 +53,12 @@ pub fn end(peer: &mut Process, stop: &AtomicBool) -> Result<(u64, u64)> {
 }
 
 /// What a peer is told, as `peer.h` says.
-fn arguments(program: &Program) -> Vec<String> {
+fn arguments() -> [String; 9] {
     let group = GROUPS.first().and_then(|group| group.split_once(':'));
     let (group, port) = group.unwrap_or_default();
     // The last CPU, as the gateway takes.
     let cpu = rt::cpu::allowed().last().copied().unwrap_or(0);
-    let mut arguments = program.arguments.clone();
-    arguments.extend([
+    [
         group.to_owned(),
         port.to_owned(),
         FEED_RECEIVER.to_string(),
@@ -71,8 +68,7 @@ fn arguments(program: &Program) -> Vec<String> {
         cpu.to_string(),
         hex(&login()),
         hex(&order()),
-    ]);
-    arguments
+    ]
 }
 
 /// Reads "packets N orders N".

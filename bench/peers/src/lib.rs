@@ -1,8 +1,11 @@
 //! What the gateway is measured against: the floor, and what a user would write instead.
 //!
-//! The C programs lie under `bench/peers/c` and are compiled when a measurement begins, so that this
-//! program needs no compiler and no library to be built; one that is not there costs its peer, and the
-//! Debian package is named.
+//! Path:        a peer's name -> its program, compiled or found -> lab::peer
+//! Must not know: who measures.
+//!
+//! Those in Rust are programs of this package. The C programs lie under `bench/peers/c` and are compiled
+//! when a measurement begins, so that no library is needed to build this; one that is not there costs its
+//! peer, and the Debian package is named.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,8 +13,6 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use lab::peer::Program;
 use lab::process::sibling;
-
-pub mod floor;
 
 const HEADER: (&str, &str) = ("peer.h", include_str!("../c/peer.h"));
 
@@ -131,19 +132,12 @@ impl Peers {
     }
 
     fn prepare(&self, peer: Peer) -> Result<Program> {
-        let (path, arguments) = match (peer, peer.source()) {
-            (_, Some(source)) => (
-                compile(&source, self.folder.path(), peer.name())?,
-                Vec::new(),
-            ),
-            (Peer::Tokio, None) => (sibling("tickgate-peer-tokio")?, Vec::new()),
-            (_, None) => (std::env::current_exe()?, vec!["floor".to_owned()]),
+        let name = peer.name();
+        let path = match peer.source() {
+            Some(source) => compile(&source, self.folder.path(), name)?,
+            None => sibling(&format!("tickgate-peer-{name}"))?,
         };
-        Ok(Program {
-            name: peer.name(),
-            path,
-            arguments,
-        })
+        Ok(Program { name, path })
     }
 }
 

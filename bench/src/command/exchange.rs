@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bench::exchange;
+use lab::command::write_json;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -13,8 +14,8 @@ pub(crate) struct Arguments {
     json: Option<PathBuf>,
 }
 
-#[expect(clippy::print_stdout, reason = "figures are what this command prints")]
 /// Takes the exchange's own figures.
+#[expect(clippy::print_stdout, reason = "figures are what this command prints")]
 pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
     let figures = exchange::measure(|what| eprintln!("measuring: {what}"), stop)?;
     let millions = |value: f64| format!("{:.2} M", value / 1e6);
@@ -32,15 +33,6 @@ pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
         millions(figures.feed_per_s),
         millions(figures.packets_per_s),
     );
-    if let Some(path) = &arguments.json {
-        let report = serde_json::json!({
-            "tool": "tickgate-bench exchange",
-            "version": env!("CARGO_PKG_VERSION"),
-            "host": gateway::telemetry::Host::here(),
-            "runs": [figures.to_json()],
-        });
-        let text = serde_json::to_string_pretty(&report)? + "\n";
-        std::fs::write(path, text).with_context(|| path.display().to_string())?;
-    }
-    Ok(())
+    let json = arguments.json.as_deref();
+    write_json(json, "tickgate-bench exchange", figures.to_json())
 }

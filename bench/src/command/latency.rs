@@ -170,8 +170,8 @@ fn wanted_peers(names: &[String]) -> Result<Vec<Peer>> {
     names.iter().map(known).collect()
 }
 
-#[expect(clippy::print_stdout, reason = "a line beside the table")]
 /// `trade_sim` states the mean.
+#[expect(clippy::print_stdout, reason = "a line beside the table")]
 fn say_mean(report: &Report) {
     for entry in &report.runs {
         if let Some(histogram) = entry.run.histogram("wire_to_wire") {

@@ -18,8 +18,8 @@ pub(crate) struct Arguments {
     pass: Option<String>,
 }
 
-#[expect(clippy::print_stdout, reason = "counts are what this command prints")]
 /// Counts instructions; with a record, compares or rewrites it.
+#[expect(clippy::print_stdout, reason = "counts are what this command prints")]
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(piece) = &arguments.pass {
         return micro::pass(piece);

@@ -4,7 +4,6 @@ pub(crate) mod book;
 pub(crate) mod compare;
 pub(crate) mod exchange;
 pub(crate) mod flood;
-pub(crate) mod floor;
 pub(crate) mod latency;
 pub(crate) mod micro;
 mod shown;

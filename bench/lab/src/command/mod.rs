@@ -15,7 +15,7 @@ use gateway::telemetry::Host;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-/// What `tickgate-lab` can do; `tickgate-bench` can, too.
+/// What `tickgate-lab` can do, and `tickgate-bench` beside its own.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// The main job on one machine: namespaces, exchange, gateway, replay, table.
@@ -45,7 +45,7 @@ impl Command {
 #[must_use]
 pub fn main_of<A: Parser>(
     program: &str,
-    run: impl FnOnce(&A, &Arc<AtomicBool>) -> Result<()>,
+    run: impl FnOnce(&A, &AtomicBool) -> Result<()>,
 ) -> ExitCode {
     let arguments = match A::try_parse() {
         Ok(arguments) => arguments,

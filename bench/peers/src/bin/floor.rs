@@ -1,7 +1,9 @@
-//! The floor: AF_XDP in, a constant order out by io_uring, and nothing between. No decoding, no book,
+//! Peer: the floor. AF_XDP in, a constant order out by io_uring, and nothing between. No decoding, no book,
 //! no risk, no stamps; what the gateway takes longer than this is what its work costs.
 //!
 //! Path:        frame -> two bytes compared -> constant order patched -> io_uring_enter
+//!
+//! Arguments as in `peer.h`.
 
 #![allow(
     unsafe_code,
@@ -11,6 +13,7 @@
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -27,30 +30,58 @@ const SLOTS: usize = 128;
 /// Idle turns between two looks for the exchange's answers.
 const TURNS_BETWEEN_READS: u32 = 16;
 
-/// The floor's arguments, as in `peer.h`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [
+        group,
+        port,
+        own,
+        exchange,
+        exchange_port,
+        locate,
+        cpu,
+        login,
+        order,
+    ] = &arguments[..]
+    else {
+        bail!("expected 9 arguments, got {}: see peer.h", arguments.len());
+    };
+    let options = Options {
+        group: SocketAddrV4::new(group.parse()?, port.parse()?),
+        own: own.parse()?,
+        exchange: SocketAddrV4::new(exchange.parse()?, exchange_port.parse()?),
+        locate: locate.parse()?,
+        cpu: cpu.parse()?,
+        login: login.clone(),
+        order: order.clone(),
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    run(&options, &stop)
+}
+
+/// What the floor is told.
+struct Options {
     /// The line.
-    pub group: SocketAddrV4,
+    group: SocketAddrV4,
     /// Own address on it.
-    pub own: Ipv4Addr,
+    own: Ipv4Addr,
     /// The exchange.
-    pub exchange: SocketAddrV4,
+    exchange: SocketAddrV4,
     /// Locate code of triggers.
-    pub locate: u16,
+    locate: u16,
     /// CPU to run on.
-    pub cpu: usize,
+    cpu: usize,
     /// Login, hexadecimal.
-    pub login: String,
+    login: String,
     /// Order, hexadecimal.
-    pub order: String,
+    order: String,
 }
 
 /// Runs until `stop`.
-///
-/// # Errors
-/// What the kernel refuses.
-pub fn run(options: &Options, stop: &AtomicBool) -> Result<()> {
+fn run(options: &Options, stop: &AtomicBool) -> Result<()> {
     rt::cpu::pin(options.cpu).context("CPU")?;
     let opened = xdp::open(&xdp::Options {
         interface: interface_of(options.own)?,
