@@ -1,7 +1,7 @@
 //! What measuring gives: figures, what may be said of them, and how they are shown.
 //!
 //! Path:        lab::run -> entry -> model -> text, page, hgrm; two of them -> comparison
-//! Must not know: what was measured, and how.
+//! Must not know: who is measured against whom, under which load, and what would be enough.
 
 mod entry;
 mod model;

@@ -1,8 +1,8 @@
 //! The recorder's file, written and read: one JSON object a line.
 //!
-//! Path:        rings of the hot cores, and what the host did -> [`SlowFile`] -> the file -> [`read`]
+//! Path:        rings of the hot cores, and what the host did -> `SlowFile` -> the file -> [`read`]
 //! Thread:      housekeeping writes; any reads
-//! Invariants:  bounded: at [`FILE_BYTES_MAX`] a new file is begun, and one old one is kept.
+//! Invariants:  bounded: at `FILE_BYTES_MAX` a new file is begun, and one old one is kept.
 //! When wrong:  a file that cannot be written is told once, and the service goes on.
 
 use std::fs::File;
