@@ -5,6 +5,8 @@ SHELL := /bin/bash
 CARGO ?= cargo
 BUILD_PACKAGES := clang llvm libclang-dev libelf-dev libpcap-dev zlib1g-dev pkg-config m4 make gcc
 RUN_PACKAGES := iproute2
+# What the demo runs; what measures is built by `make bench`.
+DEMO_CRATES := -p tickgate-gateway -p tickgate-order-sim -p tickgate-lab
 TEST_PACKAGES := iputils-ping tshark systemd python3-venv libevent-dev libuv1-dev chromium
 BENCH_PACKAGES := libevent-dev libuv1-dev dpdk-dev python3-venv
 ITCH_BOOK := target/itch-book/bin/python
@@ -14,8 +16,8 @@ ITCH_BOOK := target/itch-book/bin/python
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours.
 demo: build-packages run-packages
-	$(CARGO) build --release
-	target/release/tickgate-bench demo $(if $(FEED),--feed $(FEED)) $(DEMO_ARGS)
+	$(CARGO) build --release $(DEMO_CRATES)
+	target/release/tickgate-lab demo $(if $(FEED),--feed $(FEED)) $(DEMO_ARGS)
 
 ## Format, clippy, docs and every test. Needs root for network namespaces; says what it skips without.
 test: build-packages run-packages test-packages

@@ -4,55 +4,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
+use feeds::generate;
+use report::statistics::median;
+use report::{Aim, Entry, Flood, Point, Report};
 
-use crate::flood::Flood;
-use crate::generate;
-use crate::growth::Point;
-use crate::latency::{Entry, Report};
 use crate::rings;
-use crate::statistics::median;
-
-/// One aim.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-pub struct Aim {
-    /// What is compared with what.
-    pub what: String,
-    /// At most (or, with `is_at_least`, at least) this.
-    pub aim: f64,
-    /// The aim is a lower bound.
-    pub is_at_least: bool,
-    /// What was measured; `None`: it could not be.
-    pub measured: Option<f64>,
-    /// The unit of both.
-    pub unit: String,
-    /// The figures behind it.
-    pub note: String,
-}
-
-impl Aim {
-    fn at_most(what: &str, aim: f64, measured: Option<f64>, note: String) -> Self {
-        Self {
-            what: what.to_owned(),
-            aim,
-            is_at_least: false,
-            measured,
-            unit: "x".to_owned(),
-            note,
-        }
-    }
-
-    /// `met`, `missed`, or `not measured`.
-    #[must_use]
-    pub fn verdict(&self) -> &'static str {
-        match self.measured {
-            None => "not measured",
-            Some(measured) if self.is_at_least && measured >= self.aim => "met",
-            Some(measured) if !self.is_at_least && measured <= self.aim => "met",
-            Some(_) => "missed",
-        }
-    }
-}
 
 /// The slow peers: those that sleep.
 const SLEEPERS: [&str; 4] = ["epoll", "libevent", "libuv", "tokio"];

@@ -18,7 +18,7 @@ use rt::cpu::peak_rss_bytes;
 use rt::mem::Want;
 use serde_json::{Value, json};
 
-use crate::feed_file::FeedFile;
+use feeds::feed_file::FeedFile;
 
 /// Columns of the file of best prices.
 pub const BBO_COLUMNS: &str = "ts,seq,locate,bid_px,bid_sz,bid_ct,ask_px,ask_sz,ask_ct";

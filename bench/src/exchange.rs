@@ -18,9 +18,9 @@ use rt::clock::Clock;
 use serde_json::{Value, json};
 use zerocopy::IntoBytes;
 
-use crate::lab::{Process, sibling};
-use crate::sim::{self, flow_sent};
-use crate::statistics::median;
+use lab::exchange::{self, flow_sent};
+use lab::process::{Process, sibling};
+use report::statistics::median;
 
 /// Symbols and resting orders of the mixed flow.
 const SYMBOLS: u16 = 500;
@@ -319,7 +319,7 @@ fn start(
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let text = format!("address = \"{address}\"\n{text}");
     let command = Command::new(sibling("tickgate-sim")?);
-    let process = sim::launch(command, folder.path(), &text, stop)?;
+    let process = exchange::launch(command, folder.path(), &text, stop)?;
     Ok((process, address))
 }
 

@@ -14,40 +14,24 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use feeds::replay::session_name;
+use lab::gateway::Gateway;
+use lab::netns::{FEED_RECEIVER, FEED_SENDER, GROUPS, Lab, Side};
+use lab::peer::Program;
+use lab::process::Process;
+use lab::traffic::Traffic;
+use peers::{Peer, Peers};
 use protocol::itch::{AddOrder, Head, OrderDelete};
 use protocol::mold::PacketBuilder;
 use protocol::types::{Nanos, OrderRef, Price4, Qty, Seq, Side as BookSide, Symbol};
-use serde::{Deserialize, Serialize};
+use report::Flood;
 use socket2::{Domain, Protocol, Socket, Type};
 use zerocopy::IntoBytes;
-
-use crate::lab::{FEED_RECEIVER, FEED_SENDER, Lab, Process, Side};
-use crate::peers::{self, Peer, Peers};
-use crate::replay::session_name;
-use crate::run::{self, Gateway, Traffic};
-use crate::sim;
 
 /// Packets that one call sends.
 const BATCH: usize = 64;
 /// Largest payload.
 const PAYLOAD_MAX: usize = 1400;
-
-/// What one receiver took.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-pub struct Flood {
-    /// The receiver.
-    pub name: String,
-    /// Messages in a packet.
-    pub pack: u16,
-    /// Packets sent, and a second.
-    pub sent: u64,
-    /// Packets a second that were sent.
-    pub sent_per_second: f64,
-    /// Packets received, and a second.
-    pub received: u64,
-    /// Packets a second that were received.
-    pub received_per_second: f64,
-}
 
 /// What to send.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -283,7 +267,7 @@ fn flood(
 
 /// Line A's group, to which gateways and peers listen.
 fn group() -> Result<SocketAddrV4> {
-    let [group, _] = run::GROUPS;
+    let [group, _] = GROUPS;
     group.parse().with_context(|| group.to_owned())
 }
 
@@ -301,23 +285,23 @@ fn gateway(
         sets: vec!["strategy.probe.symbols=[\"NONE\"]".to_owned()],
         ..Gateway::default()
     };
-    let _exchange = sim::start(lab, folder.path(), None, stop)?;
+    let _exchange = lab::exchange::start(lab, folder.path(), None, stop)?;
     let what = (&Traffic::quiet(), &options, report.as_path());
-    let mut gateway = run::start_gateway(lab, folder.path(), what, stop)?;
+    let mut gateway = lab::gateway::start(lab, folder.path(), what, stop)?;
     flood(lab, (name, pack), (group()?, packets), stop, || {
-        let run = run::end_gateway(&mut gateway, &report, stop)?;
+        let run = lab::gateway::end(&mut gateway, &report, stop)?;
         // Messages in order; a packet that did not come is missing from them.
         Ok(run.received / u64::from(pack))
     })
 }
 
-fn peer(lab: &Lab, ready: &peers::Ready, packets: u64, stop: &AtomicBool) -> Result<Flood> {
+fn peer(lab: &Lab, ready: &Program, packets: u64, stop: &AtomicBool) -> Result<Flood> {
     let folder = tempfile::tempdir()?;
-    let _exchange = sim::start(lab, folder.path(), None, stop)?;
-    let mut process = run::start_peer(lab, ready, stop)?;
-    let name = (ready.peer.name(), 1);
+    let _exchange = lab::exchange::start(lab, folder.path(), None, stop)?;
+    let mut process = lab::peer::start(lab, ready, stop)?;
+    let name = (ready.name, 1);
     flood(lab, name, (group()?, packets), stop, || {
-        Ok(run::end_peer(&mut process, stop)?.0)
+        Ok(lab::peer::end(&mut process, stop)?.0)
     })
 }
 
@@ -335,7 +319,7 @@ fn workers(
     process.await_line("ready", Duration::from_secs(5), stop)?;
     std::thread::park_timeout(Duration::from_millis(200));
     flood(lab, (name, 1), (to, packets), stop, || {
-        Ok(run::end_peer(&mut process, stop)?.0)
+        Ok(lab::peer::end(&mut process, stop)?.0)
     })
 }
 

@@ -3,24 +3,12 @@
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
+use lab::gateway::Gateway;
+use lab::netns::Lab;
+use lab::run::Contestant;
+use report::{Entry, Point};
 
-use crate::lab::Lab;
-use crate::latency::{Entry, Item, Load, Scene, measure, traffic};
-use crate::run::{Contestant, Gateway};
-
-/// One size of one dimension.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-pub struct Point {
-    /// `symbols`, `strategies` or `live orders`.
-    pub what: String,
-    /// How many.
-    pub size: u64,
-    /// `tick_to_order`, median over rounds of the median, ns.
-    pub tick_to_order_p50: f64,
-    /// Against the smallest size of this dimension.
-    pub ratio: f64,
-}
+use crate::latency::{Item, Load, Scene, measure, traffic};
 
 /// The sizes that are measured.
 const SYMBOLS: [u16; 3] = [1, 100, 10_000];

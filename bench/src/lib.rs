@@ -1,37 +1,21 @@
-//! Replay, measuring, comparing: what makes Tickgate's numbers.
+//! The experiments: each measures one thing, by the laboratory or in this process.
 //!
-//! Path:        generate, triggers -> feed_file -> replay -> (gateway or a peer, in `lab`) -> run -> demo, latency,
-//!              flood, growth -> aims -> report
-//! Must not know: how the gateway works inside; it is started as its users start it.
+//! Rooms, each a crate that knows those before it: `feeds` (files and senders), `lab` (one run in
+//! namespaces), `peers` (who is measured beside us), `report` (figures and how they are shown), and this.
+//!
+//! Path:        feeds -> lab, peers -> experiment -> aims -> report
+//! Must not know: how the gateway works inside; it is started as its users start it (`micro` and
+//!              `order_path` take its pieces out, which is what they are for).
 
-pub mod feed_file;
-pub mod generate;
-pub mod triggers;
+pub mod latency;
 
-pub mod book;
-
-pub mod counterparty;
-pub mod replay;
-
-pub mod floor;
-pub mod peers;
-
-pub mod lab;
-pub mod run;
-pub mod sim;
-
-pub mod demo;
-
-pub mod exchange;
 pub mod flood;
 pub mod growth;
-pub mod latency;
+
+pub mod book;
+pub mod exchange;
 pub mod micro;
 mod order_path;
 pub mod rings;
-pub mod statistics;
 
 pub mod aims;
-pub mod comparison;
-pub mod report;
-pub mod why;

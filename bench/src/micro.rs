@@ -33,7 +33,8 @@ use zerocopy::IntoBytes;
 
 use crate::exchange::MixedFlow;
 use crate::order_path::{self, OrderPath};
-use crate::{generate, peers};
+use feeds::generate;
+use lab::peer;
 
 /// Messages of the day that decoders and books work on.
 const DAY: u64 = 50_000;
@@ -184,7 +185,7 @@ fn decode(bytes: &[u8]) {
 fn frame() -> Vec<u8> {
     use std::net::{Ipv4Addr, SocketAddrV4};
     let mut payload = [0; 128];
-    let session = crate::replay::session_name("TICKGATE01");
+    let session = feeds::replay::session_name("TICKGATE01");
     let builder = protocol::mold::PacketBuilder::new(&mut payload, session, Seq(1));
     let payload = builder.map_or_else(Vec::new, |mut packet| {
         let _ = packet.push(&[b'A'; 36]);
@@ -371,7 +372,7 @@ fn orders() -> Vec<Piece> {
     };
     // Each connection is made twice: the first login learns where the past ends.
     let login = LoginAccepted::new("S1", Seq(1));
-    let login = peers::framed(kind::LOGIN_ACCEPTED, login.as_bytes());
+    let login = peer::framed(kind::LOGIN_ACCEPTED, login.as_bytes());
     for _ in 0..2 {
         session.on_connected(1, &mut [0; 64]);
         session.on_bytes(1, &login, |_| ());
@@ -414,7 +415,7 @@ fn order_path() -> Result<Vec<Piece>> {
 
 /// An order from its fields to its bytes.
 fn encode() -> Piece {
-    let order = peers::enter_order();
+    let order = peer::enter_order();
     let mut out = [0; 128];
     Piece::new("order: encode, ours", CALLS, move || {
         for _ in 0..CALLS {
@@ -430,7 +431,7 @@ fn answers() -> Vec<u8> {
     if let Some(kind) = body.first_mut() {
         *kind = OrderAccepted::KIND;
     }
-    peers::framed(kind::SEQUENCED, &body)
+    peer::framed(kind::SEQUENCED, &body)
 }
 
 fn histograms() -> Vec<Piece> {

@@ -19,7 +19,7 @@ use protocol::types::{Price4, Qty, Seq, Side, Symbol, UserRefNum};
 use rt::mem::Want;
 use zerocopy::{FromZeros, IntoBytes};
 
-use crate::peers::framed;
+use lab::peer::framed;
 
 /// Orders that are live while the others come and go.
 const RESTING: u32 = 1_000;

@@ -11,7 +11,7 @@ use crossbeam_utils::CachePadded;
 use rt::clock::Clock;
 use rt::cpu;
 
-use crate::statistics::median;
+use report::statistics::median;
 
 type Event = [u64; 8];
 

@@ -153,33 +153,33 @@ fn no_allocation_on_hot_cores_from_the_first_message_to_the_last_order() {
     own_network();
     let folder = tempfile::tempdir().expect("a folder");
     let day = folder.path().join("day.itch50");
-    let generated = bench::generate::Options {
+    let generated = feeds::generate::Options {
         seed: 3,
         messages: 20_000,
         symbols: 10,
     };
-    bench::generate::to_file(&generated, &day, |_| ()).expect("written");
-    let replay = bench::replay::Options {
+    feeds::generate::to_file(&generated, &day, |_| ()).expect("written");
+    let replay = feeds::replay::Options {
         answer_after_ns: 0,
         bulk: 0,
         trigger: None,
         burst: 1,
         file: day,
-        lines: vec![bench::replay::Line {
+        lines: vec![feeds::replay::Line {
             to: GROUP,
             from: Ipv4Addr::new(10, 77, 9, 1),
             interface: Some("tg-a".to_owned()),
         }],
-        pace: bench::replay::Pace::Rate(5_000.0),
+        pace: feeds::replay::Pace::Rate(5_000.0),
         pack: 2,
-        session: bench::replay::session_name("S1"),
+        session: feeds::replay::session_name("S1"),
         vlan: Some(77),
         limit: None,
         wire_stamps: None,
         exchange: Some(SocketAddr::V4(EXCHANGE)),
     };
     let sender = std::thread::spawn(move || {
-        bench::replay::send(&replay, &AtomicBool::new(false), |_| ()).expect("sent")
+        feeds::replay::send(&replay, &AtomicBool::new(false), |_| ()).expect("sent")
     });
     let json = folder.path().join("out.json");
     let probe = Probe::new(&ProbeParameters {

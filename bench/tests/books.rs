@@ -107,12 +107,12 @@ fn sample_day_has_its_known_counts() {
 fn generated_day_of_two_million_messages_agrees_with_itch_book_row_by_row() {
     let folder = tempfile::tempdir().expect("a folder");
     let day = folder.path().join("day.itch50");
-    let options = bench::generate::Options {
+    let options = feeds::generate::Options {
         seed: 42,
         messages: 2_000_000,
         symbols: 500,
     };
-    bench::generate::to_file(&options, &day, |_| ()).expect("written");
+    feeds::generate::to_file(&options, &day, |_| ()).expect("written");
     compare_with_itch_book(&day);
 }
 
@@ -345,12 +345,12 @@ fn order_beyond_the_bound_is_refused_counted_and_marks_its_book() {
 #[test]
 fn unknown_and_malformed_messages_are_skipped_and_counted() {
     let mut feed = Vec::new();
-    let options = bench::generate::Options {
+    let options = feeds::generate::Options {
         seed: 1,
         messages: 100,
         symbols: 2,
     };
-    let day = bench::generate::to_writer(&options, Vec::new(), |_| ()).expect("written");
+    let day = feeds::generate::to_writer(&options, Vec::new(), |_| ()).expect("written");
     for message in Messages::new(&day) {
         feed.extend_from_slice(&u16::try_from(message.len()).expect("short").to_be_bytes());
         feed.extend_from_slice(message);

@@ -20,8 +20,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bench::lab::{Process, sibling};
 use feed_handler::book::{BookCounters, Books, Limits, Top};
+use lab::process::{Process, sibling};
 use protocol::glimpse::EndOfSnapshot;
 use protocol::itch::Message;
 use protocol::mold::Header;
@@ -61,7 +61,7 @@ impl Sim {
             "address = \"{address}\"\nreport = \"{}\"\n{more}",
             report.display()
         );
-        bench::sim::write_secret(&config, &text).expect("written");
+        lab::exchange::write_secret(&config, &text).expect("written");
         let mut command = Command::new(sibling("tickgate-sim").expect("built"));
         command.args(["run", "--config"]).arg(&config);
         let mut process = Process::start("exchange", command).expect("it starts");

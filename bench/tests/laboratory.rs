@@ -15,12 +15,17 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use bench::lab::{Lab, Process, sibling};
-use bench::latency::{Entry, Load, Report, Scene, traffic};
-use bench::run::{Contestant, Gateway, Outcome, Traffic, run};
-use bench::statistics::median;
-use bench::why::{self, Cause};
+use bench::latency::{Load, Scene, traffic};
+use gateway::trace::explain::{self, Cause};
+use gateway::trace::file;
 use hdrhistogram::serialization::interval_log;
+use lab::gateway::Gateway;
+use lab::netns::Lab;
+use lab::process::{Process, sibling};
+use lab::run::{Contestant, Outcome, run};
+use lab::traffic::Traffic;
+use report::statistics::median;
+use report::{Entry, Report};
 use support::is_root;
 
 static NEVER: AtomicBool = AtomicBool::new(false);
@@ -66,16 +71,16 @@ impl Bench {
         over_us: u64,
         during: impl FnMut(&Process),
     ) -> Vec<(Cause, usize)> {
-        let file = self.folder.path().join("slow.jsonl");
+        let path = self.folder.path().join("slow.jsonl");
         let gateway = Gateway {
-            slow_orders: Some(file.clone()),
+            slow_orders: Some(path.clone()),
             ..gateway
         };
         self.run_while(traffic, gateway, during);
-        let record = why::read(&file).expect("the recorder's file");
-        let explained = why::explain(&record, over_us * 1000, 1);
+        let record = file::read(&path).expect("the recorder's file");
+        let explained = explain::explain(&record, over_us * 1000, 1);
         eprintln!("{explained}");
-        let ranked = why::ranked(&record, over_us * 1000);
+        let ranked = explain::ranked(&record, over_us * 1000);
         let counted = ranked.iter().map(|(cause, times)| (*cause, times.len()));
         counted.collect()
     }
@@ -243,7 +248,7 @@ fn a_sender_that_falls_behind_says_so_and_its_run_does_not_count() {
     );
     let mut report = Report::new("test");
     report.runs.push(entry);
-    let text = bench::report::text(&report);
+    let text = report::text(&report);
     assert!(
         text.contains("INVALID gateway: round 1: the sender fell"),
         "{text}"
@@ -269,9 +274,9 @@ fn the_recorder_finds_a_rival_on_the_core() {
             // It runs and is stopped in turn: SIGSTOP is what gives the core back.
             for _ in 0..10 {
                 std::thread::park_timeout(Duration::from_millis(60));
-                bench::lab::send_signal(pid, libc::SIGSTOP);
+                lab::process::send_signal(pid, libc::SIGSTOP);
                 std::thread::park_timeout(Duration::from_millis(60));
-                bench::lab::send_signal(pid, libc::SIGCONT);
+                lab::process::send_signal(pid, libc::SIGCONT);
             }
             rival.kill().expect("ours");
             rival.wait().expect("ended");
@@ -421,14 +426,14 @@ fn the_report_draws_in_a_browser_without_network() {
     assert!(folder.join("hgrm/floor.wire_to_wire.hgrm").is_file());
     // The one plot that `latency` does not draw.
     report.growth = [1, 100, 10_000]
-        .map(|size| bench::growth::Point {
+        .map(|size| report::Point {
             what: "symbols".to_owned(),
             size,
             tick_to_order_p50: 250.0,
             ratio: 1.0,
         })
         .into();
-    let page = bench::report::html(&report).expect("drawn");
+    let page = report::html(&report).expect("drawn");
     assert!(
         !page.contains("src=") && !page.contains("@import"),
         "it fetches something"

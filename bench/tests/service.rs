@@ -18,7 +18,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use bench::lab::{Lab, Process, Side, send_signal, sibling};
+use lab::netns::{Lab, Side};
+use lab::process::{Process, send_signal, sibling};
 use rt::clock::monotonic_ns;
 use support::{has, is_root, shared, stderr, tool};
 
@@ -38,7 +39,7 @@ impl Desk {
 
     fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.path().join(name);
-        bench::sim::write_secret(&path, text).expect("written");
+        lab::exchange::write_secret(&path, text).expect("written");
         path
     }
 
@@ -98,12 +99,12 @@ fn start_gateway(mut command: Command) -> Process {
 /// Sends a generated day and waits until all of it is sent.
 fn send_day(lab: &Lab, desk: &Desk, messages: u64) {
     let day = desk.path("day.itch50");
-    let options = bench::generate::Options {
+    let options = feeds::generate::Options {
         seed: 5,
         messages,
         symbols: 10,
     };
-    bench::generate::to_file(&options, &day, |_| ()).expect("written");
+    feeds::generate::to_file(&options, &day, |_| ()).expect("written");
     let mut command = lab.command(Side::Exchange, &sibling("tickgate-bench").expect("built"));
     command.arg("replay").arg(day);
     command.args([
@@ -583,12 +584,12 @@ fn trial_passes_when_wanted_frames_arrive_and_the_kernel_hears_the_rest() {
     }
     let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
     let day = desk.path("day.itch50");
-    let options = bench::generate::Options {
+    let options = feeds::generate::Options {
         seed: 5,
         messages: 20_000,
         symbols: 10,
     };
-    bench::generate::to_file(&options, &day, |_| ()).expect("written");
+    feeds::generate::to_file(&options, &day, |_| ()).expect("written");
     let mut command = lab.command(Side::Exchange, &sibling("tickgate-bench").expect("built"));
     command.arg("replay").arg(day);
     command.args([
@@ -813,12 +814,12 @@ fn sample_day_goes_through_the_whole_house() {
     if !is_root() {
         return;
     }
-    let show = bench::demo::Show {
+    let show = lab::demo::Show {
         feed: Some(day),
-        ..bench::demo::Show::default()
+        ..lab::demo::Show::default()
     };
-    let (_, outcome) = bench::demo::demo(&show, &NEVER).expect("the demo runs");
-    bench::demo::check(&outcome).expect("nothing lost");
+    let (_, outcome) = lab::demo::demo(&show, &NEVER).expect("the demo runs");
+    lab::demo::check(&outcome).expect("nothing lost");
     let feed = &outcome.run.counters["itch"];
     assert_eq!(outcome.run.received, 12_012);
     assert_eq!((feed["bbo_changes"], feed["trades"]), (391, 5_180));

@@ -15,9 +15,9 @@ const ISLANDS: [&str; 16] = [
     "feed-handler/src/udp.rs",
     "feed-handler/tests/support/mod.rs",
     "gateway/src/order/uring.rs",
-    "bench/src/replay.rs",
-    "bench/src/lab.rs",
-    "bench/src/floor.rs",
+    "bench/feeds/src/replay.rs",
+    "bench/lab/src/process.rs",
+    "bench/peers/src/bin/floor.rs",
     "bench/src/flood.rs",
     "bench/tests/allocations.rs",
     "bench/tests/tidy.rs",
@@ -26,10 +26,8 @@ const ISLANDS: [&str; 16] = [
 
 /// Files of more than 500 lines before tests: this list only becomes shorter.
 const LONG_FILES: &[&str] = &[
-    "bench/src/generate.rs",
-    "bench/src/measuring.rs",
+    "bench/feeds/src/generate.rs",
     "bench/src/micro.rs",
-    "bench/src/run.rs",
     "feed-handler/src/book/mod.rs",
     "feed-handler/src/xdp/open.rs",
     "gateway/src/order/answers.rs",
@@ -206,6 +204,61 @@ fn hot_files_do_nothing_slow() {
         }
     }
     assert!(hot > 12, "only {hot} hot files found");
+}
+
+/// A package that users build, and the crates that only measuring needs and that it must not have.
+const LEAN: [(&str, &[&str]); 3] = [
+    (
+        "tickgate-gateway",
+        &["tickgate-feeds", "tickgate-lab", "pcap-file", "indicatif"],
+    ),
+    (
+        "tickgate-order-sim",
+        &["tickgate-feeds", "tickgate-lab", "pcap-file", "indicatif"],
+    ),
+    ("tickgate-lab", &[]),
+];
+const ONLY_MEASURES: [&str; 9] = [
+    "tickgate-peers",
+    "tickgate-report",
+    "tickgate-bench",
+    "criterion",
+    "crossbeam-queue",
+    "itchy",
+    "plotters",
+    "proptest",
+    "rtrb",
+];
+
+#[test]
+fn what_users_build_has_no_crate_that_only_measures() {
+    for (package, others) in LEAN {
+        let output = std::process::Command::new(env!("CARGO"))
+            .args([
+                "tree",
+                "--offline",
+                "-e",
+                "normal",
+                "--prefix",
+                "none",
+                "-p",
+                package,
+            ])
+            .output()
+            .expect("cargo runs");
+        let tree = String::from_utf8_lossy(&output.stdout);
+        let crates: Vec<&str> = tree
+            .lines()
+            .filter_map(|line| line.split(' ').next())
+            .collect();
+        assert!(
+            crates.contains(&"tickgate-protocol"),
+            "{package}: {output:?}"
+        );
+        for name in ONLY_MEASURES.iter().chain(others) {
+            assert!(!crates.contains(name), "{package} needs {name}");
+        }
+    }
 }
 
 #[test]

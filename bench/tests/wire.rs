@@ -9,7 +9,8 @@ use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use bench::lab::{Lab, Process, Side, sibling};
+use lab::netns::{Lab, Side};
+use lab::process::{Process, sibling};
 use rt::clock::monotonic_ns;
 use support::{has, is_root};
 
@@ -40,12 +41,12 @@ fn tshark_reads_every_packet_that_we_send_without_a_warning() {
         .await_line("Capturing on", Duration::from_secs(20), &NEVER)
         .expect("it captures");
     let day = folder.path().join("day.itch50");
-    let options = bench::generate::Options {
+    let options = feeds::generate::Options {
         seed: 9,
         messages: 2_000,
         symbols: 10,
     };
-    bench::generate::to_file(&options, &day, |_| ()).expect("written");
+    feeds::generate::to_file(&options, &day, |_| ()).expect("written");
     let send = |line: &str, more: &[&str]| {
         let mut command = lab.command(Side::Exchange, &sibling("tickgate-bench").expect("built"));
         command

@@ -15,7 +15,7 @@ use rt::cpu::Usage;
 use rt::ring::Producer;
 use rt::{alloc_guard, cpu};
 
-use crate::slow::Gap;
+use crate::trace::recorder::Gap;
 
 /// An idle turn takes about 100 ns, so an idle core looks up every 25 µs.
 const TURNS_BETWEEN_CHECKS: u32 = 256;

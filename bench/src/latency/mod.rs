@@ -5,90 +5,19 @@
 //! Every round runs every contestant once under every load, so that what drifts on the host hits all
 //! alike.
 
-mod entry;
 mod plan;
 
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
-use gateway::telemetry::Host;
-use serde::{Deserialize, Serialize};
+use feeds::replay::Pace;
+use feeds::{generate, triggers};
+use lab::netns::Lab;
+use lab::run::{self, Contestant, Outcome};
+use lab::traffic::Traffic;
+use report::Entry;
 
-use crate::lab::Lab;
-use crate::replay::Pace;
-use crate::run::{self, Contestant, Outcome, Traffic};
-use crate::{generate, triggers};
-
-pub use entry::{Entry, Moment, Round};
 pub use plan::{Combination, Load, Plan};
-
-/// What the laboratory writes with `--json`.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-pub struct Report {
-    /// The program.
-    pub tool: String,
-    /// Its version.
-    pub version: String,
-    /// The host.
-    pub host: Host,
-    /// One entry for each contestant under each load, all its rounds merged.
-    pub runs: Vec<Entry>,
-    /// Peers that could not run, with what is missing.
-    #[serde(default)]
-    pub skipped: Vec<String>,
-    /// Aims, what was measured, and whether it is enough.
-    #[serde(default)]
-    pub aims: Vec<crate::aims::Aim>,
-    /// How `tick_to_order` grows with what the gateway has to do.
-    #[serde(default)]
-    pub growth: Vec<crate::growth::Point>,
-    /// Receivers under a flood.
-    #[serde(default)]
-    pub floods: Vec<crate::flood::Flood>,
-}
-
-impl Report {
-    /// An empty report of this host.
-    #[must_use]
-    pub fn new(tool: &str) -> Self {
-        Self {
-            tool: tool.to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            host: Host::here(),
-            runs: Vec::new(),
-            skipped: Vec::new(),
-            aims: Vec::new(),
-            growth: Vec::new(),
-            floods: Vec::new(),
-        }
-    }
-
-    /// The entry of a name.
-    #[must_use]
-    pub fn entry(&self, name: &str) -> Option<&Entry> {
-        self.runs.iter().find(|entry| entry.run.name == name)
-    }
-
-    /// Writes the report as one JSON object.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn write_json(&self, path: &std::path::Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self)?;
-        std::fs::write(path, text + "\n").with_context(|| path.display().to_string())
-    }
-
-    /// Reads one.
-    ///
-    /// # Errors
-    /// The file is not there, or is no report.
-    pub fn read(path: &std::path::Path) -> Result<Self> {
-        let shown = || path.display().to_string();
-        let text = std::fs::read_to_string(path).with_context(shown)?;
-        serde_json::from_str(&text)
-            .with_context(|| format!("{}: not a report of tickgate-bench latency", path.display()))
-    }
-}
 
 /// One thing to run: a load, and who answers.
 #[derive(Clone, Debug)]

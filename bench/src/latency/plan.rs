@@ -5,10 +5,9 @@ use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
+use lab::gateway::Gateway;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-
-use crate::run::Gateway;
 
 /// When triggers come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -51,7 +51,7 @@ pub(crate) fn has(program: &str) -> bool {
 
 /// Runs a program of the project and gives what it said.
 pub(crate) fn tool(name: &str, arguments: &[&str]) -> Output {
-    let program = bench::lab::sibling(name).expect("the workspace is built");
+    let program = lab::process::sibling(name).expect("the workspace is built");
     Command::new(program)
         .args(arguments)
         .output()

@@ -1,9 +1,11 @@
-//! The command line, the same for every build of the gateway: `run`, `check`, `kill`, `resume`, `doctor`.
+//! The command line, the same for every build of the gateway: `run`, `check`, `kill`, `resume`, `doctor`,
+//! `why`.
 //!
 //! The one module of this library that knows configuration files.
 
 mod doctor;
 mod from_settings;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -81,6 +83,8 @@ enum Command {
         #[command(flatten)]
         source: OptionalSource,
     },
+    /// Why orders were slow: reads what the slow-order recorder wrote.
+    Why(why::Arguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -165,6 +169,7 @@ pub fn run(factory: Factory) -> ExitCode {
                 doctor::run(Some(&loaded.settings))
             }),
         },
+        Command::Why(arguments) => why::run(&arguments),
     }
 }
 

@@ -28,7 +28,7 @@ use super::risk::{KillCause, KillSwitch};
 use super::transport::{HEARD_BYTES_MAX, Transport, TransportEvent};
 use crate::core_loop::Stage;
 use crate::notice::{Notice, Notices};
-use crate::slow::{Slowest, Story};
+use crate::trace::recorder::{Slowest, Story};
 
 /// Intents taken in one turn at most.
 const BATCH: usize = 64;

@@ -25,9 +25,9 @@ use crate::order::stage::{Link, OrderStage, SessionState};
 use crate::order::transport::Transport;
 use crate::order::uring::UringTransport;
 use crate::order::write::WriteTransport;
-use crate::slow::{Slowest, Story};
 use crate::strategy::{Ends, StrategyStage};
 use crate::telemetry::Registry;
+use crate::trace::recorder::{Slowest, Story};
 
 /// News that one stage may have waiting.
 const NOTICES: usize = 256;

@@ -15,11 +15,11 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::build::House;
 use super::kill_file::KillWatch;
-use super::slow_file::SlowFile;
 use super::{Core, StopHandle};
 use crate::order::risk::KillCause;
 use crate::order::stage::SessionState;
 use crate::telemetry::{Report, Run, pause, write_hgrm};
+use crate::trace::file::SlowFile;
 
 /// How often it looks up: the longest that a signal waits.
 pub(super) const TURN: Duration = Duration::from_millis(20);

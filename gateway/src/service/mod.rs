@@ -8,7 +8,6 @@ mod feed_watch;
 mod housekeeping;
 mod kill_file;
 mod receive;
-mod slow_file;
 
 use std::io;
 use std::path::Path;
@@ -20,13 +19,13 @@ use std::time::Duration;
 use crate::core_loop::{self, CoreOptions, CoreState, Stage};
 use crate::options::{Options, Output};
 use crate::telemetry::{Report, pause};
+use crate::trace::file::{CoreLog, SlowFile};
 
 use rt::ring::ring;
 
 use build::Built;
 use housekeeping::{Housekeeping, Parts};
 use kill_file::KillWatch;
-use slow_file::{CoreLog, SlowFile};
 
 pub use kill_file::KillFile;
 

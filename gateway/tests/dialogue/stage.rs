@@ -10,7 +10,7 @@ use gateway::order::intent::{Action, Cause, ExecutionEvent, OrderIntent, Outcome
 use gateway::order::risk::{KillCause, KillSwitch, Limits, Risk};
 use gateway::order::stage::{Link, OrderStage};
 use gateway::order::transport::{Transport, TransportEvent};
-use gateway::slow::Slowest;
+use gateway::trace::recorder::Slowest;
 use protocol::types::Side;
 use rt::clock::Clock;
 use rt::ring::{Consumer, Producer, ring};

@@ -1,0 +1,77 @@
+//! `demo`: the main job on one machine, shown as a table.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result};
+use gateway::telemetry::grouped;
+
+use crate::demo;
+
+/// What the demo is told.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// A feed to replay; without it a generated day.
+    #[arg(long, value_name = "FILE")]
+    feed: Option<PathBuf>,
+    /// Write the report there.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write HdrHistogram files (.hgrm) there.
+    #[arg(long, value_name = "FOLDER")]
+    hgrm: Option<PathBuf>,
+    /// More settings for the gateway.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+}
+
+#[expect(clippy::print_stdout, reason = "the table is what the demo is for")]
+pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
+    let show = demo::Show {
+        feed: arguments.feed.clone(),
+        hgrm_dir: arguments.hgrm.clone(),
+        sets: arguments.sets.clone(),
+    };
+    let (report, outcome) = demo::demo(&show, stop)?;
+    for line in outcome
+        .said
+        .iter()
+        .filter(|line| line.contains("feed itch") || line.contains("WARN"))
+    {
+        println!("{line}");
+    }
+    println!("\n{}", report.table());
+    let run = &outcome.run;
+    let count = |stage: &str, name: &str| {
+        run.counters
+            .get(stage)
+            .and_then(|list| list.get(name))
+            .copied()
+            .unwrap_or(0)
+    };
+    println!(
+        "feed: {} messages, {} changes of best prices, {} trades, {} unknown references, {} rejected \
+         adds, {} duplicates from the other line, {} gaps",
+        grouped(count("itch", "messages")),
+        grouped(count("itch", "bbo_changes")),
+        grouped(count("itch", "trades")),
+        grouped(count("itch", "missing_ref")),
+        grouped(count("itch", "rejected")),
+        grouped(count("itch", "packets_duplicate")),
+        grouped(count("itch", "gaps")),
+    );
+    println!(
+        "orders: {} sent, {} accepted, {} fills, {} cancelled, {} refused by risk",
+        grouped(count("ouch", "orders")),
+        grouped(count("ouch", "accepted")),
+        grouped(count("ouch", "fills")),
+        grouped(count("ouch", "canceled")),
+        grouped(count("ouch", "refused")),
+    );
+    if let Some(path) = &arguments.json {
+        report
+            .write_json(path)
+            .with_context(|| path.display().to_string())?;
+    }
+    demo::check(&outcome)
+}

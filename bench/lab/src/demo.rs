@@ -1,0 +1,120 @@
+//! The main job on one machine: namespaces, exchange, gateway, replay, table.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result, bail};
+use feeds::replay::Pace;
+use gateway::telemetry::{Report, histograms};
+
+use crate::exchange::Live;
+use crate::gateway::Gateway;
+use crate::netns::Lab;
+use crate::run::{self, Contestant, Outcome};
+use crate::traffic::Traffic;
+
+/// The market that the exchange makes: 15 s of it.
+const LIVE: Live = Live::Flow {
+    seed: 1,
+    symbols: 100,
+    rate: 20_000,
+    limit: 300_000,
+};
+/// Messages, or packets, a second of a recorded day.
+const RATE: u32 = 20_000;
+
+/// What to show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Show {
+    /// A feed of the user's; none: the exchange's own market.
+    pub feed: Option<PathBuf>,
+    /// Folder for `.hgrm` files.
+    pub hgrm_dir: Option<PathBuf>,
+    /// More settings for the gateway.
+    pub sets: Vec<String>,
+}
+
+/// Runs the demo and returns its report; the lab is gone afterwards, also after a failure.
+///
+/// # Errors
+/// What failed; or a check that did not hold.
+pub fn demo(show: &Show, stop: &AtomicBool) -> Result<(Report, Outcome)> {
+    let (feed, live, every) = match &show.feed {
+        // A capture has packets of its own, which are sent as they are to an exchange that fills every
+        // second order; a day of messages is the exchange's market.
+        Some(feed) if is_capture(feed)? => (feed.clone(), None, 1),
+        Some(feed) => {
+            let file = feed
+                .canonicalize()
+                .with_context(|| feed.display().to_string())?;
+            (PathBuf::new(), Some(Live::Record { file, rate: RATE }), 1)
+        }
+        None => (PathBuf::new(), Some(LIVE), 4),
+    };
+    let lab = Lab::new()?;
+    let traffic = Traffic {
+        feed,
+        pace: Pace::Rate(f64::from(RATE)),
+        lines: 2,
+        live,
+        ..Traffic::quiet()
+    };
+    let gateway = Gateway {
+        every,
+        sets: show.sets.clone(),
+        hgrm_dir: show.hgrm_dir.clone(),
+        is_exchange_polled: false,
+        ..Gateway::default()
+    };
+    let contestant = Contestant::Gateway(gateway);
+    let outcome = run::run(&lab, ("demo", &traffic, &contestant), |_| (), stop)?;
+    drop(lab);
+    let report = Report::new("tickgate-lab demo", vec![outcome.run.clone()]);
+    Ok((report, outcome))
+}
+
+/// Whether a file is a pcap or pcapng: their first bytes say so.
+fn is_capture(path: &Path) -> Result<bool> {
+    let mut magic = [0; 4];
+    let shown = || path.display().to_string();
+    let mut file = File::open(path).with_context(shown)?;
+    file.read_exact(&mut magic).with_context(shown)?;
+    const MAGICS: [[u8; 4]; 5] = [
+        [0xd4, 0xc3, 0xb2, 0xa1],
+        [0xa1, 0xb2, 0xc3, 0xd4],
+        [0x4d, 0x3c, 0xb2, 0xa1],
+        [0xa1, 0xb2, 0x3c, 0x4d],
+        [0x0a, 0x0d, 0x0d, 0x0a],
+    ];
+    Ok(MAGICS.contains(&magic))
+}
+
+/// What must be true of a demo that went well.
+///
+/// # Errors
+/// The first thing that is not.
+pub fn check(outcome: &Outcome) -> Result<()> {
+    let run = &outcome.run;
+    if run.lost != 0 || run.sent != Some(run.received) {
+        bail!(
+            "lost {} messages: sent {:?}, received {}",
+            run.lost,
+            run.sent,
+            run.received
+        );
+    }
+    if run.orders != run.acks {
+        bail!("{} orders and {} answers", run.orders, run.acks);
+    }
+    let unfilled = histograms().find(|(name, _)| {
+        run.histograms
+            .get(*name)
+            .is_none_or(|summary| summary.count == 0)
+    });
+    if let (Some((name, _)), true) = (unfilled, run.orders > 0) {
+        bail!("histogram {name} is empty");
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! The exchange's process in the lab: its configuration, its market, what it says at the end.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use feeds::replay::Sent;
+use serde_json::Value;
+
+use crate::netns::{EXCHANGE, FEED_SENDER, GROUPS, Lab, PORT, Side};
+use crate::process::{Process, sibling};
+
+/// A market that the exchange makes.
+#[derive(Clone, Debug)]
+pub enum Live {
+    /// From a seed.
+    Flow {
+        /// The same seed gives the same market.
+        seed: u64,
+        /// Symbols.
+        symbols: u16,
+        /// Orders, cancels and replacements a second, on average.
+        rate: u32,
+        /// It ends after so many.
+        limit: u64,
+    },
+    /// From a recorded day.
+    Record {
+        /// BinaryFILE, plain or `.gz`.
+        file: PathBuf,
+        /// Messages a second.
+        rate: u32,
+    },
+}
+
+/// Writes a file that holds a password: only its owner may read it, or the exchange refuses it.
+///
+/// # Errors
+/// What the file system says.
+pub fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::File::options();
+    let file = options.write(true).create(true).truncate(true).mode(0o600);
+    std::io::Write::write_all(&mut file.open(path)?, text.as_bytes())
+}
+
+/// Starts `tickgate-sim`, which sleeps between orders and publishes nothing.
+///
+/// # Errors
+/// It is not built, or did not begin to listen.
+pub fn start(
+    lab: &Lab,
+    folder: &Path,
+    stamps: Option<&Path>,
+    stop: &AtomicBool,
+) -> Result<Process> {
+    let stamps = stamps.map_or_else(String::new, |path| {
+        format!("wire_stamps = \"{}\"\n", path.display())
+    });
+    let account = "[account.demo]\npassword = \"demo\"\n";
+    let text = format!("address = \"{EXCHANGE}:{PORT}\"\nfill_every = 2\n{stamps}{account}");
+    start_with(lab, folder, &text, stop)
+}
+
+pub(crate) fn start_with(
+    lab: &Lab,
+    folder: &Path,
+    text: &str,
+    stop: &AtomicBool,
+) -> Result<Process> {
+    let command = lab.command(Side::Exchange, &sibling("tickgate-sim")?);
+    launch(command, folder, text, stop)
+}
+
+/// Starts the exchange by this command, with its configuration in `folder`, and waits until it listens.
+///
+/// # Errors
+/// It did not begin to listen.
+pub fn launch(
+    mut command: Command,
+    folder: &Path,
+    text: &str,
+    stop: &AtomicBool,
+) -> Result<Process> {
+    let config = folder.join("sim.toml");
+    write_secret(&config, text)?;
+    command
+        .args(["run", "--config"])
+        .arg(&config)
+        .stdout(std::process::Stdio::null());
+    let mut exchange = Process::start_service("exchange", command)?;
+    exchange.await_ready(Duration::from_secs(10), stop)?;
+    Ok(exchange)
+}
+
+/// An exchange that makes its own market and publishes it on both lines. It waits busily, as exchanges do,
+/// and packs what comes within 5 µs.
+pub(crate) fn live_config(live: &Live, stamps: &Path, control: &Path) -> String {
+    let [a, b] = GROUPS;
+    let cpu = rt::cpu::allowed().first().copied().unwrap_or(0);
+    let market = match live {
+        Live::Flow {
+            seed,
+            symbols,
+            rate,
+            limit,
+        } => {
+            format!("[flow]\nseed = {seed}\nsymbols = {symbols}\nrate = {rate}\nlimit = {limit}\n")
+        }
+        Live::Record { file, rate } => {
+            format!("[record]\nfile = \"{}\"\nrate = {rate}\n", file.display())
+        }
+    };
+    format!(
+        "address = \"{EXCHANGE}:{PORT}\"\nwire_stamps = \"{}\"\ncontrol = \"{}\"\ncpu = {cpu}\n\
+         is_busy = true\n[clock]\nwait_for_login_ms = 300\n\
+         {market}\
+         [feed]\nwindow_us = 5\nlines = [{{ address = \"{a}\", interface = \"{FEED_SENDER}\" }}, \
+         {{ address = \"{b}\", interface = \"{FEED_SENDER}\" }}]\n\
+         [account.demo]\npassword = \"demo\"\n",
+        stamps.display(),
+        control.display(),
+    )
+}
+
+/// What the exchange that was started with this folder has published until now.
+pub(crate) fn published(folder: &Path) -> Result<Sent> {
+    let output = Command::new(sibling("tickgate-sim")?)
+        .args(["status", "--json", "--config"])
+        .arg(folder.join("sim.toml"))
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let status: Value =
+        serde_json::from_slice(&output.stdout).with_context(|| said.into_owned())?;
+    let count = |name: &str| {
+        let count = status
+            .pointer(&format!("/feed/{name}"))
+            .and_then(Value::as_u64);
+        count.with_context(|| format!("the exchange's status has no feed.{name}"))
+    };
+    Ok(Sent {
+        messages: count("messages")?,
+        packets: count("packets")?,
+        ..Sent::default()
+    })
+}
+
+/// Reads "the flow is over: N messages in N packets".
+#[must_use]
+pub fn flow_sent(line: &str) -> Option<Sent> {
+    let (_, counts) = line.split_once("the flow is over: ")?;
+    let (messages, packets) = counts.split_once(" messages in ")?;
+    Some(Sent {
+        messages: messages.parse().ok()?,
+        packets: packets.strip_suffix(" packets")?.parse().ok()?,
+        ..Sent::default()
+    })
+}

@@ -1,0 +1,158 @@
+//! The gateway's process in the lab: its configuration, and what it reports at the end.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use feeds::triggers;
+use gateway::telemetry::{Report, Run};
+
+use crate::netns::{EXCHANGE, GROUPS, Lab, PORT, Side};
+use crate::process::{Process, sibling};
+use crate::traffic::Traffic;
+
+/// How the gateway is set.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// The program; `None`: the one beside this program.
+    pub program: Option<PathBuf>,
+    /// `af_xdp` or `udp`.
+    pub receive: String,
+    /// `inline` or `pipeline`.
+    pub layout: String,
+    /// `enter`, `sqpoll` or `write`.
+    pub submit: String,
+    /// An order on every n-th change of the best price.
+    pub every: u64,
+    /// Strategies that hear the feed; all listen, the first trades.
+    pub strategies: u16,
+    /// Lowest rung of the receive ladder that counts.
+    pub require: String,
+    /// More settings, `key=value`.
+    pub sets: Vec<String>,
+    /// Folder for `.hgrm` files.
+    pub hgrm_dir: Option<PathBuf>,
+    /// The exchange polls on the sender's core (measuring) instead of being `tickgate-sim` (showing).
+    pub is_exchange_polled: bool,
+    /// Where the slow-order recorder writes.
+    pub slow_orders: Option<PathBuf>,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            program: None,
+            receive: "af_xdp".to_owned(),
+            layout: "inline".to_owned(),
+            submit: "enter".to_owned(),
+            every: 1,
+            strategies: 1,
+            require: "native-copy".to_owned(),
+            sets: Vec::new(),
+            hgrm_dir: None,
+            is_exchange_polled: true,
+            slow_orders: None,
+        }
+    }
+}
+
+/// Starts a gateway with its configuration in `folder`, and waits until it may trade.
+///
+/// # Errors
+/// It is not built, or refused to run.
+pub fn start(
+    lab: &Lab,
+    folder: &Path,
+    (traffic, options, report): (&Traffic, &Gateway, &Path),
+    stop: &AtomicBool,
+) -> Result<Process> {
+    let file = folder.join("tickgate.toml");
+    std::fs::write(&file, config(traffic, options, report))?;
+    let program = match &options.program {
+        Some(program) => program.clone(),
+        None => sibling("tickgate")?,
+    };
+    let mut command = lab.command(Side::Gateway, &program);
+    command
+        .args(["run", "--config"])
+        .arg(&file)
+        .stdout(std::process::Stdio::null());
+    for set in &options.sets {
+        command.args(["--set", set]);
+    }
+    let mut gateway = Process::start_service("gateway", command)?;
+    gateway.await_ready(Duration::from_secs(30), stop)?;
+    Ok(gateway)
+}
+
+/// Stops a gateway and reads what it reports.
+///
+/// # Errors
+/// It failed, or told nothing.
+pub fn end(gateway: &mut Process, report: &Path, stop: &AtomicBool) -> Result<Run> {
+    gateway.signal(libc::SIGTERM);
+    if !gateway.wait(Duration::from_secs(5), stop)? {
+        bail!("the gateway failed:\n{}", gateway.said.join("\n"));
+    }
+    let text = std::fs::read_to_string(report).context("the gateway's report")?;
+    let report: Report = serde_json::from_str(&text).context("the gateway's report")?;
+    let run = report.runs.into_iter().next();
+    run.context("the gateway's report is empty")
+}
+
+/// The gateway's configuration for a run.
+fn config(traffic: &Traffic, options: &Gateway, report: &Path) -> String {
+    let mut text = String::from("[feed.itch]\nlines = [");
+    for group in GROUPS.iter().take(traffic.lines) {
+        let _ = write!(text, "{{ address = \"{group}\", interface = \"feed0\" }}, ");
+    }
+    let shown = |path: &Option<PathBuf>| {
+        path.as_ref()
+            .map(|path| path.display().to_string())
+            .unwrap_or_default()
+    };
+    let _ = write!(
+        text,
+        "]\nreceive = \"{}\"\n[feed.itch.af_xdp]\nrequire = \"{}\"\n\
+         [session.ouch]\naddress = \"{EXCHANGE}:{PORT}\"\nusername = \"demo\"\npassword = \"demo\"\n\
+         submit = \"{}\"\n[session.ouch.risk]\norder_qty_max = 10000\n\
+         notional_max_dollars = 1000000\ncollar_bps = 500\nopen_orders_max = 1000\n\
+         orders_per_second_max = 1000000\nposition_max = 100000000\n[layout]\nkind = \"{}\"\n[telemetry]\njson = \"{}\"\n\
+         hgrm_dir = \"{}\"\ntable = false\nwarm_up_ms = {}\nslow_orders = \"{}\"\n",
+        options.receive,
+        options.require,
+        options.submit,
+        options.layout,
+        report.display(),
+        shown(&options.hgrm_dir),
+        traffic.warm_up_ms,
+        shown(&options.slow_orders),
+    );
+    for number in 0..options.strategies {
+        // The others hear everything and never trade.
+        let every = if number == 0 {
+            options.every
+        } else {
+            u64::MAX >> 1
+        };
+        let name = if number == 0 {
+            "probe".to_owned()
+        } else {
+            format!("listener{number:02}")
+        };
+        let _ = write!(
+            text,
+            "[strategy.{name}]\nkind = \"probe\"\nfeed = \"itch\"\nsession = \"ouch\"\n\
+             [strategy.{name}.parameters]\nevery = {every}\n",
+        );
+        if traffic.live.is_some() {
+            text.push_str("takes = true\n");
+        }
+        if traffic.trigger.is_some() && number == 0 {
+            let _ = writeln!(text, "symbol = \"{}\"", triggers::SYMBOL);
+        }
+    }
+    text
+}

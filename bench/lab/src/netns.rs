@@ -1,0 +1,143 @@
+//! Two network namespaces with a pair of virtual interfaces for the feed and one for orders.
+//!
+//! ```text
+//!   tg-PID-N-x (exchange, sender)                  tg-PID-N-g (gateway)
+//!   feed0   10.77.1.1  ───────────────────────────  feed0   10.77.1.2
+//!   order0  10.77.2.1  ───────────────────────────  order0  10.77.2.2
+//! ```
+//!
+//! Nothing outside them is touched. They are removed when the lab is dropped; what a killed lab left
+//! behind is removed by the next one.
+
+use std::net::Ipv4Addr;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result, bail};
+
+/// The sender's and exchange's own addresses, and the gateway's.
+pub const FEED_SENDER: Ipv4Addr = Ipv4Addr::new(10, 77, 1, 1);
+/// The gateway's address on the feed's pair.
+pub const FEED_RECEIVER: Ipv4Addr = Ipv4Addr::new(10, 77, 1, 2);
+/// Address of the exchange's order entry.
+pub const EXCHANGE: Ipv4Addr = Ipv4Addr::new(10, 77, 2, 1);
+/// Port of order entry.
+pub const PORT: u16 = 12_000;
+/// Groups of lines A and B.
+pub const GROUPS: [&str; 2] = ["239.77.0.1:26400", "239.77.0.2:26401"];
+
+/// The namespaces.
+#[derive(Debug)]
+pub struct Lab {
+    exchange: String,
+    gateway: String,
+}
+
+/// Which namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Sender and exchange.
+    Exchange,
+    /// Gateway.
+    Gateway,
+}
+
+impl Lab {
+    /// Makes both namespaces.
+    ///
+    /// # Errors
+    /// Not root, or `ip` is not installed.
+    pub fn new() -> Result<Self> {
+        remove_stale();
+        // A name of its own for each lab of this process: the kernel takes its time to let one go.
+        static LABS: AtomicU32 = AtomicU32::new(0);
+        let number = LABS.fetch_add(1, Ordering::Relaxed);
+        let name = |side| format!("tg-{}-{number}-{side}", std::process::id());
+        let lab = Self {
+            exchange: name('x'),
+            gateway: name('g'),
+        };
+        let (x, g) = (&lab.exchange, &lab.gateway);
+        ip(&["netns", "add", x])
+            .context("making a network namespace needs root and Debian's iproute2")?;
+        ip(&["netns", "add", g])?;
+        for (link, net) in [("feed0", 1), ("order0", 2)] {
+            ip(&[
+                "link", "add", link, "netns", x, "type", "veth", "peer", "name", link, "netns", g,
+            ])?;
+            for (namespace, host) in [(x, 1), (g, 2)] {
+                let address = format!("10.77.{net}.{host}/24");
+                ip(&["-n", namespace, "addr", "add", &address, "dev", link])?;
+                ip(&["-n", namespace, "link", "set", link, "up"])?;
+            }
+        }
+        for namespace in [x, g] {
+            ip(&["-n", namespace, "link", "set", "lo", "up"])?;
+        }
+        Ok(lab)
+    }
+
+    /// The name of a namespace.
+    #[must_use]
+    pub fn name(&self, side: Side) -> &str {
+        match side {
+            Side::Exchange => &self.exchange,
+            Side::Gateway => &self.gateway,
+        }
+    }
+
+    /// A command that runs in a namespace, in a process group of its own: Ctrl-C is ours to handle.
+    #[must_use]
+    pub fn command(&self, side: Side, program: &Path) -> Command {
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", self.name(side)])
+            .arg(program)
+            .process_group(0);
+        command
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for namespace in [&self.exchange, &self.gateway] {
+            // A failure leaves it to the next lab.
+            let _ = ip(&["netns", "delete", namespace]);
+        }
+    }
+}
+
+/// Removes namespaces of labs whose process is gone.
+fn remove_stale() {
+    let Ok(output) = Command::new("ip").args(["netns", "list"]).output() else {
+        return;
+    };
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let name = line.split_ascii_whitespace().next().unwrap_or_default();
+        let pid = name
+            .strip_prefix("tg-")
+            .and_then(|rest| rest.split('-').next());
+        let is_ours = name.ends_with("-x") || name.ends_with("-g");
+        if let Some(pid) = pid
+            .filter(|_| is_ours)
+            .and_then(|pid| pid.parse::<u32>().ok())
+            && !Path::new(&format!("/proc/{pid}")).exists()
+        {
+            let _ = ip(&["netns", "delete", name]);
+        }
+    }
+}
+
+fn ip(arguments: &[&str]) -> Result<()> {
+    let output = Command::new("ip")
+        .args(arguments)
+        .output()
+        .context("running ip")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("ip {}: {}", arguments.join(" "), said.trim());
+    }
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! What is sent in a run, and when.
+
+use std::path::PathBuf;
+
+use feeds::replay::Pace;
+
+use crate::exchange::Live;
+
+/// What is sent, and when.
+#[derive(Clone, Debug)]
+pub struct Traffic {
+    /// The feed.
+    pub feed: PathBuf,
+    /// When packets leave.
+    pub pace: Pace,
+    /// Messages in a packet.
+    pub pack: u16,
+    /// The first so many messages go packed, as many as fit.
+    pub bulk: u64,
+    /// Messages at most.
+    pub limit: Option<u64>,
+    /// Locate code of triggers, if the feed has them.
+    pub trigger: Option<u16>,
+    /// Triggers that leave at one time.
+    pub burst: u64,
+    /// One or two lines.
+    pub lines: usize,
+    /// What is sent in the first so many ms does not count.
+    pub warm_up_ms: u64,
+    /// The polled exchange's answers wait this long, µs.
+    pub answer_after_us: u64,
+    /// The exchange makes its own market instead of a feed being sent.
+    pub live: Option<Live>,
+}
+
+impl Traffic {
+    /// Nothing is sent: for receivers that are fed otherwise.
+    #[must_use]
+    pub fn quiet() -> Self {
+        Self {
+            feed: PathBuf::new(),
+            pace: Pace::Rate(1.0),
+            pack: 1,
+            bulk: 0,
+            limit: None,
+            trigger: None,
+            burst: 1,
+            lines: 1,
+            warm_up_ms: 0,
+            answer_after_us: 0,
+            live: None,
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Peer: the floor. AF_XDP in, a constant order out by io_uring, and nothing between. No decoding, no book,
+//! no risk, no stamps; what the gateway takes longer than this is what its work costs.
+//!
+//! Path:        frame -> two bytes compared -> constant order patched -> io_uring_enter
+//!
+//! Arguments as in `peer.h`.
+
+#![allow(
+    unsafe_code,
+    reason = "io_uring submissions name memory that the kernel reads"
+)]
+
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use feed_handler::source::PacketSource;
+use feed_handler::xdp::{self, Mode, Rung, SocketOptions, Wanted};
+use io_uring::types::Fixed;
+use io_uring::{IoUring, opcode};
+
+use lab::peer::{Order, is_trigger, seq_of, unhex};
+
+/// Orders that may be under way at once; a burst of more waits for completions.
+const SLOTS: usize = 128;
+/// Idle turns between two looks for the exchange's answers.
+const TURNS_BETWEEN_READS: u32 = 16;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [
+        group,
+        port,
+        own,
+        exchange,
+        exchange_port,
+        locate,
+        cpu,
+        login,
+        order,
+    ] = &arguments[..]
+    else {
+        bail!("expected 9 arguments, got {}: see peer.h", arguments.len());
+    };
+    let options = Options {
+        group: SocketAddrV4::new(group.parse()?, port.parse()?),
+        own: own.parse()?,
+        exchange: SocketAddrV4::new(exchange.parse()?, exchange_port.parse()?),
+        locate: locate.parse()?,
+        cpu: cpu.parse()?,
+        login: login.clone(),
+        order: order.clone(),
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    run(&options, &stop)
+}
+
+/// What the floor is told.
+struct Options {
+    /// The line.
+    group: SocketAddrV4,
+    /// Own address on it.
+    own: Ipv4Addr,
+    /// The exchange.
+    exchange: SocketAddrV4,
+    /// Locate code of triggers.
+    locate: u16,
+    /// CPU to run on.
+    cpu: usize,
+    /// Login, hexadecimal.
+    login: String,
+    /// Order, hexadecimal.
+    order: String,
+}
+
+/// Runs until `stop`.
+fn run(options: &Options, stop: &AtomicBool) -> Result<()> {
+    rt::cpu::pin(options.cpu).context("CPU")?;
+    let opened = xdp::open(&xdp::Options {
+        interface: interface_of(options.own)?,
+        wanted: vec![Wanted {
+            address: options.group,
+            line: 0,
+        }],
+        mode: Mode::Auto,
+        require: Rung::Generic,
+        trusted_drivers: Vec::new(),
+        queues: Vec::new(),
+        allow_default_route: false,
+        trial: Duration::ZERO,
+        socket: SocketOptions {
+            frames: 8192,
+            frame_bytes: 2048,
+            rx_ring: 4096,
+            batch: 32,
+            huge_pages: true,
+            busy_poll_us: 0,
+            busy_poll_budget: 64,
+        },
+    })
+    .map_err(anyhow::Error::msg)?;
+    let (mut source, _watch) = opened.source.context("no AF_XDP here")?;
+    let mut exchange = Exchange::connect(options)?;
+    eprintln!("ready");
+    let mut packets = 0u64;
+    let mut idle = 0u32;
+    while !stop.load(Ordering::Relaxed) {
+        let taken = source.acquire();
+        if taken == 0 {
+            idle = idle.wrapping_add(1);
+            if idle.is_multiple_of(TURNS_BETWEEN_READS) && !exchange.read()? {
+                break;
+            }
+            continue;
+        }
+        packets += taken as u64;
+        source.each(|packet| {
+            if is_trigger(packet.payload, options.locate) {
+                exchange.push(seq_of(packet.payload));
+            }
+        });
+        exchange.submit()?;
+        source.release();
+    }
+    eprintln!("packets {packets} orders {}", exchange.order.count());
+    Ok(())
+}
+
+/// The connection and its ring.
+struct Exchange {
+    ring: IoUring,
+    stream: TcpStream,
+    order: Order,
+    /// Orders under way lie here until the kernel has taken them.
+    slots: Box<[[u8; 128]; SLOTS]>,
+    pushed: usize,
+    answers: Box<[u8; 4096]>,
+}
+
+impl Exchange {
+    fn connect(options: &Options) -> Result<Self> {
+        use std::io::Write as _;
+        let until = rt::clock::monotonic_ns() + 5_000_000_000;
+        let mut stream = loop {
+            match TcpStream::connect(options.exchange) {
+                Ok(stream) => break stream,
+                Err(error) if rt::clock::monotonic_ns() > until => {
+                    return Err(error).context("the exchange");
+                }
+                Err(_) => std::thread::park_timeout(Duration::from_millis(20)),
+            }
+        };
+        stream.set_nodelay(true)?;
+        stream.write_all(&unhex(&options.login)?)?;
+        stream.set_nonblocking(true)?;
+        let ring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .build(u32::try_from(SLOTS)?)?;
+        ring.submitter().register_files(&[stream.as_raw_fd()])?;
+        Ok(Self {
+            ring,
+            stream,
+            order: Order::new(unhex(&options.order)?),
+            slots: Box::new([[0; 128]; SLOTS]),
+            pushed: 0,
+            answers: Box::new([0; 4096]),
+        })
+    }
+
+    #[inline]
+    fn push(&mut self, seq: u64) {
+        let order = self.order.next(seq);
+        let Some(slot) = self.slots.get_mut(self.pushed) else {
+            return;
+        };
+        let Some(room) = slot.get_mut(..order.len()) else {
+            return;
+        };
+        room.copy_from_slice(order);
+        let len = u32::try_from(room.len()).unwrap_or(0);
+        let entry = opcode::Send::new(Fixed(0), room.as_ptr(), len).build();
+        // SAFETY: the slot lives in a box beside the ring and is not written again before `submit`
+        // has seen the completion.
+        if unsafe { self.ring.submission().push(&entry) }.is_ok() {
+            self.pushed += 1;
+        }
+    }
+
+    /// Hands over what was pushed; a TCP send with room completes inside the call.
+    #[inline]
+    fn submit(&mut self) -> Result<()> {
+        if self.pushed == 0 {
+            return Ok(());
+        }
+        self.ring.submit_and_wait(self.pushed)?;
+        for completion in self.ring.completion() {
+            self.pushed -= 1;
+            if completion.result() <= 0 {
+                bail!("sending: error {}", -completion.result());
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes answers, which nobody reads; `false`: the exchange has closed, the day is over.
+    fn read(&mut self) -> Result<bool> {
+        match self.stream.read(&mut self.answers[..]) {
+            Ok(len) => Ok(len > 0),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(true),
+            Err(error) => Err(error).context("reading answers"),
+        }
+    }
+}
+
+/// The interface that carries an address.
+fn interface_of(own: Ipv4Addr) -> Result<String> {
+    let output = std::process::Command::new("ip")
+        .args(["-o", "-4", "addr", "show"])
+        .output()
+        .context("running ip")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text
+        .lines()
+        .find(|line| line.contains(&format!("inet {own}/")));
+    let name = line.and_then(|line| line.split_ascii_whitespace().nth(1));
+    name.map(str::to_owned)
+        .with_context(|| format!("no interface has the address {own}"))
+}

@@ -1,0 +1,21 @@
+//! What measuring gives: figures, what may be said of them, and how they are shown.
+//!
+//! Path:        lab::run -> entry -> model -> text, page, hgrm; two of them -> comparison
+//! Must not know: who is measured against whom, under which load, and what would be enough.
+
+mod entry;
+mod model;
+pub mod statistics;
+
+mod comparison;
+mod hgrm;
+mod page;
+mod plots;
+mod text;
+
+pub use comparison::compare;
+pub use entry::{Entry, Moment, Round};
+pub use hgrm::write_histograms;
+pub use model::{Aim, Flood, Point, Report};
+pub use page::html;
+pub use text::text;

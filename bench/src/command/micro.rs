@@ -1,0 +1,50 @@
+//! `micro`: instructions of each piece of the hot path; with a record, compared or rewritten.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use bench::micro;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Fail when a piece takes over 3 % more instructions than this file says.
+    #[arg(long, value_name = "FILE")]
+    check: Option<PathBuf>,
+    /// Write the counts there.
+    #[arg(long, value_name = "FILE")]
+    update: Option<PathBuf>,
+    /// Run one pass of one piece: what callgrind looks at.
+    #[arg(long, value_name = "NAME", hide = true)]
+    pass: Option<String>,
+}
+
+/// Counts instructions; with a record, compares or rewrites it.
+#[expect(clippy::print_stdout, reason = "counts are what this command prints")]
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(piece) = &arguments.pass {
+        return micro::pass(piece);
+    }
+    let counts = micro::count(|name, each| println!("{name:44} {each:10.1} instructions"))?;
+    if let Some(path) = &arguments.update {
+        let text = serde_json::to_string_pretty(&counts)? + "\n";
+        std::fs::write(path, text).with_context(|| path.display().to_string())?;
+    }
+    if let Some(path) = &arguments.check {
+        let recorded = micro::read(path)?;
+        let found = micro::differences(&recorded, &counts);
+        if !found.is_empty() {
+            if recorded.rustc != counts.rustc {
+                println!(
+                    "recorded with {}, counted with {}",
+                    recorded.rustc, counts.rustc
+                );
+            }
+            bail!(
+                "{}\nif this is on purpose: make bench-record",
+                found.join("\n")
+            );
+        }
+        println!("no piece takes over 3 % more instructions than recorded");
+    }
+    Ok(())
+}

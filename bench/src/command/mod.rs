@@ -1,0 +1,10 @@
+//! The commands of `tickgate-bench`, one file each.
+
+pub(crate) mod book;
+pub(crate) mod compare;
+pub(crate) mod exchange;
+pub(crate) mod flood;
+pub(crate) mod latency;
+pub(crate) mod micro;
+mod shown;
+pub(crate) mod suite;

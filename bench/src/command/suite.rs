@@ -1,0 +1,193 @@
+//! `suite`: every figure that the project states, with its aims.
+
+#![expect(clippy::print_stdout, reason = "tables are what this command prints")]
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Result, bail};
+use bench::latency::{Item, Load, Scene, traffic};
+use bench::{aims, flood, growth};
+use lab::gateway::Gateway;
+use lab::netns::Lab;
+use lab::run::Contestant;
+use peers::{Peer, Peers};
+use report::Report;
+
+use super::shown::{Output, bar, finish, item, measure_shown, skipped};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// How often gateway, floor and peers run, in turn.
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// Only these parts: latency, loads, receivers, floods, growth, books.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// A Python with itch-book, to compare books with.
+    #[arg(long, value_name = "PYTHON")]
+    itch_book: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// The parts of the suite, in order.
+const PARTS: [&str; 6] = ["latency", "loads", "receivers", "floods", "growth", "books"];
+
+/// Gateway, floor, peers, loads, receivers, floods, growth, books: everything.
+pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
+    if let Some(wrong) = arguments
+        .only
+        .iter()
+        .find(|part| !PARTS.contains(&part.as_str()))
+    {
+        bail!("--only {wrong}: expected of {}", PARTS.join(", "));
+    }
+    let mut suite = Suite {
+        arguments,
+        stop,
+        folder: tempfile::Builder::new().prefix("tickgate-day-").tempdir()?,
+        peers: Peers::build(&peers::ALL)?,
+        lab: Lab::new()?,
+        report: Report::new("tickgate-bench suite"),
+    };
+    suite.report.skipped = skipped(&suite.peers);
+    for (number, part) in PARTS.into_iter().enumerate() {
+        if !arguments.only.is_empty() && !arguments.only.iter().any(|only| only == part) {
+            continue;
+        }
+        println!("{}/{} {part}", number + 1, PARTS.len());
+        match part {
+            "latency" => suite.latency()?,
+            "loads" => suite.loads()?,
+            "receivers" => suite.receivers()?,
+            "floods" => suite.floods()?,
+            "growth" => suite.growth()?,
+            _ => suite.books()?,
+        }
+    }
+    finish(&suite.report, &arguments.output)
+}
+
+/// What the parts of the suite share.
+struct Suite<'a> {
+    arguments: &'a Arguments,
+    stop: &'a AtomicBool,
+    folder: tempfile::TempDir,
+    peers: Peers,
+    lab: Lab,
+    report: Report,
+}
+
+impl Suite<'_> {
+    fn latency(&mut self) -> Result<()> {
+        let main = traffic(&Load::Fixed, &Scene::default(), self.folder.path())?;
+        let gateway = Contestant::Gateway(Gateway::default());
+        let mut items = vec![item("gateway", &main, gateway)];
+        for ready in &self.peers.ready {
+            items.push(item(ready.name, &main, Contestant::Peer(ready.clone())));
+        }
+        self.run(&items, self.arguments.rounds.max(1))?;
+        self.report.aims.extend(aims::of_latency(&self.report));
+        Ok(())
+    }
+
+    fn loads(&mut self) -> Result<()> {
+        let mut items = Vec::new();
+        let loads = [
+            Load::Poisson,
+            Load::Burst(10),
+            Load::Burst(25),
+            Load::Burst(100),
+            Load::Silence,
+        ];
+        for load in loads {
+            let seconds = if load == Load::Silence { 6.0 } else { 1.5 };
+            let scene = Scene {
+                seconds,
+                ..Scene::default()
+            };
+            let traffic = traffic(&load, &scene, self.folder.path())?;
+            let gateway = Contestant::Gateway(Gateway::default());
+            items.push(item(&format!("gateway {load}"), &traffic, gateway));
+            let floor = self
+                .peers
+                .ready
+                .iter()
+                .find(|program| program.name == Peer::Floor.name());
+            if let Some(ready) = floor {
+                let floor = Contestant::Peer(ready.clone());
+                items.push(item(&format!("floor {load}"), &traffic, floor));
+            }
+        }
+        self.run(&items, 1)
+    }
+
+    fn receivers(&mut self) -> Result<()> {
+        let fast = Scene {
+            rate: 200_000.0,
+            every: 1_000,
+            seconds: 1.5,
+            ..Scene::default()
+        };
+        let fast = traffic(&Load::Fixed, &fast, self.folder.path())?;
+        let receiver = |receive: &str| {
+            Contestant::Gateway(Gateway {
+                receive: receive.to_owned(),
+                ..Gateway::default()
+            })
+        };
+        let items = [
+            item("gateway 200,000/s", &fast, receiver("af_xdp")),
+            item("gateway recvmmsg 200,000/s", &fast, receiver("udp")),
+        ];
+        self.run(&items, 3)?;
+        if let [.., af_xdp, udp] = self.report.runs.as_slice() {
+            let receivers = aims::of_receivers(af_xdp, udp);
+            self.report.aims.extend(receivers);
+        }
+        Ok(())
+    }
+
+    fn floods(&mut self) -> Result<()> {
+        let (floods, skipped) = flood::all(&self.lab, 1_000_000, self.stop, |flood| {
+            println!(
+                "  {}, {} messages a packet: {:.0} packets/s sent, {:.0} received",
+                flood.name, flood.pack, flood.sent_per_second, flood.received_per_second
+            );
+        })?;
+        self.report.aims.extend(aims::of_floods(&floods));
+        self.report.floods = floods;
+        self.report.skipped.extend(skipped);
+        Ok(())
+    }
+
+    fn growth(&mut self) -> Result<()> {
+        let bar = bar(16);
+        let folder = self.folder.path();
+        self.report.growth = growth::grow(&self.lab, (1.0, 2), folder, self.stop, |what| {
+            bar.inc(1);
+            bar.set_message(what.to_owned());
+        })?;
+        bar.finish_and_clear();
+        self.report
+            .aims
+            .extend(aims::of_growth(&self.report.growth));
+        Ok(())
+    }
+
+    fn books(&mut self) -> Result<()> {
+        let python = self.arguments.itch_book.as_deref();
+        self.report
+            .aims
+            .extend(aims::of_books(self.folder.path(), python)?);
+        self.report.aims.extend(aims::of_ring());
+        Ok(())
+    }
+
+    fn run(&mut self, items: &[Item], rounds: u32) -> Result<()> {
+        let entries = measure_shown(&self.lab, items, rounds, self.stop)?;
+        self.report.runs.extend(entries);
+        Ok(())
+    }
+}

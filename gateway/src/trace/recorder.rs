@@ -1,0 +1,350 @@
+//! What hot cores tell: of each second's slowest orders the whole story, and turns that took too long.
+//!
+//! Path:        order::stage -> [`Slowest`] -> a ring -> `trace::file`; core_loop -> [`Gap`] -> a ring -> there
+//! Thread:      [`Slowest`]: order core, hot; the rest: any
+//! Invariants:  always on and bounded: [`KEPT`] stories of either kind a second.
+//! Time:        no clock read of its own; one comparison for an order that is not slow.
+
+use feed_handler::event::DELTA_UNKNOWN;
+use protocol::types::UserRefNum;
+use rt::ring::Producer;
+use serde::{Deserialize, Serialize};
+
+use crate::order::intent::{Cause, OrderIntent};
+
+/// Stories kept of each second: so many of the slowest way out, and so many of the slowest answer.
+pub const KEPT: usize = 8;
+/// Orders whose story is at hand when their answer comes.
+const REMEMBERED: usize = 1024;
+/// How often the slowest are handed over, ns.
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// One order, stamp by stamp, ns on the host's monotonic clock; 0: not known, or not yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Story {
+    /// Sequence number of the message that caused it.
+    pub seq: u64,
+    /// The order's reference number on its session.
+    pub user_ref: u32,
+    /// The feed, in the order of the configuration.
+    pub feed: u16,
+    /// Packets taken from the receiver together with its own.
+    pub batch: u8,
+    /// How many of them were handled before it.
+    pub place: u8,
+    /// Events that the strategy took before it in the same turn.
+    pub queue: u16,
+    /// The strategy's ring was full when that turn began, or the strategy was told so in it.
+    pub ring_was_full: bool,
+    /// Orders that went out in one submission with it.
+    pub together: u16,
+    /// io_uring completions (or reads) handled in the turn before.
+    pub completions: u16,
+    /// Stories before it that could not be told: housekeeping was behind.
+    pub missed: u32,
+    /// The wire's stamp.
+    pub wire_ns: u64,
+    /// The feed stage had the frame.
+    pub seen_ns: u64,
+    /// The event was in the ring.
+    pub published_ns: u64,
+    /// The strategy had it.
+    pub picked_ns: u64,
+    /// The intent was made.
+    pub decided_ns: u64,
+    /// The bytes were ready.
+    pub encoded_ns: u64,
+    /// The kernel had taken them.
+    pub submitted_ns: u64,
+    /// The answer was here.
+    pub acked_ns: u64,
+}
+
+impl Story {
+    /// What an intent and its encoding tell.
+    #[inline]
+    #[must_use]
+    pub fn begin(intent: &OrderIntent, user_ref: UserRefNum, encoded_ns: u64) -> Self {
+        if intent.cause == Cause::Execution {
+            // The tick lies a round trip back: this order's way begins with the decision.
+            return Self {
+                seq: intent.origin.seq,
+                user_ref: user_ref.0,
+                feed: intent.origin.feed,
+                queue: intent.queue,
+                ring_was_full: intent.ring_was_full,
+                decided_ns: intent.decided_ns,
+                encoded_ns,
+                ..Self::default()
+            };
+        }
+        let origin = intent.origin;
+        let wire_ns = if origin.wire_delta_ns == DELTA_UNKNOWN {
+            0
+        } else {
+            origin.seen_ns - u64::from(origin.wire_delta_ns)
+        };
+        Self {
+            seq: origin.seq,
+            user_ref: user_ref.0,
+            feed: origin.feed,
+            batch: origin.batch,
+            place: origin.place,
+            queue: intent.queue,
+            ring_was_full: intent.ring_was_full,
+            wire_ns,
+            seen_ns: origin.seen_ns,
+            published_ns: origin.seen_ns + u64::from(intent.published_delta_ns),
+            picked_ns: origin.seen_ns + u64::from(intent.picked_delta_ns),
+            decided_ns: intent.decided_ns,
+            encoded_ns,
+            ..Self::default()
+        }
+    }
+
+    /// From the first stamp that is known until the kernel had the order, ns.
+    #[inline]
+    #[must_use]
+    pub fn way_ns(&self) -> u64 {
+        self.submitted_ns.saturating_sub(self.first_ns())
+    }
+
+    /// From then until the answer, ns; 0: there is none yet.
+    #[inline]
+    #[must_use]
+    pub fn answer_ns(&self) -> u64 {
+        self.acked_ns.saturating_sub(self.submitted_ns)
+    }
+
+    /// The first stamp that is known.
+    #[inline]
+    #[must_use]
+    pub fn first_ns(&self) -> u64 {
+        match (self.wire_ns, self.seen_ns) {
+            (0, 0) => self.decided_ns,
+            (0, seen_ns) => seen_ns,
+            (wire_ns, _) => wire_ns,
+        }
+    }
+}
+
+/// A turn of a core that took too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Gap {
+    /// When the turn began, ns on the host's monotonic clock.
+    pub from_ns: u64,
+    /// When it ended.
+    pub to_ns: u64,
+    /// Packets, events, intents and answers that it handled.
+    pub work: u32,
+    /// Since the last look (10 ms at most): time that the thread had no CPU, ns.
+    pub off_cpu_ns: u64,
+    /// The kernel gave the CPU to another thread.
+    pub switches_involuntary: u32,
+    /// The thread slept.
+    pub switches_voluntary: u32,
+    /// Pages that had to be mapped.
+    pub faults_minor: u32,
+    /// Pages that had to be read from a disk.
+    pub faults_major: u32,
+    /// Long turns before it that could not be told: housekeeping was behind.
+    pub missed: u32,
+}
+
+/// Keeps the slowest orders of each second.
+#[derive(Debug)]
+pub struct Slowest {
+    remembered: Box<[Story; REMEMBERED]>,
+    by_way: Kept,
+    by_answer: Kept,
+    out: Producer<Story>,
+    missed: u32,
+    next_ns: u64,
+}
+
+/// The slowest of one kind.
+#[derive(Debug)]
+struct Kept {
+    stories: [(u64, Story); KEPT],
+    /// What an order must exceed to get in.
+    threshold_ns: u64,
+}
+
+impl Kept {
+    fn new() -> Self {
+        Self {
+            stories: [(0, Story::default()); KEPT],
+            threshold_ns: 0,
+        }
+    }
+
+    #[inline]
+    fn offer(&mut self, length_ns: u64, story: &Story) {
+        if length_ns > self.threshold_ns {
+            self.take(length_ns, story);
+        }
+    }
+
+    /// A few times a second, once the second's slowest have been seen.
+    #[cold]
+    fn take(&mut self, length_ns: u64, story: &Story) {
+        let fastest = self.stories.iter_mut().min_by_key(|(length, _)| *length);
+        if let Some(slot) = fastest {
+            *slot = (length_ns, *story);
+        }
+        let lengths = self.stories.iter().map(|(length, _)| *length);
+        self.threshold_ns = lengths.min().unwrap_or(0);
+    }
+}
+
+impl Slowest {
+    /// Hands what it keeps to `out`; takes 120 KiB.
+    #[must_use]
+    pub fn new(out: Producer<Story>) -> Self {
+        Self {
+            remembered: Box::new([Story::default(); REMEMBERED]),
+            by_way: Kept::new(),
+            by_answer: Kept::new(),
+            out,
+            missed: 0,
+            next_ns: 0,
+        }
+    }
+
+    /// An order went to the kernel.
+    #[inline]
+    pub fn on_submitted(&mut self, story: &Story) {
+        self.by_way.offer(story.way_ns(), story);
+        if let Some(slot) = self.remembered.get_mut(slot_of(story.user_ref)) {
+            *slot = *story;
+        }
+    }
+
+    /// Its answer is here.
+    #[inline]
+    pub fn on_acked(&mut self, user_ref: UserRefNum, acked_ns: u64) {
+        let Some(story) = self
+            .remembered
+            .get_mut(slot_of(user_ref.0))
+            .filter(|story| story.user_ref == user_ref.0)
+        else {
+            return;
+        };
+        story.acked_ns = acked_ns;
+        self.by_answer.offer(story.answer_ns(), story);
+        if story.way_ns() >= self.by_way.threshold_ns {
+            let is_it = |(_, kept): &&mut (u64, Story)| kept.user_ref == user_ref.0;
+            if let Some((_, kept)) = self.by_way.stories.iter_mut().find(is_it) {
+                kept.acked_ns = acked_ns;
+            }
+        }
+    }
+
+    /// Hands the second's slowest over when it is over.
+    pub fn housekeep(&mut self, now_ns: u64) {
+        if now_ns >= self.next_ns {
+            self.next_ns = now_ns + SECOND_NS;
+            self.hand_over();
+        }
+    }
+
+    /// Hands over what is kept, each order once.
+    pub fn hand_over(&mut self) {
+        for (length_ns, story) in self.by_way.stories {
+            if length_ns > 0 {
+                self.tell(story);
+            }
+        }
+        for (length_ns, story) in self.by_answer.stories {
+            let is_told = |(_, other): &(u64, Story)| other.user_ref == story.user_ref;
+            if length_ns > 0 && !self.by_way.stories.iter().any(is_told) {
+                self.tell(story);
+            }
+        }
+        (self.by_way, self.by_answer) = (Kept::new(), Kept::new());
+    }
+
+    fn tell(&mut self, mut story: Story) {
+        story.missed = self.missed;
+        self.missed = match self.out.push(story) {
+            Ok(()) => 0,
+            Err(_) => self.missed.saturating_add(1),
+        };
+    }
+}
+
+/// Numbers run on, so their low bits spread evenly.
+#[inline]
+fn slot_of(user_ref: u32) -> usize {
+    user_ref as usize & (REMEMBERED - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use rt::ring::ring;
+
+    use super::*;
+
+    fn story(user_ref: u32, way_ns: u64) -> Story {
+        Story {
+            user_ref,
+            wire_ns: 1_000,
+            submitted_ns: 1_000 + way_ns,
+            ..Story::default()
+        }
+    }
+
+    #[test]
+    fn of_each_second_the_slowest_and_each_once() {
+        let (out, mut told) = ring(64).unwrap();
+        let mut slowest = Slowest::new(out);
+        for user_ref in 1..=500 {
+            // 7 and 500 share no factor: every length from 0 to 499, in a mixed order.
+            let way_ns = u64::from(user_ref * 7 % 500) + 1;
+            slowest.on_submitted(&story(user_ref, way_ns));
+            let answer_ns = if user_ref == 250 { 90_000 } else { 100 };
+            slowest.on_acked(UserRefNum(user_ref), 1_000 + way_ns + answer_ns);
+        }
+        slowest.housekeep(1);
+        let told: Vec<Story> = std::iter::from_fn(|| told.pop()).collect();
+        let mut ways: Vec<u64> = told.iter().map(Story::way_ns).collect();
+        ways.sort_unstable_by(|a, b| b.cmp(a));
+        assert_eq!(ways[..KEPT], [500, 499, 498, 497, 496, 495, 494, 493]);
+        assert!(told.iter().any(|story| story.answer_ns() == 90_000));
+        assert!(told.iter().all(|story| story.acked_ns > 0));
+        let mut numbers: Vec<u32> = told.iter().map(|story| story.user_ref).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), told.len());
+    }
+
+    #[test]
+    fn a_new_second_begins_empty_and_an_old_answer_is_nobodys() {
+        let (out, mut told) = ring(64).unwrap();
+        let mut slowest = Slowest::new(out);
+        slowest.on_submitted(&story(1, 5_000));
+        slowest.housekeep(SECOND_NS);
+        assert_eq!(told.pop().map(|story| story.user_ref), Some(1));
+        slowest.on_submitted(&story(1 + 1024, 10));
+        slowest.on_acked(UserRefNum(1), 999_999);
+        slowest.housekeep(SECOND_NS + 1);
+        assert_eq!(told.pop(), None, "the second is not over");
+        slowest.housekeep(3 * SECOND_NS);
+        let story = told.pop().unwrap();
+        assert_eq!((story.user_ref, story.acked_ns), (1025, 0));
+    }
+
+    #[test]
+    fn stories_that_housekeeping_does_not_take_are_counted() {
+        let (out, mut told) = ring(4).unwrap();
+        let mut slowest = Slowest::new(out);
+        for user_ref in 1..=8 {
+            slowest.on_submitted(&story(user_ref, 10));
+        }
+        slowest.hand_over();
+        while told.pop().is_some() {}
+        slowest.on_submitted(&story(9, 10));
+        slowest.hand_over();
+        assert_eq!(told.pop().map(|story| story.missed), Some(4));
+    }
+}
