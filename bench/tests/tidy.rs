@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "tests")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Modules that may hold unsafe code (ARCHITECTURE.md).
@@ -273,4 +274,141 @@ fn libraries_do_not_know_configuration_files() {
             "{name}"
         );
     }
+}
+
+/// Files of a crate that need one another: this list only becomes shorter. An order, its place in a ladder
+/// and the slab that both lie in are one data structure in three files.
+const CIRCLES: &[&str] = &[
+    "order-sim/src/engine/event.rs",
+    "order-sim/src/engine/ladder.rs",
+    "order-sim/src/engine/order.rs",
+    "order-sim/src/engine/stock.rs",
+];
+
+/// The paths that a file uses, each from its crate's root, with the braces multiplied out.
+fn used(module: &[String], text: &str) -> Vec<Vec<String>> {
+    let uses = code(text).split("\n").collect::<Vec<_>>().join(" ");
+    let uses = uses
+        .split(" use ")
+        .skip(1)
+        .filter_map(|rest| rest.split(';').next());
+    let mut paths = Vec::new();
+    for tree in uses {
+        let tree: String = tree.chars().filter(|c| !c.is_whitespace()).collect();
+        multiply(String::new(), &tree, &mut paths);
+    }
+    let from_root = |path: String| {
+        let mut parts: Vec<String> = path.split("::").map(str::to_owned).collect();
+        let mut base = match parts.first().map(String::as_str) {
+            Some("crate") => Vec::new(),
+            Some("self" | "super") => module.to_vec(),
+            _ => return None,
+        };
+        while parts.first().is_some_and(|part| part == "super") {
+            base.pop();
+            parts.remove(0);
+        }
+        base.extend(
+            parts
+                .into_iter()
+                .filter(|part| part != "crate" && part != "self"),
+        );
+        Some(base)
+    };
+    paths.into_iter().filter_map(from_root).collect()
+}
+
+fn multiply(before: String, tree: &str, paths: &mut Vec<String>) {
+    let Some((prefix, rest)) = tree.split_once('{') else {
+        paths.push(before + tree);
+        return;
+    };
+    let inside = rest.strip_suffix('}').unwrap_or(rest);
+    let (mut depth, mut from) = (0, 0);
+    for (at, c) in inside.char_indices().chain([(inside.len(), ',')]) {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                let part = inside.get(from..at).unwrap_or_default();
+                if !part.is_empty() {
+                    multiply(format!("{before}{prefix}"), part, paths);
+                }
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The module that a source file is, from its crate's root; the crate's folder before it.
+fn module_of(name: &str) -> Option<(String, Vec<String>)> {
+    let (krate, inside) = name.split_once("/src/")?;
+    let mut parts: Vec<String> = inside
+        .strip_suffix(".rs")?
+        .split('/')
+        .map(str::to_owned)
+        .collect();
+    if parts
+        .last()
+        .is_some_and(|last| last == "mod" || last == "lib")
+    {
+        parts.pop();
+    }
+    Some((krate.to_owned(), parts))
+}
+
+/// What each file needs of its own crate. That a folder's `mod.rs` names its files, and they it, is no arrow.
+fn arrows() -> BTreeMap<String, BTreeSet<String>> {
+    let files = sources();
+    let modules: BTreeMap<(String, Vec<String>), String> = files
+        .iter()
+        .filter_map(|(name, _)| Some((module_of(name)?, name.clone())))
+        .collect();
+    let mut arrows = BTreeMap::new();
+    for (name, text) in &files {
+        let Some((krate, module)) = module_of(name) else {
+            continue;
+        };
+        let mut needs = BTreeSet::new();
+        for path in used(&module, text) {
+            let lengths = (1..=path.len()).rev();
+            let found = lengths
+                .filter_map(|length| path.get(..length))
+                .find_map(|path| modules.get_key_value(&(krate.clone(), path.to_vec())));
+            if let Some(((_, other), file)) = found
+                && !module.starts_with(other)
+                && !other.starts_with(&module)
+            {
+                needs.insert(file.clone());
+            }
+        }
+        arrows.insert(name.clone(), needs);
+    }
+    arrows
+}
+
+#[test]
+fn files_do_not_need_one_another_in_circles() {
+    let arrows = arrows();
+    assert!(
+        arrows.values().map(BTreeSet::len).sum::<usize>() > 300,
+        "few arrows found"
+    );
+    let reached = |from: &String| {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![from.clone()]);
+        while let Some(at) = next.pop() {
+            for to in arrows.get(&at).into_iter().flatten() {
+                if seen.insert(to.clone()) {
+                    next.push(to.clone());
+                }
+            }
+        }
+        seen
+    };
+    let circles: Vec<&String> = arrows
+        .keys()
+        .filter(|file| reached(file).contains(*file))
+        .collect();
+    assert_eq!(circles, CIRCLES);
 }

@@ -32,7 +32,6 @@
 
 use protocol::mold::{Kind, Packet, Session};
 use protocol::types::Seq;
-use rt::counters;
 
 use crate::sequencer::{Data, Out, Sequencer};
 use crate::strangers::{AGREE_AGAINST, Claim, Strangers, Told};
@@ -40,81 +39,10 @@ use crate::strangers::{AGREE_AGAINST, Claim, Strangers, Told};
 pub use crate::kept::PACKET_LEN_MAX;
 pub use crate::sequencer::HELD_MAX;
 pub use crate::strangers::AGREE;
+pub use crate::stream::{ArbiterCounters, Arrival, BACK_MAX, JUMP_MAX, StreamSink};
 
-/// How far ahead of what is known a number may be and still be taken at its word. Beyond it the loss
-/// must be confirmed, which costs three packets' time; a wrong number below it costs as many messages
-/// as it jumps. 16,384 messages are more than the held packets bridge, and 16 ms of 1,000,000 a second.
-pub const JUMP_MAX: u64 = 1 << 14;
-/// How far behind a number may be and still be a copy: a line that lags by a second of 1,000,000
-/// messages. What is further behind is another stream.
-pub const BACK_MAX: u64 = 1 << 20;
 /// End packets that must agree.
 const ENDS_AGREE: u8 = 2;
-
-counters! {
-    /// What became of packets and sequence numbers.
-    pub struct ArbiterCounters {
-        /// Packets with messages that were used, whole or in part.
-        packets_used,
-        /// Packets of which every message was known already: the other line's copies.
-        packets_duplicate,
-        /// Packets whose messages came after they had been given up.
-        packets_late,
-        /// Packets kept until a hole before them was filled or given up.
-        packets_held,
-        /// Packets of another session than the running one, set aside until enough agree.
-        packets_foreign,
-        /// Packets of this session whose number cannot be, set aside until enough agree; ends that
-        /// later numbers contradict.
-        packets_wild,
-        /// Packets too short for their header or for the messages they announce, or too long to keep.
-        packets_malformed,
-        /// Heartbeats.
-        heartbeats,
-        /// Messages delivered.
-        messages,
-        /// Holes that were given up, whole or in part.
-        gaps,
-        /// Messages in them: lost.
-        messages_lost,
-        /// Holes that the other line filled in time.
-        holes_filled,
-        /// Holes given up before their time, for want of room.
-        holes_crowded_out,
-        /// Jumps ahead that were believed because packets agreed.
-        jumps_believed,
-        /// Sessions begun.
-        sessions_begun,
-        /// Ends of session: said, or taken as said because another session had begun.
-        sessions_ended,
-        /// Ends of session among them that were not heard.
-        sessions_end_missed,
-    }
-}
-
-/// Hears the ordered stream.
-pub trait StreamSink {
-    /// A session begins; its first packet has this number. Not the first session: the last one's end
-    /// has been announced.
-    fn on_session(&mut self, first: Seq, is_first_session: bool);
-    /// The next message.
-    fn on_message(&mut self, seq: Seq, message: &[u8]);
-    /// `count` messages from `first` on will not come.
-    fn on_gap(&mut self, first: Seq, count: u64);
-    /// Nothing more will come in this session.
-    fn on_end_of_session(&mut self, next: Seq);
-}
-
-/// A packet as it came.
-#[derive(Clone, Copy, Debug)]
-pub struct Arrival<'a> {
-    /// The UDP payload.
-    pub payload: &'a [u8],
-    /// Which line brought it.
-    pub line: u8,
-    /// When it was seen.
-    pub now_ns: u64,
-}
 
 /// How a packet stands to the running stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

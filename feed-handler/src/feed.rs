@@ -13,76 +13,21 @@
 use std::sync::Arc;
 
 use rt::clock::Clock;
-use rt::counters;
-use rt::histograms;
 
-use crate::arbiter::{Arbiter, ArbiterCounters, Arrival, Standing};
+use crate::arbiter::{Arbiter, Arrival, Standing};
 use crate::best_prices::BestPrices;
-use crate::book::{BookCounters, Books};
+use crate::book::Books;
 use crate::event::{DELTA_UNKNOWN, Origin};
 use crate::lines::Lines;
-use crate::publish::{PublishCounters, Subscriber};
+use crate::publish::Subscriber;
 use crate::room::{Delivery, Room};
 use crate::source::PacketSource;
 
-pub use crate::room::{STALE_ENDED, STALE_GAP, STALE_SILENT, Status};
+pub use crate::counters::{Counters, FeedCounters, FeedHistograms};
+pub use crate::status::{STALE_ENDED, STALE_GAP, STALE_SILENT, Status};
 
 /// One turn in this many is measured: four more clock reads, 40 ns, in one turn of sixteen.
 const SAMPLE_EVERY: u64 = 16;
-
-counters! {
-    /// What arrived, and how much of it could be read.
-    pub struct FeedCounters {
-        /// Packets taken from the source.
-        packets,
-        /// Packets whose wire stamp lies after the moment we saw them: a clock is wrong.
-        stamps_backwards,
-        /// Messages of a type that ITCH 5.0 does not know; skipped.
-        unknown,
-        /// Messages whose length is not their type's; skipped.
-        malformed,
-        /// Times that a line fell silent.
-        lines_silenced,
-        /// Times that a silent line was heard again.
-        lines_returned,
-        /// Times that every line was silent, so that the feed was stale.
-        silences,
-        /// Packets of measured turns: every 16th.
-        sampled_packets,
-        /// Time that those turns took to get packets from the kernel and give them back, ns.
-        sampled_receive_ns,
-        /// Time that those turns took for everything else, ns.
-        sampled_handle_ns,
-        /// Time of measured turns that found nothing, ns.
-        sampled_idle_ns,
-    }
-}
-
-/// All counters of one feed.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Packets and messages read.
-    pub feed: FeedCounters,
-    /// Lines and gaps.
-    pub arbiter: ArbiterCounters,
-    /// Books.
-    pub book: BookCounters,
-    /// Events.
-    pub publish: PublishCounters,
-    /// How the feed is now.
-    pub status: Status,
-}
-
-histograms! {
-    /// The histograms that this stage writes: the wire's for each packet that has a stamp, the other for each
-    /// message that went to a strategy.
-    pub struct FeedHistograms {
-        /// frame's stamp in the kernel -> feed stage has it
-        wire_to_seen,
-        /// feed stage has it -> event in the ring
-        seen_to_published,
-    }
-}
 
 /// One feed's stage.
 #[derive(Debug)]

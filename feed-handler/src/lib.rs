@@ -17,8 +17,11 @@ pub mod arbiter;
 mod kept;
 mod sequencer;
 mod strangers;
+mod stream;
 
+mod counters;
 mod room;
+mod status;
 
 pub mod book;
 

@@ -12,7 +12,7 @@
 //! were left: once a day, when nothing trades.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use protocol::itch::Message;
 use protocol::types::{DecodeError, OrderRef, Price4, Qty, Seq};
@@ -21,51 +21,13 @@ use rt::clock::Clock;
 use crate::arbiter::StreamSink;
 use crate::best_prices::{BestPrice, BestPrices};
 use crate::book::{Bbo, BookSink, Books, TradePrint};
+use crate::counters::{Counters, FeedHistograms};
 use crate::event::{
     DELTA_UNKNOWN, FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, KIND_END_OF_SESSION, KIND_FRESH,
     KIND_GAP, KIND_STALE, MarketEvent, Origin, delta_ns,
 };
-use crate::feed::{Counters, FeedHistograms};
 use crate::publish::{PublishCounters, Subscriber};
-
-/// How a feed is now, for whoever keeps house: bits with one writer. Counters say how often.
-#[derive(Debug, Default)]
-pub struct Status {
-    stale: AtomicU64,
-    silent_lines: AtomicU64,
-    gap_first: AtomicU64,
-}
-
-/// Why a feed is stale: something is missing.
-pub const STALE_GAP: u64 = 1;
-/// Why a feed is stale: its session is over.
-pub const STALE_ENDED: u64 = 2;
-/// Why a feed is stale: it is silent, or has not begun.
-pub const STALE_SILENT: u64 = 4;
-
-impl Status {
-    /// `STALE_` bits; 0: the feed is whole.
-    #[must_use]
-    pub fn stale(&self) -> u64 {
-        self.stale.load(Ordering::Relaxed)
-    }
-
-    /// A bit for each line that is silent, in the order of the configuration.
-    #[must_use]
-    pub fn silent_lines(&self) -> u64 {
-        self.silent_lines.load(Ordering::Relaxed)
-    }
-
-    /// The first number of the last gap.
-    #[must_use]
-    pub fn gap_first(&self) -> u64 {
-        self.gap_first.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_silent_lines(&self, mask: u64) {
-        self.silent_lines.store(mask, Ordering::Relaxed);
-    }
-}
+use crate::status::{STALE_ENDED, STALE_GAP, STALE_SILENT, Status};
 
 /// Books, table and strategies.
 #[derive(Debug)]

@@ -21,8 +21,8 @@
 use protocol::mold::Packet;
 use protocol::types::Seq;
 
-use crate::arbiter::{ArbiterCounters, StreamSink};
 use crate::kept::{Kept, PACKET_LEN_MAX};
+use crate::stream::{ArbiterCounters, StreamSink};
 
 /// Packets kept behind holes. At 1,000,000 packets a second it is 64 µs: the lines of one venue are
 /// rarely further apart.

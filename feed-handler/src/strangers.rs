@@ -13,8 +13,8 @@
 
 use protocol::mold::Session;
 
-use crate::arbiter::{Arrival, JUMP_MAX};
 use crate::kept::Kept;
+use crate::stream::{Arrival, JUMP_MAX};
 
 /// Packets that must agree. Damage does not repeat itself consistently, and a stray packet comes alone
 /// or once on each line; so three. More would delay the start of a day and of what follows a large loss.

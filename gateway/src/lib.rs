@@ -14,10 +14,8 @@ pub mod order;
 pub mod core_loop;
 pub mod notice;
 
+pub mod cli;
 pub mod options;
 pub mod service;
 pub mod telemetry;
 pub mod trace;
-pub use trace::recorder as slow;
-
-pub mod cli;

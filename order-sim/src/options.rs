@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use protocol::soup::padded;
 use serde::Deserialize;
 
-use crate::desk::prevention_of;
 use crate::engine::{self, Prevention};
 use crate::fault::Fault;
 use crate::flow::recorded::Pace;
@@ -360,7 +359,7 @@ pub struct Account {
 
 impl Account {
     pub(crate) fn prevention(&self) -> Option<Prevention> {
-        prevention_of(u8::try_from(self.self_match?).ok()?)
+        Prevention::of_code(u8::try_from(self.self_match?).ok()?)
     }
 
     /// Whose name the feed shows for its attributed orders.

@@ -14,6 +14,8 @@ use super::receiver::{QueueWatch, Watch, XdpCounters, XdpSource};
 use super::socket::{SocketOptions, XskSocket};
 use super::tap::PacketTap;
 
+pub use super::program::Wanted;
+
 /// Drivers whose native mode is used without being asked for, each with the reason. Others have
 /// frozen or crashed hosts, so they get generic mode until an operator adds them.
 pub const TRUSTED_DRIVERS: [(&str, &str); 6] = [
@@ -64,15 +66,6 @@ pub enum Mode {
     Native,
     /// Generic, whatever the driver.
     Generic,
-}
-
-/// A destination whose packets are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wanted {
-    /// Group or own address, and port.
-    pub address: SocketAddrV4,
-    /// The number of the line that it is, in the order of the feed's configuration.
-    pub line: u8,
 }
 
 /// How to open an interface.

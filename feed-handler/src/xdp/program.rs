@@ -4,6 +4,7 @@
 //! Invariants:  attached by a BPF link and by nothing else: when the process ends, however it ends,
 //!              the kernel closes the link and takes the program off.
 
+use std::net::SocketAddrV4;
 use std::os::fd::RawFd;
 
 use aya::maps::{HashMap, MapData, PerCpuArray, XskMap};
@@ -11,7 +12,14 @@ use aya::programs::links::FdLink;
 use aya::programs::{Xdp, XdpMode};
 use aya::{Ebpf, Pod, include_bytes_aligned};
 
-use super::open::Wanted;
+/// A destination whose packets are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Group or own address, and port.
+    pub address: SocketAddrV4,
+    /// The number of the line that it is, in the order of the feed's configuration.
+    pub line: u8,
+}
 
 /// Queues that one program can serve: the size of its socket map.
 pub const QUEUES_MAX: u32 = 64;

@@ -14,8 +14,7 @@ use std::sync::Arc;
 use protocol::frame::{Datagram, NotUdp};
 use rt::counters;
 
-use super::open::Wanted;
-use super::program::{Program, QUEUES_MAX, Verdict};
+use super::program::{Program, QUEUES_MAX, Verdict, Wanted};
 use super::socket::{Statistics, XskSocket, statistics};
 use crate::source::{Packet, PacketSource};
 

@@ -20,10 +20,9 @@ use std::sync::Arc;
 
 use feed_handler::best_prices::BestPrices;
 use protocol::types::{Price4, Qty, Seq, Side, Symbol, UserRefNum};
-use rt::counters;
 
 use super::answers::AnswerEvent;
-use super::intent::{ExecutionEvent, OrderId, OrderIntent, Refusal, RefusalCounters};
+use super::intent::{ExecutionEvent, OrderId, OrderIntent, Refusal};
 use super::invariant::Breach;
 use super::ledger::Ledger;
 use super::orders::Owner;
@@ -31,104 +30,7 @@ use super::risk::{Exposure, Risk};
 use super::session::{Ended, Session, SessionEvent};
 
 pub use super::ledger::{DESKS_MAX, DeskOptions};
-
-counters! {
-    /// What order entry did.
-    pub struct EntryCounters {
-        /// New orders sent.
-        orders,
-        /// Replaces sent.
-        replaces,
-        /// Cancels sent.
-        cancels,
-        /// Orders accepted by the exchange.
-        accepted,
-        /// Orders rejected by the exchange.
-        rejected,
-        /// Answers to new orders: accepted and rejected.
-        acks,
-        /// Executions.
-        fills,
-        /// Shares in them.
-        filled_shares,
-        /// Replaces confirmed.
-        replaced,
-        /// Cancels, also those that the exchange began.
-        canceled,
-        /// Replaces rejected; the order stands as it was.
-        replaces_rejected,
-        /// Cancels that the exchange refused.
-        cancels_refused,
-        /// Cancels that the exchange put off.
-        cancels_pending,
-        /// Replaces and cancels that went with a connection.
-        changes_lost,
-        /// Trades undone by the exchange.
-        trades_broken,
-        /// Executions of more shares than an order had open. The position follows the exchange, and
-        /// trading stops.
-        overfills,
-        /// Executions and undone trades that the exchange told again; they count once.
-        executions_repeated,
-        /// Things that must hold about money, and did not: trading stops.
-        invariants_broken,
-        /// Orders found at the exchange that this process had not sent in this life.
-        adopted,
-        /// Orders that the exchange never received: the connection went first.
-        never_received,
-        /// Answers about orders that are not known here.
-        unknown_order,
-        /// Messages that are not OUCH 5.0: trading stops, as they may have been executions.
-        malformed,
-        /// Connections that came about.
-        connections,
-        /// Connections lost or refused.
-        disconnections,
-        /// Events that a strategy's full ring cost it. Its picture of its orders is wrong: it is
-        /// stopped.
-        execution_ring_full,
-        /// Submissions to the kernel with orders in them.
-        submissions,
-        /// Intents refused, all causes.
-        refused,
-    }
-    with {
-        /// Intents refused, by cause.
-        refusals: RefusalCounters,
-    }
-}
-
-impl EntryCounters {
-    /// Counts a refusal under its cause.
-    pub fn refuse(&self, refusal: Refusal) {
-        self.refused.increment();
-        self.refusals.count(refusal);
-    }
-}
-
-/// How far a connection is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// No session.
-    Down,
-    /// Logged in; the past is being learnt.
-    Recovering,
-    /// Orders go out.
-    Open,
-    /// Everything open is being cancelled; no order goes out.
-    Stopping,
-}
-
-/// What an intent became.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sent {
-    /// Bytes written.
-    pub len: usize,
-    /// The order's number.
-    pub user_ref: UserRefNum,
-    /// Whether it is a new order.
-    pub is_new: bool,
-}
+pub use super::progress::{EntryCounters, Phase, Sent};
 
 /// A live order, for reports and tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

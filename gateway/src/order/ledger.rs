@@ -17,12 +17,12 @@ use protocol::ouch::{
 use protocol::soup::{self, kind::UNSEQUENCED};
 use protocol::types::{Qty, Side, Symbol, UserRefNum};
 
-use super::entry::{EntryCounters, Phase, Sent};
 use super::fills::Fills;
 use super::instruments::{INSTRUMENTS_MAX, Instrument, Instruments};
 use super::intent::{Action, Cause, ExecutionEvent, OrderId, OrderIntent, Outcome, Refusal};
 use super::invariant::{Breach, Invariant};
 use super::orders::{Links, Order, Orders, Owner, Unplaced};
+use super::progress::{EntryCounters, Phase, Sent};
 use super::risk::{KillCause, Proposal, Risk};
 
 /// The longest message that one intent makes, with its SoupBinTCP header.

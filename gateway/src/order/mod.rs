@@ -12,6 +12,7 @@ pub mod intent;
 pub mod invariant;
 mod ledger;
 pub mod orders;
+mod progress;
 mod recovery;
 pub mod risk;
 pub mod session;

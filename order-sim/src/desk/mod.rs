@@ -26,7 +26,7 @@ use crate::options::{Account, Options};
 use crate::script::Behaviour;
 use crate::store::Store;
 
-pub(crate) use request::{Tags, Wanted, prevention_of};
+pub(crate) use request::{Tags, Wanted};
 pub(crate) use rules::{Market, Phase};
 use tally::{Fill, Replay, Tally};
 

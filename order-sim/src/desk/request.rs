@@ -78,7 +78,7 @@ impl Tags {
             Element::Route(_) => self.is_routed = true,
             Element::SharesLocated(code) => self.is_located = code == b'Y',
             Element::CustomerType(code) => self.is_retail = code == b'R',
-            Element::AiqStrategy(code) => match prevention_of(code) {
+            Element::AiqStrategy(code) => match Prevention::of_code(code) {
                 Some(rule) => self.prevention = Some(rule),
                 None => self.fault = Some(RejectReason::InvalidAiq),
             },
@@ -86,17 +86,6 @@ impl Tags {
             // Nobody here acts upon the rest: routing details, discretion, retail, weights.
             _ => {}
         }
-    }
-}
-
-/// The rule of a strategy code; the "no details" and "organisation" variants differ in what is told, not
-/// in what is done.
-pub(crate) fn prevention_of(code: u8) -> Option<Prevention> {
-    match code.to_ascii_uppercase() {
-        b'W' => Some(Prevention::CancelNewest),
-        b'O' => Some(Prevention::CancelOldest),
-        b'D' | b'Y' => Some(Prevention::Decrement),
-        _ => None,
     }
 }
 

@@ -8,17 +8,12 @@
 use protocol::types::Side;
 
 use super::event::{Event, Imbalance, Party, Trade};
-use super::ladder::{Ladder, key_of};
+use super::ladder::{BUY_ANY, Ladder, SELL_ANY, key_of};
 use super::matcher::Matcher;
 use super::numbers::Match;
 use super::order::{CrossKind, Order};
 use super::request::{cancel_reason, liquidity};
 use super::stock::{State, Stock};
-
-/// The limit of a buyer at any price.
-pub(super) const BUY_ANY: u32 = u32::MAX;
-/// The limit of a seller at any price.
-pub(super) const SELL_ANY: u32 = 0;
 
 /// Shares that want to trade at one price and better.
 #[derive(Clone, Copy, Debug)]

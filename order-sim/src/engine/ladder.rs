@@ -22,6 +22,11 @@ use rt::mem::Reserve;
 
 use super::order::{NIL, Order, Place, Slab};
 
+/// The limit of a buyer at any price.
+pub(super) const BUY_ANY: u32 = u32::MAX;
+/// The limit of a seller at any price.
+pub(super) const SELL_ANY: u32 = 0;
+
 /// Prices from the best one on that lie in the ladder itself.
 const NEAR: usize = 32;
 

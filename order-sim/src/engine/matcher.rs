@@ -9,9 +9,8 @@
 
 use protocol::types::Side;
 
-use super::cross::{BUY_ANY, SELL_ANY};
 use super::event::{Event, OnFeed, Party, Trade};
-use super::ladder::key_of;
+use super::ladder::{BUY_ANY, SELL_ANY, key_of};
 use super::numbers::{Match, Numbers};
 use super::order::{NIL, Order, Owner, Place, Prevention, Slab, Span};
 use super::request::{PostOnly, cancel_reason, liquidity};

@@ -35,7 +35,8 @@ pub use order::{CrossKind, Handle, Owner, Prevention, TimeInForce};
 pub use request::{Change, Limits, NewOrder, PostOnly, Refusal, Terms, cancel_reason};
 pub use stock::{Listing, State, tick_of};
 
-use cross::{BUY_ANY, Interest, SELL_ANY};
+use cross::Interest;
+use ladder::{BUY_ANY, SELL_ANY};
 use matcher::{EntryOptions, Matcher, StopReason};
 use numbers::Numbers;
 use order::Slab;

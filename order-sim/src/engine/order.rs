@@ -80,6 +80,20 @@ pub enum Prevention {
     Decrement,
 }
 
+impl Prevention {
+    /// The rule of OUCH's strategy code; the "no details" and "organisation" variants differ in what is told, not
+    /// in what is done.
+    #[must_use]
+    pub fn of_code(code: u8) -> Option<Self> {
+        match code.to_ascii_uppercase() {
+            b'W' => Some(Self::CancelNewest),
+            b'O' => Some(Self::CancelOldest),
+            b'D' | b'Y' => Some(Self::Decrement),
+            _ => None,
+        }
+    }
+}
+
 /// One order.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]

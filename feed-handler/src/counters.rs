@@ -1,0 +1,63 @@
+//! What the feed counts and times.
+
+use rt::counters;
+use rt::histograms;
+
+use crate::book::BookCounters;
+use crate::publish::PublishCounters;
+use crate::status::Status;
+use crate::stream::ArbiterCounters;
+
+counters! {
+    /// What arrived, and how much of it could be read.
+    pub struct FeedCounters {
+        /// Packets taken from the source.
+        packets,
+        /// Packets whose wire stamp lies after the moment we saw them: a clock is wrong.
+        stamps_backwards,
+        /// Messages of a type that ITCH 5.0 does not know; skipped.
+        unknown,
+        /// Messages whose length is not their type's; skipped.
+        malformed,
+        /// Times that a line fell silent.
+        lines_silenced,
+        /// Times that a silent line was heard again.
+        lines_returned,
+        /// Times that every line was silent, so that the feed was stale.
+        silences,
+        /// Packets of measured turns: every 16th.
+        sampled_packets,
+        /// Time that those turns took to get packets from the kernel and give them back, ns.
+        sampled_receive_ns,
+        /// Time that those turns took for everything else, ns.
+        sampled_handle_ns,
+        /// Time of measured turns that found nothing, ns.
+        sampled_idle_ns,
+    }
+}
+
+/// All counters of one feed.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Packets and messages read.
+    pub feed: FeedCounters,
+    /// Lines and gaps.
+    pub arbiter: ArbiterCounters,
+    /// Books.
+    pub book: BookCounters,
+    /// Events.
+    pub publish: PublishCounters,
+    /// How the feed is now.
+    pub status: Status,
+}
+
+histograms! {
+    /// The histograms that this stage writes: the wire's for each packet that has a stamp, the other for each
+    /// message that went to a strategy.
+    pub struct FeedHistograms {
+        /// frame's stamp in the kernel -> feed stage has it
+        wire_to_seen,
+        /// feed stage has it -> event in the ring
+        seen_to_published,
+    }
+}
