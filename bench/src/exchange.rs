@@ -120,7 +120,7 @@ fn price(random: &mut fastrand::Rng, slot: u32) -> u32 {
 }
 
 impl MixedFlow {
-    /// Fills the book and plans so many steps: turns 89 %, replacements 7 %, takers 3 %, partial cancels 1 %;
+    /// Fills the book and plans this many steps: turns 89 %, replacements 7 %, takers 3 %, partial cancels 1 %;
     /// as operations, about 46 % adds, 46 % deletes, 4 % replacements, 2 % takers.
     ///
     /// # Errors
@@ -159,7 +159,7 @@ impl MixedFlow {
         Ok(flow)
     }
 
-    /// Takes so many of the planned steps, from the beginning again after the last; operations done.
+    /// Takes this many of the planned steps, from the beginning again after the last; operations done.
     pub fn run(&mut self, steps: usize) -> u64 {
         let Self {
             engine,

@@ -181,6 +181,55 @@ fn send_batch(socket: &Socket, packets: &[Vec<u8>]) {
     }
 }
 
+/// A gateway that is flooded.
+struct Receiver {
+    name: &'static str,
+    receive: &'static str,
+    /// Messages in a packet.
+    pack: u16,
+}
+
+const RECEIVERS: [Receiver; 4] = [
+    Receiver {
+        name: "gateway, books, af_xdp",
+        receive: "af_xdp",
+        pack: 1,
+    },
+    Receiver {
+        name: "gateway, books, af_xdp",
+        receive: "af_xdp",
+        pack: 2,
+    },
+    Receiver {
+        name: "gateway, books, af_xdp",
+        receive: "af_xdp",
+        pack: 10,
+    },
+    Receiver {
+        name: "gateway, books, recvmmsg",
+        receive: "udp",
+        pack: 1,
+    },
+];
+
+/// Several processes that share a line.
+struct Workers {
+    name: &'static str,
+    /// What the program is told.
+    mode: &'static str,
+}
+
+const WORKERS: [Workers; 2] = [
+    Workers {
+        name: "2 forked workers",
+        mode: "fork",
+    },
+    Workers {
+        name: "2 SO_REUSEPORT workers",
+        mode: "reuseport",
+    },
+];
+
 /// Floods every receiver that is there. `on_done` hears of each.
 ///
 /// # Errors
@@ -196,13 +245,8 @@ pub fn all(
         on_done(&flood);
         floods.push(flood);
     };
-    for (name, receive, pack) in [
-        ("gateway, books, af_xdp", "af_xdp", 1),
-        ("gateway, books, af_xdp", "af_xdp", 2),
-        ("gateway, books, af_xdp", "af_xdp", 10),
-        ("gateway, books, recvmmsg", "udp", 1),
-    ] {
-        done(gateway(lab, (name, receive), (packets, pack), stop)?);
+    for receiver in &RECEIVERS {
+        done(gateway(lab, receiver, packets, stop)?);
     }
     let wanted = [Peer::Floor, Peer::BusySocket, Peer::Epoll];
     let peers = Peers::build(&wanted)?;
@@ -215,11 +259,8 @@ pub fn all(
     let folder = tempfile::tempdir()?;
     match peers::workers(folder.path()) {
         Ok(program) => {
-            for (name, mode) in [
-                ("2 forked workers", "fork"),
-                ("2 SO_REUSEPORT workers", "reuseport"),
-            ] {
-                done(workers(lab, (&program, name, mode), packets, stop)?);
+            for kind in &WORKERS {
+                done(workers(lab, &program, kind, packets, stop)?);
             }
         }
         Err(why) => skipped.push(format!("workers: {why:#}")),
@@ -234,13 +275,19 @@ pub fn all(
 /// Sends and gives rates; `count` tells afterwards how many packets arrived.
 fn flood(
     lab: &Lab,
-    (name, pack): (&str, u16),
-    (to, packets): (SocketAddrV4, u64),
+    name: &str,
+    options: &Options,
     stop: &AtomicBool,
     count: impl FnOnce() -> Result<u64>,
 ) -> Result<Flood> {
     let mut command = lab.command(Side::Exchange, &std::env::current_exe()?);
-    command.args(["flood", &to.to_string(), &FEED_SENDER.to_string()]);
+    let Options {
+        to,
+        from,
+        packets,
+        pack,
+    } = options;
+    command.args(["flood", &to.to_string(), &from.to_string()]);
     command.args([packets.to_string(), pack.to_string()]);
     let mut sender = Process::start("flood", command)?;
     if !sender.wait(Duration::from_secs(60), stop)? {
@@ -257,41 +304,44 @@ fn flood(
     let seconds = took_ns / 1e9;
     Ok(Flood {
         name: name.to_owned(),
-        pack,
-        sent: packets,
-        sent_per_second: packets as f64 / seconds,
+        pack: *pack,
+        sent: *packets,
+        sent_per_second: *packets as f64 / seconds,
         received,
         received_per_second: received as f64 / seconds,
     })
 }
 
-/// Line A's group, to which gateways and peers listen.
-fn group() -> Result<SocketAddrV4> {
-    let [group, _] = GROUPS;
-    group.parse().with_context(|| group.to_owned())
+/// A flood on line A, to which gateways and peers listen.
+fn on_line_a(packets: u64) -> Options {
+    let [to, _] = GROUPS;
+    Options {
+        to,
+        from: FEED_SENDER,
+        packets,
+        pack: 1,
+    }
 }
 
-fn gateway(
-    lab: &Lab,
-    (name, receive): (&str, &str),
-    (packets, pack): (u64, u16),
-    stop: &AtomicBool,
-) -> Result<Flood> {
+fn gateway(lab: &Lab, receiver: &Receiver, packets: u64, stop: &AtomicBool) -> Result<Flood> {
     let folder = tempfile::tempdir()?;
-    let report = folder.path().join("gateway.json");
     let options = Gateway {
-        receive: receive.to_owned(),
+        receive: receiver.receive.to_owned(),
         // Books of every symbol are built; the strategy hears of one that is not there.
         sets: vec!["strategy.probe.symbols=[\"NONE\"]".to_owned()],
         ..Gateway::default()
     };
     let _exchange = lab::exchange::start(lab, folder.path(), None, stop)?;
-    let what = (&Traffic::quiet(), &options, report.as_path());
-    let mut gateway = lab::gateway::start(lab, folder.path(), what, stop)?;
-    flood(lab, (name, pack), (group()?, packets), stop, || {
-        let run = lab::gateway::end(&mut gateway, &report, stop)?;
+    let traffic = Traffic::quiet();
+    let mut gateway = lab::gateway::start(lab, folder.path(), &traffic, &options, stop)?;
+    let options = Options {
+        pack: receiver.pack,
+        ..on_line_a(packets)
+    };
+    flood(lab, receiver.name, &options, stop, || {
+        let run = lab::gateway::end(&mut gateway, folder.path(), stop)?;
         // Messages in order; a packet that did not come is missing from them.
-        Ok(run.received / u64::from(pack))
+        Ok(run.received / u64::from(receiver.pack))
     })
 }
 
@@ -299,26 +349,29 @@ fn peer(lab: &Lab, ready: &Program, packets: u64, stop: &AtomicBool) -> Result<F
     let folder = tempfile::tempdir()?;
     let _exchange = lab::exchange::start(lab, folder.path(), None, stop)?;
     let mut process = lab::peer::start(lab, ready, stop)?;
-    let name = (ready.name, 1);
-    flood(lab, name, (group()?, packets), stop, || {
+    flood(lab, ready.name, &on_line_a(packets), stop, || {
         Ok(lab::peer::end(&mut process, stop)?.0)
     })
 }
 
 fn workers(
     lab: &Lab,
-    (program, name, mode): (&Path, &str, &str),
+    program: &Path,
+    kind: &Workers,
     packets: u64,
     stop: &AtomicBool,
 ) -> Result<Flood> {
-    let to = SocketAddrV4::new(FEED_RECEIVER, 26_400);
+    let options = Options {
+        to: SocketAddrV4::new(FEED_RECEIVER, 26_400),
+        ..on_line_a(packets)
+    };
     let mut command = lab.command(Side::Gateway, program);
     let own = FEED_RECEIVER.to_string();
-    command.args([mode, "2", &own, "26400", &own]);
+    command.args([kind.mode, "2", &own, "26400", &own]);
     let mut process = Process::start("workers", command)?;
     process.await_line("ready", Duration::from_secs(5), stop)?;
     std::thread::park_timeout(Duration::from_millis(200));
-    flood(lab, (name, 1), (to, packets), stop, || {
+    flood(lab, kind.name, &options, stop, || {
         Ok(lab::peer::end(&mut process, stop)?.0)
     })
 }
@@ -347,8 +400,8 @@ fn testpmd(lab: &Lab, packets: u64, stop: &AtomicBool) -> Result<Flood> {
     std::thread::park_timeout(Duration::from_secs(1));
     flood(
         lab,
-        ("dpdk-testpmd, af_xdp", 1),
-        (group()?, packets),
+        "dpdk-testpmd, af_xdp",
+        &on_line_a(packets),
         stop,
         || {
             std::thread::park_timeout(Duration::from_millis(1500));

@@ -35,7 +35,7 @@ pub(crate) struct OrderPath {
 }
 
 impl OrderPath {
-    /// Open, with so many orders live.
+    /// Open, with this many orders live.
     pub(crate) fn new(resting: u32) -> Result<Self> {
         let symbol = Symbol(*b"ALC     ");
         let prices = BestPrices::new(Want::LAZY)?;

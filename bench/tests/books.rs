@@ -116,22 +116,38 @@ fn generated_day_of_two_million_messages_agrees_with_itch_book_row_by_row() {
     compare_with_itch_book(&day);
 }
 
+struct NaiveOrder {
+    locate: u16,
+    side: Side,
+    price: u32,
+    shares: u32,
+    /// When it came, for the queue.
+    arrival: u64,
+}
+
 /// A book that sorts everything each time.
 #[derive(Default)]
 struct Naive {
-    /// Reference: symbol, side, price, shares, and when it came, for the queue.
-    orders: BTreeMap<u64, (u16, Side, u32, u32, u64)>,
+    orders: BTreeMap<u64, NaiveOrder>,
     arrivals: u64,
 }
 
 impl Naive {
     fn apply(&mut self, message: &Message<'_>) {
+        self.arrivals += 1;
         match message {
             Message::AddOrder(m) => {
                 let side = Side::of_code(m.side).expect("dirty feeds have sane sides");
                 let (shares, price) = (m.shares.get().0, m.price.get().0);
                 if shares > 0 && price > 0 && m.order.get().0 > 0 {
-                    self.insert(m.order.get().0, (m.head.locate.get(), side, price, shares));
+                    let order = NaiveOrder {
+                        locate: m.head.locate.get(),
+                        side,
+                        price,
+                        shares,
+                        arrival: self.arrivals,
+                    };
+                    self.orders.insert(m.order.get().0, order);
                 }
             }
             Message::OrderExecuted(m) => self.reduce(m.order.get().0, m.shares.get().0),
@@ -140,29 +156,32 @@ impl Naive {
                 self.orders.remove(&m.order.get().0);
             }
             Message::OrderReplace(m) => {
-                let Some((locate, side, ..)) = self.orders.remove(&m.old_order.get().0) else {
+                let Some(NaiveOrder { locate, side, .. }) =
+                    self.orders.remove(&m.old_order.get().0)
+                else {
                     return;
                 };
                 self.orders.remove(&m.new_order.get().0);
                 let (shares, price) = (m.shares.get().0, m.price.get().0);
                 if shares > 0 && price > 0 && m.new_order.get().0 > 0 {
-                    self.insert(m.new_order.get().0, (locate, side, price, shares));
+                    let order = NaiveOrder {
+                        locate,
+                        side,
+                        price,
+                        shares,
+                        arrival: self.arrivals,
+                    };
+                    self.orders.insert(m.new_order.get().0, order);
                 }
             }
             _ => {}
         }
     }
 
-    fn insert(&mut self, reference: u64, (locate, side, price, shares): (u16, Side, u32, u32)) {
-        self.arrivals += 1;
-        self.orders
-            .insert(reference, (locate, side, price, shares, self.arrivals));
-    }
-
     fn reduce(&mut self, reference: u64, shares: u32) {
         if let Some(order) = self.orders.get_mut(&reference) {
-            order.3 = order.3.saturating_sub(shares);
-            if order.3 == 0 {
+            order.shares = order.shares.saturating_sub(shares);
+            if order.shares == 0 {
                 self.orders.remove(&reference);
             }
         }
@@ -170,10 +189,10 @@ impl Naive {
 
     fn levels(&self, locate: u16, side: Side) -> Vec<(Top, Vec<(OrderRef, u32)>)> {
         let mut prices: BTreeMap<u32, Vec<(u64, OrderRef, u32)>> = BTreeMap::new();
-        for (reference, (at, of, price, shares, arrival)) in &self.orders {
-            if (*at, *of) == (locate, side) {
-                let queue = prices.entry(*price).or_default();
-                queue.push((*arrival, OrderRef(*reference), *shares));
+        for (reference, order) in &self.orders {
+            if (order.locate, order.side) == (locate, side) {
+                let queue = prices.entry(order.price).or_default();
+                queue.push((order.arrival, OrderRef(*reference), order.shares));
             }
         }
         let mut levels: Vec<_> = prices

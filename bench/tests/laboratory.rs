@@ -15,14 +15,14 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use bench::latency::{Load, Scene, traffic};
+use bench::latency::{Load, Workload, traffic};
 use gateway::trace::explain::{self, Cause};
 use gateway::trace::file;
 use hdrhistogram::serialization::interval_log;
 use lab::gateway::Gateway;
 use lab::netns::Lab;
 use lab::process::{Process, sibling};
-use lab::run::{Contestant, Outcome, run};
+use lab::run::{Candidate, Item, Outcome, run};
 use lab::traffic::Traffic;
 use report::statistics::median;
 use report::{Entry, Report};
@@ -44,8 +44,8 @@ impl Bench {
         }
     }
 
-    fn traffic(&self, load: &Load, scene: &Scene) -> Traffic {
-        traffic(load, scene, self.folder.path()).expect("a feed")
+    fn traffic(&self, load: &Load, workload: &Workload) -> Traffic {
+        traffic(load, workload, self.folder.path()).expect("a feed")
     }
 
     fn run(&self, traffic: &Traffic, gateway: Gateway) -> Outcome {
@@ -58,8 +58,12 @@ impl Bench {
         gateway: Gateway,
         during: impl FnMut(&Process),
     ) -> Outcome {
-        let contestant = Contestant::Gateway(gateway);
-        run(&self.lab, ("test", traffic, &contestant), during, &NEVER).expect("it runs")
+        let item = Item {
+            name: "test".to_owned(),
+            traffic: traffic.clone(),
+            candidate: Candidate::Gateway(gateway),
+        };
+        run(&self.lab, &item, during, &NEVER).expect("it runs")
     }
 
     /// The causes that the recorder finds, the most frequent first. What is planted takes longer than
@@ -86,12 +90,12 @@ impl Bench {
     }
 }
 
-fn scene() -> Scene {
-    Scene {
+fn workload() -> Workload {
+    Workload {
         rate: 5_000.0,
         every: 5,
         seconds: 1.0,
-        ..Scene::default()
+        ..Workload::default()
     }
 }
 
@@ -141,7 +145,7 @@ fn five_microseconds_in_one_stage_show_there_and_in_the_whole() {
         return;
     }
     let bench = Bench::new();
-    let traffic = bench.traffic(&Load::Fixed, &scene());
+    let traffic = bench.traffic(&Load::Fixed, &workload());
     let slowed = Gateway {
         sets: vec!["strategy.probe.parameters.think_ns=5000".to_owned()],
         ..Gateway::default()
@@ -179,7 +183,7 @@ fn a_stall_of_100_ms_shows_every_order_that_waited() {
         return;
     }
     let bench = Bench::new();
-    let traffic = bench.traffic(&Load::Fixed, &scene());
+    let traffic = bench.traffic(&Load::Fixed, &workload());
     one_of(|| {
         let mut stall = 0..0;
         let outcome = bench.run_while(&traffic, Gateway::default(), |gateway| {
@@ -228,12 +232,12 @@ fn a_sender_that_falls_behind_says_so_and_its_run_does_not_count() {
         return;
     }
     let bench = Bench::new();
-    let too_fast = Scene {
+    let too_fast = Workload {
         rate: 5_000_000.0,
         every: 1_000,
         seconds: 0.05,
         warm_up_ms: 0,
-        ..Scene::default()
+        ..Workload::default()
     };
     let traffic = bench.traffic(&Load::Fixed, &too_fast);
     let outcome = bench.run(&traffic, Gateway::default());
@@ -261,7 +265,7 @@ fn the_recorder_finds_a_rival_on_the_core() {
         return;
     }
     let bench = Bench::new();
-    let traffic = bench.traffic(&Load::Fixed, &scene());
+    let traffic = bench.traffic(&Load::Fixed, &workload());
     let cpu = rt::cpu::allowed().last().expect("a CPU").to_string();
     let run = || {
         bench.causes(&traffic, Gateway::default(), 50, |_| {
@@ -291,7 +295,7 @@ fn the_recorder_finds_page_faults() {
         return;
     }
     let bench = Bench::new();
-    let traffic = bench.traffic(&Load::Fixed, &scene());
+    let traffic = bench.traffic(&Load::Fixed, &workload());
     let faulty = Gateway {
         program: Some(sibling("tickgate-planted").expect("built")),
         sets: [
@@ -315,7 +319,7 @@ fn the_recorder_finds_a_full_ring() {
     }
     let bench = Bench::new();
     // Thirty triggers at once into a ring of sixteen, in front of a strategy that thinks.
-    let traffic = bench.traffic(&Load::Burst(30), &scene());
+    let traffic = bench.traffic(&Load::Burst(30), &workload());
     let narrow = Gateway {
         sets: [
             "rings.events=16",
@@ -344,9 +348,9 @@ fn the_recorder_finds_a_slow_exchange() {
     }
     let bench = Bench::new();
     // Far longer than a stall of a shared host, and orders far enough apart that none waits for another's answer.
-    let seldom = Scene {
+    let seldom = Workload {
         every: 250,
-        ..scene()
+        ..workload()
     };
     let traffic = Traffic {
         answer_after_us: 30_000,

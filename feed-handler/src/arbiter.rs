@@ -139,7 +139,7 @@ impl Arbiter {
         }
     }
 
-    /// Gives overdue holes up.
+    /// Gives up holes that are overdue.
     pub fn on_timeout(
         &mut self,
         now_ns: u64,

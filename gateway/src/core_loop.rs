@@ -6,7 +6,6 @@
 //! too long is told to the slow-order recorder, with what the kernel did to the thread meanwhile.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rt::clock::{Clock, Correction, DISCIPLINE_INTERVAL_NS};
@@ -120,7 +119,8 @@ pub struct CoreOptions {
 pub fn run(
     mut stages: Vec<Box<dyn Stage>>,
     options: &CoreOptions,
-    (state, gaps): (&Arc<CoreState>, Producer<Gap>),
+    state: &CoreState,
+    gaps: Producer<Gap>,
     stop: &AtomicBool,
 ) -> Result<(), String> {
     prepare(&mut stages, options)?;
@@ -134,7 +134,7 @@ pub fn run(
     };
     state.is_running.store(true, Ordering::Release);
     alloc_guard::hot(true);
-    turn(&mut stages, (clock, watch), state, stop);
+    turn(&mut stages, clock, watch, state, stop);
     alloc_guard::hot(false);
     Ok(())
 }
@@ -224,7 +224,8 @@ impl TurnWatch {
 /// The loop itself. Hot: everything it calls between two checks is a stage's `poll`.
 fn turn(
     stages: &mut [Box<dyn Stage>],
-    (mut clock, mut watch): (Clock, TurnWatch),
+    mut clock: Clock,
+    mut watch: TurnWatch,
     state: &CoreState,
     stop: &AtomicBool,
 ) {

@@ -67,7 +67,7 @@ pub struct Options {
     pub pace: Pace,
     /// Messages in a packet at most.
     pub pack: u16,
-    /// The first so many messages go packed, as many as a packet holds.
+    /// This many messages at the start go packed, as many as a packet holds.
     pub bulk: u64,
     /// Locate code of triggers (`triggers`): each goes in a packet of its own.
     pub trigger: Option<u16>,

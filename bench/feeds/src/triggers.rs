@@ -94,6 +94,24 @@ pub fn is_trigger(message: &[u8], locate: u16) -> bool {
     is_change && message.get(1..3) == Some(&locate.to_be_bytes())
 }
 
+/// What differs between the orders that are written.
+struct NewOrder {
+    locate: u16,
+    symbol: &'static str,
+    reference: u64,
+    side: Side,
+    price: Price4,
+}
+
+/// The bid under the triggers.
+const STANDING_BID: NewOrder = NewOrder {
+    locate: LOCATE,
+    symbol: SYMBOL,
+    reference: FIRST_ORDER,
+    side: Side::Buy,
+    price: BID,
+};
+
 struct Triggers<W> {
     out: W,
     written: u64,
@@ -104,8 +122,14 @@ impl<W: Write> Triggers<W> {
         let stock = Symbol::new(SYMBOL).unwrap_or(Symbol::BLANK);
         let directory = StockDirectory::common_stock(head(StockDirectory::KIND, LOCATE), stock);
         self.message(directory.as_bytes())?;
-        self.add((LOCATE, SYMBOL), FIRST_ORDER, (Side::Buy, BID))?;
-        self.add((LOCATE, SYMBOL), FIRST_ORDER + 1, (Side::Sell, ASK))
+        let ask = NewOrder {
+            reference: FIRST_ORDER + 1,
+            side: Side::Sell,
+            price: ASK,
+            ..STANDING_BID
+        };
+        self.add(&STANDING_BID)?;
+        self.add(&ask)
     }
 
     /// Bids far below the market, spread over the day's symbols and over 1,000 prices.
@@ -113,41 +137,45 @@ impl<W: Write> Triggers<W> {
         for number in 0..options.standing {
             let locate = u16::try_from(number % u64::from(options.day.symbols.max(1))).unwrap_or(0);
             let price = u32::try_from(number % 1000).unwrap_or(0) * 100 + 100;
-            let order = FIRST_ORDER + (1 << 24) + number;
-            self.add((locate + 1, "STANDS"), order, (Side::Buy, Price4(price)))?;
+            self.add(&NewOrder {
+                locate: locate + 1,
+                symbol: "STANDS",
+                reference: FIRST_ORDER + (1 << 24) + number,
+                side: Side::Buy,
+                price: Price4(price),
+            })?;
         }
         Ok(())
     }
 
     /// A better bid comes, the next trigger takes it away again.
     fn trigger(&mut self, number: u64) -> std::io::Result<()> {
-        let order = FIRST_ORDER + 2 + number / 2;
+        let reference = FIRST_ORDER + 2 + number / 2;
         if number.is_multiple_of(2) {
-            return self.add((LOCATE, SYMBOL), order, (Side::Buy, BETTER_BID));
+            return self.add(&NewOrder {
+                reference,
+                price: BETTER_BID,
+                ..STANDING_BID
+            });
         }
         self.message(
             OrderDelete {
                 head: head(OrderDelete::KIND, LOCATE),
-                order: OrderRef(order).into(),
+                order: OrderRef(reference).into(),
             }
             .as_bytes(),
         )
     }
 
-    fn add(
-        &mut self,
-        (locate, symbol): (u16, &str),
-        order: u64,
-        (side, price): (Side, Price4),
-    ) -> std::io::Result<()> {
+    fn add(&mut self, order: &NewOrder) -> std::io::Result<()> {
         self.message(
             AddOrder {
-                head: head(AddOrder::KIND, locate),
-                order: OrderRef(order).into(),
-                side: side as u8,
+                head: head(AddOrder::KIND, order.locate),
+                order: OrderRef(order.reference).into(),
+                side: order.side as u8,
                 shares: Qty(200).into(),
-                stock: Symbol::new(symbol).unwrap_or(Symbol::BLANK),
-                price: price.into(),
+                stock: Symbol::new(order.symbol).unwrap_or(Symbol::BLANK),
+                price: order.price.into(),
             }
             .as_bytes(),
         )

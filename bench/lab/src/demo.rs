@@ -12,7 +12,7 @@ use gateway::telemetry::{Report, histograms};
 use crate::exchange::Live;
 use crate::gateway::Gateway;
 use crate::netns::Lab;
-use crate::run::{self, Contestant, Outcome};
+use crate::run::{self, Candidate, Item, Outcome};
 use crate::traffic::Traffic;
 
 /// The market that the exchange makes: 15 s of it.
@@ -68,8 +68,12 @@ pub fn demo(show: &Show, stop: &AtomicBool) -> Result<(Report, Outcome)> {
         is_exchange_polled: false,
         ..Gateway::default()
     };
-    let contestant = Contestant::Gateway(gateway);
-    let outcome = run::run(&lab, ("demo", &traffic, &contestant), |_| (), stop)?;
+    let item = Item {
+        name: "demo".to_owned(),
+        traffic,
+        candidate: Candidate::Gateway(gateway),
+    };
+    let outcome = run::run(&lab, &item, |_| (), stop)?;
     drop(lab);
     let report = Report::new("tickgate-lab demo", vec![outcome.run.clone()]);
     Ok((report, outcome))

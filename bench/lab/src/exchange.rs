@@ -23,7 +23,7 @@ pub enum Live {
         symbols: u16,
         /// Orders, cancels and replacements a second, on average.
         rate: u32,
-        /// It ends after so many.
+        /// It ends after this many.
         limit: u64,
     },
     /// From a recorded day.

@@ -65,11 +65,12 @@ impl Default for Gateway {
 pub fn start(
     lab: &Lab,
     folder: &Path,
-    (traffic, options, report): (&Traffic, &Gateway, &Path),
+    traffic: &Traffic,
+    options: &Gateway,
     stop: &AtomicBool,
 ) -> Result<Process> {
     let file = folder.join("tickgate.toml");
-    std::fs::write(&file, config(traffic, options, report))?;
+    std::fs::write(&file, config(traffic, options, &report_in(folder)))?;
     let program = match &options.program {
         Some(program) => program.clone(),
         None => sibling("tickgate")?,
@@ -87,19 +88,24 @@ pub fn start(
     Ok(gateway)
 }
 
-/// Stops a gateway and reads what it reports.
+/// Stops a gateway and reads what it reports in `folder`.
 ///
 /// # Errors
 /// It failed, or told nothing.
-pub fn end(gateway: &mut Process, report: &Path, stop: &AtomicBool) -> Result<Run> {
+pub fn end(gateway: &mut Process, folder: &Path, stop: &AtomicBool) -> Result<Run> {
     gateway.signal(libc::SIGTERM);
     if !gateway.wait(Duration::from_secs(5), stop)? {
         bail!("the gateway failed:\n{}", gateway.said.join("\n"));
     }
-    let text = std::fs::read_to_string(report).context("the gateway's report")?;
+    let text = std::fs::read_to_string(report_in(folder)).context("the gateway's report")?;
     let report: Report = serde_json::from_str(&text).context("the gateway's report")?;
     let run = report.runs.into_iter().next();
     run.context("the gateway's report is empty")
+}
+
+/// Where a gateway writes its report.
+fn report_in(folder: &Path) -> PathBuf {
+    folder.join("gateway.json")
 }
 
 /// The gateway's configuration for a run.

@@ -9,7 +9,7 @@
 //! Nothing outside them is touched. They are removed when the lab is dropped; what a killed lab left
 //! behind is removed by the next one.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -26,7 +26,10 @@ pub const EXCHANGE: Ipv4Addr = Ipv4Addr::new(10, 77, 2, 1);
 /// Port of order entry.
 pub const PORT: u16 = 12_000;
 /// Groups of lines A and B.
-pub const GROUPS: [&str; 2] = ["239.77.0.1:26400", "239.77.0.2:26401"];
+pub const GROUPS: [SocketAddrV4; 2] = [
+    SocketAddrV4::new(Ipv4Addr::new(239, 77, 0, 1), 26_400),
+    SocketAddrV4::new(Ipv4Addr::new(239, 77, 0, 2), 26_401),
+];
 
 /// The namespaces.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 //! Every peer, whoever wrote it, waits for the same two bytes of a packet and answers with the same
 //! order, so that what differs is the way between.
 
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -33,7 +34,7 @@ pub struct Program {
 /// It failed, or did not log in.
 pub fn start(lab: &Lab, program: &Program, stop: &AtomicBool) -> Result<Process> {
     let mut command = lab.command(Side::Gateway, &program.path);
-    command.args(arguments());
+    command.args(Arguments::for_this_host().to_list());
     let mut peer = Process::start(program.name, command)?;
     peer.await_line("ready", Duration::from_secs(20), stop)?;
     Ok(peer)
@@ -52,23 +53,87 @@ pub fn end(peer: &mut Process, stop: &AtomicBool) -> Result<(u64, u64)> {
     counts.with_context(|| format!("a peer told no counts:\n{}", peer.said.join("\n")))
 }
 
-/// What a peer is told, as `peer.h` says.
-fn arguments() -> [String; 9] {
-    let group = GROUPS.first().and_then(|group| group.split_once(':'));
-    let (group, port) = group.unwrap_or_default();
-    // The last CPU, as the gateway takes.
-    let cpu = rt::cpu::allowed().last().copied().unwrap_or(0);
-    [
-        group.to_owned(),
-        port.to_owned(),
-        FEED_RECEIVER.to_string(),
-        EXCHANGE.to_string(),
-        PORT.to_string(),
-        triggers::LOCATE.to_string(),
-        cpu.to_string(),
-        hex(&login()),
-        hex(&order()),
-    ]
+/// What a peer is told on its command line. Peers in Rust read it here, those in C in `peer.h`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arguments {
+    /// The line.
+    pub group: SocketAddrV4,
+    /// Own address on it.
+    pub own: Ipv4Addr,
+    /// The exchange.
+    pub exchange: SocketAddrV4,
+    /// Locate code of triggers.
+    pub locate: u16,
+    /// CPU to run on.
+    pub cpu: usize,
+    /// What is sent first.
+    pub login: Vec<u8>,
+    /// What answers a trigger.
+    pub order: Vec<u8>,
+}
+
+impl Arguments {
+    fn for_this_host() -> Self {
+        let [group, _] = GROUPS;
+        Self {
+            group,
+            own: FEED_RECEIVER,
+            exchange: SocketAddrV4::new(EXCHANGE, PORT),
+            locate: triggers::LOCATE,
+            // The last CPU, as the gateway takes.
+            cpu: rt::cpu::allowed().last().copied().unwrap_or(0),
+            login: login(),
+            order: order(),
+        }
+    }
+
+    fn to_list(&self) -> [String; 9] {
+        [
+            self.group.ip().to_string(),
+            self.group.port().to_string(),
+            self.own.to_string(),
+            self.exchange.ip().to_string(),
+            self.exchange.port().to_string(),
+            self.locate.to_string(),
+            self.cpu.to_string(),
+            hex(&self.login),
+            hex(&self.order),
+        ]
+    }
+
+    /// Reads this program's own.
+    ///
+    /// # Errors
+    /// Not the nine of `peer.h`.
+    pub fn read() -> Result<Self> {
+        Self::of_list(&std::env::args().skip(1).collect::<Vec<_>>())
+    }
+
+    fn of_list(list: &[String]) -> Result<Self> {
+        let [
+            group,
+            port,
+            own,
+            exchange,
+            exchange_port,
+            locate,
+            cpu,
+            login,
+            order,
+        ] = list
+        else {
+            bail!("expected 9 arguments, got {}: see peer.h", list.len());
+        };
+        Ok(Self {
+            group: SocketAddrV4::new(group.parse()?, port.parse()?),
+            own: own.parse()?,
+            exchange: SocketAddrV4::new(exchange.parse()?, exchange_port.parse()?),
+            locate: locate.parse()?,
+            cpu: cpu.parse()?,
+            login: unhex(login)?,
+            order: unhex(order)?,
+        })
+    }
 }
 
 /// Reads "packets N orders N".
@@ -221,6 +286,13 @@ mod tests {
     use order_sim::exchange::origin_seq;
 
     use super::*;
+
+    #[test]
+    fn a_peer_reads_what_it_was_told() {
+        let told = Arguments::for_this_host();
+        assert_eq!(Arguments::of_list(&told.to_list()).unwrap(), told);
+        assert!(Arguments::of_list(&told.to_list()[..8]).is_err());
+    }
 
     #[test]
     fn the_exchange_reads_what_caused_a_peers_order() {

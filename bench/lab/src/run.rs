@@ -20,11 +20,22 @@ use crate::traffic::Traffic;
 
 /// Who answers.
 #[derive(Clone, Debug)]
-pub enum Contestant {
+pub enum Candidate {
     /// Tickgate.
     Gateway(Gateway),
     /// The floor, or a program of the kind that a user would write.
     Peer(Program),
+}
+
+/// One thing to run: a load, and who answers.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// Name in the report.
+    pub name: String,
+    /// What is sent.
+    pub traffic: Traffic,
+    /// Who answers.
+    pub candidate: Candidate,
 }
 
 /// An answered message.
@@ -45,7 +56,7 @@ pub struct Outcome {
     pub run: Run,
     /// What the sender did.
     pub sent: Sent,
-    /// What the contestant said.
+    /// What the candidate said.
     pub said: Vec<String>,
     /// Every answered message after the warm-up.
     pub answered: Vec<Answered>,
@@ -62,10 +73,15 @@ const LATE_SHARE_MAX: f64 = 0.01;
 /// A process that failed, with what it said; or `stop`.
 pub fn run(
     lab: &Lab,
-    (name, traffic, contestant): (&str, &Traffic, &Contestant),
+    item: &Item,
     during: impl FnMut(&Process),
     stop: &AtomicBool,
 ) -> Result<Outcome> {
+    let Item {
+        name,
+        traffic,
+        candidate,
+    } = item;
     let folder = tempfile::Builder::new()
         .prefix("tickgate-")
         .tempdir_in(shared_memory())?;
@@ -79,11 +95,11 @@ pub fn run(
         traffic,
         stop,
     };
-    let (sent, mut run, said) = match contestant {
-        Contestant::Gateway(gateway) => place.run_gateway(gateway, during)?,
-        Contestant::Peer(program) => place.run_peer(program, during)?,
+    let (sent, mut run, said) = match candidate {
+        Candidate::Gateway(gateway) => place.run_gateway(gateway, during)?,
+        Candidate::Peer(program) => place.run_peer(program, during)?,
     };
-    name.clone_into(&mut run.name);
+    run.name.clone_from(name);
     run.sent = Some(sent.messages);
     let answered = answered(&stamps, traffic);
     let mut wire_to_wire = empty();
@@ -91,10 +107,10 @@ pub fn run(
         wire_to_wire.saturating_record(order.latency_ns);
     }
     run.set_histogram("wire_to_wire", &wire_to_wire);
-    if let Contestant::Gateway(Gateway {
+    if let Candidate::Gateway(Gateway {
         hgrm_dir: Some(folder),
         ..
-    }) = contestant
+    }) = candidate
     {
         gateway::telemetry::write_hgrm(&wire_to_wire, &folder.join("wire_to_wire.hgrm"))?;
     }
@@ -186,7 +202,6 @@ impl Place<'_> {
         options: &Gateway,
         mut during: impl FnMut(&Process),
     ) -> Result<(Sent, Run, Vec<String>)> {
-        let report_path = self.folder.join("gateway.json");
         if let Some(live) = &self.traffic.live {
             return self.run_live(live, options, during);
         }
@@ -198,8 +213,7 @@ impl Place<'_> {
             let stamps = Some(self.stamps);
             exchange = Some(exchange::start(self.lab, self.folder, stamps, self.stop)?);
         }
-        let what = (self.traffic, options, report_path.as_path());
-        let mut gateway = ours::start(self.lab, self.folder, what, self.stop)?;
+        let mut gateway = ours::start(self.lab, self.folder, self.traffic, options, self.stop)?;
         let mut sender = match sender {
             Some(sender) => sender,
             None => self.start_sender(false)?,
@@ -210,7 +224,7 @@ impl Place<'_> {
             // The last packets are on their way: until the gateway has them it must not be stopped.
             settle(self.stop);
         }
-        let mut run = ours::end(&mut gateway, &report_path, self.stop)?;
+        let mut run = ours::end(&mut gateway, self.folder, self.stop)?;
         drop(exchange);
         run.lost = sent.messages.saturating_sub(run.received);
         Ok((sent, run, std::mem::take(&mut gateway.said)))
@@ -223,11 +237,9 @@ impl Place<'_> {
         options: &Gateway,
         mut during: impl FnMut(&Process),
     ) -> Result<(Sent, Run, Vec<String>)> {
-        let report_path = self.folder.join("gateway.json");
         let config = exchange::live_config(live, self.stamps, &self.folder.join("control"));
         let mut exchange = exchange::start_with(self.lab, self.folder, &config, self.stop)?;
-        let what = (self.traffic, options, report_path.as_path());
-        let mut gateway = ours::start(self.lab, self.folder, what, self.stop)?;
+        let mut gateway = ours::start(self.lab, self.folder, self.traffic, options, self.stop)?;
         during(&gateway);
         // As long as it takes: a whole day may be the market.
         exchange.await_line("the flow is over", Duration::from_secs(86_400), self.stop)?;
@@ -235,7 +247,7 @@ impl Place<'_> {
         // The last orders traded after the flow was over; what the exchange says at its own end is not for
         // a gateway that has gone.
         let sent = exchange::published(self.folder)?;
-        let mut run = ours::end(&mut gateway, &report_path, self.stop)?;
+        let mut run = ours::end(&mut gateway, self.folder, self.stop)?;
         exchange.signal(libc::SIGTERM);
         if !exchange.wait(Duration::from_secs(10), self.stop)? {
             bail!("the exchange failed:\n{}", exchange.said.join("\n"));
@@ -290,7 +302,7 @@ impl Place<'_> {
         let mut command = self.lab.command(Side::Exchange, &sibling("tickgate-lab")?);
         command.arg("replay").arg(&traffic.feed);
         for group in GROUPS.iter().take(traffic.lines) {
-            command.args(["--line", group]);
+            command.args(["--line", &group.to_string()]);
         }
         let mut argument = |name: &str, value: String| {
             command.args([name, &value]);
@@ -321,7 +333,7 @@ impl Place<'_> {
         if is_exchange {
             argument("--exchange", format!("{EXCHANGE}:{PORT}"));
             argument("--answer-after-us", traffic.answer_after_us.to_string());
-            // Alone on its core: the contestant has the last one.
+            // Alone on its core: the candidate has the last one.
             if let [cpu, _, ..] = rt::cpu::allowed().as_slice() {
                 argument("--cpu", cpu.to_string());
             }

@@ -15,7 +15,7 @@ pub struct Traffic {
     pub pace: Pace,
     /// Messages in a packet.
     pub pack: u16,
-    /// The first so many messages go packed, as many as fit.
+    /// This many messages at the start go packed, as many as fit.
     pub bulk: u64,
     /// Messages at most.
     pub limit: Option<u64>,
@@ -25,7 +25,7 @@ pub struct Traffic {
     pub burst: u64,
     /// One or two lines.
     pub lines: usize,
-    /// What is sent in the first so many ms does not count.
+    /// Warm-up: what is sent before it is over does not count.
     pub warm_up_ms: u64,
     /// The polled exchange's answers wait this long, µs.
     pub answer_after_us: u64,

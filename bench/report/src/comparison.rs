@@ -1,4 +1,4 @@
-//! Two reports side by side, in words that the rounds bear.
+//! Two reports side by side, claiming no more than the rounds support.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! One contestant under one load: its rounds, and all of them merged.
+//! One candidate under one load: its rounds, and all of them merged.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::statistics::median;
 
 /// Length of a point of the time series.
-const MOMENT_NS: u64 = 100_000_000;
+const SAMPLE_NS: u64 = 100_000_000;
 
 /// One round.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -28,9 +28,9 @@ pub struct Round {
     pub invalid: Vec<String>,
 }
 
-/// A tenth of a second.
+/// `wire_to_wire` over a tenth of a second.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-pub struct Moment {
+pub struct Sample {
     /// When, ms from the first order that counts.
     pub at_ms: u64,
     /// Orders in it.
@@ -45,7 +45,7 @@ pub struct Moment {
     pub hdr: String,
 }
 
-impl Moment {
+impl Sample {
     /// The histogram; `None`: it cannot be read.
     #[must_use]
     pub fn histogram(&self) -> Option<Histogram<u64>> {
@@ -53,7 +53,7 @@ impl Moment {
     }
 }
 
-/// A contestant under a load.
+/// A candidate under a load.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Entry {
     /// All rounds merged.
@@ -64,7 +64,7 @@ pub struct Entry {
     pub rounds: Vec<Round>,
     /// The first round's course.
     #[serde(default)]
-    pub series: Vec<Moment>,
+    pub series: Vec<Sample>,
     /// Rounds that must not be used, with why.
     #[serde(default)]
     pub invalid: Vec<String>,
@@ -194,25 +194,25 @@ fn idle_share(run: &Run) -> Option<f64> {
     (busy + idle > 0.0).then(|| idle / (busy + idle))
 }
 
-fn series(answered: &[Answered]) -> Vec<Moment> {
+fn series(answered: &[Answered]) -> Vec<Sample> {
     let Some(first_ns) = answered.iter().map(|order| order.due_ns).min() else {
         return Vec::new();
     };
-    let mut moments = BTreeMap::new();
+    let mut tenths = BTreeMap::new();
     for order in answered {
-        let moment = (order.due_ns - first_ns) / MOMENT_NS;
-        moments
-            .entry(moment)
+        let tenth = (order.due_ns - first_ns) / SAMPLE_NS;
+        tenths
+            .entry(tenth)
             .or_insert_with(empty)
             .saturating_record(order.latency_ns);
     }
-    let point = |(moment, histogram): (u64, Histogram<u64>)| Moment {
-        at_ms: moment * (MOMENT_NS / 1_000_000),
+    let point = |(tenth, histogram): (u64, Histogram<u64>)| Sample {
+        at_ms: tenth * (SAMPLE_NS / 1_000_000),
         count: histogram.len(),
         p50: histogram.value_at_quantile(0.5),
         p999: histogram.value_at_quantile(0.999),
         max: histogram.max(),
         hdr: encode(&histogram).unwrap_or_default(),
     };
-    moments.into_iter().map(point).collect()
+    tenths.into_iter().map(point).collect()
 }

@@ -36,11 +36,11 @@ pub fn write_histograms(report: &Report, folder: &Path) -> Result<()> {
             gateway::telemetry::write_hgrm(&histogram, &path)
                 .with_context(|| path.display().to_string())?;
         }
-        for moment in &entry.series {
-            let Some(histogram) = moment.histogram() else {
+        for sample in &entry.series {
+            let Some(histogram) = sample.histogram() else {
                 continue;
             };
-            let start = Duration::from_millis(moment.at_ms);
+            let start = Duration::from_millis(sample.at_ms);
             log.write_histogram(&histogram, start, Duration::from_millis(100), None)
                 .map_err(|error| io::Error::other(format!("{error:?}")))?;
         }

@@ -14,7 +14,7 @@ mod plots;
 mod text;
 
 pub use comparison::compare;
-pub use entry::{Entry, Moment, Round};
+pub use entry::{Entry, Round, Sample};
 pub use hgrm::write_histograms;
 pub use model::{Aim, Flood, Point, Report};
 pub use page::html;

@@ -15,7 +15,7 @@ pub struct Report {
     pub version: String,
     /// The host.
     pub host: Host,
-    /// One entry for each contestant under each load, all its rounds merged.
+    /// One entry for each candidate under each load, all its rounds merged.
     pub runs: Vec<Entry>,
     /// Peers that could not run, with what is missing.
     #[serde(default)]

@@ -5,7 +5,7 @@ use hdrhistogram::Histogram;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::prelude::*;
 
-use crate::entry::{Entry, Moment};
+use crate::entry::{Entry, Sample};
 use crate::model::Point;
 
 /// Told apart by people who see colours differently, too.
@@ -149,17 +149,17 @@ pub(super) fn course(entry: &Entry) -> Result<Option<String>> {
     let Some(last) = series.last() else {
         return Ok(None);
     };
-    type Pick = fn(&Moment) -> u64;
+    type Pick = fn(&Sample) -> u64;
     let lines: [(&str, Pick); 3] = [
-        ("p50", |moment| moment.p50),
-        ("p99.9", |moment| moment.p999),
-        ("max", |moment| moment.max),
+        ("p50", |sample| sample.p50),
+        ("p99.9", |sample| sample.p999),
+        ("max", |sample| sample.max),
     ];
-    let value = |moment: &Moment, pick: Pick| pick(moment) as f64 / 1000.0;
+    let value = |sample: &Sample, pick: Pick| pick(sample) as f64 / 1000.0;
     let (low, high) = bounds(
         series
             .iter()
-            .flat_map(|moment| lines.map(|(_, pick)| value(moment, pick))),
+            .flat_map(|sample| lines.map(|(_, pick)| value(sample, pick))),
     );
     let end = last.at_ms as f64 / 1000.0 + 0.1;
     let mut svg = String::new();
@@ -182,10 +182,10 @@ pub(super) fn course(entry: &Entry) -> Result<Option<String>> {
             .draw()
             .map_err(failed)?;
         for (index, (name, pick)) in lines.into_iter().enumerate() {
-            let at = |moment: &Moment| moment.at_ms as f64 / 1000.0;
+            let at = |sample: &Sample| sample.at_ms as f64 / 1000.0;
             let points = series
                 .iter()
-                .map(|moment| (at(moment), value(moment, pick)));
+                .map(|sample| (at(sample), value(sample, pick)));
             line(&mut chart, index, name, points.collect())?;
         }
         legend(&mut chart)?;

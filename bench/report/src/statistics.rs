@@ -1,9 +1,9 @@
 //! What may be said of two things that were measured in turn.
 //!
 //! A run's percentile is one number; runs are repeated and interleaved (A B A B), because a shared host
-//! drifts. The figure of a contestant is the median of its rounds' medians. Two are compared by the
+//! drifts. The figure of a candidate is the median of its rounds' medians. Two are compared by the
 //! ratio of those, with an interval from a bootstrap over rounds: whole rounds are drawn again with
-//! replacement, both contestants together, so that what moved both cancels.
+//! replacement, both candidates together, so that what moved both cancels.
 
 use serde::{Deserialize, Serialize};
 

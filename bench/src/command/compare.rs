@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail};
-use bench::latency::{Load, Scene, traffic};
+use bench::latency::{Load, Workload, traffic};
 use lab::gateway::Gateway;
 use lab::netns::Lab;
-use lab::run::Contestant;
+use lab::run::Candidate;
 use report::statistics::ROUNDS_MIN;
 use report::{Entry, Report};
 
@@ -51,17 +51,17 @@ fn is_program(path: &Path) -> Result<bool> {
 
 fn run_programs(arguments: &Arguments, stop: &AtomicBool) -> Result<(Report, Report)> {
     let folder = tempfile::Builder::new().prefix("tickgate-day-").tempdir()?;
-    let scene = Scene {
+    let workload = Workload {
         seconds: arguments.seconds,
-        ..Scene::default()
+        ..Workload::default()
     };
-    let traffic = traffic(&Load::Fixed, &scene, folder.path())?;
+    let traffic = traffic(&Load::Fixed, &workload, folder.path())?;
     let items = [("old", &arguments.old), ("new", &arguments.new)].map(|(name, program)| {
         let gateway = Gateway {
             program: Some(program.clone()),
             ..Gateway::default()
         };
-        item(name, &traffic, Contestant::Gateway(gateway))
+        item(name, &traffic, Candidate::Gateway(gateway))
     });
     let lab = Lab::new()?;
     let rounds = arguments.rounds.max(1);

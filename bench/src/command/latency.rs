@@ -5,9 +5,9 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail};
 use bench::aims;
-use bench::latency::{Item, Plan, Scene, day_traffic, traffic};
+use bench::latency::{Plan, Workload, day_traffic, traffic};
 use lab::netns::Lab;
-use lab::run::Contestant;
+use lab::run::{Candidate, Item};
 use peers::{Peer, Peers};
 use report::Report;
 
@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     /// Length of each run, without the warm-up.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
-    /// What is sent in the first so many ms does not count.
+    /// Warm-up: what is sent in the first N ms does not count.
     #[arg(long, default_value_t = 300)]
     warm_up_ms: u64,
     /// One packet in this many is a trigger.
@@ -67,16 +67,16 @@ pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
     if let Some(file) = &arguments.file {
         plan = plan.with_file(file)?;
     }
-    let mut scene = Scene {
+    let mut workload = Workload {
         seconds: arguments.seconds,
         warm_up_ms: arguments.warm_up_ms,
         every: arguments.every.max(1),
         symbols: arguments.symbols,
-        ..Scene::default()
+        ..Workload::default()
     };
     let (mut rounds, mut wanted) = (arguments.rounds.max(1), wanted_peers(&arguments.peers)?);
     if arguments.quick {
-        scene.seconds = 1.0;
+        workload.seconds = 1.0;
         (rounds, wanted) = (2, peers::ALL.to_vec());
     }
     match arguments.profile.as_deref() {
@@ -84,7 +84,7 @@ pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
         Some("trade_sim") => {
             // 100,000 messages a second, one in ten asks for an answer.
             plan.rate = vec![100_000.0];
-            scene.every = 10;
+            workload.every = 10;
         }
         Some(other) => bail!("--profile {other}: expected trade_sim"),
     }
@@ -93,7 +93,7 @@ pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
     }
     let folder = tempfile::Builder::new().prefix("tickgate-day-").tempdir()?;
     let peers = Peers::build(&wanted)?;
-    let items = items(arguments, &plan, &scene, (&peers, folder.path()))?;
+    let items = items(arguments, &plan, &workload, &peers, folder.path())?;
     let mut report = Report::new("tickgate-bench latency");
     report.skipped = skipped(&peers);
     let lab = Lab::new()?;
@@ -112,31 +112,32 @@ pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
 fn items(
     arguments: &Arguments,
     plan: &Plan,
-    scene: &Scene,
-    (peers, folder): (&Peers, &Path),
+    workload: &Workload,
+    peers: &Peers,
+    folder: &Path,
 ) -> Result<Vec<Item>> {
     let mut items: Vec<Item> = Vec::new();
     for combination in plan.combinations()? {
         let mut gateway = combination.gateway;
         gateway.sets.extend(arguments.sets.clone());
         gateway.slow_orders.clone_from(&arguments.slow_orders);
-        let scene = Scene {
+        let workload = Workload {
             rate: combination.rate,
             pack: combination.pack,
-            ..*scene
+            ..*workload
         };
         let traffic = match &arguments.feed {
             Some(feed) => {
-                gateway.every = scene.every;
-                day_traffic(feed, arguments.speed, &scene)
+                gateway.every = workload.every;
+                day_traffic(feed, arguments.speed, &workload)
             }
-            None => traffic(&combination.load, &scene, folder)?,
+            None => traffic(&combination.load, &workload, folder)?,
         };
         let is_new = !items.iter().any(|item| item.traffic.feed == traffic.feed);
         items.push(item(
             &combination.name,
             &traffic,
-            Contestant::Gateway(gateway),
+            Candidate::Gateway(gateway),
         ));
         if !is_new {
             continue;
@@ -146,7 +147,7 @@ fn items(
                 0 | 1 => ready.name.to_owned(),
                 _ => format!("{} {}", ready.name, combination.load),
             };
-            items.push(item(&name, &traffic, Contestant::Peer(ready.clone())));
+            items.push(item(&name, &traffic, Candidate::Peer(ready.clone())));
         }
     }
     Ok(items)

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
-use bench::latency::{Item, measure};
+use bench::latency::measure;
 use indicatif::ProgressBar;
 use lab::netns::Lab;
-use lab::run::{Contestant, Outcome};
+use lab::run::{Candidate, Item, Outcome};
 use lab::traffic::Traffic;
 use peers::Peers;
 use report::{Entry, Report};
@@ -28,11 +28,11 @@ pub(crate) struct Output {
     hgrm: Option<PathBuf>,
 }
 
-pub(super) fn item(name: &str, traffic: &Traffic, contestant: Contestant) -> Item {
+pub(super) fn item(name: &str, traffic: &Traffic, candidate: Candidate) -> Item {
     Item {
         name: name.to_owned(),
         traffic: traffic.clone(),
-        contestant,
+        candidate,
     }
 }
 

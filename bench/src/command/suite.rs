@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, bail};
-use bench::latency::{Item, Load, Scene, traffic};
+use bench::latency::{Load, Workload, traffic};
 use bench::{aims, flood, growth};
 use lab::gateway::Gateway;
 use lab::netns::Lab;
-use lab::run::Contestant;
+use lab::run::{Candidate, Item};
 use peers::{Peer, Peers};
 use report::Report;
 
@@ -81,11 +81,11 @@ struct Suite<'a> {
 
 impl Suite<'_> {
     fn latency(&mut self) -> Result<()> {
-        let main = traffic(&Load::Fixed, &Scene::default(), self.folder.path())?;
-        let gateway = Contestant::Gateway(Gateway::default());
+        let main = traffic(&Load::Fixed, &Workload::default(), self.folder.path())?;
+        let gateway = Candidate::Gateway(Gateway::default());
         let mut items = vec![item("gateway", &main, gateway)];
         for ready in &self.peers.ready {
-            items.push(item(ready.name, &main, Contestant::Peer(ready.clone())));
+            items.push(item(ready.name, &main, Candidate::Peer(ready.clone())));
         }
         self.run(&items, self.arguments.rounds.max(1))?;
         self.report.aims.extend(aims::of_latency(&self.report));
@@ -103,12 +103,12 @@ impl Suite<'_> {
         ];
         for load in loads {
             let seconds = if load == Load::Silence { 6.0 } else { 1.5 };
-            let scene = Scene {
+            let workload = Workload {
                 seconds,
-                ..Scene::default()
+                ..Workload::default()
             };
-            let traffic = traffic(&load, &scene, self.folder.path())?;
-            let gateway = Contestant::Gateway(Gateway::default());
+            let traffic = traffic(&load, &workload, self.folder.path())?;
+            let gateway = Candidate::Gateway(Gateway::default());
             items.push(item(&format!("gateway {load}"), &traffic, gateway));
             let floor = self
                 .peers
@@ -116,7 +116,7 @@ impl Suite<'_> {
                 .iter()
                 .find(|program| program.name == Peer::Floor.name());
             if let Some(ready) = floor {
-                let floor = Contestant::Peer(ready.clone());
+                let floor = Candidate::Peer(ready.clone());
                 items.push(item(&format!("floor {load}"), &traffic, floor));
             }
         }
@@ -124,15 +124,15 @@ impl Suite<'_> {
     }
 
     fn receivers(&mut self) -> Result<()> {
-        let fast = Scene {
+        let fast = Workload {
             rate: 200_000.0,
             every: 1_000,
             seconds: 1.5,
-            ..Scene::default()
+            ..Workload::default()
         };
         let fast = traffic(&Load::Fixed, &fast, self.folder.path())?;
         let receiver = |receive: &str| {
-            Contestant::Gateway(Gateway {
+            Candidate::Gateway(Gateway {
                 receive: receive.to_owned(),
                 ..Gateway::default()
             })
@@ -165,7 +165,7 @@ impl Suite<'_> {
     fn growth(&mut self) -> Result<()> {
         let bar = bar(16);
         let folder = self.folder.path();
-        self.report.growth = growth::grow(&self.lab, (1.0, 2), folder, self.stop, |what| {
+        self.report.growth = growth::grow(&self.lab, folder, self.stop, |what| {
             bar.inc(1);
             bar.set_message(what.to_owned());
         })?;

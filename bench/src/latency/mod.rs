@@ -1,8 +1,8 @@
 //! The laboratory: who answers, under which load, in which order, and what came out.
 //!
-//! Path:        plan -> (round, load, contestant: one `run` each) -> entries -> report
+//! Path:        plan -> (round, load, candidate: one `run` each) -> entries -> report
 //!
-//! Every round runs every contestant once under every load, so that what drifts on the host hits all
+//! Every round runs every candidate once under every load, so that what drifts on the host hits all
 //! alike.
 
 mod plan;
@@ -13,22 +13,11 @@ use anyhow::{Context, Result};
 use feeds::replay::Pace;
 use feeds::{generate, triggers};
 use lab::netns::Lab;
-use lab::run::{self, Contestant, Outcome};
+use lab::run::{self, Item, Outcome};
 use lab::traffic::Traffic;
 use report::Entry;
 
 pub use plan::{Combination, Load, Plan};
-
-/// One thing to run: a load, and who answers.
-#[derive(Clone, Debug)]
-pub struct Item {
-    /// Name in the report.
-    pub name: String,
-    /// What is sent.
-    pub traffic: Traffic,
-    /// Who answers.
-    pub contestant: Contestant,
-}
 
 /// Runs every item once a round. `on_run` hears of each run.
 ///
@@ -44,8 +33,7 @@ pub fn measure(
     let mut entries: Vec<Entry> = items.iter().map(|item| Entry::new(&item.name)).collect();
     for round in 0..rounds {
         for (item, entry) in items.iter().zip(&mut entries) {
-            let what = (item.name.as_str(), &item.traffic, &item.contestant);
-            let outcome = run::run(lab, what, |_| (), stop)
+            let outcome = run::run(lab, item, |_| (), stop)
                 .with_context(|| format!("{}, round {}", item.name, round + 1))?;
             on_run(round + 1, &outcome);
             entry.add(&outcome);
@@ -58,8 +46,8 @@ pub fn measure(
 ///
 /// # Errors
 /// What the file system says.
-pub fn traffic(load: &Load, scene: &Scene, folder: &std::path::Path) -> Result<Traffic> {
-    let Scene {
+pub fn traffic(load: &Load, workload: &Workload, folder: &std::path::Path) -> Result<Traffic> {
+    let Workload {
         rate,
         seconds,
         warm_up_ms,
@@ -67,7 +55,7 @@ pub fn traffic(load: &Load, scene: &Scene, folder: &std::path::Path) -> Result<T
         every,
         symbols,
         standing,
-    } = *scene;
+    } = *workload;
     let (rate, every, burst) = match load {
         Load::Silence => (1.0, 1, 1),
         Load::Burst(burst) => (rate, every, u64::from(*burst)),
@@ -117,19 +105,19 @@ pub fn traffic(load: &Load, scene: &Scene, folder: &std::path::Path) -> Result<T
     })
 }
 
-/// A recorded day at its own pace, so many times as fast.
+/// A recorded day at its own pace times `speed`.
 #[must_use]
-pub fn day_traffic(feed: &std::path::Path, speed: f64, scene: &Scene) -> Traffic {
+pub fn day_traffic(feed: &std::path::Path, speed: f64, workload: &Workload) -> Traffic {
     Traffic {
         feed: feed.to_owned(),
         pace: Pace::Speed(speed),
-        pack: scene.pack,
+        pack: workload.pack,
         bulk: 0,
         limit: None,
         trigger: None,
         burst: 1,
         lines: 1,
-        warm_up_ms: scene.warm_up_ms,
+        warm_up_ms: workload.warm_up_ms,
         answer_after_us: 0,
         live: None,
     }
@@ -137,12 +125,12 @@ pub fn day_traffic(feed: &std::path::Path, speed: f64, scene: &Scene) -> Traffic
 
 /// The numbers of a load.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scene {
+pub struct Workload {
     /// Packets a second.
     pub rate: f64,
     /// How long, without the warm-up.
     pub seconds: f64,
-    /// What is sent in the first so many ms does not count.
+    /// Warm-up: what is sent before it is over does not count.
     pub warm_up_ms: u64,
     /// Messages in a packet.
     pub pack: u16,
@@ -154,7 +142,7 @@ pub struct Scene {
     pub standing: u64,
 }
 
-impl Default for Scene {
+impl Default for Workload {
     fn default() -> Self {
         Self {
             rate: 20_000.0,

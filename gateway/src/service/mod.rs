@@ -157,7 +157,7 @@ fn start(
         logs.push(CoreLog::new(name.clone(), options.cpu, log));
         let thread = std::thread::Builder::new()
             .name(name.chars().take(15).collect())
-            .spawn(move || core_loop::run(stages, &options, (&thread_state, gaps), &stop))
+            .spawn(move || core_loop::run(stages, &options, &thread_state, gaps, &stop))
             .map_err(|error| format!("core {name}: {error}"))?;
         cores.push(Core {
             name,

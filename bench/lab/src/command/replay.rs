@@ -40,13 +40,13 @@ pub struct Arguments {
     /// Messages in a packet at most.
     #[arg(long, default_value_t = 1)]
     pack: u16,
-    /// The first so many messages go packed, as many as a packet holds.
+    /// This many messages at the start go packed, as many as a packet holds.
     #[arg(long, default_value_t = 0)]
     bulk: u64,
     /// Locate code of triggers: each goes in a packet of its own.
     #[arg(long, value_name = "LOCATE")]
     trigger: Option<u16>,
-    /// So many triggers in a row leave at one time.
+    /// This many triggers in a row leave at one time.
     #[arg(long, default_value_t = 1)]
     burst: u64,
     /// CPU to run on.

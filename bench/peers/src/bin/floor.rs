@@ -11,7 +11,7 @@
 )]
 
 use std::io::Read;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +23,7 @@ use feed_handler::xdp::{self, Mode, Rung, SocketOptions, Wanted};
 use io_uring::types::Fixed;
 use io_uring::{IoUring, opcode};
 
-use lab::peer::{Order, is_trigger, seq_of, unhex};
+use lab::peer::{Arguments, Order, is_trigger, seq_of};
 
 /// Orders that may be under way at once; a burst of more waits for completions.
 const SLOTS: usize = 128;
@@ -31,62 +31,21 @@ const SLOTS: usize = 128;
 const TURNS_BETWEEN_READS: u32 = 16;
 
 fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [
-        group,
-        port,
-        own,
-        exchange,
-        exchange_port,
-        locate,
-        cpu,
-        login,
-        order,
-    ] = &arguments[..]
-    else {
-        bail!("expected 9 arguments, got {}: see peer.h", arguments.len());
-    };
-    let options = Options {
-        group: SocketAddrV4::new(group.parse()?, port.parse()?),
-        own: own.parse()?,
-        exchange: SocketAddrV4::new(exchange.parse()?, exchange_port.parse()?),
-        locate: locate.parse()?,
-        cpu: cpu.parse()?,
-        login: login.clone(),
-        order: order.clone(),
-    };
+    let arguments = Arguments::read()?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
-    run(&options, &stop)
-}
-
-/// What the floor is told.
-struct Options {
-    /// The line.
-    group: SocketAddrV4,
-    /// Own address on it.
-    own: Ipv4Addr,
-    /// The exchange.
-    exchange: SocketAddrV4,
-    /// Locate code of triggers.
-    locate: u16,
-    /// CPU to run on.
-    cpu: usize,
-    /// Login, hexadecimal.
-    login: String,
-    /// Order, hexadecimal.
-    order: String,
+    run(&arguments, &stop)
 }
 
 /// Runs until `stop`.
-fn run(options: &Options, stop: &AtomicBool) -> Result<()> {
-    rt::cpu::pin(options.cpu).context("CPU")?;
+fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
+    rt::cpu::pin(arguments.cpu).context("CPU")?;
     let opened = xdp::open(&xdp::Options {
-        interface: interface_of(options.own)?,
+        interface: interface_of(arguments.own)?,
         wanted: vec![Wanted {
-            address: options.group,
+            address: arguments.group,
             line: 0,
         }],
         mode: Mode::Auto,
@@ -107,7 +66,7 @@ fn run(options: &Options, stop: &AtomicBool) -> Result<()> {
     })
     .map_err(anyhow::Error::msg)?;
     let (mut source, _watch) = opened.source.context("no AF_XDP here")?;
-    let mut exchange = Exchange::connect(options)?;
+    let mut exchange = Exchange::connect(arguments)?;
     eprintln!("ready");
     let mut packets = 0u64;
     let mut idle = 0u32;
@@ -122,7 +81,7 @@ fn run(options: &Options, stop: &AtomicBool) -> Result<()> {
         }
         packets += taken as u64;
         source.each(|packet| {
-            if is_trigger(packet.payload, options.locate) {
+            if is_trigger(packet.payload, arguments.locate) {
                 exchange.push(seq_of(packet.payload));
             }
         });
@@ -145,11 +104,11 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn connect(options: &Options) -> Result<Self> {
+    fn connect(arguments: &Arguments) -> Result<Self> {
         use std::io::Write as _;
         let until = rt::clock::monotonic_ns() + 5_000_000_000;
         let mut stream = loop {
-            match TcpStream::connect(options.exchange) {
+            match TcpStream::connect(arguments.exchange) {
                 Ok(stream) => break stream,
                 Err(error) if rt::clock::monotonic_ns() > until => {
                     return Err(error).context("the exchange");
@@ -158,7 +117,7 @@ impl Exchange {
             }
         };
         stream.set_nodelay(true)?;
-        stream.write_all(&unhex(&options.login)?)?;
+        stream.write_all(&arguments.login)?;
         stream.set_nonblocking(true)?;
         let ring = IoUring::builder()
             .setup_single_issuer()
@@ -168,7 +127,7 @@ impl Exchange {
         Ok(Self {
             ring,
             stream,
-            order: Order::new(unhex(&options.order)?),
+            order: Order::new(arguments.order.clone()),
             slots: Box::new([[0; 128]; SLOTS]),
             pushed: 0,
             answers: Box::new([0; 4096]),

@@ -1,7 +1,7 @@
 //! A gateway with a fault planted in its strategy: what the slow-order recorder has to find.
 //!
-//! `planted` sends an order on every change of the best price of its symbol, as `probe` does, and every
-//! so many orders it touches pages for the first time before it decides.
+//! `planted` sends an order on every change of the best price of its symbol, as `probe` does, and at
+//! regular intervals it touches pages for the first time before it decides.
 
 use std::process::ExitCode;
 
