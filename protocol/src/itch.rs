@@ -1,4 +1,4 @@
-//! TotalView-ITCH 5.0: all 23 messages as views over their bytes.
+//! TotalView-ITCH 5.0: every message as a view over its bytes.
 //!
 //! Each layout is declared with the offsets of the specification's table and checked against them by
 //! the compiler. [`Message::decode`] looks at the type byte and the length once; after that every
@@ -255,7 +255,16 @@ macro_rules! messages {
         })+
 
         /// Every type byte of the protocol.
-        pub const KINDS: [u8; 23] = [$($code),+];
+        pub const KINDS: &[u8] = &[$($code),+];
+
+        /// Bytes of the largest message.
+        pub const LEN_MAX: usize = {
+            let mut max = 0;
+            $(if $name::LEN > max {
+                max = $name::LEN;
+            })+
+            max
+        };
 
         impl<'a> Message<'a> {
             /// Reads one message.
@@ -328,9 +337,6 @@ messages! {
     b'N' RetailInterest,
     b'O' DirectListing,
 }
-
-/// The largest message.
-pub const LEN_MAX: usize = Noii::LEN;
 
 #[cold]
 fn wrong_length(kind: u8, expected: usize, bytes: &[u8]) -> DecodeError {

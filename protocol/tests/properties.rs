@@ -15,7 +15,7 @@ use protocol::{binary_file, itch, soup};
 
 /// Any ITCH message: a type byte and as many bytes as the type has.
 fn itch_bytes() -> impl Strategy<Value = Vec<u8>> {
-    prop::sample::select(&itch::KINDS[..]).prop_flat_map(|kind| {
+    prop::sample::select(itch::KINDS).prop_flat_map(|kind| {
         let len = itch::len_of(kind).expect("a listed kind has a length");
         vec(any::<u8>(), len - 1).prop_map(move |mut rest| {
             rest.insert(0, kind);
