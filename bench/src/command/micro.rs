@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use bench::micro;
+use bench::micro::{self, instructions};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -24,14 +24,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(piece) = &arguments.pass {
         return micro::pass(piece);
     }
-    let counts = micro::count(|name, each| println!("{name:44} {each:10.1} instructions"))?;
+    let counts = instructions::count(|name, each| println!("{name:44} {each:10.1} instructions"))?;
     if let Some(path) = &arguments.update {
         let text = serde_json::to_string_pretty(&counts)? + "\n";
         std::fs::write(path, text).with_context(|| path.display().to_string())?;
     }
     if let Some(path) = &arguments.check {
-        let recorded = micro::read(path)?;
-        let found = micro::differences(&recorded, &counts);
+        let recorded = instructions::read(path)?;
+        let found = instructions::differences(&recorded, &counts);
         if !found.is_empty() {
             if recorded.rustc != counts.rustc {
                 println!(

@@ -24,11 +24,11 @@ mod program;
 mod receiver;
 mod socket;
 mod tap;
+mod trial;
 
-pub use open::{
-    Mode, OpenError, Opened, Options, Rung, StepDown, TRUSTED_DRIVERS, Trial, Wanted, open,
-};
+pub use open::{Mode, OpenError, Opened, Options, Rung, StepDown, TRUSTED_DRIVERS, Wanted, open};
 pub use program::{Program, ProgramError, QUEUES_MAX, Verdict};
 pub use receiver::{QueueWatch, Unserved, Watch, XdpCounters, XdpSource};
 pub(crate) use socket::write_option;
 pub use socket::{SocketOptions, Statistics};
+pub use trial::Trial;

@@ -6,13 +6,11 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rt::clock::monotonic_ns;
-
 use super::nic::{self, Attached};
-use super::program::{Program, QUEUES_MAX, Verdict};
+use super::program::{Program, QUEUES_MAX};
 use super::receiver::{QueueWatch, Watch, XdpCounters, XdpSource};
 use super::socket::{SocketOptions, XskSocket};
-use super::tap::PacketTap;
+use super::trial::{self, Refused, Trial};
 
 pub use super::program::Wanted;
 
@@ -102,17 +100,6 @@ pub struct StepDown {
     pub why: String,
     /// What an operator can do about it.
     pub hint: &'static str,
-}
-
-/// What a trial saw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trial {
-    /// Wanted frames arrived, and the kernel hears the rest (or nothing else came).
-    Passed,
-    /// No wanted frame came in time, so nothing is proven; the watchdog goes on watching.
-    NothingSeen,
-    /// No trial was asked for.
-    Skipped,
 }
 
 /// An interface that is open.
@@ -328,8 +315,6 @@ struct Held {
     trial: Trial,
 }
 
-type Refused = (String, &'static str);
-
 fn open_rung(options: &Options, index: u32, rung: Rung, queues: &[u32]) -> Result<Held, Refused> {
     let told = |e: super::ProgramError| {
         (
@@ -381,7 +366,7 @@ fn open_rung(options: &Options, index: u32, rung: Rung, queues: &[u32]) -> Resul
         sockets.push(socket);
     }
     let huge_pages = sockets.iter().all(XskSocket::has_huge_pages);
-    let trial = try_out(options, &program, &mut sockets)?;
+    let trial = trial::run(&options.interface, options.trial, &program, &mut sockets)?;
     let interface = options.interface.clone();
     let watch = Watch::new(interface, program, watches);
     Ok(Held {
@@ -390,100 +375,6 @@ fn open_rung(options: &Options, index: u32, rung: Rung, queues: &[u32]) -> Resul
         huge_pages,
         trial,
     })
-}
-
-/// Waits until wanted frames were seen to arrive and, where frames were passed on, the kernel was
-/// seen to hear them. The frames stay in the rings for the feed stage.
-fn try_out(
-    options: &Options,
-    program: &Program,
-    sockets: &mut [XskSocket],
-) -> Result<Trial, Refused> {
-    if options.trial.is_zero() {
-        return Ok(Trial::Skipped);
-    }
-    let plain = |e: std::io::Error| (e.to_string(), "a packet socket is needed for the trial");
-    let tap = PacketTap::open(&options.interface).map_err(plain)?;
-    // What was passed on before the tap was open says nothing.
-    let before = passed_and_sent(program).0;
-    let mut look = || {
-        let (passed, sent) = passed_and_sent(program);
-        let arrived = sockets.iter_mut().map(XskSocket::waiting).sum();
-        tap.heard().map(|heard| Seen {
-            sent,
-            arrived,
-            passed: passed - before,
-            heard,
-        })
-    };
-    let until = monotonic_ns() + u64::try_from(options.trial.as_nanos()).unwrap_or(u64::MAX);
-    while monotonic_ns() < until {
-        let seen = look().map_err(plain)?;
-        if seen.sent > 0 && seen.arrived > 0 && (seen.passed == 0 || seen.heard > 0) {
-            return Ok(Trial::Passed);
-        }
-        tap.wait(Duration::from_millis(1));
-    }
-    // A frame that came last may still be on its way through the driver.
-    let mut seen = look().map_err(plain)?;
-    tap.wait(LAST_FRAME);
-    let settled = look().map_err(plain)?;
-    (seen.arrived, seen.heard) = (settled.arrived, settled.heard);
-    seen.judge()
-}
-
-/// How long a frame may take from the program to a socket.
-const LAST_FRAME: Duration = Duration::from_millis(20);
-
-/// What a trial has counted: by the program, and by those who should have got the frames.
-#[derive(Clone, Copy, Debug)]
-struct Seen {
-    sent: u64,
-    arrived: u32,
-    passed: u64,
-    heard: u64,
-}
-
-impl Seen {
-    fn judge(&self) -> Result<Trial, Refused> {
-        let Self {
-            sent,
-            arrived,
-            passed,
-            heard,
-        } = *self;
-        if sent > 0 && arrived == 0 {
-            let why = format!("{sent} wanted frames were redirected and none arrived");
-            return Err((
-                why,
-                "the driver drops redirected frames; try another rung or kernel",
-            ));
-        }
-        if passed > 0 && heard == 0 {
-            let why = format!("{passed} frames were passed on and the kernel heard none");
-            return Err((
-                why,
-                "the driver loses frames that XDP passes; try generic mode",
-            ));
-        }
-        Ok(if sent > 0 {
-            Trial::Passed
-        } else {
-            Trial::NothingSeen
-        })
-    }
-}
-
-/// Frames that the program passed on, and frames that it redirected.
-fn passed_and_sent(program: &Program) -> (u64, u64) {
-    let counts = program.verdicts();
-    let all = Verdict::ALL.iter().zip(counts);
-    let is_sent = |verdict| matches!(verdict, Verdict::Redirected | Verdict::RedirectedUnstamped);
-    let sent: u64 = all
-        .filter(|((verdict, _), _)| is_sent(*verdict))
-        .map(|(_, n)| n)
-        .sum();
-    (counts.iter().sum::<u64>() - sent, sent)
 }
 
 fn program_hint(errno: i32) -> &'static str {
@@ -510,31 +401,5 @@ fn socket_hint(errno: i32) -> &'static str {
             "the kernel was built without AF_XDP (CONFIG_XDP_SOCKETS)"
         }
         _ => "see dmesg",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn trial_is_judged_by_what_arrived_and_what_was_heard() {
-        let seen = |sent, arrived, passed, heard| {
-            Seen {
-                sent,
-                arrived,
-                passed,
-                heard,
-            }
-            .judge()
-        };
-        assert_eq!(seen(0, 0, 0, 0), Ok(Trial::NothingSeen));
-        assert_eq!(seen(0, 0, 5, 5), Ok(Trial::NothingSeen));
-        assert_eq!(seen(3, 3, 0, 0), Ok(Trial::Passed));
-        assert_eq!(seen(3, 1, 9, 2), Ok(Trial::Passed));
-        let (why, _) = seen(3, 0, 0, 0).unwrap_err();
-        assert_eq!(why, "3 wanted frames were redirected and none arrived");
-        let (why, _) = seen(3, 3, 4, 0).unwrap_err();
-        assert_eq!(why, "4 frames were passed on and the kernel heard none");
     }
 }
