@@ -7,8 +7,10 @@ BUILD_PACKAGES := clang llvm libclang-dev libelf-dev libpcap-dev zlib1g-dev pkg-
 RUN_PACKAGES := iproute2
 # What the demo runs; what measures is built by `make bench`.
 DEMO_CRATES := -p tickgate-gateway -p tickgate-order-sim -p tickgate-lab
-TEST_PACKAGES := iputils-ping tshark systemd python3-venv libevent-dev libuv1-dev chromium
-BENCH_PACKAGES := libevent-dev libuv1-dev dpdk-dev python3-venv
+# What the peers in C are compiled with: their table says it.
+PEER_PACKAGES := $(sort $(shell sed -n 's/^ *package: "\(.*\)",$$/\1/p' bench/peers/src/lib.rs))
+TEST_PACKAGES := iputils-ping tshark systemd python3-venv chromium $(PEER_PACKAGES)
+BENCH_PACKAGES := dpdk-dev python3-venv $(PEER_PACKAGES)
 ITCH_BOOK := target/itch-book/bin/python
 
 .PHONY: demo test arbiter-days feed-days worlds planted fuzz bench bench-check bench-record bench-time lint clean

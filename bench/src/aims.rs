@@ -10,9 +10,6 @@ use report::{Aim, Entry, Flood, Point, Report};
 
 use crate::rings;
 
-/// The slow peers: those that sleep.
-const SLEEPERS: [&str; 4] = ["epoll", "libevent", "libuv", "tokio"];
-
 /// What the latency entries say.
 #[must_use]
 pub fn of_latency(report: &Report) -> Vec<Aim> {
@@ -31,10 +28,8 @@ pub fn of_latency(report: &Report) -> Vec<Aim> {
     };
     let (ours, floor) = (wire("gateway", |s| s.p50), wire("floor", |s| s.p50));
     let (ours_p99, floor_p99) = (wire("gateway", |s| s.p99), wire("floor", |s| s.p99));
-    let sleepers = SLEEPERS.iter().filter_map(|name| {
-        let value = wire(name, |s| s.p50)?;
-        Some((*name, value))
-    });
+    let sleepers = peers::ALL.iter().filter(|peer| peer.sleeps);
+    let sleepers = sleepers.filter_map(|peer| Some((peer.name, wire(peer.name, |s| s.p50)?)));
     let best = sleepers.min_by(|a, b| a.1.total_cmp(&b.1));
     let busy = wire("busy_socket", |s| s.p50);
     let tick = |pick: fn(&gateway::telemetry::Summary) -> u64| {

@@ -20,7 +20,7 @@ use lab::netns::{FEED_RECEIVER, FEED_SENDER, GROUPS, Lab, Side};
 use lab::peer::Program;
 use lab::process::Process;
 use lab::traffic::Traffic;
-use peers::{Peer, Peers};
+use peers::Peers;
 use protocol::itch::{AddOrder, Head, OrderDelete};
 use protocol::mold::PacketBuilder;
 use protocol::types::{Nanos, OrderRef, Price4, Qty, Seq, Side as BookSide, Symbol};
@@ -248,10 +248,9 @@ pub fn all(
     for receiver in &RECEIVERS {
         done(gateway(lab, receiver, packets, stop)?);
     }
-    let wanted = [Peer::Floor, Peer::BusySocket, Peer::Epoll];
-    let peers = Peers::build(&wanted)?;
+    let peers = Peers::build(peers::ALL.iter().filter(|peer| peer.is_flooded))?;
     for (peer, why) in &peers.skipped {
-        skipped.push(format!("{}: {why}", peer.name()));
+        skipped.push(format!("{}: {why}", peer.name));
     }
     for ready in &peers.ready {
         done(peer(lab, ready, packets, stop)?);

@@ -18,7 +18,7 @@ const ISLANDS: [&str; 16] = [
     "gateway/src/order/uring.rs",
     "bench/feeds/src/replay.rs",
     "bench/lab/src/process.rs",
-    "bench/peers/src/bin/floor.rs",
+    "bench/peers/src/bin/tickgate-peer-floor.rs",
     "bench/src/flood.rs",
     "bench/tests/allocations.rs",
     "bench/tests/tidy.rs",

@@ -6,7 +6,7 @@ enum { BATCH = 32 };
 int main(int argc, char **argv)
 {
     peer_start(argc, argv);
-    int feed = peer_open_feed(argv, 0), tcp = peer_log_in(argv);
+    int feed = peer_open_feed(&peer_told.line, 0), tcp = peer_log_in();
     static unsigned char packets[BATCH][PACKET_BYTES], orders[BATCH][ORDER_BYTES_MAX];
     struct mmsghdr in[BATCH], out[BATCH];
     struct iovec in_parts[BATCH], out_parts[BATCH];

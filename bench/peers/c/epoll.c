@@ -5,7 +5,7 @@
 int main(int argc, char **argv)
 {
     peer_start(argc, argv);
-    int feed = peer_open_feed(argv, 0), tcp = peer_log_in(argv), epoll = epoll_create1(0);
+    int feed = peer_open_feed(&peer_told.line, 0), tcp = peer_log_in(), epoll = epoll_create1(0);
     int sockets[] = { feed, tcp };
     for (int i = 0; i < 2; i++) {
         struct epoll_event wanted = { .events = EPOLLIN, .data.fd = sockets[i] };

@@ -29,8 +29,8 @@ static void on_term(evutil_socket_t signal, short what, void *base)
 int main(int argc, char **argv)
 {
     peer_start(argc, argv);
-    int feed = peer_open_feed(argv, 0);
-    tcp = peer_log_in(argv);
+    int feed = peer_open_feed(&peer_told.line, 0);
+    tcp = peer_log_in();
     struct event_base *base = event_base_new();
     struct event *events[] = {
         event_new(base, feed, EV_READ | EV_PERSIST, on_feed, NULL),

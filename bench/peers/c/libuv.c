@@ -47,8 +47,8 @@ int main(int argc, char **argv)
     uv_loop_t *loop = uv_default_loop();
     uv_udp_t feed;
     uv_signal_t term;
-    int failed = uv_udp_init(loop, &feed) || uv_udp_open(&feed, peer_open_feed(argv, 0))
-        || uv_tcp_init(loop, &tcp) || uv_tcp_open(&tcp, peer_log_in(argv))
+    int failed = uv_udp_init(loop, &feed) || uv_udp_open(&feed, peer_open_feed(&peer_told.line, 0))
+        || uv_tcp_init(loop, &tcp) || uv_tcp_open(&tcp, peer_log_in())
         || uv_signal_init(loop, &term) || uv_signal_start(&term, on_term, SIGTERM)
         || uv_udp_recv_start(&feed, give_packet, on_packet)
         || uv_read_start((uv_stream_t *)&tcp, give_answers, on_answers);

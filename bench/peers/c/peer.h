@@ -42,6 +42,20 @@ static size_t peer_order_id_at;
 static uint32_t peer_user_ref;
 static unsigned char peer_trigger[2];
 
+/* A line of the feed, and the own address on it. */
+struct peer_line {
+    struct sockaddr_in group;
+    struct in_addr own;
+};
+
+/* What the arguments say beside order and trigger. */
+static struct {
+    struct peer_line line;
+    struct sockaddr_in exchange;
+    unsigned char login[256];
+    size_t login_len;
+} peer_told;
+
 static void peer_die(const char *what)
 {
     fprintf(stderr, "%s: %s\n", what, strerror(errno));
@@ -72,7 +86,23 @@ static size_t peer_unhex(const char *text, unsigned char *out, size_t room)
     return len;
 }
 
-static int peer_open_feed(char **argv, int reuse_port)
+static struct sockaddr_in peer_address(const char *address, const char *port)
+{
+    struct sockaddr_in out = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port)) };
+    if (inet_pton(AF_INET, address, &out.sin_addr) != 1) {
+        errno = EINVAL;
+        peer_die(address);
+    }
+    return out;
+}
+
+/* Three arguments: GROUP PORT OWN_ADDRESS. */
+static struct peer_line peer_read_line(char **argv)
+{
+    return (struct peer_line){ peer_address(argv[0], argv[1]), peer_address(argv[2], "0").sin_addr };
+}
+
+static int peer_open_feed(const struct peer_line *line, int reuse_port)
 {
     int fd = socket(AF_INET, SOCK_DGRAM, 0);
     if (fd < 0)
@@ -81,13 +111,10 @@ static int peer_open_feed(char **argv, int reuse_port)
     setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer);
     if (reuse_port)
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes);
-    struct sockaddr_in group = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[2])) };
-    inet_pton(AF_INET, argv[1], &group.sin_addr);
-    if (bind(fd, (struct sockaddr *)&group, sizeof group) < 0)
+    if (bind(fd, (const struct sockaddr *)&line->group, sizeof line->group) < 0)
         peer_die("bind");
-    struct ip_mreq membership = { .imr_multiaddr = group.sin_addr };
-    inet_pton(AF_INET, argv[3], &membership.imr_interface);
-    if (IN_MULTICAST(ntohl(group.sin_addr.s_addr))
+    struct ip_mreq membership = { line->group.sin_addr, line->own };
+    if (IN_MULTICAST(ntohl(line->group.sin_addr.s_addr))
         && setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &membership, sizeof membership) < 0)
         peer_die("joining the group");
     if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
@@ -95,19 +122,16 @@ static int peer_open_feed(char **argv, int reuse_port)
     return fd;
 }
 
-static inline int peer_log_in(char **argv)
+static inline int peer_log_in(void)
 {
     int fd = socket(AF_INET, SOCK_STREAM, 0), yes = 1;
-    struct sockaddr_in exchange = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[5])) };
-    inet_pton(AF_INET, argv[4], &exchange.sin_addr);
+    const struct sockaddr_in *exchange = &peer_told.exchange;
     int tries = 0;
-    while (connect(fd, (struct sockaddr *)&exchange, sizeof exchange) < 0)
+    while (connect(fd, (const struct sockaddr *)exchange, sizeof *exchange) < 0)
         if (++tries > 100 || usleep(50000) < 0)
             peer_die("connect");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-    unsigned char login[256];
-    size_t len = peer_unhex(argv[8], login, sizeof login);
-    if (send(fd, login, len, MSG_NOSIGNAL) != (ssize_t)len)
+    if (send(fd, peer_told.login, peer_told.login_len, MSG_NOSIGNAL) != (ssize_t)peer_told.login_len)
         peer_die("login");
     if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
         peer_die("O_NONBLOCK");
@@ -123,6 +147,9 @@ static inline void peer_start(int argc, char **argv)
     }
     struct sigaction action = { .sa_handler = peer_on_term };
     sigaction(SIGTERM, &action, NULL);
+    peer_told.line = peer_read_line(argv + 1);
+    peer_told.exchange = peer_address(argv[4], argv[5]);
+    peer_told.login_len = peer_unhex(argv[8], peer_told.login, sizeof peer_told.login);
     cpu_set_t cpus;
     CPU_ZERO(&cpus);
     CPU_SET(atoi(argv[7]), &cpus);

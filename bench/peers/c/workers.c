@@ -42,12 +42,13 @@ int main(int argc, char **argv)
                             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (counts == MAP_FAILED)
         peer_die("mmap");
-    int feed = is_shared ? peer_open_feed(argv + 2, 0) : -1;
+    struct peer_line line = peer_read_line(argv + 3);
+    int feed = is_shared ? peer_open_feed(&line, 0) : -1;
     pid_t children[64];
     for (int i = 0; i < workers && i < 64; i++) {
         children[i] = fork();
         if (children[i] == 0) {
-            work(is_shared ? feed : peer_open_feed(argv + 2, 1), &counts[8 * i]);
+            work(is_shared ? feed : peer_open_feed(&line, 1), &counts[8 * i]);
             _exit(0);
         }
     }

@@ -17,84 +17,106 @@ use lab::process::sibling;
 const HEADER: (&str, &str) = ("peer.h", include_str!("../c/peer.h"));
 
 /// Someone who answers triggers with orders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Peer {
-    /// AF_XDP and io_uring with nothing between: what the gateway cannot go below.
-    Floor,
-    /// An epoll loop in C.
-    Epoll,
-    /// `recvmmsg` and `sendmmsg`, never sleeping, in C.
-    BusySocket,
-    /// libevent, in C.
-    Libevent,
-    /// libuv, in C.
-    Libuv,
-    /// tokio.
-    Tokio,
+#[derive(Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The name in reports.
+    pub name: &'static str,
+    /// What it is, for a report's reader.
+    pub meaning: &'static str,
+    /// It waits in the kernel, as services do: the gateway promises to be far ahead of those.
+    pub sleeps: bool,
+    /// The flood measures it, too.
+    pub is_flooded: bool,
+    program: Source,
 }
 
-/// All, in the order in which they are shown.
-pub const ALL: [Peer; 6] = [
-    Peer::Floor,
-    Peer::BusySocket,
-    Peer::Epoll,
-    Peer::Libevent,
-    Peer::Libuv,
-    Peer::Tokio,
-];
+/// Where a peer's program comes from.
+#[derive(Debug, PartialEq, Eq)]
+enum Source {
+    /// A program of this package: `src/bin/tickgate-peer-NAME.rs`.
+    Rust,
+    /// `c/NAME.c`, compiled when it is wanted.
+    C(CSource),
+}
 
-/// A C program: file, text, library, and the Debian package of the library.
-struct Source {
-    file: &'static str,
+#[derive(Debug, PartialEq, Eq)]
+struct CSource {
     text: &'static str,
     library: Option<&'static str>,
+    /// Debian's, without which it does not compile; the Makefile reads it here.
     package: &'static str,
 }
 
-impl Peer {
-    /// The name in reports.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Floor => "floor",
-            Self::Epoll => "epoll",
-            Self::BusySocket => "busy_socket",
-            Self::Libevent => "libevent",
-            Self::Libuv => "libuv",
-            Self::Tokio => "tokio",
-        }
-    }
+/// The floor's name: what the gateway cannot go below.
+pub const FLOOR: &str = "floor";
 
-    fn source(self) -> Option<Source> {
-        let source = |file, text, library, package| Source {
-            file,
-            text,
-            library,
-            package,
-        };
-        Some(match self {
-            Self::Floor | Self::Tokio => return None,
-            Self::Epoll => source("epoll.c", include_str!("../c/epoll.c"), None, "gcc"),
-            Self::BusySocket => source(
-                "busy_socket.c",
-                include_str!("../c/busy_socket.c"),
-                None,
-                "gcc",
-            ),
-            Self::Libevent => source(
-                "libevent.c",
-                include_str!("../c/libevent.c"),
-                Some("event"),
-                "libevent-dev",
-            ),
-            Self::Libuv => source(
-                "libuv.c",
-                include_str!("../c/libuv.c"),
-                Some("uv"),
-                "libuv1-dev",
-            ),
-        })
-    }
+/// All, in the order in which they are shown. A new peer is a line here and its program.
+pub static ALL: &[Peer] = &[
+    Peer {
+        name: FLOOR,
+        meaning: "Receives by AF_XDP, compares two bytes, sends a constant order by io_uring.",
+        sleeps: false,
+        is_flooded: true,
+        program: Source::Rust,
+    },
+    Peer {
+        name: "busy_socket",
+        meaning: "Does what the floor does with recvmmsg and sendmmsg, never sleeping; in C.",
+        sleeps: false,
+        is_flooded: true,
+        program: Source::C(CSource {
+            text: include_str!("../c/busy_socket.c"),
+            library: None,
+            package: "gcc",
+        }),
+    },
+    Peer {
+        name: "epoll",
+        meaning: "Does what the floor does in an epoll loop on plain sockets, in C.",
+        sleeps: true,
+        is_flooded: true,
+        program: Source::C(CSource {
+            text: include_str!("../c/epoll.c"),
+            library: None,
+            package: "gcc",
+        }),
+    },
+    Peer {
+        name: "libevent",
+        meaning: "Does what the floor does on plain sockets with libevent, in C.",
+        sleeps: true,
+        is_flooded: false,
+        program: Source::C(CSource {
+            text: include_str!("../c/libevent.c"),
+            library: Some("event"),
+            package: "libevent-dev",
+        }),
+    },
+    Peer {
+        name: "libuv",
+        meaning: "Does what the floor does on plain sockets with libuv, in C.",
+        sleeps: true,
+        is_flooded: false,
+        program: Source::C(CSource {
+            text: include_str!("../c/libuv.c"),
+            library: Some("uv"),
+            package: "libuv1-dev",
+        }),
+    },
+    Peer {
+        name: "tokio",
+        meaning: "Does what the floor does on plain sockets with tokio, in Rust.",
+        sleeps: true,
+        is_flooded: false,
+        program: Source::Rust,
+    },
+];
+
+/// All names, as a list to choose from.
+#[must_use]
+pub fn names() -> String {
+    let names: Vec<&str> = ALL.iter().map(|peer| peer.name).collect();
+    names.join(", ")
 }
 
 /// Compiled peers; the programs go when this is dropped.
@@ -104,7 +126,7 @@ pub struct Peers {
     /// Those that can run.
     pub ready: Vec<Program>,
     /// Those that cannot, with what is missing.
-    pub skipped: Vec<(Peer, String)>,
+    pub skipped: Vec<(&'static Peer, String)>,
 }
 
 impl Peers {
@@ -112,7 +134,7 @@ impl Peers {
     ///
     /// # Errors
     /// No folder for the programs.
-    pub fn build(wanted: &[Peer]) -> Result<Self> {
+    pub fn build(wanted: impl IntoIterator<Item = &'static Peer>) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("tickgate-peers-")
             .tempdir()?;
@@ -123,19 +145,19 @@ impl Peers {
             skipped: Vec::new(),
         };
         for peer in wanted {
-            match peers.prepare(*peer) {
+            match peers.prepare(peer) {
                 Ok(ready) => peers.ready.push(ready),
-                Err(why) => peers.skipped.push((*peer, format!("{why:#}"))),
+                Err(why) => peers.skipped.push((peer, format!("{why:#}"))),
             }
         }
         Ok(peers)
     }
 
-    fn prepare(&self, peer: Peer) -> Result<Program> {
-        let name = peer.name();
-        let path = match peer.source() {
-            Some(source) => compile(&source, self.folder.path(), name)?,
-            None => sibling(&format!("tickgate-peer-{name}"))?,
+    fn prepare(&self, peer: &'static Peer) -> Result<Program> {
+        let name = peer.name;
+        let path = match &peer.program {
+            Source::Rust => sibling(&format!("tickgate-peer-{name}"))?,
+            Source::C(source) => compile(source, self.folder.path(), name)?,
         };
         Ok(Program { name, path })
     }
@@ -147,8 +169,7 @@ impl Peers {
 /// No compiler.
 pub fn workers(folder: &Path) -> Result<PathBuf> {
     std::fs::write(folder.join(HEADER.0), HEADER.1)?;
-    let source = Source {
-        file: "workers.c",
+    let source = CSource {
         text: include_str!("../c/workers.c"),
         library: None,
         package: "gcc",
@@ -156,8 +177,8 @@ pub fn workers(folder: &Path) -> Result<PathBuf> {
     compile(&source, folder, "workers")
 }
 
-fn compile(source: &Source, folder: &Path, name: &str) -> Result<PathBuf> {
-    let file = folder.join(source.file);
+fn compile(source: &CSource, folder: &Path, name: &str) -> Result<PathBuf> {
+    let file = folder.join(format!("{name}.c"));
     std::fs::write(&file, source.text)?;
     let program = folder.join(name);
     let mut command = Command::new("cc");

@@ -20,6 +20,9 @@ pub struct Report {
     /// Peers that could not run, with what is missing.
     #[serde(default)]
     pub skipped: Vec<String>,
+    /// What the names of floor and peers mean.
+    #[serde(default)]
+    pub words: Vec<Word>,
     /// Aims, what was measured, and whether it is enough.
     #[serde(default)]
     pub aims: Vec<Aim>,
@@ -29,6 +32,15 @@ pub struct Report {
     /// Receivers under a flood.
     #[serde(default)]
     pub floods: Vec<Flood>,
+}
+
+/// A name in the report, explained.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Word {
+    /// The name.
+    pub name: String,
+    /// What it means.
+    pub meaning: String,
 }
 
 impl Report {
@@ -41,6 +53,7 @@ impl Report {
             host: Host::here(),
             runs: Vec::new(),
             skipped: Vec::new(),
+            words: Vec::new(),
             aims: Vec::new(),
             growth: Vec::new(),
             floods: Vec::new(),

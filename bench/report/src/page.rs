@@ -43,7 +43,7 @@ pub fn html(report: &Report) -> Result<String> {
                        the smallest size of each kind. A flat line is best.";
         figure("growth", "Cost of growth", caption, &svg, &mut out);
     }
-    glossary(&mut out);
+    glossary(report, &mut out);
     settings(report, &mut out);
     out.push_str("</body></html>\n");
     Ok(out)
@@ -190,17 +190,18 @@ fn row_of_aim(aim: &Aim, out: &mut String) {
     );
 }
 
-fn glossary(out: &mut String) {
+fn glossary(report: &Report, out: &mut String) {
     out.push_str(
         "<h2>Words</h2>\n<dl>\n<dt>p50, p99, p99.9</dt><dd>So many percent of the orders were at \
          least as fast; p50 is the median.</dd>\n<dt>round</dt><dd>All programs run in turn, again and \
          again, so that a change of the host hits all alike. A figure is the median of its rounds; an \
          interval in parentheses says where it lies with 95 % certainty.</dd>\n<dt>gateway</dt><dd>\
-         Tickgate: decodes every message, keeps every book, runs the strategy, checks risk, sends.</dd>\n\
-         <dt>floor</dt><dd>Receives by AF_XDP, compares two bytes, sends a constant order by \
-         io_uring.</dd>\n<dt>busy_socket, epoll, libevent, libuv, tokio</dt><dd>Small programs on plain \
-         sockets that do what the floor does.</dd>\n",
+         Tickgate: decodes every message, keeps every book, runs the strategy, checks risk, sends.</dd>\n",
     );
+    for word in &report.words {
+        let (name, meaning) = (escape(&word.name), escape(&word.meaning));
+        let _ = writeln!(out, "<dt>{name}</dt><dd>{meaning}</dd>");
+    }
     for (name, meaning) in histograms() {
         let _ = writeln!(out, "<dt>{name}</dt><dd>{}</dd>", escape(meaning));
     }

@@ -11,7 +11,7 @@ use lab::run::{Candidate, Item};
 use peers::{Peer, Peers};
 use report::Report;
 
-use super::shown::{Output, finish, item, measure_shown, skipped};
+use super::shown::{Output, finish, item, measure_shown, tell_peers};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -33,9 +33,7 @@ pub(crate) struct Arguments {
     /// With `--feed`: its own pace times this.
     #[arg(long, requires = "feed", default_value_t = 1.0)]
     speed: f64,
-    /// Floor and peers beside the gateway: all, none, or a list of floor, busy_socket, epoll, libevent,
-    /// libuv, tokio.
-    #[arg(long, value_delimiter = ',', default_value = "floor")]
+    #[arg(long, value_delimiter = ',', default_value = peers::FLOOR, help = peers_help())]
     peers: Vec<String>,
     /// How often everything runs, in turn.
     #[arg(long, default_value_t = 5)]
@@ -77,7 +75,7 @@ pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
     let (mut rounds, mut wanted) = (arguments.rounds.max(1), wanted_peers(&arguments.peers)?);
     if arguments.quick {
         workload.seconds = 1.0;
-        (rounds, wanted) = (2, peers::ALL.to_vec());
+        (rounds, wanted) = (2, peers::ALL.iter().collect());
     }
     match arguments.profile.as_deref() {
         None => {}
@@ -92,10 +90,10 @@ pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
         wanted.clear();
     }
     let folder = tempfile::Builder::new().prefix("tickgate-day-").tempdir()?;
-    let peers = Peers::build(&wanted)?;
+    let peers = Peers::build(wanted)?;
     let items = items(arguments, &plan, &workload, &peers, folder.path())?;
     let mut report = Report::new("tickgate-bench latency");
-    report.skipped = skipped(&peers);
+    tell_peers(&mut report, &peers);
     let lab = Lab::new()?;
     report.runs = measure_shown(&lab, &items, rounds, stop)?;
     if report.entry("gateway").is_some() && report.entry("floor").is_some() {
@@ -153,18 +151,23 @@ fn items(
     Ok(items)
 }
 
-fn wanted_peers(names: &[String]) -> Result<Vec<Peer>> {
+fn peers_help() -> String {
+    let names = peers::names();
+    format!("Floor and peers beside the gateway: all, none, or a list of {names}")
+}
+
+fn wanted_peers(names: &[String]) -> Result<Vec<&'static Peer>> {
     match names {
-        [one] if one == "all" => return Ok(peers::ALL.to_vec()),
+        [one] if one == "all" => return Ok(peers::ALL.iter().collect()),
         [one] if one == "none" => return Ok(Vec::new()),
         _ => {}
     }
     let known = |name: &String| {
         peers::ALL
-            .into_iter()
-            .find(|peer| peer.name() == name)
+            .iter()
+            .find(|peer| peer.name == name)
             .with_context(|| {
-                let all = peers::ALL.map(Peer::name).join(", ");
+                let all = peers::names();
                 format!("--peers {name}: expected all, none, or of {all}")
             })
     };

@@ -12,7 +12,7 @@ use lab::netns::Lab;
 use lab::run::{Candidate, Item, Outcome};
 use lab::traffic::Traffic;
 use peers::Peers;
-use report::{Entry, Report};
+use report::{Entry, Report, Word};
 
 /// Where results go beside the tables.
 #[derive(Debug, clap::Args)]
@@ -50,16 +50,21 @@ pub(super) fn finish(report: &Report, output: &Output) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn skipped(peers: &Peers) -> Vec<String> {
-    let list = peers.skipped.iter();
-    list.map(|(peer, why)| {
-        format!(
-            "{}: {}",
-            peer.name(),
-            why.lines().next().unwrap_or_default()
-        )
-    })
-    .collect()
+/// Tells the report what floor and peers are, and which could not run.
+pub(super) fn tell_peers(report: &mut Report, peers: &Peers) {
+    let skipped = peers.skipped.iter();
+    let skipped = skipped.map(|(peer, why)| {
+        let why = why.lines().next().unwrap_or_default();
+        format!("{}: {why}", peer.name)
+    });
+    report.skipped.extend(skipped);
+    report.words = peers::ALL
+        .iter()
+        .map(|peer| Word {
+            name: peer.name.to_owned(),
+            meaning: peer.meaning.to_owned(),
+        })
+        .collect();
 }
 
 /// Measures, with a bar that tells how far it is and which round is invalid.

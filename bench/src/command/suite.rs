@@ -11,10 +11,10 @@ use bench::{aims, flood, growth};
 use lab::gateway::Gateway;
 use lab::netns::Lab;
 use lab::run::{Candidate, Item};
-use peers::{Peer, Peers};
+use peers::Peers;
 use report::Report;
 
-use super::shown::{Output, bar, finish, item, measure_shown, skipped};
+use super::shown::{Output, bar, finish, item, measure_shown, tell_peers};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -47,11 +47,11 @@ pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
         arguments,
         stop,
         folder: tempfile::Builder::new().prefix("tickgate-day-").tempdir()?,
-        peers: Peers::build(&peers::ALL)?,
+        peers: Peers::build(peers::ALL)?,
         lab: Lab::new()?,
         report: Report::new("tickgate-bench suite"),
     };
-    suite.report.skipped = skipped(&suite.peers);
+    tell_peers(&mut suite.report, &suite.peers);
     for (number, part) in PARTS.into_iter().enumerate() {
         if !arguments.only.is_empty() && !arguments.only.iter().any(|only| only == part) {
             continue;
@@ -114,7 +114,7 @@ impl Suite<'_> {
                 .peers
                 .ready
                 .iter()
-                .find(|program| program.name == Peer::Floor.name());
+                .find(|program| program.name == peers::FLOOR);
             if let Some(ready) = floor {
                 let floor = Candidate::Peer(ready.clone());
                 items.push(item(&format!("floor {load}"), &traffic, floor));
