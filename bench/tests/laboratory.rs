@@ -8,6 +8,7 @@
 )]
 #![allow(clippy::too_many_lines, reason = "a scenario reads from top to bottom")]
 
+#[path = "../../world/tests/support/mod.rs"]
 mod support;
 
 use std::path::Path;

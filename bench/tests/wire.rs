@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 #![allow(clippy::too_many_lines, reason = "a scenario reads from top to bottom")]
 
+#[path = "../../world/tests/support/mod.rs"]
 mod support;
 
 use std::process::Command;

@@ -20,8 +20,8 @@ const ISLANDS: [&str; 16] = [
     "bench/lab/src/process.rs",
     "bench/peers/src/bin/tickgate-peer-floor.rs",
     "bench/src/flood.rs",
-    "bench/tests/allocations.rs",
-    "bench/tests/tidy.rs",
+    "world/tests/allocations.rs",
+    "world/tests/tidy.rs",
     "target/",
 ];
 
@@ -141,7 +141,7 @@ fn long_files_become_fewer() {
 fn tuple_parameters_become_fewer() {
     let count: usize = sources()
         .iter()
-        .filter(|(name, _)| name != "bench/tests/tidy.rs")
+        .filter(|(name, _)| name != "world/tests/tidy.rs")
         .map(|(_, text)| tuple_parameters(code(text)))
         .sum();
     assert!(
@@ -261,7 +261,7 @@ fn what_users_build_has_no_crate_that_only_measures() {
 #[test]
 fn libraries_do_not_know_configuration_files() {
     for (name, text) in sources() {
-        let may_know = ["config/", "gateway/src/cli/", "bench/tests/tidy.rs"];
+        let may_know = ["config/", "gateway/src/cli/", "world/tests/tidy.rs"];
         let knows = text
             .lines()
             .any(|line| line.contains("tickgate_config") && !line.trim_start().starts_with("//"));

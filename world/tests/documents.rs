@@ -19,8 +19,8 @@ const DOCUMENTS: [&str; 6] = [
 const PROGRAMS: [&str; 4] = ["tickgate", "tickgate-bench", "tickgate-lab", "tickgate-sim"];
 
 fn root() -> PathBuf {
-    let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
-    bench.parent().expect("the workspace").to_owned()
+    let world = Path::new(env!("CARGO_MANIFEST_DIR"));
+    world.parent().expect("the workspace").to_owned()
 }
 
 fn documents() -> impl Iterator<Item = (&'static str, String)> {
