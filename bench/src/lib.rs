@@ -3,7 +3,16 @@
 //! Rooms, each a crate that knows those before it: `feeds` (files and senders), `lab` (one run in
 //! namespaces), `peers` (who is measured beside us), `report` (figures and how they are shown), and this.
 //!
-//! Path:        feeds -> lab, peers -> experiment -> aims -> report
+//! ```text
+//!  latency, growth ──> lab::run, round by round ─┐
+//!  flood ────────────> lab, peers ───────────────┤
+//!  book, exchange, rings, order_path ────────────┼──> aims ──> report
+//!  (in this process)                             │
+//!  micro ──> callgrind ──> instructions.json     ┘  (a record of its own)
+//!
+//!  command: what the user asked for, one file a command
+//! ```
+//!
 //! Must not know: how the gateway works inside; it is started as its users start it (`micro` and
 //!              `order_path` take its pieces out, which is what they are for).
 

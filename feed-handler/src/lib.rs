@@ -1,7 +1,14 @@
 //! From the network card to the market event.
 //!
-//! Path:        xdp | udp -> source -> arbiter (strangers, sequencer, kept) -> room (book, event, publish);
-//!              `feed` runs it, `lines` watches who speaks
+//! ```text
+//!  xdp | udp ──> source ──> arbiter ─────> room ───────> publish ──rings──> strategies
+//!                packets    │ strangers    │ messages    │ event
+//!                           │ sequencer    └ book        └> best_prices ──> whoever asks
+//!                           └ kept
+//!
+//!  feed runs it (`Feed::poll`), lines watches who speaks, counters and status are for others
+//! ```
+//!
 //! Thread:      one feed core owns all of it; `best_prices` is what others read
 //! Invariants:  the feed is complete, or says that it is not. Nothing here waits for a strategy.
 //! Must not know: strategies, orders, sessions, configuration files.

@@ -1,6 +1,16 @@
 //! Wire formats, shared by the gateway and the exchange: frames, market data, order entry.
 //!
-//! Path:        frame -> mold -> itch (in); ouch <- soup (out); binary_file and glimpse beside them
+//! ```text
+//!  frame ──> mold ────────> itch            market data: Ethernet to UDP, packet, message
+//!            binary_file ─────┘             the same from a file
+//!            soup ──> glimpse ──> itch      a snapshot
+//!
+//!            soup <── ouch requests         orders
+//!            soup ──> ouch answers
+//!
+//!  types, wire: prices, quantities, numbers, as values and as bytes
+//! ```
+//!
 //! Invariants:  no I/O, no clock, no allocation, no state machine; any bytes are read or refused.
 //! Must not know: sockets, sessions, books, configuration.
 

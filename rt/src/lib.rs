@@ -1,17 +1,25 @@
 //! The machine, markets unknown: time, memory, cores, and the structures that join and watch them.
 //!
-//! A closed list; a file enters with two users:
+//! ```text
+//!  cpu: pin, lock            mem: pages, huge and touched          at the start
+//!       │                         │
+//!  one hot core ───── ring ─────> the next hot core                each turn: clock, no lock, no allocation
+//!       │  writes                                                  (alloc_guard counts them in tests)
+//!       └── counters, histogram ──reads──> housekeeping            now and then
+//! ```
+//!
+//! A closed list; a file enters with two users (`world/tests/tidy.rs` checks the table):
 //!
 //! | module | what it is | users |
 //! |---|---|---|
-//! | `clock` | nanoseconds from the TSC, kept to the kernel's monotonic clock; or set by a test | feed-handler, gateway, order-sim, bench |
+//! | `clock` | nanoseconds from the TSC, kept to the kernel's monotonic clock; or set by a test | feed-handler, gateway, order-sim, world, bench |
 //! | `cpu` | pinning, real-time class, locked memory, what the kernel counted of a thread | gateway, order-sim, bench |
-//! | `mem` | zeroed pages, huge, locked and touched in advance; words shared between processes | feed-handler, gateway, order-sim, bench |
-//! | `ring` | single-producer single-consumer ring for `Copy` messages | feed-handler, gateway, bench |
+//! | `mem` | zeroed pages, huge, locked and touched in advance; words shared between processes | feed-handler, gateway, order-sim, world, bench |
+//! | `ring` | single-producer single-consumer ring for `Copy` messages | feed-handler, gateway, world, bench |
 //! | `histogram` | latency histogram with one writer and no lock | feed-handler, gateway, bench |
 //! | `counters` | named counters with one writer and no lock | feed-handler, gateway, order-sim |
 //! | `wire_stamps` | when each message was sent, and its order received, across processes | order-sim, bench |
-//! | `alloc_guard` | counts allocations on threads that must not allocate | gateway, bench |
+//! | `alloc_guard` | counts allocations on threads that must not allocate | gateway, world |
 //!
 //! Must not know: prices, orders, protocols, configuration.
 

@@ -1,6 +1,11 @@
 //! The repository's own rules, checked.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -270,6 +275,55 @@ fn libraries_do_not_know_configuration_files() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn the_table_of_rt_names_its_users() {
+    let files = sources();
+    let table = files.iter().find(|(name, _)| name == "rt/src/lib.rs");
+    let (_, table) = table.expect("rt's header");
+    let mut rows = 0;
+    for row in table.lines().filter(|line| line.starts_with("//! | `")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [_, module, _, users, _] = cells[..] else {
+            panic!("{row}");
+        };
+        let module = module.trim_matches('`');
+        let told: BTreeSet<&str> = users.split(", ").collect();
+        let found: BTreeSet<&str> = files
+            .iter()
+            .filter(|(_, text)| uses_of_rt(text).contains(module))
+            .filter_map(|(name, _)| name.split('/').next())
+            .filter(|krate| !["rt", "examples"].contains(krate))
+            .collect();
+        assert_eq!(told, found, "rt/src/lib.rs: {module}");
+        assert!(found.len() > 1, "{module} has one user");
+        rows += 1;
+    }
+    assert!(rows > 6, "only {rows} rows found");
+}
+
+/// The modules of `rt` that a file names, its macros among them.
+fn uses_of_rt(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for rest in text.split("rt::").skip(1) {
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+        let name = &rest[..end.unwrap_or(rest.len())];
+        let module = if name == "histograms" {
+            "histogram"
+        } else {
+            name
+        };
+        found.insert(module.to_owned());
+        if let Some(list) = rest
+            .strip_prefix('{')
+            .and_then(|list| list.split('}').next())
+        {
+            let names = list.split(',').map(str::trim);
+            found.extend(names.map(|name| name.replace("histograms", "histogram")));
+        }
+    }
+    found
 }
 
 /// Files of a crate that need one another: this list only becomes shorter. An order, its place in a ladder

@@ -1,6 +1,12 @@
 //! Feeds as files: read, made up, given triggers, and sent.
 //!
-//! Path:        generate, triggers -> a file -> feed_file -> replay, with counterparty on its core
+//! ```text
+//!  seed ──> generate ──┐
+//!           triggers ──┼──> a file ──> feed_file ──> replay ──packets──> line A, B
+//!  a recorded day ─────┘                               │
+//!                                       counterparty ──┘  (an exchange that answers, on the same core)
+//! ```
+//!
 //! Must not know: the gateway, namespaces, what is measured.
 
 pub mod feed_file;

@@ -1,6 +1,14 @@
 //! The laboratory: exchange, gateway, sender and peers as processes in namespaces of their own, run once.
 //!
-//! Path:        netns, process -> exchange, gateway, peer -> run -> demo
+//! ```text
+//!   exchange's namespace               gateway's namespace
+//!  ┌───────────────────┐   feed0      ┌────────────────────┐
+//!  │ replay: the feed ─┼──────────────┼─> gateway or peer  │
+//!  │ exchange <────────┼──────────────┼── orders           │
+//!  └───────────────────┘   order0     └────────────────────┘
+//!    wire stamps, reports ──> run ──> Outcome ──> demo, or whoever measures
+//! ```
+//!
 //! Must not know: how the gateway works inside (it is started as its users start it); who is measured
 //!              against whom, and how figures are shown.
 

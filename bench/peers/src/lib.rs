@@ -1,6 +1,12 @@
 //! What the gateway is measured against: the floor, and what a user would write instead.
 //!
-//! Path:        a peer's name -> its program, compiled or found -> lab::peer
+//! ```text
+//!  ALL: name ──> c/NAME.c ──cc──────────────┐
+//!           └──> bin/tickgate-peer-NAME ────┴──> Program ──> lab::peer
+//!
+//!  each:  packet ──> two bytes compared ──> constant order patched ──> exchange
+//! ```
+//!
 //! Must not know: who measures.
 //!
 //! Those in Rust are programs of this package. The C programs lie under `bench/peers/c` and are compiled

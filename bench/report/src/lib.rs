@@ -1,6 +1,11 @@
 //! What measuring gives: figures, what may be said of them, and how they are shown.
 //!
-//! Path:        lab::run -> entry -> model -> text, page, hgrm; two of them -> comparison
+//! ```text
+//!  lab::run ──Outcome──> entry (rounds, samples) ──> model::Report ──> text, JSON, page with plots, hgrm
+//!                                  │                      │
+//!                             statistics          two of them ──> comparison
+//! ```
+//!
 //! Must not know: who is measured against whom, under which load, and what would be enough.
 
 mod entry;

@@ -1,6 +1,7 @@
 //! The report's plots, drawn as SVG: they need nothing to be shown.
 
 use anyhow::{Result, anyhow};
+use gateway::telemetry::histograms;
 use hdrhistogram::Histogram;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::prelude::*;
@@ -194,20 +195,25 @@ pub(super) fn course(entry: &Entry) -> Result<Option<String>> {
     Ok(Some(svg))
 }
 
+/// The histograms that follow one another on the way: each begins where the one before it ends. Those that
+/// span several hops are left out.
+fn hops() -> impl Iterator<Item = &'static str> {
+    let mut reached = None;
+    histograms().filter_map(move |(name, meaning)| {
+        let (from, to) = meaning.split_once(" -> ")?;
+        if reached.is_some_and(|reached| reached != from) {
+            return None;
+        }
+        reached = Some(to);
+        Some(name)
+    })
+}
+
 /// Where an order's time goes: p50 and p99 of each stage of one gateway.
 pub(super) fn stages(entry: &Entry) -> Result<Option<String>> {
-    const STAGES: [&str; 6] = [
-        "wire_to_seen",
-        "seen_to_published",
-        "published_to_picked",
-        "picked_to_decided",
-        "decided_to_encoded",
-        "encoded_to_submitted",
-    ];
     let of = |name: &str| entry.run.histograms.get(name).filter(|s| s.count > 0);
-    let rows: Vec<(&str, f64, f64)> = STAGES
-        .iter()
-        .filter_map(|name| of(name).map(|s| (*name, s.p50 as f64, s.p99 as f64)))
+    let rows: Vec<(&str, f64, f64)> = hops()
+        .filter_map(|name| of(name).map(|s| (name, s.p50 as f64, s.p99 as f64)))
         .collect();
     if rows.is_empty() {
         return Ok(None);
@@ -331,4 +337,21 @@ where
         .label_font(TEXT)
         .draw()
         .map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hops_lead_from_the_wire_to_the_hand_over_without_what_spans_several() {
+        let hops: Vec<&str> = hops().collect();
+        let ends: Vec<_> = hops
+            .iter()
+            .filter_map(|hop| hop.split_once("_to_"))
+            .collect();
+        assert!(ends.windows(2).all(|two| two[0].1 == two[1].0), "{hops:?}");
+        assert_eq!(ends.first().map(|hop| hop.0), Some("wire"));
+        assert_eq!(ends.last().map(|hop| hop.1), Some("submitted"));
+    }
 }
