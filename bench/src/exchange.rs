@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use order_sim::engine::{
-    Change, Engine, Event, Handle, Limits, Listing, NewOrder, Owner, Terms, TimeInForce,
+    Change, Engine, Event, Handle, LimitOrder, Limits, Listing, NewOrder, Owner, Terms, TimeInForce,
 };
 use protocol::ouch::EnterOrder;
 use protocol::soup::{LoginRequest, Packet, kind};
@@ -106,7 +106,15 @@ fn order(slot: u32, qty: u32, price: u32) -> NewOrder {
         user_ref: slot,
     };
     let locate = u16::try_from(slot / 2 % u32::from(SYMBOLS)).unwrap_or(0) + 1;
-    NewOrder::plain(owner, (locate, side), (qty, price), TimeInForce::Market)
+    let order = LimitOrder {
+        owner,
+        locate,
+        side,
+        qty,
+        price,
+        life: TimeInForce::Market,
+    };
+    order.into()
 }
 
 /// A price on a slot's own side: near the middle mostly.

@@ -200,7 +200,7 @@ impl World {
             (8, _) if self.random.u8(0..4) == 0 => {
                 let symbol = Symbol::new("ALC").expect("a symbol");
                 let is_halted = self.random.bool();
-                let (_, state, _) = self.exchange.engine().stock_state(1).expect("listed");
+                let state = self.exchange.engine().status(1).expect("listed").state;
                 if is_halted || state == order_sim::engine::State::Halted {
                     self.exchange.halt(symbol, is_halted);
                 }

@@ -36,14 +36,13 @@ const LONG_FILES: &[&str] = &[
     "gateway/src/order/orders.rs",
     "gateway/src/order/stage.rs",
     "gateway/src/order/uring.rs",
-    "order-sim/src/engine/matcher.rs",
     "order-sim/src/engine/mod.rs",
     "order-sim/src/exchange.rs",
     "order-sim/src/options.rs",
 ];
 
 /// Parameters that are tuples: this number only falls.
-const TUPLE_PARAMETERS: usize = 54;
+const TUPLE_PARAMETERS: usize = 21;
 
 /// What nothing between two packets may do.
 const NOT_ON_HOT_CORES: [&str; 10] = [

@@ -108,7 +108,7 @@ fuzz_target!(|data: &[u8]| {
         exchange.on_message(u16::from(who & 1), &message(record, next));
         let (bid, ask, _) = exchange.engine().best(1);
         let is_trading =
-            exchange.engine().stock_state(1).is_some_and(|(_, state, _)| state == State::Trading);
+            exchange.engine().status(1).is_some_and(|stock| stock.state == State::Trading);
         if let (Some(bid), Some(ask), true) = (bid, ask, is_trading) {
             assert!(bid < ask, "crossed: {bid} {ask}");
         }

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use order_sim::exchange::Exchange;
 use order_sim::options::Options;
-use order_sim::session::{SessionEvent, Session};
+use order_sim::session::{Received, Session, SessionEvent};
 
 static OPTIONS: LazyLock<Options> = LazyLock::new(|| {
     let text = "address = \"127.0.0.1:1\"\n[engine]\norders_max = 64\nlevels_max = 8\ntrades_max = 8\n\
@@ -32,7 +32,8 @@ fuzz_target!(|data: &[u8]| {
     login.resize(49, b' ');
     let mut rest = data;
     let mut say = |bytes: &[u8], exchange: &mut Exchange, now: u64| {
-        session.on_bytes((bytes, now), &OPTIONS, &mut out, |heard| match heard {
+        let received = Received { bytes, now_ns: now };
+        session.on_bytes(received, &OPTIONS, &mut out, |heard| match heard {
             SessionEvent::LoggedIn(account) => exchange.stored(account),
             SessionEvent::Message(account, message) => {
                 exchange.advance(now);

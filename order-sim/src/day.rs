@@ -2,7 +2,7 @@
 
 use protocol::types::Nanos;
 
-use crate::desk::{Market, Phase};
+use crate::desk::{Market, OrderLimits, Phase};
 use crate::engine::{CrossKind, Engine};
 use crate::options::Day;
 
@@ -72,15 +72,15 @@ impl Hours {
     pub(crate) fn market<'a>(
         &self,
         engine: &'a Engine,
-        (now, has_ticks, notional_max): (Nanos, bool, u64),
+        limits: OrderLimits,
+        now: Nanos,
     ) -> Market<'a> {
         Market {
             engine,
             phase: self.phase,
             is_late: self.is_late(now.0),
             now,
-            has_ticks,
-            notional_max,
+            limits,
         }
     }
 

@@ -11,7 +11,7 @@ use protocol::ouch::{
 };
 use protocol::types::{Symbol, UserRefNum};
 
-use crate::desk::{Desk, Held, Tags, Wanted, reason_of};
+use crate::desk::{Desk, Entered, Held, Tags, Wanted, reason_of};
 use crate::engine::{Change, CrossKind, Event, Handle, Listing, NewOrder, Owner, cancel_reason};
 use crate::exchange::{Exchange, numbers_of};
 use crate::fault::Act;
@@ -66,10 +66,10 @@ impl Exchange {
             Inbound::ModifyOrder(m) => self.modify(account, m),
             Inbound::MassCancel(m) => self.mass_cancel(account, m),
             Inbound::DisableOrderEntry(m) => {
-                self.set_disabled(account, (m.user_ref.get(), m.firm), true)
+                self.set_disabled(account, m.user_ref.get(), m.firm, true)
             }
             Inbound::EnableOrderEntry(m) => {
-                self.set_disabled(account, (m.user_ref.get(), m.firm), false)
+                self.set_disabled(account, m.user_ref.get(), m.firm, false)
             }
             Inbound::AccountQuery(_) => {
                 let now = self.outlet.desks.now;
@@ -110,7 +110,7 @@ impl Exchange {
     fn locate_or_list(&mut self, symbol: Symbol) -> Option<u16> {
         let known = self.locate(symbol);
         let has_market = self.outlet.agents.is_some() || self.outlet.recorded.is_some();
-        if known.is_some() || self.has_ticks || has_market {
+        if known.is_some() || self.order_limits.has_ticks || has_market {
             return known;
         }
         let text = symbol.as_str();
@@ -144,7 +144,7 @@ impl Exchange {
             Some(Behaviour::Ignore) => return self.counters.scripted.increment(),
             Some(Behaviour::Reject(reason)) => {
                 self.counters.scripted.increment();
-                return self.reject(account, (user_ref, m.client_order_id), reason);
+                return self.reject(account, user_ref, m.client_order_id, reason);
             }
             _ => {}
         }
@@ -153,7 +153,7 @@ impl Exchange {
             .and_then(RejectReason::of);
         if let Some(reason) = storm {
             self.faults.counters.orders_rejected.increment();
-            return self.reject(account, (user_ref, m.client_order_id), reason);
+            return self.reject(account, user_ref, m.client_order_id, reason);
         }
         let tags = Tags::read(appendage);
         let locate = self.locate_or_list(m.symbol);
@@ -162,15 +162,19 @@ impl Exchange {
             user_ref: user_ref.0,
         };
         let now = self.outlet.desks.now;
-        let market = self
-            .hours
-            .market(&self.engine, (now, self.has_ticks, self.notional_max));
+        let market = self.hours.market(&self.engine, self.order_limits, now);
         let Some(desk) = self.outlet.desks.get_mut(account) else {
             return;
         };
-        let mut asked = match desk.examine(owner, m, &tags, (market, locate)) {
+        let entered = Entered {
+            owner,
+            message: m,
+            tags: &tags,
+            locate,
+        };
+        let mut asked = match desk.examine(&entered, market) {
             Ok(asked) => asked,
-            Err(reason) => return self.reject(account, (user_ref, m.client_order_id), reason),
+            Err(reason) => return self.reject(account, user_ref, m.client_order_id, reason),
         };
         asked.held.behaviour = behaviour;
         let next = desk.accepted + 1;
@@ -180,7 +184,7 @@ impl Exchange {
         let result = engine.enter(&asked.new, &mut |event| outlet.on_event(&event));
         if let Err(refusal) = result {
             self.outlet.desks.forget(owner);
-            return self.reject(account, (user_ref, m.client_order_id), reason_of(refusal));
+            return self.reject(account, user_ref, m.client_order_id, reason_of(refusal));
         }
         self.after_order(owner, &asked.new, behaviour);
     }
@@ -232,13 +236,14 @@ impl Exchange {
     fn reject(
         &mut self,
         account: u16,
-        (user_ref, client_order_id): (UserRefNum, [u8; 14]),
+        user_ref: UserRefNum,
+        client_order_id: [u8; 14],
         reason: RejectReason,
     ) {
         self.counters.rejected.increment();
         let now = self.outlet.desks.now;
         if let Some(desk) = self.desk_mut(account) {
-            desk.tell_rejected(user_ref, (reason, client_order_id), now);
+            desk.tell_rejected(user_ref, reason, client_order_id, now);
         }
     }
 
@@ -270,16 +275,14 @@ impl Exchange {
             return self.take_off(handle, cancel_reason::SYSTEM);
         }
         let now = self.outlet.desks.now;
-        let market = self
-            .hours
-            .market(&self.engine, (now, self.has_ticks, self.notional_max));
+        let market = self.hours.market(&self.engine, self.order_limits, now);
         let Some(desk) = self.outlet.desks.get_mut(account) else {
             return;
         };
         let objection = desk.examine_replacement(&wanted, &held, market);
         desk.uses(user_ref);
         if let Some(reason) = objection {
-            return self.reject(account, (user_ref, m.client_order_id), reason);
+            return self.reject(account, user_ref, m.client_order_id, reason);
         }
         let message = held.message_after(m);
         let mut terms = desk.terms(&wanted, &tags);
@@ -309,7 +312,7 @@ impl Exchange {
         let result = engine.replace(handle, &change, &mut |event| outlet.on_event(&event));
         if let Err(refusal) = result {
             self.outlet.desks.forget(owner);
-            self.reject(account, (user_ref, m.client_order_id), reason_of(refusal));
+            self.reject(account, user_ref, m.client_order_id, reason_of(refusal));
         }
     }
 
@@ -367,7 +370,7 @@ impl Exchange {
             order.message.side = m.side;
         }
         if wanted == held.open {
-            return desk.tell_modified(user_ref.0, (m.side, wanted), now);
+            return desk.tell_modified(user_ref.0, m.side, wanted, now);
         }
         let Self { engine, outlet, .. } = self;
         engine.cancel(handle, wanted, cancel_reason::MODIFIED, &mut |event| {
@@ -406,7 +409,8 @@ impl Exchange {
     fn set_disabled(
         &mut self,
         account: u16,
-        (user_ref, firm): (UserRefNum, [u8; 4]),
+        user_ref: UserRefNum,
+        firm: [u8; 4],
         is_disabled: bool,
     ) {
         let now = self.outlet.desks.now;
@@ -415,7 +419,7 @@ impl Exchange {
         };
         if desk.uses(user_ref) {
             desk.is_disabled = is_disabled;
-            desk.tell_entry((user_ref, firm), is_disabled, now);
+            desk.tell_entry(user_ref, firm, is_disabled, now);
         }
     }
 
@@ -434,7 +438,7 @@ impl Exchange {
             matched = matched.max(numbers.1);
         }
         for (user_ref, open) in desk.recall() {
-            desk.tell_canceled(user_ref, (open, cancel_reason::SYSTEM), now);
+            desk.tell_canceled(user_ref, open, cancel_reason::SYSTEM, now);
         }
         self.engine.begin_after(order, matched);
     }

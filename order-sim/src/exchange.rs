@@ -19,7 +19,7 @@ use protocol::types::{Nanos, OrderRef, Qty, Seq, Symbol, UserRefNum};
 
 use crate::account::AccountView;
 use crate::day::Hours;
-use crate::desk::{Desks, Phase};
+use crate::desk::{Desks, OrderLimits, Phase};
 use crate::engine::{Engine, Event, Listing, State, TimeInForce, cancel_reason};
 use crate::fault::{Act, Fault, FaultCounters, Faults};
 use crate::feed::encoder::FeedEncoder;
@@ -64,8 +64,7 @@ pub struct Exchange {
     pub(crate) late: Vec<(u64, u16, Vec<u8>)>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) fill_every: u64,
-    pub(crate) notional_max: u64,
-    pub(crate) has_ticks: bool,
+    pub(crate) order_limits: OrderLimits,
     pub(crate) counters: EntryCounters,
     /// Those of accounts and of the exchange; the lines' are with them.
     pub(crate) faults: Faults,
@@ -118,7 +117,7 @@ impl Exchange {
     #[must_use]
     pub fn new(options: &Options, now_ns: u64) -> Self {
         let session = options.feed.as_ref().map_or("", |feed| &feed.session);
-        Self::open(options, now_ns, (session, None))
+        Self::open(options, now_ns, session, None)
     }
 
     /// As [`Exchange::new`], with another name for the feed's session (a restarted exchange must not use one
@@ -127,11 +126,12 @@ impl Exchange {
     pub fn open(
         options: &Options,
         now_ns: u64,
-        (feed_session, recorded): (&str, Option<Recorded>),
+        feed_session: &str,
+        recorded: Option<Recorded>,
     ) -> Self {
         let publisher = options.feed.as_ref().map(|feed| {
             let faults = Faults::new(&options.fault, options.fault_seed, now_ns);
-            Publisher::new(feed, feed_session, (now_ns, faults))
+            Publisher::new(feed, feed_session, faults, now_ns)
         });
         let mut exchange = Self {
             engine: Engine::new(options.limits()),
@@ -147,8 +147,10 @@ impl Exchange {
             late: Vec::new(),
             rules: options.behaviour.clone(),
             fill_every: options.fill_every,
-            notional_max: options.notional_max.saturating_mul(10_000),
-            has_ticks: !options.symbol.is_empty(),
+            order_limits: OrderLimits {
+                has_ticks: !options.symbol.is_empty(),
+                notional_max: options.notional_max.saturating_mul(10_000),
+            },
             counters: EntryCounters::default(),
             faults: Faults::new(&options.fault, options.fault_seed, now_ns),
             now_ns,
@@ -210,9 +212,10 @@ impl Exchange {
         };
         self.engine.set_state(locate, state, *b"    ", &mut |_| ());
         self.engine.restrict_short_sales(locate, is_restricted);
-        self.outlet.say(|encoder, mut out| {
-            encoder.list((locate, listing.symbol, state), is_restricted, &mut out);
-        });
+        if let Some(stock) = self.engine.status(locate) {
+            self.outlet
+                .say(|encoder, mut out| encoder.list(&stock, &mut out));
+        }
         Some(locate)
     }
 

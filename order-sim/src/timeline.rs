@@ -179,7 +179,7 @@ impl Exchange {
     fn cross_all(&mut self, kind: CrossKind) {
         let Self { engine, outlet, .. } = self;
         for locate in 1..=engine.listed() {
-            let state = engine.stock_state(locate).map(|(_, state, _)| state);
+            let state = engine.status(locate).map(|stock| stock.state);
             let is_held = match kind {
                 CrossKind::Close => state == Some(State::Trading),
                 _ => state == Some(State::Quoting),

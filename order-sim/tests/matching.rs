@@ -303,8 +303,8 @@ impl World {
         if let (Some(bid), Some(ask), _) = self.engine.best(1)
             && self
                 .engine
-                .stock_state(1)
-                .is_some_and(|(_, state, _)| state == State::Trading)
+                .status(1)
+                .is_some_and(|stock| stock.state == State::Trading)
         {
             assert!(bid < ask, "crossed: {bid} {ask}");
         }
@@ -318,7 +318,8 @@ fn random_price(random: &mut fastrand::Rng, reach: u32) -> u32 {
 
 fn random_order(
     random: &mut fastrand::Rng,
-    (user_ref, reach): (u32, u32),
+    user_ref: u32,
+    reach: u32,
     is_trading: bool,
 ) -> NewOrder {
     let side = if random.bool() { Side::Buy } else { Side::Sell };
@@ -386,7 +387,7 @@ fn random_order(
     }
 }
 
-fn random_change(random: &mut fastrand::Rng, (user_ref, reach): (u32, u32), was: u32) -> Change {
+fn random_change(random: &mut fastrand::Rng, user_ref: u32, reach: u32, was: u32) -> Change {
     let is_midpoint = random.u8(0..10) == 0;
     let is_shown = random.u8(0..4) != 0 && !is_midpoint;
     Change {
@@ -433,7 +434,7 @@ fn day(seed: u64, reach: u32, band_bps: u32) {
                     .orders
                     .iter()
                     .any(|o| o.owner == owner && o.cross.is_some());
-                let mut change = random_change(&mut random, (next, reach), world.opens[&owner]);
+                let mut change = random_change(&mut random, next, reach, world.opens[&owner]);
                 change.terms.is_midpoint &= is_trading && !is_cross;
                 next += 1;
                 let result = world
@@ -480,7 +481,7 @@ fn day(seed: u64, reach: u32, band_bps: u32) {
                 assert!(world.engine.fill_by_house(handle, qty, &mut sink));
             }
             _ => {
-                let mut new = random_order(&mut random, (next, reach), is_trading);
+                let mut new = random_order(&mut random, next, reach, is_trading);
                 if naive.state == State::Paused && new.cross == Some(CrossKind::Open) {
                     new.cross = None;
                     new.terms.limit = Some(REFERENCE);

@@ -87,7 +87,7 @@ impl World {
                     [{ address = \"127.0.0.1:2\" }]\n[record]\nfile = \"-\"\nrate = 1000\n";
         let options = Options::parse(text).unwrap();
         let recorded = Recorded::new(Box::new(Cursor::new(file)), Pace::Rate(1000), 1_000_000);
-        let exchange = Exchange::open(&options, 0, ("DAY", Some(recorded)));
+        let exchange = Exchange::open(&options, 0, "DAY", Some(recorded));
         Self {
             exchange,
             now_ns: 0,

@@ -136,7 +136,7 @@ impl Venue {
         let mut flow = self.options.flow.expect("configured");
         flow.seed = self.random.u64(..);
         self.options.flow = Some(flow);
-        self.exchange = Exchange::open(&self.options, now_ns, (&name, None));
+        self.exchange = Exchange::open(&self.options, now_ns, &name, None);
         self.is_line_a_good = self.random.u8(0..4) > 0;
         self.weather_until_ns = 0;
         self.flying.clear();

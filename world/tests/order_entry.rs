@@ -21,7 +21,7 @@ use gateway::order::risk::{KillCause, KillSwitch, Limits, Risk};
 use gateway::order::session::{Credentials, Session};
 use order_sim::exchange::Exchange;
 use order_sim::options::Options;
-use order_sim::session::{Session as ServerSession, SessionEvent};
+use order_sim::session::{Received, Session as ServerSession, SessionEvent};
 use protocol::ouch::Outbound;
 use protocol::types::{Price4, Qty, Side, Symbol};
 use rt::mem::Want;
@@ -153,7 +153,11 @@ impl World {
         } = self;
         let shared = std::cell::RefCell::new(exchange);
         let (mut out, now) = (Vec::new(), *now_ns);
-        let result = server.on_bytes((&bytes, now), options, &mut out, |said| match said {
+        let received = Received {
+            bytes: &bytes,
+            now_ns: now,
+        };
+        let result = server.on_bytes(received, options, &mut out, |said| match said {
             SessionEvent::LoggedIn(account) => shared.borrow().stored(account),
             SessionEvent::Message(account, message) => {
                 let mut exchange = shared.borrow_mut();
@@ -166,7 +170,7 @@ impl World {
         let exchange = shared.into_inner();
         let exchange = &*exchange;
         let message = |account, at| exchange.message(account, at);
-        let written = server.write_stored(message, (1 << 20, None), &mut out);
+        let written = server.write_stored(message, 1 << 20, None, &mut out);
         assert_eq!(written, Ok(()));
         self.to_gateway.extend_from_slice(&out);
         let take = limit.min(self.to_gateway.len());

@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use anyhow::{Context, Result};
 use order_sim::exchange::{Exchange, origin_seq};
 use order_sim::options::Options;
-use order_sim::session::{Session, SessionEvent};
+use order_sim::session::{Received, Session, SessionEvent};
 use rt::clock::realtime_ns;
 use rt::wire_stamps::WireStamps;
 
@@ -110,7 +110,8 @@ impl Counterparty {
         if len > 0 {
             let now_ns = clock();
             let bytes = buffer.get(..len).unwrap_or_default();
-            let result = session.on_bytes((bytes, now_ns), options, out, |said| match said {
+            let received = Received { bytes, now_ns };
+            let result = session.on_bytes(received, options, out, |said| match said {
                 SessionEvent::LoggedIn(account) => exchange.stored(account),
                 SessionEvent::Message(account, message) => {
                     *heard += 1;
@@ -128,7 +129,7 @@ impl Counterparty {
             }
             let message = |account, at| exchange.message(account, at);
             session
-                .write_stored(message, (BUFFER_BYTES, None), out)
+                .write_stored(message, BUFFER_BYTES, None, out)
                 .ok()?;
         } else {
             session.on_timeout(clock(), out).ok()?;

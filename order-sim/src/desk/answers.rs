@@ -73,7 +73,7 @@ impl Desks {
                 owner,
                 price,
             } => {
-                self.accepted(*owner, *handle, (*number, *price));
+                self.accepted(*owner, *handle, *number, *price);
             }
             Event::Replaced { .. } => self.replaced(event),
             Event::Traded(trade) => {
@@ -87,7 +87,7 @@ impl Desks {
                 price,
                 rule,
             } => {
-                self.prevented(canceled, (*prevented, *price), *rule);
+                self.prevented(canceled, *prevented, *price, *rule);
             }
             Event::Refreshed { owner, rested } => self.restated(*owner, rested),
             Event::Broken { .. } => self.broken(event),
@@ -101,7 +101,7 @@ impl Desks {
         }
     }
 
-    fn accepted(&mut self, owner: Owner, handle: engine::Handle, (number, price): (u64, u32)) {
+    fn accepted(&mut self, owner: Owner, handle: engine::Handle, number: u64, price: u32) {
         let Self { desks, now, echo } = self;
         let Some(desk) = desks.get_mut(usize::from(owner.account)) else {
             return;
@@ -206,9 +206,9 @@ impl Desks {
                     .orders
                     .get(&user_ref)
                     .map_or(b' ', |held| held.message.side);
-                desk.tell_modified(user_ref, (side, canceled.open), now);
+                desk.tell_modified(user_ref, side, canceled.open, now);
             } else {
-                desk.tell_canceled(user_ref, (canceled.qty, canceled.reason), now);
+                desk.tell_canceled(user_ref, canceled.qty, canceled.reason, now);
             }
             desk.lower(canceled.owner.user_ref, canceled.open, 0);
         }
@@ -217,7 +217,8 @@ impl Desks {
     fn prevented(
         &mut self,
         canceled: &engine::Canceled,
-        (prevented, price): (u32, u32),
+        prevented: u32,
+        price: u32,
         rule: Prevention,
     ) {
         let now = self.now;
@@ -310,7 +311,8 @@ impl Desk {
     pub(crate) fn tell_rejected(
         &mut self,
         user_ref: UserRefNum,
-        (reason, client_order_id): (RejectReason, [u8; 14]),
+        reason: RejectReason,
+        client_order_id: [u8; 14],
         now: Nanos,
     ) {
         answer!(
@@ -326,7 +328,7 @@ impl Desk {
         );
     }
 
-    pub(crate) fn tell_canceled(&mut self, user_ref: u32, (qty, reason): (u32, u8), now: Nanos) {
+    pub(crate) fn tell_canceled(&mut self, user_ref: u32, qty: u32, reason: u8, now: Nanos) {
         answer!(
             self,
             &[],
@@ -340,7 +342,7 @@ impl Desk {
         );
     }
 
-    pub(crate) fn tell_modified(&mut self, user_ref: u32, (side, open): (u8, u32), now: Nanos) {
+    pub(crate) fn tell_modified(&mut self, user_ref: u32, side: u8, open: u32, now: Nanos) {
         answer!(
             self,
             &[],
@@ -382,7 +384,8 @@ impl Desk {
 
     pub(crate) fn tell_entry(
         &mut self,
-        (user_ref, firm): (UserRefNum, [u8; 4]),
+        user_ref: UserRefNum,
+        firm: [u8; 4],
         is_disabled: bool,
         now: Nanos,
     ) {

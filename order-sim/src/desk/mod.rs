@@ -27,7 +27,7 @@ use crate::script::Behaviour;
 use crate::store::Store;
 
 pub(crate) use request::{Tags, Wanted};
-pub(crate) use rules::{Market, Phase};
+pub(crate) use rules::{Entered, Market, OrderLimits, Phase};
 use tally::{Fill, Replay, Tally};
 
 /// One order that lives.

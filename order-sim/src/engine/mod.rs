@@ -16,11 +16,13 @@
 mod cross;
 mod entry;
 mod event;
+mod house;
 mod ladder;
 mod matcher;
 mod numbers;
 mod order;
 mod request;
+mod resting;
 mod stock;
 
 use std::cmp::Reverse;
@@ -30,10 +32,12 @@ use protocol::types::{Side, Symbol};
 use rt::mem::Reserve;
 
 pub use event::{Canceled, Event, Imbalance, OnFeed, Party, Rested, Trade};
-pub use matcher::HOUSE;
+pub use house::HOUSE;
 pub use order::{CrossKind, Handle, Owner, Prevention, TimeInForce};
-pub use request::{Change, Limits, NewOrder, PostOnly, Refusal, Terms, cancel_reason};
-pub use stock::{Listing, State, tick_of};
+pub use request::{
+    Change, LimitOrder, Limits, NewOrder, PostOnly, Reach, Refusal, Terms, cancel_reason,
+};
+pub use stock::{Listing, State, StockStatus, tick_of};
 
 use cross::Interest;
 use ladder::{BUY_ANY, SELL_ANY};
@@ -92,8 +96,7 @@ impl Engine {
     /// Lists a stock and gives its locate code; 1 is the first. `None`: there is no room for more.
     pub fn list(&mut self, listing: &Listing) -> Option<u16> {
         let locate = u16::try_from(self.stocks.len() + 1).ok()?;
-        let levels = (self.limits.levels_max, self.limits.levels_max);
-        let stock = Stock::new(locate, listing, levels);
+        let stock = Stock::new(locate, listing, self.limits.levels_max);
         self.stocks.push(stock).ok()?;
         self.locates.insert(listing.symbol, locate);
         Some(locate)
@@ -427,15 +430,14 @@ impl Engine {
         Some((order.locate, order.side))
     }
 
-    /// Orders of a side at this price or better whose account is not this one, as many as `out` holds, in
-    /// the order in which they would trade, with their open shares.
-    pub fn others_within(
-        &self,
-        locate: u16,
-        (side, price): (Side, u32),
-        account: u16,
-        out: &mut [Option<(Handle, u32)>],
-    ) {
+    /// Orders within reach whose account is not this one, as many as `out` holds, in the order in which
+    /// they would trade, with their open shares.
+    pub fn others_within(&self, reach: Reach, account: u16, out: &mut [Option<(Handle, u32)>]) {
+        let Reach {
+            locate,
+            side,
+            price,
+        } = reach;
         let worst = ladder::key_of(side, price);
         let levels = self.stock(locate).into_iter().flat_map(|stock| {
             let levels = stock.ladders.of(side).best_first(&self.orders);
@@ -484,11 +486,10 @@ impl Engine {
         })
     }
 
-    /// A stock's symbol, state, and whether short sales are restricted.
+    /// What everybody may know of a listed stock.
     #[must_use]
-    pub fn stock_state(&self, locate: u16) -> Option<(Symbol, State, bool)> {
-        self.stock(locate)
-            .map(|stock| (stock.symbol, stock.state, stock.is_short_restricted))
+    pub fn status(&self, locate: u16) -> Option<StockStatus> {
+        self.stock(locate).map(Stock::status)
     }
 
     /// Where a stock may trade, and the price that this is measured from.

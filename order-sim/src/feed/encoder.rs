@@ -15,7 +15,9 @@ use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Price8, Qty, Side, S
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::big_endian::{U32, U64};
 
-use crate::engine::{CrossKind, Event, Imbalance, OnFeed, Rested, State, Trade as Traded};
+use crate::engine::{
+    CrossKind, Event, Imbalance, OnFeed, Rested, State, StockStatus, Trade as Traded,
+};
 
 /// Who makes the market here.
 const MARKET_MAKER: [u8; 4] = *b"TSTX";
@@ -50,12 +52,13 @@ impl FeedEncoder {
     }
 
     /// A symbol was listed: its directory entry, state, restriction and market maker.
-    pub(crate) fn list(
-        &mut self,
-        (locate, symbol, state): (u16, Symbol, State),
-        is_short_restricted: bool,
-        out: &mut impl FnMut(&[u8]),
-    ) {
+    pub(crate) fn list(&mut self, stock: &StockStatus, out: &mut impl FnMut(&[u8])) {
+        let StockStatus {
+            locate,
+            symbol,
+            state,
+            is_short_restricted,
+        } = *stock;
         if usize::from(locate) > self.symbols.len() {
             self.symbols.push(symbol);
         }

@@ -91,7 +91,7 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    pub(crate) fn new(options: &Feed, session: &str, (now_ns, faults): (u64, Faults)) -> Self {
+    pub(crate) fn new(options: &Feed, session: &str, faults: Faults, now_ns: u64) -> Self {
         let lines = options.lines.iter().map(|line| Line {
             delay_ns: line.delay_us * 1000,
             ..Line::default()
@@ -322,7 +322,7 @@ mod tests {
              [{{ address = \"1.1.1.1:1\" }}, {{ address = \"1.1.1.2:1\", delay_us = 2 }}]\n{more}"
         );
         let options = crate::options::Options::parse(&text).unwrap().feed.unwrap();
-        Publisher::new(&options, "S1", (0, Faults::new(&[], 0, 0)))
+        Publisher::new(&options, "S1", Faults::new(&[], 0, 0), 0)
     }
 
     fn taken(publisher: &mut Publisher, line: usize, now: u64) -> Vec<(u64, Kind)> {

@@ -24,10 +24,11 @@ use std::io::Read;
 
 use protocol::binary_file;
 use protocol::itch::Message;
-use protocol::types::{OrderRef, Price4, Qty, Side, Symbol};
+use protocol::types::{Side, Symbol};
 
 use crate::engine::{
-    Engine, Event, Handle, Listing, NewOrder, Owner, State, TimeInForce, cancel_reason,
+    Engine, Event, Handle, LimitOrder, Listing, NewOrder, Owner, Reach, State, TimeInForce,
+    cancel_reason,
 };
 
 /// The account of the record's orders.
@@ -179,18 +180,22 @@ impl Recorded {
                 engine.set_state(locate, state, m.reason, sink);
             }
             Message::AddOrder(m) => {
-                let add = (m.stock, m.side, m.shares.get(), m.price.get());
-                self.add_message((record_locate, m.order.get()), add, engine, sink);
+                let locate = self.locate(record_locate, m.stock, engine);
+                let side = Side::of_code(m.side).unwrap_or(Side::Buy);
+                let new = order(locate, side, m.shares.get().0, m.price.get().0);
+                self.add(m.order.get().0, &new, engine, sink);
             }
             Message::AddOrderMpid(m) => {
-                let add = (m.stock, m.side, m.shares.get(), m.price.get());
-                self.add_message((record_locate, m.order.get()), add, engine, sink);
+                let locate = self.locate(record_locate, m.stock, engine);
+                let side = Side::of_code(m.side).unwrap_or(Side::Buy);
+                let new = order(locate, side, m.shares.get().0, m.price.get().0);
+                self.add(m.order.get().0, &new, engine, sink);
             }
             Message::OrderExecuted(m) => {
-                self.executed((m.order.get().0, m.shares.get().0), engine, sink);
+                self.executed(m.order.get().0, m.shares.get().0, engine, sink);
             }
             Message::OrderExecutedWithPrice(m) => {
-                self.executed((m.order.get().0, m.shares.get().0), engine, sink);
+                self.executed(m.order.get().0, m.shares.get().0, engine, sink);
             }
             Message::OrderCancel(m) => self.lessen(m.order.get().0, m.shares.get().0, engine),
             Message::OrderDelete(m) => self.lessen(m.order.get().0, u32::MAX, engine),
@@ -223,23 +228,6 @@ impl Recorded {
             let known = engine.locate(symbol);
             known.or_else(|| engine.list(&listing)).unwrap_or(0)
         })
-    }
-
-    fn add_message(
-        &mut self,
-        (record_locate, reference): (u16, OrderRef),
-        (stock, side, shares, price): (Symbol, u8, Qty, Price4),
-        engine: &mut Engine,
-        sink: &mut impl FnMut(Event),
-    ) {
-        let locate = self.locate(record_locate, stock, engine);
-        let side = Side::of_code(side).unwrap_or(Side::Buy);
-        self.add(
-            reference.0,
-            &order(locate, side, shares.0, price.0),
-            engine,
-            sink,
-        );
     }
 
     fn add(
@@ -277,12 +265,12 @@ impl Recorded {
             return;
         }
         let mut clients = [None; FILLED_AT_ONCE_MAX];
-        engine.others_within(
-            new.locate,
-            (new.side.opposite(), price),
-            RECORD,
-            &mut clients,
-        );
+        let reach = Reach {
+            locate: new.locate,
+            side: new.side.opposite(),
+            price,
+        };
+        engine.others_within(reach, RECORD, &mut clients);
         let mut left = new.qty;
         for (handle, open) in clients.into_iter().flatten() {
             let qty = left.min(open);
@@ -302,7 +290,8 @@ impl Recorded {
 
     fn executed(
         &mut self,
-        (reference, shares): (u64, u32),
+        reference: u64,
+        shares: u32,
         engine: &mut Engine,
         sink: &mut impl FnMut(Event),
     ) {
@@ -368,6 +357,13 @@ fn order(locate: u16, side: Side, qty: u32, price: u32) -> NewOrder {
     };
     NewOrder {
         rests: true,
-        ..NewOrder::plain(owner, (locate, side), (qty, price), TimeInForce::System)
+        ..NewOrder::from(LimitOrder {
+            owner,
+            locate,
+            side,
+            qty,
+            price,
+            life: TimeInForce::System,
+        })
     }
 }

@@ -13,7 +13,7 @@ use tokio_uring::net::{TcpListener, TcpStream};
 
 use super::Shared;
 use crate::fault::Act;
-use crate::session::{Close, Session, SessionEvent};
+use crate::session::{Close, Received, Session, SessionEvent};
 use crate::store::Store;
 
 /// Bytes read at once.
@@ -170,7 +170,7 @@ fn on_bytes(shared: &Rc<Shared>, client: &Rc<Client>, bytes: &[u8]) -> Result<()
     let (host_ns, now_ns) = (shared.host_ns(), shared.session_ns());
     let mut logged_in = None;
     let result = client.session.borrow_mut().on_bytes(
-        (bytes, now_ns),
+        Received { bytes, now_ns },
         &shared.options,
         &mut client.out.borrow_mut(),
         |heard| match (heard, &client.service) {
@@ -263,12 +263,12 @@ fn fill(client: &Client, shared: &Shared, buffer: &mut Vec<u8>) -> Result<(), Cl
                 .place()
                 .and_then(|(account, _)| exchange.cut_at(account));
             let message = |account, index| exchange.message(account, index);
-            session.write_stored(message, (WRITE_BYTES, cut_at), buffer)
+            session.write_stored(message, WRITE_BYTES, cut_at, buffer)
         }
         Service::Glimpse(snapshot) => {
             let snapshot = snapshot.borrow();
             let message = |_, index| snapshot.message(index);
-            session.write_stored(message, (WRITE_BYTES, None), buffer)
+            session.write_stored(message, WRITE_BYTES, None, buffer)
         }
     };
     if let (Err(Close), Some((account, _))) = (result, session.place()) {

@@ -178,8 +178,8 @@ impl Shared {
             .unwrap_or_else(|| realtime_ns() % DAY_NS);
         let (mut files, stores) = Files::open(&options)?;
         let session = files.feed_session(&options)?;
-        let mut exchange =
-            Exchange::open(&options, start, (&session, open_record(&options, start)?));
+        let recorded = open_record(&options, start)?;
+        let mut exchange = Exchange::open(&options, start, &session, recorded);
         for (account, store) in stores {
             if let Some(account) = exchange.account(&account) {
                 exchange.restore(account, store);
