@@ -21,11 +21,9 @@ pub mod account;
 mod day;
 mod desk;
 pub mod engine;
-mod entry;
 pub mod fault;
 mod feed;
 pub mod flow;
-mod timeline;
 
 pub mod options;
 pub mod script;

@@ -249,9 +249,10 @@ impl World {
         }
     }
 
-    fn enter(&mut self, new: &NewOrder) -> Result<(), Refusal> {
+    fn enter(&mut self, new: &NewOrder, now_ns: u64) -> Result<(), Refusal> {
         let mut events = Vec::new();
-        self.engine.enter(new, &mut |event| events.push(event))?;
+        self.engine
+            .enter(new, now_ns, &mut |event| events.push(event))?;
         self.opens.insert(new.owner, new.qty);
         self.sides.insert(new.owner, new.side);
         self.sums.entry(new.owner.account).or_default().entered += i64::from(new.qty);
@@ -262,13 +263,11 @@ impl World {
     /// Time passes, and what is due happens at its time.
     fn pass(&mut self, until_ns: u64, naive: &mut Naive) {
         while let Some(at) = self.engine.next_timeout_ns().filter(|at| *at <= until_ns) {
-            self.engine.set_time(at);
             let mut events = Vec::new();
-            self.engine.expire(&mut |event| events.push(event));
+            self.engine.expire(at, &mut |event| events.push(event));
             self.hear_all(events);
             naive.pass(at);
         }
-        self.engine.set_time(until_ns);
         naive.pass(until_ns);
     }
 
@@ -383,7 +382,6 @@ fn random_order(
         is_short: side == Side::Sell && random.bool(),
         attribution: [0; 4],
         ends: None,
-        rests: false,
     }
 }
 
@@ -437,9 +435,10 @@ fn day(seed: u64, reach: u32, band_bps: u32) {
                 let mut change = random_change(&mut random, next, reach, world.opens[&owner]);
                 change.terms.is_midpoint &= is_trading && !is_cross;
                 next += 1;
-                let result = world
-                    .engine
-                    .replace(world.handles[&owner], &change, &mut sink);
+                let result =
+                    world
+                        .engine
+                        .replace(world.handles[&owner], &change, naive.now_ns, &mut sink);
                 assert_eq!(result.map(|_| ()), naive.replace(owner, &change));
             }
             (40, _) => {
@@ -490,7 +489,7 @@ fn day(seed: u64, reach: u32, band_bps: u32) {
                 if new.terms.life == TimeInForce::Market && random.u8(0..5) == 0 {
                     new.terms.life = TimeInForce::Until(naive.now_ns + random.u64(1..40));
                 }
-                assert_eq!(world.enter(&new), naive.enter(&new));
+                assert_eq!(world.enter(&new, naive.now_ns), naive.enter(&new));
             }
         }
         world.hear_all(events);

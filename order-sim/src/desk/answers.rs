@@ -65,32 +65,18 @@ struct Live {
 
 impl Desks {
     /// Tells those whom it concerns; orders of nobody here (the market's own flow) are passed over.
-    pub(crate) fn on_event(&mut self, event: &Event) {
+    pub(crate) fn on_event(&mut self, event: &Event, now: Nanos) {
         match event {
-            Event::Accepted {
-                handle,
-                number,
-                owner,
-                price,
-            } => {
-                self.accepted(*owner, *handle, *number, *price);
-            }
-            Event::Replaced { .. } => self.replaced(event),
+            Event::Accepted { .. } => self.accepted(event, now),
+            Event::Replaced { .. } => self.replaced(event, now),
             Event::Traded(trade) => {
-                self.executed(trade, &trade.maker);
-                self.executed(trade, &trade.taker);
+                self.executed(trade, &trade.maker, now);
+                self.executed(trade, &trade.taker, now);
             }
-            Event::Canceled(canceled) => self.canceled(canceled),
-            Event::Prevented {
-                canceled,
-                prevented,
-                price,
-                rule,
-            } => {
-                self.prevented(canceled, *prevented, *price, *rule);
-            }
-            Event::Refreshed { owner, rested } => self.restated(*owner, rested),
-            Event::Broken { .. } => self.broken(event),
+            Event::Canceled(canceled) => self.canceled(canceled, now),
+            Event::Prevented { .. } => self.prevented(event, now),
+            Event::Refreshed { owner, rested } => self.restated(*owner, rested, now),
+            Event::Broken { .. } => self.broken(event, now),
             Event::Rested(_)
             | Event::RestedAs { .. }
             | Event::Withdrawn { .. }
@@ -101,8 +87,17 @@ impl Desks {
         }
     }
 
-    fn accepted(&mut self, owner: Owner, handle: engine::Handle, number: u64, price: u32) {
-        let Self { desks, now, echo } = self;
+    fn accepted(&mut self, event: &Event, now: Nanos) {
+        let Event::Accepted {
+            handle,
+            number,
+            owner,
+            price,
+        } = *event
+        else {
+            return;
+        };
+        let Self { desks, echo } = self;
         let Some(desk) = desks.get_mut(usize::from(owner.account)) else {
             return;
         };
@@ -119,14 +114,14 @@ impl Desks {
             qty: m.qty.get(),
             price: Price4(price),
         };
-        let mut accepted = live!(OrderAccepted {}, *now, m, live);
+        let mut accepted = live!(OrderAccepted {}, now, m, live);
         if is_market {
             accepted.price = m.price;
         }
         answer!(desk, echo, accepted);
     }
 
-    fn replaced(&mut self, event: &Event) {
+    fn replaced(&mut self, event: &Event, now: Nanos) {
         let Event::Replaced {
             handle,
             number,
@@ -139,7 +134,7 @@ impl Desks {
         else {
             return;
         };
-        let Self { desks, now, echo } = self;
+        let Self { desks, echo } = self;
         let Some(desk) = desks.get_mut(usize::from(owner.account)) else {
             return;
         };
@@ -163,15 +158,14 @@ impl Desks {
             OrderReplaced {
                 original_user_ref: original_user_ref,
             },
-            *now,
+            now,
             m,
             live
         );
         answer!(desk, echo, replaced);
     }
 
-    fn executed(&mut self, trade: &Trade, party: &Party) {
-        let now = self.now;
+    fn executed(&mut self, trade: &Trade, party: &Party, now: Nanos) {
         let Some(desk) = self.get_mut(party.owner.account) else {
             return;
         };
@@ -197,8 +191,7 @@ impl Desks {
         desk.lower(party.owner.user_ref, party.open, trade.qty);
     }
 
-    fn canceled(&mut self, canceled: &engine::Canceled) {
-        let now = self.now;
+    fn canceled(&mut self, canceled: &engine::Canceled, now: Nanos) {
         if let Some(desk) = self.get_mut(canceled.owner.account) {
             let user_ref = canceled.owner.user_ref;
             if canceled.reason == engine::cancel_reason::MODIFIED {
@@ -214,14 +207,16 @@ impl Desks {
         }
     }
 
-    fn prevented(
-        &mut self,
-        canceled: &engine::Canceled,
-        prevented: u32,
-        price: u32,
-        rule: Prevention,
-    ) {
-        let now = self.now;
+    fn prevented(&mut self, event: &Event, now: Nanos) {
+        let Event::Prevented {
+            canceled,
+            prevented,
+            price,
+            rule,
+        } = *event
+        else {
+            return;
+        };
         let Some(desk) = self.get_mut(canceled.owner.account) else {
             return;
         };
@@ -248,8 +243,7 @@ impl Desks {
         desk.lower(canceled.owner.user_ref, canceled.open, 0);
     }
 
-    fn restated(&mut self, owner: Owner, rested: &engine::Rested) {
-        let now = self.now;
+    fn restated(&mut self, owner: Owner, rested: &engine::Rested, now: Nanos) {
         let Some(desk) = self.get_mut(owner.account) else {
             return;
         };
@@ -269,7 +263,7 @@ impl Desks {
         );
     }
 
-    fn broken(&mut self, event: &Event) {
+    fn broken(&mut self, event: &Event, now: Nanos) {
         let Event::Broken {
             symbol,
             match_number,
@@ -282,7 +276,6 @@ impl Desks {
         else {
             return;
         };
-        let now = self.now;
         for (owner, side) in owners.into_iter().zip([side, side.opposite()]) {
             let Some(desk) = self.get_mut(owner.account) else {
                 continue;

@@ -72,7 +72,6 @@ pub(crate) struct Desk {
 #[derive(Debug)]
 pub(crate) struct Desks {
     desks: Vec<Desk>,
-    pub now: Nanos,
     /// The appendage of the request that is being answered, to be echoed.
     pub echo: Vec<u8>,
 }
@@ -95,7 +94,6 @@ impl Desks {
         });
         Self {
             desks: desks.collect(),
-            now: Nanos(0),
             echo: Vec::with_capacity(256),
         }
     }

@@ -249,7 +249,6 @@ impl Desk {
             is_short: wanted.side == b'T',
             attribution,
             ends: None,
-            rests: false,
         }
     }
 

@@ -53,6 +53,26 @@ impl Matcher<'_> {
         }
     }
 
+    /// Takes an order in hand and says so; its slot. The caller has asked for room.
+    #[inline]
+    pub(super) fn take_in(
+        &mut self,
+        order: Order,
+        new: &NewOrder,
+        sink: &mut impl FnMut(Event),
+    ) -> u32 {
+        let slot = self.orders.insert(order, new.terms.life, new.attribution);
+        let (number, owner) = (order.number, order.owner());
+        self.numbers.order = number;
+        sink(Event::Accepted {
+            handle: self.orders.handle(slot),
+            number,
+            owner,
+            price: order.price,
+        });
+        slot
+    }
+
     /// Whether the stock takes its kind now.
     #[inline]
     pub(super) fn is_open_for(&self, order: &Order) -> Result<(), Refusal> {

@@ -30,8 +30,6 @@ pub(super) struct EntryOptions {
     pub house: bool,
     /// The shown order whose place it takes.
     pub old_reference: Option<u64>,
-    /// It meets nobody.
-    pub rests: bool,
 }
 
 /// Slots of two orders that meet.
@@ -62,7 +60,7 @@ impl Matcher<'_> {
     ) -> StopReason {
         let mut stop = StopReason::Nobody;
         let is_trading = self.stock.state == State::Trading;
-        if is_trading && !options.rests && self.orders.at(slot).cross.is_none() {
+        if is_trading && self.orders.at(slot).cross.is_none() {
             if let Some(old) = options.old_reference
                 && (self.orders.at(slot).shown == 0 || self.would_trade(slot))
             {

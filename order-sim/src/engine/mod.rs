@@ -6,11 +6,12 @@
 //!                 ladders: price -> shown queue, hidden queue      pegs      orders for a cross
 //! ```
 //!
-//! **Call [`Engine::set_time`], then one operation; its events come through `sink` before it returns.**
+//! **An operation's events come through `sink` before it returns.**
 //!
 //! Invariants:  events tell every change of what the feed shows and of what an owner has open. A number
 //!              is used once. Memory is taken in `new` and `list`, and for a moment in `end_of`.
-//! Time:        ns since midnight, set from outside; orders that expire do so in [`Engine::expire`].
+//! Time:        ns since midnight, handed in where an operation can begin a pause or end something; orders that
+//!              expire do so in [`Engine::expire`].
 //! When full:   an order that finds no room is refused ([`Refusal::Full`]); nothing grows.
 
 mod cross;
@@ -72,7 +73,6 @@ pub struct Engine {
     resuming: BinaryHeap<Reverse<(u64, u16)>>,
     scratch: Vec<Interest>,
     limits: Limits,
-    now_ns: u64,
 }
 
 impl Engine {
@@ -89,7 +89,6 @@ impl Engine {
             resuming: BinaryHeap::with_capacity(usize::from(limits.stocks_max)),
             scratch: Vec::with_capacity(limits.levels_max * 4 + 1),
             limits,
-            now_ns: 0,
         }
     }
 
@@ -107,11 +106,6 @@ impl Engine {
         self.numbers.begin_after(order, matched);
     }
 
-    /// Sets the time of everything that follows, ns since midnight.
-    pub fn set_time(&mut self, now_ns: u64) {
-        self.now_ns = now_ns;
-    }
-
     /// Takes an order in, matches it, lets it rest.
     ///
     /// # Errors
@@ -119,6 +113,7 @@ impl Engine {
     pub fn enter(
         &mut self,
         new: &NewOrder,
+        now_ns: u64,
         sink: &mut impl FnMut(Event),
     ) -> Result<Handle, Refusal> {
         let mut matcher = self.matcher(new.locate).ok_or(Refusal::UnknownStock)?;
@@ -130,26 +125,14 @@ impl Engine {
         if let Ok(price) = price {
             order.price = price;
         }
-        if !new.rests {
-            matcher.is_open_for(&order)?;
-        }
+        matcher.is_open_for(&order)?;
         matcher.room_for(&order)?;
         if new.is_short && matcher.stock.is_short_restricted {
             matcher.short_sale(new, order.price)?;
         }
         let before = matcher.best_if_pegs();
-        let slot = matcher
-            .orders
-            .insert(order, new.terms.life, new.attribution);
+        let slot = matcher.take_in(order, new, sink);
         let handle = matcher.orders.handle(slot);
-        let (number, owner) = (order.number, order.owner());
-        matcher.numbers.order = number;
-        sink(Event::Accepted {
-            handle,
-            number,
-            owner,
-            price: order.price,
-        });
         let mut stop = StopReason::Nobody;
         match price {
             Err(reason) => matcher.drop_rest(slot, reason, sink),
@@ -157,13 +140,35 @@ impl Engine {
                 let options = EntryOptions {
                     house: new.terms.house,
                     old_reference: None,
-                    rests: new.rests,
                 };
                 stop = matcher.work(slot, options, sink);
             }
         }
         matcher.settle(before, sink);
-        self.after(new.locate, stop, sink);
+        if stop == StopReason::Band {
+            self.pause(new.locate, now_ns, sink);
+        }
+        self.remember(handle, new.terms.life);
+        Ok(handle)
+    }
+
+    /// Lets an order rest whatever it would have met, whether the stock trades or not: an order of a record.
+    ///
+    /// # Errors
+    /// There is no room for it, or no such stock.
+    pub fn rest(
+        &mut self,
+        new: &NewOrder,
+        sink: &mut impl FnMut(Event),
+    ) -> Result<Handle, Refusal> {
+        let mut matcher = self.matcher(new.locate).ok_or(Refusal::UnknownStock)?;
+        let order = matcher.order_of(new);
+        matcher.room_for(&order)?;
+        let before = matcher.best_if_pegs();
+        let slot = matcher.take_in(order, new, sink);
+        let handle = matcher.orders.handle(slot);
+        matcher.rest(slot, None, sink);
+        matcher.settle(before, sink);
         self.remember(handle, new.terms.life);
         Ok(handle)
     }
@@ -221,6 +226,7 @@ impl Engine {
         &mut self,
         handle: Handle,
         change: &Change,
+        now_ns: u64,
         sink: &mut impl FnMut(Event),
     ) -> Result<Option<Handle>, Refusal> {
         let Some((slot, mut matcher)) = self.find(handle) else {
@@ -267,13 +273,14 @@ impl Engine {
                 let options = EntryOptions {
                     house: change.terms.house,
                     old_reference,
-                    rests: false,
                 };
                 stop = matcher.work(slot, options, sink);
             }
         }
         matcher.settle(before, sink);
-        self.after(locate, stop, sink);
+        if stop == StopReason::Band {
+            self.pause(locate, now_ns, sink);
+        }
         self.remember(new_handle, change.terms.life);
         Ok(Some(new_handle))
     }
@@ -365,15 +372,15 @@ impl Engine {
     }
 
     /// Lets what is due until now happen.
-    pub fn expire(&mut self, sink: &mut impl FnMut(Event)) {
+    pub fn expire(&mut self, now_ns: u64, sink: &mut impl FnMut(Event)) {
         while let Some(Reverse((at, handle))) = self.expiring.peek().copied()
-            && at <= self.now_ns
+            && at <= now_ns
         {
             self.expiring.pop();
             self.cancel(handle, 0, cancel_reason::TIMEOUT, sink);
         }
         while let Some(Reverse((at, locate))) = self.resuming.peek().copied()
-            && at <= self.now_ns
+            && at <= now_ns
         {
             self.resuming.pop();
             // A pause that ended otherwise says nothing about the next.
@@ -563,16 +570,9 @@ impl Engine {
     }
 
     /// A stock that left its bands pauses.
-    #[inline]
-    fn after(&mut self, locate: u16, stop: StopReason, sink: &mut impl FnMut(Event)) {
-        if stop == StopReason::Band {
-            self.pause(locate, sink);
-        }
-    }
-
     #[inline(never)]
-    fn pause(&mut self, locate: u16, sink: &mut impl FnMut(Event)) {
-        let resume_ns = self.now_ns + self.limits.pause_ns;
+    fn pause(&mut self, locate: u16, now_ns: u64, sink: &mut impl FnMut(Event)) {
+        let resume_ns = now_ns + self.limits.pause_ns;
         self.set_state(locate, State::Paused, *b"LUDP", sink);
         if let Some(matcher) = self.matcher(locate) {
             matcher.stock.resumes_ns = resume_ns;

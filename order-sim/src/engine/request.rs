@@ -111,8 +111,6 @@ pub struct NewOrder {
     pub attribution: [u8; 4],
     /// It ends as soon as it is taken in, for this reason, without meeting anybody.
     pub ends: Option<u8>,
-    /// It rests whatever it would have stop, whether the stock trades or not: an order of a record.
-    pub rests: bool,
 }
 
 /// A limit order that the feed shows, with nothing special about it.
@@ -145,7 +143,6 @@ impl From<LimitOrder> for NewOrder {
             is_short: false,
             attribution: [0; 4],
             ends: None,
-            rests: false,
         }
     }
 }

@@ -8,16 +8,11 @@ use protocol::glimpse::EndOfSnapshot;
 use protocol::types::{Seq, Side};
 use zerocopy::IntoBytes;
 
-use super::encoder::FeedEncoder;
+use super::encoder::Stamped;
 use crate::engine::Engine;
 
 /// Writes a snapshot whose reader goes on with message `next` of the feed.
-pub(crate) fn write(
-    engine: &Engine,
-    encoder: &FeedEncoder,
-    next: Seq,
-    out: &mut impl FnMut(&[u8]),
-) {
+pub(crate) fn write(engine: &Engine, encoder: Stamped<'_>, next: Seq, out: &mut impl FnMut(&[u8])) {
     let stocks = || (1..=engine.listed()).filter_map(|locate| engine.status(locate));
     for stock in stocks() {
         out(encoder.directory(stock.locate).as_bytes());

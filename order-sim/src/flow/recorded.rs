@@ -244,7 +244,7 @@ impl Recorded {
         self.lessen_if_there(reference, u32::MAX, engine);
         let price = new.terms.limit.unwrap_or(0);
         self.meet(new, price, engine, sink);
-        match engine.enter(new, &mut |_| ()) {
+        match engine.rest(new, &mut |_| ()) {
             Ok(handle) => {
                 self.orders.insert(reference, handle);
                 self.live += 1;
@@ -355,15 +355,12 @@ fn order(locate: u16, side: Side, qty: u32, price: u32) -> NewOrder {
         account: RECORD,
         user_ref: 0,
     };
-    NewOrder {
-        rests: true,
-        ..NewOrder::from(LimitOrder {
-            owner,
-            locate,
-            side,
-            qty,
-            price,
-            life: TimeInForce::System,
-        })
-    }
+    NewOrder::from(LimitOrder {
+        owner,
+        locate,
+        side,
+        qty,
+        price,
+        life: TimeInForce::System,
+    })
 }

@@ -6,20 +6,39 @@
 //! Spec:        OUCH 5.0 revision 1.04.
 
 use protocol::ouch::{
-    Appendage, CancelOrder, EnterOrder, Inbound, MassCancel, ModifyOrder, RejectReason,
-    ReplaceOrder,
+    Appendage, CancelOrder, ClientOrderId, EnterOrder, Inbound, MassCancel, ModifyOrder,
+    RejectReason, ReplaceOrder,
 };
 use protocol::types::{Symbol, UserRefNum};
 
-use crate::desk::{Desk, Entered, Held, Tags, Wanted, reason_of};
-use crate::engine::{Change, CrossKind, Event, Handle, Listing, NewOrder, Owner, cancel_reason};
-use crate::exchange::{Exchange, numbers_of};
+use super::Exchange;
+use super::inlet::LateMessage;
+use crate::desk::{Entered, Held, Tags, Wanted, reason_of};
+use crate::engine::{Change, CrossKind, Handle, Listing, NewOrder, Owner, cancel_reason};
 use crate::fault::Act;
 use crate::script::Behaviour;
-use crate::store::Store;
 
-/// Orders that a script may keep waiting at one time.
-const LATE_MAX: usize = 4096;
+rt::counters! {
+    /// What clients have done.
+    pub struct EntryCounters {
+        /// OUCH messages taken.
+        messages,
+        /// Messages that are no OUCH message: ignored, as the specification has no answer.
+        undecodable,
+        /// Orders rejected.
+        rejected,
+        /// Messages to an account whose store is full: ignored.
+        store_full,
+        /// Times that an account was cut off because its answers could not be saved.
+        accounts_cut,
+        /// Messages to an account that is cut off: ignored.
+        account_cut,
+        /// Orders that a script kept from being answered, or changed.
+        scripted,
+        /// Late orders beyond the number that can wait: taken at once.
+        late_full,
+    }
+}
 
 impl Exchange {
     /// Takes one message of a logged-in client.
@@ -29,7 +48,7 @@ impl Exchange {
         self.end_operation();
     }
 
-    pub(crate) fn handle(&mut self, account: u16, bytes: &[u8], is_late: bool) {
+    pub(super) fn handle(&mut self, account: u16, bytes: &[u8], is_late: bool) {
         let Ok((message, appendage)) = Inbound::decode(bytes) else {
             return self.counters.undecodable.increment();
         };
@@ -72,20 +91,12 @@ impl Exchange {
                 self.set_disabled(account, m.user_ref.get(), m.firm, false)
             }
             Inbound::AccountQuery(_) => {
-                let now = self.outlet.desks.now;
+                let now = self.now;
                 if let Some(desk) = self.desk_mut(account) {
                     desk.tell_next_user_ref(now);
                 }
             }
         }
-    }
-
-    fn desk(&self, account: u16) -> Option<&Desk> {
-        self.outlet.desks.get(account)
-    }
-
-    fn desk_mut(&mut self, account: u16) -> Option<&mut Desk> {
-        self.outlet.desks.get_mut(account)
     }
 
     fn behaviour(&self, account: u16, client_order_id: &[u8; 14]) -> Option<Behaviour> {
@@ -97,20 +108,21 @@ impl Exchange {
 
     fn keep_late(&mut self, account: u16, bytes: &[u8], after_ns: u64) -> bool {
         self.counters.scripted.increment();
-        if self.late.len() >= LATE_MAX {
+        let is_kept = self.inlet.keep(LateMessage {
+            due_ns: self.now.0 + after_ns,
+            account,
+            bytes: bytes.to_vec(),
+        });
+        if !is_kept {
             self.counters.late_full.increment();
-            return false;
         }
-        self.late
-            .push((self.now_ns() + after_ns, account, bytes.to_vec()));
-        true
+        is_kept
     }
 
     /// A symbol's locate code; where nothing is listed, a symbol is when it is first named.
     fn locate_or_list(&mut self, symbol: Symbol) -> Option<u16> {
         let known = self.locate(symbol);
-        let has_market = self.outlet.agents.is_some() || self.outlet.recorded.is_some();
-        if known.is_some() || self.order_limits.has_ticks || has_market {
+        if known.is_some() || self.order_limits.has_ticks || self.inlet.has_market() {
             return known;
         }
         let text = symbol.as_str();
@@ -161,7 +173,7 @@ impl Exchange {
             account,
             user_ref: user_ref.0,
         };
-        let now = self.outlet.desks.now;
+        let now = self.now;
         let market = self.hours.market(&self.engine, self.order_limits, now);
         let Some(desk) = self.outlet.desks.get_mut(account) else {
             return;
@@ -180,8 +192,9 @@ impl Exchange {
         let next = desk.accepted + 1;
         asked.new.terms.house = self.is_house(next, behaviour);
         self.outlet.desks.hold(owner, asked.held);
-        let Self { engine, outlet, .. } = self;
-        let result = engine.enter(&asked.new, &mut |event| outlet.on_event(&event));
+        let (engine, mut sink) = self.engine_and_sink();
+        let result = engine.enter(&asked.new, now.0, &mut sink);
+        drop(sink);
         if let Err(refusal) = result {
             self.outlet.desks.forget(owner);
             return self.reject(account, user_ref, m.client_order_id, reason_of(refusal));
@@ -206,9 +219,9 @@ impl Exchange {
         match behaviour {
             Behaviour::FillHalf => {
                 let held = self.held(owner.account, UserRefNum(owner.user_ref));
-                let Self { engine, outlet, .. } = self;
+                let (engine, mut sink) = self.engine_and_sink();
                 if let Some(handle) = held.and_then(|held| held.handle) {
-                    engine.fill_by_house(handle, new.qty / 2, &mut |event| outlet.on_event(&event));
+                    engine.fill_by_house(handle, new.qty / 2, &mut sink);
                 }
             }
             Behaviour::FillTwice => {
@@ -219,9 +232,9 @@ impl Exchange {
             Behaviour::Bust => {
                 let desk = self.desk(owner.account);
                 let last = desk.and_then(|desk| desk.last_fill(owner.user_ref));
-                let Self { engine, outlet, .. } = self;
+                let (engine, mut sink) = self.engine_and_sink();
                 if let Some(last) = last {
-                    engine.break_trade(last.0, b'S', &mut |event| outlet.on_event(&event));
+                    engine.break_trade(last.0, b'S', &mut sink);
                 }
             }
             Behaviour::Cut => {
@@ -241,7 +254,7 @@ impl Exchange {
         reason: RejectReason,
     ) {
         self.counters.rejected.increment();
-        let now = self.outlet.desks.now;
+        let now = self.now;
         if let Some(desk) = self.desk_mut(account) {
             desk.tell_rejected(user_ref, reason, client_order_id, now);
         }
@@ -274,7 +287,7 @@ impl Exchange {
         if open == 0 {
             return self.take_off(handle, cancel_reason::SYSTEM);
         }
-        let now = self.outlet.desks.now;
+        let now = self.now;
         let market = self.hours.market(&self.engine, self.order_limits, now);
         let Some(desk) = self.outlet.desks.get_mut(account) else {
             return;
@@ -308,8 +321,9 @@ impl Exchange {
                 ..held
             },
         );
-        let Self { engine, outlet, .. } = self;
-        let result = engine.replace(handle, &change, &mut |event| outlet.on_event(&event));
+        let (engine, mut sink) = self.engine_and_sink();
+        let result = engine.replace(handle, &change, now.0, &mut sink);
+        drop(sink);
         if let Err(refusal) = result {
             self.outlet.desks.forget(owner);
             self.reject(account, user_ref, m.client_order_id, reason_of(refusal));
@@ -317,9 +331,9 @@ impl Exchange {
     }
 
     /// Cancels all of an order.
-    fn take_off(&mut self, handle: Handle, reason: u8) {
-        let Self { engine, outlet, .. } = self;
-        engine.cancel(handle, 0, reason, &mut |event| outlet.on_event(&event));
+    pub(super) fn take_off(&mut self, handle: Handle, reason: u8) {
+        let (engine, mut sink) = self.engine_and_sink();
+        engine.cancel(handle, 0, reason, &mut sink);
     }
 
     fn cancel(&mut self, account: u16, m: &CancelOrder) {
@@ -331,16 +345,16 @@ impl Exchange {
         let Some(handle) = held.handle else { return };
         let is_closing = Wanted::of_enter(&held.message).cross_kind() == Some(CrossKind::Close);
         if is_closing && self.hours.is_late(self.now_ns()) {
-            let now = self.outlet.desks.now;
+            let now = self.now;
             if let Some(desk) = self.desk_mut(account) {
                 desk.tell_cancel_reject(user_ref.0, now);
             }
             return;
         }
-        let Self { engine, outlet, .. } = self;
-        let mut sink = |event: Event| outlet.on_event(&event);
+        let (engine, mut sink) = self.engine_and_sink();
         if held.behaviour == Some(Behaviour::FillOnCancel) {
             engine.fill_by_house(handle, held.open, &mut sink);
+            drop(sink);
             return self.counters.scripted.increment();
         }
         let keep = m.qty.get().0.saturating_sub(held.executed);
@@ -362,7 +376,7 @@ impl Exchange {
         if !is_sane || wanted > held.open {
             return;
         }
-        let now = self.outlet.desks.now;
+        let now = self.now;
         let Some(desk) = self.desk_mut(account) else {
             return;
         };
@@ -372,14 +386,12 @@ impl Exchange {
         if wanted == held.open {
             return desk.tell_modified(user_ref.0, m.side, wanted, now);
         }
-        let Self { engine, outlet, .. } = self;
-        engine.cancel(handle, wanted, cancel_reason::MODIFIED, &mut |event| {
-            outlet.on_event(&event)
-        });
+        let (engine, mut sink) = self.engine_and_sink();
+        engine.cancel(handle, wanted, cancel_reason::MODIFIED, &mut sink);
     }
 
     fn mass_cancel(&mut self, account: u16, m: &MassCancel) {
-        let now = self.outlet.desks.now;
+        let now = self.now;
         let Some(desk) = self.desk_mut(account) else {
             return;
         };
@@ -390,22 +402,6 @@ impl Exchange {
         self.cancel_where(account, m.symbol, cancel_reason::USER);
     }
 
-    pub(crate) fn cancel_where(&mut self, account: u16, symbol: Symbol, reason: u8) {
-        let live = self
-            .desk(account)
-            .map(|desk| desk.live(symbol))
-            .unwrap_or_default();
-        for (_, handle) in live {
-            self.take_off(handle, reason);
-        }
-    }
-
-    /// Cancels everything that an account has open.
-    pub fn cancel_all(&mut self, account: u16) {
-        self.cancel_where(account, Symbol::BLANK, cancel_reason::SUPERVISORY);
-        self.end_operation();
-    }
-
     fn set_disabled(
         &mut self,
         account: u16,
@@ -413,7 +409,7 @@ impl Exchange {
         firm: [u8; 4],
         is_disabled: bool,
     ) {
-        let now = self.outlet.desks.now;
+        let now = self.now;
         let Some(desk) = self.desk_mut(account) else {
             return;
         };
@@ -422,24 +418,13 @@ impl Exchange {
             desk.tell_entry(user_ref, firm, is_disabled, now);
         }
     }
+}
 
-    /// Gives an account the messages of an earlier run. What was open then is cancelled by the system: a
-    /// restarted exchange has an empty book, and its clients read so when they come back.
-    pub fn restore(&mut self, account: u16, store: Store) {
-        let now = self.outlet.desks.now;
-        let Some(desk) = self.outlet.desks.get_mut(account) else {
-            return;
-        };
-        desk.store = store;
-        let (mut order, mut matched) = (0, 0);
-        for index in 0..desk.store.count() {
-            let numbers = desk.store.message(index).map_or((0, 0), numbers_of);
-            order = order.max(numbers.0);
-            matched = matched.max(numbers.1);
-        }
-        for (user_ref, open) in desk.recall() {
-            desk.tell_canceled(user_ref, open, cancel_reason::SYSTEM, now);
-        }
-        self.engine.begin_after(order, matched);
-    }
+/// The number of the market message that caused an order, if its own id is one of Tickgate's and says so.
+#[must_use]
+pub fn origin_seq(message: &[u8]) -> Option<u64> {
+    let Ok((Inbound::EnterOrder(m), _)) = Inbound::decode(message) else {
+        return None;
+    };
+    ClientOrderId::decode(&m.client_order_id)?.seq
 }
