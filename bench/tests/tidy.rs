@@ -37,7 +37,6 @@ const LONG_FILES: &[&str] = &[
     "gateway/src/order/stage.rs",
     "gateway/src/order/uring.rs",
     "order-sim/src/engine/mod.rs",
-    "order-sim/src/options.rs",
 ];
 
 /// Parameters that are tuples: this number only falls.

@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use order_sim::engine::State;
 use order_sim::exchange::Exchange;
+use order_sim::file;
 use order_sim::options::Options;
 use protocol::ouch::{
     AppendageBuffer, CancelOrder, Element, EnterOrder, MassCancel, ModifyOrder, Outbound, ReplaceOrder,
@@ -23,7 +24,7 @@ static OPTIONS: LazyLock<Options> = LazyLock::new(|| {
                 [feed]\nkeep = 16\nlines = [{ address = \"127.0.0.1:2\" }]\n\
                 [account.a]\npassword = \"p\"\nself_match = \"D\"\n\
                 [account.b]\npassword = \"p\"\npost_only_slides = true\n";
-    Options::parse(text).expect("sane")
+    file::parse(text).expect("sane").exchange
 });
 
 /// One of the letters of a field, or any byte.

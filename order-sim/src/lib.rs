@@ -25,7 +25,7 @@ pub mod fault;
 mod feed;
 pub mod flow;
 
+pub mod file;
 pub mod options;
 pub mod script;
 pub mod store;
-mod values;

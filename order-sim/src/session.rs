@@ -237,7 +237,7 @@ impl Session {
         let (request, timeout_ms) = LoginRequest::decode(payload).ok_or(Close)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.trim_ascii()).to_ascii_lowercase();
         let user = text(&request.username);
-        let mut accounts = (0..).zip(&options.account);
+        let mut accounts = (0..).zip(&options.accounts);
         let account = accounts.find(|(_, (name, _))| name.to_ascii_lowercase() == user);
         let known = account.filter(|(_, (_, account))| {
             account.password.to_ascii_lowercase() == text(&request.password)
@@ -305,7 +305,7 @@ mod tests {
     fn options() -> Options {
         let text =
             "address = \"127.0.0.1:1\"\nsession = \"S1\"\n[account.user]\npassword = \"Secret\"";
-        Options::parse(text).unwrap()
+        crate::file::parse(text).unwrap().exchange
     }
 
     fn login(user: &str, password: &str, session: &str, seq: u64) -> Vec<u8> {

@@ -10,8 +10,8 @@
 use std::io::Cursor;
 
 use order_sim::exchange::Exchange;
+use order_sim::file;
 use order_sim::flow::recorded::{Pace, Recorded};
-use order_sim::options::Options;
 use protocol::itch::{AddOrder, Head, OrderDelete, OrderExecuted, StockDirectory};
 use protocol::mold::Packet;
 use protocol::ouch::{EnterOrder, Outbound};
@@ -85,7 +85,7 @@ impl World {
     fn of_file(file: Vec<u8>) -> Self {
         let text = "address = \"127.0.0.1:1\"\n[account.a]\npassword = \"p\"\n[feed]\nlines = \
                     [{ address = \"127.0.0.1:2\" }]\n[record]\nfile = \"-\"\nrate = 1000\n";
-        let options = Options::parse(text).unwrap();
+        let options = file::parse(text).unwrap().exchange;
         let recorded = Recorded::new(Box::new(Cursor::new(file)), Pace::Rate(1000), 1_000_000);
         let exchange = Exchange::open(&options, 0, "DAY", Some(recorded));
         Self {

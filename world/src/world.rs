@@ -14,6 +14,7 @@ use gateway::order::stage::{Link, OrderStage};
 use gateway::strategy::{Ends, Quoter, QuoterParameters, Strategy, StrategyStage};
 use gateway::trace::recorder::Slowest;
 use order_sim::exchange::Exchange;
+use order_sim::file;
 use order_sim::options::Options;
 use protocol::types::{Qty, Symbol};
 use rt::clock::Clock;
@@ -87,7 +88,7 @@ fn exchange_options(random: &mut fastrand::Rng) -> Options {
             }
         }
     }
-    Options::parse(&text).expect("sane")
+    file::parse(&text).expect("sane").exchange
 }
 
 impl World {

@@ -20,6 +20,7 @@ use gateway::order::orders::Owner;
 use gateway::order::risk::{KillCause, KillSwitch, Limits, Risk};
 use gateway::order::session::{Credentials, Session};
 use order_sim::exchange::Exchange;
+use order_sim::file;
 use order_sim::options::Options;
 use order_sim::session::{Received, Session as ServerSession, SessionEvent};
 use protocol::ouch::Outbound;
@@ -85,7 +86,7 @@ impl World {
         let text = format!(
             "address = \"127.0.0.1:1\"\nfill_every = {fill_every}\n[account.demo]\npassword = \"demo\""
         );
-        let options = Options::parse(&text).expect("sane");
+        let options = file::parse(&text).expect("sane").exchange;
         let prices = Arc::new(BestPrices::new(Want::LAZY).expect("memory"));
         prices.store_symbol(1, symbol());
         let (bid, ask) = (Price4(1_000_000), Price4(1_000_100));

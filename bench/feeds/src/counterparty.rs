@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use anyhow::{Context, Result};
 use order_sim::exchange::{Exchange, origin_seq};
+use order_sim::file;
 use order_sim::options::Options;
 use order_sim::session::{Received, Session, SessionEvent};
 use rt::clock::realtime_ns;
@@ -42,7 +43,7 @@ impl Counterparty {
             "address = \"{address}\"\nfill_every = 2\n[account.demo]\npassword = \"demo\"\n\
              orders_max = 2000000\n[engine]\norders_max = 2000000\n"
         );
-        let options = Options::parse(&text).map_err(anyhow::Error::msg)?;
+        let options = file::parse(&text).map_err(anyhow::Error::msg)?.exchange;
         let listener =
             TcpListener::bind(address).with_context(|| format!("listening on {address}"))?;
         listener.set_nonblocking(true)?;

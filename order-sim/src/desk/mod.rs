@@ -78,7 +78,7 @@ pub(crate) struct Desks {
 
 impl Desks {
     pub(crate) fn new(options: &Options) -> Self {
-        let desks = options.account.iter().map(|(name, account)| Desk {
+        let desks = options.accounts.iter().map(|(name, account)| Desk {
             name: name.clone(),
             options: account.clone(),
             store: Store::new(options.store_max),
@@ -271,7 +271,7 @@ impl Desk {
 
     /// The group in which its orders do not trade with one another, and the rule.
     fn prevention(&self, account: u16, tags: &Tags) -> (u16, Prevention) {
-        let rule = tags.prevention.or_else(|| self.options.prevention());
+        let rule = tags.prevention.or(self.options.self_match);
         let group = if tags.group == 0 {
             account + 1
         } else {

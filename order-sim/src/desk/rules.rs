@@ -200,11 +200,11 @@ impl Desk {
             Some(RejectReason::RiskRestrictedStock)
         } else if exceeds(u64::from(wanted.qty), u64::from(limits.qty_max)) {
             Some(RejectReason::RiskMaxQuantity)
-        } else if exceeds(notional, limits.notional_max * 10_000) {
+        } else if exceeds(notional, limits.notional_max) {
             Some(RejectReason::RiskSingleOrderNotional)
         } else if exceeds(notional, market.limits.notional_max) {
             Some(RejectReason::ExceedsMaxNotional)
-        } else if exceeds(exposure, limits.exposure_max * 10_000) {
+        } else if exceeds(exposure, limits.exposure_max) {
             Some(RejectReason::RiskAggregateExposure)
         } else if self.orders.len() >= limits.orders_max && released == 0 {
             Some(RejectReason::SharesExceedThreshold)

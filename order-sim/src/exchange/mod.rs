@@ -77,11 +77,11 @@ impl Exchange {
         recorded: Option<Recorded>,
     ) -> Self {
         let publisher = options.feed.as_ref().map(|feed| {
-            let faults = Faults::new(&options.fault, options.fault_seed, now_ns);
+            let faults = Faults::new(&options.faults, options.fault_seed, now_ns);
             Publisher::new(feed, feed_session, faults, now_ns)
         });
         let mut exchange = Self {
-            engine: Engine::new(options.limits()),
+            engine: Engine::new(options.limits),
             outlet: Outlet {
                 desks: Desks::new(options),
                 encoder: FeedEncoder::new(),
@@ -90,14 +90,14 @@ impl Exchange {
             },
             inlet: Inlet::new(recorded),
             hours: Hours::new(options.day, now_ns),
-            rules: options.behaviour.clone(),
+            rules: options.rules.clone(),
             fill_every: options.fill_every,
             order_limits: OrderLimits {
-                has_ticks: !options.symbol.is_empty(),
-                notional_max: options.notional_max.saturating_mul(10_000),
+                has_ticks: !options.symbols.is_empty(),
+                notional_max: options.notional_max,
             },
             counters: EntryCounters::default(),
-            faults: Faults::new(&options.fault, options.fault_seed, now_ns),
+            faults: Faults::new(&options.faults, options.fault_seed, now_ns),
             now: Nanos(now_ns),
         };
         exchange.begin(options);
@@ -109,13 +109,8 @@ impl Exchange {
             feed.system_event(b'O', out);
             feed.decline_levels(out);
         });
-        for symbol in &options.symbol {
-            let listing = Listing {
-                symbol: symbol.name,
-                reference_price: symbol.price,
-                band_bps: symbol.band_bps,
-            };
-            self.list(&listing, symbol.short_restricted);
+        for symbol in &options.symbols {
+            self.list(&symbol.listing, symbol.is_short_restricted);
         }
         if let Some(flow) = options.flow {
             for index in 0..flow.symbols {

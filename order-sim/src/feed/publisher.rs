@@ -92,8 +92,8 @@ pub(crate) struct Publisher {
 
 impl Publisher {
     pub(crate) fn new(options: &Feed, session: &str, faults: Faults, now_ns: u64) -> Self {
-        let lines = options.lines.iter().map(|line| Line {
-            delay_ns: line.delay_us * 1000,
+        let lines = options.line_delays_ns.iter().map(|delay_ns| Line {
+            delay_ns: *delay_ns,
             ..Line::default()
         });
         Self {
@@ -107,8 +107,8 @@ impl Publisher {
             lines: lines.collect(),
             sent_ns: now_ns,
             ends: 0,
-            window_ns: options.window_us * 1000,
-            heartbeat_ns: options.heartbeat_ms * 1_000_000,
+            window_ns: options.window_ns,
+            heartbeat_ns: options.heartbeat_ns,
             packet_bytes: options.packet_bytes,
             counters: FeedCounters::default(),
             faults,
@@ -321,7 +321,7 @@ mod tests {
             "address = \"127.0.0.1:1\"\n[account.a]\npassword = \"p\"\n[feed]\nlines = \
              [{{ address = \"1.1.1.1:1\" }}, {{ address = \"1.1.1.2:1\", delay_us = 2 }}]\n{more}"
         );
-        let options = crate::options::Options::parse(&text).unwrap().feed.unwrap();
+        let options = crate::file::parse(&text).unwrap().exchange.feed.unwrap();
         Publisher::new(&options, "S1", Faults::new(&[], 0, 0), 0)
     }
 

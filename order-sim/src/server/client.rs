@@ -58,7 +58,6 @@ pub(crate) struct Client {
 
 /// Opens the sockets.
 pub(super) fn listen(shared: &Rc<Shared>) -> Result<(), String> {
-    let glimpse = shared.options.feed.as_ref().and_then(|feed| feed.glimpse);
     // The runtime's own bind would share the port with another exchange, unseen.
     let open = |address: SocketAddr| {
         let listener = std::net::TcpListener::bind(address);
@@ -69,7 +68,7 @@ pub(super) fn listen(shared: &Rc<Shared>) -> Result<(), String> {
     };
     let listener = open(shared.options.address)?;
     tokio_uring::spawn(accept(listener, Rc::clone(shared), || Service::Entry));
-    if let Some(address) = glimpse {
+    if let Some(address) = shared.options.glimpse {
         let listener = open(address.into())?;
         let service = || Service::Glimpse(RefCell::new(Store::new(usize::MAX)));
         tokio_uring::spawn(accept(listener, Rc::clone(shared), service));
@@ -171,7 +170,7 @@ fn on_bytes(shared: &Rc<Shared>, client: &Rc<Client>, bytes: &[u8]) -> Result<()
     let mut logged_in = None;
     let result = client.session.borrow_mut().on_bytes(
         Received { bytes, now_ns },
-        &shared.options,
+        &shared.options.exchange,
         &mut client.out.borrow_mut(),
         |heard| match (heard, &client.service) {
             (SessionEvent::LoggedIn(account), Service::Entry) => {
@@ -322,7 +321,12 @@ impl Client {
 /// One live connection for each account: the newer one has it.
 fn take_over(shared: &Shared, account: u16, client: &Rc<Client>) {
     let mut live = shared.live.borrow_mut();
-    let name = shared.options.account.keys().nth(usize::from(account));
+    let name = shared
+        .options
+        .exchange
+        .accounts
+        .keys()
+        .nth(usize::from(account));
     log::info!("account {}: logged in", name.map_or("?", String::as_str));
     if let Some((_, older)) = live.iter().find(|(other, _)| *other == account) {
         shared.counters.clients_taken_over.increment();
@@ -341,7 +345,12 @@ fn forget(shared: &Rc<Shared>, client: &Rc<Client>) {
     };
     let (account, _) = live.swap_remove(at);
     drop(live);
-    let options = shared.options.account.iter().nth(usize::from(account));
+    let options = shared
+        .options
+        .exchange
+        .accounts
+        .iter()
+        .nth(usize::from(account));
     if let Some((name, options)) = options {
         log::info!("account {name}: disconnected");
         if options.cancel_on_disconnect {
