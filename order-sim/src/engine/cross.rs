@@ -11,9 +11,10 @@ use super::event::{Event, Imbalance, Party, Trade};
 use super::ladder::{BUY_ANY, Ladder, SELL_ANY, key_of};
 use super::matcher::{Matcher, Pair};
 use super::numbers::Match;
-use super::order::{CrossKind, Order};
+use super::order::Order;
 use super::request::{cancel_reason, liquidity};
-use super::stock::{State, Stock};
+use super::stock::Stock;
+use super::types::{CrossKind, State};
 
 /// Shares that want to trade at one price and better.
 #[derive(Clone, Copy, Debug)]

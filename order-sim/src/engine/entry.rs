@@ -3,9 +3,10 @@
 use protocol::types::Side;
 
 use super::event::{Event, OnFeed};
+use super::levels::{NIL, Place};
 use super::matcher::Matcher;
-use super::order::{CrossKind, NIL, Order, Place, TimeInForce};
-use super::stock::State;
+use super::order::Order;
+use super::types::{CrossKind, State, TimeInForce};
 use super::{BUY_ANY, Change, NewOrder, Refusal, SELL_ANY};
 
 /// A limit as a price: any price is the best for the other side.

@@ -4,10 +4,12 @@
 
 use super::event::{Event, OnFeed, Party, Trade};
 use super::ladder::{BUY_ANY, SELL_ANY};
+use super::levels::Place;
 use super::matcher::Matcher;
 use super::numbers::Match;
-use super::order::{Order, Owner, Place};
+use super::order::Order;
 use super::request::liquidity;
+use super::types::Owner;
 
 /// The simulator's own stock, which trades where a script says so.
 pub const HOUSE: Owner = Owner {

@@ -12,10 +12,12 @@ use protocol::types::Side;
 
 use super::event::{Event, Party, Trade};
 use super::ladder::key_of;
+use super::levels::{NIL, Place};
 use super::numbers::{Match, Numbers};
-use super::order::{NIL, Order, Place, Prevention, Slab, Span};
+use super::order::{Order, Slab, Span};
 use super::request::{PostOnly, cancel_reason, liquidity};
-use super::stock::{State, Stock, tick_of};
+use super::stock::{Stock, tick_of};
+use super::types::{Prevention, State};
 
 pub(super) struct Matcher<'a> {
     pub orders: &'a mut Slab,

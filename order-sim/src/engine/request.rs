@@ -4,7 +4,7 @@
 
 use protocol::types::Side;
 
-use super::order::{CrossKind, Owner, Prevention, TimeInForce};
+use super::types::{CrossKind, Owner, Prevention, TimeInForce};
 
 /// OUCH cancel reasons that the engine gives.
 pub mod cancel_reason {

@@ -3,8 +3,8 @@
 //! Invariants:  an order is in exactly the queue that its place names; in hand it is in none.
 
 use super::event::{Event, OnFeed};
+use super::levels::Place;
 use super::matcher::Matcher;
-use super::order::Place;
 
 impl Matcher<'_> {
     /// Takes shares from a resting order; what is left of nothing leaves its queue. [`Matcher::tidy`]

@@ -2,22 +2,10 @@
 
 use protocol::types::{Side, Symbol};
 
-use super::ladder::{Ladder, Queue};
+use super::ladder::Ladder;
+use super::levels::Queue;
 use super::order::Slab;
-
-/// Whether and how a stock trades; the letters are ITCH's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum State {
-    /// Orders are refused.
-    Halted = b'H',
-    /// Paused because prices moved too far: orders wait for the cross.
-    Paused = b'P',
-    /// Orders wait for a cross.
-    Quoting = b'Q',
-    /// Orders trade as they come.
-    Trading = b'T',
-}
+use super::types::State;
 
 /// What is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
