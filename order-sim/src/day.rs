@@ -2,7 +2,7 @@
 
 use protocol::types::Nanos;
 
-use crate::desk::{Market, OrderLimits, Phase};
+use crate::account::{Market, OrderLimits, Phase};
 use crate::engine::{CrossKind, Engine};
 use crate::options::Day;
 

@@ -32,7 +32,7 @@ pub struct Options {
     /// The feed; none: nothing is published.
     pub feed: Option<Feed>,
     /// Accounts by user name.
-    pub accounts: BTreeMap<String, Account>,
+    pub accounts: BTreeMap<String, AccountOptions>,
     /// Orders that get what they ask for.
     pub rules: Vec<Rule>,
     /// What goes wrong.
@@ -101,7 +101,7 @@ pub struct Feed {
 
 /// One account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
+pub struct AccountOptions {
     /// At most 10 characters; compared without regard to case (SoupBinTCP 2.2.2).
     pub password: String,
     /// Cancel what is open when the connection goes.
@@ -130,7 +130,7 @@ pub struct Account {
     pub restricted: Vec<String>,
 }
 
-impl Account {
+impl AccountOptions {
     /// Whose name the feed shows for its attributed orders.
     pub(crate) fn firm_code(&self) -> [u8; 4] {
         padded(self.firms.first().map_or("TSTX", String::as_str))

@@ -4,8 +4,8 @@ use protocol::ouch::Outbound;
 use protocol::types::{Qty, Symbol, UserRefNum};
 
 use super::Exchange;
+use crate::account::Account;
 use crate::account::AccountView;
-use crate::desk::Desk;
 use crate::engine::cancel_reason;
 use crate::store::Store;
 
@@ -13,67 +13,67 @@ impl Exchange {
     /// The index of an account.
     #[must_use]
     pub fn account(&self, name: &str) -> Option<u16> {
-        self.outlet.desks.index(name)
+        self.outlet.accounts.index(name)
     }
 
     /// Orders that an account has open, with their open shares, by reference number.
     #[must_use]
     pub fn open_orders(&self, account: u16) -> Vec<(UserRefNum, Qty)> {
         self.outlet
-            .desks
+            .accounts
             .get(account)
-            .map(Desk::open_orders)
+            .map(Account::open_orders)
             .unwrap_or_default()
     }
 
     /// Every account with what it has open and has traded, in the order of names.
     pub fn accounts(&self) -> impl Iterator<Item = AccountView> + '_ {
-        self.outlet.desks.iter().map(Desk::view)
+        self.outlet.accounts.iter().map(Account::view)
     }
 
     /// One account of [`Exchange::accounts`], by its index.
     #[must_use]
     pub fn account_view(&self, account: u16) -> Option<AccountView> {
-        self.outlet.desks.get(account).map(Desk::view)
+        self.outlet.accounts.get(account).map(Account::view)
     }
 
     /// Sequenced messages of an account so far.
     #[must_use]
     pub fn stored(&self, account: u16) -> usize {
         self.outlet
-            .desks
+            .accounts
             .get(account)
-            .map_or(0, |desk| desk.store.count())
+            .map_or(0, |account| account.store.count())
     }
 
     /// The account's message of this index (sequence number less one); `None` also for one that cannot be
     /// saved.
     #[must_use]
     pub fn message(&self, account: u16, index: usize) -> Option<&[u8]> {
-        let desk = self.outlet.desks.get(account)?;
-        let is_saved = !desk.is_cut || index < desk.store.saved_count();
-        desk.store.message(index).filter(|_| is_saved)
+        let account = self.outlet.accounts.get(account)?;
+        let is_saved = !account.is_cut || index < account.store.saved_count();
+        account.store.message(index).filter(|_| is_saved)
     }
 
     /// Bytes of an account's messages from this index on.
     #[must_use]
     pub fn unread_bytes(&self, account: u16, index: usize) -> usize {
         self.outlet
-            .desks
+            .accounts
             .get(account)
-            .map_or(0, |desk| desk.store.bytes_from(index))
+            .map_or(0, |account| account.store.bytes_from(index))
     }
 
     /// Where a script cuts an account's connection: in the middle of the message of this index.
     #[must_use]
     pub fn cut_at(&self, account: u16) -> Option<usize> {
-        self.outlet.desks.get(account)?.cut_at
+        self.outlet.accounts.get(account)?.cut_at
     }
 
     /// The connection was cut as the script wanted.
     pub fn forget_cut(&mut self, account: u16) {
-        if let Some(desk) = self.outlet.desks.get_mut(account) {
-            desk.cut_at = None;
+        if let Some(account) = self.outlet.accounts.get_mut(account) {
+            account.cut_at = None;
         }
     }
 
@@ -86,18 +86,18 @@ impl Exchange {
     pub fn save<E>(&mut self, mut save: impl FnMut(&str, &[u8]) -> Result<(), E>) -> Result<(), E> {
         let mut result = Ok(());
         let mut cut = Vec::new();
-        for (account, desk) in (0..).zip(self.outlet.desks.iter_mut()) {
-            if desk.store.unsaved().is_empty() {
+        for (index, account) in (0..).zip(self.outlet.accounts.iter_mut()) {
+            if account.store.unsaved().is_empty() {
                 continue;
             }
-            match save(&desk.name, desk.store.unsaved()) {
+            match save(&account.name, account.store.unsaved()) {
                 Ok(()) => {
-                    desk.store.mark_saved();
-                    desk.is_cut = false;
+                    account.store.mark_saved();
+                    account.is_cut = false;
                 }
                 Err(error) => {
-                    if !std::mem::replace(&mut desk.is_cut, true) {
-                        cut.push(account);
+                    if !std::mem::replace(&mut account.is_cut, true) {
+                        cut.push(index);
                     }
                     result = result.and(Err(error));
                 }
@@ -115,9 +115,9 @@ impl Exchange {
     #[must_use]
     pub fn is_cut(&self, account: u16) -> bool {
         self.outlet
-            .desks
+            .accounts
             .get(account)
-            .is_some_and(|desk| desk.is_cut)
+            .is_some_and(|account| account.is_cut)
     }
 
     /// Cancels everything that an account has open.
@@ -130,38 +130,42 @@ impl Exchange {
     /// restarted exchange has an empty book, and its clients read so when they come back.
     pub fn restore(&mut self, account: u16, store: Store) {
         let now = self.now;
-        let Some(desk) = self.outlet.desks.get_mut(account) else {
+        let Some(account) = self.outlet.accounts.get_mut(account) else {
             return;
         };
-        desk.store = store;
+        account.store = store;
         let mut last = Used::default();
-        for index in 0..desk.store.count() {
-            let used = desk.store.message(index).map(Used::by).unwrap_or_default();
+        for index in 0..account.store.count() {
+            let used = account
+                .store
+                .message(index)
+                .map(Used::by)
+                .unwrap_or_default();
             last.order = last.order.max(used.order);
             last.matched = last.matched.max(used.matched);
         }
-        for (user_ref, open) in desk.recall() {
-            desk.tell_canceled(user_ref, open, cancel_reason::SYSTEM, now);
+        for (user_ref, open) in account.recall() {
+            account.tell_canceled(user_ref, open, cancel_reason::SYSTEM, now);
         }
         self.engine.begin_after(last.order, last.matched);
     }
 
     pub(super) fn cancel_where(&mut self, account: u16, symbol: Symbol, reason: u8) {
         let live = self
-            .desk(account)
-            .map(|desk| desk.live(symbol))
+            .account_at(account)
+            .map(|account| account.live(symbol))
             .unwrap_or_default();
         for (_, handle) in live {
             self.take_off(handle, reason);
         }
     }
 
-    pub(super) fn desk(&self, account: u16) -> Option<&Desk> {
-        self.outlet.desks.get(account)
+    pub(super) fn account_at(&self, account: u16) -> Option<&Account> {
+        self.outlet.accounts.get(account)
     }
 
-    pub(super) fn desk_mut(&mut self, account: u16) -> Option<&mut Desk> {
-        self.outlet.desks.get_mut(account)
+    pub(super) fn account_at_mut(&mut self, account: u16) -> Option<&mut Account> {
+        self.outlet.accounts.get_mut(account)
     }
 }
 

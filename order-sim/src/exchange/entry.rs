@@ -1,6 +1,7 @@
 //! Order entry: every OUCH message of a client, from its bytes to what the engine is asked to do.
 //!
-//! Path:        session -> here -> desk (rules) -> engine -> desk (answers)
+//! Path:        session -> here -> account (rules) -> engine -> account (answers). An account goes by its index
+//!              here, the account itself by `account`.
 //! When wrong:  nonsense that is no OUCH message is ignored and counted, as the specification has no answer
 //!              to it. Duplicates, superfluous cancels and replacements of dead orders meet silence.
 //! Spec:        OUCH 5.0 revision 1.04.
@@ -13,7 +14,7 @@ use protocol::types::{Symbol, UserRefNum};
 
 use super::Exchange;
 use super::inlet::LateMessage;
-use crate::desk::{Entered, Held, Tags, Wanted, reason_of};
+use crate::account::{Entered, Held, Tags, Wanted, reason_of};
 use crate::engine::{Change, CrossKind, Handle, Listing, NewOrder, Owner, cancel_reason};
 use crate::fault::Act;
 use crate::script::Behaviour;
@@ -48,69 +49,71 @@ impl Exchange {
         self.end_operation();
     }
 
-    pub(super) fn handle(&mut self, account: u16, bytes: &[u8], is_late: bool) {
+    pub(super) fn handle(&mut self, index: u16, bytes: &[u8], is_late: bool) {
         let Ok((message, appendage)) = Inbound::decode(bytes) else {
             return self.counters.undecodable.increment();
         };
-        if self.is_cut(account) {
+        if self.is_cut(index) {
             return self.counters.account_cut.increment();
         }
-        let is_full = self.desk(account).is_none_or(|desk| desk.store.is_full());
+        let is_full = self
+            .account_at(index)
+            .is_none_or(|account| account.store.is_full());
         if is_full {
             return self.counters.store_full.increment();
         }
-        self.outlet.desks.echo.clear();
+        self.outlet.accounts.echo.clear();
         match message {
             Inbound::EnterOrder(m) => {
-                let behaviour = self.behaviour(account, &m.client_order_id);
+                let behaviour = self.behaviour(index, &m.client_order_id);
                 if let (Some(Behaviour::Late { after_ns }), false) = (behaviour, is_late)
-                    && self.keep_late(account, bytes, after_ns)
+                    && self.keep_late(index, bytes, after_ns)
                 {
                     return;
                 }
                 self.outlet
-                    .desks
+                    .accounts
                     .echo
                     .extend_from_slice(appendage.as_bytes());
-                self.enter(account, m, &appendage, behaviour);
+                self.enter(index, m, &appendage, behaviour);
             }
             Inbound::ReplaceOrder(m) => {
                 self.outlet
-                    .desks
+                    .accounts
                     .echo
                     .extend_from_slice(appendage.as_bytes());
-                self.replace(account, m, &appendage);
+                self.replace(index, m, &appendage);
             }
-            Inbound::CancelOrder(m) => self.cancel(account, m),
-            Inbound::ModifyOrder(m) => self.modify(account, m),
-            Inbound::MassCancel(m) => self.mass_cancel(account, m),
+            Inbound::CancelOrder(m) => self.cancel(index, m),
+            Inbound::ModifyOrder(m) => self.modify(index, m),
+            Inbound::MassCancel(m) => self.mass_cancel(index, m),
             Inbound::DisableOrderEntry(m) => {
-                self.set_disabled(account, m.user_ref.get(), m.firm, true)
+                self.set_disabled(index, m.user_ref.get(), m.firm, true)
             }
             Inbound::EnableOrderEntry(m) => {
-                self.set_disabled(account, m.user_ref.get(), m.firm, false)
+                self.set_disabled(index, m.user_ref.get(), m.firm, false)
             }
             Inbound::AccountQuery(_) => {
                 let now = self.now;
-                if let Some(desk) = self.desk_mut(account) {
-                    desk.tell_next_user_ref(now);
+                if let Some(account) = self.account_at_mut(index) {
+                    account.tell_next_user_ref(now);
                 }
             }
         }
     }
 
-    fn behaviour(&self, account: u16, client_order_id: &[u8; 14]) -> Option<Behaviour> {
-        let name = &self.desk(account)?.name;
+    fn behaviour(&self, index: u16, client_order_id: &[u8; 14]) -> Option<Behaviour> {
+        let name = &self.account_at(index)?.name;
         self.rules
             .iter()
             .find_map(|rule| rule.behaviour(name, client_order_id))
     }
 
-    fn keep_late(&mut self, account: u16, bytes: &[u8], after_ns: u64) -> bool {
+    fn keep_late(&mut self, index: u16, bytes: &[u8], after_ns: u64) -> bool {
         self.counters.scripted.increment();
         let is_kept = self.inlet.keep(LateMessage {
             due_ns: self.now.0 + after_ns,
-            account,
+            account: index,
             bytes: bytes.to_vec(),
         });
         if !is_kept {
@@ -139,7 +142,7 @@ impl Exchange {
 
     fn enter(
         &mut self,
-        account: u16,
+        index: u16,
         m: &EnterOrder,
         appendage: &Appendage<'_>,
         behaviour: Option<Behaviour>,
@@ -147,8 +150,8 @@ impl Exchange {
         let user_ref = m.user_ref.get();
         // A number that is not larger than the last is a retransmission: silence.
         if !self
-            .desk_mut(account)
-            .is_some_and(|desk| desk.uses(user_ref))
+            .account_at_mut(index)
+            .is_some_and(|account| account.uses(user_ref))
         {
             return;
         }
@@ -156,26 +159,26 @@ impl Exchange {
             Some(Behaviour::Ignore) => return self.counters.scripted.increment(),
             Some(Behaviour::Reject(reason)) => {
                 self.counters.scripted.increment();
-                return self.reject(account, user_ref, m.client_order_id, reason);
+                return self.reject(index, user_ref, m.client_order_id, reason);
             }
             _ => {}
         }
         let storm = self
-            .account_fault(Act::Reject, account)
+            .account_fault(Act::Reject, index)
             .and_then(RejectReason::of);
         if let Some(reason) = storm {
             self.faults.counters.orders_rejected.increment();
-            return self.reject(account, user_ref, m.client_order_id, reason);
+            return self.reject(index, user_ref, m.client_order_id, reason);
         }
         let tags = Tags::read(appendage);
         let locate = self.locate_or_list(m.symbol);
         let owner = Owner {
-            account,
+            account: index,
             user_ref: user_ref.0,
         };
         let now = self.now;
         let market = self.hours.market(&self.engine, self.order_limits, now);
-        let Some(desk) = self.outlet.desks.get_mut(account) else {
+        let Some(account) = self.outlet.accounts.get_mut(index) else {
             return;
         };
         let entered = Entered {
@@ -184,20 +187,20 @@ impl Exchange {
             tags: &tags,
             locate,
         };
-        let mut asked = match desk.examine(&entered, market) {
+        let mut asked = match account.examine(&entered, market) {
             Ok(asked) => asked,
-            Err(reason) => return self.reject(account, user_ref, m.client_order_id, reason),
+            Err(reason) => return self.reject(index, user_ref, m.client_order_id, reason),
         };
         asked.held.behaviour = behaviour;
-        let next = desk.accepted + 1;
+        let next = account.accepted + 1;
         asked.new.terms.house = self.is_house(next, behaviour);
-        self.outlet.desks.hold(owner, asked.held);
+        self.outlet.accounts.hold(owner, asked.held);
         let (engine, mut sink) = self.engine_and_sink();
         let result = engine.enter(&asked.new, now.0, &mut sink);
         drop(sink);
         if let Err(refusal) = result {
-            self.outlet.desks.forget(owner);
-            return self.reject(account, user_ref, m.client_order_id, reason_of(refusal));
+            self.outlet.accounts.forget(owner);
+            return self.reject(index, user_ref, m.client_order_id, reason_of(refusal));
         }
         self.after_order(owner, &asked.new, behaviour);
     }
@@ -225,21 +228,21 @@ impl Exchange {
                 }
             }
             Behaviour::FillTwice => {
-                if let Some(desk) = self.desk_mut(owner.account) {
-                    desk.repeat_last_fill(owner.user_ref);
+                if let Some(account) = self.account_at_mut(owner.account) {
+                    account.repeat_last_fill(owner.user_ref);
                 }
             }
             Behaviour::Bust => {
-                let desk = self.desk(owner.account);
-                let last = desk.and_then(|desk| desk.last_fill(owner.user_ref));
+                let account = self.account_at(owner.account);
+                let last = account.and_then(|account| account.last_fill(owner.user_ref));
                 let (engine, mut sink) = self.engine_and_sink();
                 if let Some(last) = last {
                     engine.break_trade(last.0, b'S', &mut sink);
                 }
             }
             Behaviour::Cut => {
-                if let Some(desk) = self.desk_mut(owner.account) {
-                    desk.cut_at = desk.store.count().checked_sub(1);
+                if let Some(account) = self.account_at_mut(owner.account) {
+                    account.cut_at = account.store.count().checked_sub(1);
                 }
             }
             _ => {}
@@ -248,32 +251,32 @@ impl Exchange {
 
     fn reject(
         &mut self,
-        account: u16,
+        index: u16,
         user_ref: UserRefNum,
         client_order_id: [u8; 14],
         reason: RejectReason,
     ) {
         self.counters.rejected.increment();
         let now = self.now;
-        if let Some(desk) = self.desk_mut(account) {
-            desk.tell_rejected(user_ref, reason, client_order_id, now);
+        if let Some(account) = self.account_at_mut(index) {
+            account.tell_rejected(user_ref, reason, client_order_id, now);
         }
     }
 
-    fn held(&self, account: u16, user_ref: UserRefNum) -> Option<Held> {
-        self.desk(account)?.orders.get(&user_ref.0).copied()
+    fn held(&self, index: u16, user_ref: UserRefNum) -> Option<Held> {
+        self.account_at(index)?.orders.get(&user_ref.0).copied()
     }
 
-    fn replace(&mut self, account: u16, m: &ReplaceOrder, appendage: &Appendage<'_>) {
+    fn replace(&mut self, index: u16, m: &ReplaceOrder, appendage: &Appendage<'_>) {
         let (original, user_ref) = (m.original_user_ref.get(), m.user_ref.get());
         // Of a dead order, or with a used number: silence, and the number stays free.
-        let Some(held) = self.held(account, original) else {
+        let Some(held) = self.held(index, original) else {
             return;
         };
         let Some(handle) = held.handle else { return };
         let is_used = self
-            .desk(account)
-            .is_none_or(|desk| user_ref.0 <= desk.last_user_ref);
+            .account_at(index)
+            .is_none_or(|account| user_ref.0 <= account.last_user_ref);
         if is_used {
             return;
         }
@@ -289,18 +292,18 @@ impl Exchange {
         }
         let now = self.now;
         let market = self.hours.market(&self.engine, self.order_limits, now);
-        let Some(desk) = self.outlet.desks.get_mut(account) else {
+        let Some(account) = self.outlet.accounts.get_mut(index) else {
             return;
         };
-        let objection = desk.examine_replacement(&wanted, &held, market);
-        desk.uses(user_ref);
+        let objection = account.examine_replacement(&wanted, &held, market);
+        account.uses(user_ref);
         if let Some(reason) = objection {
-            return self.reject(account, user_ref, m.client_order_id, reason);
+            return self.reject(index, user_ref, m.client_order_id, reason);
         }
         let message = held.message_after(m);
-        let mut terms = desk.terms(&wanted, &tags);
-        desk.accepted += 1;
-        let accepted = desk.accepted;
+        let mut terms = account.terms(&wanted, &tags);
+        account.accepted += 1;
+        let accepted = account.accepted;
         terms.house = self.is_house(accepted, None);
         let change = Change {
             user_ref: user_ref.0,
@@ -308,10 +311,10 @@ impl Exchange {
             terms,
         };
         let owner = Owner {
-            account,
+            account: index,
             user_ref: user_ref.0,
         };
-        self.outlet.desks.hold(
+        self.outlet.accounts.hold(
             owner,
             Held {
                 message,
@@ -325,8 +328,8 @@ impl Exchange {
         let result = engine.replace(handle, &change, now.0, &mut sink);
         drop(sink);
         if let Err(refusal) = result {
-            self.outlet.desks.forget(owner);
-            self.reject(account, user_ref, m.client_order_id, reason_of(refusal));
+            self.outlet.accounts.forget(owner);
+            self.reject(index, user_ref, m.client_order_id, reason_of(refusal));
         }
     }
 
@@ -336,18 +339,18 @@ impl Exchange {
         engine.cancel(handle, 0, reason, &mut sink);
     }
 
-    fn cancel(&mut self, account: u16, m: &CancelOrder) {
+    fn cancel(&mut self, index: u16, m: &CancelOrder) {
         // There is no "too late": a superfluous cancel is met with silence.
         let user_ref = m.user_ref.get();
-        let Some(held) = self.held(account, user_ref) else {
+        let Some(held) = self.held(index, user_ref) else {
             return;
         };
         let Some(handle) = held.handle else { return };
         let is_closing = Wanted::of_enter(&held.message).cross_kind() == Some(CrossKind::Close);
         if is_closing && self.hours.is_late(self.now_ns()) {
             let now = self.now;
-            if let Some(desk) = self.desk_mut(account) {
-                desk.tell_cancel_reject(user_ref.0, now);
+            if let Some(account) = self.account_at_mut(index) {
+                account.tell_cancel_reject(user_ref.0, now);
             }
             return;
         }
@@ -361,9 +364,9 @@ impl Exchange {
         engine.cancel(handle, keep, cancel_reason::USER, &mut sink);
     }
 
-    fn modify(&mut self, account: u16, m: &ModifyOrder) {
+    fn modify(&mut self, index: u16, m: &ModifyOrder) {
         let user_ref = m.user_ref.get();
-        let Some(held) = self.held(account, user_ref) else {
+        let Some(held) = self.held(index, user_ref) else {
             return;
         };
         let Some(handle) = held.handle else { return };
@@ -377,45 +380,39 @@ impl Exchange {
             return;
         }
         let now = self.now;
-        let Some(desk) = self.desk_mut(account) else {
+        let Some(account) = self.account_at_mut(index) else {
             return;
         };
-        if let Some(order) = desk.orders.get_mut(&user_ref.0) {
+        if let Some(order) = account.orders.get_mut(&user_ref.0) {
             order.message.side = m.side;
         }
         if wanted == held.open {
-            return desk.tell_modified(user_ref.0, m.side, wanted, now);
+            return account.tell_modified(user_ref.0, m.side, wanted, now);
         }
         let (engine, mut sink) = self.engine_and_sink();
         engine.cancel(handle, wanted, cancel_reason::MODIFIED, &mut sink);
     }
 
-    fn mass_cancel(&mut self, account: u16, m: &MassCancel) {
+    fn mass_cancel(&mut self, index: u16, m: &MassCancel) {
         let now = self.now;
-        let Some(desk) = self.desk_mut(account) else {
+        let Some(account) = self.account_at_mut(index) else {
             return;
         };
-        if !desk.uses(m.user_ref.get()) {
+        if !account.uses(m.user_ref.get()) {
             return;
         }
-        desk.tell_mass_cancel(m, now);
-        self.cancel_where(account, m.symbol, cancel_reason::USER);
+        account.tell_mass_cancel(m, now);
+        self.cancel_where(index, m.symbol, cancel_reason::USER);
     }
 
-    fn set_disabled(
-        &mut self,
-        account: u16,
-        user_ref: UserRefNum,
-        firm: [u8; 4],
-        is_disabled: bool,
-    ) {
+    fn set_disabled(&mut self, index: u16, user_ref: UserRefNum, firm: [u8; 4], is_disabled: bool) {
         let now = self.now;
-        let Some(desk) = self.desk_mut(account) else {
+        let Some(account) = self.account_at_mut(index) else {
             return;
         };
-        if desk.uses(user_ref) {
-            desk.is_disabled = is_disabled;
-            desk.tell_entry(user_ref, firm, is_disabled, now);
+        if account.uses(user_ref) {
+            account.is_disabled = is_disabled;
+            account.tell_entry(user_ref, firm, is_disabled, now);
         }
     }
 }

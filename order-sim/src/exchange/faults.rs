@@ -47,15 +47,19 @@ impl Exchange {
     /// Whether an account's connections suffer this now: the fault's value.
     #[must_use]
     pub fn account_fault(&self, act: Act, account: u16) -> Option<u16> {
-        let name = self.outlet.desks.get(account).map_or("", |desk| &desk.name);
+        let name = self
+            .outlet
+            .accounts
+            .get(account)
+            .map_or("", |account| &account.name);
         self.faults.account(act, name, self.now_ns())
     }
 
     /// By how much logins are answered wrongly now.
     #[must_use]
     pub fn login_skew(&self) -> Option<u16> {
-        let mut desks = self.outlet.desks.names();
-        desks.find_map(|name| self.faults.account(Act::WrongNumber, name, self.now_ns()))
+        let mut accounts = self.outlet.accounts.names();
+        accounts.find_map(|name| self.faults.account(Act::WrongNumber, name, self.now_ns()))
     }
 
     /// A fault of the exchange itself that is due, and how far a clock jumps, ns. Each is told once.

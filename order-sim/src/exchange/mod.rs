@@ -25,8 +25,8 @@ use protocol::types::{Nanos, Seq, Symbol};
 
 pub use entry::{EntryCounters, origin_seq};
 
+use crate::account::{Accounts, OrderLimits, Phase};
 use crate::day::Hours;
-use crate::desk::{Desks, OrderLimits, Phase};
 use crate::engine::{CrossKind, Engine, Event, Listing, State, TimeInForce};
 use crate::fault::Faults;
 use crate::feed::encoder::{FeedEncoder, Stamped};
@@ -83,7 +83,7 @@ impl Exchange {
         let mut exchange = Self {
             engine: Engine::new(options.limits),
             outlet: Outlet {
-                desks: Desks::new(options),
+                accounts: Accounts::new(options),
                 encoder: FeedEncoder::new(),
                 publisher,
                 is_record: recorded.is_some(),

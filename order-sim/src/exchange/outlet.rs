@@ -6,7 +6,7 @@
 
 use protocol::types::Nanos;
 
-use crate::desk::Desks;
+use crate::account::Accounts;
 use crate::engine::Event;
 use crate::feed::encoder::{FeedEncoder, Stamped};
 use crate::feed::publisher::Publisher;
@@ -14,7 +14,7 @@ use crate::feed::publisher::Publisher;
 /// Listeners.
 #[derive(Debug)]
 pub(super) struct Outlet {
-    pub desks: Desks,
+    pub accounts: Accounts,
     pub encoder: FeedEncoder,
     pub publisher: Option<Publisher>,
     /// The feed is a record's messages as they are.
@@ -23,7 +23,7 @@ pub(super) struct Outlet {
 
 impl Outlet {
     pub(super) fn on_event(&mut self, event: &Event, now: Nanos) {
-        self.desks.on_event(event, now);
+        self.accounts.on_event(event, now);
         if let Some((feed, publisher)) = self.own_feed(now) {
             feed.on_event(event, &mut |message| publisher.push(message, now.0));
         }

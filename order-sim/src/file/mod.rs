@@ -220,7 +220,7 @@ impl Record {
 }
 
 impl Account {
-    fn options(self, name: &str) -> Result<options::Account, String> {
+    fn options(self, name: &str) -> Result<options::AccountOptions, String> {
         if name.len() > 6 || self.password.len() > 10 {
             return Err(format!(
                 "account.{name}: expected a name of at most 6 and a password of at most 10 \
@@ -243,7 +243,7 @@ impl Account {
                 "account.{name}.self_match: expected \"W\", \"O\" or \"D\""
             ));
         }
-        Ok(options::Account {
+        Ok(options::AccountOptions {
             password: self.password,
             cancel_on_disconnect: self.cancel_on_disconnect,
             firms: self.firms,

@@ -6,7 +6,7 @@ use protocol::ouch::{EnterOrder, RejectReason};
 use protocol::types::{Nanos, Side, Symbol};
 
 use super::request::{Tags, Wanted};
-use super::{Desk, Held};
+use super::{Account, Held};
 use crate::engine::{
     CrossKind, Engine, NewOrder, Owner, PostOnly, Terms, TimeInForce, cancel_reason, tick_of,
 };
@@ -71,7 +71,7 @@ pub(crate) struct Asked {
     pub held: Held,
 }
 
-impl Desk {
+impl Account {
     /// Examines a new order: sense first, then rights and risk, then the market.
     pub(crate) fn examine(
         &mut self,

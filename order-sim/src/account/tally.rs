@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use protocol::ouch::Outbound;
 use protocol::types::{Side, Symbol, UserRefNum};
 
-use crate::account::{AnswerCounts, Position};
+use super::view::{AnswerCounts, Position};
 
 /// Sums of one account.
 #[derive(Debug, Default)]
