@@ -13,6 +13,7 @@
 //!   other clients, though the record still shows them.
 //! - An execution of the record first fills the clients that stood before the executed order.
 //! - A record's order that comes and would have met a client's order fills it, and rests all the same.
+//! - Clients' pegs follow the midpoint that the record moves, and trade where it brings them together.
 //!
 //! Crosses and unseen trades of the record (`Q`, `P`) fill nobody.
 //!
@@ -197,8 +198,8 @@ impl Recorded {
             Message::OrderExecutedWithPrice(m) => {
                 self.executed(m.order.get().0, m.shares.get().0, engine, sink);
             }
-            Message::OrderCancel(m) => self.lessen(m.order.get().0, m.shares.get().0, engine),
-            Message::OrderDelete(m) => self.lessen(m.order.get().0, u32::MAX, engine),
+            Message::OrderCancel(m) => self.lessen(m.order.get().0, m.shares.get().0, engine, sink),
+            Message::OrderDelete(m) => self.lessen(m.order.get().0, u32::MAX, engine, sink),
             Message::OrderReplace(m) => {
                 let old = m.old_order.get().0;
                 let Some(place) = self
@@ -209,7 +210,7 @@ impl Recorded {
                     self.orders.remove(&old);
                     return self.counters.missing_ref.increment();
                 };
-                self.lessen(old, u32::MAX, engine);
+                self.lessen(old, u32::MAX, engine, sink);
                 let new = order(place.0, place.1, m.shares.get().0, m.price.get().0);
                 self.add(m.new_order.get().0, &new, engine, sink);
             }
@@ -241,15 +242,20 @@ impl Recorded {
             return self.counters.refused.increment();
         }
         // A second order under a live reference replaces the stale one.
-        self.lessen_if_there(reference, u32::MAX, engine);
+        self.lessen_if_there(reference, u32::MAX, engine, sink);
         let price = new.terms.limit.unwrap_or(0);
         self.meet(new, price, engine, sink);
-        match engine.rest(new, &mut |_| ()) {
+        // A peg may take it as soon as it rests.
+        self.live += 1;
+        let result = engine.rest(new, &mut self.counting(sink));
+        match result {
             Ok(handle) => {
                 self.orders.insert(reference, handle);
-                self.live += 1;
             }
-            Err(_) => self.counters.refused.increment(),
+            Err(_) => {
+                self.live -= 1;
+                self.counters.refused.increment();
+            }
         }
     }
 
@@ -277,7 +283,7 @@ impl Recorded {
             if qty == 0 {
                 break;
             }
-            engine.fill_by_house(handle, qty, sink);
+            engine.fill_by_house(handle, qty, &mut self.counting(sink));
             self.counters.shares_met.add(u64::from(qty));
             left -= qty;
         }
@@ -307,7 +313,7 @@ impl Recorded {
                 if qty == 0 {
                     break;
                 }
-                engine.fill_by_house(client, qty, sink);
+                engine.fill_by_house(client, qty, &mut self.counting(sink));
                 self.counters.shares_ahead.add(u64::from(qty));
                 left -= qty;
             }
@@ -316,27 +322,53 @@ impl Recorded {
         self.counters
             .shares_traded_twice
             .add(u64::from(shares.saturating_sub(open)));
-        self.lessen(reference, shares, engine);
+        self.lessen(reference, shares, engine, sink);
     }
 
-    fn lessen(&mut self, reference: u64, shares: u32, engine: &mut Engine) {
-        if !self.lessen_if_there(reference, shares, engine) {
+    fn lessen(
+        &mut self,
+        reference: u64,
+        shares: u32,
+        engine: &mut Engine,
+        sink: &mut impl FnMut(Event),
+    ) {
+        if !self.lessen_if_there(reference, shares, engine, sink) {
             self.counters.missing_ref.increment();
         }
     }
 
-    fn lessen_if_there(&mut self, reference: u64, shares: u32, engine: &mut Engine) -> bool {
+    fn lessen_if_there(
+        &mut self,
+        reference: u64,
+        shares: u32,
+        engine: &mut Engine,
+        sink: &mut impl FnMut(Event),
+    ) -> bool {
         let Some(handle) = self.orders.get(&reference).copied() else {
             return false;
         };
         let open = engine.open(handle);
         let keep = open.unwrap_or(0).saturating_sub(shares);
-        engine.cancel(handle, keep, cancel_reason::SYSTEM, &mut |_| ());
+        engine.cancel(
+            handle,
+            keep,
+            cancel_reason::SYSTEM,
+            &mut self.counting(sink),
+        );
         if keep == 0 {
             self.orders.remove(&reference);
             self.live -= u32::from(open.is_some());
         }
         true
+    }
+
+    /// Tells `sink`, and counts what clients' pegs take from the record's orders meanwhile: they follow the midpoint
+    /// that the record moves.
+    fn counting<'a>(&'a mut self, sink: &'a mut impl FnMut(Event)) -> impl FnMut(Event) + 'a {
+        |event| {
+            self.on_event(&event);
+            sink(event);
+        }
     }
 
     /// Counts what clients took from the record's orders.
