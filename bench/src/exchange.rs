@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use order_sim::engine::{
-    Change, Engine, Event, Handle, Limits, Listing, NewOrder, Owner, Terms, TimeInForce,
+    Change, Engine, Event, Handle, LimitOrder, Limits, Listing, NewOrder, Owner, Terms, TimeInForce,
 };
 use protocol::ouch::EnterOrder;
 use protocol::soup::{LoginRequest, Packet, kind};
@@ -106,7 +106,15 @@ fn order(slot: u32, qty: u32, price: u32) -> NewOrder {
         user_ref: slot,
     };
     let locate = u16::try_from(slot / 2 % u32::from(SYMBOLS)).unwrap_or(0) + 1;
-    NewOrder::plain(owner, (locate, side), (qty, price), TimeInForce::Market)
+    let order = LimitOrder {
+        owner,
+        locate,
+        side,
+        qty,
+        price,
+        life: TimeInForce::Market,
+    };
+    order.into()
 }
 
 /// A price on a slot's own side: near the middle mostly.
@@ -137,7 +145,7 @@ impl MixedFlow {
         };
         for slot in 0..slots {
             let new = order(slot, 100, price(&mut random, slot));
-            let handle = flow.engine.enter(&new, &mut |_| ());
+            let handle = flow.engine.enter(&new, 0, &mut |_| ());
             flow.handles.push(handle.ok().context("there is room")?);
         }
         for _ in 0..steps {
@@ -180,7 +188,7 @@ impl MixedFlow {
                 Kind::Turn => {
                     operations += u64::from(engine.cancel(*handle, 0, b'U', &mut sink));
                     let new = order(step.slot, step.qty, step.price);
-                    if let Ok(new) = engine.enter(&new, &mut sink) {
+                    if let Ok(new) = engine.enter(&new, 0, &mut sink) {
                         *handle = new;
                         operations += 1;
                     }
@@ -191,7 +199,7 @@ impl MixedFlow {
                         open: step.qty,
                         terms: Terms::plain(step.price, TimeInForce::Market),
                     };
-                    if let Ok(Some(new)) = engine.replace(*handle, &change, &mut sink) {
+                    if let Ok(Some(new)) = engine.replace(*handle, &change, 0, &mut sink) {
                         *handle = new;
                         operations += 1;
                     }
@@ -205,7 +213,7 @@ impl MixedFlow {
                     };
                     let mut new = order(step.slot, step.qty, limit);
                     new.terms.life = TimeInForce::Immediate;
-                    operations += u64::from(engine.enter(&new, &mut sink).is_ok());
+                    operations += u64::from(engine.enter(&new, 0, &mut sink).is_ok());
                 }
                 Kind::Cut => {
                     operations += u64::from(engine.cancel(*handle, 50, b'U', &mut sink));
@@ -294,7 +302,7 @@ fn memory() -> Result<u64> {
     let mut random = fastrand::Rng::with_seed(1);
     for slot in 0..MEMORY_ORDERS {
         let new = order(slot, 100, price(&mut random, slot));
-        if engine.enter(&new, &mut |_| ()).is_err() {
+        if engine.enter(&new, 0, &mut |_| ()).is_err() {
             bail!("no room for order {slot}");
         }
     }

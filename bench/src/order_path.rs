@@ -14,7 +14,7 @@ use gateway::order::orders::Owner;
 use gateway::order::risk::{KillSwitch, Limits, Risk};
 use gateway::order::session::{Credentials, Session};
 use protocol::ouch::{AccountQueryResponse, Canceled, OrderAccepted};
-use protocol::soup::{LoginAccepted, kind};
+use protocol::soup::{self, LoginAccepted, kind};
 use protocol::types::{Price4, Qty, Seq, Side, Symbol, UserRefNum};
 use rt::mem::Want;
 use zerocopy::{FromZeros, IntoBytes};
@@ -159,11 +159,8 @@ impl OrderPath {
     /// The exchange says something. The packet is put together where it lies: no allocation is counted.
     fn answer(&mut self, encode: impl FnOnce(&mut [u8]) -> Option<usize>) {
         let mut packet = [0; 128];
-        let [high, low, kind_byte, body @ ..] = &mut packet;
-        let len = encode(body).unwrap_or(0);
-        *kind_byte = kind::SEQUENCED;
-        [*high, *low] = u16::try_from(len + 1).unwrap_or(0).to_be_bytes();
-        self.hear(packet.get(..len + 3).unwrap_or_default());
+        let len = soup::frame(kind::SEQUENCED, &mut packet, encode).unwrap_or(0);
+        self.hear(packet.get(..len).unwrap_or_default());
     }
 
     /// An order's life: asked for, accepted, its cancel asked for, cancelled.

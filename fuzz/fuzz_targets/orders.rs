@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use order_sim::engine::State;
 use order_sim::exchange::Exchange;
+use order_sim::file;
 use order_sim::options::Options;
 use protocol::ouch::{
     AppendageBuffer, CancelOrder, Element, EnterOrder, MassCancel, ModifyOrder, Outbound, ReplaceOrder,
@@ -23,7 +24,7 @@ static OPTIONS: LazyLock<Options> = LazyLock::new(|| {
                 [feed]\nkeep = 16\nlines = [{ address = \"127.0.0.1:2\" }]\n\
                 [account.a]\npassword = \"p\"\nself_match = \"D\"\n\
                 [account.b]\npassword = \"p\"\npost_only_slides = true\n";
-    Options::parse(text).expect("sane")
+    file::parse(text).expect("sane").exchange
 });
 
 /// One of the letters of a field, or any byte.
@@ -108,7 +109,7 @@ fuzz_target!(|data: &[u8]| {
         exchange.on_message(u16::from(who & 1), &message(record, next));
         let (bid, ask, _) = exchange.engine().best(1);
         let is_trading =
-            exchange.engine().stock_state(1).is_some_and(|(_, state, _)| state == State::Trading);
+            exchange.engine().status(1).is_some_and(|stock| stock.state == State::Trading);
         if let (Some(bid), Some(ask), true) = (bid, ask, is_trading) {
             assert!(bid < ask, "crossed: {bid} {ask}");
         }

@@ -6,13 +6,14 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use order_sim::exchange::Exchange;
+use order_sim::file;
 use order_sim::options::Options;
-use order_sim::session::{SessionEvent, Session};
+use order_sim::session::{Received, Session, SessionEvent};
 
 static OPTIONS: LazyLock<Options> = LazyLock::new(|| {
     let text = "address = \"127.0.0.1:1\"\n[engine]\norders_max = 64\nlevels_max = 8\ntrades_max = 8\n\
                 [feed]\nkeep = 16\nlines = [{ address = \"127.0.0.1:2\" }]\n[account.a]\npassword = \"p\"\n";
-    Options::parse(text).expect("sane")
+    file::parse(text).expect("sane").exchange
 });
 /// A login of account `a` that asks for number 1.
 const LOGIN: &[u8] = b"\0\x2FLa     p                            1";
@@ -20,7 +21,7 @@ const LOGIN: &[u8] = b"\0\x2FLa     p                            1";
 fuzz_target!(|data: &[u8]| {
     let Some((choice, data)) = data.split_first() else { return };
     if choice & 3 == 3 {
-        let _ = Options::parse(&String::from_utf8_lossy(data));
+        let _ = file::parse(&String::from_utf8_lossy(data));
         return;
     }
     let mut exchange = Exchange::new(&OPTIONS, 0);
@@ -32,7 +33,8 @@ fuzz_target!(|data: &[u8]| {
     login.resize(49, b' ');
     let mut rest = data;
     let mut say = |bytes: &[u8], exchange: &mut Exchange, now: u64| {
-        session.on_bytes((bytes, now), &OPTIONS, &mut out, |heard| match heard {
+        let received = Received { bytes, now_ns: now };
+        session.on_bytes(received, &OPTIONS, &mut out, |heard| match heard {
             SessionEvent::LoggedIn(account) => exchange.stored(account),
             SessionEvent::Message(account, message) => {
                 exchange.advance(now);

@@ -2,14 +2,13 @@
 
 use protocol::types::Nanos;
 
-use crate::desk::{Market, Phase};
+use crate::account::{Market, OrderLimits, Phase};
 use crate::engine::{CrossKind, Engine};
 use crate::options::Day;
 
 /// Imbalances are told in the last two minutes before a cross (Nasdaq: from 9:28 and 15:50; the shorter
 /// of the two is enough for a simulated day).
 const IMBALANCE_BEFORE_NS: u64 = 120_000_000_000;
-const SECOND_NS: u64 = 1_000_000_000;
 
 /// Something that the hours bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +43,9 @@ impl Hours {
     pub(crate) fn new(day: Option<Day>, now_ns: u64) -> Self {
         let phase = match day {
             None => Phase::Always,
-            Some(day) if now_ns < day.open => Phase::Before,
-            Some(day) if now_ns < day.close => Phase::Market,
-            Some(day) if now_ns < day.end => Phase::After,
+            Some(day) if now_ns < day.open_ns => Phase::Before,
+            Some(day) if now_ns < day.close_ns => Phase::Market,
+            Some(day) if now_ns < day.end_ns => Phase::After,
             Some(_) => Phase::Closed,
         };
         let mut hours = Self {
@@ -65,22 +64,22 @@ impl Hours {
     /// Whether orders for the closing cross can no longer be changed.
     pub(crate) fn is_late(&self, now_ns: u64) -> bool {
         self.day
-            .is_some_and(|day| now_ns + day.late_s * SECOND_NS >= day.close)
+            .is_some_and(|day| now_ns + day.late_ns >= day.close_ns)
     }
 
     /// What the rules look at.
     pub(crate) fn market<'a>(
         &self,
         engine: &'a Engine,
-        (now, has_ticks, notional_max): (Nanos, bool, u64),
+        limits: OrderLimits,
+        now: Nanos,
     ) -> Market<'a> {
         Market {
             engine,
             phase: self.phase,
             is_late: self.is_late(now.0),
             now,
-            has_ticks,
-            notional_max,
+            limits,
         }
     }
 
@@ -94,14 +93,14 @@ impl Hours {
     fn next_cross(&self) -> Option<(u64, CrossKind)> {
         let day = self.day?;
         match self.phase {
-            Phase::Before => Some((day.open, CrossKind::Open)),
-            Phase::Market => Some((day.close, CrossKind::Close)),
+            Phase::Before => Some((day.open_ns, CrossKind::Open)),
+            Phase::Market => Some((day.close_ns, CrossKind::Close)),
             _ => None,
         }
     }
 
     fn plan_imbalance(&mut self, from_ns: u64) {
-        let every = self.day.map_or(0, |day| day.imbalance_s) * SECOND_NS;
+        let every = self.day.map_or(0, |day| day.imbalance_ns);
         self.imbalance_ns = self
             .next_cross()
             .filter(|_| every > 0)
@@ -120,9 +119,9 @@ impl Hours {
     pub(crate) fn next_ns(&self) -> Option<u64> {
         let day = self.day?;
         let turn = match self.phase {
-            Phase::Before => Some(day.open),
-            Phase::Market => Some(day.close),
-            Phase::After => Some(day.end),
+            Phase::Before => Some(day.open_ns),
+            Phase::Market => Some(day.close_ns),
+            Phase::After => Some(day.end_ns),
             Phase::Always | Phase::Closed => None,
         };
         turn.into_iter().chain(self.imbalance_ns).min()
@@ -157,15 +156,17 @@ impl Hours {
 mod tests {
     use super::*;
 
+    const SECOND_NS: u64 = 1_000_000_000;
+
     #[test]
     fn day_passes_through_its_hours_with_imbalances_before_each_cross() {
         let second = |s: u64| s * SECOND_NS;
         let day = Day {
-            open: second(1000),
-            close: second(2000),
-            end: second(3000),
-            late_s: 60,
-            imbalance_s: 50,
+            open_ns: second(1000),
+            close_ns: second(2000),
+            end_ns: second(3000),
+            late_ns: second(60),
+            imbalance_ns: second(50),
         };
         let mut hours = Hours::new(Some(day), second(970));
         let mut told = Vec::new();

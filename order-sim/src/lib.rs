@@ -1,9 +1,15 @@
 //! The exchange to trade against: a matching engine behind SoupBinTCP and OUCH 5.0, with its own feed.
 //!
 //! ```text
-//!  TCP ──> session ──> entry ──> desk ──> engine ──events──> desk ──> store ──> session ──> TCP
-//!                                           │  └──────────> feed: encoder ──> publisher ──> UDP lines
-//!  flow, day ───────────────────────────────┘                       └──> snapshot ──> TCP (GLIMPSE)
+//!  clients, TCP ──> session ──> exchange::entry ──> account (sense, rights, risk) ──┐
+//!  exchange::inlet: flow or record, late orders ────────────────────────────────────┼──> engine
+//!  exchange::timeline: hours (day), pauses, expiry ─────────────────────────────────┘      │ events
+//!                                                                                          v
+//!  lines A and B, re-requests <── feed: publisher <── encoder <───────────────── exchange::outlet
+//!  clients, TCP <── session <── store <── account (answers) <──────────────────────────────┘
+//!  snapshots, TCP (GLIMPSE) <── session <── feed::snapshot <── engine
+//!
+//!  file (TOML) ──> options ──> exchange; fault and script: what goes wrong, and for whom; server: all sockets
 //! ```
 //!
 //! All of it but `server` is without socket, clock and thread: [`exchange::Exchange`] runs in a test as it
@@ -19,15 +25,12 @@ pub mod exchange;
 
 pub mod account;
 mod day;
-mod desk;
 pub mod engine;
-mod entry;
 pub mod fault;
 mod feed;
 pub mod flow;
-mod timeline;
 
+pub mod file;
 pub mod options;
 pub mod script;
 pub mod store;
-mod values;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::{Parser, Subcommand};
-use order_sim::options::Options;
-use order_sim::server;
+use order_sim::file;
+use order_sim::server::{self, Options};
 use sd_notify::NotifyState;
 
 /// Rights of others in a file's mode.
@@ -204,7 +204,7 @@ fn load(path: &Path) -> Result<Options, String> {
         ));
     }
     let text = std::fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
-    Options::parse(&text).map_err(|error| format!("{shown}: {error}"))
+    file::parse(&text).map_err(|error| format!("{shown}: {error}"))
 }
 
 fn run(options: Options) -> Result<(), String> {

@@ -47,6 +47,15 @@ enum State {
     LoggedIn { account: u16, next: usize },
 }
 
+/// Bytes of a client, and when they came.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'a> {
+    /// Any part of the stream.
+    pub bytes: &'a [u8],
+    /// On the clock of all times here.
+    pub now_ns: u64,
+}
+
 /// What a packet means to the server.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SessionEvent<'a> {
@@ -92,13 +101,13 @@ impl Session {
     /// The connection is over; what is in `out` is still to be sent.
     pub fn on_bytes(
         &mut self,
-        (bytes, now_ns): (&[u8], u64),
+        received: Received<'_>,
         options: &Options,
         out: &mut Vec<u8>,
         mut hear: impl FnMut(SessionEvent<'_>) -> usize,
     ) -> Result<(), Close> {
-        self.received_ns = now_ns;
-        self.inbox.extend_from_slice(bytes);
+        self.received_ns = received.now_ns;
+        self.inbox.extend_from_slice(received.bytes);
         let inbox = std::mem::take(&mut self.inbox);
         let mut rest = &inbox[..];
         while let Some((packet, after)) = Packet::decode(rest).map_err(|soup::OutOfStep| Close)? {
@@ -120,7 +129,8 @@ impl Session {
     pub fn write_stored<'s>(
         &mut self,
         message: impl Fn(u16, usize) -> Option<&'s [u8]>,
-        (limit, cut_at): (usize, Option<usize>),
+        limit: usize,
+        cut_at: Option<usize>,
         out: &mut Vec<u8>,
     ) -> Result<(), Close> {
         let State::LoggedIn { account, next } = &mut self.state else {
@@ -227,7 +237,7 @@ impl Session {
         let (request, timeout_ms) = LoginRequest::decode(payload).ok_or(Close)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.trim_ascii()).to_ascii_lowercase();
         let user = text(&request.username);
-        let mut accounts = (0..).zip(&options.account);
+        let mut accounts = (0..).zip(&options.accounts);
         let account = accounts.find(|(_, (name, _))| name.to_ascii_lowercase() == user);
         let known = account.filter(|(_, (_, account))| {
             account.password.to_ascii_lowercase() == text(&request.password)
@@ -295,7 +305,7 @@ mod tests {
     fn options() -> Options {
         let text =
             "address = \"127.0.0.1:1\"\nsession = \"S1\"\n[account.user]\npassword = \"Secret\"";
-        Options::parse(text).unwrap()
+        crate::file::parse(text).unwrap().exchange
     }
 
     fn login(user: &str, password: &str, session: &str, seq: u64) -> Vec<u8> {
@@ -313,7 +323,8 @@ mod tests {
 
     fn say(session: &mut Session, bytes: &[u8]) -> (Result<(), Close>, Vec<u8>, Vec<Vec<u8>>) {
         let (mut out, mut heard) = (Vec::new(), Vec::new());
-        let result = session.on_bytes((bytes, 0), &options(), &mut out, |said| {
+        let received = Received { bytes, now_ns: 0 };
+        let result = session.on_bytes(received, &options(), &mut out, |said| {
             if let SessionEvent::Message(_, message) = said {
                 heard.push(message.to_vec());
             }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use order_sim::account::{AccountView, OpenOrder, Position};
 use order_sim::exchange::Exchange;
-use order_sim::options::Options;
+use order_sim::file;
 use order_sim::store::Store;
 use protocol::ouch::{
     AppendageBuffer, CancelOrder, Element, EnterOrder, MassCancel, ModifyOrder, Outbound,
@@ -29,7 +29,7 @@ fn exchange(more: &str) -> Exchange {
          [account.a]\npassword = \"p\"\n[account.b]\npassword = \"p\"\nself_match = \"D\"\n\
          [account.c]\npassword = \"p\"\npost_only_slides = true\n"
     );
-    Exchange::new(&Options::parse(&text).unwrap(), 7)
+    Exchange::new(&file::parse(&text).unwrap().exchange, 7)
 }
 
 /// What a ledger makes of an account's answers, all read anew each time.

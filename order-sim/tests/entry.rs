@@ -9,7 +9,7 @@
 )]
 
 use order_sim::exchange::Exchange;
-use order_sim::options::Options;
+use order_sim::file;
 use order_sim::store::Store;
 use protocol::ouch::{
     AppendageBuffer, CancelOrder, DisableOrderEntry, Element, EnableOrderEntry, EnterOrder,
@@ -37,7 +37,7 @@ fn exchange_at(more: &str, now_ns: u64) -> Exchange {
     } else {
         format!("{text}[account.a]\npassword = \"p\"\n")
     };
-    Exchange::new(&Options::parse(&text).unwrap(), now_ns)
+    Exchange::new(&file::parse(&text).unwrap().exchange, now_ns)
 }
 
 fn enter(user_ref: u32, change: impl FnOnce(&mut EnterOrder)) -> Vec<u8> {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use order_sim::exchange::Exchange;
-use order_sim::options::Options;
+use order_sim::file;
 use protocol::mold::{Header, Kind, Packet};
 use protocol::types::Seq;
 use zerocopy::IntoBytes;
@@ -18,7 +18,7 @@ fn exchange(faults: &str) -> Exchange {
          [feed]\nsession = \"DAY\"\nlines = [{{ address = \"127.0.0.1:2\" }}, {{ address = \"127.0.0.1:3\" }}]\n\
          {faults}"
     );
-    Exchange::new(&Options::parse(&text).unwrap(), 0)
+    Exchange::new(&file::parse(&text).unwrap().exchange, 0)
 }
 
 /// Numbers of the packets of each line, in the order in which they leave, and the messages.

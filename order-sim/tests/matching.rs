@@ -249,9 +249,10 @@ impl World {
         }
     }
 
-    fn enter(&mut self, new: &NewOrder) -> Result<(), Refusal> {
+    fn enter(&mut self, new: &NewOrder, now_ns: u64) -> Result<(), Refusal> {
         let mut events = Vec::new();
-        self.engine.enter(new, &mut |event| events.push(event))?;
+        self.engine
+            .enter(new, now_ns, &mut |event| events.push(event))?;
         self.opens.insert(new.owner, new.qty);
         self.sides.insert(new.owner, new.side);
         self.sums.entry(new.owner.account).or_default().entered += i64::from(new.qty);
@@ -262,13 +263,11 @@ impl World {
     /// Time passes, and what is due happens at its time.
     fn pass(&mut self, until_ns: u64, naive: &mut Naive) {
         while let Some(at) = self.engine.next_timeout_ns().filter(|at| *at <= until_ns) {
-            self.engine.set_time(at);
             let mut events = Vec::new();
-            self.engine.expire(&mut |event| events.push(event));
+            self.engine.expire(at, &mut |event| events.push(event));
             self.hear_all(events);
             naive.pass(at);
         }
-        self.engine.set_time(until_ns);
         naive.pass(until_ns);
     }
 
@@ -303,8 +302,8 @@ impl World {
         if let (Some(bid), Some(ask), _) = self.engine.best(1)
             && self
                 .engine
-                .stock_state(1)
-                .is_some_and(|(_, state, _)| state == State::Trading)
+                .status(1)
+                .is_some_and(|stock| stock.state == State::Trading)
         {
             assert!(bid < ask, "crossed: {bid} {ask}");
         }
@@ -318,7 +317,8 @@ fn random_price(random: &mut fastrand::Rng, reach: u32) -> u32 {
 
 fn random_order(
     random: &mut fastrand::Rng,
-    (user_ref, reach): (u32, u32),
+    user_ref: u32,
+    reach: u32,
     is_trading: bool,
 ) -> NewOrder {
     let side = if random.bool() { Side::Buy } else { Side::Sell };
@@ -382,11 +382,10 @@ fn random_order(
         is_short: side == Side::Sell && random.bool(),
         attribution: [0; 4],
         ends: None,
-        rests: false,
     }
 }
 
-fn random_change(random: &mut fastrand::Rng, (user_ref, reach): (u32, u32), was: u32) -> Change {
+fn random_change(random: &mut fastrand::Rng, user_ref: u32, reach: u32, was: u32) -> Change {
     let is_midpoint = random.u8(0..10) == 0;
     let is_shown = random.u8(0..4) != 0 && !is_midpoint;
     Change {
@@ -433,12 +432,13 @@ fn day(seed: u64, reach: u32, band_bps: u32) {
                     .orders
                     .iter()
                     .any(|o| o.owner == owner && o.cross.is_some());
-                let mut change = random_change(&mut random, (next, reach), world.opens[&owner]);
+                let mut change = random_change(&mut random, next, reach, world.opens[&owner]);
                 change.terms.is_midpoint &= is_trading && !is_cross;
                 next += 1;
-                let result = world
-                    .engine
-                    .replace(world.handles[&owner], &change, &mut sink);
+                let result =
+                    world
+                        .engine
+                        .replace(world.handles[&owner], &change, naive.now_ns, &mut sink);
                 assert_eq!(result.map(|_| ()), naive.replace(owner, &change));
             }
             (40, _) => {
@@ -480,7 +480,7 @@ fn day(seed: u64, reach: u32, band_bps: u32) {
                 assert!(world.engine.fill_by_house(handle, qty, &mut sink));
             }
             _ => {
-                let mut new = random_order(&mut random, (next, reach), is_trading);
+                let mut new = random_order(&mut random, next, reach, is_trading);
                 if naive.state == State::Paused && new.cross == Some(CrossKind::Open) {
                     new.cross = None;
                     new.terms.limit = Some(REFERENCE);
@@ -489,7 +489,7 @@ fn day(seed: u64, reach: u32, band_bps: u32) {
                 if new.terms.life == TimeInForce::Market && random.u8(0..5) == 0 {
                     new.terms.life = TimeInForce::Until(naive.now_ns + random.u64(1..40));
                 }
-                assert_eq!(world.enter(&new), naive.enter(&new));
+                assert_eq!(world.enter(&new, naive.now_ns), naive.enter(&new));
             }
         }
         world.hear_all(events);

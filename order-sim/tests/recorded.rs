@@ -10,11 +10,11 @@
 use std::io::Cursor;
 
 use order_sim::exchange::Exchange;
+use order_sim::file;
 use order_sim::flow::recorded::{Pace, Recorded};
-use order_sim::options::Options;
 use protocol::itch::{AddOrder, Head, OrderDelete, OrderExecuted, StockDirectory};
 use protocol::mold::Packet;
-use protocol::ouch::{EnterOrder, Outbound};
+use protocol::ouch::{AppendageBuffer, Element, EnterOrder, Outbound};
 use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Qty, Symbol, UserRefNum};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -85,9 +85,9 @@ impl World {
     fn of_file(file: Vec<u8>) -> Self {
         let text = "address = \"127.0.0.1:1\"\n[account.a]\npassword = \"p\"\n[feed]\nlines = \
                     [{ address = \"127.0.0.1:2\" }]\n[record]\nfile = \"-\"\nrate = 1000\n";
-        let options = Options::parse(text).unwrap();
+        let options = file::parse(text).unwrap().exchange;
         let recorded = Recorded::new(Box::new(Cursor::new(file)), Pace::Rate(1000), 1_000_000);
-        let exchange = Exchange::open(&options, 0, ("DAY", Some(recorded)));
+        let exchange = Exchange::open(&options, 0, "DAY", Some(recorded));
         Self {
             exchange,
             now_ns: 0,
@@ -102,6 +102,17 @@ impl World {
     }
 
     fn enter(&mut self, side: u8, qty: u32, price: u32) -> String {
+        self.enter_with(side, qty, price, &[])
+    }
+
+    /// Pegged to the midpoint.
+    fn peg(&mut self, side: u8, qty: u32, price: u32) -> String {
+        let mut elements = AppendageBuffer::default();
+        assert!(elements.push(Element::PriceType(b'M')));
+        self.enter_with(side, qty, price, elements.as_bytes())
+    }
+
+    fn enter_with(&mut self, side: u8, qty: u32, price: u32, elements: &[u8]) -> String {
         let from = self.exchange.stored(0);
         let m = EnterOrder {
             kind: EnterOrder::KIND,
@@ -119,7 +130,7 @@ impl World {
         };
         self.next_user_ref += 1;
         let mut out = [0; 64];
-        let len = m.encode(&[], &mut out).unwrap();
+        let len = m.encode(elements, &mut out).unwrap();
         self.exchange.on_message(0, &out[..len]);
         self.told(from)
     }
@@ -270,4 +281,37 @@ fn the_sample_day_is_published_as_it_is_with_clients_in_it() {
     let history = world.history();
     eprintln!("shares taken, traded twice, ahead, stop: {history:?}");
     assert!(history[0] > 0 && history[3] > 0, "{history:?}");
+}
+
+#[test]
+fn a_record_that_moves_the_midpoint_lets_clients_pegs_trade_and_tells_them() {
+    let record = [
+        directory(),
+        add(1, b'B', 100, 99_000),
+        add(2, b'S', 100, 101_000),
+        // Here the clients come: the midpoint of 100,000 is too dear for the buyer.
+        add(3, b'S', 100, 99_800),
+        delete(3),
+        delete(1),
+        add(4, b'B', 100, 98_000),
+    ];
+    let mut world = World::new(&record);
+    world.step(3);
+    assert_eq!(world.peg(b'B', 100, 99_500), "A1");
+    assert_eq!(world.peg(b'S', 30, 99_000), "A2");
+    world.step(1);
+    assert_eq!(world.told(2), "E2:30@99400 E1:30@99400");
+    assert_eq!(world.peg(b'S', 30, 99_000), "A3 E1:30@99400 E3:30@99400");
+    let open: u32 = world
+        .exchange
+        .open_orders(0)
+        .iter()
+        .map(|open| open.1.0)
+        .sum();
+    assert_eq!(open, 40, "what clients were told is what they have open");
+    world.step(1);
+    assert_eq!(world.peg(b'S', 30, 99_000), "A4", "the midpoint is back");
+    world.step(2);
+    assert_eq!(world.told(8), "E4:30@99500 E1:30@99500");
+    assert_eq!(world.published(), record);
 }

@@ -168,6 +168,16 @@ pub fn frame(
     Some(HEADER_LEN + len)
 }
 
+/// How many bytes the packet that begins here lacks, as far as can be told; `None`: it is whole.
+#[must_use]
+pub fn lacking(packet: &[u8]) -> Option<usize> {
+    let Some((len, body)) = packet.split_first_chunk::<LENGTH_LEN>() else {
+        return Some(LENGTH_LEN - packet.len());
+    };
+    let lacks = usize::from(u16::from_be_bytes(*len)).saturating_sub(body.len());
+    (lacks > 0).then_some(lacks)
+}
+
 impl LoginRequest {
     /// Builds a request. Names are padded or cut on the right; a blank session is the current one;
     /// number 0 asks for whatever comes next.
@@ -300,6 +310,16 @@ mod tests {
             (kind::SERVER_HEARTBEAT, true)
         );
         assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn packet_cut_anywhere_lacks_what_its_length_states_and_nothing_when_whole() {
+        let stream = b"\0\x03Sab\0\x01H";
+        let lacks = [2, 1, 3, 2, 1].map(Some);
+        for (cut, lacks) in lacks.into_iter().enumerate() {
+            assert_eq!(lacking(&stream[..cut]), lacks);
+        }
+        assert_eq!((lacking(&stream[..5]), lacking(stream)), (None, None));
     }
 
     #[test]

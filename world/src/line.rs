@@ -6,7 +6,7 @@ use gateway::notice::Notice;
 use gateway::order::stage::OrderStage;
 use order_sim::exchange::Exchange;
 use order_sim::options::Options;
-use order_sim::session::{Session as ServerSession, SessionEvent};
+use order_sim::session::{Received, Session as ServerSession, SessionEvent};
 use protocol::types::{Side, Symbol};
 use rt::ring::Consumer;
 
@@ -59,7 +59,11 @@ impl Line {
         let shared = RefCell::new(exchange);
         let mut out = Vec::new();
         shared.borrow_mut().advance(now_ns);
-        let result = server.on_bytes((&bytes, now_ns), options, &mut out, |said| match said {
+        let received = Received {
+            bytes: &bytes,
+            now_ns,
+        };
+        let result = server.on_bytes(received, options, &mut out, |said| match said {
             SessionEvent::LoggedIn(account) => shared.borrow().stored(account),
             SessionEvent::Message(account, message) => {
                 shared.borrow_mut().on_message(account, message);
@@ -69,7 +73,7 @@ impl Line {
         assert_eq!(result, Ok(()), "the exchange closed");
         let exchange = &*shared.into_inner();
         let message = |account, index| exchange.message(account, index);
-        let written = server.write_stored(message, (1 << 20, None), &mut out);
+        let written = server.write_stored(message, 1 << 20, None, &mut out);
         assert_eq!(written, Ok(()));
         if !out.is_empty() {
             server.on_sent(now_ns);

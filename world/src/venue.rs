@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use feed_handler::best_prices::BestPrice;
 use order_sim::exchange::Exchange;
+use order_sim::file;
 use order_sim::options::Options;
 use protocol::types::{Price4, Qty, Side};
 
@@ -78,7 +79,7 @@ fn options(at: usize, random: &mut fastrand::Rng) -> Options {
         let price = random.u32(20..200);
         text += &format!("[[symbol]]\nname = \"{name}\"\nprice = \"{price}.00\"\n");
     }
-    Options::parse(&text).expect("sane")
+    file::parse(&text).expect("sane").exchange
 }
 
 impl Venue {
@@ -136,7 +137,7 @@ impl Venue {
         let mut flow = self.options.flow.expect("configured");
         flow.seed = self.random.u64(..);
         self.options.flow = Some(flow);
-        self.exchange = Exchange::open(&self.options, now_ns, (&name, None));
+        self.exchange = Exchange::open(&self.options, now_ns, &name, None);
         self.is_line_a_good = self.random.u8(0..4) > 0;
         self.weather_until_ns = 0;
         self.flying.clear();

@@ -10,10 +10,11 @@ use gateway::notice::Notices;
 use gateway::order::entry::{DeskOptions, Entry, Phase};
 use gateway::order::risk::{KillCause, KillSwitch, Limits, Risk};
 use gateway::order::session::{Credentials, Session};
-use gateway::order::stage::{Link, OrderStage};
+use gateway::order::stage::{Link, OrderStage, Parts};
 use gateway::strategy::{Ends, Quoter, QuoterParameters, Strategy, StrategyStage};
 use gateway::trace::recorder::Slowest;
 use order_sim::exchange::Exchange;
+use order_sim::file;
 use order_sim::options::Options;
 use protocol::types::{Qty, Symbol};
 use rt::clock::Clock;
@@ -87,7 +88,7 @@ fn exchange_options(random: &mut fastrand::Rng) -> Options {
             }
         }
     }
-    Options::parse(&text).expect("sane")
+    file::parse(&text).expect("sane").exchange
 }
 
 impl World {
@@ -234,9 +235,13 @@ impl World {
         );
         let (notices, heard) = ring(64).expect("a power of two");
         let (slow, _) = ring(64).expect("a power of two");
-        let telling = (Notices(notices), Slowest::new(slow));
-        let kill = self.kill.clone();
-        let stage = OrderStage::new(entry, Connection::new(), links, telling, kill);
+        let stage = OrderStage::new(Parts {
+            entry,
+            transport: Connection::new(),
+            links,
+            notices: Notices(notices),
+            slowest: Slowest::new(slow),
+        });
         Line::new(stage, heard)
     }
 

@@ -17,6 +17,7 @@ use std::process::Command;
 use fastrand::Rng;
 use feed_handler::book::{BookCounters, Books, Limits};
 use order_sim::exchange::Exchange;
+use order_sim::file;
 use order_sim::options::Options;
 use protocol::glimpse::EndOfSnapshot;
 use protocol::itch::Message;
@@ -118,7 +119,7 @@ fn options(seed: u64) -> Options {
             name == "BOB"
         );
     }
-    Options::parse(&text).expect("sane")
+    file::parse(&text).expect("sane").exchange
 }
 
 const OPEN_NS: u64 = (9 * 3600 + 30 * 60) * SECOND_NS;
@@ -200,7 +201,7 @@ impl World {
             (8, _) if self.random.u8(0..4) == 0 => {
                 let symbol = Symbol::new("ALC").expect("a symbol");
                 let is_halted = self.random.bool();
-                let (_, state, _) = self.exchange.engine().stock_state(1).expect("listed");
+                let state = self.exchange.engine().status(1).expect("listed").state;
                 if is_halted || state == order_sim::engine::State::Halted {
                     self.exchange.halt(symbol, is_halted);
                 }

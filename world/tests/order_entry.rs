@@ -20,8 +20,9 @@ use gateway::order::orders::Owner;
 use gateway::order::risk::{KillCause, KillSwitch, Limits, Risk};
 use gateway::order::session::{Credentials, Session};
 use order_sim::exchange::Exchange;
+use order_sim::file;
 use order_sim::options::Options;
-use order_sim::session::{Session as ServerSession, SessionEvent};
+use order_sim::session::{Received, Session as ServerSession, SessionEvent};
 use protocol::ouch::Outbound;
 use protocol::types::{Price4, Qty, Side, Symbol};
 use rt::mem::Want;
@@ -85,7 +86,7 @@ impl World {
         let text = format!(
             "address = \"127.0.0.1:1\"\nfill_every = {fill_every}\n[account.demo]\npassword = \"demo\""
         );
-        let options = Options::parse(&text).expect("sane");
+        let options = file::parse(&text).expect("sane").exchange;
         let prices = Arc::new(BestPrices::new(Want::LAZY).expect("memory"));
         prices.store_symbol(1, symbol());
         let (bid, ask) = (Price4(1_000_000), Price4(1_000_100));
@@ -153,7 +154,11 @@ impl World {
         } = self;
         let shared = std::cell::RefCell::new(exchange);
         let (mut out, now) = (Vec::new(), *now_ns);
-        let result = server.on_bytes((&bytes, now), options, &mut out, |said| match said {
+        let received = Received {
+            bytes: &bytes,
+            now_ns: now,
+        };
+        let result = server.on_bytes(received, options, &mut out, |said| match said {
             SessionEvent::LoggedIn(account) => shared.borrow().stored(account),
             SessionEvent::Message(account, message) => {
                 let mut exchange = shared.borrow_mut();
@@ -166,7 +171,7 @@ impl World {
         let exchange = shared.into_inner();
         let exchange = &*exchange;
         let message = |account, at| exchange.message(account, at);
-        let written = server.write_stored(message, (1 << 20, None), &mut out);
+        let written = server.write_stored(message, 1 << 20, None, &mut out);
         assert_eq!(written, Ok(()));
         self.to_gateway.extend_from_slice(&out);
         let take = limit.min(self.to_gateway.len());

@@ -37,14 +37,7 @@ const LONG_FILES: &[&str] = &[
     "gateway/src/order/orders.rs",
     "gateway/src/order/stage.rs",
     "gateway/src/order/uring.rs",
-    "order-sim/src/engine/matcher.rs",
-    "order-sim/src/engine/mod.rs",
-    "order-sim/src/exchange.rs",
-    "order-sim/src/options.rs",
 ];
-
-/// Parameters that are tuples: this number only falls.
-const TUPLE_PARAMETERS: usize = 38;
 
 /// What nothing between two packets may do.
 const NOT_ON_HOT_CORES: [&str; 10] = [
@@ -143,20 +136,16 @@ fn long_files_become_fewer() {
 }
 
 #[test]
-fn tuple_parameters_become_fewer() {
-    let count: usize = sources()
-        .iter()
-        .filter(|(name, _)| name != "world/tests/tidy.rs")
-        .map(|(_, text)| tuple_parameters(code(text)))
-        .sum();
-    assert!(
-        count == TUPLE_PARAMETERS,
-        "{count} tuple parameters, {TUPLE_PARAMETERS} are known: name the fields in a struct, or lower \
-         the number"
-    );
+fn no_parameter_is_a_tuple() {
+    for (name, text) in sources() {
+        // What the drawing crate's trait of ranges demands.
+        let of_others = usize::from(name == "bench/report/src/plots.rs");
+        let count = tuple_parameters(code(&text));
+        assert_eq!(count, of_others, "{name}: name the fields in a struct");
+    }
 }
 
-/// Parameters of functions that take a tuple apart: `fn f((a, b): (A, B))`.
+/// Parameters of functions that are tuples, taken apart or not.
 fn tuple_parameters(text: &str) -> usize {
     let mut count = 0;
     for signature in text.split("fn ").skip(1) {
@@ -166,7 +155,7 @@ fn tuple_parameters(text: &str) -> usize {
             .take(end)
             .filter(|c| !c.is_whitespace())
             .collect();
-        count += squeezed.matches("):(").count();
+        count += squeezed.matches(":(").count();
     }
     count
 }
@@ -326,15 +315,6 @@ fn uses_of_rt(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// Files of a crate that need one another: this list only becomes shorter. An order, its place in a ladder
-/// and the slab that both lie in are one data structure in three files.
-const CIRCLES: &[&str] = &[
-    "order-sim/src/engine/event.rs",
-    "order-sim/src/engine/ladder.rs",
-    "order-sim/src/engine/order.rs",
-    "order-sim/src/engine/stock.rs",
-];
-
 /// The paths that a file uses, each from its crate's root, with the braces multiplied out.
 fn used(module: &[String], text: &str) -> Vec<Vec<String>> {
     let uses = code(text).split("\n").collect::<Vec<_>>().join(" ");
@@ -460,5 +440,5 @@ fn files_do_not_need_one_another_in_circles() {
         .keys()
         .filter(|file| reached(file).contains(*file))
         .collect();
-    assert_eq!(circles, CIRCLES);
+    assert!(circles.is_empty(), "in a circle: {circles:?}");
 }

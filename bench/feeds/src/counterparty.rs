@@ -9,8 +9,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use anyhow::{Context, Result};
 use order_sim::exchange::{Exchange, origin_seq};
+use order_sim::file;
 use order_sim::options::Options;
-use order_sim::session::{Session, SessionEvent};
+use order_sim::session::{Received, Session, SessionEvent};
 use rt::clock::realtime_ns;
 use rt::wire_stamps::WireStamps;
 
@@ -42,7 +43,7 @@ impl Counterparty {
             "address = \"{address}\"\nfill_every = 2\n[account.demo]\npassword = \"demo\"\n\
              orders_max = 2000000\n[engine]\norders_max = 2000000\n"
         );
-        let options = Options::parse(&text).map_err(anyhow::Error::msg)?;
+        let options = file::parse(&text).map_err(anyhow::Error::msg)?.exchange;
         let listener =
             TcpListener::bind(address).with_context(|| format!("listening on {address}"))?;
         listener.set_nonblocking(true)?;
@@ -110,7 +111,8 @@ impl Counterparty {
         if len > 0 {
             let now_ns = clock();
             let bytes = buffer.get(..len).unwrap_or_default();
-            let result = session.on_bytes((bytes, now_ns), options, out, |said| match said {
+            let received = Received { bytes, now_ns };
+            let result = session.on_bytes(received, options, out, |said| match said {
                 SessionEvent::LoggedIn(account) => exchange.stored(account),
                 SessionEvent::Message(account, message) => {
                     *heard += 1;
@@ -128,7 +130,7 @@ impl Counterparty {
             }
             let message = |account, at| exchange.message(account, at);
             session
-                .write_stored(message, (BUFFER_BYTES, None), out)
+                .write_stored(message, BUFFER_BYTES, None, out)
                 .ok()?;
         } else {
             session.on_timeout(clock(), out).ok()?;

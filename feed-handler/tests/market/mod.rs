@@ -145,6 +145,24 @@ struct Order {
     price: u32,
 }
 
+impl Order {
+    /// `None`: no order that a book could hold.
+    fn new(locate: u16, side: u8, Qty(shares): Qty, Price4(price): Price4) -> Option<Self> {
+        let side = match side {
+            b'B' => Side::Buy,
+            b'S' => Side::Sell,
+            _ => return None,
+        };
+        let order = Self {
+            locate,
+            side,
+            shares,
+            price,
+        };
+        (shares > 0 && price > 0).then_some(order)
+    }
+}
+
 /// Orders by reference: everything else is found by looking at all of them.
 #[derive(Default)]
 struct NaiveBooks(BTreeMap<u64, Order>);
@@ -505,18 +523,14 @@ impl NaiveBooks {
     /// Applies a message; the symbols that it may have changed.
     fn apply(&mut self, message: &Message<'_>) -> Vec<u16> {
         match message {
-            Message::AddOrder(m) => self.add(
-                m.order.get().0,
-                m.head.locate.get(),
-                m.side,
-                (m.shares.get(), m.price.get()),
-            ),
-            Message::AddOrderMpid(m) => self.add(
-                m.order.get().0,
-                m.head.locate.get(),
-                m.side,
-                (m.shares.get(), m.price.get()),
-            ),
+            Message::AddOrder(m) => {
+                let order = Order::new(m.head.locate.get(), m.side, m.shares.get(), m.price.get());
+                self.add(m.order.get().0, order)
+            }
+            Message::AddOrderMpid(m) => {
+                let order = Order::new(m.head.locate.get(), m.side, m.shares.get(), m.price.get());
+                self.add(m.order.get().0, order)
+            }
             Message::OrderExecuted(m) => self.reduce(m.order.get().0, m.shares.get().0),
             Message::OrderExecutedWithPrice(m) => self.reduce(m.order.get().0, m.shares.get().0),
             Message::OrderCancel(m) => self.reduce(m.order.get().0, m.shares.get().0),
@@ -528,8 +542,8 @@ impl NaiveBooks {
                 let (new, shares, price) = (m.new_order.get().0, m.shares.get(), m.price.get());
                 let evicted = self.0.remove(&new).map(|order| order.locate);
                 self.0.remove(&m.old_order.get().0);
-                let side = old.side as u8;
-                let mut touched = self.add(new, old.locate, side, (shares, price));
+                let order = Order::new(old.locate, old.side as u8, shares, price);
+                let mut touched = self.add(new, order);
                 touched.extend(evicted);
                 touched.push(old.locate);
                 touched
@@ -538,22 +552,11 @@ impl NaiveBooks {
         }
     }
 
-    fn add(&mut self, reference: u64, locate: u16, side: u8, what: (Qty, Price4)) -> Vec<u16> {
-        let (Qty(shares), Price4(price)) = what;
-        let side = match side {
-            b'B' => Side::Buy,
-            b'S' => Side::Sell,
-            _ => return Vec::new(),
-        };
-        if shares == 0 || price == 0 || reference == 0 {
+    fn add(&mut self, reference: u64, order: Option<Order>) -> Vec<u16> {
+        let Some(order) = order.filter(|_| reference != 0) else {
             return Vec::new();
-        }
-        let order = Order {
-            locate,
-            side,
-            shares,
-            price,
         };
+        let locate = order.locate;
         let evicted = self.0.insert(reference, order);
         evicted
             .map(|order| order.locate)

@@ -71,6 +71,20 @@ pub(super) struct News {
     pub(super) answers: Option<Action>,
 }
 
+/// Shares that leave an order without a trade.
+#[derive(Clone, Copy)]
+struct TakenOff {
+    qty: Qty,
+    /// OUCH's reason.
+    reason: u8,
+}
+
+impl TakenOff {
+    fn new(qty: Qty, reason: u8) -> Self {
+        Self { qty, reason }
+    }
+}
+
 /// The state of an order that is accepted and over already.
 pub(super) const STATE_DEAD: u8 = b'D';
 
@@ -90,12 +104,14 @@ impl Ledger {
             Outbound::OrderAccepted(m) => self.on_accepted(now_ns, m, tell),
             Outbound::Executed(m) => self.on_executed(now_ns, m, tell),
             Outbound::Canceled(m) => {
-                self.take_off(now_ns, m.user_ref.get(), (m.qty.get(), m.reason), tell);
+                let off = TakenOff::new(m.qty.get(), m.reason);
+                self.take_off(now_ns, m.user_ref.get(), off, tell);
             }
             Outbound::OrderReplaced(m) => self.on_replaced(now_ns, m, tell),
             Outbound::Rejected(m) => self.on_rejected(now_ns, m, tell),
             Outbound::AiqCanceled(m) => {
-                self.take_off(now_ns, m.user_ref.get(), (m.qty.get(), m.reason), tell);
+                let off = TakenOff::new(m.qty.get(), m.reason);
+                self.take_off(now_ns, m.user_ref.get(), off, tell);
             }
             Outbound::BrokenTrade(m) => self.on_broken(now_ns, m, tell),
             Outbound::CancelPending(m) => self.on_cancel_pending(now_ns, m.user_ref.get(), tell),
@@ -161,7 +177,7 @@ impl Ledger {
         let open = order.open;
         self.hold(held);
         if m.state == STATE_DEAD {
-            self.take_off(now_ns, user_ref, (open, STATE_DEAD), tell);
+            self.take_off(now_ns, user_ref, TakenOff::new(open, STATE_DEAD), tell);
         }
     }
 
@@ -223,9 +239,10 @@ impl Ledger {
         &mut self,
         now_ns: u64,
         user_ref: UserRefNum,
-        (qty, reason): (Qty, u8),
+        off: TakenOff,
         tell: &mut impl FnMut(AnswerEvent),
     ) {
+        let TakenOff { qty, reason } = off;
         let Some(order) = self.orders.get_mut(user_ref) else {
             return self.counters.unknown_order.increment();
         };
@@ -322,7 +339,12 @@ impl Ledger {
         };
         tell_order(now_ns, &order, news, tell);
         if m.state == STATE_DEAD {
-            self.take_off(now_ns, user_ref, (order.open, STATE_DEAD), tell);
+            self.take_off(
+                now_ns,
+                user_ref,
+                TakenOff::new(order.open, STATE_DEAD),
+                tell,
+            );
         } else if order.open.0 == 0 {
             self.finish(now_ns, user_ref, None, tell);
         }

@@ -26,7 +26,7 @@ use super::intent::{ExecutionEvent, OrderId, OrderIntent, Refusal};
 use super::invariant::Breach;
 use super::ledger::Ledger;
 use super::orders::Owner;
-use super::risk::{Exposure, Risk};
+use super::risk::{Exposure, KillSwitch, Risk};
 use super::session::{Ended, Session, SessionEvent};
 
 pub use super::ledger::{DESKS_MAX, DeskOptions};
@@ -97,6 +97,12 @@ impl Entry {
     #[must_use]
     pub fn counters(&self) -> Arc<EntryCounters> {
         Arc::clone(&self.ledger.counters)
+    }
+
+    /// The kill switch that risk looks at.
+    #[must_use]
+    pub fn kill(&self) -> KillSwitch {
+        self.ledger.risk.kill().clone()
     }
 
     /// How far the connection is.

@@ -238,7 +238,8 @@ impl Session {
     fn complete<'a>(&mut self, bytes: &'a [u8], on: &mut impl FnMut(SessionEvent<'_>)) -> &'a [u8] {
         let mut rest = bytes;
         // The length may be split itself, so what is lacking is known in two steps.
-        while let Some(lacks) = lacking(self.inbox.get(..self.inbox_len).unwrap_or_default()) {
+        while let Some(lacks) = soup::lacking(self.inbox.get(..self.inbox_len).unwrap_or_default())
+        {
             if rest.is_empty() {
                 return rest;
             }
@@ -328,15 +329,6 @@ impl Session {
         self.state = State::Down;
         on(SessionEvent::Ended(ended));
     }
-}
-
-/// How many bytes the packet that begins here lacks, as far as can be told; `None`: it is whole.
-fn lacking(packet: &[u8]) -> Option<usize> {
-    let Some((len, body)) = packet.split_first_chunk::<{ soup::LENGTH_LEN }>() else {
-        return Some(soup::LENGTH_LEN - packet.len());
-    };
-    let lacks = usize::from(u16::from_be_bytes(*len)).saturating_sub(body.len());
-    (lacks > 0).then_some(lacks)
 }
 
 #[cfg(test)]

@@ -81,6 +81,21 @@ pub struct Link {
     pub executions: Producer<ExecutionEvent>,
 }
 
+/// What a stage is put together from.
+#[derive(Debug)]
+pub struct Parts<T> {
+    /// Order entry.
+    pub entry: Entry,
+    /// The connection's byte stream.
+    pub transport: T,
+    /// Each strategy's rings.
+    pub links: Vec<Link>,
+    /// News for the operator.
+    pub notices: Notices,
+    /// The recorder of slow orders.
+    pub slowest: Slowest,
+}
+
 /// The stage.
 #[derive(Debug)]
 pub struct OrderStage<T> {
@@ -118,15 +133,17 @@ enum Connection {
 
 impl<T: Transport> OrderStage<T> {
     /// Puts the stage together; it connects in its first turns.
-    pub fn new(
-        entry: Entry,
-        transport: T,
-        links: Vec<Link>,
-        (notices, slowest): (Notices, Slowest),
-        kill: KillSwitch,
-    ) -> Self {
+    pub fn new(parts: Parts<T>) -> Self {
+        let Parts {
+            entry,
+            transport,
+            links,
+            notices,
+            slowest,
+        } = parts;
         Self {
             counters: entry.counters(),
+            kill: entry.kill(),
             entry,
             transport,
             links,
@@ -135,7 +152,6 @@ impl<T: Transport> OrderStage<T> {
             cancels_rest: false,
             histograms: OrderHistograms::default(),
             notices,
-            kill,
             state: Arc::default(),
             connection: Connection::Waiting {
                 until_ns: 0,
@@ -297,12 +313,14 @@ impl<T: Transport> OrderStage<T> {
         let mut closed = None;
         let mut is_connected = false;
         let mut told = Heard {
-            links: &mut self.links,
+            listeners: Listeners {
+                links: &mut self.links,
+                counters: &self.counters,
+                kill: &self.kill,
+                notices: &mut self.notices,
+            },
             histograms: &mut self.histograms,
             slowest: &mut self.slowest,
-            notices: &mut self.notices,
-            kill: &self.kill,
-            counters: &self.counters,
             is_ended: false,
             is_opened: false,
             is_again: false,
@@ -395,8 +413,13 @@ impl<T: Transport> OrderStage<T> {
     }
 
     fn tell(&mut self, owner: Owner, event: ExecutionEvent) {
-        let on_loss = (&*self.counters, &self.kill, &mut self.notices);
-        deliver(&mut self.links, owner, event, on_loss);
+        let mut listeners = Listeners {
+            links: &mut self.links,
+            counters: &self.counters,
+            kill: &self.kill,
+            notices: &mut self.notices,
+        };
+        listeners.tell(owner, event);
     }
 
     fn tell_all(&mut self, event: ExecutionEvent) {
@@ -478,30 +501,32 @@ fn owner_of(index: usize) -> Owner {
     Owner(u8::try_from(index).unwrap_or(u8::MAX))
 }
 
-/// Tells a strategy; one that does not listen no longer knows its orders, so trading stops.
-#[inline]
-fn deliver(
-    links: &mut [Link],
-    owner: Owner,
-    event: ExecutionEvent,
-    (counters, kill, notices): (&EntryCounters, &KillSwitch, &mut Notices),
-) {
-    let link = links.get_mut(usize::from(owner.0));
-    if link.is_some_and(|link| link.executions.push(event).is_err()) {
-        counters.execution_ring_full.increment();
-        kill.engage(KillCause::ExecutionsLost);
-        notices.send(Notice::ExecutionsLost(owner.0));
+/// The strategies' rings, and what happens where one is full.
+struct Listeners<'a> {
+    links: &'a mut [Link],
+    counters: &'a EntryCounters,
+    kill: &'a KillSwitch,
+    notices: &'a mut Notices,
+}
+
+impl Listeners<'_> {
+    /// Tells a strategy; one that does not listen no longer knows its orders, so trading stops.
+    #[inline]
+    fn tell(&mut self, owner: Owner, event: ExecutionEvent) {
+        let link = self.links.get_mut(usize::from(owner.0));
+        if link.is_some_and(|link| link.executions.push(event).is_err()) {
+            self.counters.execution_ring_full.increment();
+            self.kill.engage(KillCause::ExecutionsLost);
+            self.notices.send(Notice::ExecutionsLost(owner.0));
+        }
     }
 }
 
-/// Where news from the exchange go.
+/// Where news from the exchange goes.
 struct Heard<'a> {
-    links: &'a mut [Link],
+    listeners: Listeners<'a>,
     histograms: &'a mut OrderHistograms,
     slowest: &'a mut Slowest,
-    notices: &'a mut Notices,
-    kill: &'a KillSwitch,
-    counters: &'a EntryCounters,
     is_ended: bool,
     is_opened: bool,
     is_again: bool,
@@ -520,26 +545,27 @@ impl Heard<'_> {
                 self.histograms.order_to_ack.record(after_ns);
                 self.slowest.on_acked(user_ref, acked_ns);
             }
-            AnswerEvent::Execution(owner, event) => {
-                let on_loss = (self.counters, self.kill, &mut *self.notices);
-                deliver(self.links, owner, event, on_loss);
-            }
+            AnswerEvent::Execution(owner, event) => self.listeners.tell(owner, event),
             AnswerEvent::Opened => self.is_opened = true,
             AnswerEvent::ConnectAgain => self.is_again = true,
             AnswerEvent::Ended(ended) => {
                 self.is_ended = true;
-                self.notices.send(Notice::SessionEnded(ended));
+                self.listeners.notices.send(Notice::SessionEnded(ended));
             }
             AnswerEvent::UnknownExecution(user_ref) => {
-                self.notices.send(Notice::UnknownExecution(user_ref.0));
+                self.listeners
+                    .notices
+                    .send(Notice::UnknownExecution(user_ref.0));
             }
             AnswerEvent::UnknownBreak(match_number) => {
-                self.notices.send(Notice::UnknownBreak(match_number.0));
+                self.listeners
+                    .notices
+                    .send(Notice::UnknownBreak(match_number.0));
             }
             AnswerEvent::Malformed(answer) => {
-                self.notices.send(Notice::Malformed(answer));
+                self.listeners.notices.send(Notice::Malformed(answer));
             }
-            AnswerEvent::Breach(breach) => self.notices.send(Notice::Breach(breach)),
+            AnswerEvent::Breach(breach) => self.listeners.notices.send(Notice::Breach(breach)),
         }
     }
 }

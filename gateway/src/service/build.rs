@@ -21,7 +21,7 @@ use crate::options::{self, Options, Way};
 use crate::order::entry::{DeskOptions, Entry, EntryCounters};
 use crate::order::risk::{KillCause, KillSwitch, Risk};
 use crate::order::session::Session;
-use crate::order::stage::{Link, OrderStage, SessionState};
+use crate::order::stage::{Link, OrderStage, Parts as OrderParts, SessionState};
 use crate::order::transport::Transport;
 use crate::order::uring::UringTransport;
 use crate::order::write::WriteTransport;
@@ -97,7 +97,12 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
         let subscribers = wiring.subscribers.get_mut(index).map(std::mem::take);
         let prices = best_prices.get(index).map(Arc::clone);
         if let (Some(subscribers), Some(prices)) = (subscribers, prices) {
-            let room = (index, want, subscribers, prices);
+            let room = FeedRoom {
+                index: u16::try_from(index).unwrap_or(u16::MAX),
+                want,
+                subscribers,
+                best_prices: prices,
+            };
             stages.push((feed.name.clone(), build_feed(feed, room, &mut house)?));
         }
     }
@@ -128,7 +133,7 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
             .unwrap_or_default();
         let desks = wiring.desks.get(index).cloned().unwrap_or_default();
         let name = session.name.clone();
-        let stage = build_session(session, (links, desks, best_prices.clone()), &mut house)?;
+        let stage = build_session(session, links, &desks, best_prices.clone(), &mut house)?;
         stages.push((name, stage));
     }
     let (stages, layout) = layout.place(stages);
@@ -194,11 +199,26 @@ fn notices(stage: &str, house: &mut House) -> Result<Notices, String> {
     Ok(Notices(producer))
 }
 
+/// What a feed is given beside its own options.
+struct FeedRoom {
+    /// Its number, in the order of the configuration.
+    index: u16,
+    want: Want,
+    subscribers: Vec<Subscriber>,
+    best_prices: Arc<BestPrices>,
+}
+
 fn build_feed(
     feed: &options::Feed,
-    (index, want, subscribers, best_prices): (usize, Want, Vec<Subscriber>, Arc<BestPrices>),
+    room: FeedRoom,
     house: &mut House,
 ) -> Result<Box<dyn Stage>, String> {
+    let FeedRoom {
+        index,
+        want,
+        subscribers,
+        best_prices,
+    } = room;
     let books = Books::new(&feed.books, want).map_err(|error| {
         format!(
             "feed {}: memory for books: {error}; see books.orders_max",
@@ -226,7 +246,6 @@ fn build_feed(
     house.feeds.push(FeedWatch::new(&feed.name, lines, watched));
     let arbiter = Arbiter::new(feed.gap_timeout_ns, feed.stale_ns);
     let stale_ns = feed.stale_ns;
-    let feed_number = u16::try_from(index).unwrap_or(u16::MAX);
     macro_rules! stage {
         ($source:expr) => {
             Box::new(FeedStage(Feed::new(Parts {
@@ -237,7 +256,7 @@ fn build_feed(
                 subscribers,
                 counters,
                 histograms,
-                feed: feed_number,
+                feed: index,
                 lines,
                 stale_ns,
             })))
@@ -259,7 +278,9 @@ fn build_feed(
 
 fn build_session(
     session: options::Session,
-    (links, desks, best_prices): (Vec<Link>, Vec<DeskOptions>, Vec<Arc<BestPrices>>),
+    links: Vec<Link>,
+    desks: &[DeskOptions],
+    best_prices: Vec<Arc<BestPrices>>,
     house: &mut House,
 ) -> Result<Box<dyn Stage>, String> {
     let name = session.name;
@@ -273,7 +294,7 @@ fn build_session(
         Session::new(session.credentials),
         risk,
         orders_max,
-        &desks,
+        desks,
         best_prices,
     );
     let counters = entry.counters();
@@ -281,17 +302,29 @@ fn build_session(
     let notices = notices(&name, house)?;
     let (slow, stories) = pair(STORIES, "slow orders")?;
     house.stories.push(stories);
-    let telling = (notices, Slowest::new(slow));
-    house.kills.push(kill.clone());
+    let slowest = Slowest::new(slow);
+    house.kills.push(kill);
     Ok(match session.way {
         Way::Uring(options) => {
             let transport = UringTransport::new(options).map_err(no_memory)?;
-            let stage = OrderStage::new(entry, transport, links, telling, kill);
+            let stage = OrderStage::new(OrderParts {
+                entry,
+                transport,
+                links,
+                notices,
+                slowest,
+            });
             register_session(name, counters, stage, house)
         }
         Way::Write(address) => {
             let transport = WriteTransport::new(address).map_err(no_memory)?;
-            let stage = OrderStage::new(entry, transport, links, telling, kill);
+            let stage = OrderStage::new(OrderParts {
+                entry,
+                transport,
+                links,
+                notices,
+                slowest,
+            });
             register_session(name, counters, stage, house)
         }
     })

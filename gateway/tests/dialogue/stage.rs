@@ -8,7 +8,7 @@ use gateway::notice::{Notice, Notices};
 use gateway::order::entry::{DeskOptions, Entry, Phase};
 use gateway::order::intent::{Action, Cause, ExecutionEvent, OrderIntent, Outcome};
 use gateway::order::risk::{KillCause, KillSwitch, Limits, Risk};
-use gateway::order::stage::{Link, OrderStage};
+use gateway::order::stage::{Link, OrderStage, Parts};
 use gateway::order::transport::{Transport, TransportEvent};
 use gateway::trace::recorder::Slowest;
 use protocol::types::Side;
@@ -113,8 +113,13 @@ impl Bench {
         }
         let (notice, notices) = ring(256).unwrap();
         let (slow, _) = ring(64).unwrap();
-        let telling = (Notices(notice), Slowest::new(slow));
-        let mut stage = OrderStage::new(entry, Wire::default(), links, telling, kill.clone());
+        let mut stage = OrderStage::new(Parts {
+            entry,
+            transport: Wire::default(),
+            links,
+            notices: Notices(notice),
+            slowest: Slowest::new(slow),
+        });
         stage.start().unwrap();
         Self {
             stage,

@@ -9,11 +9,12 @@ use protocol::types::Side;
 
 use super::event::{Event, Imbalance, Party, Trade};
 use super::ladder::{BUY_ANY, Ladder, SELL_ANY, key_of};
-use super::matcher::Matcher;
+use super::matcher::{Matcher, Pair};
 use super::numbers::Match;
-use super::order::{CrossKind, Order};
+use super::order::Order;
 use super::request::{cancel_reason, liquidity};
-use super::stock::{State, Stock};
+use super::stock::Stock;
+use super::types::{CrossKind, State};
 
 /// Shares that want to trade at one price and better.
 #[derive(Clone, Copy, Debug)]
@@ -153,7 +154,7 @@ impl Matcher<'_> {
     }
 
     /// The first buyer and the first seller that trade at this price.
-    fn next_pair(&self, kind: CrossKind, price: u32) -> Option<(u32, u32)> {
+    fn next_pair(&self, kind: CrossKind, price: u32) -> Option<Pair> {
         let first = |side| {
             let worst = key_of(side, price);
             let best = self.stock.ladders.of(side).best_first(self.orders).next();
@@ -176,16 +177,20 @@ impl Matcher<'_> {
             };
             (key >= worst).then_some(slot)
         };
-        Some((first(Side::Buy)?, first(Side::Sell)?))
+        Some(Pair {
+            maker: first(Side::Buy)?,
+            taker: first(Side::Sell)?,
+        })
     }
 
     fn trade_in_cross(
         &mut self,
-        (buyer, seller): (u32, u32),
+        pair: Pair,
         price: u32,
         kind: CrossKind,
         sink: &mut impl FnMut(Event),
     ) -> u32 {
+        let (buyer, seller) = (pair.maker, pair.taker);
         let (b, s) = (*self.orders.at(buyer), *self.orders.at(seller));
         let qty = b.open.min(s.open);
         let (maker_shown, taker_shown) = (self.lessen(buyer, qty), self.lessen(seller, qty));

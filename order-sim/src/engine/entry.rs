@@ -3,9 +3,10 @@
 use protocol::types::Side;
 
 use super::event::{Event, OnFeed};
+use super::levels::{NIL, Place};
 use super::matcher::Matcher;
-use super::order::{CrossKind, NIL, Order, Place, TimeInForce};
-use super::stock::State;
+use super::order::Order;
+use super::types::{CrossKind, State, TimeInForce};
 use super::{BUY_ANY, Change, NewOrder, Refusal, SELL_ANY};
 
 /// A limit as a price: any price is the best for the other side.
@@ -51,6 +52,26 @@ impl Matcher<'_> {
             span: new.terms.life.span(),
             is_named: new.attribution != [0; 4],
         }
+    }
+
+    /// Takes an order in hand and says so; its slot. The caller has asked for room.
+    #[inline]
+    pub(super) fn take_in(
+        &mut self,
+        order: Order,
+        new: &NewOrder,
+        sink: &mut impl FnMut(Event),
+    ) -> u32 {
+        let slot = self.orders.insert(order, new.terms.life, new.attribution);
+        let (number, owner) = (order.number, order.owner());
+        self.numbers.order = number;
+        sink(Event::Accepted {
+            handle: self.orders.handle(slot),
+            number,
+            owner,
+            price: order.price,
+        });
+        slot
     }
 
     /// Whether the stock takes its kind now.

@@ -3,8 +3,7 @@
 
 use protocol::types::{Side, Symbol};
 
-use super::order::{CrossKind, Handle, Owner, Prevention};
-use super::stock::State;
+use super::types::{CrossKind, Handle, Owner, Prevention, State};
 
 /// Who stood on one side of a trade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

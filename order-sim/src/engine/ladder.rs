@@ -18,9 +18,9 @@
 //!              for each order.
 
 use protocol::types::Side;
-use rt::mem::Reserve;
 
-use super::order::{NIL, Order, Place, Slab};
+use super::levels::{NIL, Queue, Queues};
+use super::order::{Order, Slab};
 
 /// The limit of a buyer at any price.
 pub(super) const BUY_ANY: u32 = u32::MAX;
@@ -29,62 +29,6 @@ pub(super) const SELL_ANY: u32 = 0;
 
 /// Prices from the best one on that lie in the ladder itself.
 const NEAR: usize = 32;
-
-/// First come, first served.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Queue {
-    pub head: u32,
-    pub tail: u32,
-}
-
-impl Queue {
-    pub(super) const EMPTY: Self = Self {
-        head: NIL,
-        tail: NIL,
-    };
-
-    pub(super) fn is_empty(self) -> bool {
-        self.head == NIL
-    }
-
-    pub(super) fn push(&mut self, orders: &mut Slab, slot: u32) {
-        let tail = self.append(slot);
-        orders.link(slot, tail);
-    }
-
-    pub(super) fn remove(&mut self, orders: &mut Slab, slot: u32) {
-        let &Order { next, prev, .. } = orders.at(slot);
-        debug_assert!(prev != NIL || self.head == slot, "first of its queue");
-        orders.bypass(prev, next);
-        self.forget(prev, next);
-    }
-
-    /// A new end; gives the old one, behind which the slab links it.
-    #[inline]
-    fn append(&mut self, slot: u32) -> u32 {
-        let tail = std::mem::replace(&mut self.tail, slot);
-        if tail == NIL {
-            self.head = slot;
-        }
-        tail
-    }
-
-    /// Who stood between these goes: where that was an end, the other is one now.
-    #[inline]
-    fn forget(&mut self, prev: u32, next: u32) {
-        if prev == NIL {
-            self.head = next;
-        }
-        if next == NIL {
-            self.tail = prev;
-        }
-    }
-
-    pub(super) fn iter(self, orders: &Slab) -> impl Iterator<Item = u32> + '_ {
-        let some = |slot: u32| (slot != NIL).then_some(slot);
-        std::iter::successors(some(self.head), move |slot| some(orders.at(*slot).next))
-    }
-}
 
 /// One price.
 #[derive(Clone, Copy, Debug)]
@@ -98,88 +42,6 @@ impl Level {
     /// Its orders in the order in which they trade.
     pub(super) fn slots<'a>(&self, orders: &'a Slab) -> impl Iterator<Item = u32> + use<'a> {
         self.shown.iter(orders).chain(self.hidden.iter(orders))
-    }
-}
-
-/// The queues of one price.
-#[derive(Clone, Copy, Debug)]
-struct Queues {
-    shown: Queue,
-    hidden: Queue,
-}
-
-/// Queues of every price of every stock, close together: they are what is touched most.
-#[derive(Debug)]
-pub(super) struct Levels {
-    queues: Reserve<Queues>,
-    /// The first free one; the next stands in its `shown.head`.
-    free: u32,
-}
-
-impl Levels {
-    pub(super) fn new(max: u32) -> Self {
-        Self {
-            queues: Reserve::new(max as usize),
-            free: NIL,
-        }
-    }
-
-    fn insert(&mut self) -> u32 {
-        let empty = Queues {
-            shown: Queue::EMPTY,
-            hidden: Queue::EMPTY,
-        };
-        let slot = self.free;
-        if slot == NIL {
-            let pushed = self.queues.push(empty);
-            debug_assert!(pushed.is_ok(), "a level for each order");
-            return u32::try_from(self.queues.len() - 1).unwrap_or(NIL);
-        }
-        let queues = self.at_mut(slot);
-        let next = queues.shown.head;
-        *queues = empty;
-        self.free = next;
-        slot
-    }
-
-    fn remove(&mut self, slot: u32) {
-        let free = self.free;
-        self.at_mut(slot).shown.head = free;
-        self.free = slot;
-    }
-
-    #[inline]
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "slots come from `insert` and stay valid"
-    )]
-    fn at(&self, slot: u32) -> &Queues {
-        &self.queues[slot as usize]
-    }
-
-    #[inline]
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "slots come from `insert` and stay valid"
-    )]
-    fn at_mut(&mut self, slot: u32) -> &mut Queues {
-        &mut self.queues[slot as usize]
-    }
-
-    #[inline]
-    fn is_empty(&self, slot: u32) -> bool {
-        let Queues { shown, hidden } = self.at(slot);
-        shown.is_empty() && hidden.is_empty()
-    }
-
-    #[inline]
-    fn queue(&mut self, slot: u32, place: Place) -> &mut Queue {
-        let queues = self.at_mut(slot);
-        if place == Place::Shown {
-            &mut queues.shown
-        } else {
-            &mut queues.hidden
-        }
     }
 }
 
@@ -443,7 +305,9 @@ mod tests {
     use std::collections::{BTreeMap, VecDeque};
 
     use super::*;
-    use crate::engine::order::{Prevention, Span, TimeInForce};
+    use crate::engine::levels::Place;
+    use crate::engine::order::Span;
+    use crate::engine::types::{Prevention, TimeInForce};
 
     /// Best first: key, and what stands there.
     type Model = BTreeMap<u32, VecDeque<u32>>;

@@ -1,4 +1,5 @@
-//! One stock while it is worked on: orders meet, rest and go.
+//! One stock while it is worked on: orders meet. (How they rest and go is in `resting`, how the house trades in
+//! `house`, crosses in `cross`.)
 //!
 //! Priority:    price; at one price what is shown, then what is hidden, each first come first. A
 //!              reserve's next shares go behind what is shown. Midpoint pegs trade at the midpoint of
@@ -9,18 +10,14 @@
 
 use protocol::types::Side;
 
-use super::event::{Event, OnFeed, Party, Trade};
-use super::ladder::{BUY_ANY, SELL_ANY, key_of};
+use super::event::{Event, Party, Trade};
+use super::ladder::key_of;
+use super::levels::{NIL, Place};
 use super::numbers::{Match, Numbers};
-use super::order::{NIL, Order, Owner, Place, Prevention, Slab, Span};
+use super::order::{Order, Slab, Span};
 use super::request::{PostOnly, cancel_reason, liquidity};
-use super::stock::{State, Stock, tick_of};
-
-/// The simulator's own stock, which trades where a script says so.
-pub const HOUSE: Owner = Owner {
-    account: u16::MAX,
-    user_ref: 0,
-};
+use super::stock::{Stock, tick_of};
+use super::types::{Prevention, State};
 
 pub(super) struct Matcher<'a> {
     pub orders: &'a mut Slab,
@@ -35,8 +32,15 @@ pub(super) struct EntryOptions {
     pub house: bool,
     /// The shown order whose place it takes.
     pub old_reference: Option<u64>,
-    /// It meets nobody.
-    pub rests: bool,
+}
+
+/// Slots of two orders that meet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pair {
+    /// The order that was there; in a cross the buyer.
+    pub maker: u32,
+    /// The order that came; in a cross the seller.
+    pub taker: u32,
 }
 
 /// Why matching ended.
@@ -58,7 +62,7 @@ impl Matcher<'_> {
     ) -> StopReason {
         let mut stop = StopReason::Nobody;
         let is_trading = self.stock.state == State::Trading;
-        if is_trading && !options.rests && self.orders.at(slot).cross.is_none() {
+        if is_trading && self.orders.at(slot).cross.is_none() {
             if let Some(old) = options.old_reference
                 && (self.orders.at(slot).shown == 0 || self.would_trade(slot))
             {
@@ -171,10 +175,12 @@ impl Matcher<'_> {
                 return StopReason::Band;
             }
             let group = self.orders.at(maker).group;
-            if group != 0 && group == taker.group {
-                self.prevent((maker, slot), price, sink);
+            let is_prevented = group != 0 && group == taker.group;
+            let pair = Pair { maker, taker: slot };
+            if is_prevented {
+                self.prevent(pair, price, sink);
             } else {
-                self.trade((maker, slot), price, sink);
+                self.trade(pair, price, sink);
             }
         }
     }
@@ -268,7 +274,8 @@ impl Matcher<'_> {
         })
     }
 
-    fn trade(&mut self, (maker, taker): (u32, u32), price: u32, sink: &mut impl FnMut(Event)) {
+    fn trade(&mut self, pair: Pair, price: u32, sink: &mut impl FnMut(Event)) {
+        let Pair { maker, taker } = pair;
         let (m, t) = (*self.orders.at(maker), *self.orders.at(taker));
         let is_shown = m.place == Place::Shown;
         let qty = t.open.min(if is_shown { m.shown } else { m.open });
@@ -302,240 +309,9 @@ impl Matcher<'_> {
         self.tidy(maker, sink);
     }
 
-    /// Takes shares from a resting order; what is left of nothing leaves its queue. [`Matcher::tidy`]
-    /// follows when the event is told.
-    #[inline]
-    pub(super) fn lessen(&mut self, slot: u32, qty: u32) -> Option<OnFeed> {
-        let order = self.orders.at_mut(slot);
-        order.open -= qty;
-        if order.place != Place::Shown {
-            if order.open == 0 {
-                self.unlink(slot);
-            }
-            return None;
-        }
-        let off = qty.min(order.shown);
-        order.shown -= off;
-        let shown = OnFeed {
-            reference: order.reference,
-            off,
-            left: order.shown,
-        };
-        if shown.left == 0 {
-            self.unlink(slot);
-        }
-        Some(shown)
-    }
-
-    /// Frees an order that is done, or shows a reserve's next shares.
-    #[inline]
-    pub(super) fn tidy(&mut self, slot: u32, sink: &mut impl FnMut(Event)) {
-        let order = self.orders.at(slot);
-        if order.open == 0 {
-            self.orders.remove(slot);
-        } else if order.place == Place::Shown && order.shown == 0 {
-            self.refresh(slot, sink);
-        }
-    }
-
-    /// Shows a reserve's next shares, behind all that is shown.
-    fn refresh(&mut self, slot: u32, sink: &mut impl FnMut(Event)) {
-        let reference = self.numbers.next_order();
-        let order = self.orders.at_mut(slot);
-        order.reference = reference;
-        order.shown = order.display_qty.min(order.open);
-        let owner = order.owner();
-        self.stock
-            .ladders
-            .of_mut(order.side)
-            .push(self.orders, slot);
-        sink(Event::Refreshed {
-            owner,
-            rested: self.orders.rested(slot),
-        });
-    }
-
-    #[inline]
-    fn unlink(&mut self, slot: u32) {
-        let order = self.orders.at(slot);
-        let (side, place) = (order.side, order.place);
-        match place {
-            Place::Hand => {}
-            Place::Shown | Place::Hidden => {
-                self.stock.ladders.of_mut(side).remove(self.orders, slot)
-            }
-            Place::Peg => self.stock.pegs.of_mut(side).remove(self.orders, slot),
-            Place::Cross => self.stock.crosses.of_mut(side).remove(self.orders, slot),
-        }
-    }
-
-    /// Takes an order out of its queue and into the hand; its shown reference, if it had one.
-    pub(super) fn pick_up(&mut self, slot: u32) -> Option<u64> {
-        self.unlink(slot);
-        let order = self.orders.at_mut(slot);
-        (order.place == Place::Shown).then_some(order.reference)
-    }
-
-    fn rest(&mut self, slot: u32, old: Option<u64>, sink: &mut impl FnMut(Event)) {
-        let order = self.orders.at_mut(slot);
-        let side = order.side;
-        if order.cross.is_some() {
-            order.place = Place::Cross;
-            self.stock.crosses.of_mut(side).push(self.orders, slot);
-        } else if order.place == Place::Peg {
-            self.stock.pegs.of_mut(side).push(self.orders, slot);
-        } else if order.shown == 0 {
-            order.place = Place::Hidden;
-            self.stock.ladders.of_mut(side).push(self.orders, slot);
-        } else {
-            order.place = Place::Shown;
-            let most = if order.display_qty > 0 {
-                order.display_qty
-            } else {
-                order.open
-            };
-            order.shown = most.min(order.open);
-            self.stock.ladders.of_mut(side).push(self.orders, slot);
-            let rested = self.orders.rested(slot);
-            return sink(match old {
-                Some(old_reference) => Event::RestedAs {
-                    old_reference,
-                    rested,
-                },
-                None => Event::Rested(rested),
-            });
-        }
-        if let Some(reference) = old {
-            sink(Event::Withdrawn {
-                locate: self.stock.locate,
-                reference,
-            });
-        }
-    }
-
-    /// Ends an order that is in hand.
-    pub(super) fn drop_rest(&mut self, slot: u32, reason: u8, sink: &mut impl FnMut(Event)) {
-        let order = *self.orders.at(slot);
-        self.orders.remove(slot);
-        sink(Event::Canceled(order.canceled(order.open, reason, None)));
-    }
-
-    /// Takes a resting order out of the book and forgets it; what the feed no longer shows.
-    #[inline]
-    pub(super) fn end(&mut self, slot: u32) -> Option<OnFeed> {
-        self.unlink(slot);
-        let order = self.orders.at(slot);
-        let shown = (order.place == Place::Shown).then_some(OnFeed {
-            reference: order.reference,
-            off: order.shown,
-            left: 0,
-        });
-        self.orders.remove(slot);
-        shown
-    }
-
-    /// Takes a resting order down to `keep` open shares; the reserve goes first.
-    #[inline]
-    pub(super) fn reduce(&mut self, slot: u32, keep: u32) -> (u32, Option<OnFeed>) {
-        let order = self.orders.at(slot);
-        let off = order.open.saturating_sub(keep);
-        let shown_off = order.shown.saturating_sub(keep);
-        if order.place != Place::Shown {
-            let shown = self.lessen(slot, off);
-            return (off, shown);
-        }
-        let unseen_off = off - shown_off;
-        self.orders.at_mut(slot).open -= unseen_off;
-        if shown_off == 0 {
-            return (off, None);
-        }
-        (off, self.lessen(slot, shown_off))
-    }
-
-    /// The house takes what the book did not, at the order's own limit.
-    fn sell_out(&mut self, slot: u32, sink: &mut impl FnMut(Event)) {
-        let order = *self.orders.at(slot);
-        self.orders.at_mut(slot).open = 0;
-        let house = Party {
-            owner: HOUSE,
-            number: 0,
-            side: order.side.opposite(),
-            open: 0,
-            liquidity: liquidity::ADDED_HIDDEN,
-        };
-        let taker = Party {
-            liquidity: liquidity::REMOVED,
-            ..house_of(&order, 0)
-        };
-        let price = self.house_price(&order);
-        self.tell_house_trade((house, taker), (order.open, price), None, sink);
-    }
-
-    /// The house takes shares of a resting order; at most what is shown of a reserve.
-    pub(super) fn sell_to_house(&mut self, slot: u32, qty: u32, sink: &mut impl FnMut(Event)) {
-        let order = *self.orders.at(slot);
-        let is_shown = order.place == Place::Shown;
-        let qty = qty.min(if is_shown { order.shown } else { order.open });
-        if qty == 0 {
-            return;
-        }
-        let shown = self.lessen(slot, qty);
-        let adds = liquidity::of(order.place == Place::Peg, false, is_shown).0;
-        let maker = Party {
-            liquidity: adds,
-            ..house_of(&order, order.open - qty)
-        };
-        let house = Party {
-            owner: HOUSE,
-            number: 0,
-            side: order.side.opposite(),
-            open: 0,
-            liquidity: liquidity::REMOVED,
-        };
-        let price = self.house_price(&order);
-        self.tell_house_trade((maker, house), (qty, price), shown, sink);
-        self.tidy(slot, sink);
-    }
-
-    /// The house trades at an order's limit; without one at the last price, or what bands are measured from.
-    fn house_price(&self, order: &Order) -> u32 {
-        let is_any = matches!(order.price, BUY_ANY | SELL_ANY);
-        match self.stock.last_price {
-            _ if !is_any => order.price,
-            0 => self.stock.reference_price,
-            last => last,
-        }
-    }
-
-    fn tell_house_trade(
-        &mut self,
-        (maker, taker): (Party, Party),
-        (qty, price): (u32, u32),
-        maker_shown: Option<OnFeed>,
-        sink: &mut impl FnMut(Event),
-    ) {
-        let locate = self.stock.locate;
-        self.stock.last_price = price;
-        sink(Event::Traded(Trade {
-            locate,
-            match_number: self.numbers.next_match(Match {
-                locate,
-                qty,
-                owners: [maker.owner, taker.owner],
-                side: maker.side,
-            }),
-            qty,
-            price,
-            maker,
-            taker,
-            maker_shown,
-            taker_shown: None,
-            cross: None,
-        }));
-    }
-
     /// Keeps two orders of one group from trading, by the rule of the one that comes.
-    fn prevent(&mut self, (maker, taker): (u32, u32), price: u32, sink: &mut impl FnMut(Event)) {
+    fn prevent(&mut self, pair: Pair, price: u32, sink: &mut impl FnMut(Event)) {
+        let Pair { maker, taker } = pair;
         let (m, t) = (*self.orders.at(maker), *self.orders.at(taker));
         let available = if m.place == Place::Shown {
             m.shown
@@ -591,16 +367,5 @@ impl Matcher<'_> {
                 slot = next;
             }
         }
-    }
-}
-
-/// The party of an order that trades with the house.
-fn house_of(order: &Order, open: u32) -> Party {
-    Party {
-        owner: order.owner(),
-        number: order.number,
-        side: order.side,
-        open,
-        liquidity: 0,
     }
 }

@@ -6,34 +6,43 @@
 //!                 ladders: price -> shown queue, hidden queue      pegs      orders for a cross
 //! ```
 //!
-//! **Call [`Engine::set_time`], then one operation; its events come through `sink` before it returns.**
+//! **An operation's events come through `sink` before it returns.**
 //!
 //! Invariants:  events tell every change of what the feed shows and of what an owner has open. A number
 //!              is used once. Memory is taken in `new` and `list`, and for a moment in `end_of`.
-//! Time:        ns since midnight, set from outside; orders that expire do so in [`Engine::expire`].
+//! Time:        ns since midnight, handed in where an operation can begin a pause or end something; orders that
+//!              expire do so in [`Engine::expire`].
 //! When full:   an order that finds no room is refused ([`Refusal::Full`]); nothing grows.
 
 mod cross;
 mod entry;
 mod event;
+mod house;
 mod ladder;
+mod levels;
 mod matcher;
 mod numbers;
 mod order;
 mod request;
+mod resting;
 mod stock;
+mod types;
+mod view;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-use protocol::types::{Side, Symbol};
+use protocol::types::Symbol;
 use rt::mem::Reserve;
 
 pub use event::{Canceled, Event, Imbalance, OnFeed, Party, Rested, Trade};
-pub use matcher::HOUSE;
-pub use order::{CrossKind, Handle, Owner, Prevention, TimeInForce};
-pub use request::{Change, Limits, NewOrder, PostOnly, Refusal, Terms, cancel_reason};
-pub use stock::{Listing, State, tick_of};
+pub use house::HOUSE;
+pub use request::{
+    Change, LimitOrder, Limits, NewOrder, PostOnly, Reach, Refusal, Terms, cancel_reason,
+};
+pub use stock::{Listing, StockStatus, tick_of};
+pub use types::{CrossKind, Handle, Owner, Prevention, State, TimeInForce};
+pub use view::Totals;
 
 use cross::Interest;
 use ladder::{BUY_ANY, SELL_ANY};
@@ -41,19 +50,6 @@ use matcher::{EntryOptions, Matcher, StopReason};
 use numbers::Numbers;
 use order::Slab;
 use stock::Stock;
-
-/// What the engine has done, for figures and for people.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Orders alive.
-    pub live: u32,
-    /// Most that may be.
-    pub live_max: u32,
-    /// Numbers given to orders.
-    pub orders: u64,
-    /// Trades.
-    pub trades: u64,
-}
 
 /// All stocks.
 #[derive(Debug)]
@@ -68,7 +64,6 @@ pub struct Engine {
     resuming: BinaryHeap<Reverse<(u64, u16)>>,
     scratch: Vec<Interest>,
     limits: Limits,
-    now_ns: u64,
 }
 
 impl Engine {
@@ -85,15 +80,13 @@ impl Engine {
             resuming: BinaryHeap::with_capacity(usize::from(limits.stocks_max)),
             scratch: Vec::with_capacity(limits.levels_max * 4 + 1),
             limits,
-            now_ns: 0,
         }
     }
 
     /// Lists a stock and gives its locate code; 1 is the first. `None`: there is no room for more.
     pub fn list(&mut self, listing: &Listing) -> Option<u16> {
         let locate = u16::try_from(self.stocks.len() + 1).ok()?;
-        let levels = (self.limits.levels_max, self.limits.levels_max);
-        let stock = Stock::new(locate, listing, levels);
+        let stock = Stock::new(locate, listing, self.limits.levels_max);
         self.stocks.push(stock).ok()?;
         self.locates.insert(listing.symbol, locate);
         Some(locate)
@@ -104,11 +97,6 @@ impl Engine {
         self.numbers.begin_after(order, matched);
     }
 
-    /// Sets the time of everything that follows, ns since midnight.
-    pub fn set_time(&mut self, now_ns: u64) {
-        self.now_ns = now_ns;
-    }
-
     /// Takes an order in, matches it, lets it rest.
     ///
     /// # Errors
@@ -116,6 +104,7 @@ impl Engine {
     pub fn enter(
         &mut self,
         new: &NewOrder,
+        now_ns: u64,
         sink: &mut impl FnMut(Event),
     ) -> Result<Handle, Refusal> {
         let mut matcher = self.matcher(new.locate).ok_or(Refusal::UnknownStock)?;
@@ -127,26 +116,14 @@ impl Engine {
         if let Ok(price) = price {
             order.price = price;
         }
-        if !new.rests {
-            matcher.is_open_for(&order)?;
-        }
+        matcher.is_open_for(&order)?;
         matcher.room_for(&order)?;
         if new.is_short && matcher.stock.is_short_restricted {
             matcher.short_sale(new, order.price)?;
         }
         let before = matcher.best_if_pegs();
-        let slot = matcher
-            .orders
-            .insert(order, new.terms.life, new.attribution);
+        let slot = matcher.take_in(order, new, sink);
         let handle = matcher.orders.handle(slot);
-        let (number, owner) = (order.number, order.owner());
-        matcher.numbers.order = number;
-        sink(Event::Accepted {
-            handle,
-            number,
-            owner,
-            price: order.price,
-        });
         let mut stop = StopReason::Nobody;
         match price {
             Err(reason) => matcher.drop_rest(slot, reason, sink),
@@ -154,13 +131,35 @@ impl Engine {
                 let options = EntryOptions {
                     house: new.terms.house,
                     old_reference: None,
-                    rests: new.rests,
                 };
                 stop = matcher.work(slot, options, sink);
             }
         }
         matcher.settle(before, sink);
-        self.after(new.locate, stop, sink);
+        if stop == StopReason::Band {
+            self.pause(new.locate, now_ns, sink);
+        }
+        self.remember(handle, new.terms.life);
+        Ok(handle)
+    }
+
+    /// Lets an order rest whatever it would have met, whether the stock trades or not: an order of a record.
+    ///
+    /// # Errors
+    /// There is no room for it, or no such stock.
+    pub fn rest(
+        &mut self,
+        new: &NewOrder,
+        sink: &mut impl FnMut(Event),
+    ) -> Result<Handle, Refusal> {
+        let mut matcher = self.matcher(new.locate).ok_or(Refusal::UnknownStock)?;
+        let order = matcher.order_of(new);
+        matcher.room_for(&order)?;
+        let before = matcher.best_if_pegs();
+        let slot = matcher.take_in(order, new, sink);
+        let handle = matcher.orders.handle(slot);
+        matcher.rest(slot, None, sink);
+        matcher.settle(before, sink);
         self.remember(handle, new.terms.life);
         Ok(handle)
     }
@@ -218,6 +217,7 @@ impl Engine {
         &mut self,
         handle: Handle,
         change: &Change,
+        now_ns: u64,
         sink: &mut impl FnMut(Event),
     ) -> Result<Option<Handle>, Refusal> {
         let Some((slot, mut matcher)) = self.find(handle) else {
@@ -264,13 +264,14 @@ impl Engine {
                 let options = EntryOptions {
                     house: change.terms.house,
                     old_reference,
-                    rests: false,
                 };
                 stop = matcher.work(slot, options, sink);
             }
         }
         matcher.settle(before, sink);
-        self.after(locate, stop, sink);
+        if stop == StopReason::Band {
+            self.pause(locate, now_ns, sink);
+        }
         self.remember(new_handle, change.terms.life);
         Ok(Some(new_handle))
     }
@@ -362,15 +363,15 @@ impl Engine {
     }
 
     /// Lets what is due until now happen.
-    pub fn expire(&mut self, sink: &mut impl FnMut(Event)) {
+    pub fn expire(&mut self, now_ns: u64, sink: &mut impl FnMut(Event)) {
         while let Some(Reverse((at, handle))) = self.expiring.peek().copied()
-            && at <= self.now_ns
+            && at <= now_ns
         {
             self.expiring.pop();
             self.cancel(handle, 0, cancel_reason::TIMEOUT, sink);
         }
         while let Some(Reverse((at, locate))) = self.resuming.peek().copied()
-            && at <= self.now_ns
+            && at <= now_ns
         {
             self.resuming.pop();
             // A pause that ended otherwise says nothing about the next.
@@ -412,134 +413,6 @@ impl Engine {
         }
     }
 
-    /// Shares that a live order has open.
-    #[must_use]
-    pub fn open(&self, handle: Handle) -> Option<u32> {
-        self.orders
-            .find(handle)
-            .map(|slot| self.orders.at(slot).open)
-    }
-
-    /// Where a live order stands: stock and side.
-    #[must_use]
-    pub fn place(&self, handle: Handle) -> Option<(u16, Side)> {
-        let order = self.orders.at(self.orders.find(handle)?);
-        Some((order.locate, order.side))
-    }
-
-    /// Orders of a side at this price or better whose account is not this one, as many as `out` holds, in
-    /// the order in which they would trade, with their open shares.
-    pub fn others_within(
-        &self,
-        locate: u16,
-        (side, price): (Side, u32),
-        account: u16,
-        out: &mut [Option<(Handle, u32)>],
-    ) {
-        let worst = ladder::key_of(side, price);
-        let levels = self.stock(locate).into_iter().flat_map(|stock| {
-            let levels = stock.ladders.of(side).best_first(&self.orders);
-            levels.take_while(|level| level.key >= worst)
-        });
-        let slots = levels.flat_map(|level| level.slots(&self.orders));
-        self.gather(slots, account, out);
-    }
-
-    /// Orders that would trade before this one and whose account is not `account`; as
-    /// [`Engine::others_within`].
-    pub fn others_ahead(&self, handle: Handle, account: u16, out: &mut [Option<(Handle, u32)>]) {
-        let Some(slot) = self.orders.find(handle) else {
-            return;
-        };
-        let order = self.orders.at(slot);
-        let ladders = self
-            .stock(order.locate)
-            .map(|stock| stock.ladders.of(order.side));
-        let levels = ladders
-            .into_iter()
-            .flat_map(|ladder| ladder.best_first(&self.orders));
-        let slots = levels.flat_map(|level| level.slots(&self.orders));
-        self.gather(slots.take_while(|other| *other != slot), account, out);
-    }
-
-    fn gather(
-        &self,
-        slots: impl Iterator<Item = u32>,
-        account: u16,
-        out: &mut [Option<(Handle, u32)>],
-    ) {
-        let orders = slots.map(|slot| (slot, self.orders.at(slot)));
-        let others = orders.filter(|(_, order)| order.account != account);
-        for (place, (slot, order)) in out.iter_mut().zip(others) {
-            *place = Some((self.orders.handle(slot), order.open));
-        }
-    }
-
-    /// Best bid and best ask that the feed shows, with the price of the last trade.
-    #[must_use]
-    pub fn best(&self, locate: u16) -> (Option<u32>, Option<u32>, u32) {
-        self.stock(locate).map_or((None, None, 0), |stock| {
-            let (bid, ask) = stock.best(&self.orders);
-            (bid, ask, stock.last_price)
-        })
-    }
-
-    /// A stock's symbol, state, and whether short sales are restricted.
-    #[must_use]
-    pub fn stock_state(&self, locate: u16) -> Option<(Symbol, State, bool)> {
-        self.stock(locate)
-            .map(|stock| (stock.symbol, stock.state, stock.is_short_restricted))
-    }
-
-    /// Where a stock may trade, and the price that this is measured from.
-    #[must_use]
-    pub fn bands(&self, locate: u16) -> Option<(u32, u32, u32)> {
-        self.stock(locate)
-            .map(|stock| (stock.lower, stock.reference_price, stock.upper))
-    }
-
-    /// The locate code of a listed symbol.
-    #[must_use]
-    pub fn locate(&self, symbol: Symbol) -> Option<u16> {
-        self.locates.get(&symbol).copied()
-    }
-
-    /// Locate codes in use: 1 to this.
-    #[must_use]
-    pub fn listed(&self) -> u16 {
-        u16::try_from(self.stocks.len()).unwrap_or(u16::MAX)
-    }
-
-    /// What the feed shows of one side, best price first and first come first.
-    pub fn shown(&self, locate: u16, side: Side) -> impl Iterator<Item = Rested> + '_ {
-        let levels = self
-            .stock(locate)
-            .into_iter()
-            .flat_map(move |stock| stock.ladders.of(side).best_first(&self.orders));
-        levels
-            .flat_map(|level| level.shown.iter(&self.orders))
-            .map(|slot| self.orders.rested(slot))
-    }
-
-    /// Every live order with its open shares, in no order that means anything.
-    pub fn live(&self) -> impl Iterator<Item = (Owner, u32)> + '_ {
-        self.orders.slots_from(0).map(|slot| {
-            let order = self.orders.at(slot);
-            (order.owner(), order.open)
-        })
-    }
-
-    /// Figures.
-    #[must_use]
-    pub fn totals(&self) -> Totals {
-        Totals {
-            live: self.orders.live(),
-            live_max: self.limits.orders_max,
-            orders: self.numbers.order,
-            trades: self.numbers.matched,
-        }
-    }
-
     fn stock(&self, locate: u16) -> Option<&Stock> {
         self.stocks.get(usize::from(locate).checked_sub(1)?)
     }
@@ -562,16 +435,9 @@ impl Engine {
     }
 
     /// A stock that left its bands pauses.
-    #[inline]
-    fn after(&mut self, locate: u16, stop: StopReason, sink: &mut impl FnMut(Event)) {
-        if stop == StopReason::Band {
-            self.pause(locate, sink);
-        }
-    }
-
     #[inline(never)]
-    fn pause(&mut self, locate: u16, sink: &mut impl FnMut(Event)) {
-        let resume_ns = self.now_ns + self.limits.pause_ns;
+    fn pause(&mut self, locate: u16, now_ns: u64, sink: &mut impl FnMut(Event)) {
+        let resume_ns = now_ns + self.limits.pause_ns;
         self.set_state(locate, State::Paused, *b"LUDP", sink);
         if let Some(matcher) = self.matcher(locate) {
             matcher.stock.resumes_ns = resume_ns;

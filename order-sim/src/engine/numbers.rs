@@ -2,7 +2,7 @@
 
 use protocol::types::Side;
 
-use super::order::Owner;
+use super::types::Owner;
 
 /// One match, kept so that it can be broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

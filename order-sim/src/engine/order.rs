@@ -3,96 +3,14 @@
 //! Invariants:  a slot is free or belongs to one order; a [`Handle`] names slot and reference, so a
 //!              handle of an order that is gone finds nothing, also after its slot was used again. An
 //!              order that stands at a price knows its level, so that it leaves without a search.
-//! When full:   `insert` gives nothing, and the order is refused; the slab never grows.
+//! When full:   [`Slab::is_full`] is asked before an order is taken in, which is then refused; nothing grows.
 
 use protocol::types::Side;
 use rt::mem::Reserve;
 
 use super::event::{Canceled, OnFeed, Rested};
-use super::ladder::Levels;
-
-/// No slot.
-pub(super) const NIL: u32 = u32::MAX;
-
-/// Whose an order is: an account and the account's own number for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Owner {
-    /// The account's own number: `UserRefNum` for clients.
-    pub user_ref: u32,
-    /// Index of the account.
-    pub account: u16,
-}
-
-/// Names one live order; the earlier one is the smaller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Handle {
-    pub(super) number: u64,
-    pub(super) slot: u32,
-}
-
-/// How long an order may rest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TimeInForce {
-    /// Not at all: what does not trade at once is cancelled.
-    Immediate,
-    /// Until market hours end.
-    Market,
-    /// Until system hours end.
-    System,
-    /// Until this time, ns since midnight, or the end of system hours.
-    Until(u64),
-}
-
-/// Where an order waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Nowhere: it is being matched.
-    Hand,
-    /// At a price, with shares shown.
-    Shown,
-    /// At a price, unseen.
-    Hidden,
-    /// With the midpoint pegs.
-    Peg,
-    /// For a cross only.
-    Cross,
-}
-
-/// Which cross an order is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CrossKind {
-    /// The opening cross, `O`.
-    Open,
-    /// The closing cross, `C`.
-    Close,
-    /// The cross that ends a halt or pause, `H`.
-    Halt,
-}
-
-/// What happens when two orders of one group meet (self-match prevention).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prevention {
-    /// The one that comes is cancelled, `W`.
-    CancelNewest,
-    /// The one that rests is cancelled, `O`.
-    CancelOldest,
-    /// Both lose what they would have traded, `D`.
-    Decrement,
-}
-
-impl Prevention {
-    /// The rule of OUCH's strategy code; the "no details" and "organisation" variants differ in what is told, not
-    /// in what is done.
-    #[must_use]
-    pub fn of_code(code: u8) -> Option<Self> {
-        match code.to_ascii_uppercase() {
-            b'W' => Some(Self::CancelNewest),
-            b'O' => Some(Self::CancelOldest),
-            b'D' | b'Y' => Some(Self::Decrement),
-            _ => None,
-        }
-    }
-}
+use super::levels::{Levels, NIL, Place, Queue};
+use super::types::{CrossKind, Handle, Owner, Prevention, TimeInForce};
 
 /// One order.
 #[derive(Clone, Copy, Debug)]
@@ -346,5 +264,25 @@ impl Slab {
             slot,
             number: self.at(slot).number,
         }
+    }
+}
+
+/// Orders in a queue are linked through themselves.
+impl Queue {
+    pub(super) fn push(&mut self, orders: &mut Slab, slot: u32) {
+        let tail = self.append(slot);
+        orders.link(slot, tail);
+    }
+
+    pub(super) fn remove(&mut self, orders: &mut Slab, slot: u32) {
+        let &Order { next, prev, .. } = orders.at(slot);
+        debug_assert!(prev != NIL || self.head == slot, "first of its queue");
+        orders.bypass(prev, next);
+        self.forget(prev, next);
+    }
+
+    pub(super) fn iter(self, orders: &Slab) -> impl Iterator<Item = u32> + '_ {
+        let some = |slot: u32| (slot != NIL).then_some(slot);
+        std::iter::successors(some(self.head), move |slot| some(orders.at(*slot).next))
     }
 }

@@ -4,7 +4,7 @@
 
 use protocol::types::Side;
 
-use super::order::{CrossKind, Owner, Prevention, TimeInForce};
+use super::types::{CrossKind, Owner, Prevention, TimeInForce};
 
 /// OUCH cancel reasons that the engine gives.
 pub mod cancel_reason {
@@ -111,31 +111,38 @@ pub struct NewOrder {
     pub attribution: [u8; 4],
     /// It ends as soon as it is taken in, for this reason, without meeting anybody.
     pub ends: Option<u8>,
-    /// It rests whatever it would have stop, whether the stock trades or not: an order of a record.
-    pub rests: bool,
 }
 
-impl NewOrder {
-    /// A limit order that the feed shows, with nothing special about it.
-    #[must_use]
-    pub fn plain(
-        owner: Owner,
-        (locate, side): (u16, Side),
-        (qty, price): (u32, u32),
-        life: TimeInForce,
-    ) -> Self {
+/// A limit order that the feed shows, with nothing special about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitOrder {
+    /// Whose.
+    pub owner: Owner,
+    /// The stock.
+    pub locate: u16,
+    /// Which side.
+    pub side: Side,
+    /// Shares, at least 1.
+    pub qty: u32,
+    /// The worst price that it takes.
+    pub price: u32,
+    /// How long it may rest.
+    pub life: TimeInForce,
+}
+
+impl From<LimitOrder> for NewOrder {
+    fn from(order: LimitOrder) -> Self {
         Self {
-            owner,
-            locate,
-            side,
-            qty,
-            terms: Terms::plain(price, life),
+            owner: order.owner,
+            locate: order.locate,
+            side: order.side,
+            qty: order.qty,
+            terms: Terms::plain(order.price, order.life),
             prevention: (0, Prevention::CancelNewest),
             cross: None,
             is_short: false,
             attribution: [0; 4],
             ends: None,
-            rests: false,
         }
     }
 }
@@ -199,6 +206,17 @@ pub enum PostOnly {
     Cancel,
     /// It stands one step from the price that it would have taken.
     Slide,
+}
+
+/// One side of a stock at this price and better: what an order of the other side could reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// The stock.
+    pub locate: u16,
+    /// The side that is reached.
+    pub side: Side,
+    /// The worst price of it.
+    pub price: u32,
 }
 
 /// Why an order was not taken in.

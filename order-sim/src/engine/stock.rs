@@ -2,22 +2,10 @@
 
 use protocol::types::{Side, Symbol};
 
-use super::ladder::{Ladder, Queue};
+use super::ladder::Ladder;
+use super::levels::Queue;
 use super::order::Slab;
-
-/// Whether and how a stock trades; the letters are ITCH's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum State {
-    /// Orders are refused.
-    Halted = b'H',
-    /// Paused because prices moved too far: orders wait for the cross.
-    Paused = b'P',
-    /// Orders wait for a cross.
-    Quoting = b'Q',
-    /// Orders trade as they come.
-    Trading = b'T',
-}
+use super::types::State;
 
 /// What is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +16,19 @@ pub struct Listing {
     pub reference_price: u32,
     /// How far from the reference it may trade, in hundredths of a percent; 0: anywhere.
     pub band_bps: u32,
+}
+
+/// What everybody may know of a listed stock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StockStatus {
+    /// Its locate code.
+    pub locate: u16,
+    /// Its symbol.
+    pub symbol: Symbol,
+    /// Whether and how it trades.
+    pub state: State,
+    /// Short sales must not hit bids.
+    pub is_short_restricted: bool,
 }
 
 /// Where an element belongs, by side.
@@ -78,14 +79,10 @@ pub(super) struct Stock {
 }
 
 impl Stock {
-    pub(super) fn new(
-        locate: u16,
-        listing: &Listing,
-        (levels, cross_levels): (usize, usize),
-    ) -> Self {
-        let ladders = |max| BySide {
-            buy: Ladder::new(Side::Buy, max),
-            sell: Ladder::new(Side::Sell, max),
+    pub(super) fn new(locate: u16, listing: &Listing, levels_max: usize) -> Self {
+        let ladders = || BySide {
+            buy: Ladder::new(Side::Buy, levels_max),
+            sell: Ladder::new(Side::Sell, levels_max),
         };
         let mut stock = Self {
             symbol: listing.symbol,
@@ -98,15 +95,24 @@ impl Stock {
             lower: 0,
             upper: u32::MAX,
             last_price: 0,
-            ladders: ladders(levels),
+            ladders: ladders(),
             pegs: BySide {
                 buy: Queue::EMPTY,
                 sell: Queue::EMPTY,
             },
-            crosses: ladders(cross_levels),
+            crosses: ladders(),
         };
         stock.set_reference(listing.reference_price);
         stock
+    }
+
+    pub(super) fn status(&self) -> StockStatus {
+        StockStatus {
+            locate: self.locate,
+            symbol: self.symbol,
+            state: self.state,
+            is_short_restricted: self.is_short_restricted,
+        }
     }
 
     /// Moves the price that bands are measured from.

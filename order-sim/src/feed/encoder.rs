@@ -15,29 +15,54 @@ use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Price8, Qty, Side, S
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::big_endian::{U32, U64};
 
-use crate::engine::{CrossKind, Event, Imbalance, OnFeed, Rested, State, Trade as Traded};
+use crate::engine::{
+    CrossKind, Event, Imbalance, OnFeed, Rested, State, StockStatus, Trade as Traded,
+};
 
 /// Who makes the market here.
 const MARKET_MAKER: [u8; 4] = *b"TSTX";
 /// Decline levels of the market-wide circuit breaker, eight decimals: 7, 13 and 20 percent below 5,000.
 const DECLINE_LEVELS: [u64; 3] = [465_000_000_000, 435_000_000_000, 400_000_000_000];
 
-/// Makes messages and hands each to `out`.
+/// Which symbol a locate code names.
 #[derive(Debug)]
 pub(crate) struct FeedEncoder {
-    /// Symbols by locate code less one.
+    /// By locate code less one.
     symbols: Vec<Symbol>,
-    pub now: Nanos,
 }
 
 impl FeedEncoder {
     pub(crate) fn new() -> Self {
         Self {
             symbols: Vec::with_capacity(usize::from(u16::MAX)),
-            now: Nanos(0),
         }
     }
 
+    /// A stock was listed; locate codes rise by one.
+    pub(crate) fn list(&mut self, stock: &StockStatus) {
+        if usize::from(stock.locate) > self.symbols.len() {
+            self.symbols.push(stock.symbol);
+        }
+    }
+
+    /// What is written at this time.
+    #[inline]
+    pub(crate) fn at(&self, now: Nanos) -> Stamped<'_> {
+        Stamped {
+            symbols: &self.symbols,
+            now,
+        }
+    }
+}
+
+/// Makes messages that carry one time, and hands each to `out`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamped<'a> {
+    symbols: &'a [Symbol],
+    now: Nanos,
+}
+
+impl Stamped<'_> {
     fn head(&self, kind: u8, locate: u16) -> Head {
         Head::new(kind, locate, self.now)
     }
@@ -50,15 +75,13 @@ impl FeedEncoder {
     }
 
     /// A symbol was listed: its directory entry, state, restriction and market maker.
-    pub(crate) fn list(
-        &mut self,
-        (locate, symbol, state): (u16, Symbol, State),
-        is_short_restricted: bool,
-        out: &mut impl FnMut(&[u8]),
-    ) {
-        if usize::from(locate) > self.symbols.len() {
-            self.symbols.push(symbol);
-        }
+    pub(crate) fn listed(&self, stock: &StockStatus, out: &mut dyn FnMut(&[u8])) {
+        let StockStatus {
+            locate,
+            symbol,
+            state,
+            is_short_restricted,
+        } = *stock;
         out(self.directory(locate).as_bytes());
         out(self.action(locate, state, *b"    ").as_bytes());
         out(self.reg_sho(locate, is_short_restricted).as_bytes());
@@ -97,7 +120,7 @@ impl FeedEncoder {
     }
 
     /// `O`, `S`, `Q`, `M`, `E` or `C`.
-    pub(crate) fn system_event(&self, event: u8, out: &mut impl FnMut(&[u8])) {
+    pub(crate) fn system_event(&self, event: u8, out: &mut dyn FnMut(&[u8])) {
         out(SystemEvent {
             head: self.head(SystemEvent::KIND, 0),
             event,
@@ -105,7 +128,7 @@ impl FeedEncoder {
         .as_bytes());
     }
 
-    pub(crate) fn decline_levels(&self, out: &mut impl FnMut(&[u8])) {
+    pub(crate) fn decline_levels(&self, out: &mut dyn FnMut(&[u8])) {
         let [level_1, level_2, level_3] = DECLINE_LEVELS.map(|level| Price8(level).into());
         let head = self.head(MwcbDeclineLevels::KIND, 0);
         out(MwcbDeclineLevels {

@@ -91,9 +91,9 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    pub(crate) fn new(options: &Feed, session: &str, (now_ns, faults): (u64, Faults)) -> Self {
-        let lines = options.lines.iter().map(|line| Line {
-            delay_ns: line.delay_us * 1000,
+    pub(crate) fn new(options: &Feed, session: &str, faults: Faults, now_ns: u64) -> Self {
+        let lines = options.line_delays_ns.iter().map(|delay_ns| Line {
+            delay_ns: *delay_ns,
             ..Line::default()
         });
         Self {
@@ -107,8 +107,8 @@ impl Publisher {
             lines: lines.collect(),
             sent_ns: now_ns,
             ends: 0,
-            window_ns: options.window_us * 1000,
-            heartbeat_ns: options.heartbeat_ms * 1_000_000,
+            window_ns: options.window_ns,
+            heartbeat_ns: options.heartbeat_ns,
             packet_bytes: options.packet_bytes,
             counters: FeedCounters::default(),
             faults,
@@ -321,8 +321,8 @@ mod tests {
             "address = \"127.0.0.1:1\"\n[account.a]\npassword = \"p\"\n[feed]\nlines = \
              [{{ address = \"1.1.1.1:1\" }}, {{ address = \"1.1.1.2:1\", delay_us = 2 }}]\n{more}"
         );
-        let options = crate::options::Options::parse(&text).unwrap().feed.unwrap();
-        Publisher::new(&options, "S1", (0, Faults::new(&[], 0, 0)))
+        let options = crate::file::parse(&text).unwrap().exchange.feed.unwrap();
+        Publisher::new(&options, "S1", Faults::new(&[], 0, 0), 0)
     }
 
     fn taken(publisher: &mut Publisher, line: usize, now: u64) -> Vec<(u64, Kind)> {

@@ -8,29 +8,28 @@ use protocol::glimpse::EndOfSnapshot;
 use protocol::types::{Seq, Side};
 use zerocopy::IntoBytes;
 
-use super::encoder::FeedEncoder;
+use super::encoder::Stamped;
 use crate::engine::Engine;
 
 /// Writes a snapshot whose reader goes on with message `next` of the feed.
-pub(crate) fn write(
-    engine: &Engine,
-    encoder: &FeedEncoder,
-    next: Seq,
-    out: &mut impl FnMut(&[u8]),
-) {
-    let stocks = || (1..=engine.listed()).filter_map(|at| Some((at, engine.stock_state(at)?)));
-    for (locate, _) in stocks() {
-        out(encoder.directory(locate).as_bytes());
+pub(crate) fn write(engine: &Engine, encoder: Stamped<'_>, next: Seq, out: &mut impl FnMut(&[u8])) {
+    let stocks = || (1..=engine.listed()).filter_map(|locate| engine.status(locate));
+    for stock in stocks() {
+        out(encoder.directory(stock.locate).as_bytes());
     }
-    for (locate, (_, state, _)) in stocks() {
-        out(encoder.action(locate, state, *b"    ").as_bytes());
+    for stock in stocks() {
+        out(encoder
+            .action(stock.locate, stock.state, *b"    ")
+            .as_bytes());
     }
-    for (locate, (_, _, is_restricted)) in stocks() {
-        out(encoder.reg_sho(locate, is_restricted).as_bytes());
+    for stock in stocks() {
+        out(encoder
+            .reg_sho(stock.locate, stock.is_short_restricted)
+            .as_bytes());
     }
-    for (locate, _) in stocks() {
+    for stock in stocks() {
         for side in [Side::Buy, Side::Sell] {
-            for rested in engine.shown(locate, side) {
+            for rested in engine.shown(stock.locate, side) {
                 encoder.add(&rested, out);
             }
         }

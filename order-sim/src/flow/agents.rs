@@ -12,7 +12,8 @@ use protocol::types::Side;
 
 use super::whole;
 use crate::engine::{
-    Change, Engine, Event, Handle, NewOrder, Owner, PostOnly, Terms, TimeInForce, tick_of,
+    Change, Engine, Event, Handle, LimitOrder, NewOrder, Owner, PostOnly, Terms, TimeInForce,
+    tick_of,
 };
 use crate::options::Flow;
 
@@ -218,7 +219,7 @@ impl Agents {
             return Step::Wait;
         };
         let qty = self.qty();
-        let Some(mut new) = self.new_order(at, side, (qty, price)) else {
+        let Some(mut new) = self.new_order(at, side, qty, price) else {
             return self.delete(at);
         };
         let (bid, ask, _) = engine.best(new.locate);
@@ -268,7 +269,7 @@ impl Agents {
         } else {
             self.qty()
         };
-        match self.new_order(at, side, (qty, price)) {
+        match self.new_order(at, side, qty, price) {
             Some(mut new) => {
                 new.terms.life = TimeInForce::Immediate;
                 Step::Enter(new)
@@ -277,19 +278,22 @@ impl Agents {
         }
     }
 
-    fn new_order(&mut self, at: usize, side: Side, (qty, price): (u32, u32)) -> Option<NewOrder> {
+    fn new_order(&mut self, at: usize, side: Side, qty: u32, price: u32) -> Option<NewOrder> {
         let locate = self.stocks.get(at)?.locate;
         let user_ref = self.place(at, side)?;
         let owner = Owner {
             account: AGENTS,
             user_ref,
         };
-        Some(NewOrder::plain(
+        let order = LimitOrder {
             owner,
-            (locate, side),
-            (qty, price),
-            TimeInForce::System,
-        ))
+            locate,
+            side,
+            qty,
+            price,
+            life: TimeInForce::System,
+        };
+        Some(order.into())
     }
 
     /// One of a stock's orders.

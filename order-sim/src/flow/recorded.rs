@@ -13,6 +13,7 @@
 //!   other clients, though the record still shows them.
 //! - An execution of the record first fills the clients that stood before the executed order.
 //! - A record's order that comes and would have met a client's order fills it, and rests all the same.
+//! - Clients' pegs follow the midpoint that the record moves, and trade where it brings them together.
 //!
 //! Crosses and unseen trades of the record (`Q`, `P`) fill nobody.
 //!
@@ -24,10 +25,11 @@ use std::io::Read;
 
 use protocol::binary_file;
 use protocol::itch::Message;
-use protocol::types::{OrderRef, Price4, Qty, Side, Symbol};
+use protocol::types::{Side, Symbol};
 
 use crate::engine::{
-    Engine, Event, Handle, Listing, NewOrder, Owner, State, TimeInForce, cancel_reason,
+    Engine, Event, Handle, LimitOrder, Listing, NewOrder, Owner, Reach, State, TimeInForce,
+    cancel_reason,
 };
 
 /// The account of the record's orders.
@@ -179,21 +181,25 @@ impl Recorded {
                 engine.set_state(locate, state, m.reason, sink);
             }
             Message::AddOrder(m) => {
-                let add = (m.stock, m.side, m.shares.get(), m.price.get());
-                self.add_message((record_locate, m.order.get()), add, engine, sink);
+                let locate = self.locate(record_locate, m.stock, engine);
+                let side = Side::of_code(m.side).unwrap_or(Side::Buy);
+                let new = order(locate, side, m.shares.get().0, m.price.get().0);
+                self.add(m.order.get().0, &new, engine, sink);
             }
             Message::AddOrderMpid(m) => {
-                let add = (m.stock, m.side, m.shares.get(), m.price.get());
-                self.add_message((record_locate, m.order.get()), add, engine, sink);
+                let locate = self.locate(record_locate, m.stock, engine);
+                let side = Side::of_code(m.side).unwrap_or(Side::Buy);
+                let new = order(locate, side, m.shares.get().0, m.price.get().0);
+                self.add(m.order.get().0, &new, engine, sink);
             }
             Message::OrderExecuted(m) => {
-                self.executed((m.order.get().0, m.shares.get().0), engine, sink);
+                self.executed(m.order.get().0, m.shares.get().0, engine, sink);
             }
             Message::OrderExecutedWithPrice(m) => {
-                self.executed((m.order.get().0, m.shares.get().0), engine, sink);
+                self.executed(m.order.get().0, m.shares.get().0, engine, sink);
             }
-            Message::OrderCancel(m) => self.lessen(m.order.get().0, m.shares.get().0, engine),
-            Message::OrderDelete(m) => self.lessen(m.order.get().0, u32::MAX, engine),
+            Message::OrderCancel(m) => self.lessen(m.order.get().0, m.shares.get().0, engine, sink),
+            Message::OrderDelete(m) => self.lessen(m.order.get().0, u32::MAX, engine, sink),
             Message::OrderReplace(m) => {
                 let old = m.old_order.get().0;
                 let Some(place) = self
@@ -204,7 +210,7 @@ impl Recorded {
                     self.orders.remove(&old);
                     return self.counters.missing_ref.increment();
                 };
-                self.lessen(old, u32::MAX, engine);
+                self.lessen(old, u32::MAX, engine, sink);
                 let new = order(place.0, place.1, m.shares.get().0, m.price.get().0);
                 self.add(m.new_order.get().0, &new, engine, sink);
             }
@@ -225,23 +231,6 @@ impl Recorded {
         })
     }
 
-    fn add_message(
-        &mut self,
-        (record_locate, reference): (u16, OrderRef),
-        (stock, side, shares, price): (Symbol, u8, Qty, Price4),
-        engine: &mut Engine,
-        sink: &mut impl FnMut(Event),
-    ) {
-        let locate = self.locate(record_locate, stock, engine);
-        let side = Side::of_code(side).unwrap_or(Side::Buy);
-        self.add(
-            reference.0,
-            &order(locate, side, shares.0, price.0),
-            engine,
-            sink,
-        );
-    }
-
     fn add(
         &mut self,
         reference: u64,
@@ -253,15 +242,20 @@ impl Recorded {
             return self.counters.refused.increment();
         }
         // A second order under a live reference replaces the stale one.
-        self.lessen_if_there(reference, u32::MAX, engine);
+        self.lessen_if_there(reference, u32::MAX, engine, sink);
         let price = new.terms.limit.unwrap_or(0);
         self.meet(new, price, engine, sink);
-        match engine.enter(new, &mut |_| ()) {
+        // A peg may take it as soon as it rests.
+        self.live += 1;
+        let result = engine.rest(new, &mut self.counting(sink));
+        match result {
             Ok(handle) => {
                 self.orders.insert(reference, handle);
-                self.live += 1;
             }
-            Err(_) => self.counters.refused.increment(),
+            Err(_) => {
+                self.live -= 1;
+                self.counters.refused.increment();
+            }
         }
     }
 
@@ -277,19 +271,19 @@ impl Recorded {
             return;
         }
         let mut clients = [None; FILLED_AT_ONCE_MAX];
-        engine.others_within(
-            new.locate,
-            (new.side.opposite(), price),
-            RECORD,
-            &mut clients,
-        );
+        let reach = Reach {
+            locate: new.locate,
+            side: new.side.opposite(),
+            price,
+        };
+        engine.others_within(reach, RECORD, &mut clients);
         let mut left = new.qty;
         for (handle, open) in clients.into_iter().flatten() {
             let qty = left.min(open);
             if qty == 0 {
                 break;
             }
-            engine.fill_by_house(handle, qty, sink);
+            engine.fill_by_house(handle, qty, &mut self.counting(sink));
             self.counters.shares_met.add(u64::from(qty));
             left -= qty;
         }
@@ -302,7 +296,8 @@ impl Recorded {
 
     fn executed(
         &mut self,
-        (reference, shares): (u64, u32),
+        reference: u64,
+        shares: u32,
         engine: &mut Engine,
         sink: &mut impl FnMut(Event),
     ) {
@@ -318,7 +313,7 @@ impl Recorded {
                 if qty == 0 {
                     break;
                 }
-                engine.fill_by_house(client, qty, sink);
+                engine.fill_by_house(client, qty, &mut self.counting(sink));
                 self.counters.shares_ahead.add(u64::from(qty));
                 left -= qty;
             }
@@ -327,27 +322,53 @@ impl Recorded {
         self.counters
             .shares_traded_twice
             .add(u64::from(shares.saturating_sub(open)));
-        self.lessen(reference, shares, engine);
+        self.lessen(reference, shares, engine, sink);
     }
 
-    fn lessen(&mut self, reference: u64, shares: u32, engine: &mut Engine) {
-        if !self.lessen_if_there(reference, shares, engine) {
+    fn lessen(
+        &mut self,
+        reference: u64,
+        shares: u32,
+        engine: &mut Engine,
+        sink: &mut impl FnMut(Event),
+    ) {
+        if !self.lessen_if_there(reference, shares, engine, sink) {
             self.counters.missing_ref.increment();
         }
     }
 
-    fn lessen_if_there(&mut self, reference: u64, shares: u32, engine: &mut Engine) -> bool {
+    fn lessen_if_there(
+        &mut self,
+        reference: u64,
+        shares: u32,
+        engine: &mut Engine,
+        sink: &mut impl FnMut(Event),
+    ) -> bool {
         let Some(handle) = self.orders.get(&reference).copied() else {
             return false;
         };
         let open = engine.open(handle);
         let keep = open.unwrap_or(0).saturating_sub(shares);
-        engine.cancel(handle, keep, cancel_reason::SYSTEM, &mut |_| ());
+        engine.cancel(
+            handle,
+            keep,
+            cancel_reason::SYSTEM,
+            &mut self.counting(sink),
+        );
         if keep == 0 {
             self.orders.remove(&reference);
             self.live -= u32::from(open.is_some());
         }
         true
+    }
+
+    /// Tells `sink`, and counts what clients' pegs take from the record's orders meanwhile: they follow the midpoint
+    /// that the record moves.
+    fn counting<'a>(&'a mut self, sink: &'a mut impl FnMut(Event)) -> impl FnMut(Event) + 'a {
+        |event| {
+            self.on_event(&event);
+            sink(event);
+        }
     }
 
     /// Counts what clients took from the record's orders.
@@ -366,8 +387,12 @@ fn order(locate: u16, side: Side, qty: u32, price: u32) -> NewOrder {
         account: RECORD,
         user_ref: 0,
     };
-    NewOrder {
-        rests: true,
-        ..NewOrder::plain(owner, (locate, side), (qty, price), TimeInForce::System)
-    }
+    NewOrder::from(LimitOrder {
+        owner,
+        locate,
+        side,
+        qty,
+        price,
+        life: TimeInForce::System,
+    })
 }

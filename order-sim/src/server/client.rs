@@ -13,7 +13,7 @@ use tokio_uring::net::{TcpListener, TcpStream};
 
 use super::Shared;
 use crate::fault::Act;
-use crate::session::{Close, Session, SessionEvent};
+use crate::session::{Close, Received, Session, SessionEvent};
 use crate::store::Store;
 
 /// Bytes read at once.
@@ -58,7 +58,6 @@ pub(crate) struct Client {
 
 /// Opens the sockets.
 pub(super) fn listen(shared: &Rc<Shared>) -> Result<(), String> {
-    let glimpse = shared.options.feed.as_ref().and_then(|feed| feed.glimpse);
     // The runtime's own bind would share the port with another exchange, unseen.
     let open = |address: SocketAddr| {
         let listener = std::net::TcpListener::bind(address);
@@ -69,7 +68,7 @@ pub(super) fn listen(shared: &Rc<Shared>) -> Result<(), String> {
     };
     let listener = open(shared.options.address)?;
     tokio_uring::spawn(accept(listener, Rc::clone(shared), || Service::Entry));
-    if let Some(address) = glimpse {
+    if let Some(address) = shared.options.glimpse {
         let listener = open(address.into())?;
         let service = || Service::Glimpse(RefCell::new(Store::new(usize::MAX)));
         tokio_uring::spawn(accept(listener, Rc::clone(shared), service));
@@ -170,8 +169,8 @@ fn on_bytes(shared: &Rc<Shared>, client: &Rc<Client>, bytes: &[u8]) -> Result<()
     let (host_ns, now_ns) = (shared.host_ns(), shared.session_ns());
     let mut logged_in = None;
     let result = client.session.borrow_mut().on_bytes(
-        (bytes, now_ns),
-        &shared.options,
+        Received { bytes, now_ns },
+        &shared.options.exchange,
         &mut client.out.borrow_mut(),
         |heard| match (heard, &client.service) {
             (SessionEvent::LoggedIn(account), Service::Entry) => {
@@ -263,12 +262,12 @@ fn fill(client: &Client, shared: &Shared, buffer: &mut Vec<u8>) -> Result<(), Cl
                 .place()
                 .and_then(|(account, _)| exchange.cut_at(account));
             let message = |account, index| exchange.message(account, index);
-            session.write_stored(message, (WRITE_BYTES, cut_at), buffer)
+            session.write_stored(message, WRITE_BYTES, cut_at, buffer)
         }
         Service::Glimpse(snapshot) => {
             let snapshot = snapshot.borrow();
             let message = |_, index| snapshot.message(index);
-            session.write_stored(message, (WRITE_BYTES, None), buffer)
+            session.write_stored(message, WRITE_BYTES, None, buffer)
         }
     };
     if let (Err(Close), Some((account, _))) = (result, session.place()) {
@@ -322,7 +321,12 @@ impl Client {
 /// One live connection for each account: the newer one has it.
 fn take_over(shared: &Shared, account: u16, client: &Rc<Client>) {
     let mut live = shared.live.borrow_mut();
-    let name = shared.options.account.keys().nth(usize::from(account));
+    let name = shared
+        .options
+        .exchange
+        .accounts
+        .keys()
+        .nth(usize::from(account));
     log::info!("account {}: logged in", name.map_or("?", String::as_str));
     if let Some((_, older)) = live.iter().find(|(other, _)| *other == account) {
         shared.counters.clients_taken_over.increment();
@@ -341,7 +345,12 @@ fn forget(shared: &Rc<Shared>, client: &Rc<Client>) {
     };
     let (account, _) = live.swap_remove(at);
     drop(live);
-    let options = shared.options.account.iter().nth(usize::from(account));
+    let options = shared
+        .options
+        .exchange
+        .accounts
+        .iter()
+        .nth(usize::from(account));
     if let Some((name, options)) = options {
         log::info!("account {name}: disconnected");
         if options.cancel_on_disconnect {

@@ -15,8 +15,8 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
 
+use super::Options;
 use crate::exchange::Exchange;
-use crate::options::{Options, Sync};
 use crate::store::Store;
 
 /// How long an account whose file took nothing is left alone.
@@ -46,13 +46,13 @@ impl Files {
         let Some(folder) = options
             .store
             .as_ref()
-            .map(|folder| folder.join(&options.session))
+            .map(|folder| folder.join(&options.exchange.session))
         else {
             return Ok((Self::default(), Vec::new()));
         };
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let (mut files, mut stores) = (BTreeMap::new(), Vec::new());
-        for name in options.account.keys() {
+        for name in options.exchange.accounts.keys() {
             let path = folder.join(format!("{name}.soup"));
             let told = |error| format!("{}: {error}", path.display());
             let bytes = if path.exists() {
@@ -60,7 +60,7 @@ impl Files {
             } else {
                 Vec::new()
             };
-            let back = Store::restore(options.store_max, &bytes).map_err(|damage| {
+            let back = Store::restore(options.exchange.store_max, &bytes).map_err(|damage| {
                 format!(
                     "{}: {damage}; put a sound copy in its place, or move it away: the account then \
                      begins anew, and its clients must too",
@@ -95,12 +95,11 @@ impl Files {
                 stores.push((name.clone(), store));
             }
         }
-        let is_synced = options.sync == Sync::Always;
         Ok((
             Self {
                 folder: Some(folder),
                 files,
-                is_synced,
+                is_synced: options.is_synced,
             },
             stores,
         ))
@@ -109,7 +108,11 @@ impl Files {
     /// The feed's session of this run: the configured name, and from the second start of a day on with the
     /// number of the start at its end, as sequence numbers begin anew.
     pub(super) fn feed_session(&mut self, options: &Options) -> Result<String, String> {
-        let name = options.feed.as_ref().map_or("", |feed| &feed.session);
+        let name = options
+            .exchange
+            .feed
+            .as_ref()
+            .map_or("", |feed| &feed.session);
         let Some(folder) = &self.folder else {
             return Ok(name.to_owned());
         };

@@ -7,9 +7,8 @@ use std::time::Duration;
 use protocol::mold::Packet;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::Shared;
+use super::{Line, Options, Shared};
 use crate::exchange::Exchange;
-use crate::options::{Feed, Line};
 
 /// Kernel buffer of each line: a burst must not be lost before it leaves.
 const SEND_BUFFER_BYTES: usize = 8 << 20;
@@ -24,14 +23,14 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn open(feed: &Feed) -> Result<Self, String> {
-        let lines = feed.lines.iter().map(|line| {
+    pub(super) fn open(options: &Options) -> Result<Self, String> {
+        let lines = options.lines.iter().map(|line| {
             let socket = open(line).map_err(|error| format!("line {}: {error}", line.address))?;
             Ok((socket, line.address.into()))
         });
         Ok(Self {
             lines: lines.collect::<Result<_, String>>()?,
-            rerequest: feed.rerequest.map(Into::into),
+            rerequest: options.rerequest.map(Into::into),
         })
     }
 

@@ -18,7 +18,10 @@ mod control;
 mod files;
 mod lines;
 mod nonsense;
+mod options;
 mod status;
+
+pub use options::{ClockMode, ClockOptions, Line, Options, Record};
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -35,7 +38,6 @@ use rt::wire_stamps::WireStamps;
 use crate::exchange::{Exchange, origin_seq};
 use crate::fault::Act;
 use crate::flow::recorded::Recorded;
-use crate::options::{ClockMode, Options};
 use client::Client;
 use control::Door;
 use files::Files;
@@ -135,8 +137,7 @@ pub fn run(
 /// # Errors
 /// Why not: one line.
 pub fn probe(options: &Options) -> Result<(), String> {
-    let glimpse = options.feed.as_ref().and_then(|feed| feed.glimpse);
-    let addresses = [Some(options.address), glimpse.map(Into::into)];
+    let addresses = [Some(options.address), options.glimpse.map(Into::into)];
     for address in addresses.into_iter().flatten() {
         std::net::TcpListener::bind(address)
             .map_err(|error| format!("listening on {address}: {error}"))?;
@@ -160,7 +161,7 @@ fn open_record(options: &Options, now_ns: u64) -> Result<Option<Recorded>, Strin
     } else {
         Box::new(BufReader::with_capacity(READ_AHEAD_BYTES, file))
     };
-    Ok(Some(Recorded::new(from, record.pace(), now_ns)))
+    Ok(Some(Recorded::new(from, record.pace, now_ns)))
 }
 
 impl Shared {
@@ -174,19 +175,20 @@ impl Shared {
         let clock = Clock::new();
         let start = options
             .clock
-            .start
+            .start_ns
             .unwrap_or_else(|| realtime_ns() % DAY_NS);
         let (mut files, stores) = Files::open(&options)?;
         let session = files.feed_session(&options)?;
-        let mut exchange =
-            Exchange::open(&options, start, (&session, open_record(&options, start)?));
+        let recorded = open_record(&options, start)?;
+        let mut exchange = Exchange::open(&options.exchange, start, &session, recorded);
         for (account, store) in stores {
             if let Some(account) = exchange.account(&account) {
                 exchange.restore(account, store);
             }
         }
-        let lines = options.feed.as_ref().map(Lines::open).transpose()?;
-        let waits = options.clock.wait_for_login_ms.is_some();
+        let has_feed = options.exchange.feed.is_some();
+        let lines = has_feed.then(|| Lines::open(&options)).transpose()?;
+        let waits = options.clock.wait_for_login_ns.is_some();
         Ok(Self {
             begins_ns: Cell::new((!waits).then(|| clock.now_ns())),
             start_ns: start,
@@ -242,10 +244,9 @@ impl Shared {
 
     /// A client is in: if time waited for that, it no longer does.
     pub(crate) fn on_login(&self) {
-        if let (Some(wait_ms), None) = (self.options.clock.wait_for_login_ms, self.begins_ns.get())
+        if let (Some(wait_ns), None) = (self.options.clock.wait_for_login_ns, self.begins_ns.get())
         {
-            self.begins_ns
-                .set(Some(self.host_ns() + wait_ms * 1_000_000));
+            self.begins_ns.set(Some(self.host_ns() + wait_ns));
         }
     }
 
@@ -292,7 +293,7 @@ impl Shared {
         }
         let mut exchange = self.exchange.borrow_mut();
         let now_ns = if self.is_stepped() {
-            exchange.now_ns() + self.options.clock.step_us * 1000
+            exchange.now_ns() + self.options.clock.step_ns
         } else {
             self.wall_ns()
         };
@@ -306,7 +307,12 @@ impl Shared {
 
     #[cold]
     fn tell_nonsense(&self, account: u16, message: &[u8], host_ns: u64) {
-        let name = self.options.account.keys().nth(usize::from(account));
+        let name = self
+            .options
+            .exchange
+            .accounts
+            .keys()
+            .nth(usize::from(account));
         let name = name.map_or("?", String::as_str);
         match self.nonsense.line(name, message, host_ns) {
             Some(line) => log::warn!("{line}"),
@@ -380,7 +386,7 @@ impl Shared {
     /// At the end: answers that were never kept, nor told.
     fn unkept(&self) -> Result<(), String> {
         let exchange = self.exchange.borrow();
-        let accounts = (0..).zip(self.options.account.keys());
+        let accounts = (0..).zip(self.options.exchange.accounts.keys());
         let cut = accounts.filter(|(account, _)| exchange.is_cut(*account));
         let cut: Vec<&str> = cut.map(|(_, name)| name.as_str()).collect();
         if cut.is_empty() {

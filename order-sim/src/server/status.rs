@@ -19,7 +19,7 @@ pub(super) fn json(shared: &Shared) -> Value {
         "exchange_time_ns": exchange.now_ns(),
         "connections": shared.connections.get(),
         "accounts_live": shared.live.borrow().len(),
-        "accounts_cut": (0..shared.options.account.len()).zip(0..).filter(|(_, account)| exchange.is_cut(*account)).count(),
+        "accounts_cut": (0..shared.options.exchange.accounts.len()).zip(0..).filter(|(_, account)| exchange.is_cut(*account)).count(),
         "engine": {
             "symbols": exchange.engine().listed(),
             "orders_live": totals.live,

@@ -45,6 +45,13 @@ pub struct Order {
     pub cross: Option<CrossKind>,
 }
 
+/// The best price of each side.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Best {
+    bid: Option<i64>,
+    ask: Option<i64>,
+}
+
 /// One stock and everything that was said of it, a line each.
 #[derive(Debug)]
 pub struct Naive {
@@ -351,10 +358,17 @@ impl Naive {
         self.orders.push(order);
     }
 
-    fn settle(&mut self, before: (Option<i64>, Option<i64>)) {
+    fn bests(&self) -> Best {
+        Best {
+            bid: self.best(Side::Buy),
+            ask: self.best(Side::Sell),
+        }
+    }
+
+    fn settle(&mut self, before: Best) {
         // Pegs that follow do not pause the stock; the order that came does.
         let left_bands = std::mem::take(&mut self.band);
-        if self.state == State::Trading && (self.best(Side::Buy), self.best(Side::Sell)) != before {
+        if self.state == State::Trading && self.bests() != before {
             self.repeg();
         }
         if left_bands && self.state != State::Paused {
@@ -450,7 +464,7 @@ impl Naive {
         let Some(at) = self.orders.iter().position(|o| o.owner == owner) else {
             return;
         };
-        let before = (self.best(Side::Buy), self.best(Side::Sell));
+        let before = self.bests();
         let order = self.orders[at].clone();
         let is_shown = order.class == Class::Shown;
         let qty = qty.min(if is_shown { order.shown } else { order.open });
@@ -474,7 +488,7 @@ impl Naive {
     }
 
     pub fn enter(&mut self, new: &NewOrder) -> Result<(), Refusal> {
-        let before = (self.best(Side::Buy), self.best(Side::Sell));
+        let before = self.bests();
         let any = if new.side == Side::Buy { ANY_BUY } else { 0 };
         let class = match (
             new.cross.is_some(),
@@ -531,7 +545,7 @@ impl Naive {
         let Some(at) = self.orders.iter().position(|o| o.owner == owner) else {
             return;
         };
-        let before = (self.best(Side::Buy), self.best(Side::Sell));
+        let before = self.bests();
         let number = self.orders[at].number;
         let (off, shown) = self.reduce(at, keep);
         if off > 0 {
@@ -562,7 +576,7 @@ impl Naive {
         let Some(at) = self.orders.iter().position(|o| o.owner == owner) else {
             return Ok(());
         };
-        let before = (self.best(Side::Buy), self.best(Side::Sell));
+        let before = self.bests();
         let old = self.orders[at].clone();
         let any = if old.side == Side::Buy { ANY_BUY } else { 0 };
         let price = change.terms.limit.map_or(any, i64::from);

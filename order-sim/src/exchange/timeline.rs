@@ -4,9 +4,12 @@
 //! Invariants:  of two causes at one time the order is fixed ([`Cause`]), so the same seed, messages and
 //!              times give the same bytes.
 
+use protocol::types::Nanos;
+
+use super::Exchange;
+use super::inlet::Inlet;
 use crate::day::Moment;
-use crate::engine::{CrossKind, Event, State, TimeInForce, cancel_reason};
-use crate::exchange::Exchange;
+use crate::engine::{CrossKind, State, TimeInForce, cancel_reason};
 use crate::feed::publisher::Publisher;
 use crate::flow::agents::{Agents, Step};
 use crate::flow::recorded::Recorded;
@@ -34,11 +37,11 @@ impl Exchange {
         while let Some((due_ns, cause)) = self.next_cause()
             && due_ns <= now_ns
         {
-            self.set_time(due_ns.max(self.now_ns()));
+            self.now = self.now.max(Nanos(due_ns));
             self.happen(cause);
             self.end_operation();
         }
-        self.set_time(now_ns.max(self.now_ns()));
+        self.now = self.now.max(Nanos(now_ns));
     }
 
     /// When something happens or a packet leaves by itself.
@@ -54,24 +57,19 @@ impl Exchange {
     }
 
     fn next_cause(&self) -> Option<(u64, Cause)> {
-        let late = self.late.iter().map(|(due, ..)| *due).min();
-        let flow = self
-            .outlet
-            .agents
-            .as_ref()
-            .filter(|_| self.hours.phase().is_open());
+        let Inlet {
+            agents, recorded, ..
+        } = &self.inlet;
+        let flow = agents.as_ref().filter(|_| self.hours.phase().is_open());
         let publisher = self.outlet.publisher.as_ref();
         // Of two at one time the first of this list happens first.
         [
             (publisher.map(Publisher::next_timeout_ns), Cause::Feed),
             (self.hours.next_ns(), Cause::Hours),
             (self.engine.next_timeout_ns(), Cause::Engine),
-            (late, Cause::Late),
+            (self.inlet.next_late_ns(), Cause::Late),
             (flow.and_then(Agents::next_ns), Cause::Flow),
-            (
-                self.outlet.recorded.as_ref().and_then(Recorded::next_ns),
-                Cause::Record,
-            ),
+            (recorded.as_ref().and_then(Recorded::next_ns), Cause::Record),
         ]
         .into_iter()
         .filter_map(|(due, cause)| Some((due?, cause)))
@@ -92,8 +90,9 @@ impl Exchange {
                 }
             }
             Cause::Engine => {
-                let Self { engine, outlet, .. } = self;
-                engine.expire(&mut |event| outlet.on_event(&event));
+                let now_ns = self.now_ns();
+                let (engine, mut sink) = self.engine_and_sink();
+                engine.expire(now_ns, &mut sink);
             }
             Cause::Late => self.take_late(),
             Cause::Flow => self.step_flow(),
@@ -102,90 +101,90 @@ impl Exchange {
     }
 
     fn take_late(&mut self) {
-        let due = self
-            .late
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, (due, ..))| *due);
-        if let Some((at, _)) = due {
-            let (_, account, message) = self.late.remove(at);
-            self.handle(account, &message, true);
+        if let Some(late) = self.inlet.take_late() {
+            self.handle(late.account, &late.bytes, true);
         }
     }
 
     fn step_flow(&mut self) {
-        let Self { engine, outlet, .. } = self;
-        let Some(agents) = &mut outlet.agents else {
+        let now_ns = self.now_ns();
+        let Some(agents) = &mut self.inlet.agents else {
             return;
         };
-        let step = agents.step(engine);
-        let mut sink = |event: Event| outlet.on_event(&event);
+        let step = agents.step(&self.engine);
+        let (engine, mut sink) = self.engine_and_sink();
         match step {
             Step::Wait => {}
             Step::Cancel(handle, keep) => {
                 engine.cancel(handle, keep, cancel_reason::USER, &mut sink);
             }
             Step::Enter(new) => {
-                if engine.enter(&new, &mut sink).is_err()
-                    && let Some(agents) = &mut outlet.agents
+                let result = engine.enter(&new, now_ns, &mut sink);
+                drop(sink);
+                if result.is_err()
+                    && let Some(agents) = &mut self.inlet.agents
                 {
                     agents.release(new.owner.user_ref);
                 }
             }
             Step::Replace(handle, change) => {
                 // A replacement that finds no room leaves the old order as it was.
-                let _ = engine.replace(handle, &change, &mut sink);
+                let _ = engine.replace(handle, &change, now_ns, &mut sink);
             }
         }
     }
 
     fn step_record(&mut self) {
-        let now_ns = self.now_ns();
-        let Self { engine, outlet, .. } = self;
-        let Some(mut recorded) = outlet.recorded.take() else {
+        let now = self.now;
+        let Self {
+            engine,
+            inlet,
+            outlet,
+            ..
+        } = self;
+        let Some(recorded) = &mut inlet.recorded else {
             return;
         };
         let message = recorded.take();
         if let Some(publisher) = &mut outlet.publisher {
-            publisher.push(&message, now_ns);
+            publisher.push(&message, now.0);
         }
-        // Clients are told; the feed is the record's.
-        recorded.apply(&message, engine, &mut |event| outlet.desks.on_event(&event));
-        outlet.recorded = Some(recorded);
+        recorded.apply(&message, engine, &mut |event| outlet.on_event(&event, now));
     }
 
     fn on_moment(&mut self, moment: Moment) {
-        let Self { engine, outlet, .. } = self;
         match moment {
             Moment::Imbalance(kind) => {
+                let (engine, mut sink) = self.engine_and_sink();
                 for locate in 1..=engine.listed() {
-                    engine.tell_imbalance(locate, kind, &mut |event| outlet.on_event(&event));
+                    engine.tell_imbalance(locate, kind, &mut sink);
                 }
             }
             Moment::Open => {
-                outlet.say(|encoder, mut out| encoder.system_event(b'Q', &mut out));
+                self.publish(|feed, out| feed.system_event(b'Q', out));
                 self.cross_all(CrossKind::Open);
             }
             Moment::Close => {
                 self.cross_all(CrossKind::Close);
-                let Self { engine, outlet, .. } = self;
-                engine.end_of(TimeInForce::Market, &mut |event| outlet.on_event(&event));
-                outlet.say(|encoder, mut out| encoder.system_event(b'M', &mut out));
+                let (engine, mut sink) = self.engine_and_sink();
+                engine.end_of(TimeInForce::Market, &mut sink);
+                drop(sink);
+                self.publish(|feed, out| feed.system_event(b'M', out));
             }
             Moment::End => self.end_day(),
         }
     }
 
     fn cross_all(&mut self, kind: CrossKind) {
-        let Self { engine, outlet, .. } = self;
+        let (engine, mut sink) = self.engine_and_sink();
         for locate in 1..=engine.listed() {
-            let state = engine.stock_state(locate).map(|(_, state, _)| state);
+            let state = engine.status(locate).map(|stock| stock.state);
             let is_held = match kind {
                 CrossKind::Close => state == Some(State::Trading),
                 _ => state == Some(State::Quoting),
             };
             if is_held {
-                engine.cross(locate, kind, &mut |event| outlet.on_event(&event));
+                engine.cross(locate, kind, &mut sink);
             }
         }
     }

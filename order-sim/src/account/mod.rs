@@ -14,20 +14,22 @@ mod answers;
 mod request;
 mod rules;
 mod tally;
+mod view;
 
 use std::collections::HashMap;
 
 use protocol::ouch::{EnterOrder, Outbound, RejectReason, ReplaceOrder};
 use protocol::types::{Nanos, Price4, Qty, Side, Symbol, UserRefNum};
 
-use crate::account::{AccountView, OpenOrder};
 use crate::engine::{Handle, Owner, Prevention};
-use crate::options::{Account, Options};
+use crate::options::{AccountOptions, Options};
 use crate::script::Behaviour;
 use crate::store::Store;
 
+pub use view::{AccountView, AnswerCounts, OpenOrder, Position};
+
 pub(crate) use request::{Tags, Wanted};
-pub(crate) use rules::{Market, Phase};
+pub(crate) use rules::{Entered, Market, OrderLimits, Phase};
 use tally::{Fill, Replay, Tally};
 
 /// One order that lives.
@@ -48,9 +50,9 @@ pub(crate) struct Held {
 
 /// One account.
 #[derive(Debug)]
-pub(crate) struct Desk {
+pub(crate) struct Account {
     pub name: String,
-    pub options: Account,
+    pub options: AccountOptions,
     pub store: Store,
     pub orders: HashMap<u32, Held>,
     pub last_user_ref: u32,
@@ -70,19 +72,19 @@ pub(crate) struct Desk {
 
 /// Every account by its index, in the order of names.
 #[derive(Debug)]
-pub(crate) struct Desks {
-    desks: Vec<Desk>,
-    pub now: Nanos,
+pub(crate) struct Accounts {
+    accounts: Vec<Account>,
     /// The appendage of the request that is being answered, to be echoed.
     pub echo: Vec<u8>,
 }
 
-impl Desks {
+impl Accounts {
     pub(crate) fn new(options: &Options) -> Self {
-        let desks = options.account.iter().map(|(name, account)| Desk {
+        let store_max = options.store_max;
+        let accounts = options.accounts.iter().map(|(name, options)| Account {
             name: name.clone(),
-            options: account.clone(),
-            store: Store::new(options.store_max),
+            options: options.clone(),
+            store: Store::new(store_max),
             orders: HashMap::new(),
             last_user_ref: 0,
             accepted: 0,
@@ -94,51 +96,53 @@ impl Desks {
             cut_at: None,
         });
         Self {
-            desks: desks.collect(),
-            now: Nanos(0),
+            accounts: accounts.collect(),
             echo: Vec::with_capacity(256),
         }
     }
 
     pub(crate) fn index(&self, name: &str) -> Option<u16> {
-        let at = self.desks.iter().position(|desk| desk.name == name)?;
+        let at = self
+            .accounts
+            .iter()
+            .position(|account| account.name == name)?;
         u16::try_from(at).ok()
     }
 
-    pub(crate) fn get(&self, account: u16) -> Option<&Desk> {
-        self.desks.get(usize::from(account))
+    pub(crate) fn get(&self, index: u16) -> Option<&Account> {
+        self.accounts.get(usize::from(index))
     }
 
-    pub(crate) fn get_mut(&mut self, account: u16) -> Option<&mut Desk> {
-        self.desks.get_mut(usize::from(account))
+    pub(crate) fn get_mut(&mut self, index: u16) -> Option<&mut Account> {
+        self.accounts.get_mut(usize::from(index))
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.desks.iter().map(|desk| desk.name.as_str())
+        self.accounts.iter().map(|account| account.name.as_str())
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Desk> {
-        self.desks.iter()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Account> {
+        self.accounts.iter()
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Desk> {
-        self.desks.iter_mut()
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Account> {
+        self.accounts.iter_mut()
     }
 
     /// Takes an order in before the engine does, so that its events find it.
     pub(crate) fn hold(&mut self, owner: Owner, held: Held) {
-        if let Some(desk) = self.get_mut(owner.account) {
-            desk.exposure += held.notional(held.open);
-            desk.orders.insert(owner.user_ref, held);
+        if let Some(account) = self.get_mut(owner.account) {
+            account.exposure += held.notional(held.open);
+            account.orders.insert(owner.user_ref, held);
         }
     }
 
     /// Forgets an order that the engine refused.
     pub(crate) fn forget(&mut self, owner: Owner) {
-        if let Some(desk) = self.get_mut(owner.account)
-            && let Some(held) = desk.orders.remove(&owner.user_ref)
+        if let Some(account) = self.get_mut(owner.account)
+            && let Some(held) = account.orders.remove(&owner.user_ref)
         {
-            desk.exposure = desk.exposure.saturating_sub(held.notional(held.open));
+            account.exposure = account.exposure.saturating_sub(held.notional(held.open));
         }
     }
 }
@@ -173,7 +177,7 @@ impl Held {
     }
 }
 
-impl Desk {
+impl Account {
     /// Whether a number is new; a new one is used up.
     pub(crate) fn uses(&mut self, user_ref: UserRefNum) -> bool {
         let is_new = user_ref.0 > self.last_user_ref;
@@ -272,10 +276,10 @@ impl Desk {
     }
 
     /// The group in which its orders do not trade with one another, and the rule.
-    fn prevention(&self, account: u16, tags: &Tags) -> (u16, Prevention) {
-        let rule = tags.prevention.or_else(|| self.options.prevention());
+    fn prevention(&self, index: u16, tags: &Tags) -> (u16, Prevention) {
+        let rule = tags.prevention.or(self.options.self_match);
         let group = if tags.group == 0 {
-            account + 1
+            index + 1
         } else {
             tags.group | 0x8000
         };

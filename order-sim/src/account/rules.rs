@@ -6,7 +6,7 @@ use protocol::ouch::{EnterOrder, RejectReason};
 use protocol::types::{Nanos, Side, Symbol};
 
 use super::request::{Tags, Wanted};
-use super::{Desk, Held};
+use super::{Account, Held};
 use crate::engine::{
     CrossKind, Engine, NewOrder, Owner, PostOnly, Terms, TimeInForce, cancel_reason, tick_of,
 };
@@ -35,10 +35,33 @@ pub(crate) struct Market<'a> {
     /// Orders for the closing cross can no longer be changed.
     pub is_late: bool,
     pub now: Nanos,
+    pub limits: OrderLimits,
+}
+
+/// What the exchange demands of everybody's orders.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OrderLimits {
     /// Prices must be whole ticks.
     pub has_ticks: bool,
     /// Price times shares of one order at most, four decimals; 0: any.
     pub notional_max: u64,
+}
+
+/// A new order as the client sent it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entered<'a> {
+    pub owner: Owner,
+    pub message: &'a EnterOrder,
+    pub tags: &'a Tags,
+    /// The stock's locate code; `None`: it is not listed.
+    pub locate: Option<u16>,
+}
+
+/// What an order is for.
+#[derive(Clone, Copy, Debug)]
+struct Instrument {
+    symbol: Symbol,
+    locate: u16,
 }
 
 /// An order that may go to the engine.
@@ -48,15 +71,19 @@ pub(crate) struct Asked {
     pub held: Held,
 }
 
-impl Desk {
+impl Account {
     /// Examines a new order: sense first, then rights and risk, then the market.
     pub(crate) fn examine(
         &mut self,
-        owner: Owner,
-        m: &EnterOrder,
-        tags: &Tags,
-        (market, locate): (Market<'_>, Option<u16>),
+        entered: &Entered<'_>,
+        market: Market<'_>,
     ) -> Result<Asked, RejectReason> {
+        let &Entered {
+            owner,
+            message: m,
+            tags,
+            locate,
+        } = entered;
         let wanted = Wanted::of_enter(m);
         if !self.is_within_rate(market.now) {
             return Err(RejectReason::RiskPortMessageRate);
@@ -71,7 +98,11 @@ impl Desk {
         if let Some(reason) = self.right_missing(&wanted, tags, market.phase) {
             return Err(reason);
         }
-        if let Some(reason) = self.risk(&wanted, m.symbol, (market, locate), 0) {
+        let instrument = Instrument {
+            symbol: m.symbol,
+            locate,
+        };
+        if let Some(reason) = self.risk(&wanted, instrument, market, 0) {
             return Err(reason);
         }
         if let Some(reason) = market.objection(&wanted, tags, locate) {
@@ -109,9 +140,13 @@ impl Desk {
         if is_cross && market.is_late {
             return Some(RejectReason::ReplaceNotAllowed);
         }
+        let instrument = Instrument {
+            symbol: held.message.symbol,
+            locate: held.locate,
+        };
         let released = held.notional(held.open);
         self.right_missing(wanted, &held.tags, market.phase)
-            .or_else(|| self.risk(wanted, held.message.symbol, (market, held.locate), released))
+            .or_else(|| self.risk(wanted, instrument, market, released))
     }
 
     fn speaks_for(&self, tags: &Tags) -> bool {
@@ -148,8 +183,8 @@ impl Desk {
     fn risk(
         &self,
         wanted: &Wanted,
-        symbol: Symbol,
-        (market, locate): (Market<'_>, u16),
+        instrument: Instrument,
+        market: Market<'_>,
         released: u64,
     ) -> Option<RejectReason> {
         let limits = &self.options;
@@ -157,19 +192,23 @@ impl Desk {
         let price = wanted.limit().map_or(0, |price| price.0);
         let notional = u64::from(price) * u64::from(wanted.qty);
         let exposure = (self.exposure + notional).saturating_sub(released);
-        if limits.restricted.iter().any(|name| name == symbol.as_str()) {
+        if limits
+            .restricted
+            .iter()
+            .any(|name| name == instrument.symbol.as_str())
+        {
             Some(RejectReason::RiskRestrictedStock)
         } else if exceeds(u64::from(wanted.qty), u64::from(limits.qty_max)) {
             Some(RejectReason::RiskMaxQuantity)
-        } else if exceeds(notional, limits.notional_max * 10_000) {
+        } else if exceeds(notional, limits.notional_max) {
             Some(RejectReason::RiskSingleOrderNotional)
-        } else if exceeds(notional, market.notional_max) {
+        } else if exceeds(notional, market.limits.notional_max) {
             Some(RejectReason::ExceedsMaxNotional)
-        } else if exceeds(exposure, limits.exposure_max * 10_000) {
+        } else if exceeds(exposure, limits.exposure_max) {
             Some(RejectReason::RiskAggregateExposure)
         } else if self.orders.len() >= limits.orders_max && released == 0 {
             Some(RejectReason::SharesExceedThreshold)
-        } else if self.is_fat_finger(wanted, market.engine, locate) {
+        } else if self.is_fat_finger(wanted, market.engine, instrument.locate) {
             Some(RejectReason::RiskFatFinger)
         } else {
             None
@@ -210,7 +249,6 @@ impl Desk {
             is_short: wanted.side == b'T',
             attribution,
             ends: None,
-            rests: false,
         }
     }
 
@@ -246,7 +284,7 @@ impl Market<'_> {
         if self.phase == Phase::Closed {
             return Some(RejectReason::DestinationClosed);
         }
-        if self.has_ticks && limit.is_some_and(|price| price % tick_of(price) != 0) {
+        if self.limits.has_ticks && limit.is_some_and(|price| price % tick_of(price) != 0) {
             return Some(RejectReason::InvalidPrice);
         }
         if is_after_only && matches!(self.phase, Phase::Before | Phase::Market) {
@@ -266,13 +304,13 @@ impl Market<'_> {
             Some(CrossKind::Open) if self.phase != Phase::Before => {
                 Some(RejectReason::InvalidCrossOrder)
             }
-            Some(CrossKind::Close) => self.closing(wanted, (limit, last)),
+            Some(CrossKind::Close) => self.closing(wanted, limit, last),
             _ => None,
         }
     }
 
     /// Orders for the closing cross: before market hours end, and late ones not through the last price.
-    fn closing(&self, wanted: &Wanted, (limit, last): (Option<u32>, u32)) -> Option<RejectReason> {
+    fn closing(&self, wanted: &Wanted, limit: Option<u32>, last: u32) -> Option<RejectReason> {
         if !matches!(self.phase, Phase::Before | Phase::Market) {
             return Some(RejectReason::InvalidCrossOrder);
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
-pub(crate) fn time_of_day<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+pub(in crate::file) fn time_of_day<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     let text = String::deserialize(from)?;
     parse_time(&text).ok_or_else(|| {
         serde::de::Error::custom(format!(
@@ -11,7 +11,7 @@ pub(crate) fn time_of_day<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::
     })
 }
 
-pub(crate) fn time_of_day_or_none<'de, D: Deserializer<'de>>(
+pub(in crate::file) fn time_of_day_or_none<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Option<u64>, D::Error> {
     time_of_day(from).map(Some)
@@ -28,7 +28,7 @@ fn parse_time(text: &str) -> Option<u64> {
     is_whole.then_some((hours * 3600 + minutes * 60 + seconds) * 1_000_000_000)
 }
 
-pub(crate) fn symbol<'de, D: Deserializer<'de>>(
+pub(in crate::file) fn symbol<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<protocol::types::Symbol, D::Error> {
     let text = String::deserialize(from)?;
@@ -37,7 +37,7 @@ pub(crate) fn symbol<'de, D: Deserializer<'de>>(
     })
 }
 
-pub(crate) fn price<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+pub(in crate::file) fn price<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
     let text = String::deserialize(from)?;
     parse_price(&text).ok_or_else(|| {
         serde::de::Error::custom(format!(

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use protocol::ouch::Outbound;
 use protocol::types::{Side, Symbol, UserRefNum};
 
-use crate::account::{AnswerCounts, Position};
+use super::view::{AnswerCounts, Position};
 
 /// Sums of one account.
 #[derive(Debug, Default)]
@@ -89,11 +89,11 @@ impl Replay {
         self.tally.on_answer(bytes);
         match message {
             Outbound::OrderAccepted(m) => {
-                self.begin(m.user_ref.get(), (m.symbol, m.side), m.qty.get().0);
+                self.begin(m.user_ref.get(), m.symbol, m.side, m.qty.get().0);
             }
             Outbound::OrderReplaced(m) => {
                 self.open.remove(&m.original_user_ref.get().0);
-                self.begin(m.user_ref.get(), (m.symbol, m.side), m.qty.get().0);
+                self.begin(m.user_ref.get(), m.symbol, m.side, m.qty.get().0);
             }
             Outbound::Executed(m) => {
                 let (number, user_ref) = (m.match_number.get().0, m.user_ref.get().0);
@@ -130,7 +130,7 @@ impl Replay {
         open.map(|(user_ref, open)| (*user_ref, *open)).collect()
     }
 
-    fn begin(&mut self, user_ref: UserRefNum, (symbol, side): (Symbol, u8), open: u32) {
+    fn begin(&mut self, user_ref: UserRefNum, symbol: Symbol, side: u8, open: u32) {
         self.open.insert(user_ref.0, open);
         if let Some(side) = Side::of_code(side) {
             self.orders.insert(user_ref.0, (symbol, side));

@@ -10,7 +10,7 @@ use protocol::ouch::{
 use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Qty, UserRefNum};
 use zerocopy::byteorder::big_endian::U16;
 
-use super::{Desk, Desks, Fill};
+use super::{Account, Accounts, Fill};
 use crate::engine::{self, Event, Owner, Party, Prevention, Trade};
 
 /// The reason of a restatement: the next shares of a reserve are shown.
@@ -18,15 +18,15 @@ const RESTATED_REFRESH: u8 = b'R';
 /// The longest answer with the appendage of its request.
 const ANSWER_LEN_MAX: usize = 512;
 
-/// Appends a message, with an appendage, to a desk's store.
+/// Appends a message, with an appendage, to a account's store.
 macro_rules! answer {
-    ($desk:expr, $appendage:expr, $message:expr) => {{
+    ($account:expr, $appendage:expr, $message:expr) => {{
         let mut out = [0; ANSWER_LEN_MAX];
         let len = $message.encode($appendage, &mut out);
         debug_assert!(len.is_some(), "an answer fits");
         if let Some(bytes) = len.and_then(|len| out.get(..len)) {
-            $desk.tally.on_answer(bytes);
-            $desk.store.push(bytes);
+            $account.tally.on_answer(bytes);
+            $account.store.push(bytes);
         }
     }};
 }
@@ -63,34 +63,20 @@ struct Live {
     price: Price4,
 }
 
-impl Desks {
+impl Accounts {
     /// Tells those whom it concerns; orders of nobody here (the market's own flow) are passed over.
-    pub(crate) fn on_event(&mut self, event: &Event) {
+    pub(crate) fn on_event(&mut self, event: &Event, now: Nanos) {
         match event {
-            Event::Accepted {
-                handle,
-                number,
-                owner,
-                price,
-            } => {
-                self.accepted(*owner, *handle, (*number, *price));
-            }
-            Event::Replaced { .. } => self.replaced(event),
+            Event::Accepted { .. } => self.accepted(event, now),
+            Event::Replaced { .. } => self.replaced(event, now),
             Event::Traded(trade) => {
-                self.executed(trade, &trade.maker);
-                self.executed(trade, &trade.taker);
+                self.executed(trade, &trade.maker, now);
+                self.executed(trade, &trade.taker, now);
             }
-            Event::Canceled(canceled) => self.canceled(canceled),
-            Event::Prevented {
-                canceled,
-                prevented,
-                price,
-                rule,
-            } => {
-                self.prevented(canceled, (*prevented, *price), *rule);
-            }
-            Event::Refreshed { owner, rested } => self.restated(*owner, rested),
-            Event::Broken { .. } => self.broken(event),
+            Event::Canceled(canceled) => self.canceled(canceled, now),
+            Event::Prevented { .. } => self.prevented(event, now),
+            Event::Refreshed { owner, rested } => self.restated(*owner, rested, now),
+            Event::Broken { .. } => self.broken(event, now),
             Event::Rested(_)
             | Event::RestedAs { .. }
             | Event::Withdrawn { .. }
@@ -101,17 +87,26 @@ impl Desks {
         }
     }
 
-    fn accepted(&mut self, owner: Owner, handle: engine::Handle, (number, price): (u64, u32)) {
-        let Self { desks, now, echo } = self;
-        let Some(desk) = desks.get_mut(usize::from(owner.account)) else {
+    fn accepted(&mut self, event: &Event, now: Nanos) {
+        let Event::Accepted {
+            handle,
+            number,
+            owner,
+            price,
+        } = *event
+        else {
             return;
         };
-        let Some(held) = desk.orders.get_mut(&owner.user_ref) else {
+        let Self { accounts, echo } = self;
+        let Some(account) = accounts.get_mut(usize::from(owner.account)) else {
+            return;
+        };
+        let Some(held) = account.orders.get_mut(&owner.user_ref) else {
             return;
         };
         held.handle = Some(handle);
         held.price = held.price.map(|_| Price4(price));
-        desk.accepted += 1;
+        account.accepted += 1;
         let m = &held.message;
         let is_market = super::Wanted::of_enter(m).limit().is_none();
         let live = Live {
@@ -119,14 +114,14 @@ impl Desks {
             qty: m.qty.get(),
             price: Price4(price),
         };
-        let mut accepted = live!(OrderAccepted {}, *now, m, live);
+        let mut accepted = live!(OrderAccepted {}, now, m, live);
         if is_market {
             accepted.price = m.price;
         }
-        answer!(desk, echo, accepted);
+        answer!(account, echo, accepted);
     }
 
-    fn replaced(&mut self, event: &Event) {
+    fn replaced(&mut self, event: &Event, now: Nanos) {
         let Event::Replaced {
             handle,
             number,
@@ -139,14 +134,17 @@ impl Desks {
         else {
             return;
         };
-        let Self { desks, now, echo } = self;
-        let Some(desk) = desks.get_mut(usize::from(owner.account)) else {
+        let Self { accounts, echo } = self;
+        let Some(account) = accounts.get_mut(usize::from(owner.account)) else {
             return;
         };
         // The new order was put beside the old one before the engine was asked.
-        let executed = desk.orders.get(&old_user_ref).map_or(0, |old| old.executed);
-        desk.lower(old_user_ref, 0, 0);
-        let Some(held) = desk.orders.get_mut(&owner.user_ref) else {
+        let executed = account
+            .orders
+            .get(&old_user_ref)
+            .map_or(0, |old| old.executed);
+        account.lower(old_user_ref, 0, 0);
+        let Some(held) = account.orders.get_mut(&owner.user_ref) else {
             return;
         };
         held.handle = Some(handle);
@@ -163,20 +161,19 @@ impl Desks {
             OrderReplaced {
                 original_user_ref: original_user_ref,
             },
-            *now,
+            now,
             m,
             live
         );
-        answer!(desk, echo, replaced);
+        answer!(account, echo, replaced);
     }
 
-    fn executed(&mut self, trade: &Trade, party: &Party) {
-        let now = self.now;
-        let Some(desk) = self.get_mut(party.owner.account) else {
+    fn executed(&mut self, trade: &Trade, party: &Party, now: Nanos) {
+        let Some(account) = self.get_mut(party.owner.account) else {
             return;
         };
         answer!(
-            desk,
+            account,
             &[],
             Executed {
                 kind: Executed::KIND,
@@ -188,40 +185,42 @@ impl Desks {
                 match_number: MatchNumber(trade.match_number).into(),
             }
         );
-        let held = desk.orders.get(&party.owner.user_ref);
+        let held = account.orders.get(&party.owner.user_ref);
         let fill = held.and_then(|held| held.fill(trade.qty));
         debug_assert!(fill.is_some(), "who trades has an order");
         if let Some(fill) = fill {
-            desk.tally.add(fill);
+            account.tally.add(fill);
         }
-        desk.lower(party.owner.user_ref, party.open, trade.qty);
+        account.lower(party.owner.user_ref, party.open, trade.qty);
     }
 
-    fn canceled(&mut self, canceled: &engine::Canceled) {
-        let now = self.now;
-        if let Some(desk) = self.get_mut(canceled.owner.account) {
+    fn canceled(&mut self, canceled: &engine::Canceled, now: Nanos) {
+        if let Some(account) = self.get_mut(canceled.owner.account) {
             let user_ref = canceled.owner.user_ref;
             if canceled.reason == engine::cancel_reason::MODIFIED {
-                let side = desk
+                let side = account
                     .orders
                     .get(&user_ref)
                     .map_or(b' ', |held| held.message.side);
-                desk.tell_modified(user_ref, (side, canceled.open), now);
+                account.tell_modified(user_ref, side, canceled.open, now);
             } else {
-                desk.tell_canceled(user_ref, (canceled.qty, canceled.reason), now);
+                account.tell_canceled(user_ref, canceled.qty, canceled.reason, now);
             }
-            desk.lower(canceled.owner.user_ref, canceled.open, 0);
+            account.lower(canceled.owner.user_ref, canceled.open, 0);
         }
     }
 
-    fn prevented(
-        &mut self,
-        canceled: &engine::Canceled,
-        (prevented, price): (u32, u32),
-        rule: Prevention,
-    ) {
-        let now = self.now;
-        let Some(desk) = self.get_mut(canceled.owner.account) else {
+    fn prevented(&mut self, event: &Event, now: Nanos) {
+        let Event::Prevented {
+            canceled,
+            prevented,
+            price,
+            rule,
+        } = *event
+        else {
+            return;
+        };
+        let Some(account) = self.get_mut(canceled.owner.account) else {
             return;
         };
         let strategy = match rule {
@@ -230,7 +229,7 @@ impl Desks {
             Prevention::Decrement => b'D',
         };
         answer!(
-            desk,
+            account,
             &[],
             AiqCanceled {
                 kind: AiqCanceled::KIND,
@@ -244,12 +243,11 @@ impl Desks {
                 strategy,
             }
         );
-        desk.lower(canceled.owner.user_ref, canceled.open, 0);
+        account.lower(canceled.owner.user_ref, canceled.open, 0);
     }
 
-    fn restated(&mut self, owner: Owner, rested: &engine::Rested) {
-        let now = self.now;
-        let Some(desk) = self.get_mut(owner.account) else {
+    fn restated(&mut self, owner: Owner, rested: &engine::Rested, now: Nanos) {
+        let Some(account) = self.get_mut(owner.account) else {
             return;
         };
         let mut elements = AppendageBuffer::default();
@@ -257,7 +255,7 @@ impl Desks {
             && elements.push(Element::SecondaryOrderRef(rested.reference));
         debug_assert!(fits, "two elements fit");
         answer!(
-            desk,
+            account,
             elements.as_bytes(),
             Restated {
                 kind: Restated::KIND,
@@ -268,7 +266,7 @@ impl Desks {
         );
     }
 
-    fn broken(&mut self, event: &Event) {
+    fn broken(&mut self, event: &Event, now: Nanos) {
         let Event::Broken {
             symbol,
             match_number,
@@ -281,15 +279,14 @@ impl Desks {
         else {
             return;
         };
-        let now = self.now;
         for (owner, side) in owners.into_iter().zip([side, side.opposite()]) {
-            let Some(desk) = self.get_mut(owner.account) else {
+            let Some(account) = self.get_mut(owner.account) else {
                 continue;
             };
-            let order = desk.orders.get(&owner.user_ref);
+            let order = account.orders.get(&owner.user_ref);
             let client_order_id = order.map_or([b' '; 14], |held| held.message.client_order_id);
             answer!(
-                desk,
+                account,
                 &[],
                 BrokenTrade {
                     kind: BrokenTrade::KIND,
@@ -300,17 +297,18 @@ impl Desks {
                     client_order_id,
                 }
             );
-            desk.tally.undo(Fill { symbol, side, qty });
+            account.tally.undo(Fill { symbol, side, qty });
         }
     }
 }
 
 /// Answers that no event of the engine stands behind.
-impl Desk {
+impl Account {
     pub(crate) fn tell_rejected(
         &mut self,
         user_ref: UserRefNum,
-        (reason, client_order_id): (RejectReason, [u8; 14]),
+        reason: RejectReason,
+        client_order_id: [u8; 14],
         now: Nanos,
     ) {
         answer!(
@@ -326,7 +324,7 @@ impl Desk {
         );
     }
 
-    pub(crate) fn tell_canceled(&mut self, user_ref: u32, (qty, reason): (u32, u8), now: Nanos) {
+    pub(crate) fn tell_canceled(&mut self, user_ref: u32, qty: u32, reason: u8, now: Nanos) {
         answer!(
             self,
             &[],
@@ -340,7 +338,7 @@ impl Desk {
         );
     }
 
-    pub(crate) fn tell_modified(&mut self, user_ref: u32, (side, open): (u8, u32), now: Nanos) {
+    pub(crate) fn tell_modified(&mut self, user_ref: u32, side: u8, open: u32, now: Nanos) {
         answer!(
             self,
             &[],
@@ -382,7 +380,8 @@ impl Desk {
 
     pub(crate) fn tell_entry(
         &mut self,
-        (user_ref, firm): (UserRefNum, [u8; 4]),
+        user_ref: UserRefNum,
+        firm: [u8; 4],
         is_disabled: bool,
         now: Nanos,
     ) {
