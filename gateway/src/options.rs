@@ -10,7 +10,7 @@ use feed_handler::xdp;
 
 use crate::order::risk::Limits;
 use crate::order::session::Credentials;
-use crate::order::uring::UringOptions;
+use crate::order::transport::uring::UringOptions;
 use crate::strategy::Strategy;
 
 /// Everything.

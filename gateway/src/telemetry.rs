@@ -18,7 +18,7 @@ use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerial
 use rt::histogram::{Reader, empty};
 use serde::{Deserialize, Serialize};
 
-use crate::order::stage::OrderHistograms;
+use crate::order::entry::OrderHistograms;
 use crate::strategy::StrategyHistograms;
 
 /// What only the exchange can tell.

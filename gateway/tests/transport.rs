@@ -14,9 +14,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
 use std::time::Duration;
 
+use gateway::order::transport::uring::{Submit, UringOptions, UringTransport};
+use gateway::order::transport::write::WriteTransport;
 use gateway::order::transport::{Transport, TransportEvent};
-use gateway::order::uring::{Submit, UringOptions, UringTransport};
-use gateway::order::write::WriteTransport;
 use socket2::{Domain, SockRef, Socket, Type};
 
 /// Polls after which a test gives up: far more than anything takes, so that a lost byte is a failure and

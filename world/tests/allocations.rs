@@ -20,7 +20,7 @@ use feed_handler::xdp::{Mode, Options as XdpOptions, Rung, SocketOptions, Wanted
 use gateway::options::{Feed, Options, Output, Rings, Session, StrategyOptions, Way};
 use gateway::order::risk::Limits;
 use gateway::order::session::Credentials;
-use gateway::order::uring::{Submit, UringOptions};
+use gateway::order::transport::uring::{Submit, UringOptions};
 use gateway::service::{self, StopHandle};
 use gateway::strategy::{Probe, ProbeParameters, Quoter, QuoterParameters, Strategy};
 use protocol::types::Qty;

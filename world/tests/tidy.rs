@@ -20,7 +20,7 @@ const ISLANDS: [&str; 16] = [
     "feed-handler/src/xdp/",
     "feed-handler/src/udp.rs",
     "feed-handler/tests/support/mod.rs",
-    "gateway/src/order/uring.rs",
+    "gateway/src/order/transport/uring.rs",
     "bench/feeds/src/replay.rs",
     "bench/lab/src/process.rs",
     "bench/peers/src/bin/tickgate-peer-floor.rs",
@@ -35,8 +35,7 @@ const LONG_FILES: &[&str] = &[
     "gateway/src/order/answers.rs",
     "gateway/src/order/ledger.rs",
     "gateway/src/order/orders.rs",
-    "gateway/src/order/stage.rs",
-    "gateway/src/order/uring.rs",
+    "gateway/src/order/transport/uring.rs",
 ];
 
 /// What nothing between two packets may do.

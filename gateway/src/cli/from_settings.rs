@@ -15,7 +15,7 @@ use super::Factory;
 use crate::options::{self, Options, Output, Rings, Way};
 use crate::order::risk::Limits;
 use crate::order::session::Credentials;
-use crate::order::uring::{Submit, UringOptions};
+use crate::order::transport::uring::{Submit, UringOptions};
 
 /// Options of checked settings.
 ///

@@ -30,7 +30,7 @@ use super::risk::{Exposure, KillSwitch, Risk};
 use super::session::{Ended, Session, SessionEvent};
 
 pub use super::ledger::{DESKS_MAX, DeskOptions};
-pub use super::progress::{EntryCounters, Phase, Sent};
+pub use super::progress::{EntryCounters, OrderHistograms, Phase, Sent, SessionState};
 
 /// A live order, for reports and tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,13 +4,16 @@
 //! Thread:      one order core owns sessions, open orders, positions and risk
 
 pub mod answers;
+mod connection;
 pub mod entry;
 mod fills;
+mod hearing;
 mod index;
 pub mod instruments;
 pub mod intent;
 pub mod invariant;
 mod ledger;
+pub mod links;
 pub mod orders;
 mod progress;
 mod recovery;
@@ -18,5 +21,3 @@ pub mod risk;
 pub mod session;
 pub mod stage;
 pub mod transport;
-pub mod uring;
-pub mod write;

@@ -1,7 +1,9 @@
-//! How far a connection is, what an intent became, and what order entry has counted.
+//! How far a connection is, what an intent became, and what order entry has counted and measured.
+
+use std::sync::atomic::AtomicU32;
 
 use protocol::types::UserRefNum;
-use rt::counters;
+use rt::{counters, histograms};
 
 use super::intent::{Refusal, RefusalCounters};
 
@@ -69,6 +71,29 @@ counters! {
         /// Intents refused, by cause.
         refusals: RefusalCounters,
     }
+}
+
+histograms! {
+    /// The histograms that the order stage writes; `tick_to_order` for orders that a market event caused.
+    pub struct OrderHistograms {
+        /// intent made -> bytes ready
+        decided_to_encoded,
+        /// bytes ready -> io_uring_enter has returned
+        encoded_to_submitted,
+        /// feed stage has it -> bytes ready
+        tick_to_order,
+        /// bytes ready -> the exchange's answer is here
+        order_to_ack,
+    }
+}
+
+/// What others may know of the session.
+#[derive(Debug, Default)]
+pub struct SessionState {
+    /// 1 while orders go out.
+    pub is_open: AtomicU32,
+    /// Orders open now.
+    pub open_orders: AtomicU32,
 }
 
 impl EntryCounters {

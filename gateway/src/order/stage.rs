@@ -14,17 +14,18 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 use rt::clock::Clock;
-use rt::histograms;
-use rt::ring::{Consumer, Producer};
 
 use super::answers::AnswerEvent;
-use super::entry::{DESKS_MAX, Entry, EntryCounters, Phase};
+use super::connection::{Connection, Due};
+use super::entry::{Entry, EntryCounters, OrderHistograms, Phase, SessionState};
+use super::hearing::Heard;
 use super::intent::{Cause, ExecutionEvent, OrderIntent, Outcome};
+use super::links::{Link, Listeners, owner_of};
 use super::orders::Owner;
-use super::risk::{KillCause, KillSwitch};
+use super::risk::KillSwitch;
 use super::transport::{HEARD_BYTES_MAX, Transport, TransportEvent};
 use crate::core_loop::Stage;
 use crate::notice::{Notice, Notices};
@@ -41,45 +42,8 @@ const NEWS_A_TURN: usize = 2 * HEARD_BYTES_MAX / 16;
 /// How long the exchange is not read for the sake of a strategy that does not take its executions. A
 /// host may hold a core up for milliseconds.
 const HOLD_NS: u64 = 20_000_000;
-/// First pause before another try to connect, ms; it doubles up to the last.
-const PAUSE_FIRST_MS: u32 = 100;
-const PAUSE_LAST_MS: u32 = 5_000;
-/// How long a connection may take to come about.
-const CONNECT_TIMEOUT_NS: u64 = 5_000_000_000;
 /// How long everything open may take to be cancelled before the process ends.
 pub(crate) const STOP_TIMEOUT_NS: u64 = 1_200_000_000;
-
-histograms! {
-    /// The histograms that this stage writes; `tick_to_order` for orders that a market event caused.
-    pub struct OrderHistograms {
-        /// intent made -> bytes ready
-        decided_to_encoded,
-        /// bytes ready -> io_uring_enter has returned
-        encoded_to_submitted,
-        /// feed stage has it -> bytes ready
-        tick_to_order,
-        /// bytes ready -> the exchange's answer is here
-        order_to_ack,
-    }
-}
-
-/// What others may know of the session.
-#[derive(Debug, Default)]
-pub struct SessionState {
-    /// 1 while orders go out.
-    pub is_open: AtomicU32,
-    /// Orders open now.
-    pub open_orders: AtomicU32,
-}
-
-/// One strategy's rings.
-#[derive(Debug)]
-pub struct Link {
-    /// What it asks for.
-    pub intents: Consumer<OrderIntent>,
-    /// What it is told.
-    pub executions: Producer<ExecutionEvent>,
-}
 
 /// What a stage is put together from.
 #[derive(Debug)]
@@ -124,13 +88,6 @@ pub struct OrderStage<T> {
     has_stopped: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Connection {
-    Waiting { until_ns: u64, pause_ms: u32 },
-    Connecting { until_ns: u64, pause_ms: u32 },
-    Up { pause_ms: u32 },
-}
-
 impl<T: Transport> OrderStage<T> {
     /// Puts the stage together; it connects in its first turns.
     pub fn new(parts: Parts<T>) -> Self {
@@ -153,10 +110,7 @@ impl<T: Transport> OrderStage<T> {
             histograms: OrderHistograms::default(),
             notices,
             state: Arc::default(),
-            connection: Connection::Waiting {
-                until_ns: 0,
-                pause_ms: PAUSE_FIRST_MS,
-            },
+            connection: Connection::new(),
             encoded: [Story::default(); BATCH],
             encoded_len: 0,
             completions: 0,
@@ -355,11 +309,7 @@ impl<T: Transport> OrderStage<T> {
             self.on_closed(0, clock);
         } else if is_again {
             self.transport.close();
-            let pause_ms = self.connection.pause_ms();
-            self.connection = Connection::Waiting {
-                until_ns: 0,
-                pause_ms,
-            };
+            self.connection.again();
             self.keep_connected(clock.now_ns(), clock);
         }
         happened
@@ -367,8 +317,7 @@ impl<T: Transport> OrderStage<T> {
 
     #[cold]
     fn on_connected(&mut self, clock: &Clock) {
-        let pause_ms = self.connection.pause_ms();
-        self.connection = Connection::Up { pause_ms };
+        self.connection.on_connected();
         let now_ns = clock.now_ns();
         let len = self.entry.on_connected(now_ns, self.transport.room());
         self.transport.commit(len);
@@ -377,9 +326,7 @@ impl<T: Transport> OrderStage<T> {
 
     #[cold]
     fn on_opened(&mut self, clock: &Clock) {
-        self.connection = Connection::Up {
-            pause_ms: PAUSE_FIRST_MS,
-        };
+        self.connection.on_opened();
         self.notices.send(Notice::SessionOpen);
         self.tell_all(ExecutionEvent::session(Outcome::SessionUp, clock.now_ns()));
         self.publish_state();
@@ -387,15 +334,9 @@ impl<T: Transport> OrderStage<T> {
 
     #[cold]
     fn on_closed(&mut self, errno: i32, clock: &Clock) {
-        let pause_ms = self.connection.pause_ms();
         self.entry.on_disconnected();
         let now_ns = clock.now_ns();
-        let until_ns = now_ns + u64::from(pause_ms) * 1_000_000;
-        let next_ms = (pause_ms * 2).min(PAUSE_LAST_MS);
-        self.connection = Connection::Waiting {
-            until_ns,
-            pause_ms: next_ms,
-        };
+        let pause_ms = self.connection.on_closed(now_ns);
         self.notices.send(Notice::Disconnected(errno, pause_ms));
         self.tell_all(ExecutionEvent::session(Outcome::SessionDown, now_ns));
         self.publish_state();
@@ -440,19 +381,13 @@ impl<T: Transport> OrderStage<T> {
 
     /// Connects when it is time to, and gives a connection up that does not come about.
     fn keep_connected(&mut self, now_ns: u64, clock: &Clock) {
-        match self.connection {
-            Connection::Waiting { until_ns, pause_ms } if now_ns >= until_ns => {
-                self.connection = Connection::Connecting {
-                    until_ns: now_ns + CONNECT_TIMEOUT_NS,
-                    pause_ms,
-                };
-                self.transport.connect();
-            }
-            Connection::Connecting { until_ns, .. } if now_ns >= until_ns => {
+        match self.connection.on_timeout(now_ns) {
+            Some(Due::Connect) => self.transport.connect(),
+            Some(Due::GiveUp) => {
                 self.transport.close();
                 self.on_closed(libc::ETIMEDOUT, clock);
             }
-            _ => {}
+            None => {}
         }
     }
 
@@ -480,92 +415,6 @@ impl<T: Transport> OrderStage<T> {
     fn tell_breach(&mut self) {
         if let Some(breach) = self.entry.take_breach() {
             self.notices.send(Notice::Breach(breach));
-        }
-    }
-}
-
-impl Connection {
-    fn pause_ms(self) -> u32 {
-        match self {
-            Self::Waiting { pause_ms, .. }
-            | Self::Connecting { pause_ms, .. }
-            | Self::Up { pause_ms } => pause_ms,
-        }
-    }
-}
-
-/// Links are as many as desks, and those are fewer than an owner can number.
-#[inline]
-fn owner_of(index: usize) -> Owner {
-    debug_assert!(index < DESKS_MAX);
-    Owner(u8::try_from(index).unwrap_or(u8::MAX))
-}
-
-/// The strategies' rings, and what happens where one is full.
-struct Listeners<'a> {
-    links: &'a mut [Link],
-    counters: &'a EntryCounters,
-    kill: &'a KillSwitch,
-    notices: &'a mut Notices,
-}
-
-impl Listeners<'_> {
-    /// Tells a strategy; one that does not listen no longer knows its orders, so trading stops.
-    #[inline]
-    fn tell(&mut self, owner: Owner, event: ExecutionEvent) {
-        let link = self.links.get_mut(usize::from(owner.0));
-        if link.is_some_and(|link| link.executions.push(event).is_err()) {
-            self.counters.execution_ring_full.increment();
-            self.kill.engage(KillCause::ExecutionsLost);
-            self.notices.send(Notice::ExecutionsLost(owner.0));
-        }
-    }
-}
-
-/// Where news from the exchange goes.
-struct Heard<'a> {
-    listeners: Listeners<'a>,
-    histograms: &'a mut OrderHistograms,
-    slowest: &'a mut Slowest,
-    is_ended: bool,
-    is_opened: bool,
-    is_again: bool,
-}
-
-impl Heard<'_> {
-    #[inline]
-    fn on(&mut self, news: AnswerEvent) {
-        match news {
-            AnswerEvent::Acked {
-                user_ref,
-                encoded_ns,
-                acked_ns,
-            } => {
-                let after_ns = acked_ns.saturating_sub(encoded_ns);
-                self.histograms.order_to_ack.record(after_ns);
-                self.slowest.on_acked(user_ref, acked_ns);
-            }
-            AnswerEvent::Execution(owner, event) => self.listeners.tell(owner, event),
-            AnswerEvent::Opened => self.is_opened = true,
-            AnswerEvent::ConnectAgain => self.is_again = true,
-            AnswerEvent::Ended(ended) => {
-                self.is_ended = true;
-                self.listeners.notices.send(Notice::SessionEnded(ended));
-            }
-            AnswerEvent::UnknownExecution(user_ref) => {
-                self.listeners
-                    .notices
-                    .send(Notice::UnknownExecution(user_ref.0));
-            }
-            AnswerEvent::UnknownBreak(match_number) => {
-                self.listeners
-                    .notices
-                    .send(Notice::UnknownBreak(match_number.0));
-            }
-            AnswerEvent::Malformed(answer) => {
-                self.listeners.notices.send(Notice::Malformed(answer));
-            }
-            AnswerEvent::Breach(breach) => self.listeners.notices.send(Notice::Breach(breach)),
         }
     }
 }

@@ -16,8 +16,8 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use super::build::House;
 use super::kill_file::KillWatch;
 use super::{Core, StopHandle};
+use crate::order::entry::SessionState;
 use crate::order::risk::KillCause;
-use crate::order::stage::SessionState;
 use crate::telemetry::{Report, Run, pause, write_hgrm};
 use crate::trace::file::SlowFile;
 

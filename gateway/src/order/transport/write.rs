@@ -13,7 +13,7 @@ use std::net::SocketAddrV4;
 use rt::mem::{Pages, Want};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::transport::{HEARD_BYTES_MAX, Transport, TransportEvent};
+use super::{HEARD_BYTES_MAX, Transport, TransportEvent};
 
 /// Bytes that may wait to be sent, and that one read takes.
 const TX_BYTES: usize = 64 * 1024;

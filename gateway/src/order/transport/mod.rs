@@ -1,4 +1,7 @@
-//! The byte stream to an exchange, as order entry sees it: io_uring on a socket, or a test.
+//! The byte stream to an exchange, as order entry sees it: io_uring on a socket, plain system calls, or a test.
+
+pub mod uring;
+pub mod write;
 
 use std::io;
 

@@ -30,7 +30,7 @@ use rt::mem::{Pages, Want};
 use socket2::{Domain, Protocol, Socket, Type};
 use zerocopy::FromZeros;
 
-use super::transport::{HEARD_BYTES_MAX, Transport, TransportEvent};
+use super::{HEARD_BYTES_MAX, Transport, TransportEvent};
 
 /// Bytes that may wait to be sent: about 1,200 orders.
 const TX_BYTES: usize = 64 * 1024;

@@ -1,0 +1,49 @@
+//! The strategies of a session, as its order stage sees them: what they ask for, what they are told.
+//!
+//! Thread:      order core, hot
+//! When full:   a strategy whose ring is full no longer knows its orders: the kill switch goes on.
+
+use rt::ring::{Consumer, Producer};
+
+use super::entry::{DESKS_MAX, EntryCounters};
+use super::intent::{ExecutionEvent, OrderIntent};
+use super::orders::Owner;
+use super::risk::{KillCause, KillSwitch};
+use crate::notice::{Notice, Notices};
+
+/// One strategy's rings.
+#[derive(Debug)]
+pub struct Link {
+    /// What it asks for.
+    pub intents: Consumer<OrderIntent>,
+    /// What it is told.
+    pub executions: Producer<ExecutionEvent>,
+}
+
+/// The strategies' rings, and what happens where one is full.
+pub(super) struct Listeners<'a> {
+    pub(super) links: &'a mut [Link],
+    pub(super) counters: &'a EntryCounters,
+    pub(super) kill: &'a KillSwitch,
+    pub(super) notices: &'a mut Notices,
+}
+
+impl Listeners<'_> {
+    /// Tells a strategy; one that does not listen no longer knows its orders, so trading stops.
+    #[inline]
+    pub(super) fn tell(&mut self, owner: Owner, event: ExecutionEvent) {
+        let link = self.links.get_mut(usize::from(owner.0));
+        if link.is_some_and(|link| link.executions.push(event).is_err()) {
+            self.counters.execution_ring_full.increment();
+            self.kill.engage(KillCause::ExecutionsLost);
+            self.notices.send(Notice::ExecutionsLost(owner.0));
+        }
+    }
+}
+
+/// Links are as many as desks, and those are fewer than an owner can number.
+#[inline]
+pub(super) fn owner_of(index: usize) -> Owner {
+    debug_assert!(index < DESKS_MAX);
+    Owner(u8::try_from(index).unwrap_or(u8::MAX))
+}
