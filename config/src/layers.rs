@@ -13,22 +13,13 @@ use serde_json::Value;
 use toml::Table;
 
 use crate::check;
-use crate::settings::Settings;
+use crate::settings::{Risk, Settings};
 
 const DEFAULTS: &str = include_str!("../default.toml");
 /// Environment variables that are ours: `TICKGATE__SECTION__KEY`.
 const PREFIX: &str = "TICKGATE__";
 /// Tables whose members have names of the operator's.
 const NAMED: [&str; 3] = ["feed", "session", "strategy"];
-/// What a session must say that it may risk.
-const LIMITS: [&str; 6] = [
-    "order_qty_max",
-    "notional_max_dollars",
-    "collar_bps",
-    "position_max",
-    "open_orders_max",
-    "orders_per_second_max",
-];
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -347,7 +338,11 @@ fn missing_limits(merged: &Value, origins: &BTreeMap<String, (String, Origin)>) 
                 .get("risk")
                 .is_some_and(|risk| risk.get(limit).is_some())
         };
-        let missing: Vec<&str> = LIMITS.into_iter().filter(|limit| !has(limit)).collect();
+        let missing: Vec<&str> = Risk::REQUIRED
+            .iter()
+            .filter(|limit| !has(limit))
+            .copied()
+            .collect();
         if !missing.is_empty() {
             faults.push(Fault {
                 origin: origin_of(origins, &format!("session.{name}")),
@@ -688,7 +683,10 @@ mod tests {
             found.starts_with("DIR/tickgate.toml: session.ouch.risk: no "),
             "{found}"
         );
-        assert!(LIMITS.iter().all(|limit| found.contains(limit)), "{found}");
+        assert!(
+            Risk::REQUIRED.iter().all(|limit| found.contains(limit)),
+            "{found}"
+        );
     }
 
     #[test]

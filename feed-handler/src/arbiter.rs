@@ -78,12 +78,25 @@ struct Stream {
     has_ended: bool,
 }
 
+/// How long a feed waits for what may still come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// How long a hole waits for the other line, ns; 0 where there is one line only.
+    pub gap_timeout_ns: u64,
+    /// Silence after which a line is silent, with all of them the feed stale, and after which another
+    /// session may take this one's place unended, ns.
+    pub stale_ns: u64,
+}
+
 impl Arbiter {
     /// Waits for packets that agree on a session; number 1 is expected: who joins late is told so by a
-    /// gap. `gap_timeout_ns` is how long a hole waits for the other line, 0 where there is one line only;
-    /// `silent_ns`, how long a session must be silent before another one may take its place unended.
+    /// gap.
     #[must_use]
-    pub fn new(gap_timeout_ns: u64, silent_ns: u64) -> Self {
+    pub fn new(patience: Patience) -> Self {
+        let Patience {
+            gap_timeout_ns,
+            stale_ns: silent_ns,
+        } = patience;
         Self {
             stream: Stream {
                 session: None,
@@ -389,7 +402,10 @@ mod tests {
 
         fn waiting(gap_timeout_ns: u64) -> Self {
             Self {
-                arbiter: Arbiter::new(gap_timeout_ns, SILENT_NS),
+                arbiter: Arbiter::new(Patience {
+                    gap_timeout_ns,
+                    stale_ns: SILENT_NS,
+                }),
                 counters: ArbiterCounters::default(),
                 heard: Heard::default(),
             }

@@ -267,6 +267,7 @@ mod tests {
     use zerocopy::{FromZeros, IntoBytes};
 
     use super::*;
+    use crate::arbiter::Patience;
     use crate::best_prices::BestPrice;
     use crate::book::Limits;
     use crate::event::{FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, KIND_GAP, MarketEvent};
@@ -322,7 +323,10 @@ mod tests {
         let script = Rc::clone(&source.0);
         let feed = Feed::new(Parts {
             source,
-            arbiter: Arbiter::new(gap_timeout_ns, STALE_NS),
+            arbiter: Arbiter::new(Patience {
+                gap_timeout_ns,
+                stale_ns: STALE_NS,
+            }),
             books: Books::new(&limits, Want::LAZY).unwrap(),
             best_prices: Arc::clone(&best_prices),
             subscribers: vec![Subscriber::new(producer, subscription)],

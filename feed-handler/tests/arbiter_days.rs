@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use feed_handler::arbiter::{Arbiter, ArbiterCounters, Arrival, StreamSink};
+use feed_handler::arbiter::{Arbiter, ArbiterCounters, Arrival, Patience, StreamSink};
 use protocol::mold::{PacketBuilder, Session};
 use protocol::types::Seq;
 
@@ -224,7 +224,10 @@ fn play(day: &Day, flaw: Flaw) -> Result<bool, String> {
         Flaw::WaitsTwiceAsLong => day.hold * 2,
         _ => day.hold,
     };
-    let mut arbiter = Arbiter::new(hold, SILENT_NS);
+    let mut arbiter = Arbiter::new(Patience {
+        gap_timeout_ns: hold,
+        stale_ns: SILENT_NS,
+    });
     let counters = ArbiterCounters::default();
     let mut heard = Heard::default();
     let mut naive = Naive {

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use feed_handler::arbiter::Arbiter;
+use feed_handler::arbiter::{Arbiter, Patience};
 use feed_handler::best_prices::BestPrices;
 use feed_handler::book::{Books, Limits};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
@@ -67,7 +67,10 @@ fn feed(hold: u64) -> F {
     let s = Rc::clone(&source.0);
     let feed = Feed::new(Parts {
         source,
-        arbiter: Arbiter::new(hold, 2 * SEC),
+        arbiter: Arbiter::new(Patience {
+            gap_timeout_ns: hold,
+            stale_ns: 2 * SEC,
+        }),
         books: Books::new(
             &Limits {
                 orders_max: 64,

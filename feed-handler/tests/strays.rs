@@ -59,7 +59,10 @@ struct B {
 impl B {
     fn new(hold: u64) -> Self {
         Self {
-            a: Arbiter::new(hold, 2 * SEC),
+            a: Arbiter::new(Patience {
+                gap_timeout_ns: hold,
+                stale_ns: 2 * SEC,
+            }),
             c: ArbiterCounters::default(),
             h: Heard::default(),
         }

@@ -3,6 +3,7 @@
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
+use feed_handler::arbiter::Patience;
 use feed_handler::book::Limits as BookLimits;
 use feed_handler::publish::Subscription;
 use feed_handler::udp::UdpOptions;
@@ -60,10 +61,8 @@ pub struct Feed {
     pub xdp: Vec<xdp::Options>,
     /// Kernel sockets: what is asked for, or the last rung.
     pub udp: UdpOptions,
-    /// How long a hole waits for the other line, ns.
-    pub gap_timeout_ns: u64,
-    /// Silence after which a line is silent, and with all of them the feed stale, ns.
-    pub stale_ns: u64,
+    /// How long it waits for what may still come.
+    pub patience: Patience,
     /// Memory of the books.
     pub books: BookLimits,
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use feed_handler::arbiter::Arbiter;
+use feed_handler::arbiter::{Arbiter, Patience};
 use feed_handler::best_prices::BestPrices;
 use feed_handler::book::{Books, Limits};
 use feed_handler::event::{KIND_END_OF_SESSION, KIND_GAP, KIND_LAGGED, MarketEvent};
@@ -122,7 +122,10 @@ impl Hearing {
         let packets = Rc::clone(&source.packets);
         let feed = Feed::new(Parts {
             source,
-            arbiter: Arbiter::new(gap_timeout_ns, STALE_NS),
+            arbiter: Arbiter::new(Patience {
+                gap_timeout_ns,
+                stale_ns: STALE_NS,
+            }),
             books: Books::new(&limits, Want::LAZY).expect("memory"),
             best_prices: Arc::clone(&prices),
             subscribers,

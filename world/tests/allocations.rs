@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use feed_handler::arbiter::Patience;
 use feed_handler::book::Limits as BookLimits;
 use feed_handler::publish::Subscription;
 use feed_handler::udp::{UdpLine, UdpOptions};
@@ -103,8 +104,10 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
                 busy_poll_us: 0,
                 block_us: 0,
             },
-            gap_timeout_ns: 0,
-            stale_ns: 2_000_000_000,
+            patience: Patience {
+                gap_timeout_ns: 0,
+                stale_ns: 2_000_000_000,
+            },
             books: BookLimits {
                 orders_max: 1 << 16,
                 levels_max: 1 << 16,

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use feed_handler::arbiter::{Arbiter, ArbiterCounters, Arrival, Standing, StreamSink};
+use feed_handler::arbiter::{Arbiter, ArbiterCounters, Arrival, Patience, Standing, StreamSink};
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::book::{Books, Limits};
 use feed_handler::event::{
@@ -219,7 +219,10 @@ impl Market {
         let arrivals = Rc::clone(&source.0);
         let feed = Feed::new(Parts {
             source,
-            arbiter: Arbiter::new(gap_timeout_ns, STALE_NS),
+            arbiter: Arbiter::new(Patience {
+                gap_timeout_ns,
+                stale_ns: STALE_NS,
+            }),
             books: Books::new(&limits, Want::LAZY).unwrap(),
             best_prices: Arc::clone(&best_prices),
             subscribers,
@@ -236,7 +239,10 @@ impl Market {
             counters,
             best_prices,
             listeners,
-            second: Arbiter::new(gap_timeout_ns, STALE_NS),
+            second: Arbiter::new(Patience {
+                gap_timeout_ns,
+                stale_ns: STALE_NS,
+            }),
             second_counters: ArbiterCounters::default(),
             books: NaiveBooks::default(),
             touched: BTreeSet::new(),

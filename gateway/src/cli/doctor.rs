@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use feed_handler::xdp::{TRUSTED_DRIVERS, nic};
-use tickgate_config::{Feed, Receive, Settings};
+use tickgate_config::{Feed, Receive, Rung, Settings};
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ fn without_af_xdp(settings: Option<&Settings>) -> Verdict {
         let feeds = settings.feed.values();
         feeds.filter(|feed| feed.receive == Receive::AfXdp)
     };
-    if feeds().any(|feed| feed.af_xdp.require != "kernel-socket") {
+    if feeds().any(|feed| feed.af_xdp.require != Rung::KernelSocket) {
         return Verdict::Fails;
     }
     unless(feeds().next().is_none(), Verdict::Costs)

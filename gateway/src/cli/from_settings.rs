@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use feed_handler::arbiter::Patience;
 use feed_handler::book::Limits as BookLimits;
 use feed_handler::publish::Subscription;
 use feed_handler::udp::{UdpLine, UdpOptions};
@@ -109,8 +110,10 @@ fn feed(name: &str, feed: &settings::Feed, host: &settings::Host) -> options::Fe
             busy_poll_us: feed.udp.busy_poll_us,
             block_us: feed.udp.block_us,
         },
-        gap_timeout_ns,
-        stale_ns: feed.stale_ms * 1_000_000,
+        patience: Patience {
+            gap_timeout_ns,
+            stale_ns: feed.stale_ms * 1_000_000,
+        },
         books: book_limits(&feed.books),
     }
 }
@@ -138,16 +141,16 @@ fn xdp_options(feed: &settings::Feed, host: &settings::Host) -> Vec<xdp::Options
         .map(|interface| xdp::Options {
             interface: interface.clone(),
             wanted: wanted(interface),
-            mode: match x.mode.as_str() {
-                "native" => Mode::Native,
-                "generic" => Mode::Generic,
-                _ => Mode::Auto,
+            mode: match x.mode {
+                settings::Mode::Auto => Mode::Auto,
+                settings::Mode::Native => Mode::Native,
+                settings::Mode::Generic => Mode::Generic,
             },
-            require: match x.require.as_str() {
-                "zero-copy" => Rung::ZeroCopy,
-                "native-copy" => Rung::NativeCopy,
-                "generic" => Rung::Generic,
-                _ => Rung::KernelSocket,
+            require: match x.require {
+                settings::Rung::ZeroCopy => Rung::ZeroCopy,
+                settings::Rung::NativeCopy => Rung::NativeCopy,
+                settings::Rung::Generic => Rung::Generic,
+                settings::Rung::KernelSocket => Rung::KernelSocket,
             },
             trusted_drivers: x.trusted_drivers.clone(),
             queues: x.queues.clone(),
@@ -241,22 +244,33 @@ fn strategy(
 ) -> Result<options::StrategyOptions, String> {
     let built = factory(&strategy.kind, &strategy.parameters)
         .map_err(|error| format!("strategy.{name}: {error}"))?;
-    let index = |found: Option<usize>| found.unwrap_or(0);
+    // Settings that exist have names that meet; one that did not would trade elsewhere.
+    let index = |field: &str, wanted: &String, found: Option<usize>| {
+        found.ok_or_else(|| format!("strategy.{name}.{field}: \"{wanted}\": no such {field}"))
+    };
+    let (mut feeds, mut sessions) = (settings.feed.keys(), settings.session.keys());
     let symbols: Vec<Symbol> = strategy
         .symbols
         .iter()
-        .filter_map(|text| Symbol::new(text))
-        .collect();
+        .map(|text| {
+            Symbol::new(text).ok_or_else(|| {
+                format!("strategy.{name}.symbols: \"{text}\": expected 1 to 8 printable characters")
+            })
+        })
+        .collect::<Result<_, _>>()?;
     Ok(options::StrategyOptions {
         name: name.to_owned(),
         strategy: built,
-        feed: index(settings.feed.keys().position(|name| *name == strategy.feed)),
+        feed: index(
+            "feed",
+            &strategy.feed,
+            feeds.position(|name| *name == strategy.feed),
+        )?,
         session: index(
-            settings
-                .session
-                .keys()
-                .position(|name| *name == strategy.session),
-        ),
+            "session",
+            &strategy.session,
+            sessions.position(|name| *name == strategy.session),
+        )?,
         subscription: if symbols.is_empty() {
             Subscription::All
         } else {

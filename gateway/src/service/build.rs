@@ -245,8 +245,8 @@ fn build_feed(
     let lines = feed.udp.lines.len();
     let watched = Arc::clone(&counters);
     house.feeds.push(FeedWatch::new(&feed.name, lines, watched));
-    let arbiter = Arbiter::new(feed.gap_timeout_ns, feed.stale_ns);
-    let stale_ns = feed.stale_ns;
+    let arbiter = Arbiter::new(feed.patience);
+    let stale_ns = feed.patience.stale_ns;
     macro_rules! stage {
         ($source:expr) => {
             Box::new(FeedStage(Feed::new(Parts {

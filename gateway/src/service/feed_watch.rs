@@ -203,7 +203,7 @@ mod tests {
     use std::cell::RefCell;
     use std::rc::Rc;
 
-    use feed_handler::arbiter::Arbiter;
+    use feed_handler::arbiter::{Arbiter, Patience};
     use feed_handler::best_prices::BestPrices;
     use feed_handler::book::{Books, Limits};
     use feed_handler::feed::{Feed, FeedHistograms, Parts};
@@ -264,7 +264,10 @@ mod tests {
         let packets = Rc::clone(&script.0);
         let mut feed = Feed::new(Parts {
             source: script,
-            arbiter: Arbiter::new(0, STALE_NS),
+            arbiter: Arbiter::new(Patience {
+                gap_timeout_ns: 0,
+                stale_ns: STALE_NS,
+            }),
             books: Books::new(&limits, Want::LAZY).unwrap(),
             best_prices: Arc::new(BestPrices::new(Want::LAZY).unwrap()),
             subscribers: vec![Subscriber::new(producer, Subscription::All)],

@@ -1,0 +1,72 @@
+//! The host: memory, cores, rings, reports. Each key's range stands beside it.
+
+#![expect(missing_docs, reason = "default.toml is the manual of these fields")]
+
+use serde::{Deserialize, Serialize};
+
+use super::{Found, power_of_two};
+
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    pub lock_memory: bool,
+    pub huge_pages: bool,
+    pub realtime_priority: u8,
+    pub state_dir: String,
+}
+
+impl Host {
+    /// What is out of range by itself.
+    pub(crate) fn check(&self, found: &mut Vec<Found>) {
+        if self.realtime_priority > 99 {
+            let text = format!("{}: expected 0 to 99", self.realtime_priority);
+            found.push(("host.realtime_priority".into(), text));
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Layout {
+    pub kind: LayoutKind,
+    pub cpus: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LayoutKind {
+    Inline,
+    Pipeline,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rings {
+    pub events: usize,
+    pub intents: usize,
+    pub executions: usize,
+}
+
+impl Rings {
+    /// What is out of range by itself.
+    pub(crate) fn check(&self, found: &mut Vec<Found>) {
+        let sizes = [
+            ("events", self.events),
+            ("intents", self.intents),
+            ("executions", self.executions),
+        ];
+        for (name, size) in sizes {
+            power_of_two(&format!("rings.{name}"), size as u64, found);
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    pub json: String,
+    pub hgrm_dir: String,
+    pub table: bool,
+    pub warm_up_ms: u64,
+    pub slow_orders: String,
+}

@@ -1,0 +1,44 @@
+//! The settings, as `default.toml` explains them, each with its range beside it.
+//!
+//! What several keys have to do with one another is in `check`.
+
+#![expect(missing_docs, reason = "default.toml is the manual of these fields")]
+
+mod feed;
+mod host;
+mod session;
+mod strategy;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use feed::{AfXdp, Books, Feed, Line, Mode, Receive, Rung, Udp};
+pub use host::{Host, Layout, LayoutKind, Rings, Telemetry};
+pub use session::{Risk, Session, Submit};
+pub use strategy::{Parameters, Strategy};
+
+/// A key, and what is wrong with its value and what would be right.
+pub(crate) type Found = (String, String);
+
+/// Everything.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub host: Host,
+    pub layout: Layout,
+    pub rings: Rings,
+    pub telemetry: Telemetry,
+    #[serde(default)]
+    pub feed: BTreeMap<String, Feed>,
+    #[serde(default)]
+    pub session: BTreeMap<String, Session>,
+    #[serde(default)]
+    pub strategy: BTreeMap<String, Strategy>,
+}
+
+pub(crate) fn power_of_two(key: &str, value: u64, found: &mut Vec<Found>) {
+    if !value.is_power_of_two() {
+        found.push((key.to_owned(), format!("{value}: expected a power of two")));
+    }
+}

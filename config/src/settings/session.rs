@@ -1,0 +1,153 @@
+//! A session: whom to log in as, how bytes go out, what may be risked. Each key's range stands beside it.
+
+#![expect(missing_docs, reason = "default.toml is the manual of these fields")]
+
+use std::net::SocketAddrV4;
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
+use super::Found;
+
+/// Half the price: wider than any band of the exchange's, so what is beyond is a mistyped number.
+const COLLAR_BPS_MAX: u64 = 5_000;
+/// From two of the exchange's heartbeats (one a second), so that one late one cuts nothing, to the
+/// longest that a dead connection may look alive.
+const SERVER_TIMEOUT_MS: RangeInclusive<u64> = 2_000..=300_000;
+
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Session {
+    pub address: SocketAddrV4,
+    pub username: String,
+    pub password_file: String,
+    #[serde(serialize_with = "hidden")]
+    pub password: String,
+    pub session: String,
+    pub server_timeout_ms: u64,
+    pub submit: Submit,
+    pub sqpoll_idle_ms: u32,
+    #[serde(default)]
+    pub sqpoll_cpu: Option<u32>,
+    pub busy_poll_us: u32,
+    pub risk: Risk,
+}
+
+impl Session {
+    /// What is out of range by itself, under the key of this section.
+    pub(crate) fn check(&self, key: &str, found: &mut Vec<Found>) {
+        for (name, value, max) in [
+            ("username", &self.username, 6),
+            ("password", &self.password, 10),
+        ] {
+            if value.len() > max || !value.is_ascii() {
+                let text = format!("{} characters: expected at most {max}, ASCII", value.len());
+                found.push((format!("{key}.{name}"), text));
+            }
+        }
+        if self.username.is_empty() {
+            found.push((
+                format!("{key}.username"),
+                "empty: expected a user name".into(),
+            ));
+        }
+        if self.session.len() > 10 {
+            found.push((
+                format!("{key}.session"),
+                "expected at most 10 characters".into(),
+            ));
+        }
+        if !self.password.is_empty() && !self.password_file.is_empty() {
+            let text = "password is given too; expected one of them";
+            found.push((format!("{key}.password_file"), text.into()));
+        }
+        if self.sqpoll_cpu.is_some() && self.submit != Submit::Sqpoll {
+            let text =
+                "only submit = \"sqpoll\" has a kernel thread; expected that, or no CPU for it";
+            found.push((format!("{key}.sqpoll_cpu"), text.into()));
+        }
+        if self.busy_poll_us > 0 && self.submit == Submit::Write {
+            let text = format!(
+                "{}: submit = \"write\" does not poll the card; expected 0, or \"enter\" or \"sqpoll\"",
+                self.busy_poll_us
+            );
+            found.push((format!("{key}.busy_poll_us"), text));
+        }
+        if !SERVER_TIMEOUT_MS.contains(&self.server_timeout_ms) {
+            let (min, max) = (SERVER_TIMEOUT_MS.start(), SERVER_TIMEOUT_MS.end());
+            let text = format!(
+                "{}: expected {min} to {max}; the exchange says something every 1000",
+                self.server_timeout_ms
+            );
+            found.push((format!("{key}.server_timeout_ms"), text));
+        }
+        self.risk.check(&format!("{key}.risk"), found);
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Submit {
+    Enter,
+    Sqpoll,
+    Write,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Risk {
+    pub order_qty_max: u32,
+    pub notional_max_dollars: u64,
+    pub collar_bps: u32,
+    pub position_max: u64,
+    pub open_orders_max: u32,
+    pub orders_per_second_max: u32,
+    pub intent_age_max_ms: u64,
+    pub start_killed: bool,
+}
+
+impl Risk {
+    /// What a session must say that it may risk: these have no default.
+    pub(crate) const REQUIRED: &[&str] = &[
+        "order_qty_max",
+        "notional_max_dollars",
+        "collar_bps",
+        "position_max",
+        "open_orders_max",
+        "orders_per_second_max",
+    ];
+
+    /// What one order, one symbol and one second may cost.
+    fn check(&self, key: &str, found: &mut Vec<Found>) {
+        for (name, value, max) in [
+            ("order_qty_max", u64::from(self.order_qty_max), 999_999),
+            (
+                "notional_max_dollars",
+                self.notional_max_dollars,
+                1_000_000_000_000,
+            ),
+            ("collar_bps", u64::from(self.collar_bps), COLLAR_BPS_MAX),
+            ("position_max", self.position_max, 1_000_000_000_000),
+            (
+                "open_orders_max",
+                u64::from(self.open_orders_max),
+                1_000_000,
+            ),
+            (
+                "orders_per_second_max",
+                u64::from(self.orders_per_second_max),
+                10_000_000,
+            ),
+            ("intent_age_max_ms", self.intent_age_max_ms, 60_000),
+        ] {
+            if value == 0 || value > max {
+                let text = format!("{value}: expected 1 to {max}");
+                found.push((format!("{key}.{name}"), text));
+            }
+        }
+    }
+}
+
+fn hidden<S: serde::Serializer>(password: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(if password.is_empty() { "" } else { "(hidden)" })
+}

@@ -1,0 +1,53 @@
+//! A strategy: what runs, on which feed and session, on which symbols.
+
+#![expect(missing_docs, reason = "default.toml is the manual of these fields")]
+
+use serde::{Deserialize, Serialize};
+
+use super::Found;
+
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Strategy {
+    pub kind: String,
+    pub feed: String,
+    pub session: String,
+    pub symbols: Vec<String>,
+    pub trade_on_stale: bool,
+    #[serde(default)]
+    pub parameters: Parameters,
+}
+
+impl Strategy {
+    /// What is out of range by itself, under the key of this section.
+    pub(crate) fn check(&self, key: &str, found: &mut Vec<Found>) {
+        for symbol in &self.symbols {
+            if symbol.is_empty()
+                || symbol.len() > 8
+                || !symbol.bytes().all(|b| b.is_ascii_graphic())
+            {
+                let text = format!("\"{symbol}\": expected 1 to 8 printable characters");
+                found.push((format!("{key}.symbols"), text));
+            }
+        }
+    }
+}
+
+/// A strategy's own parameters; what they mean is the strategy's business.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct Parameters(serde_json::Map<String, serde_json::Value>);
+
+impl Parameters {
+    /// Reads the parameters into a strategy's own type.
+    ///
+    /// # Errors
+    /// Which key is wrong and what would be right.
+    pub fn read<T: serde::de::DeserializeOwned>(&self) -> Result<T, String> {
+        let value = serde_json::Value::Object(self.0.clone());
+        serde_path_to_error::deserialize(value).map_err(|error| match error.path().to_string() {
+            path if path == "." => error.inner().to_string(),
+            path => format!("{path}: {}", error.inner()),
+        })
+    }
+}
