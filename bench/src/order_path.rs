@@ -54,7 +54,7 @@ impl OrderPath {
             position_max: 1 << 40,
             open_orders_max: resting + 1_000,
             orders_per_second_max: 1_000_000,
-            intent_age_max_ns: u64::MAX,
+            ..Limits::WIDEST
         };
         let credentials = Credentials {
             username: "demo".into(),

@@ -22,6 +22,7 @@ use protocol::soup::{LoginAccepted, LoginRequest, Packet, kind};
 use protocol::types::{Price4, Qty, Seq, Side, Symbol};
 use rt::mem::Want;
 
+#[expect(clippy::needless_update, reason = "a new limit does not concern it")]
 const LIMITS: Limits = Limits {
     order_qty_max: Qty(1000),
     notional_max: 1 << 40,
@@ -30,6 +31,7 @@ const LIMITS: Limits = Limits {
     open_orders_max: 16,
     orders_per_second_max: 1_000_000,
     intent_age_max_ns: u64::MAX,
+    ..Limits::WIDEST
 };
 
 const DESK: DeskOptions = DeskOptions {

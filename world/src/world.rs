@@ -142,6 +142,7 @@ impl World {
         self.sum_up();
         self.starts += 1;
         let is_tight = self.random.u8(0..3) == 0;
+        #[expect(clippy::needless_update, reason = "a new limit does not concern it")]
         let limits = Limits {
             order_qty_max: Qty(500),
             notional_max: 1 << 40,
@@ -154,6 +155,7 @@ impl World {
             },
             orders_per_second_max: [20, 5_000][usize::from(!is_tight)],
             intent_age_max_ns: 50 * MS,
+            ..Limits::WIDEST
         };
         let ends = STRATEGIES.map(|_| ring::<MarketEvent>(256).expect("a power of two"));
         let (to_strategies, events): (Vec<_>, Vec<_>) = ends.into_iter().unzip();

@@ -133,7 +133,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
                 position_max: 10_000_000,
                 open_orders_max: 1000,
                 orders_per_second_max: 100_000,
-                intent_age_max_ns: 1_000_000_000,
+                ..Limits::WIDEST
             },
             start_killed: false,
         }],

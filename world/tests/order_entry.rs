@@ -27,6 +27,7 @@ use protocol::ouch::Outbound;
 use protocol::types::{Price4, Qty, Side, Symbol};
 use rt::mem::Want;
 
+#[expect(clippy::needless_update, reason = "a new limit does not concern it")]
 const LIMITS: Limits = Limits {
     order_qty_max: Qty(1000),
     notional_max: 1 << 40,
@@ -35,6 +36,7 @@ const LIMITS: Limits = Limits {
     open_orders_max: 40,
     orders_per_second_max: 1_000_000,
     intent_age_max_ns: u64::MAX,
+    ..Limits::WIDEST
 };
 
 /// The only account.

@@ -252,6 +252,19 @@ fn what_users_build_has_no_crate_that_only_measures() {
 }
 
 #[test]
+fn what_trades_names_every_limit() {
+    let mut used = 0;
+    for (name, text) in sources() {
+        let may =
+            name.contains("/tests/") || ["world/", "bench/"].iter().any(|it| name.starts_with(it));
+        let uses = code(&text).contains("Limits::WIDEST");
+        assert!(may || !uses, "{name} trades without a limit of its own");
+        used += usize::from(uses);
+    }
+    assert!(used > 3, "only {used} users found");
+}
+
+#[test]
 fn libraries_do_not_know_configuration_files() {
     for (name, text) in sources() {
         let may_know = ["config/", "gateway/src/cli/", "world/tests/tidy.rs"];

@@ -329,7 +329,7 @@ fn orders() -> Vec<Piece> {
         position_max: 1 << 40,
         open_orders_max: 1000,
         orders_per_second_max: 100_000,
-        intent_age_max_ns: 1_000_000_000,
+        ..Limits::WIDEST
     };
     let mut risk = Risk::new(limits, KillSwitch::default());
     let proposal = Proposal {

@@ -21,6 +21,7 @@ pub(crate) const SECOND: u64 = 1_000_000_000;
 /// Locate code 1 on the first feed, and on the second.
 pub(crate) const SYMBOLS: [&[u8; 8]; 2] = [b"ALC     ", b"BOB     "];
 
+#[expect(clippy::needless_update, reason = "a new limit does not concern it")]
 pub(crate) const LIMITS: Limits = Limits {
     order_qty_max: Qty(10_000),
     notional_max: 1 << 50,
@@ -29,6 +30,7 @@ pub(crate) const LIMITS: Limits = Limits {
     open_orders_max: 40,
     orders_per_second_max: 1_000_000,
     intent_age_max_ns: SECOND,
+    ..Limits::WIDEST
 };
 
 /// A strategy on a feed that may trade everything.
