@@ -101,7 +101,7 @@ fn workload() -> Workload {
 }
 
 fn p50(outcome: &Outcome, name: &str) -> f64 {
-    outcome.run.histograms[name].p50 as f64
+    outcome.run.measured.histograms[name].p50 as f64
 }
 
 /// How often a run is made before its verdict counts. A shared host spoils one now and then; an
@@ -158,7 +158,7 @@ fn five_microseconds_in_one_stage_show_there_and_in_the_whole() {
         let stages = [&after, &before].map(|run| p50(run, "picked_to_decided"));
         stage.push(stages[0] - stages[1]);
         whole.push(undisturbed(&after) - undisturbed(&before));
-        let least = |run: &Outcome| run.run.histograms["seen_to_published"].min as f64;
+        let least = |run: &Outcome| run.run.measured.histograms["seen_to_published"].min as f64;
         others.push(least(&after) - least(&before));
         (median(&stage), median(&whole), median(&others))
     };
@@ -217,7 +217,7 @@ fn a_stall_of_100_ms_shows_every_order_that_waited() {
             "{} in {stood_ms} ms",
             more.len()
         );
-        let max_ns = outcome.run.histograms["wire_to_wire"].max;
+        let max_ns = outcome.run.measured.histograms["wire_to_wire"].max;
         assert!(max_ns >= settled.end - settled.start, "{max_ns}");
         // And not long after: they left as fast as the gateway can.
         let typical = median(&more);

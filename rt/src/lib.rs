@@ -16,7 +16,7 @@
 //! | `cpu` | pinning, real-time class, locked memory, what the kernel counted of a thread | gateway, order-sim, bench |
 //! | `mem` | zeroed pages, huge, locked and touched in advance; words shared between processes | feed-handler, gateway, order-sim, world, bench |
 //! | `ring` | single-producer single-consumer ring for `Copy` messages | feed-handler, gateway, world, bench |
-//! | `histogram` | latency histogram with one writer and no lock | feed-handler, gateway, bench |
+//! | `histogram` | latency histogram with one writer and no lock | feed-handler, gateway, world, bench |
 //! | `counters` | named counters with one writer and no lock | feed-handler, gateway, order-sim |
 //! | `wire_stamps` | when each message was sent, and its order received, across processes | order-sim, bench |
 //! | `alloc_guard` | counts allocations on threads that must not allocate | gateway, world |

@@ -18,6 +18,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use gateway::telemetry::{Kind, Report};
 use lab::netns::{Lab, Side};
 use lab::process::{Process, send_signal, sibling};
 use rt::clock::monotonic_ns;
@@ -69,7 +70,11 @@ fn quoting(desk: &Desk) -> String {
 fn start_sim(lab: &Lab, desk: &Desk) -> Process {
     let control = desk.path("control");
     let config = format!("control = \"{}\"\n{SIM}", control.display());
-    let config = desk.write("sim.toml", &config);
+    start_sim_with(lab, desk, &config)
+}
+
+fn start_sim_with(lab: &Lab, desk: &Desk, config: &str) -> Process {
+    let config = desk.write("sim.toml", config);
     let mut command = lab.command(Side::Exchange, &sibling("tickgate-sim").expect("built"));
     command.args(["run", "--config"]).arg(config);
     let mut sim = Process::start_service("exchange", command).expect("it starts");
@@ -244,7 +249,7 @@ fn systemd_hears_ready_and_watchdog_and_sigterm_cancels_within_two_seconds() {
     let text = std::fs::read_to_string(desk.path("out.json")).expect("a report");
     let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let count = |name: &str| {
-        report["runs"][0]["counters"]["ouch"][name]
+        report["runs"][0]["counters"]["session"]["ouch"][name]
             .as_u64()
             .expect("a counter")
     };
@@ -257,6 +262,66 @@ fn systemd_hears_ready_and_watchdog_and_sigterm_cancels_within_two_seconds() {
     // Quotes of one owner meet when prices move: what did not trade with itself was cancelled.
     assert_eq!(count("accepted"), count("canceled") + count("fills"));
     while !heard().contains("STOPPING=1") {}
+}
+
+#[test]
+fn two_sessions_report_each_its_own_and_their_sum() {
+    if !is_root() {
+        return;
+    }
+    let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
+    let sim = format!(
+        "control = \"{}\"\n{SIM}[account.other]\npassword = \"other\"\n",
+        desk.path("control").display()
+    );
+    let _sim = start_sim_with(&lab, &desk, &sim);
+    let limits = LIMITS.replace("session.ouch", "session.other");
+    let config = format!(
+        "{}[session.other]\naddress = \"10.77.2.1:12000\"\nusername = \"other\"\n\
+         password = \"other\"\n{limits}[strategy.more]\nkind = \"quoter\"\nfeed = \"itch\"\n\
+         session = \"other\"\n",
+        quoting(&desk)
+    );
+    let mut command = gateway_command(&lab, &desk.write("tickgate.toml", &config));
+    command.env("TICKGATE__TELEMETRY__HGRM_DIR", desk.path("hgrm"));
+    let mut gateway = Process::start_service("gateway", command).expect("it starts");
+    gateway
+        .await_ready(Duration::from_secs(20), &NEVER)
+        .expect("both sessions open");
+    send_day(&lab, &desk, 3_000);
+    gateway.signal(libc::SIGTERM);
+    let is_well = gateway
+        .wait(Duration::from_secs(5), &NEVER)
+        .expect("it ends");
+    assert!(is_well, "{:?}", gateway.said);
+
+    let text = std::fs::read_to_string(desk.path("out.json")).expect("a report");
+    let report: Report = serde_json::from_str(&text).expect("JSON");
+    let run = &report.runs[0];
+    for (kind, histogram, names) in [
+        (Kind::Session, "order_to_ack", ["other", "ouch"]),
+        (Kind::Strategy, "published_to_picked", ["more", "quotes"]),
+    ] {
+        let stages = &run.stages[&kind];
+        assert!(stages.keys().eq(names), "{stages:?}");
+        let mut sum = rt::histogram::empty();
+        for stage in stages.values() {
+            let own = stage.histogram(histogram).expect("whole");
+            assert!(own.len() > 10, "{}", own.len());
+            sum.add(own).expect("one form");
+        }
+        assert_eq!(Some(sum), run.histogram(histogram));
+    }
+    assert!(!run.stages.contains_key(&Kind::Feed), "there is only one");
+    let orders = |name| run.counter(Kind::Session, name, "orders");
+    assert_eq!(
+        orders("ouch").zip(orders("other")).map(|(a, b)| a + b),
+        Some(run.orders)
+    );
+    for file in ["", "session.ouch.", "session.other."] {
+        let path = desk.path("hgrm").join(format!("{file}order_to_ack.hgrm"));
+        assert!(path.is_file(), "{}", path.display());
+    }
 }
 
 #[test]
@@ -820,7 +885,7 @@ fn sample_day_goes_through_the_whole_house() {
     };
     let (_, outcome) = lab::demo::demo(&show, &NEVER).expect("the demo runs");
     lab::demo::check(&outcome).expect("nothing lost");
-    let feed = &outcome.run.counters["itch"];
+    let feed = &outcome.run.counters[&Kind::Feed]["itch"];
     assert_eq!(outcome.run.received, 12_012);
     assert_eq!((feed["bbo_changes"], feed["trades"]), (391, 5_180));
     assert_eq!((feed["missing_ref"], feed["rejected"]), (117, 1));

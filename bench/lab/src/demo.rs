@@ -113,7 +113,8 @@ pub fn check(outcome: &Outcome) -> Result<()> {
         bail!("{} orders and {} answers", run.orders, run.acks);
     }
     let unfilled = histograms().find(|(name, _)| {
-        run.histograms
+        run.measured
+            .histograms
             .get(*name)
             .is_none_or(|summary| summary.count == 0)
     });

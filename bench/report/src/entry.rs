@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gateway::telemetry::{Run, Summary, decode, encode};
+use gateway::telemetry::{Kind, Measured, Run, Summary, decode, encode};
 use hdrhistogram::Histogram;
 use lab::run::{Answered, Outcome};
 use rt::histogram::empty;
@@ -89,7 +89,7 @@ impl Entry {
     pub fn add(&mut self, outcome: &Outcome) {
         let costs = receive_costs(&outcome.run);
         self.rounds.push(Round {
-            histograms: outcome.run.histograms.clone(),
+            histograms: outcome.run.measured.histograms.clone(),
             receive_ns: costs.map(|(receive, _)| receive),
             handle_ns: costs.map(|(_, handle)| handle),
             idle_share: idle_share(&outcome.run),
@@ -110,10 +110,13 @@ impl Entry {
         self.run.orders += run.orders;
         self.run.acks += run.acks;
         self.merge(outcome);
-        for (stage, counts) in &run.counters {
-            let stage = self.run.counters.entry(stage.clone()).or_default();
-            for (name, value) in counts {
-                *stage.entry(name.clone()).or_default() += value;
+        for (kind, counted) in &run.counters {
+            let kind = self.run.counters.entry(*kind).or_default();
+            for (label, counts) in counted {
+                let sums = kind.entry(label.clone()).or_default();
+                for (name, value) in counts {
+                    *sums.entry(name.clone()).or_default() += value;
+                }
             }
         }
     }
@@ -128,17 +131,16 @@ impl Entry {
         match (outcome.invalid.is_empty(), had_valid) {
             (false, true) => return,
             (true, false) => {
-                self.run.histograms.clear();
-                self.run.hdr.clear();
+                self.run.measured = Measured::default();
+                self.run.stages.clear();
             }
             _ => {}
         }
-        for name in run.histograms.keys() {
-            let mut sum = self.run.histogram(name).unwrap_or_else(empty);
-            if let Some(histogram) = run.histogram(name) {
-                // All have this project's bounds, so adding cannot fail.
-                let _ = sum.add(histogram);
-                self.run.set_histogram(name, &sum);
+        self.run.measured.add(&run.measured);
+        for (kind, stages) in &run.stages {
+            let into = self.run.stages.entry(*kind).or_default();
+            for (name, measured) in stages {
+                into.entry(name.clone()).or_default().add(measured);
             }
         }
     }
@@ -172,8 +174,7 @@ impl Entry {
 
 /// What the feed's stage counted; 0: nothing, or not a gateway.
 fn counted(run: &Run, name: &str) -> f64 {
-    let feed = run.counters.get("itch");
-    feed.and_then(|feed| feed.get(name)).copied().unwrap_or(0) as f64
+    run.counter(Kind::Feed, "itch", name).unwrap_or(0) as f64
 }
 
 /// What the receive core spends on a packet, ns: taking it from the kernel, and everything after that.

@@ -5,12 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use gateway::telemetry::{Label, Measured};
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 
 use crate::model::Report;
 
-/// Writes each run's histograms as `RUN.HISTOGRAM.hgrm` and its course as `RUN.hlog`.
+/// Writes each run's histograms as `RUN.HISTOGRAM.hgrm`, those of each of several stages as
+/// `RUN.KIND.STAGE.HISTOGRAM.hgrm`, and its course as `RUN.hlog`.
 ///
 /// # Errors
 /// What the file system says.
@@ -28,13 +30,12 @@ pub fn write_histograms(report: &Report, folder: &Path) -> Result<()> {
         let mut log = IntervalLogWriterBuilder::new()
             .add_comment("wire_to_wire of the first round, ns, in tenths of a second")
             .begin_log_with(&mut bytes, &mut serializer)?;
-        for histogram_name in entry.run.histograms.keys() {
-            let Some(histogram) = entry.run.histogram(histogram_name) else {
-                continue;
-            };
-            let path = folder.join(format!("{name}.{histogram_name}.hgrm"));
-            gateway::telemetry::write_hgrm(&histogram, &path)
-                .with_context(|| path.display().to_string())?;
+        write_measured(&entry.run.measured, folder, &name)?;
+        for (kind, stages) in &entry.run.stages {
+            for (stage, measured) in stages {
+                let label = Label::new(*kind, stage).file_stem();
+                write_measured(measured, folder, &format!("{name}.{label}"))?;
+            }
         }
         for sample in &entry.series {
             let Some(histogram) = sample.histogram() else {
@@ -46,6 +47,19 @@ pub fn write_histograms(report: &Report, folder: &Path) -> Result<()> {
         }
         let path = folder.join(format!("{name}.hlog"));
         std::fs::write(&path, bytes).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// Writes each histogram as `PREFIX.HISTOGRAM.hgrm`.
+fn write_measured(measured: &Measured, folder: &Path, prefix: &str) -> Result<()> {
+    for name in measured.histograms.keys() {
+        let Some(histogram) = measured.histogram(name) else {
+            continue;
+        };
+        let path = folder.join(format!("{prefix}.{name}.hgrm"));
+        gateway::telemetry::write_hgrm(&histogram, &path)
+            .with_context(|| path.display().to_string())?;
     }
     Ok(())
 }

@@ -211,7 +211,14 @@ fn hops() -> impl Iterator<Item = &'static str> {
 
 /// Where an order's time goes: p50 and p99 of each stage of one gateway.
 pub(super) fn stages(entry: &Entry) -> Result<Option<String>> {
-    let of = |name: &str| entry.run.histograms.get(name).filter(|s| s.count > 0);
+    let of = |name: &str| {
+        entry
+            .run
+            .measured
+            .histograms
+            .get(name)
+            .filter(|s| s.count > 0)
+    };
     let rows: Vec<(&str, f64, f64)> = hops()
         .filter_map(|name| of(name).map(|s| (name, s.p50 as f64, s.p99 as f64)))
         .collect();

@@ -94,7 +94,7 @@ fn figure(entry: &Entry, pick: fn(&Summary) -> u64) -> String {
 pub(crate) fn runs(report: &Report) -> String {
     let row = |entry: &Entry| {
         let valid = entry.rounds.iter().filter(|r| r.invalid.is_empty()).count();
-        let tail = entry.run.histograms.get("wire_to_wire");
+        let tail = entry.run.measured.histograms.get("wire_to_wire");
         let rare = tail.and_then(|s| s.p99999.or(s.p9999)).map_or_else(
             || "-".to_owned(),
             |value| {
@@ -181,7 +181,7 @@ pub(crate) fn verdicts(report: &Report) -> Vec<String> {
 /// A gateway's own histograms.
 pub(crate) fn stages(entry: &Entry) -> String {
     let row = |name: &str| {
-        let s = entry.run.histograms.get(name)?;
+        let s = entry.run.measured.histograms.get(name)?;
         Some([
             name.to_owned(),
             grouped(s.count),

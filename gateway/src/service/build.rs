@@ -27,7 +27,7 @@ use crate::order::transport::Transport;
 use crate::order::transport::uring::UringTransport;
 use crate::order::transport::write::WriteTransport;
 use crate::strategy::{Ends, StrategyStage};
-use crate::telemetry::Registry;
+use crate::telemetry::{Kind, Label, Registry};
 use crate::trace::recorder::{Slowest, Story};
 
 /// News that one stage may have waiting.
@@ -120,10 +120,10 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
         let notices = notices(&strategy.name, &mut house)?;
         let stage = StrategyStage::new(strategy.strategy, ends, Arc::clone(prices), notices);
         let counters = stage.counters();
-        house
-            .registry
-            .counters(strategy.name.clone(), move || counters.list());
-        house.registry.histograms(stage.histograms().readers());
+        let label = Label::new(Kind::Strategy, &strategy.name);
+        let readers = stage.histograms().readers();
+        house.registry.histograms(label.clone(), readers);
+        house.registry.counters(label, move || counters.list());
         stages.push((strategy.name, Box::new(stage)));
     }
     for (index, session) in options.sessions.into_iter().enumerate() {
@@ -228,9 +228,12 @@ fn build_feed(
     })?;
     let counters = Arc::new(Counters::default());
     let histograms = FeedHistograms::default();
-    house.registry.histograms(histograms.readers());
+    let label = Label::new(Kind::Feed, &feed.name);
+    house
+        .registry
+        .histograms(label.clone(), histograms.readers());
     let shared = Arc::clone(&counters);
-    house.registry.counters(feed.name.clone(), move || {
+    house.registry.counters(label, move || {
         let groups = [
             shared.feed.list(),
             shared.arbiter.list(),
@@ -269,9 +272,8 @@ fn build_feed(
             stage!(source)
         }
         Receiver::Udp(source, udp) => {
-            house
-                .registry
-                .counters(format!("{}.udp", feed.name), move || udp.list());
+            let label = Label::new(Kind::Socket, &feed.name);
+            house.registry.counters(label, move || udp.list());
             stage!(source)
         }
     })
@@ -338,9 +340,11 @@ fn register_session<T: Transport + Send + 'static>(
     stage: OrderStage<T>,
     house: &mut House,
 ) -> Box<dyn Stage> {
-    house.registry.histograms(stage.histograms().readers());
+    let label = Label::new(Kind::Session, name);
+    let readers = stage.histograms().readers();
+    house.registry.histograms(label.clone(), readers);
     house.sessions.push((Arc::clone(&counters), stage.state()));
-    house.registry.counters(name, move || counters.list());
+    house.registry.counters(label, move || counters.list());
     Box::new(stage)
 }
 

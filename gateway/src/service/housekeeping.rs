@@ -1,6 +1,5 @@
 //! The housekeeping core: signals, notices, watchdogs, reports. It sleeps between turns.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use feed_handler::xdp::Unserved;
-use hdrhistogram::Histogram;
 use rt::clock::monotonic_ns;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -18,7 +16,7 @@ use super::kill_file::KillWatch;
 use super::{Core, StopHandle};
 use crate::order::entry::SessionState;
 use crate::order::risk::KillCause;
-use crate::telemetry::{Report, Run, pause, write_hgrm};
+use crate::telemetry::{Gathered, Kind, Report, Run, pause};
 use crate::trace::file::SlowFile;
 
 /// How often it looks up: the longest that a signal waits.
@@ -64,8 +62,8 @@ struct WarmUp {
     /// How long it lasts from the first order on; 0: everything counts.
     length_ns: u64,
     first_order_ns: Option<u64>,
-    /// What the histograms held at its end.
-    before: BTreeMap<&'static str, Histogram<u64>>,
+    /// What the histograms held at its end; `None`: it has not ended.
+    before: Option<Gathered>,
 }
 
 impl Housekeeping {
@@ -269,12 +267,10 @@ impl Housekeeping {
 
     /// Everything measured and counted so far.
     pub(super) fn report(&self) -> Report {
-        let histograms = self.measured();
         let mut counters = self.house.registry.count();
         for watch in &self.house.watches {
-            let list = counters
-                .entry(format!("{}.xdp", watch.interface))
-                .or_default();
+            let interfaces = counters.entry(Kind::Interface).or_default();
+            let list = interfaces.entry(watch.interface.clone()).or_default();
             list.extend(
                 watch
                     .verdicts()
@@ -320,46 +316,37 @@ impl Housekeeping {
             counters,
             ..Run::default()
         };
-        for (name, histogram) in &histograms {
-            run.set_histogram(name, histogram);
-        }
+        self.measured().put_into(&mut run);
         Report::new("tickgate", vec![run])
     }
 
     /// The histograms, without what they held when the warm-up ended.
-    fn measured(&self) -> BTreeMap<&'static str, Histogram<u64>> {
-        let mut histograms = self.house.registry.gather();
-        for (name, before) in &self.warm_up.before {
-            if let Some(histogram) = histograms.get_mut(name) {
-                // Counts only grow, so there is always as much to take away.
-                let _ = histogram.subtract(before);
-            }
+    fn measured(&self) -> Gathered {
+        let mut gathered = self.house.registry.gather();
+        if let Some(before) = &self.warm_up.before {
+            gathered.subtract(before);
         }
-        histograms
+        gathered
     }
 
     /// Notes what the histograms hold when the warm-up is over.
     fn keep_warm_up(&mut self, now_ns: u64) {
         let WarmUp { length_ns, .. } = self.warm_up;
-        if length_ns == 0 || !self.warm_up.before.is_empty() {
+        if length_ns == 0 || self.warm_up.before.is_some() {
             return;
         }
         let has_traded = self.house.sessions.iter().any(|(c, _)| c.orders.get() > 0);
         if has_traded {
             let since_ns = *self.warm_up.first_order_ns.get_or_insert(now_ns);
             if now_ns >= since_ns + length_ns {
-                self.warm_up.before = self.house.registry.gather();
+                self.warm_up.before = Some(self.house.registry.gather());
             }
         }
     }
 
-    /// Writes each histogram as `NAME.hgrm`.
+    /// Writes the histograms as HdrHistogram's files.
     pub(super) fn write_hgrm(&self, folder: &Path) -> io::Result<()> {
-        std::fs::create_dir_all(folder)?;
-        for (name, histogram) in self.measured() {
-            write_hgrm(&histogram, &folder.join(format!("{name}.hgrm")))?;
-        }
-        Ok(())
+        self.measured().write_hgrm(folder)
     }
 }
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::core_loop::{self, CoreOptions, CoreState, Stage};
 use crate::options::{Options, Output};
-use crate::telemetry::{Report, pause};
+use crate::telemetry::{Kind, Label, Report, pause};
 use crate::trace::file::{CoreLog, SlowFile};
 
 use rt::ring::ring;
@@ -86,8 +86,8 @@ pub fn run(options: Options, stop: &StopHandle, on_ready: impl FnOnce()) -> Resu
     let (cores, logs) = start(stages, layout, &flag)?;
     for Core { name, state, .. } in &cores {
         let state = Arc::clone(state);
-        let counts = move || state.clock.list();
-        house.registry.counters(format!("{name}.clock"), counts);
+        let label = Label::new(Kind::Core, name);
+        house.registry.counters(label, move || state.clock.list());
     }
     keep_off(&hot);
     let stories = std::mem::take(&mut house.stories);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
-use gateway::telemetry::grouped;
+use gateway::telemetry::{Kind, grouped};
 
 use crate::demo;
 
@@ -42,31 +42,26 @@ pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
     }
     println!("\n{}", report.table());
     let run = &outcome.run;
-    let count = |stage: &str, name: &str| {
-        run.counters
-            .get(stage)
-            .and_then(|list| list.get(name))
-            .copied()
-            .unwrap_or(0)
-    };
+    let feed = |name| grouped(run.counter(Kind::Feed, "itch", name).unwrap_or(0));
+    let session = |name| grouped(run.counter(Kind::Session, "ouch", name).unwrap_or(0));
     println!(
         "feed: {} messages, {} changes of best prices, {} trades, {} unknown references, {} rejected \
          adds, {} duplicates from the other line, {} gaps",
-        grouped(count("itch", "messages")),
-        grouped(count("itch", "bbo_changes")),
-        grouped(count("itch", "trades")),
-        grouped(count("itch", "missing_ref")),
-        grouped(count("itch", "rejected")),
-        grouped(count("itch", "packets_duplicate")),
-        grouped(count("itch", "gaps")),
+        feed("messages"),
+        feed("bbo_changes"),
+        feed("trades"),
+        feed("missing_ref"),
+        feed("rejected"),
+        feed("packets_duplicate"),
+        feed("gaps"),
     );
     println!(
         "orders: {} sent, {} accepted, {} fills, {} cancelled, {} refused by risk",
-        grouped(count("ouch", "orders")),
-        grouped(count("ouch", "accepted")),
-        grouped(count("ouch", "fills")),
-        grouped(count("ouch", "canceled")),
-        grouped(count("ouch", "refused")),
+        session("orders"),
+        session("accepted"),
+        session("fills"),
+        session("canceled"),
+        session("refused"),
     );
     if let Some(path) = &arguments.json {
         report

@@ -2,6 +2,14 @@
 //!
 //! Hot cores write histograms and counters without a lock; this file reads them, on the housekeeping
 //! core, when somebody asks.
+//!
+//! ```text
+//! recorders, counters ─> registry ─> Gathered ─┬─> Run ─> Report: table, JSON
+//!                         labels               └─> .hgrm
+//! ```
+
+mod label;
+mod registry;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -15,11 +23,14 @@ use comfy_table::{CellAlignment, Table};
 use feed_handler::feed::FeedHistograms;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
-use rt::histogram::{Reader, empty};
+use rt::histogram::empty;
 use serde::{Deserialize, Serialize};
 
 use crate::order::entry::OrderHistograms;
 use crate::strategy::StrategyHistograms;
+
+pub use label::{ByLabel, Kind, Label};
+pub use registry::{Count, Gathered, Registry};
 
 /// What only the exchange can tell.
 const WIRE_TO_WIRE: (&str, &str) = ("wire_to_wire", "sender's stamp -> exchange has the order");
@@ -31,70 +42,6 @@ pub fn histograms() -> impl Iterator<Item = (&'static str, &'static str)> {
         .chain(OrderHistograms::NAMES)
         .copied()
         .chain([WIRE_TO_WIRE])
-}
-
-/// One counter: name, what it means, value.
-pub type Count = (&'static str, &'static str, u64);
-
-/// A stage's counters, read when asked.
-type Counts = Box<dyn Fn() -> Vec<Count> + Send>;
-
-/// Everything that can be asked.
-#[derive(Default)]
-pub struct Registry {
-    histograms: Vec<(&'static str, Reader)>,
-    counters: Vec<(String, Counts)>,
-}
-
-impl std::fmt::Debug for Registry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registry")
-            .field("histograms", &self.histograms)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Registry {
-    /// Adds a stage's histograms; those of one name are summed.
-    pub fn histograms(&mut self, readers: Vec<(&'static str, Reader)>) {
-        self.histograms.extend(readers);
-    }
-
-    /// Adds a stage's counters.
-    pub fn counters(
-        &mut self,
-        stage: impl Into<String>,
-        counts: impl Fn() -> Vec<Count> + Send + 'static,
-    ) {
-        self.counters.push((stage.into(), Box::new(counts)));
-    }
-
-    /// Sums the histograms by name.
-    #[must_use]
-    pub fn gather(&self) -> BTreeMap<&'static str, Histogram<u64>> {
-        let mut out = BTreeMap::new();
-        for (name, reader) in &self.histograms {
-            let sum: &mut Histogram<u64> = out.entry(*name).or_insert_with(empty);
-            // Both have this project's bounds, so adding cannot fail.
-            let _ = sum.add(reader.snapshot());
-        }
-        out
-    }
-
-    /// Reads every counter.
-    #[must_use]
-    pub fn count(&self) -> BTreeMap<String, BTreeMap<String, u64>> {
-        let read = |counts: &Counts| {
-            counts()
-                .into_iter()
-                .map(|(name, _, value)| (name.to_owned(), value))
-                .collect()
-        };
-        self.counters
-            .iter()
-            .map(|(stage, counts)| (stage.clone(), read(counts)))
-            .collect()
-    }
 }
 
 /// The percentiles that are told of a histogram, ns.
@@ -162,15 +109,69 @@ pub struct Run {
     pub orders: u64,
     /// New orders answered.
     pub acks: u64,
+    /// Each histogram, summed over all stages.
+    #[serde(flatten)]
+    pub measured: Measured,
+    /// What each stage measured, where there is more than one of its kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stages: ByLabel<Measured>,
+    /// Every counter.
+    #[serde(default, deserialize_with = "labelled")]
+    pub counters: ByLabel<BTreeMap<String, u64>>,
+}
+
+/// Reads counters by kind and name. Reports of versions before kinds are still read, without their
+/// counters: whose they were they do not say.
+fn labelled<'de, D: serde::Deserializer<'de>>(
+    input: D,
+) -> Result<ByLabel<BTreeMap<String, u64>>, D::Error> {
+    let kinds: BTreeMap<String, serde_json::Value> = Deserialize::deserialize(input)?;
+    let read = |(kind, of): (String, serde_json::Value)| {
+        let kind = serde_json::from_value(kind.into()).ok()?;
+        Some((kind, serde_json::from_value(of).ok()?))
+    };
+    Ok(kinds.into_iter().filter_map(read).collect())
+}
+
+/// Histograms by name: of all stages, or of one.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct Measured {
     /// Percentiles by histogram.
     pub histograms: BTreeMap<String, Summary>,
     /// The histograms themselves in HdrHistogram's own form (V2, deflated, base64): what other tools
     /// read, and what runs are merged from.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hdr: BTreeMap<String, String>,
-    /// Every counter by stage.
-    #[serde(default)]
-    pub counters: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
+impl Measured {
+    /// Sets a histogram: its percentiles, and itself.
+    pub fn set(&mut self, name: &str, histogram: &Histogram<u64>) {
+        self.histograms
+            .insert(name.to_owned(), Summary::of(histogram));
+        // Writing into memory does not fail; without it a reader has the percentiles.
+        if let Some(text) = encode(histogram) {
+            self.hdr.insert(name.to_owned(), text);
+        }
+    }
+
+    /// A histogram, whole; `None`: only its percentiles are known, if any.
+    #[must_use]
+    pub fn histogram(&self, name: &str) -> Option<Histogram<u64>> {
+        decode(self.hdr.get(name)?)
+    }
+
+    /// Adds another's histograms, as far as it has them whole.
+    pub fn add(&mut self, other: &Self) {
+        for name in other.histograms.keys() {
+            let mut sum = self.histogram(name).unwrap_or_else(empty);
+            if let Some(histogram) = other.histogram(name) {
+                // All have this project's bounds, so adding cannot fail.
+                let _ = sum.add(histogram);
+                self.set(name, &sum);
+            }
+        }
+    }
 }
 
 /// What a command that measures writes with `--json`.
@@ -262,20 +263,22 @@ impl Report {
 }
 
 impl Run {
-    /// Sets a histogram: its percentiles, and itself.
+    /// Sets a histogram of the whole run.
     pub fn set_histogram(&mut self, name: &str, histogram: &Histogram<u64>) {
-        self.histograms
-            .insert(name.to_owned(), Summary::of(histogram));
-        // Writing into memory does not fail; without it a reader has the percentiles.
-        if let Some(text) = encode(histogram) {
-            self.hdr.insert(name.to_owned(), text);
-        }
+        self.measured.set(name, histogram);
     }
 
-    /// A histogram, whole; `None`: the report holds only percentiles.
+    /// A histogram of the whole run; `None`: the report holds only percentiles.
     #[must_use]
     pub fn histogram(&self, name: &str) -> Option<Histogram<u64>> {
-        decode(self.hdr.get(name)?)
+        self.measured.histogram(name)
+    }
+
+    /// A counter; `None`: nobody of that kind and name has it.
+    #[must_use]
+    pub fn counter(&self, kind: Kind, name: &str, counter: &str) -> Option<u64> {
+        let of = self.counters.get(&kind)?.get(name)?;
+        of.get(counter).copied()
     }
 
     /// Histograms as a table, in the order of the way.
@@ -295,7 +298,7 @@ impl Run {
             "from -> to",
         ]);
         for (name, meaning) in histograms() {
-            let Some(s) = self.histograms.get(name) else {
+            let Some(s) = self.measured.histograms.get(name) else {
                 continue;
             };
             let mut row = vec![name.to_owned()];
@@ -420,6 +423,16 @@ mod tests {
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1_000), "1,000");
         assert_eq!(grouped(12_345_678), "12,345,678");
+    }
+
+    #[test]
+    fn report_from_before_kinds_is_read_without_its_counters() {
+        let old = serde_json::json!({
+            "name": "gateway", "settings": {}, "sent": null, "received": 5, "lost": 0, "orders": 1,
+            "acks": 1, "histograms": {}, "counters": { "itch": { "messages": 5 } },
+        });
+        let run: Run = serde_json::from_value(old).unwrap();
+        assert_eq!((run.received, run.counters.len()), (5, 0));
     }
 
     #[test]
