@@ -14,7 +14,7 @@ use rt::cpu::Usage;
 use rt::ring::Producer;
 use rt::{alloc_guard, cpu};
 
-use crate::trace::recorder::Gap;
+use crate::trace::recorder::Stall;
 
 /// An idle turn takes about 100 ns, so an idle core looks up every 25 µs.
 const TURNS_BETWEEN_CHECKS: u32 = 256;
@@ -120,7 +120,7 @@ pub fn run(
     mut stages: Vec<Box<dyn Stage>>,
     options: &CoreOptions,
     state: &CoreState,
-    gaps: Producer<Gap>,
+    stalls: Producer<Stall>,
     stop: &AtomicBool,
 ) -> Result<(), String> {
     prepare(&mut stages, options)?;
@@ -129,7 +129,7 @@ pub fn run(
         last_ns: clock.now_ns(),
         looked_ns: clock.now_ns(),
         usage: cpu::thread_usage(),
-        out: gaps,
+        out: stalls,
         missed: 0,
     };
     state.is_running.store(true, Ordering::Release);
@@ -167,7 +167,7 @@ struct TurnWatch {
     /// When `usage` was asked for.
     looked_ns: u64,
     usage: Usage,
-    out: Producer<Gap>,
+    out: Producer<Stall>,
     /// Long turns that could not be told.
     missed: u32,
 }
@@ -197,7 +197,7 @@ impl TurnWatch {
         let (before, now) = (self.usage, cpu::thread_usage());
         let since_ns = now_ns - std::mem::replace(&mut self.looked_ns, now_ns);
         self.usage = now;
-        let gap = Gap {
+        let stall = Stall {
             from_ns,
             to_ns: now_ns,
             work: u32::try_from(work).unwrap_or(u32::MAX),
@@ -208,7 +208,7 @@ impl TurnWatch {
             faults_major: now.faults_major - before.faults_major,
             missed: self.missed,
         };
-        self.missed = match self.out.push(gap) {
+        self.missed = match self.out.push(stall) {
             Ok(()) => 0,
             Err(_) => self.missed.saturating_add(1),
         };

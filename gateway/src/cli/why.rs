@@ -12,9 +12,9 @@ pub(super) struct Arguments {
     /// Orders faster than this are not slow, µs.
     #[arg(long, default_value_t = 10.0)]
     over_us: f64,
-    /// Print the whole story of this many of the slowest.
-    #[arg(long, default_value_t = 3)]
-    stories: usize,
+    /// Print the whole trace of this many of the slowest.
+    #[arg(long, alias = "stories", default_value_t = 3)]
+    traces: usize,
 }
 
 #[expect(clippy::print_stdout, reason = "what this command prints")]
@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         reason = "microseconds of a command line"
     )]
     let over_ns = (arguments.over_us.max(0.0) * 1000.0) as u64;
-    let told = explain::explain(&record, over_ns, arguments.stories);
+    let told = explain::explain(&record, over_ns, arguments.traces);
     println!("{told}");
     ExitCode::SUCCESS
 }

@@ -29,7 +29,7 @@ use super::risk::KillSwitch;
 use super::transport::{HEARD_BYTES_MAX, Transport, TransportEvent};
 use crate::core_loop::Stage;
 use crate::notice::{Notice, Notices};
-use crate::trace::recorder::{Slowest, Story};
+use crate::trace::recorder::{Slowest, OrderTrace};
 
 /// Intents taken in one turn at most.
 const BATCH: usize = 64;
@@ -79,7 +79,7 @@ pub struct OrderStage<T> {
     state: Arc<SessionState>,
     connection: Connection,
     /// The orders of this turn.
-    encoded: [Story; BATCH],
+    encoded: [OrderTrace; BATCH],
     encoded_len: usize,
     /// What the turn before heard.
     completions: u16,
@@ -111,7 +111,7 @@ impl<T: Transport> OrderStage<T> {
             notices,
             state: Arc::default(),
             connection: Connection::new(),
-            encoded: [Story::default(); BATCH],
+            encoded: [OrderTrace::default(); BATCH],
             encoded_len: 0,
             completions: 0,
             slowest,
@@ -204,7 +204,7 @@ impl<T: Transport> OrderStage<T> {
             .decided_to_encoded
             .record(encoded_ns.saturating_sub(intent.decided_ns));
         if let Some(slot) = self.encoded.get_mut(self.encoded_len) {
-            *slot = Story::begin(intent, sent.user_ref, encoded_ns);
+            *slot = OrderTrace::begin(intent, sent.user_ref, encoded_ns);
             self.encoded_len += 1;
         }
         encoded_ns
@@ -216,13 +216,13 @@ impl<T: Transport> OrderStage<T> {
         let submitted_ns = clock.now_ns();
         self.counters.submissions.increment();
         let together = u16::try_from(self.encoded_len).unwrap_or(u16::MAX);
-        for story in self.encoded.iter_mut().take(self.encoded_len) {
-            story.submitted_ns = submitted_ns;
-            (story.together, story.completions) = (together, self.completions);
+        for trace in self.encoded.iter_mut().take(self.encoded_len) {
+            trace.submitted_ns = submitted_ns;
+            (trace.together, trace.completions) = (together, self.completions);
             self.histograms
                 .encoded_to_submitted
-                .record(submitted_ns.saturating_sub(story.encoded_ns));
-            self.slowest.on_submitted(story);
+                .record(submitted_ns.saturating_sub(trace.encoded_ns));
+            self.slowest.on_submitted(trace);
         }
         self.encoded_len = 0;
         self.entry.prefetch();

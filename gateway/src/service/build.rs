@@ -28,12 +28,12 @@ use crate::order::transport::uring::UringTransport;
 use crate::order::transport::write::WriteTransport;
 use crate::strategy::{Ends, StrategyStage};
 use crate::telemetry::{Kind, Label, Registry};
-use crate::trace::recorder::{Slowest, Story};
+use crate::trace::recorder::{Slowest, OrderTrace};
 
 /// News that one stage may have waiting.
 const NOTICES: usize = 256;
-/// Stories of slow orders that a session may have waiting: sixteen a second.
-const STORIES: usize = 64;
+/// Traces of slow orders that a session may have waiting: sixteen a second.
+const TRACES: usize = 64;
 
 /// What housekeeping is given.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ pub(super) struct House {
     pub(super) kills: Vec<KillSwitch>,
     pub(super) settings: serde_json::Value,
     /// Slow orders of each session.
-    pub(super) stories: Vec<Consumer<Story>>,
+    pub(super) traces: Vec<Consumer<OrderTrace>>,
 }
 
 /// Everything, ready to run.
@@ -303,8 +303,8 @@ fn build_session(
     let counters = entry.counters();
     let no_memory = |error| format!("session {name}: buffers and socket: {error}");
     let notices = notices(&name, house)?;
-    let (slow, stories) = pair(STORIES, "slow orders")?;
-    house.stories.push(stories);
+    let (slow, traces) = pair(TRACES, "slow orders")?;
+    house.traces.push(traces);
     let slowest = Slowest::new(slow);
     house.kills.push(kill);
     Ok(match session.way {

@@ -29,8 +29,8 @@ use kill_file::KillWatch;
 
 pub use kill_file::KillFile;
 
-/// Turns that took too long, between two turns of housekeeping.
-const GAPS: usize = 1024;
+/// Stalls of a core that may wait for housekeeping.
+const STALLS: usize = 1024;
 
 /// One hot core's thread.
 #[derive(Debug)]
@@ -90,8 +90,8 @@ pub fn run(options: Options, stop: &StopHandle, on_ready: impl FnOnce()) -> Resu
         house.registry.counters(label, move || state.clock.list());
     }
     keep_off(&hot);
-    let stories = std::mem::take(&mut house.stories);
-    let slow = SlowFile::new(output.slow_orders.clone(), stories, logs);
+    let traces = std::mem::take(&mut house.traces);
+    let slow = SlowFile::new(output.slow_orders.clone(), traces, logs);
     let mut house = Housekeeping::new(
         Parts {
             house,
@@ -153,11 +153,11 @@ fn start(
         let state = Arc::new(CoreState::default());
         let (thread_state, stop) = (Arc::clone(&state), Arc::clone(flag));
         let name = options.name.clone();
-        let (gaps, log) = ring(GAPS).map_err(|error| format!("core {name}: {error:?}"))?;
+        let (stalls, log) = ring(STALLS).map_err(|error| format!("core {name}: {error:?}"))?;
         logs.push(CoreLog::new(name.clone(), options.cpu, log));
         let thread = std::thread::Builder::new()
             .name(name.chars().take(15).collect())
-            .spawn(move || core_loop::run(stages, &options, &thread_state, gaps, &stop))
+            .spawn(move || core_loop::run(stages, &options, &thread_state, stalls, &stop))
             .map_err(|error| format!("core {name}: {error}"))?;
         cores.push(Core {
             name,

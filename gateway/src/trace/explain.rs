@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::file::Record;
-use super::recorder::{Gap, Story};
+use super::recorder::{Stall, OrderTrace};
 use crate::telemetry::grouped;
 
 /// A core held up for this share of an order's time is what made it slow.
-const GAP_SHARE: f64 = 0.3;
+const STALL_SHARE: f64 = 0.3;
 
 /// Why one order was slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,31 +71,31 @@ impl Cause {
 
 /// The cause of one order, with the time that it took, ns. `None`: it was not slow.
 #[must_use]
-pub fn cause(story: &Story, gaps: &[(String, Gap)], over_ns: u64) -> Option<(Cause, u64)> {
-    let is_way = story.way_ns() > over_ns;
-    if !is_way && story.answer_ns() <= over_ns {
+pub fn cause(trace: &OrderTrace, stalls: &[(String, Stall)], over_ns: u64) -> Option<(Cause, u64)> {
+    let is_way = trace.way_ns() > over_ns;
+    if !is_way && trace.answer_ns() <= over_ns {
         return None;
     }
     let (from_ns, to_ns) = if is_way {
-        (story.first_ns(), story.submitted_ns)
+        (trace.first_ns(), trace.submitted_ns)
     } else {
-        (story.submitted_ns, story.acked_ns)
+        (trace.submitted_ns, trace.acked_ns)
     };
-    let overlap = |gap: &Gap| {
-        let (from, to) = (gap.from_ns.max(from_ns), gap.to_ns.min(to_ns));
+    let overlap = |stall: &Stall| {
+        let (from, to) = (stall.from_ns.max(from_ns), stall.to_ns.min(to_ns));
         to.saturating_sub(from)
     };
-    let longest = gaps
+    let longest = stalls
         .iter()
-        .map(|(_, gap)| (overlap(gap), gap))
+        .map(|(_, stall)| (overlap(stall), stall))
         .max_by_key(|(length, _)| *length);
-    if let Some((length, gap)) = longest
-        && length as f64 > (to_ns - from_ns) as f64 * GAP_SHARE
+    if let Some((length, stall)) = longest
+        && length as f64 > (to_ns - from_ns) as f64 * STALL_SHARE
     {
-        // In a turn with work the rest of it is the work's: the gap is the cause if it is the half.
-        let share = if gap.work == 0 { GAP_SHARE } else { 0.5 };
+        // In a turn with work the rest of it is the work's: the stall is the cause if it is the half.
+        let share = if stall.work == 0 { STALL_SHARE } else { 0.5 };
         let least_ns = (to_ns - from_ns) as f64 * share;
-        if let Some(cause) = cause_of_gap(gap, story, least_ns) {
+        if let Some(cause) = cause_of_stall(stall, trace, least_ns) {
             return Some((cause, length));
         }
         if !is_way {
@@ -103,31 +103,31 @@ pub fn cause(story: &Story, gaps: &[(String, Gap)], over_ns: u64) -> Option<(Cau
         }
     }
     Some(if is_way {
-        longest_piece(story)
+        longest_piece(trace)
     } else {
-        (Cause::Exchange, story.answer_ns())
+        (Cause::Exchange, trace.answer_ns())
     })
 }
 
 /// What held a core up for at least `least_ns`; `None`: nothing but its own work.
-fn cause_of_gap(gap: &Gap, story: &Story, least_ns: f64) -> Option<Cause> {
-    if gap.switches_involuntary > 0 && gap.off_cpu_ns as f64 > least_ns {
+fn cause_of_stall(stall: &Stall, trace: &OrderTrace, least_ns: f64) -> Option<Cause> {
+    if stall.switches_involuntary > 0 && stall.off_cpu_ns as f64 > least_ns {
         return Some(Cause::Rival);
     }
-    if gap.faults_minor + gap.faults_major > 0 {
+    if stall.faults_minor + stall.faults_major > 0 {
         return Some(Cause::PageFault);
     }
-    if gap.work == 0 {
+    if stall.work == 0 {
         return Some(Cause::Host);
     }
     // A turn with work is long by its work, too: a burst, a strategy that thinks, a send. What the core
     // computes for one order alone is not; there it was held up.
-    let (piece, _) = longest_piece(story);
-    let is_alone = story.queue == 0 && story.together <= 1 && story.place == 0;
+    let (piece, _) = longest_piece(trace);
+    let is_alone = trace.queue == 0 && trace.together <= 1 && trace.place == 0;
     (is_alone && matches!(piece, Cause::Feed | Cause::Entry)).then_some(Cause::Host)
 }
 
-fn longest_piece(story: &Story) -> (Cause, u64) {
+fn longest_piece(trace: &OrderTrace) -> (Cause, u64) {
     let after = |from: u64, to: u64| {
         if from == 0 {
             0
@@ -136,23 +136,23 @@ fn longest_piece(story: &Story) -> (Cause, u64) {
         }
     };
     // Behind a full ring each waits for all: in the ring, or for those behind it to be through.
-    let (ring, entry) = if story.ring_was_full {
+    let (ring, entry) = if trace.ring_was_full {
         (Cause::RingFull, Cause::RingFull)
     } else {
         (Cause::RingWait, Cause::Entry)
     };
-    let feed = if story.place > 0 {
+    let feed = if trace.place > 0 {
         Cause::Burst
     } else {
         Cause::Feed
     };
     let pieces = [
-        (Cause::Delivery, after(story.wire_ns, story.seen_ns)),
-        (feed, after(story.seen_ns, story.published_ns)),
-        (ring, after(story.published_ns, story.picked_ns)),
-        (Cause::Strategy, after(story.picked_ns, story.decided_ns)),
-        (entry, after(story.decided_ns, story.encoded_ns)),
-        (Cause::Send, after(story.encoded_ns, story.submitted_ns)),
+        (Cause::Delivery, after(trace.wire_ns, trace.seen_ns)),
+        (feed, after(trace.seen_ns, trace.published_ns)),
+        (ring, after(trace.published_ns, trace.picked_ns)),
+        (Cause::Strategy, after(trace.picked_ns, trace.decided_ns)),
+        (entry, after(trace.decided_ns, trace.encoded_ns)),
+        (Cause::Send, after(trace.encoded_ns, trace.submitted_ns)),
     ];
     pieces
         .into_iter()
@@ -164,8 +164,8 @@ fn longest_piece(story: &Story) -> (Cause, u64) {
 #[must_use]
 pub fn ranked(record: &Record, over_ns: u64) -> Vec<(Cause, Vec<u64>)> {
     let mut causes: BTreeMap<Cause, Vec<u64>> = BTreeMap::new();
-    for story in &record.stories {
-        if let Some((cause, length)) = cause(story, &record.gaps, over_ns) {
+    for trace in &record.traces {
+        if let Some((cause, length)) = cause(trace, &record.stalls, over_ns) {
             causes.entry(cause).or_default().push(length);
         }
     }
@@ -174,9 +174,9 @@ pub fn ranked(record: &Record, over_ns: u64) -> Vec<(Cause, Vec<u64>)> {
     ranked
 }
 
-/// The causes, ranked, and the whole story of the slowest.
+/// The causes, ranked, and the whole trace of the slowest.
 #[must_use]
-pub fn explain(record: &Record, over_ns: u64, stories: usize) -> String {
+pub fn explain(record: &Record, over_ns: u64, traces: usize) -> String {
     let mut out = String::new();
     let ranked = ranked(record, over_ns);
     let slow: usize = ranked.iter().map(|(_, lengths)| lengths.len()).sum();
@@ -184,7 +184,7 @@ pub fn explain(record: &Record, over_ns: u64, stories: usize) -> String {
     let _ = writeln!(
         out,
         "{} orders recorded (the slowest of each second), {slow} over {over} µs",
-        record.stories.len()
+        record.traces.len()
     );
     for (cause, lengths) in &ranked {
         let (least, most) = (lengths.iter().min(), lengths.iter().max());
@@ -197,73 +197,73 @@ pub fn explain(record: &Record, over_ns: u64, stories: usize) -> String {
             shown_us(most.copied().unwrap_or(0)),
         );
     }
-    let untold = record.stories.iter().map(|story| u64::from(story.missed));
+    let untold = record.traces.iter().map(|trace| u64::from(trace.missed));
     let untold: u64 = untold
-        .chain(record.gaps.iter().map(|(_, gap)| u64::from(gap.missed)))
+        .chain(record.stalls.iter().map(|(_, stall)| u64::from(stall.missed)))
         .sum();
     if untold > 0 {
         let _ = writeln!(
             out,
-            "{untold} stories and long turns were not recorded: housekeeping was behind"
+            "{untold} traces and long turns were not recorded: housekeeping was behind"
         );
     }
     say_cores(record, &mut out);
-    let mut slowest: Vec<&Story> = record.stories.iter().collect();
-    slowest.sort_by_key(|story| std::cmp::Reverse(story.way_ns().max(story.answer_ns())));
-    for story in slowest.into_iter().take(stories) {
-        say_story(story, &record.gaps, over_ns, &mut out);
+    let mut slowest: Vec<&OrderTrace> = record.traces.iter().collect();
+    slowest.sort_by_key(|trace| std::cmp::Reverse(trace.way_ns().max(trace.answer_ns())));
+    for trace in slowest.into_iter().take(traces) {
+        say_trace(trace, &record.stalls, over_ns, &mut out);
     }
     out
 }
 
 fn say_cores(record: &Record, out: &mut String) {
-    let mut cores: BTreeMap<&str, Vec<&Gap>> = BTreeMap::new();
-    for (core, gap) in &record.gaps {
-        cores.entry(core).or_default().push(gap);
+    let mut cores: BTreeMap<&str, Vec<&Stall>> = BTreeMap::new();
+    for (core, stall) in &record.stalls {
+        cores.entry(core).or_default().push(stall);
     }
-    for (core, gaps) in cores {
-        let lengths = || gaps.iter().map(|gap| gap.to_ns - gap.from_ns);
-        let sum = |of: fn(&Gap) -> u32| gaps.iter().map(|gap| u64::from(of(gap))).sum::<u64>();
+    for (core, stalls) in cores {
+        let lengths = || stalls.iter().map(|stall| stall.to_ns - stall.from_ns);
+        let sum = |of: fn(&Stall) -> u32| stalls.iter().map(|stall| u64::from(of(stall))).sum::<u64>();
         let hosts = || record.hosts.iter().filter(|host| host.0 == core);
         let seconds: u64 = hosts().map(|host| host.2 - host.1).sum::<u64>() / 1_000_000_000;
         let _ = writeln!(
             out,
             "core {core}: {} long turns, {} µs in all, the longest {} µs; {} involuntary switches, {} \
              page faults in them; the host took {} ms and sent {} interrupts in {seconds} s",
-            grouped(gaps.len() as u64),
+            grouped(stalls.len() as u64),
             shown_us(lengths().sum()),
             shown_us(lengths().max().unwrap_or(0)),
-            sum(|gap| gap.switches_involuntary),
-            sum(|gap| gap.faults_minor + gap.faults_major),
+            sum(|stall| stall.switches_involuntary),
+            sum(|stall| stall.faults_minor + stall.faults_major),
             hosts().map(|host| host.3).sum::<u64>(),
             grouped(hosts().map(|host| host.4).sum()),
         );
     }
 }
 
-fn say_story(story: &Story, gaps: &[(String, Gap)], over_ns: u64, out: &mut String) {
+fn say_trace(trace: &OrderTrace, stalls: &[(String, Stall)], over_ns: u64, out: &mut String) {
     let _ = write!(
         out,
         "\norder {} caused by message {}: packet {} of {} taken together, {} events before it, {} \
          orders in its submission, {} completions before\n  ",
-        story.user_ref,
-        story.seq,
-        story.place + 1,
-        story.batch,
-        story.queue,
-        story.together,
-        story.completions
+        trace.user_ref,
+        trace.seq,
+        trace.place + 1,
+        trace.batch,
+        trace.queue,
+        trace.together,
+        trace.completions
     );
     let mut last = 0;
     for (name, at) in [
-        ("wire", story.wire_ns),
-        ("seen", story.seen_ns),
-        ("published", story.published_ns),
-        ("picked", story.picked_ns),
-        ("decided", story.decided_ns),
-        ("encoded", story.encoded_ns),
-        ("submitted", story.submitted_ns),
-        ("acked", story.acked_ns),
+        ("wire", trace.wire_ns),
+        ("seen", trace.seen_ns),
+        ("published", trace.published_ns),
+        ("picked", trace.picked_ns),
+        ("decided", trace.decided_ns),
+        ("encoded", trace.encoded_ns),
+        ("submitted", trace.submitted_ns),
+        ("acked", trace.acked_ns),
     ] {
         if at == 0 {
             continue;
@@ -274,7 +274,7 @@ fn say_story(story: &Story, gaps: &[(String, Gap)], over_ns: u64, out: &mut Stri
         let _ = write!(out, "{name}");
         last = at;
     }
-    let cause = cause(story, gaps, over_ns).map_or("not slow", |(cause, _)| cause.words());
+    let cause = cause(trace, stalls, over_ns).map_or("not slow", |(cause, _)| cause.words());
     let _ = writeln!(out, "\n  {cause}");
 }
 
@@ -292,13 +292,13 @@ mod tests {
     use super::*;
 
     /// wire 1,000 µs, then each stamp so many µs after the one before.
-    fn story(after_us: [u64; 7]) -> Story {
+    fn trace(after_us: [u64; 7]) -> OrderTrace {
         let mut at = 1_000_000;
         let mut next = |index: usize| {
             at += after_us[index] * 1000;
             at
         };
-        Story {
+        OrderTrace {
             seq: 1,
             user_ref: 1,
             wire_ns: 1_000_000,
@@ -309,96 +309,96 @@ mod tests {
             encoded_ns: next(4),
             submitted_ns: next(5),
             acked_ns: next(6),
-            ..Story::default()
+            ..OrderTrace::default()
         }
     }
 
-    fn gap(from_us: u64, to_us: u64) -> Gap {
-        Gap {
+    fn stall(from_us: u64, to_us: u64) -> Stall {
+        Stall {
             from_ns: from_us * 1000,
             to_ns: to_us * 1000,
-            ..Gap::default()
+            ..Stall::default()
         }
     }
 
-    fn of(story: &Story, gap: Gap) -> Option<Cause> {
-        cause(story, &[("inline".to_owned(), gap)], 10_000).map(|(cause, _)| cause)
+    fn of(trace: &OrderTrace, stall: Stall) -> Option<Cause> {
+        cause(trace, &[("inline".to_owned(), stall)], 10_000).map(|(cause, _)| cause)
     }
 
     #[test]
     fn a_gap_is_named_by_what_the_kernel_counted() {
-        let slow = story([50, 1, 1, 1, 1, 4, 10]);
-        let held = gap(1_000, 1_045);
+        let slow = trace([50, 1, 1, 1, 1, 4, 10]);
+        let held = stall(1_000, 1_045);
         assert_eq!(of(&slow, held), Some(Cause::Host));
-        let rival = Gap {
+        let rival = Stall {
             switches_involuntary: 1,
             off_cpu_ns: 40_000,
             ..held
         };
         assert_eq!(of(&slow, rival), Some(Cause::Rival));
-        let short = Gap {
+        let short = Stall {
             off_cpu_ns: 1_000,
             ..rival
         };
         assert_eq!(of(&slow, short), Some(Cause::Host), "a switch of 1 µs");
-        let fault = Gap {
+        let fault = Stall {
             faults_minor: 1,
             ..held
         };
         assert_eq!(of(&slow, fault), Some(Cause::PageFault));
-        assert_eq!(of(&slow, gap(1, 500)), Some(Cause::Delivery), "long before");
+        assert_eq!(of(&slow, stall(1, 500)), Some(Cause::Delivery), "long before");
     }
 
     #[test]
     fn without_a_gap_the_longest_piece_is_the_cause() {
-        let none = gap(1, 2);
+        let none = stall(1, 2);
         assert_eq!(
-            of(&story([1, 1, 40, 1, 1, 4, 9]), none),
+            of(&trace([1, 1, 40, 1, 1, 4, 9]), none),
             Some(Cause::RingWait)
         );
-        let lagged = Story {
+        let lagged = OrderTrace {
             ring_was_full: true,
-            ..story([1, 1, 40, 1, 1, 4, 9])
+            ..trace([1, 1, 40, 1, 1, 4, 9])
         };
         assert_eq!(of(&lagged, none), Some(Cause::RingFull));
         assert_eq!(
-            of(&story([1, 1, 1, 30, 1, 4, 9]), none),
+            of(&trace([1, 1, 1, 30, 1, 4, 9]), none),
             Some(Cause::Strategy)
         );
-        assert_eq!(of(&story([1, 1, 1, 1, 1, 30, 9]), none), Some(Cause::Send));
+        assert_eq!(of(&trace([1, 1, 1, 1, 1, 30, 9]), none), Some(Cause::Send));
         assert_eq!(
-            of(&story([1, 1, 1, 1, 1, 4, 500]), none),
+            of(&trace([1, 1, 1, 1, 1, 4, 500]), none),
             Some(Cause::Exchange)
         );
-        assert_eq!(of(&story([1, 1, 1, 1, 1, 4, 9]), none), None);
+        assert_eq!(of(&trace([1, 1, 1, 1, 1, 4, 9]), none), None);
     }
 
     #[test]
     fn causes_are_ranked_and_told() {
-        let later = |mut story: Story| {
+        let later = |mut trace: OrderTrace| {
             for at in [
-                &mut story.wire_ns,
-                &mut story.seen_ns,
-                &mut story.published_ns,
-                &mut story.picked_ns,
-                &mut story.decided_ns,
-                &mut story.encoded_ns,
-                &mut story.submitted_ns,
-                &mut story.acked_ns,
+                &mut trace.wire_ns,
+                &mut trace.seen_ns,
+                &mut trace.published_ns,
+                &mut trace.picked_ns,
+                &mut trace.decided_ns,
+                &mut trace.encoded_ns,
+                &mut trace.submitted_ns,
+                &mut trace.acked_ns,
             ] {
                 *at += 10_000_000;
             }
-            story
+            trace
         };
-        let stories = vec![
-            story([50, 1, 1, 1, 1, 4, 9]),
-            later(story([1, 1, 1, 30, 1, 4, 9])),
-            later(story([1, 1, 1, 31, 1, 4, 9])),
+        let traces = vec![
+            trace([50, 1, 1, 1, 1, 4, 9]),
+            later(trace([1, 1, 1, 30, 1, 4, 9])),
+            later(trace([1, 1, 1, 31, 1, 4, 9])),
         ];
         let record = Record {
-            stories,
+            traces,
             // Work does not fall into a turn that found nothing to do: only the first one waited there.
-            gaps: vec![("inline".to_owned(), gap(1_000, 1_045))],
+            stalls: vec![("inline".to_owned(), stall(1_000, 1_045))],
             ..Record::default()
         };
         let text = explain(&record, 10_000, 1);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rt::ring::Consumer;
 use serde::{Deserialize, Serialize};
 
-use super::recorder::{Gap, Story};
+use super::recorder::{Stall, OrderTrace};
 
 /// A file of this size is moved to `NAME.1`, in place of the one before it.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -26,14 +26,15 @@ const WRITE_INTERVAL_NS: u64 = 250_000_000;
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Line {
     /// A slow order.
-    Order(Story),
-    /// A core was held up.
-    Gap {
+    Order(OrderTrace),
+    /// A core was held up; `gap` in files of earlier versions.
+    #[serde(alias = "gap")]
+    Stall {
         /// The core.
         core: String,
         /// When and how.
         #[serde(flatten)]
-        gap: Gap,
+        stall: Stall,
     },
     /// What the host did to a core's CPU meanwhile.
     Host {
@@ -59,30 +60,30 @@ pub(crate) struct SlowFile {
     path: Option<PathBuf>,
     file: Option<BufWriter<File>>,
     bytes: u64,
-    stories: Vec<Consumer<Story>>,
+    traces: Vec<Consumer<OrderTrace>>,
     cores: Vec<CoreLog>,
     host_next_ns: u64,
     write_next_ns: u64,
     has_failed: bool,
 }
 
-/// A core's gaps, and its CPU's counters when last read.
+/// A core's stalls, and its CPU's counters when last read.
 #[derive(Debug)]
 pub(crate) struct CoreLog {
     pub(crate) name: String,
     pub(crate) cpu: Option<usize>,
-    pub(crate) gaps: Consumer<Gap>,
+    pub(crate) stalls: Consumer<Stall>,
     read_ns: u64,
     steal_ms: u64,
     interrupts: u64,
 }
 
 impl CoreLog {
-    pub(crate) fn new(name: String, cpu: Option<usize>, gaps: Consumer<Gap>) -> Self {
+    pub(crate) fn new(name: String, cpu: Option<usize>, stalls: Consumer<Stall>) -> Self {
         Self {
             name,
             cpu,
-            gaps,
+            stalls,
             read_ns: 0,
             steal_ms: 0,
             interrupts: 0,
@@ -110,12 +111,12 @@ impl CoreLog {
 impl SlowFile {
     pub(crate) fn new(
         path: Option<PathBuf>,
-        stories: Vec<Consumer<Story>>,
+        traces: Vec<Consumer<OrderTrace>>,
         cores: Vec<CoreLog>,
     ) -> Self {
         Self {
             path,
-            stories,
+            traces,
             cores,
             ..Self::default()
         }
@@ -144,13 +145,13 @@ impl SlowFile {
 
     fn drain(&mut self, now_ns: u64) -> Vec<Line> {
         let mut lines = Vec::new();
-        for stories in &mut self.stories {
-            lines.extend(std::iter::from_fn(|| stories.pop()).map(Line::Order));
+        for traces in &mut self.traces {
+            lines.extend(std::iter::from_fn(|| traces.pop()).map(Line::Order));
         }
         for core in &mut self.cores {
-            while let Some(gap) = core.gaps.pop() {
+            while let Some(stall) = core.stalls.pop() {
                 let core = core.name.clone();
-                lines.push(Line::Gap { core, gap });
+                lines.push(Line::Stall { core, stall });
             }
         }
         if now_ns >= self.host_next_ns {
@@ -220,9 +221,9 @@ fn interrupts(cpu: usize) -> u64 {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record {
     /// Slow orders.
-    pub stories: Vec<Story>,
+    pub traces: Vec<OrderTrace>,
     /// Turns that took too long, with their core.
-    pub gaps: Vec<(String, Gap)>,
+    pub stalls: Vec<(String, Stall)>,
     /// What the host did: core, from, to, steal ms, interrupts.
     pub hosts: Vec<(String, u64, u64, u64, u64)>,
 }
@@ -238,8 +239,8 @@ pub fn read(path: &Path) -> io::Result<Record> {
         let line: Line = serde_json::from_str(line)
             .map_err(|error| invalid(format!("line {}: {error}", number + 1)))?;
         match line {
-            Line::Order(story) => record.stories.push(story),
-            Line::Gap { core, gap } => record.gaps.push((core, gap)),
+            Line::Order(trace) => record.traces.push(trace),
+            Line::Stall { core, stall } => record.stalls.push((core, stall)),
             Line::Host {
                 core,
                 from_ns,
@@ -274,12 +275,12 @@ mod tests {
     fn the_file_holds_what_was_told_and_stays_bounded() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("slow.jsonl");
-        let (mut tell, stories) = ring(16).unwrap();
-        let (mut gap, gaps) = ring(16).unwrap();
-        let core = CoreLog::new("inline".to_owned(), Some(0), gaps);
-        let mut file = SlowFile::new(Some(path.clone()), vec![stories], vec![core]);
-        tell.push(Story::default()).unwrap();
-        gap.push(Gap::default()).unwrap();
+        let (mut tell, traces) = ring(16).unwrap();
+        let (mut stall, stalls) = ring(16).unwrap();
+        let core = CoreLog::new("inline".to_owned(), Some(0), stalls);
+        let mut file = SlowFile::new(Some(path.clone()), vec![traces], vec![core]);
+        tell.push(OrderTrace::default()).unwrap();
+        stall.push(Stall::default()).unwrap();
         file.turn(1);
         file.turn(HOST_INTERVAL_NS + 2);
         assert!(file.write_next_ns > HOST_INTERVAL_NS, "and seldom");
@@ -291,12 +292,12 @@ mod tests {
         assert!(
             matches!(
                 kinds[..],
-                [Line::Order(_), Line::Gap { .. }, Line::Host { .. }]
+                [Line::Order(_), Line::Stall { .. }, Line::Host { .. }]
             ),
             "{kinds:?}"
         );
         file.bytes = FILE_BYTES_MAX + 1;
-        tell.push(Story::default()).unwrap();
+        tell.push(OrderTrace::default()).unwrap();
         file.write_now(3);
         assert!(folder.path().join("slow.jsonl.1").is_file());
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
@@ -311,17 +312,19 @@ mod tests {
 
     #[test]
     fn lines_keep_their_form() {
-        let line = Line::Gap {
+        let line = Line::Stall {
             core: "inline".to_owned(),
-            gap: Gap {
+            stall: Stall {
                 from_ns: 1,
                 to_ns: 2,
-                ..Gap::default()
+                ..Stall::default()
             },
         };
         let text = serde_json::to_string(&line).unwrap();
-        assert!(text.starts_with("{\"kind\":\"gap\",\"core\":\"inline\",\"from_ns\":1"));
+        assert!(text.starts_with("{\"kind\":\"stall\",\"core\":\"inline\",\"from_ns\":1"));
         assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), line);
+        let earlier = text.replace("stall", "gap");
+        assert_eq!(serde_json::from_str::<Line>(&earlier).unwrap(), line);
     }
 
     #[test]
@@ -335,11 +338,11 @@ mod tests {
             said.starts_with("empty; is it telemetry.slow_orders"),
             "{said}"
         );
-        let good = serde_json::to_string(&Line::Order(Story::default())).unwrap();
+        let good = serde_json::to_string(&Line::Order(OrderTrace::default())).unwrap();
         std::fs::write(&path, format!("{good}\n{{\"kind\":\"day\"}}\n")).unwrap();
         let said = read(&path).unwrap_err().to_string();
         assert!(said.starts_with("line 2: unknown variant `day`"), "{said}");
         std::fs::write(&path, good).unwrap();
-        assert_eq!(read(&path).unwrap().stories, [Story::default()]);
+        assert_eq!(read(&path).unwrap().traces, [OrderTrace::default()]);
     }
 }

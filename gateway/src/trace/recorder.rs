@@ -1,8 +1,8 @@
-//! What hot cores tell: of each second's slowest orders the whole story, and turns that took too long.
+//! What hot cores tell: the traces of each second's slowest orders, and turns that took too long.
 //!
-//! Path:        order::stage -> [`Slowest`] -> a ring -> `trace::file`; core_loop -> [`Gap`] -> a ring -> there
+//! Path:        order::stage -> [`Slowest`] -> a ring -> `trace::file`; core_loop -> [`Stall`] -> a ring -> there
 //! Thread:      [`Slowest`]: order core, hot; the rest: any
-//! Invariants:  always on and bounded: [`KEPT`] stories of either kind a second.
+//! Invariants:  always on and bounded: [`KEPT`] traces of each kind a second.
 //! Time:        no clock read of its own; one comparison for an order that is not slow.
 
 use feed_handler::event::DELTA_UNKNOWN;
@@ -12,16 +12,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::order::intent::{Cause, OrderIntent};
 
-/// Stories kept of each second: so many of the slowest way out, and so many of the slowest answer.
+/// Traces kept of each second: this many of the slowest way out, and as many of the slowest answer.
 pub const KEPT: usize = 8;
-/// Orders whose story is at hand when their answer comes.
+/// Orders whose trace is kept until their answer comes.
 const REMEMBERED: usize = 1024;
 /// How often the slowest are handed over, ns.
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// One order, stamp by stamp, ns on the host's monotonic clock; 0: not known, or not yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Story {
+pub struct OrderTrace {
     /// Sequence number of the message that caused it.
     pub seq: u64,
     /// The order's reference number on its session.
@@ -40,7 +40,7 @@ pub struct Story {
     pub together: u16,
     /// io_uring completions (or reads) handled in the turn before.
     pub completions: u16,
-    /// Stories before it that could not be told: housekeeping was behind.
+    /// Traces before it that could not be told: housekeeping was behind.
     pub missed: u32,
     /// The wire's stamp.
     pub wire_ns: u64,
@@ -60,7 +60,7 @@ pub struct Story {
     pub acked_ns: u64,
 }
 
-impl Story {
+impl OrderTrace {
     /// What an intent and its encoding tell.
     #[inline]
     #[must_use]
@@ -130,7 +130,7 @@ impl Story {
 
 /// A turn of a core that took too long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Gap {
+pub struct Stall {
     /// When the turn began, ns on the host's monotonic clock.
     pub from_ns: u64,
     /// When it ended.
@@ -154,10 +154,10 @@ pub struct Gap {
 /// Keeps the slowest orders of each second.
 #[derive(Debug)]
 pub struct Slowest {
-    remembered: Box<[Story; REMEMBERED]>,
+    remembered: Box<[OrderTrace; REMEMBERED]>,
     by_way: Kept,
     by_answer: Kept,
-    out: Producer<Story>,
+    out: Producer<OrderTrace>,
     missed: u32,
     next_ns: u64,
 }
@@ -165,7 +165,7 @@ pub struct Slowest {
 /// The slowest of one kind.
 #[derive(Debug)]
 struct Kept {
-    stories: [(u64, Story); KEPT],
+    traces: [(u64, OrderTrace); KEPT],
     /// What an order must exceed to get in.
     threshold_ns: u64,
 }
@@ -173,26 +173,26 @@ struct Kept {
 impl Kept {
     fn new() -> Self {
         Self {
-            stories: [(0, Story::default()); KEPT],
+            traces: [(0, OrderTrace::default()); KEPT],
             threshold_ns: 0,
         }
     }
 
     #[inline]
-    fn offer(&mut self, length_ns: u64, story: &Story) {
+    fn offer(&mut self, length_ns: u64, trace: &OrderTrace) {
         if length_ns > self.threshold_ns {
-            self.take(length_ns, story);
+            self.take(length_ns, trace);
         }
     }
 
     /// A few times a second, once the second's slowest have been seen.
     #[cold]
-    fn take(&mut self, length_ns: u64, story: &Story) {
-        let fastest = self.stories.iter_mut().min_by_key(|(length, _)| *length);
+    fn take(&mut self, length_ns: u64, trace: &OrderTrace) {
+        let fastest = self.traces.iter_mut().min_by_key(|(length, _)| *length);
         if let Some(slot) = fastest {
-            *slot = (length_ns, *story);
+            *slot = (length_ns, *trace);
         }
-        let lengths = self.stories.iter().map(|(length, _)| *length);
+        let lengths = self.traces.iter().map(|(length, _)| *length);
         self.threshold_ns = lengths.min().unwrap_or(0);
     }
 }
@@ -200,9 +200,9 @@ impl Kept {
 impl Slowest {
     /// Hands what it keeps to `out`; takes 120 KiB.
     #[must_use]
-    pub fn new(out: Producer<Story>) -> Self {
+    pub fn new(out: Producer<OrderTrace>) -> Self {
         Self {
-            remembered: Box::new([Story::default(); REMEMBERED]),
+            remembered: Box::new([OrderTrace::default(); REMEMBERED]),
             by_way: Kept::new(),
             by_answer: Kept::new(),
             out,
@@ -213,28 +213,28 @@ impl Slowest {
 
     /// An order went to the kernel.
     #[inline]
-    pub fn on_submitted(&mut self, story: &Story) {
-        self.by_way.offer(story.way_ns(), story);
-        if let Some(slot) = self.remembered.get_mut(slot_of(story.user_ref)) {
-            *slot = *story;
+    pub fn on_submitted(&mut self, trace: &OrderTrace) {
+        self.by_way.offer(trace.way_ns(), trace);
+        if let Some(slot) = self.remembered.get_mut(slot_of(trace.user_ref)) {
+            *slot = *trace;
         }
     }
 
     /// Its answer is here.
     #[inline]
     pub fn on_acked(&mut self, user_ref: UserRefNum, acked_ns: u64) {
-        let Some(story) = self
+        let Some(trace) = self
             .remembered
             .get_mut(slot_of(user_ref.0))
-            .filter(|story| story.user_ref == user_ref.0)
+            .filter(|trace| trace.user_ref == user_ref.0)
         else {
             return;
         };
-        story.acked_ns = acked_ns;
-        self.by_answer.offer(story.answer_ns(), story);
-        if story.way_ns() >= self.by_way.threshold_ns {
-            let is_it = |(_, kept): &&mut (u64, Story)| kept.user_ref == user_ref.0;
-            if let Some((_, kept)) = self.by_way.stories.iter_mut().find(is_it) {
+        trace.acked_ns = acked_ns;
+        self.by_answer.offer(trace.answer_ns(), trace);
+        if trace.way_ns() >= self.by_way.threshold_ns {
+            let is_it = |(_, kept): &&mut (u64, OrderTrace)| kept.user_ref == user_ref.0;
+            if let Some((_, kept)) = self.by_way.traces.iter_mut().find(is_it) {
                 kept.acked_ns = acked_ns;
             }
         }
@@ -250,23 +250,23 @@ impl Slowest {
 
     /// Hands over what is kept, each order once.
     pub fn hand_over(&mut self) {
-        for (length_ns, story) in self.by_way.stories {
+        for (length_ns, trace) in self.by_way.traces {
             if length_ns > 0 {
-                self.tell(story);
+                self.tell(trace);
             }
         }
-        for (length_ns, story) in self.by_answer.stories {
-            let is_told = |(_, other): &(u64, Story)| other.user_ref == story.user_ref;
-            if length_ns > 0 && !self.by_way.stories.iter().any(is_told) {
-                self.tell(story);
+        for (length_ns, trace) in self.by_answer.traces {
+            let is_told = |(_, other): &(u64, OrderTrace)| other.user_ref == trace.user_ref;
+            if length_ns > 0 && !self.by_way.traces.iter().any(is_told) {
+                self.tell(trace);
             }
         }
         (self.by_way, self.by_answer) = (Kept::new(), Kept::new());
     }
 
-    fn tell(&mut self, mut story: Story) {
-        story.missed = self.missed;
-        self.missed = match self.out.push(story) {
+    fn tell(&mut self, mut trace: OrderTrace) {
+        trace.missed = self.missed;
+        self.missed = match self.out.push(trace) {
             Ok(()) => 0,
             Err(_) => self.missed.saturating_add(1),
         };
@@ -285,12 +285,12 @@ mod tests {
 
     use super::*;
 
-    fn story(user_ref: u32, way_ns: u64) -> Story {
-        Story {
+    fn trace(user_ref: u32, way_ns: u64) -> OrderTrace {
+        OrderTrace {
             user_ref,
             wire_ns: 1_000,
             submitted_ns: 1_000 + way_ns,
-            ..Story::default()
+            ..OrderTrace::default()
         }
     }
 
@@ -301,18 +301,18 @@ mod tests {
         for user_ref in 1..=500 {
             // 7 and 500 share no factor: every length from 0 to 499, in a mixed order.
             let way_ns = u64::from(user_ref * 7 % 500) + 1;
-            slowest.on_submitted(&story(user_ref, way_ns));
+            slowest.on_submitted(&trace(user_ref, way_ns));
             let answer_ns = if user_ref == 250 { 90_000 } else { 100 };
             slowest.on_acked(UserRefNum(user_ref), 1_000 + way_ns + answer_ns);
         }
         slowest.housekeep(1);
-        let told: Vec<Story> = std::iter::from_fn(|| told.pop()).collect();
-        let mut ways: Vec<u64> = told.iter().map(Story::way_ns).collect();
+        let told: Vec<OrderTrace> = std::iter::from_fn(|| told.pop()).collect();
+        let mut ways: Vec<u64> = told.iter().map(OrderTrace::way_ns).collect();
         ways.sort_unstable_by(|a, b| b.cmp(a));
         assert_eq!(ways[..KEPT], [500, 499, 498, 497, 496, 495, 494, 493]);
-        assert!(told.iter().any(|story| story.answer_ns() == 90_000));
-        assert!(told.iter().all(|story| story.acked_ns > 0));
-        let mut numbers: Vec<u32> = told.iter().map(|story| story.user_ref).collect();
+        assert!(told.iter().any(|trace| trace.answer_ns() == 90_000));
+        assert!(told.iter().all(|trace| trace.acked_ns > 0));
+        let mut numbers: Vec<u32> = told.iter().map(|trace| trace.user_ref).collect();
         numbers.sort_unstable();
         numbers.dedup();
         assert_eq!(numbers.len(), told.len());
@@ -322,16 +322,16 @@ mod tests {
     fn a_new_second_begins_empty_and_an_old_answer_is_nobodys() {
         let (out, mut told) = ring(64).unwrap();
         let mut slowest = Slowest::new(out);
-        slowest.on_submitted(&story(1, 5_000));
+        slowest.on_submitted(&trace(1, 5_000));
         slowest.housekeep(SECOND_NS);
-        assert_eq!(told.pop().map(|story| story.user_ref), Some(1));
-        slowest.on_submitted(&story(1 + 1024, 10));
+        assert_eq!(told.pop().map(|trace| trace.user_ref), Some(1));
+        slowest.on_submitted(&trace(1 + 1024, 10));
         slowest.on_acked(UserRefNum(1), 999_999);
         slowest.housekeep(SECOND_NS + 1);
         assert_eq!(told.pop(), None, "the second is not over");
         slowest.housekeep(3 * SECOND_NS);
-        let story = told.pop().unwrap();
-        assert_eq!((story.user_ref, story.acked_ns), (1025, 0));
+        let trace = told.pop().unwrap();
+        assert_eq!((trace.user_ref, trace.acked_ns), (1025, 0));
     }
 
     #[test]
@@ -339,12 +339,12 @@ mod tests {
         let (out, mut told) = ring(4).unwrap();
         let mut slowest = Slowest::new(out);
         for user_ref in 1..=8 {
-            slowest.on_submitted(&story(user_ref, 10));
+            slowest.on_submitted(&trace(user_ref, 10));
         }
         slowest.hand_over();
         while told.pop().is_some() {}
-        slowest.on_submitted(&story(9, 10));
+        slowest.on_submitted(&trace(9, 10));
         slowest.hand_over();
-        assert_eq!(told.pop().map(|story| story.missed), Some(4));
+        assert_eq!(told.pop().map(|trace| trace.missed), Some(4));
     }
 }
