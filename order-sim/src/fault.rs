@@ -7,46 +7,30 @@
 use std::rc::Rc;
 
 use fastrand::Rng;
-use serde::Deserialize;
 
-const SECOND_NS: f64 = 1e9;
-const MS_NS: u64 = 1_000_000;
-
-/// One fault of the configuration.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// One fault.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Fault {
-    /// Seconds after the day's beginning.
-    pub at_s: f64,
-    /// How long, seconds.
-    #[serde(default = "one")]
-    pub for_s: f64,
+    /// When it begins, ns after the day's beginning.
+    pub begins_ns: u64,
+    /// How long it lasts, ns.
+    pub lasts_ns: u64,
     /// Where.
     pub on: On,
-    /// What.
-    #[serde(rename = "do")]
+    /// What. An act that cannot happen there does nothing.
     pub act: Act,
-    /// For `account`: which; none: every.
-    #[serde(default)]
+    /// For accounts: which; none: every.
     pub account: Option<String>,
-    /// Share of the packets, or of the requests.
-    #[serde(default = "one")]
+    /// Share of the packets, or of the requests, 0 to 1.
     pub share: f64,
-    /// For what is late: how late. For `clock_jump`: how far.
-    #[serde(default)]
-    pub by_ms: u64,
-    /// For `reject`: the reason's number. For `wrong_number`: by how much.
-    #[serde(default)]
+    /// For what is late: how late. For a jump of the clock: how far. ns.
+    pub by_ns: u64,
+    /// For a rejection: the reason's number. For a wrong number: by how much.
     pub value: u16,
 }
 
-fn one() -> f64 {
-    1.0
-}
-
 /// Where a fault is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum On {
     /// Line A.
     LineA,
@@ -63,8 +47,7 @@ pub enum On {
 }
 
 /// What goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     /// Lines: packets are lost. Re-requests: no answer.
     Drop,
@@ -99,57 +82,10 @@ pub enum Act {
 }
 
 impl Fault {
-    pub(crate) fn validate(&self) -> Result<(), String> {
-        use Act::{
-            Bytewise, ClockJump, Corrupt, Crash, CrashWithoutStore, Cut, Delay, Drop, Duplicate,
-            HalfOpen, Reject, Reorder, Stall, Truncate, WrongNumber,
-        };
-        let fits = match self.on {
-            On::LineA | On::LineB | On::Lines => {
-                matches!(
-                    self.act,
-                    Drop | Duplicate | Reorder | Delay | Corrupt | Truncate
-                )
-            }
-            On::Rerequest => matches!(self.act, Drop | Delay | Corrupt | Truncate),
-            On::Account => {
-                matches!(
-                    self.act,
-                    Cut | Stall | HalfOpen | Bytewise | WrongNumber | Reject
-                )
-            }
-            On::Exchange => matches!(self.act, ClockJump | Crash | CrashWithoutStore),
-        };
-        if !fits {
-            return Err(format!(
-                "fault: {:?} cannot happen on {:?}",
-                self.act, self.on
-            ));
-        }
-        if self.at_s.is_nan() || self.at_s < 0.0 || self.for_s.is_nan() || self.for_s < 0.0 {
-            return Err("fault: at_s and for_s: expected 0 or more".to_owned());
-        }
-        if !(0.0..=1.0).contains(&self.share) {
-            return Err("fault: share: expected 0 to 1".to_owned());
-        }
-        let needs_time = matches!(self.act, Reorder | Delay | ClockJump);
-        if needs_time && self.by_ms == 0 {
-            return Err(format!("fault: {:?}: expected by_ms", self.act));
-        }
-        if self.act == Reject && protocol::ouch::RejectReason::of(self.value).is_none() {
-            return Err("fault: Reject: expected a reason's number as value".to_owned());
-        }
-        Ok(())
-    }
-
-    fn begins_ns(&self) -> u64 {
-        crate::flow::whole(self.at_s * SECOND_NS)
-    }
-
     /// Whether it is on, this many ns after the day's beginning.
     fn is_on(&self, passed_ns: u64) -> bool {
-        let from_ns = self.begins_ns();
-        (from_ns..=from_ns + crate::flow::whole(self.for_s * SECOND_NS)).contains(&passed_ns)
+        let ends_ns = self.begins_ns.saturating_add(self.lasts_ns);
+        (self.begins_ns..=ends_ns).contains(&passed_ns)
     }
 }
 
@@ -201,7 +137,8 @@ impl Faults {
 
     /// One more; its time counts from now.
     pub(crate) fn add(&mut self, mut fault: Fault, now_ns: u64) {
-        fault.at_s += now_ns.saturating_sub(self.start_ns) as f64 / SECOND_NS;
+        let passed_ns = now_ns.saturating_sub(self.start_ns);
+        fault.begins_ns = fault.begins_ns.saturating_add(passed_ns);
         self.faults.push(fault);
     }
 
@@ -261,7 +198,7 @@ impl Faults {
             fault.on == On::Rerequest && fault.is_on(passed) && random.f64() < fault.share
         })?;
         self.counters.rerequests_spoilt.increment();
-        Some((fault.act, fault.by_ms * MS_NS))
+        Some((fault.act, fault.by_ns))
     }
 
     /// The fault of this kind that an account has now: its value.
@@ -279,16 +216,16 @@ impl Faults {
     /// Faults of the exchange itself that are due, each told once.
     pub(crate) fn take_exchange(&mut self, now_ns: u64) -> Option<(Act, u64)> {
         let passed = now_ns.saturating_sub(self.start_ns);
-        let due = |fault: &Fault| fault.on == On::Exchange && fault.begins_ns() <= passed;
+        let due = |fault: &Fault| fault.on == On::Exchange && fault.begins_ns <= passed;
         let at = self.faults.iter().position(due)?;
         let fault = self.faults.remove(at);
-        Some((fault.act, fault.by_ms * MS_NS))
+        Some((fault.act, fault.by_ns))
     }
 }
 
 /// Does one thing to the copies of a packet on one line.
 fn strike(fault: &Fault, damage: u64, copies: &mut Vec<Spoilt>, counters: &FaultCounters) {
-    let by_ns = fault.by_ms * MS_NS;
+    let by_ns = fault.by_ns;
     match fault.act {
         Act::Drop => {
             copies.clear();
@@ -331,14 +268,22 @@ fn strike(fault: &Fault, damage: u64, copies: &mut Vec<Spoilt>, counters: &Fault
 mod tests {
     use super::*;
 
-    fn fault(text: &str) -> Fault {
-        let fault: Fault = toml::from_str(text).unwrap();
-        fault.validate().unwrap();
-        fault
+    /// A fault on both lines, from the day's beginning on, for a second.
+    fn fault(act: Act) -> Fault {
+        Fault {
+            begins_ns: 0,
+            lasts_ns: 1_000_000_000,
+            on: On::Lines,
+            act,
+            account: None,
+            share: 1.0,
+            by_ns: 0,
+            value: 0,
+        }
     }
 
-    fn spoil(text: &str, now_ns: u64) -> Vec<Vec<(u64, Vec<u8>)>> {
-        let mut faults = Faults::new(&[fault(text)], 1, 1000);
+    fn spoil(fault: Fault, now_ns: u64) -> Vec<Vec<(u64, Vec<u8>)>> {
+        let mut faults = Faults::new(&[fault], 1, 1000);
         let packet: Rc<[u8]> = Rc::from(&b"packet"[..]);
         let lines = faults.spoil(&packet, 2, now_ns);
         let plain = |copy: &Spoilt| (copy.late_ns, copy.bytes.to_vec());
@@ -351,39 +296,42 @@ mod tests {
     #[test]
     fn each_line_gets_what_is_meant_for_it_and_only_while_it_is() {
         let whole = (0, b"packet".to_vec());
-        let drop = "at_s = 1\nfor_s = 1\non = \"line_b\"\ndo = \"drop\"";
-        let before = spoil(drop, 1000);
+        let drop = Fault {
+            begins_ns: 1_000_000_000,
+            on: On::LineB,
+            ..fault(Act::Drop)
+        };
+        let before = spoil(drop.clone(), 1000);
         assert_eq!(before, [vec![whole.clone()], vec![whole.clone()]]);
-        assert_eq!(spoil(drop, 1_000_001_000), [vec![whole.clone()], vec![]]);
+        let during = spoil(drop.clone(), 1_000_001_000);
+        assert_eq!(during, [vec![whole.clone()], vec![]]);
         assert_eq!(spoil(drop, 2_000_001_001), before);
-        let twice = "at_s = 0\non = \"lines\"\ndo = \"duplicate\"";
         assert_eq!(
-            spoil(twice, 1000),
+            spoil(fault(Act::Duplicate), 1000),
             [vec![whole.clone(); 2], vec![whole.clone(); 2]]
         );
-        let late = "at_s = 0\non = \"line_a\"\ndo = \"delay\"\nby_ms = 2";
+        let late = Fault {
+            on: On::LineA,
+            by_ns: 2_000_000,
+            ..fault(Act::Delay)
+        };
         assert_eq!(spoil(late, 1000)[0], [(2_000_000, b"packet".to_vec())]);
-        let wrong = spoil("at_s = 0\non = \"lines\"\ndo = \"corrupt\"", 1000);
+        let wrong = spoil(fault(Act::Corrupt), 1000);
         assert!(
             wrong[0] != [whole.clone()] && wrong[0] == wrong[1],
             "the same on both lines"
         );
-        let short = spoil("at_s = 0\non = \"lines\"\ndo = \"truncate\"", 1000);
+        let short = spoil(fault(Act::Truncate), 1000);
         assert!(short[0][0].1.len() < 6);
     }
 
     #[test]
-    fn what_cannot_happen_is_refused() {
-        for text in [
-            "at_s = 0\non = \"line_a\"\ndo = \"cut\"",
-            "at_s = 0\non = \"exchange\"\ndo = \"drop\"",
-            "at_s = 0\non = \"lines\"\ndo = \"delay\"",
-            "at_s = -1\non = \"lines\"\ndo = \"drop\"",
-            "at_s = 0\non = \"lines\"\ndo = \"drop\"\nshare = 1.5",
-            "at_s = 0\non = \"account\"\ndo = \"reject\"\nvalue = 999",
-        ] {
-            let fault: Fault = toml::from_str(text).unwrap();
-            assert!(fault.validate().is_err(), "{text}");
-        }
+    fn fault_without_an_end_is_on_for_ever() {
+        let endless = Fault {
+            begins_ns: 5,
+            lasts_ns: u64::MAX,
+            ..fault(Act::Drop)
+        };
+        assert!(!endless.is_on(4) && endless.is_on(5) && endless.is_on(u64::MAX));
     }
 }

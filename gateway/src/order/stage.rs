@@ -29,7 +29,7 @@ use super::risk::KillSwitch;
 use super::transport::{HEARD_BYTES_MAX, Transport, TransportEvent};
 use crate::core_loop::Stage;
 use crate::notice::{Notice, Notices};
-use crate::trace::recorder::{Slowest, OrderTrace};
+use crate::trace::recorder::{OrderTrace, Slowest};
 
 /// Intents taken in one turn at most.
 const BATCH: usize = 64;

@@ -28,7 +28,7 @@ use crate::order::transport::uring::UringTransport;
 use crate::order::transport::write::WriteTransport;
 use crate::strategy::{Ends, StrategyStage};
 use crate::telemetry::{Kind, Label, Registry};
-use crate::trace::recorder::{Slowest, OrderTrace};
+use crate::trace::recorder::{OrderTrace, Slowest};
 
 /// News that one stage may have waiting.
 const NOTICES: usize = 256;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::file::Record;
-use super::recorder::{Stall, OrderTrace};
+use super::recorder::{OrderTrace, Stall};
 use crate::telemetry::grouped;
 
 /// A core held up for this share of an order's time is what made it slow.
@@ -199,7 +199,12 @@ pub fn explain(record: &Record, over_ns: u64, traces: usize) -> String {
     }
     let untold = record.traces.iter().map(|trace| u64::from(trace.missed));
     let untold: u64 = untold
-        .chain(record.stalls.iter().map(|(_, stall)| u64::from(stall.missed)))
+        .chain(
+            record
+                .stalls
+                .iter()
+                .map(|(_, stall)| u64::from(stall.missed)),
+        )
         .sum();
     if untold > 0 {
         let _ = writeln!(
@@ -223,7 +228,8 @@ fn say_cores(record: &Record, out: &mut String) {
     }
     for (core, stalls) in cores {
         let lengths = || stalls.iter().map(|stall| stall.to_ns - stall.from_ns);
-        let sum = |of: fn(&Stall) -> u32| stalls.iter().map(|stall| u64::from(of(stall))).sum::<u64>();
+        let sum =
+            |of: fn(&Stall) -> u32| stalls.iter().map(|stall| u64::from(of(stall))).sum::<u64>();
         let hosts = || record.hosts.iter().filter(|host| host.0 == core);
         let seconds: u64 = hosts().map(|host| host.2 - host.1).sum::<u64>() / 1_000_000_000;
         let _ = writeln!(
@@ -346,7 +352,11 @@ mod tests {
             ..held
         };
         assert_eq!(of(&slow, fault), Some(Cause::PageFault));
-        assert_eq!(of(&slow, stall(1, 500)), Some(Cause::Delivery), "long before");
+        assert_eq!(
+            of(&slow, stall(1, 500)),
+            Some(Cause::Delivery),
+            "long before"
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rt::ring::Consumer;
 use serde::{Deserialize, Serialize};
 
-use super::recorder::{Stall, OrderTrace};
+use super::recorder::{OrderTrace, Stall};
 
 /// A file of this size is moved to `NAME.1`, in place of the one before it.
 const FILE_BYTES_MAX: u64 = 16 << 20;

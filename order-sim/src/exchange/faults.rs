@@ -31,17 +31,12 @@ impl Exchange {
     }
 
     /// One more fault; its time counts from now.
-    ///
-    /// # Errors
-    /// It cannot happen where it is wanted.
-    pub fn add_fault(&mut self, fault: Fault) -> Result<(), String> {
-        fault.validate()?;
+    pub fn add_fault(&mut self, fault: Fault) {
         let now_ns = self.now_ns();
         if let Some(publisher) = &mut self.outlet.publisher {
             publisher.faults.add(fault.clone(), now_ns);
         }
         self.faults.add(fault, now_ns);
-        Ok(())
     }
 
     /// Whether an account's connections suffer this now: the fault's value.

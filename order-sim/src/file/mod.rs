@@ -4,13 +4,12 @@
 //!              is, and what was expected.
 
 mod sections;
+pub(crate) mod staged;
 mod values;
 
 use crate::engine::{Limits, Listing, Prevention};
-use crate::fault::Fault;
 use crate::flow::recorded::Pace;
 use crate::options;
-use crate::script::Rule;
 use crate::server;
 use sections::{
     Account, Clock, ClockMode, Day, Engine, Feed, File, Flow, Record, Right, Symbol, Sync,
@@ -44,6 +43,10 @@ impl File {
     fn options(self) -> Result<server::Options, String> {
         self.validate()?;
         let limits = self.limits();
+        let faults = self.fault.into_iter().map(staged::Fault::options);
+        let faults = faults.collect::<Result<_, String>>()?;
+        let rules = self.behaviour.into_iter().map(staged::Rule::options);
+        let rules = rules.collect::<Result<_, String>>()?;
         let accounts = self.account.into_iter();
         let accounts = accounts.map(|(name, account)| {
             let account = account.options(&name)?;
@@ -71,8 +74,8 @@ impl File {
             flow: self.flow.map(Flow::options).transpose()?,
             feed: self.feed.map(Feed::options).transpose()?,
             accounts,
-            rules: self.behaviour,
-            faults: self.fault,
+            rules,
+            faults,
             fault_seed: self.fault_seed,
         };
         Ok(server::Options {
@@ -119,8 +122,7 @@ impl File {
         if self.flow.as_ref().is_some_and(|flow| flow.symbols == 0) && self.symbol.is_empty() {
             return Err("flow: no symbols: expected flow.symbols or [[symbol]]".to_owned());
         }
-        self.fault.iter().try_for_each(Fault::validate)?;
-        self.behaviour.iter().try_for_each(Rule::validate)
+        Ok(())
     }
 
     /// How much room the engine takes. Stocks are known beforehand unless a record or clients name them.

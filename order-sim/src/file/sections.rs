@@ -7,9 +7,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::staged::{Fault, Rule};
 use super::values::{price, symbol, time_of_day, time_of_day_or_none};
-use crate::fault::Fault;
-use crate::script::Rule;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

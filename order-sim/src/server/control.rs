@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio_uring::net::UnixStream;
 
 use super::{Shared, accounts, status};
-use crate::fault::Fault;
+use crate::file::staged::parse_fault;
 
 /// The longest command.
 const COMMAND_BYTES: usize = 4096;
@@ -113,9 +113,7 @@ fn command(shared: &Shared, text: &str) -> Result<Value, String> {
             true
         }
         "fault" => {
-            let fault: Fault = toml::from_str(&rest.replace(';', "\n"))
-                .map_err(|error| error.message().to_owned())?;
-            exchange.add_fault(fault)?;
+            exchange.add_fault(parse_fault(&rest.replace(';', "\n"))?);
             true
         }
         other => {
