@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Modules that may hold unsafe code (ARCHITECTURE.md).
-const ISLANDS: [&str; 16] = [
+const ISLANDS: [&str; 17] = [
     "rt/src/ring.rs",
     "rt/src/clock/mod.rs",
     "rt/src/cpu.rs",
@@ -20,6 +20,7 @@ const ISLANDS: [&str; 16] = [
     "feed-handler/src/xdp/",
     "feed-handler/src/udp.rs",
     "feed-handler/tests/support/mod.rs",
+    "gateway/src/order/transport/provided.rs",
     "gateway/src/order/transport/uring.rs",
     "bench/feeds/src/replay.rs",
     "bench/lab/src/process.rs",
@@ -30,12 +31,26 @@ const ISLANDS: [&str; 16] = [
     "target/",
 ];
 
-/// Files of more than 500 lines before tests: this list only becomes shorter.
-const LONG_FILES: &[&str] = &[
-    "gateway/src/order/answers.rs",
-    "gateway/src/order/ledger.rs",
-    "gateway/src/order/orders.rs",
-    "gateway/src/order/transport/uring.rs",
+/// A file of more than 500 lines before its tests, and why it is not two.
+struct LongFile {
+    name: &'static str,
+    reason: &'static str,
+}
+
+/// This list only becomes shorter.
+const LONG_FILES: &[LongFile] = &[
+    LongFile {
+        name: "gateway/src/order/answers.rs",
+        reason: "order entry is about to be taken apart: each fact gets one owner",
+    },
+    LongFile {
+        name: "gateway/src/order/ledger.rs",
+        reason: "order entry is about to be taken apart: each fact gets one owner",
+    },
+    LongFile {
+        name: "gateway/src/order/orders.rs",
+        reason: "order entry is about to be taken apart: each fact gets one owner",
+    },
 ];
 
 /// What nothing between two packets may do.
@@ -109,7 +124,7 @@ fn every_file_opens_with_what_it_is() {
 fn files_stay_small_enough_to_have_one_idea() {
     for (name, text) in sources() {
         let limit = match name.as_str() {
-            long if LONG_FILES.contains(&long) => 620,
+            long if LONG_FILES.iter().any(|file| file.name == long) => 620,
             tests if tests.contains("/tests/") => 900,
             _ => 500,
         };
@@ -125,12 +140,14 @@ fn files_stay_small_enough_to_have_one_idea() {
 fn long_files_become_fewer() {
     let sources = sources();
     for long in LONG_FILES {
-        let found = sources.iter().find(|(name, _)| name == long);
+        let found = sources.iter().find(|(name, _)| name == long.name);
         let lines = found.map(|(_, text)| code(text).lines().count());
         assert!(
             lines > Some(500),
-            "{long} is no exception any more: {lines:?}"
+            "{} is no exception any more: {lines:?}",
+            long.name
         );
+        assert!(long.reason.len() > 20, "{}: why?", long.name);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The byte stream to an exchange, as order entry sees it: io_uring on a socket, plain system calls, or a test.
 
+mod provided;
 pub mod uring;
 pub mod write;
 

@@ -22,26 +22,19 @@
 use std::io;
 use std::net::{Shutdown, SocketAddrV4};
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicU16, Ordering};
 
-use io_uring::types::{self, BufRingEntry};
-use io_uring::{IoUring, cqueue, opcode, squeue};
+use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use rt::mem::{Pages, Want};
 use socket2::{Domain, Protocol, Socket, Type};
-use zerocopy::FromZeros;
 
+use super::provided::{BUFFER_BYTES, GROUP, Provided};
 use super::{HEARD_BYTES_MAX, Transport, TransportEvent};
 
 /// Bytes that may wait to be sent: about 1,200 orders.
 const TX_BYTES: usize = 64 * 1024;
-/// Provided receive buffers and their size: an exchange that answers faster than we read for longer
-/// than this is slowed down by TCP.
-const RX_BUFFERS: u16 = 64;
-const RX_BUFFER_BYTES: usize = 4096;
-const RX_GROUP: u16 = 1;
 const RING_ENTRIES: u32 = 64;
 /// Completions handled in one turn at most.
-const BATCH: usize = HEARD_BYTES_MAX / RX_BUFFER_BYTES;
+const BATCH: usize = HEARD_BYTES_MAX / BUFFER_BYTES;
 const _: () = assert!(BATCH > 0);
 /// The socket's place among registered files.
 const SOCKET: types::Fixed = types::Fixed(0);
@@ -87,9 +80,7 @@ pub struct UringTransport {
     /// Where the kernel reads the address while connecting.
     address: Box<libc::sockaddr_in>,
     tx: Pages<u8>,
-    rx: Pages<u8>,
-    rx_ring: Pages<RingPage>,
-    rx_tail: u16,
+    rx: Provided,
     generation: u64,
     is_connected: bool,
     /// The connection's socket; the ring holds it too, in its place among registered files.
@@ -103,13 +94,6 @@ pub struct UringTransport {
     /// A failure that has no completion to tell it.
     failed: Option<i32>,
 }
-
-/// A page of the ring of provided buffers: the kernel wants it page-aligned.
-#[derive(Clone, Copy, FromZeros)]
-#[repr(C, align(4096))]
-struct RingPage([u8; 4096]);
-
-const _: () = assert!(RX_BUFFERS as usize * size_of::<BufRingEntry>() <= 4096);
 
 impl std::fmt::Debug for UringTransport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -143,9 +127,7 @@ impl UringTransport {
             ring: None,
             address,
             tx: Pages::zeroed(TX_BYTES, Want::HOT)?,
-            rx: Pages::zeroed(usize::from(RX_BUFFERS) * RX_BUFFER_BYTES, Want::HOT)?,
-            rx_ring: Pages::zeroed(1, Want::HOT)?,
-            rx_tail: 0,
+            rx: Provided::new()?,
             generation: 0,
             is_connected: false,
             socket: None,
@@ -183,38 +165,7 @@ impl UringTransport {
         };
         // SAFETY: `tx` is our own mapping, lives as long as the ring, and never moves.
         unsafe { submitter.register_buffers(&[tx]) }?;
-        let address = self.rx_ring.as_ptr() as u64;
-        // SAFETY: the page is our own, page-aligned, large enough and outlives the ring.
-        unsafe { submitter.register_buf_ring_with_flags(address, RX_BUFFERS, RX_GROUP, 0) }?;
-        for buffer in 0..RX_BUFFERS {
-            self.provide(buffer);
-        }
-        Ok(())
-    }
-
-    /// Gives a receive buffer to the kernel.
-    #[inline]
-    fn provide(&mut self, buffer: u16) {
-        let offset = usize::from(buffer) * RX_BUFFER_BYTES;
-        let Some(memory) = self.rx.get_mut(offset..offset + RX_BUFFER_BYTES) else {
-            return;
-        };
-        let base = self.rx_ring.as_mut_ptr().cast::<BufRingEntry>();
-        let index = usize::from(self.rx_tail & (RX_BUFFERS - 1));
-        // SAFETY: the index is below `RX_BUFFERS`, all of which fit the page.
-        let entry = unsafe { base.add(index) };
-        // SAFETY: the kernel does not read this entry before the tail moves past it.
-        let entry = unsafe { &mut *entry };
-        entry.set_addr(memory.as_mut_ptr() as u64);
-        entry.set_len(4096);
-        entry.set_bid(buffer);
-        self.rx_tail = self.rx_tail.wrapping_add(1);
-        // SAFETY: the tail lies in the page's first entry, as the kernel defines it.
-        let tail = unsafe { BufRingEntry::tail(base) }.cast::<AtomicU16>();
-        // SAFETY: aligned, and only touched as an atomic from here on.
-        let tail = unsafe { &*tail };
-        // Pairs with the kernel's acquire load: it sees the entry before the tail.
-        tail.store(self.rx_tail, Ordering::Release);
+        self.rx.register(ring)
     }
 
     #[inline]
@@ -267,10 +218,7 @@ impl UringTransport {
     }
 
     fn receive(&mut self) {
-        self.push(
-            opcode::RecvMulti::new(SOCKET, RX_GROUP).build(),
-            Kind::Receive,
-        );
+        self.push(opcode::RecvMulti::new(SOCKET, GROUP).build(), Kind::Receive);
     }
 
     /// Starts the next write, if none is under way.
@@ -451,12 +399,11 @@ impl UringTransport {
         let result = completion.result();
         let buffer = cqueue::buffer_select(completion.flags());
         if let Some(buffer) = buffer {
-            let start = usize::from(buffer) * RX_BUFFER_BYTES;
             let len = usize::try_from(result).unwrap_or(0);
-            if is_current && let Some(bytes) = self.rx.get(start..start + len) {
+            if is_current && let Some(bytes) = self.rx.bytes(buffer, len) {
                 on(TransportEvent::Bytes(bytes));
             }
-            self.provide(buffer);
+            self.rx.lend(buffer);
         }
         if !is_current || cqueue::more(completion.flags()) {
             return;
