@@ -1,6 +1,5 @@
 //! What the service is made of, as plain values: the service knows no configuration file.
 
-use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
 use feed_handler::arbiter::Patience;
@@ -11,7 +10,7 @@ use feed_handler::xdp;
 
 use crate::order::risk::Limits;
 use crate::order::session::Credentials;
-use crate::order::transport::uring::UringOptions;
+use crate::order::transport::{TransportOptions, Way};
 use crate::strategy::Strategy;
 
 /// Everything.
@@ -67,22 +66,15 @@ pub struct Feed {
     pub books: BookLimits,
 }
 
-/// How a session's bytes go out and come in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// By io_uring.
-    Uring(UringOptions),
-    /// By plain system calls, to this address.
-    Write(SocketAddrV4),
-}
-
 /// One session.
 #[derive(Debug)]
 pub struct Session {
     /// Its name.
     pub name: String,
-    /// Connection.
+    /// How its bytes go out and come in.
     pub way: Way,
+    /// Where to, and how that is set.
+    pub transport: TransportOptions,
     /// Login.
     pub credentials: Credentials,
     /// Limits.

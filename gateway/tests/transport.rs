@@ -1,7 +1,7 @@
 //! What every byte stream to an exchange must do, against a real TCP peer on loopback.
 //!
-//! A new transport joins with one line at the end. A transport that the host does not allow (`sqpoll` in
-//! some containers) is told as skipped.
+//! A new transport joins with its line in `order::transport`. A transport that the host does not allow
+//! (`sqpoll` in some containers) is told as skipped.
 
 #![allow(
     clippy::expect_used,
@@ -14,9 +14,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
 use std::time::Duration;
 
-use gateway::order::transport::uring::{Submit, UringOptions, UringTransport};
-use gateway::order::transport::write::WriteTransport;
-use gateway::order::transport::{Transport, TransportEvent};
+use gateway::order::transport::{Transport, TransportEvent, TransportOptions, TransportUser, Way};
 use socket2::{Domain, SockRef, Socket, Type};
 
 /// Polls after which a test gives up: far more than anything takes, so that a lost byte is a failure and
@@ -431,8 +429,7 @@ fn without_connection_flush_and_poll_do_nothing<T: Transport>(ours: &mut Ours<T>
 }
 
 /// Makes a transport ready; `None`: not on this host.
-fn ready<T: Transport>(transport: std::io::Result<T>) -> Option<Ours<T>> {
-    let mut transport = transport.expect("memory");
+fn ready<T: Transport>(mut transport: T) -> Option<Ours<T>> {
     if let Err(error) = transport.start() {
         eprintln!("SKIPPED: this host does not allow the transport: {error}");
         return None;
@@ -445,67 +442,58 @@ fn ready<T: Transport>(transport: std::io::Result<T>) -> Option<Ours<T>> {
     })
 }
 
-macro_rules! suite {
-    ($name:ident, $make:expr) => {
-        mod $name {
-            use super::*;
-
-            suite!(@each $make, None, borrowed:
-                bytes_go_both_ways_in_order,
-                several_commits_and_one_flush_arrive_as_one_stream,
-                room_comes_back_under_traffic_that_never_pauses,
-                peer_ends_at_each_point_told_once_and_nothing_after,
-                connections_one_after_another_keep_their_bytes_apart,
-                connecting_again_ends_the_connection_before,
-                closing_while_connecting_is_silent,
-                without_connection_flush_and_poll_do_nothing,
-            );
-            suite!(@each $make, Some(4096), borrowed:
-                room_is_exhausted_by_a_peer_that_does_not_read_and_nothing_is_lost,
-            );
-            suite!(@each $make, None, owned:
-                refused_connection_is_told_once_and_the_next_try_may_succeed,
-                peer_that_resets_before_it_accepts_is_told_once,
-                closing_after_a_refusal_that_was_not_heard_is_silent,
-            );
-        }
-    };
-    (@each $make:expr, $buffer:expr, borrowed: $($test:ident,)*) => { $(
+/// Each test for every transport, with this buffer for what the peer has not read.
+macro_rules! every_transport {
+    ($mod:ident, $buffer:expr, $peer:ident $borrow:expr, $($test:ident,)+) => { mod $mod { use super::*; $(
         #[test]
         fn $test() {
-            let peer = Peer::new($buffer);
-            let make = $make;
-            if let Some(mut ours) = ready(make(peer.address)) {
-                super::$test(&mut ours, &peer);
+            struct Judge(Peer);
+            impl TransportUser for Judge {
+                type Made = ();
+
+                fn with<T: Transport + Send + 'static>(self, transport: T) {
+                    let $peer = self.0;
+                    if let Some(mut ours) = ready(transport) {
+                        super::$test(&mut ours, $borrow);
+                    }
+                }
+            }
+            for way in Way::ALL {
+                eprintln!("{}", way.name());
+                let peer = Peer::new($buffer);
+                let options = TransportOptions {
+                    address: peer.address,
+                    busy_poll_us: 0,
+                    sqpoll_cpu: None,
+                    sqpoll_idle_ms: 50,
+                };
+                way.open(&options, Judge(peer)).expect("memory");
             }
         }
-    )* };
-    (@each $make:expr, $buffer:expr, owned: $($test:ident,)*) => { $(
-        #[test]
-        fn $test() {
-            let peer = Peer::new($buffer);
-            let make = $make;
-            if let Some(mut ours) = ready(make(peer.address)) {
-                super::$test(&mut ours, peer);
-            }
-        }
-    )* };
+    )+ } };
 }
 
-fn uring(address: SocketAddrV4, submit: Submit) -> std::io::Result<UringTransport> {
-    UringTransport::new(UringOptions {
-        address,
-        submit,
-        busy_poll_us: 0,
-    })
-}
-
-suite!(enter, |address| uring(address, Submit::Enter));
-suite!(sqpoll, |address| uring(
-    address,
-    Submit::Sqpoll {
-        cpu: None,
-        idle_ms: 50,
-    }
-));
-suite!(write, WriteTransport::new);
+every_transport!(
+    with_a_peer,
+    None,
+    peer & peer,
+    bytes_go_both_ways_in_order,
+    several_commits_and_one_flush_arrive_as_one_stream,
+    room_comes_back_under_traffic_that_never_pauses,
+    peer_ends_at_each_point_told_once_and_nothing_after,
+    connections_one_after_another_keep_their_bytes_apart,
+    connecting_again_ends_the_connection_before,
+    closing_while_connecting_is_silent,
+    without_connection_flush_and_poll_do_nothing,
+);
+every_transport!(
+    with_a_peer_of_little_room,
+    Some(4096),
+    peer & peer,
+    room_is_exhausted_by_a_peer_that_does_not_read_and_nothing_is_lost,
+);
+every_transport!(with_a_peer_that_goes, None, peer peer,
+    refused_connection_is_told_once_and_the_next_try_may_succeed,
+    peer_that_resets_before_it_accepts_is_told_once,
+    closing_after_a_refusal_that_was_not_heard_is_silent,
+);

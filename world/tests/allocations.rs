@@ -18,10 +18,10 @@ use feed_handler::book::Limits as BookLimits;
 use feed_handler::publish::Subscription;
 use feed_handler::udp::{UdpLine, UdpOptions};
 use feed_handler::xdp::{Mode, Options as XdpOptions, Rung, SocketOptions, Wanted};
-use gateway::options::{Feed, Options, Output, Rings, Session, StrategyOptions, Way};
+use gateway::options::{Feed, Options, Output, Rings, Session, StrategyOptions};
 use gateway::order::risk::Limits;
 use gateway::order::session::Credentials;
-use gateway::order::transport::uring::{Submit, UringOptions};
+use gateway::order::transport::{TransportOptions, Way};
 use gateway::service::{self, StopHandle};
 use gateway::strategy::{Probe, ProbeParameters, Quoter, QuoterParameters, Strategy};
 use protocol::types::Qty;
@@ -115,11 +115,13 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
         }],
         sessions: vec![Session {
             name: "ouch".to_owned(),
-            way: Way::Uring(UringOptions {
+            way: Way::Enter,
+            transport: TransportOptions {
                 address: EXCHANGE,
-                submit: Submit::Enter,
                 busy_poll_us: 0,
-            }),
+                sqpoll_cpu: None,
+                sqpoll_idle_ms: 0,
+            },
             credentials: Credentials {
                 username: "demo".to_owned(),
                 password: "demo".to_owned(),

@@ -13,10 +13,10 @@ use protocol::types::{Qty, Symbol};
 use tickgate_config as settings;
 
 use super::Factory;
-use crate::options::{self, Options, Output, Rings, Way};
+use crate::options::{self, Options, Output, Rings};
 use crate::order::risk::Limits;
 use crate::order::session::Credentials;
-use crate::order::transport::uring::{Submit, UringOptions};
+use crate::order::transport::{TransportOptions, Way};
 
 /// Options of checked settings.
 ///
@@ -169,20 +169,11 @@ fn xdp_options(feed: &settings::Feed, host: &settings::Host) -> Vec<xdp::Options
         .collect()
 }
 
-fn way(session: &settings::Session) -> Way {
-    let submit = match session.submit {
-        settings::Submit::Write => return Way::Write(session.address),
-        settings::Submit::Enter => Submit::Enter,
-        settings::Submit::Sqpoll => Submit::Sqpoll {
-            cpu: session.sqpoll_cpu,
-            idle_ms: session.sqpoll_idle_ms,
-        },
-    };
-    Way::Uring(UringOptions {
-        address: session.address,
-        submit,
-        busy_poll_us: session.busy_poll_us,
-    })
+/// The transport of the setting's own name; a test holds the two lists against one another.
+fn way(submit: settings::Submit) -> Result<Way, String> {
+    let named = serde_json::to_value(submit).ok();
+    let named = named.and_then(|name| Way::named(name.as_str()?));
+    named.ok_or_else(|| format!("{submit:?}: no such transport"))
 }
 
 fn session(name: &str, session: &settings::Session) -> Result<options::Session, String> {
@@ -195,7 +186,13 @@ fn session(name: &str, session: &settings::Session) -> Result<options::Session, 
     };
     Ok(options::Session {
         name: name.to_owned(),
-        way: way(session),
+        way: way(session.submit).map_err(|error| format!("session.{name}.submit: {error}"))?,
+        transport: TransportOptions {
+            address: session.address,
+            busy_poll_us: session.busy_poll_us,
+            sqpoll_cpu: session.sqpoll_cpu,
+            sqpoll_idle_ms: session.sqpoll_idle_ms,
+        },
         credentials: Credentials {
             username: session.username.clone(),
             password,
@@ -285,6 +282,20 @@ mod tests {
     use std::net::{Ipv4Addr, SocketAddrV4};
 
     use super::*;
+
+    #[test]
+    fn settings_and_transports_have_the_same_names() {
+        // The refusal of a word lists those that there are.
+        let refused = serde_json::from_str::<settings::Submit>("\"?\"").unwrap_err();
+        let refused = refused.to_string();
+        let words: Vec<&str> = refused.split('`').skip(3).step_by(2).collect();
+        let names = Way::ALL.iter().map(|way| way.name());
+        assert_eq!(words, names.collect::<Vec<_>>(), "{refused}");
+        for way in Way::ALL {
+            let submit = serde_json::from_value(way.name().into()).unwrap();
+            assert_eq!(super::way(submit), Ok(*way));
+        }
+    }
 
     #[test]
     fn lines_on_two_interfaces_in_turns_each_interface_is_opened_once_and_lines_keep_their_numbers()

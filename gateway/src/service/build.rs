@@ -17,15 +17,13 @@ use super::feed_watch::FeedWatch;
 use super::receive::{self, Receiver};
 use crate::core_loop::{CoreOptions, Stage};
 use crate::notice::{Notice, Notices};
-use crate::options::{self, Options, Way};
+use crate::options::{self, Options};
 use crate::order::entry::{DeskOptions, Entry, EntryCounters, SessionState};
 use crate::order::links::Link;
 use crate::order::risk::{KillCause, KillSwitch, Risk};
 use crate::order::session::Session;
 use crate::order::stage::{OrderStage, Parts as OrderParts};
-use crate::order::transport::Transport;
-use crate::order::transport::uring::UringTransport;
-use crate::order::transport::write::WriteTransport;
+use crate::order::transport::{Transport, TransportUser};
 use crate::strategy::{Ends, StrategyStage};
 use crate::telemetry::{Kind, Label, Registry};
 use crate::trace::recorder::{OrderTrace, Slowest};
@@ -300,52 +298,55 @@ fn build_session(
         desks,
         best_prices,
     );
-    let counters = entry.counters();
-    let no_memory = |error| format!("session {name}: buffers and socket: {error}");
+    let no_memory = format!("session {name}: buffers and socket");
     let notices = notices(&name, house)?;
     let (slow, traces) = pair(TRACES, "slow orders")?;
     house.traces.push(traces);
-    let slowest = Slowest::new(slow);
     house.kills.push(kill);
-    Ok(match session.way {
-        Way::Uring(options) => {
-            let transport = UringTransport::new(options).map_err(no_memory)?;
-            let stage = OrderStage::new(OrderParts {
-                entry,
-                transport,
-                links,
-                notices,
-                slowest,
-            });
-            register_session(name, counters, stage, house)
-        }
-        Way::Write(address) => {
-            let transport = WriteTransport::new(address).map_err(no_memory)?;
-            let stage = OrderStage::new(OrderParts {
-                entry,
-                transport,
-                links,
-                notices,
-                slowest,
-            });
-            register_session(name, counters, stage, house)
-        }
-    })
+    let start = SessionStart {
+        name,
+        entry,
+        links,
+        notices,
+        slowest: Slowest::new(slow),
+        house,
+    };
+    let stage = session.way.open(&session.transport, start);
+    stage.map_err(|error| format!("{no_memory}: {error}"))
 }
 
-/// Makes a session's histograms and counters known.
-fn register_session<T: Transport + Send + 'static>(
+/// A session that has all but its transport.
+struct SessionStart<'a> {
     name: String,
-    counters: Arc<EntryCounters>,
-    stage: OrderStage<T>,
-    house: &mut House,
-) -> Box<dyn Stage> {
-    let label = Label::new(Kind::Session, name);
-    let readers = stage.histograms().readers();
-    house.registry.histograms(label.clone(), readers);
-    house.sessions.push((Arc::clone(&counters), stage.state()));
-    house.registry.counters(label, move || counters.list());
-    Box::new(stage)
+    entry: Entry,
+    links: Vec<Link>,
+    notices: Notices,
+    slowest: Slowest,
+    house: &'a mut House,
+}
+
+impl TransportUser for SessionStart<'_> {
+    type Made = Box<dyn Stage>;
+
+    /// Makes the stage, and its histograms and counters known.
+    fn with<T: Transport + Send + 'static>(self, transport: T) -> Box<dyn Stage> {
+        let counters = self.entry.counters();
+        let stage = OrderStage::new(OrderParts {
+            entry: self.entry,
+            transport,
+            links: self.links,
+            notices: self.notices,
+            slowest: self.slowest,
+        });
+        let label = Label::new(Kind::Session, self.name);
+        let House {
+            registry, sessions, ..
+        } = self.house;
+        registry.histograms(label.clone(), stage.histograms().readers());
+        sessions.push((Arc::clone(&counters), stage.state()));
+        registry.counters(label, move || counters.list());
+        Box::new(stage)
+    }
 }
 
 /// Which core runs which stage.
@@ -400,13 +401,10 @@ fn describe(options: &Options) -> serde_json::Value {
         let receive = if feed.xdp.is_empty() { "udp" } else { "af_xdp" };
         serde_json::json!({ "name": feed.name, "receive": receive, "lines": feed.udp.lines.len() })
     });
-    let sessions = options.sessions.iter().map(|session| {
-        let submit = match session.way {
-            Way::Uring(options) => format!("{:?}", options.submit),
-            Way::Write(_) => "Write".to_owned(),
-        };
-        serde_json::json!({ "name": session.name, "submit": submit })
-    });
+    let sessions = options
+        .sessions
+        .iter()
+        .map(|session| serde_json::json!({ "name": session.name, "submit": session.way.name() }));
     serde_json::json!({
         "layout": if options.is_inline { "inline" } else { "pipeline" },
         "cpus": options.cpus,

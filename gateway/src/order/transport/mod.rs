@@ -1,10 +1,17 @@
 //! The byte stream to an exchange, as order entry sees it: io_uring on a socket, plain system calls, or a test.
+//!
+//! Each is declared once, in the table of [`Way`]; configuration, start-up and the tests that judge every
+//! transport follow from it.
 
 mod provided;
 pub mod uring;
 pub mod write;
 
 use std::io;
+use std::net::SocketAddrV4;
+
+use uring::{Submit, UringOptions, UringTransport};
+use write::WriteTransport;
 
 /// Bytes of the exchange that one `poll` tells at most: about 780 cancel answers, so that a burst of them
 /// does not make a turn long, and the rings behind have room for what one turn brings.
@@ -47,4 +54,95 @@ pub trait Transport {
     /// Tells what has happened, a bounded number of things with at most [`HEARD_BYTES_MAX`] bytes;
     /// returns how many.
     fn poll(&mut self, on: impl FnMut(TransportEvent<'_>)) -> usize;
+}
+
+/// What transports are told; each takes what it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransportOptions {
+    /// The exchange.
+    pub address: SocketAddrV4,
+    /// `SO_BUSY_POLL` of the socket in µs; 0: off.
+    pub busy_poll_us: u32,
+    /// The CPU of io_uring's kernel thread; `None`: wherever the kernel likes.
+    pub sqpoll_cpu: Option<u32>,
+    /// How long that thread polls an idle ring before it sleeps, ms.
+    pub sqpoll_idle_ms: u32,
+}
+
+/// Somebody who goes on with a transport, whichever it is.
+pub trait TransportUser {
+    /// What comes of it.
+    type Made;
+
+    /// Goes on with it.
+    fn with<T: Transport + Send + 'static>(self, transport: T) -> Self::Made;
+}
+
+macro_rules! ways {
+    ($($(#[doc = $text:literal])+ $way:ident $name:literal $make:expr,)+) => {
+        /// How a session's bytes go out and come in.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Way {
+            $($(#[doc = $text])+ $way,)+
+        }
+
+        impl Way {
+            /// Every way.
+            pub const ALL: &'static [Self] = &[$(Self::$way),+];
+
+            /// Its name in the configuration.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$way => $name,)+
+                }
+            }
+
+            /// Takes the transport's memory and hands it over.
+            ///
+            /// # Errors
+            /// The host has not that much memory, or refuses what the options ask of a socket.
+            pub fn open<U: TransportUser>(
+                self,
+                options: &TransportOptions,
+                user: U,
+            ) -> io::Result<U::Made> {
+                match self {
+                    $(Self::$way => {
+                        let make: fn(&TransportOptions) -> _ = $make;
+                        Ok(user.with(make(options)?))
+                    })+
+                }
+            }
+        }
+    };
+}
+
+ways! {
+    /// By io_uring: a system call on the order core for what is submitted in a turn.
+    Enter "enter" |options| uring(options, Submit::Enter),
+    /// By io_uring: a kernel thread polls for what is submitted.
+    Sqpoll "sqpoll" |options| uring(options, Submit::Sqpoll {
+        cpu: options.sqpoll_cpu,
+        idle_ms: options.sqpoll_idle_ms,
+    }),
+    /// By plain system calls.
+    Write "write" |options| WriteTransport::new(options.address),
+}
+
+impl Way {
+    /// The way of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let mut all = Self::ALL.iter().copied();
+        all.find(|way| way.name() == name)
+    }
+}
+
+fn uring(options: &TransportOptions, submit: Submit) -> io::Result<UringTransport> {
+    UringTransport::new(UringOptions {
+        address: options.address,
+        submit,
+        busy_poll_us: options.busy_poll_us,
+    })
 }
