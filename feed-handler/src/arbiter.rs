@@ -34,7 +34,7 @@ use protocol::mold::{Kind, Packet, Session};
 use protocol::types::Seq;
 
 use crate::sequencer::{Data, Out, Sequencer};
-use crate::strangers::{AGREE_AGAINST, Claim, Strangers, Told};
+use crate::strangers::{AGREE_AGAINST, Agreement, Claim, Strangers};
 
 pub use crate::kept::PACKET_LEN_MAX;
 pub use crate::sequencer::HELD_MAX;
@@ -191,7 +191,7 @@ impl Arbiter {
         if is_over && silence_ns < self.silent_ns {
             return Standing::Strange;
         }
-        let Some(Told { story, agreed }) = strangers.hear(&claim, arrival) else {
+        let Some(Agreement { story, agreed }) = strangers.hear(&claim, arrival) else {
             return Standing::Strange;
         };
         let has_place = stream.session.is_none()

@@ -45,7 +45,7 @@ pub(crate) struct Claim {
 
 /// A story that enough packets tell.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Told {
+pub(crate) struct Agreement {
     pub(crate) story: usize,
     /// Packets that agree.
     pub(crate) agreed: u32,
@@ -87,7 +87,7 @@ impl Strangers {
     }
 
     /// Takes a packet and says what it makes believable. Then the packet itself is not kept.
-    pub(crate) fn hear(&mut self, claim: &Claim, arrival: &Arrival<'_>) -> Option<Told> {
+    pub(crate) fn hear(&mut self, claim: &Claim, arrival: &Arrival<'_>) -> Option<Agreement> {
         let known = self.stories.iter().position(|story| story.is_of(claim));
         let index = known.or_else(|| {
             let oldest = |story: &&Story| (story.agreed > 0, story.heard_ns);
@@ -122,7 +122,7 @@ impl Strangers {
             return None;
         }
         let agreed = story.agreed;
-        Some(Told {
+        Some(Agreement {
             story: index,
             agreed,
         })

@@ -325,14 +325,14 @@ fn is_quiet(error: &io::Error) -> bool {
 
 /// What the kernel said beside a packet.
 #[derive(Clone, Copy, Default)]
-struct Told {
+struct Controls {
     realtime_ns: Option<u64>,
     dropped: Option<u32>,
 }
 
 /// Walks control messages: length (8), level (4), type (4), data, aligned to 8.
-fn read_controls(mut bytes: &[u8]) -> Told {
-    let mut told = Told::default();
+fn read_controls(mut bytes: &[u8]) -> Controls {
+    let mut told = Controls::default();
     while let Some((head, rest)) = bytes.split_first_chunk::<16>() {
         let [a, b, c, d, e, f, g, h, _, _, _, _, i, j, k, l] = *head;
         let len = usize::from_ne_bytes([a, b, c, d, e, f, g, h]);

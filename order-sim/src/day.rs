@@ -154,9 +154,9 @@ impl Hours {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use rt::clock::SECOND_NS;
 
-    const SECOND_NS: u64 = 1_000_000_000;
+    use super::*;
 
     #[test]
     fn day_passes_through_its_hours_with_imbalances_before_each_cross() {

@@ -18,8 +18,8 @@ use protocol::ouch::{
 };
 use protocol::types::{Price4, Qty, Symbol, UserRefNum};
 use protocol::wire::WidePriceBe;
+use rt::clock::SECOND_NS;
 
-const SECOND_NS: u64 = 1_000_000_000;
 const OPEN_NS: u64 = (9 * 3600 + 30 * 60) * SECOND_NS;
 
 fn exchange(more: &str) -> Exchange {

@@ -8,9 +8,8 @@ use order_sim::exchange::Exchange;
 use order_sim::file;
 use protocol::mold::{Header, Kind, Packet};
 use protocol::types::Seq;
+use rt::clock::SECOND_NS;
 use zerocopy::IntoBytes;
-
-const SECOND_NS: u64 = 1_000_000_000;
 
 fn exchange(faults: &str) -> Exchange {
     let text = format!(

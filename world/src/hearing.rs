@@ -15,12 +15,12 @@ use feed_handler::event::{KIND_END_OF_SESSION, KIND_GAP, KIND_LAGGED, MarketEven
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Subscriber, Subscription};
 use feed_handler::source::{Packet, PacketSource};
-use rt::clock::Clock;
+use rt::clock::{Clock, SECOND_NS};
 use rt::mem::Want;
 use rt::ring::{Consumer, Producer, ring};
 
+use crate::MS;
 use crate::venue::{Flying, LINES, Venue};
-use crate::{MS, SECOND_NS};
 
 /// Silence after which the feed is stale.
 const STALE_NS: u64 = 2 * SECOND_NS;
@@ -60,7 +60,7 @@ impl PacketSource for Arrived {
 
 /// What the feed has said, summed up over a world.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Heard {
+pub struct FeedTotals {
     /// Messages that became events.
     pub messages: u64,
     /// Gaps announced.
@@ -73,7 +73,7 @@ pub struct Heard {
     pub compared: u64,
 }
 
-impl std::ops::AddAssign for Heard {
+impl std::ops::AddAssign for FeedTotals {
     fn add_assign(&mut self, other: Self) {
         self.messages += other.messages;
         self.gaps += other.gaps;
@@ -231,9 +231,9 @@ impl Hearing {
     }
 
     /// The sum of what it has heard.
-    pub(crate) fn heard(&self) -> Heard {
+    pub(crate) fn heard(&self) -> FeedTotals {
         let counters = &self.counters;
-        Heard {
+        FeedTotals {
             messages: counters.arbiter.messages.get(),
             gaps: counters.arbiter.gaps.get(),
             sessions: counters.arbiter.sessions_begun.get(),

@@ -35,10 +35,9 @@ use std::collections::BTreeMap;
 
 use protocol::types::Symbol;
 
-pub use hearing::Heard;
+pub use hearing::FeedTotals;
 
 const MS: u64 = 1_000_000;
-const SECOND_NS: u64 = 1000 * MS;
 
 /// Symbols of each feed, by locate code from 1 on: one code means different symbols, and one symbol is on
 /// both.
@@ -64,7 +63,7 @@ pub struct Outcome {
     /// Lives of the gateway.
     pub starts: u64,
     /// What its feeds said.
-    pub heard: Heard,
+    pub heard: FeedTotals,
     /// Answers that the random strategies heard, by what was asked and what was said.
     pub answers: BTreeMap<String, u64>,
     /// The quoter was free to quote at the end, and did.

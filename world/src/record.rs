@@ -7,7 +7,7 @@ use protocol::types::{Symbol, UserRefNum};
 
 /// A live order, as the exchange told it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct LiveOrder {
     pub(crate) symbol: Symbol,
     pub(crate) is_buy: bool,
     pub(crate) open: u32,
@@ -18,7 +18,7 @@ pub(crate) struct Told {
 pub(crate) struct Record {
     /// Messages read.
     pub(crate) read: u64,
-    pub(crate) live: BTreeMap<UserRefNum, Told>,
+    pub(crate) live: BTreeMap<UserRefNum, LiveOrder>,
     pub(crate) positions: BTreeMap<Symbol, i64>,
     /// Trades by match number and order, with symbol and signed shares; those undone have none.
     trades: BTreeMap<(u64, u32), (Symbol, i64)>,
@@ -34,7 +34,7 @@ impl Record {
             .0
         {
             Outbound::OrderAccepted(m) if m.state == b'L' => {
-                let told = Told {
+                let told = LiveOrder {
                     symbol: m.symbol,
                     is_buy: m.side == b'B',
                     open: m.qty.get().0,

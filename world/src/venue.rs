@@ -10,7 +10,8 @@ use order_sim::file;
 use order_sim::options::Options;
 use protocol::types::{Price4, Qty, Side};
 
-use crate::{MS, SECOND_NS, SYMBOLS};
+use crate::{MS, SYMBOLS};
+use rt::clock::SECOND_NS;
 
 /// Lines of each feed.
 pub(crate) const LINES: usize = 2;

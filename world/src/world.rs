@@ -18,17 +18,15 @@ use order_sim::exchange::Exchange;
 use order_sim::file;
 use order_sim::options::Options;
 use protocol::types::{Qty, Symbol};
-use rt::clock::Clock;
+use rt::clock::{Clock, SECOND_NS};
 use rt::ring::{Producer, ring};
 
 use crate::connection::Connection;
-use crate::hearing::{Heard, Hearing};
+use crate::hearing::{FeedTotals, Hearing};
 use crate::line::{Counter, Line};
 use crate::traders::{Trader, belief, set_calm};
 use crate::venue::Venue;
-use crate::{
-    ACCOUNTS, HALF_SPREAD, MS, QUOTER, REQUOTE_AT, SECOND_NS, STRATEGIES, SYMBOLS, symbol,
-};
+use crate::{ACCOUNTS, HALF_SPREAD, MS, QUOTER, REQUOTE_AT, STRATEGIES, SYMBOLS, symbol};
 
 /// Messages of a feed's session whose orders may suffer what a script wants: those after are treated well.
 const SCRIPTED: u64 = 0x300;
@@ -65,7 +63,7 @@ pub(crate) struct World {
     /// Answers to the strategies of earlier lives.
     pub(crate) answers: BTreeMap<String, u64>,
     /// What feeds said in earlier lives.
-    pub(crate) heard: Heard,
+    pub(crate) heard: FeedTotals,
     /// Lives of the gateway.
     pub(crate) starts: u64,
 }
@@ -116,7 +114,7 @@ impl World {
             taken_off_before: 0,
             random,
             answers: BTreeMap::new(),
-            heard: Heard::default(),
+            heard: FeedTotals::default(),
             starts: 0,
         };
         world.start();

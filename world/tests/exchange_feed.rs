@@ -26,9 +26,9 @@ use protocol::ouch::{
     AppendageBuffer, CancelOrder, Element, EnterOrder, Outbound, PRICE_MARKET, ReplaceOrder,
 };
 use protocol::types::{Price4, Qty, Side, Symbol, UserRefNum};
+use rt::clock::SECOND_NS;
 use rt::mem::Want;
 
-const SECOND_NS: u64 = 1_000_000_000;
 const SEEDS: u64 = 100;
 const SNAPSHOTS_A_SEED: u64 = 10;
 const LIMITS: Limits = Limits {

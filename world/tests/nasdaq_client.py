@@ -49,7 +49,7 @@ async def connect(user, sequence, password="secret", session=""):
 
 
 async def answers(session, count):
-    """The next so many sequenced messages, as (type, fields)."""
+    """The next `count` sequenced messages, as (type, fields)."""
     found = []
     while len(found) < count:
         message = await asyncio.wait_for(session.receive_msg(), 5)

@@ -172,7 +172,7 @@ fn killed_gateway_leaves_no_program_and_the_kernel_hears_everything_else() {
     let listen = "import socket; s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); \
                   s.bind(('10.77.1.2', 26400)); s.settimeout(10); print('bound', flush=True); \
                   print(s.recv(100))";
-    let mut ear = Command::new("ip")
+    let mut listener = Command::new("ip")
         .args([
             "netns",
             "exec",
@@ -184,7 +184,7 @@ fn killed_gateway_leaves_no_program_and_the_kernel_hears_everything_else() {
         .stdout(Stdio::piped())
         .spawn()
         .expect("python runs");
-    let mut said = std::io::BufReader::new(ear.stdout.take().expect("piped"));
+    let mut said = std::io::BufReader::new(listener.stdout.take().expect("piped"));
     let mut line = String::new();
     std::io::BufRead::read_line(&mut said, &mut line).expect("it binds");
     let speak = "import socket; s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); \
@@ -194,7 +194,7 @@ fn killed_gateway_leaves_no_program_and_the_kernel_hears_everything_else() {
     line.clear();
     std::io::BufRead::read_line(&mut said, &mut line).expect("it hears");
     assert_eq!(line.trim(), "b'hello'");
-    ear.wait().expect("it ends");
+    listener.wait().expect("it ends");
 
     gateway.signal(libc::SIGKILL);
     assert!(

@@ -53,6 +53,23 @@ const LONG_FILES: &[LongFile] = &[
     },
 ];
 
+/// What we once said, and what the field says. A word stands for itself, or, with a capital, for a type.
+const DIALECT: &[(&str, &str)] = &[
+    ("bring_near", "prefetch"),
+    ("bring near", "prefetch"),
+    ("brings near", "prefetches"),
+    ("brought near", "prefetched"),
+    ("so many", "this many, or a number"),
+    ("hold_us", "gap_timeout_us"),
+    ("Tape", "FeedEncoder"),
+    ("Ear", "PacketTap"),
+    ("Wishes", "EntryOptions"),
+    ("Contestant", "Candidate"),
+    ("contestant", "candidate"),
+    ("Happened", "an event"),
+    ("Scene", "Workload"),
+];
+
 /// What nothing between two packets may do.
 const NOT_ON_HOT_CORES: [&str; 10] = [
     "format!(",
@@ -67,43 +84,92 @@ const NOT_ON_HOT_CORES: [&str; 10] = [
     "thread::sleep",
 ];
 
+/// Folders with source files.
+const SOURCES: [&str; 10] = [
+    "protocol",
+    "rt",
+    "feed-handler",
+    "gateway",
+    "order-sim",
+    "config",
+    "world",
+    "tickgate",
+    "bench",
+    "examples",
+];
+
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().expect("the workspace").to_owned()
+}
+
 fn sources() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the workspace")
-        .to_owned();
-    let mut folders: Vec<PathBuf> = [
-        "protocol",
-        "rt",
-        "feed-handler",
-        "gateway",
-        "order-sim",
-        "config",
-        "world",
-        "tickgate",
-        "bench",
-        "examples",
-    ]
-    .map(|name| root.join(name))
-    .into();
+    let files = files_in(&SOURCES, &[".rs"]);
+    assert!(files.len() > 50, "only {} files found", files.len());
+    files
+}
+
+/// Files under these folders whose names end so, with their text.
+fn files_in(folders: &[&str], ends: &[&str]) -> Vec<(String, String)> {
+    let root = root();
+    let mut folders: Vec<PathBuf> = folders.iter().map(|name| root.join(name)).collect();
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
             let path = entry.path();
+            let name = path.strip_prefix(&root).expect("inside");
+            let name = name.display().to_string();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path
-                    .strip_prefix(&root)
-                    .expect("inside")
-                    .display()
-                    .to_string();
+            } else if ends.iter().any(|end| name.ends_with(end)) {
                 files.push((name, std::fs::read_to_string(&path).expect("text")));
             }
         }
     }
-    assert!(files.len() > 50, "only {} files found", files.len());
     files
+}
+
+/// Documents, configuration and scripts, with their text. What was said once stays in the changelog.
+fn prose() -> Vec<(String, String)> {
+    const ENDS: [&str; 7] = [".md", ".toml", ".py", ".c", ".h", ".service", "Makefile"];
+    let mut files = files_in(&["config", "deploy", "docs"], &ENDS);
+    files.extend(files_in(&SOURCES, &ENDS));
+    for name in ["README.md", "ARCHITECTURE.md", "Makefile", "Cargo.toml"] {
+        let text = std::fs::read_to_string(root().join(name)).expect("text");
+        files.push((name.to_owned(), text));
+    }
+    files
+}
+
+/// Where a word stands by itself.
+fn has_word(line: &str, word: &str) -> bool {
+    let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    line.match_indices(word).any(|(at, _)| {
+        let (before, rest) = line.split_at(at);
+        let after = &rest[word.len()..];
+        // "So many that" counts nothing.
+        let is_sentence = word == "so many" && after.starts_with(" that");
+        !is_part(before.chars().next_back()) && !is_part(after.chars().next()) && !is_sentence
+    })
+}
+
+#[test]
+fn the_fields_words_are_used() {
+    let mut files = sources();
+    files.extend(prose());
+    for (name, text) in files {
+        if name == "world/tests/tidy.rs" {
+            continue;
+        }
+        for (number, line) in text.lines().enumerate() {
+            let found = DIALECT.iter().find(|(ours, _)| has_word(line, ours));
+            let place = number + 1;
+            assert_eq!(
+                found, None,
+                "{name}:{place}: the second is what others understand"
+            );
+        }
+    }
 }
 
 /// The file without its tests.

@@ -12,10 +12,9 @@ use order_sim::exchange::{Exchange, origin_seq};
 use order_sim::file;
 use order_sim::options::Options;
 use order_sim::session::{Received, Session, SessionEvent};
-use rt::clock::realtime_ns;
+use rt::clock::{DAY_NS, realtime_ns};
 use rt::wire_stamps::WireStamps;
 
-const DAY_NS: u64 = 86_400_000_000_000;
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The exchange.

@@ -117,7 +117,7 @@ pub(super) struct Ledger {
     pub(super) is_stopping: bool,
     /// The first breach that nobody has been told of.
     breach: Option<Breach>,
-    /// Whose order went out last: the next one's memory is brought near.
+    /// Whose order went out last: the next one's memory is prefetched.
     last: (Owner, OrderId),
 }
 

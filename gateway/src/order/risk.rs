@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use feed_handler::best_prices::BestPrice;
 use protocol::types::{Price4, Qty, Side};
+use rt::clock::SECOND_NS;
 use rt::mem::prefetch;
 
 use super::instruments::{INSTRUMENTS_MAX, Instrument};
@@ -207,8 +208,6 @@ pub struct Risk {
     sent_ns: Box<[u64]>,
     sent_next: usize,
 }
-
-const SECOND_NS: u64 = 1_000_000_000;
 
 impl Risk {
     /// Nothing held, nothing open.

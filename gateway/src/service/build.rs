@@ -18,7 +18,7 @@ use super::receive::{self, Receiver};
 use crate::core_loop::{CoreOptions, Stage};
 use crate::notice::{Notice, Notices};
 use crate::options::{self, Options};
-use crate::order::entry::{DeskOptions, Entry, EntryCounters, SessionState};
+use crate::order::entry::{DESKS_MAX, DeskOptions, Entry, EntryCounters, SessionState};
 use crate::order::links::Link;
 use crate::order::risk::{KillCause, KillSwitch, Risk};
 use crate::order::session::Session;
@@ -105,13 +105,7 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
             stages.push((feed.name.clone(), build_feed(feed, room, &mut house)?));
         }
     }
-    for ((index, strategy), ends) in options
-        .strategies
-        .into_iter()
-        .enumerate()
-        .zip(wiring.ends.drain(..))
-    {
-        debug_assert!(index < usize::from(u8::MAX));
+    for (strategy, ends) in options.strategies.into_iter().zip(wiring.ends.drain(..)) {
         let Some(prices) = best_prices.get(strategy.feed) else {
             continue;
         };
@@ -165,6 +159,12 @@ fn wire(options: &Options) -> Result<Wiring, String> {
             });
         }
         if let Some(list) = wiring.desks.get_mut(strategy.session) {
+            if list.len() == DESKS_MAX {
+                return Err(format!(
+                    "strategy {}: its session has {DESKS_MAX} already, and an order can name no more",
+                    strategy.name
+                ));
+            }
             list.push(desk_of(strategy));
         }
         wiring.ends.push(Ends {

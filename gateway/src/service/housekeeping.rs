@@ -13,10 +13,10 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::build::House;
 use super::kill_file::KillWatch;
-use super::{Core, StopHandle};
+use super::{Core, StopHandle, pause};
 use crate::order::entry::SessionState;
 use crate::order::risk::KillCause;
-use crate::telemetry::{Gathered, Kind, Report, Run, pause};
+use crate::telemetry::{Gathered, Kind, Report, Run};
 use crate::trace::file::SlowFile;
 
 /// How often it looks up: the longest that a signal waits.

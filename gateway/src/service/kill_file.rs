@@ -255,22 +255,22 @@ fn engage(kills: &[KillSwitch], cause: KillCause) {
 mod tests {
     use super::*;
 
-    struct Scene {
+    struct Setup {
         _folder: tempfile::TempDir,
         file: KillFile,
         kills: [KillSwitch; 2],
     }
 
-    fn scene() -> Scene {
+    fn setup() -> Setup {
         let folder = tempfile::tempdir().unwrap();
-        Scene {
+        Setup {
             file: KillFile::in_folder(folder.path()).unwrap(),
             kills: [KillSwitch::default(), KillSwitch::default()],
             _folder: folder,
         }
     }
 
-    impl Scene {
+    impl Setup {
         fn watch(&self) -> KillWatch {
             KillWatch::start(Some(self.file.clone()), &self.kills).unwrap()
         }
@@ -289,184 +289,184 @@ mod tests {
 
     #[test]
     fn link_named_kill_that_leads_nowhere_releases_nobody() {
-        let scene = scene();
-        std::os::unix::fs::symlink("/nonexistent/x", scene.file.kill()).unwrap();
-        let mut watch = scene.watch();
-        scene.kills[0].engage(KillCause::UnknownExecution);
+        let setup = setup();
+        std::os::unix::fs::symlink("/nonexistent/x", setup.file.kill()).unwrap();
+        let mut watch = setup.watch();
+        setup.kills[0].engage(KillCause::UnknownExecution);
         for turn in 0..4 {
-            watch.turn(&scene.kills);
+            watch.turn(&setup.kills);
             assert!(
-                scene.kills[0].is_on(),
+                setup.kills[0].is_on(),
                 "released in turn {turn}: {:?}",
-                scene.causes()
+                setup.causes()
             );
         }
     }
 
     #[test]
     fn kill_behind_a_link_that_leads_nowhere_stops_trading() {
-        let scene = scene();
-        std::os::unix::fs::symlink("/nonexistent/x", scene.file.kill()).unwrap();
-        let mut watch = scene.watch();
-        let said = scene.file.write(KillCause::Operator, "stop");
-        watch.turn(&scene.kills);
+        let setup = setup();
+        std::os::unix::fs::symlink("/nonexistent/x", setup.file.kill()).unwrap();
+        let mut watch = setup.watch();
+        let said = setup.file.write(KillCause::Operator, "stop");
+        watch.turn(&setup.kills);
         assert!(
-            said.is_err() || scene.kills[0].is_on(),
+            said.is_err() || setup.kills[0].is_on(),
             "{said:?} {:?}",
-            scene.causes()
+            setup.causes()
         );
     }
 
     #[test]
     fn resume_that_fails_leaves_trading_stopped() {
-        let scene = scene();
-        scene.file.write(KillCause::Operator, "stop").unwrap();
-        let mut watch = scene.watch();
+        let setup = setup();
+        setup.file.write(KillCause::Operator, "stop").unwrap();
+        let mut watch = setup.watch();
         // The new file cannot take its place.
-        fs::create_dir(scene.file.folder.join("resumed")).unwrap();
-        let said = scene.file.remove();
-        watch.turn(&scene.kills);
+        fs::create_dir(setup.file.folder.join("resumed")).unwrap();
+        let said = setup.file.remove();
+        watch.turn(&setup.kills);
         assert!(
-            said.is_ok() || scene.kills[0].is_on(),
+            said.is_ok() || setup.kills[0].is_on(),
             "{said:?} but {:?}",
-            scene.causes()
+            setup.causes()
         );
     }
 
     #[test]
     fn cause_behind_start_killed_survives_a_restart() {
-        let scene = scene();
-        scene.kills[0].engage(KillCause::StartKilled);
-        let mut watch = scene.watch();
-        watch.turn(&scene.kills);
+        let setup = setup();
+        setup.kills[0].engage(KillCause::StartKilled);
+        let mut watch = setup.watch();
+        watch.turn(&setup.kills);
         // While it starts killed, the past brings an execution of an unknown order.
-        scene.kills[0].engage(KillCause::UnknownExecution);
-        watch.turn(&scene.kills);
-        assert!(scene.restarted().is_some(), "{:?}", scene.causes());
+        setup.kills[0].engage(KillCause::UnknownExecution);
+        watch.turn(&setup.kills);
+        assert!(setup.restarted().is_some(), "{:?}", setup.causes());
     }
 
     #[test]
     fn folder_that_goes_away_releases_nobody() {
-        let scene = scene();
-        scene.file.write(KillCause::Operator, "stop").unwrap();
-        let mut watch = scene.watch();
-        let moved = scene.file.folder.with_extension("away");
-        fs::rename(&scene.file.folder, &moved).unwrap();
-        watch.turn(&scene.kills);
-        let without = scene.causes();
-        fs::rename(&moved, &scene.file.folder).unwrap();
-        watch.turn(&scene.kills);
+        let setup = setup();
+        setup.file.write(KillCause::Operator, "stop").unwrap();
+        let mut watch = setup.watch();
+        let moved = setup.file.folder.with_extension("away");
+        fs::rename(&setup.file.folder, &moved).unwrap();
+        watch.turn(&setup.kills);
+        let without = setup.causes();
+        fs::rename(&moved, &setup.file.folder).unwrap();
+        watch.turn(&setup.kills);
         assert!(
-            without[0].is_some() && scene.kills[0].is_on(),
+            without[0].is_some() && setup.kills[0].is_on(),
             "without the folder {without:?}, then {:?}",
-            scene.causes()
+            setup.causes()
         );
     }
 
     #[test]
     fn operator_kills_a_running_gateway_and_resumes_it() {
-        let scene = scene();
-        let mut watch = scene.watch();
-        watch.turn(&scene.kills);
-        assert_eq!(scene.causes(), [None; 2]);
+        let setup = setup();
+        let mut watch = setup.watch();
+        watch.turn(&setup.kills);
+        assert_eq!(setup.causes(), [None; 2]);
         assert!(
-            scene
+            setup
                 .file
                 .write(KillCause::Operator, "lunch\nbreak")
                 .unwrap()
         );
-        watch.turn(&scene.kills);
-        assert_eq!(scene.causes(), [Some(KillCause::Operator); 2]);
-        let said = scene.file.read().unwrap().unwrap();
+        watch.turn(&setup.kills);
+        assert_eq!(setup.causes(), [Some(KillCause::Operator); 2]);
+        let said = setup.file.read().unwrap().unwrap();
         assert!(said.starts_with("cause: the operator, since: "), "{said}");
         assert!(said.ends_with("why: lunch break"), "{said}");
-        assert_eq!(scene.restarted(), Some(KillCause::Persisted));
-        assert!(scene.file.remove().unwrap());
-        watch.turn(&scene.kills);
-        assert_eq!(scene.causes(), [None; 2]);
-        assert_eq!(scene.restarted(), None);
+        assert_eq!(setup.restarted(), Some(KillCause::Persisted));
+        assert!(setup.file.remove().unwrap());
+        watch.turn(&setup.kills);
+        assert_eq!(setup.causes(), [None; 2]);
+        assert_eq!(setup.restarted(), None);
     }
 
     #[test]
     fn breach_of_one_session_stops_all_and_outlives_the_process() {
-        let scene = scene();
-        let mut watch = scene.watch();
-        scene.kills[1].engage(KillCause::UnknownExecution);
-        watch.turn(&scene.kills);
-        assert_eq!(scene.causes(), [Some(KillCause::UnknownExecution); 2]);
-        let said = scene.file.read().unwrap().unwrap();
+        let setup = setup();
+        let mut watch = setup.watch();
+        setup.kills[1].engage(KillCause::UnknownExecution);
+        watch.turn(&setup.kills);
+        assert_eq!(setup.causes(), [Some(KillCause::UnknownExecution); 2]);
+        let said = setup.file.read().unwrap().unwrap();
         assert!(said.contains("an execution of an unknown order"), "{said}");
-        assert_eq!(scene.restarted(), Some(KillCause::Persisted));
+        assert_eq!(setup.restarted(), Some(KillCause::Persisted));
     }
 
     #[test]
     fn second_kill_leaves_the_first_cause() {
-        let scene = scene();
-        assert!(scene.file.write(KillCause::Signal, "").unwrap());
-        assert!(!scene.file.write(KillCause::Operator, "too late").unwrap());
-        let said = scene.file.read().unwrap().unwrap();
+        let setup = setup();
+        assert!(setup.file.write(KillCause::Signal, "").unwrap());
+        assert!(!setup.file.write(KillCause::Operator, "too late").unwrap());
+        let said = setup.file.read().unwrap().unwrap();
         assert!(said.contains("SIGUSR2") && !said.contains("late"), "{said}");
     }
 
     #[test]
     fn resume_ends_start_killed_although_no_file_was_there() {
-        let scene = scene();
-        scene.kills[0].engage(KillCause::StartKilled);
-        let mut watch = scene.watch();
-        watch.turn(&scene.kills);
-        assert_eq!(scene.causes(), [Some(KillCause::StartKilled), None]);
-        assert_eq!(scene.file.read().unwrap(), None);
-        assert!(!scene.file.remove().unwrap());
-        watch.turn(&scene.kills);
-        assert_eq!(scene.causes(), [None; 2]);
+        let setup = setup();
+        setup.kills[0].engage(KillCause::StartKilled);
+        let mut watch = setup.watch();
+        watch.turn(&setup.kills);
+        assert_eq!(setup.causes(), [Some(KillCause::StartKilled), None]);
+        assert_eq!(setup.file.read().unwrap(), None);
+        assert!(!setup.file.remove().unwrap());
+        watch.turn(&setup.kills);
+        assert_eq!(setup.causes(), [None; 2]);
     }
 
     #[test]
     fn breach_in_the_moment_of_a_resume_is_not_released_and_is_kept() {
-        let scene = scene();
-        scene.kills[0].engage(KillCause::StartKilled);
-        let mut watch = scene.watch();
-        scene.file.remove().unwrap();
-        scene.kills[1].engage(KillCause::ExecutionsLost);
-        watch.turn(&scene.kills);
-        assert_eq!(scene.causes(), [Some(KillCause::ExecutionsLost); 2]);
-        assert_eq!(scene.restarted(), Some(KillCause::Persisted));
+        let setup = setup();
+        setup.kills[0].engage(KillCause::StartKilled);
+        let mut watch = setup.watch();
+        setup.file.remove().unwrap();
+        setup.kills[1].engage(KillCause::ExecutionsLost);
+        watch.turn(&setup.kills);
+        assert_eq!(setup.causes(), [Some(KillCause::ExecutionsLost); 2]);
+        assert_eq!(setup.restarted(), Some(KillCause::Persisted));
     }
 
     #[test]
     fn kill_right_after_a_resume_is_the_last_word() {
-        let scene = scene();
-        scene.file.write(KillCause::Operator, "").unwrap();
-        let mut watch = scene.watch();
-        scene.file.remove().unwrap();
-        scene.file.write(KillCause::Operator, "").unwrap();
-        watch.turn(&scene.kills);
-        assert_eq!(scene.causes(), [Some(KillCause::Persisted); 2]);
+        let setup = setup();
+        setup.file.write(KillCause::Operator, "").unwrap();
+        let mut watch = setup.watch();
+        setup.file.remove().unwrap();
+        setup.file.write(KillCause::Operator, "").unwrap();
+        watch.turn(&setup.kills);
+        assert_eq!(setup.causes(), [Some(KillCause::Persisted); 2]);
     }
 
     #[test]
     fn folder_that_vanishes_releases_nothing_and_is_an_error_at_the_start() {
-        let scene = scene();
-        scene.file.write(KillCause::Operator, "").unwrap();
-        let mut watch = scene.watch();
-        let moved = scene.file.folder.with_extension("moved");
-        fs::rename(&scene.file.folder, &moved).unwrap();
-        fs::write(&scene.file.folder, "no folder").unwrap();
-        watch.turn(&scene.kills);
-        assert_eq!(scene.causes(), [Some(KillCause::Persisted); 2]);
+        let setup = setup();
+        setup.file.write(KillCause::Operator, "").unwrap();
+        let mut watch = setup.watch();
+        let moved = setup.file.folder.with_extension("moved");
+        fs::rename(&setup.file.folder, &moved).unwrap();
+        fs::write(&setup.file.folder, "no folder").unwrap();
+        watch.turn(&setup.kills);
+        assert_eq!(setup.causes(), [Some(KillCause::Persisted); 2]);
         assert!(watch.failure.is_some());
-        assert!(KillFile::in_folder(&scene.file.folder).is_err());
-        fs::remove_file(&scene.file.folder).unwrap();
-        fs::rename(&moved, &scene.file.folder).unwrap();
+        assert!(KillFile::in_folder(&setup.file.folder).is_err());
+        fs::remove_file(&setup.file.folder).unwrap();
+        fs::rename(&moved, &setup.file.folder).unwrap();
     }
 
     #[test]
     fn files_left_are_only_those_that_say_something() {
-        let scene = scene();
-        scene.file.write(KillCause::Operator, "").unwrap();
-        scene.file.write(KillCause::Operator, "").unwrap();
-        scene.file.remove().unwrap();
-        let names: Vec<_> = fs::read_dir(&scene.file.folder)
+        let setup = setup();
+        setup.file.write(KillCause::Operator, "").unwrap();
+        setup.file.write(KillCause::Operator, "").unwrap();
+        setup.file.remove().unwrap();
+        let names: Vec<_> = fs::read_dir(&setup.file.folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name())
             .collect();

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::core_loop::{self, CoreOptions, CoreState, Stage};
 use crate::options::{Options, Output};
-use crate::telemetry::{Kind, Label, Report, pause};
+use crate::telemetry::{Kind, Label, Report};
 use crate::trace::file::{CoreLog, SlowFile};
 
 use rt::ring::ring;
@@ -166,6 +166,11 @@ fn start(
         });
     }
     Ok((cores, logs))
+}
+
+/// A pause of the housekeeping core; it ends early when the thread is unparked.
+fn pause(length: Duration) {
+    std::thread::park_timeout(length);
 }
 
 /// Waits until every core runs; `false`: one has ended instead.

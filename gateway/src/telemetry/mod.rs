@@ -14,7 +14,6 @@ mod registry;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -406,11 +405,6 @@ pub fn write_hgrm(histogram: &Histogram<u64>, path: &Path) -> io::Result<()> {
         rt::histogram::SUB_BUCKETS
     )?;
     out.flush()
-}
-
-/// A pause of the housekeeping core; it ends early when the thread is unparked.
-pub fn pause(length: Duration) {
-    std::thread::park_timeout(length);
 }
 
 #[cfg(test)]

@@ -297,7 +297,7 @@ fn shown_us(ns: u64) -> String {
 mod tests {
     use super::*;
 
-    /// wire 1,000 µs, then each stamp so many µs after the one before.
+    /// wire 1,000 µs, then each stamp this many µs after the one before.
     fn trace(after_us: [u64; 7]) -> OrderTrace {
         let mut at = 1_000_000;
         let mut next = |index: usize| {

@@ -7,6 +7,7 @@
 
 use feed_handler::event::DELTA_UNKNOWN;
 use protocol::types::UserRefNum;
+use rt::clock::SECOND_NS;
 use rt::ring::Producer;
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +17,6 @@ use crate::order::intent::{Cause, OrderIntent};
 pub const KEPT: usize = 8;
 /// Orders whose trace is kept until their answer comes.
 const REMEMBERED: usize = 1024;
-/// How often the slowest are handed over, ns.
-const SECOND_NS: u64 = 1_000_000_000;
 
 /// One order, stamp by stamp, ns on the host's monotonic clock; 0: not known, or not yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]

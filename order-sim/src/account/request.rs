@@ -12,12 +12,12 @@ use protocol::ouch::{
 };
 use protocol::types::Price4;
 use protocol::wire::WidePriceBe;
+use rt::clock::SECOND_NS;
 
 use crate::engine::{CrossKind, Prevention, TimeInForce};
 
 /// A market order's other price: 200,000.0000.
 const PRICE_MARKET_LIMIT: u64 = 2_000_000_000;
-const SECOND_NS: u64 = 1_000_000_000;
 const DAY_SECONDS: u32 = 86_400;
 
 /// The optional fields that this exchange acts upon.

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A key is the price for buyers and its complement for sellers, so that "better" is "larger" on both
-//! sides. Nearly all orders come near the best price: so many keys lie in the ladder itself, and how many
+//! sides. Nearly all orders come near the best price: the best keys lie in the ladder itself, and how many
 //! of them are worse is counted without a branch. The rest is searched by halves.
 //!
 //! Invariants:  keys strictly rise; near is empty only if far is, too; a level has at least one order;

@@ -20,8 +20,6 @@ pub mod cancel_reason {
     pub const POST_ONLY: u8 = b'F';
     /// Post only, and a shown order stood in the way.
     pub const POST_ONLY_SHOWN: u8 = b'G';
-    /// The stock was halted.
-    pub const HALTED: u8 = b'H';
     /// Self-match prevention.
     pub const SELF_MATCH: u8 = b'Q';
     /// The exchange's people said so.

@@ -11,11 +11,11 @@ use crate::engine::{Limits, Listing, Prevention};
 use crate::flow::recorded::Pace;
 use crate::options;
 use crate::server;
+use rt::clock::SECOND_NS;
 use sections::{
     Account, Clock, ClockMode, Day, Engine, Feed, File, Flow, Record, Right, Symbol, Sync,
 };
 
-const SECOND_NS: u64 = 1_000_000_000;
 const MS_NS: u64 = 1_000_000;
 const US_NS: u64 = 1_000;
 /// Prices have four decimals; the file says dollars.

@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
-use rt::clock::{Clock, realtime_ns};
+use rt::clock::{Clock, DAY_NS, realtime_ns};
 use rt::wire_stamps::WireStamps;
 
 use crate::exchange::{Exchange, origin_seq};
@@ -52,7 +52,6 @@ const SLEEP_NS_MIN: u64 = 1_000_000;
 const LAST_STEP_NS: u64 = 10_000_000;
 /// Bytes of a record that are read at once.
 const READ_AHEAD_BYTES: usize = 1 << 20;
-const DAY_NS: u64 = 86_400_000_000_000;
 
 rt::counters! {
     /// What the sockets have seen.

@@ -31,9 +31,14 @@ mod scale;
 
 use scale::{CALIBRATION_NS, Look, Scale};
 
+/// A second, ns.
+pub const SECOND_NS: u64 = 1_000_000_000;
+/// A day, ns.
+pub const DAY_NS: u64 = 86_400 * SECOND_NS;
 /// How often the owner of a clock should call [`Clock::discipline`]: at 500 ppm the error grows by
 /// 5 µs in 10 ms.
 pub const DISCIPLINE_INTERVAL_NS: u64 = 10_000_000;
+
 /// What a correction found, and did about it. Errors are the kernel's time minus ours, in ns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Correction {
