@@ -18,8 +18,9 @@ ITCH_BOOK := target/itch-book/bin/python
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours.
 demo: build-packages run-packages
-	$(CARGO) build --release $(DEMO_CRATES)
-	target/release/tickgate-lab demo $(if $(FEED),--feed $(FEED)) $(DEMO_ARGS)
+	$(CARGO) build --profile demo $(DEMO_CRATES)
+	target/demo/tickgate-lab demo $(if $(FEED),--feed $(FEED)) $(DEMO_ARGS)
+	@echo "Built by the profile demo, for a quick start; make bench measures the release build."
 
 ## Format, clippy, docs and every test. Needs root for network namespaces; says what it skips without.
 test: build-packages run-packages test-packages
