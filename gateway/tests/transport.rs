@@ -461,12 +461,7 @@ macro_rules! every_transport {
             for way in Way::ALL {
                 eprintln!("{}", way.name());
                 let peer = Peer::new($buffer);
-                let options = TransportOptions {
-                    address: peer.address,
-                    busy_poll_us: 0,
-                    sqpoll_cpu: None,
-                    sqpoll_idle_ms: 50,
-                };
+                let options = TransportOptions::to(peer.address);
                 way.open(&options, Judge(peer)).expect("memory");
             }
         }

@@ -116,12 +116,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
         sessions: vec![Session {
             name: "ouch".to_owned(),
             way: Way::Enter,
-            transport: TransportOptions {
-                address: EXCHANGE,
-                busy_poll_us: 0,
-                sqpoll_cpu: None,
-                sqpoll_idle_ms: 0,
-            },
+            transport: TransportOptions::to(EXCHANGE),
             credentials: Credentials {
                 username: "demo".to_owned(),
                 password: "demo".to_owned(),

@@ -16,7 +16,6 @@ use rt::clock::SECOND_NS;
 use rt::mem::prefetch;
 
 use super::instruments::{INSTRUMENTS_MAX, Instrument};
-use super::intent::Refusal;
 
 const _: () = assert!(INSTRUMENTS_MAX <= 1 << 16, "an instrument is a u16");
 
@@ -52,6 +51,71 @@ impl Limits {
         orders_per_second_max: 10_000_000,
         intent_age_max_ns: 60_000_000_000,
     };
+}
+
+/// Declares why an intent can be refused, and the counter of each cause.
+macro_rules! refusals {
+    ($($(#[doc = $text:literal])+ $cause:ident => $counter:ident,)+) => {
+        /// Why risk, or the gateway before it, refused an intent.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Refusal {
+            $($(#[doc = $text])+ $cause,)+
+        }
+
+        rt::counters! {
+            /// Intents refused, by cause.
+            pub struct RefusalCounters {
+                $($(#[doc = $text])+ $counter,)+
+            }
+        }
+
+        impl RefusalCounters {
+            /// Counts a refusal under its cause.
+            pub fn count(&self, refusal: Refusal) {
+                match refusal {
+                    $(Refusal::$cause => self.$counter.increment(),)+
+                }
+            }
+        }
+    };
+}
+
+refusals! {
+    /// The kill switch is on.
+    Killed => refused_killed,
+    /// The session to the exchange is not open.
+    SessionDown => refused_session_down,
+    /// More shares than one order may have, or none.
+    OrderQty => refused_order_qty,
+    /// Price times shares is more than one order may be worth.
+    Notional => refused_notional,
+    /// Too far from the book's best price.
+    PriceCollar => refused_price_collar,
+    /// The book has no price to hold the order against.
+    NoReferencePrice => refused_no_reference_price,
+    /// The feed has a gap, and the strategy did not ask to trade on stale books.
+    StaleBook => refused_stale_book,
+    /// The position, with everything open on that side, would be too large.
+    Position => refused_position,
+    /// Too many open orders.
+    OpenOrders => refused_open_orders,
+    /// Too many orders in this second.
+    OrderRate => refused_order_rate,
+    /// The directory of the strategy's feed has not named the symbol.
+    UnknownSymbol => refused_unknown_symbol,
+    /// The strategy may not trade the symbol: it is not one of those that its configuration names.
+    NotItsSymbol => refused_not_its_symbol,
+    /// The order meant is over, or never was.
+    NotLive => refused_not_live,
+    /// A change of the order is under way, or the exchange has not accepted it yet.
+    ChangePending => refused_change_pending,
+    /// The strategy has a live order with this number: its numbers came round.
+    IdInUse => refused_id_in_use,
+    /// The intent waited for longer than orders may.
+    TooOld => refused_too_old,
+    /// The connection's send buffer is full: the exchange does not read.
+    Backlog => refused_backlog,
 }
 
 /// Why trading is stopped.

@@ -69,6 +69,19 @@ pub struct TransportOptions {
     pub sqpoll_idle_ms: u32,
 }
 
+impl TransportOptions {
+    /// To this address, everything else left alone: for tests, so that a new option does not concern them.
+    #[must_use]
+    pub const fn to(address: SocketAddrV4) -> Self {
+        Self {
+            address,
+            busy_poll_us: 0,
+            sqpoll_cpu: None,
+            sqpoll_idle_ms: 50,
+        }
+    }
+}
+
 /// Somebody who goes on with a transport, whichever it is.
 pub trait TransportUser {
     /// What comes of it.
