@@ -8,11 +8,10 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::event::Origin;
-use gateway::order::entry::{DeskOptions, Entry, Phase};
-use gateway::order::intent::{Action, Cause, OrderId, OrderIntent, TimeInForce};
-use gateway::order::orders::Owner;
+use gateway::message::intent::{Action, Cause, OrderId, OrderIntent, Owner, TimeInForce};
+use gateway::order::account::Account;
+use gateway::order::entry::{Asked, Credentials, DeskOptions, Entry, Lifecycle, Received, State};
 use gateway::order::risk::{KillSwitch, Limits, Risk};
-use gateway::order::session::{Credentials, Session};
 use protocol::ouch::{AccountQueryResponse, Canceled, OrderAccepted};
 use protocol::soup::{self, LoginAccepted, kind};
 use protocol::types::{Price4, Qty, Seq, Side, Symbol, UserRefNum};
@@ -27,6 +26,7 @@ const QTY: Qty = Qty(100);
 
 /// Order entry with an open session, and the bytes that go in and out.
 pub(crate) struct OrderPath {
+    account: Account,
     entry: Entry,
     symbol: Symbol,
     next_id: u32,
@@ -67,21 +67,19 @@ impl OrderPath {
             symbols: None,
             trade_on_stale: false,
         };
+        let risk = Risk::new(limits, KillSwitch::default());
+        let mut account = Account::new(risk, vec![Arc::new(prices)]);
+        let lifecycle = Lifecycle::new(credentials);
         let mut path = Self {
-            entry: Entry::new(
-                Session::new(credentials),
-                Risk::new(limits, KillSwitch::default()),
-                limits.open_orders_max,
-                &[desk],
-                vec![Arc::new(prices)],
-            ),
+            entry: Entry::new(lifecycle, limits.open_orders_max, &[desk], &mut account),
+            account,
             symbol,
             next_id: 1,
             now_ns: 1,
             out: vec![0; 64 * 1024],
         };
         path.log_in();
-        ensure!(path.entry.phase() == Phase::Open, "the session is not open");
+        ensure!(path.entry.state() == State::Open, "the session is not open");
         for _ in 0..resting {
             path.enter();
         }
@@ -104,10 +102,15 @@ impl OrderPath {
     }
 
     fn hear(&mut self, bytes: &[u8]) {
-        let now_ns = self.now_ns;
-        self.entry.on_bytes(now_ns, bytes, &mut [0; 64], |told| {
-            black_box(&told);
-        });
+        let received = Received {
+            bytes,
+            now_ns: self.now_ns,
+        };
+        let account = &mut self.account;
+        self.entry
+            .on_bytes(account, received, &mut [0; 64], |told| {
+                black_box(&told);
+            });
     }
 
     fn ask(&mut self, action: Action, id: u32) -> Option<UserRefNum> {
@@ -128,10 +131,13 @@ impl OrderPath {
             time_in_force: TimeInForce::Day,
             cause: Cause::Market,
         };
-        let (now_ns, out) = (self.now_ns, &mut self.out);
-        let sent = self
-            .entry
-            .on_intent(Owner(0), black_box(&intent), now_ns, out);
+        let asked = Asked {
+            owner: Owner(0),
+            intent: black_box(&intent),
+            now_ns: self.now_ns,
+        };
+        let (account, out) = (&mut self.account, &mut self.out);
+        let sent = self.entry.on_intent(account, &asked, out);
         sent.ok().map(|sent| sent.user_ref)
     }
 

@@ -3,30 +3,24 @@
 //! A strategy that lagged finds the present here, and risk finds the price to hold an order against.
 //!
 //! Thread:      written by one feed core; read by any
-//! Invariants:  a row is read whole or not at all: its version is odd while it is written and moves
-//!              with each change, and a reader that saw it move looks again.
-//! When wrong:  a reader gives up after `LOOKS_MAX` looks (the writer was stopped in between).
+//! Invariants:  a row is read whole or not at all ([`Versioned`]).
+//! When wrong:  a reader gives up after [`rt::versioned::LOOKS_MAX`] looks (the writer was stopped in between).
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use protocol::types::{Price4, Qty, Symbol};
 use rt::mem::{Pages, Want};
+use rt::versioned::Versioned;
 use zerocopy::FromZeros;
-
-/// Looks at one row before giving up. A write takes a few nanoseconds, so two are common and this
-/// many mean that the writing core lost its CPU.
-const LOOKS_MAX: u32 = 1000;
 
 /// One symbol: half a cache line.
 #[derive(Debug, FromZeros)]
 #[repr(C, align(32))]
 struct Row {
-    version: AtomicU64,
+    /// Bid, then ask: price in the high half, shares in the low.
+    prices: Versioned<2>,
     symbol: AtomicU64,
-    /// Price in the high half, shares in the low.
-    bid: AtomicU64,
-    ask: AtomicU64,
 }
 
 /// Best prices of one symbol.
@@ -69,8 +63,7 @@ impl BestPrices {
     /// was or empty.
     pub fn clear(&self) {
         for (locate, row) in (0..=u16::MAX).zip(self.rows.iter()) {
-            let used = [&row.symbol, &row.bid, &row.ask];
-            if used.iter().any(|field| field.load(Ordering::Relaxed) != 0) {
+            if row.symbol.load(Ordering::Relaxed) != 0 || row.prices.own() != [0; 2] {
                 row.symbol.store(0, Ordering::Release);
                 self.store(locate, &BestPrice::default());
             }
@@ -86,18 +79,10 @@ impl BestPrices {
         let Some(row) = self.rows.get(usize::from(locate)) else {
             return;
         };
-        let version = row.version.load(Ordering::Relaxed);
-        row.version
-            .store(version.wrapping_add(1), Ordering::Relaxed);
-        // Pairs with the Acquire fence in `load`: who sees a new price sees the odd version too.
-        fence(Ordering::Release);
-        row.bid
-            .store(pack(price.bid_price, price.bid_qty), Ordering::Relaxed);
-        row.ask
-            .store(pack(price.ask_price, price.ask_qty), Ordering::Relaxed);
-        // Pairs with the Acquire load in `load`.
-        row.version
-            .store(version.wrapping_add(2), Ordering::Release);
+        row.prices.store([
+            pack(price.bid_price, price.bid_qty),
+            pack(price.ask_price, price.ask_qty),
+        ]);
     }
 
     /// A symbol's prices; `None` when its row kept moving.
@@ -105,27 +90,14 @@ impl BestPrices {
     #[must_use]
     pub fn load(&self, locate: u16) -> Option<BestPrice> {
         let row = self.rows.get(usize::from(locate))?;
-        for _ in 0..LOOKS_MAX {
-            // Pairs with the Release store at the end of `store`.
-            let before = row.version.load(Ordering::Acquire);
-            let (bid, ask) = (
-                row.bid.load(Ordering::Relaxed),
-                row.ask.load(Ordering::Relaxed),
-            );
-            // Pairs with the Release fence in `store`.
-            fence(Ordering::Acquire);
-            if before % 2 == 0 && row.version.load(Ordering::Relaxed) == before {
-                let ((bid_price, bid_qty), (ask_price, ask_qty)) = (unpack(bid), unpack(ask));
-                return Some(BestPrice {
-                    bid_price,
-                    bid_qty,
-                    ask_price,
-                    ask_qty,
-                });
-            }
-            std::hint::spin_loop();
-        }
-        None
+        let [bid, ask] = row.prices.load()?;
+        let ((bid_price, bid_qty), (ask_price, ask_qty)) = (unpack(bid), unpack(ask));
+        Some(BestPrice {
+            bid_price,
+            bid_qty,
+            ask_price,
+            ask_qty,
+        })
     }
 
     /// Says what a locate code stands for today.

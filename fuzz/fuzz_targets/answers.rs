@@ -8,12 +8,11 @@ use std::sync::{Arc, LazyLock};
 
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::event::Origin;
-use gateway::order::answers::AnswerEvent;
-use gateway::order::entry::{DeskOptions, Entry, Phase};
-use gateway::order::intent::{Action, Cause, OrderId, OrderIntent, TimeInForce};
-use gateway::order::orders::Owner;
+use gateway::order::telling::AnswerEvent;
+use gateway::order::account::Account;
+use gateway::order::entry::{Asked, Credentials, DeskOptions, Entry, Lifecycle, Received, State};
+use gateway::message::intent::{Action, Cause, OrderId, OrderIntent, Owner, TimeInForce};
 use gateway::order::risk::{KillSwitch, Limits, Risk};
-use gateway::order::session::{Credentials, Session};
 
 use libfuzzer_sys::fuzz_target;
 use protocol::ascii;
@@ -51,6 +50,7 @@ static PRICES: LazyLock<Arc<BestPrices>> = LazyLock::new(|| {
 
 /// A gateway's order entry, and what is on its way to it.
 struct World {
+    account: Account,
     entry: Entry,
     kill: KillSwitch,
     to_gateway: Vec<u8>,
@@ -64,7 +64,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let session = Session::new(Credentials {
+        let lifecycle = Lifecycle::new(Credentials {
             username: "demo".into(),
             password: "demo".into(),
             session: String::new(),
@@ -72,9 +72,10 @@ impl World {
         });
         let kill = KillSwitch::default();
         let risk = Risk::new(LIMITS, kill.clone());
-        let prices = vec![Arc::clone(&PRICES)];
+        let mut account = Account::new(risk, vec![Arc::clone(&PRICES)]);
         Self {
-            entry: Entry::new(session, risk, LIMITS.open_orders_max, &[DESK], prices),
+            entry: Entry::new(lifecycle, LIMITS.open_orders_max, &[DESK], &mut account),
+            account,
             kill,
             to_gateway: Vec::new(),
             is_in_step: true,
@@ -86,7 +87,7 @@ impl World {
 
     /// A new connection, all bytes of the old one lost; the number that the gateway asks for.
     fn connect(&mut self) -> usize {
-        self.entry.on_disconnected();
+        self.entry.on_closed(self.now_ns);
         self.connect_again()
     }
 
@@ -141,7 +142,8 @@ impl World {
         let len = len.min(self.to_gateway.len());
         let bytes: Vec<u8> = self.to_gateway.drain(..len).collect();
         let mut is_again = false;
-        self.entry.on_bytes(self.now_ns, &bytes, &mut [0; 256], |told| {
+        let received = Received { bytes: &bytes, now_ns: self.now_ns };
+        self.entry.on_bytes(&mut self.account, received, &mut [0; 256], |told| {
             is_again |= matches!(told, AnswerEvent::ConnectAgain);
         });
         is_again
@@ -170,7 +172,8 @@ impl World {
             time_in_force: TimeInForce::Day,
             cause: Cause::Market,
         };
-        let sent = self.entry.on_intent(Owner(0), &intent, self.now_ns, &mut [0; 256]);
+        let asked = Asked { owner: Owner(0), intent: &intent, now_ns: self.now_ns };
+        let sent = self.entry.on_intent(&mut self.account, &asked, &mut [0; 256]);
         self.next_id += u32::from(sent.is_ok_and(|sent| sent.is_new));
     }
 
@@ -178,7 +181,7 @@ impl World {
     fn answer(&mut self, record: &[u8; 16]) {
         let bytes = answer(record, self.next_id);
         let malformed = self.entry.counters().malformed.get();
-        let is_seen = self.is_in_step && self.to_gateway.is_empty() && self.entry.phase() == Phase::Open;
+        let is_seen = self.is_in_step && self.to_gateway.is_empty() && self.entry.state() == State::Open;
         let is_sane = Outbound::decode(&bytes).is_ok();
         self.say_next(bytes);
         if is_seen && !is_sane {
@@ -189,10 +192,10 @@ impl World {
     }
 
     fn judge(&mut self) {
-        let live = self.entry.live_orders();
+        let live = self.entry.live_orders(&self.account);
         assert_eq!(self.entry.open_orders() as usize, live.len(), "{live:?}");
         for name in live.iter().map(|order| order.symbol) {
-            let exposure = self.entry.exposure(name);
+            let exposure = self.account.exposure(name);
             let reserved = |side| -> u64 {
                 let of_it = live.iter().filter(|it| it.symbol == name && it.side == side);
                 of_it.map(|it| u64::from(it.reserved.0)).sum()
@@ -262,7 +265,7 @@ fn answer(record: &[u8; 16], next: u32) -> Vec<u8> {
 fuzz_target!(|data: &[u8]| {
     let mut world = World::new();
     world.log_in(0);
-    assert_eq!(world.entry.phase(), Phase::Open);
+    assert_eq!(world.entry.state(), State::Open);
     for record in data.as_chunks::<16>().0 {
         let [choice, what, .., cut] = *record;
         world.now_ns += u64::from(what) << (choice >> 4);
@@ -277,12 +280,14 @@ fuzz_target!(|data: &[u8]| {
             13 => {
                 world.connect();
             }
-            14 if what == 0 => world.entry.stop(),
+            14 if what == 0 => {
+                world.entry.stop(world.now_ns);
+            },
             14 => {
                 world.entry.cancel_some(8, world.now_ns, &mut [0; 512]);
             }
             _ => {
-                world.entry.on_timeout(world.now_ns, &mut [0; 128], |_| ());
+                world.entry.on_timeout(world.now_ns, &mut [0; 128]);
             }
         }
         if world.hear(usize::from(cut)) {

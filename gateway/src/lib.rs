@@ -7,12 +7,13 @@
 //!
 //! A strategy's author finds what is needed, with examples, in the crate `tickgate`.
 
+pub mod message;
+
 pub mod strategy;
 
 pub mod order;
 
 pub mod core_loop;
-pub mod notice;
 
 pub mod cli;
 pub mod options;

@@ -8,8 +8,8 @@ use feed_handler::publish::Subscription;
 use feed_handler::udp::UdpOptions;
 use feed_handler::xdp;
 
+use crate::order::entry::Credentials;
 use crate::order::risk::Limits;
-use crate::order::session::Credentials;
 use crate::order::transport::{TransportOptions, Way};
 use crate::strategy::Strategy;
 

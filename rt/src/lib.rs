@@ -16,6 +16,7 @@
 //! | `cpu` | pinning, real-time class, locked memory, what the kernel counted of a thread | gateway, order-sim, bench |
 //! | `mem` | zeroed pages, huge, locked and touched in advance; words shared between processes | feed-handler, gateway, order-sim, world, bench |
 //! | `ring` | single-producer single-consumer ring for `Copy` messages | feed-handler, gateway, world, bench |
+//! | `versioned` | a few words that one thread writes and any number read whole, without a lock | feed-handler, gateway |
 //! | `histogram` | latency histogram with one writer and no lock | feed-handler, gateway, world, bench |
 //! | `counters` | named counters with one writer and no lock | feed-handler, gateway, order-sim |
 //! | `wire_stamps` | when each message was sent, and its order received, across processes | order-sim, bench |
@@ -30,4 +31,5 @@ pub mod cpu;
 pub mod histogram;
 pub mod mem;
 pub mod ring;
+pub mod versioned;
 pub mod wire_stamps;

@@ -109,9 +109,9 @@ pub mod prelude {
         KIND_LAGGED, KIND_STALE, MarketEvent,
     };
     pub use gateway::cli::{Parameters, built_in, run};
-    pub use gateway::order::intent::{
-        Action, ExecutionEvent, OrderId, OrderIntent, Outcome, Refusal, TimeInForce,
-    };
+    pub use gateway::message::execution::{ExecutionEvent, Outcome};
+    pub use gateway::message::intent::{Action, OrderId, OrderIntent, TimeInForce};
+    pub use gateway::order::risk::Refusal;
     pub use gateway::strategy::{Context, NewOrder, Strategy, Trial};
     pub use protocol::types::{Price4, Qty, Side, Symbol};
     pub use serde::Deserialize;

@@ -1,11 +1,12 @@
 //! What must be true at the end of a world.
 
-use gateway::order::entry::Phase;
-use gateway::order::orders::Owner;
+use gateway::message::intent::Owner;
+use gateway::order::entry::State;
+use gateway::order::risk::Exposure;
 use protocol::types::Side;
 
 use crate::traders::belief;
-use crate::world::World;
+use crate::world::{World, symbols};
 use crate::{ACCOUNTS, HALF_SPREAD, QUOTER, REQUOTE_AT, STRATEGIES, SYMBOLS, symbol};
 
 /// Both ends, and every strategy, believe the same.
@@ -15,12 +16,36 @@ pub(crate) fn all_believe_the_same(world: &mut World) {
         let account = exchange.account(name).expect("configured");
         let (open, stored) = (exchange.open_orders(account), exchange.stored(account));
         let entry = world.lines[at].stage.entry();
-        assert_eq!(entry.phase(), Phase::Open, "session {at}");
-        let live = entry.live_orders();
+        assert_eq!(entry.state(), State::Open, "session {at}");
+        let next_seq = entry.next_seq();
+        let live = world.lines[at].stage.live_orders();
         let believed: Vec<_> = live.iter().map(|it| (it.user_ref, it.open)).collect();
         assert_eq!(believed, open, "session {at}");
-        let heard = entry.next_seq().0 - 1;
+        let heard = next_seq.0 - 1;
         assert_eq!(heard, stored as u64, "session {at} has heard everything");
+    }
+    world.show();
+    for line in &mut world.lines {
+        let mut live = line.stage.live_orders();
+        live.sort_unstable_by_key(|order| order.user_ref);
+        let mut shown: Vec<_> = line.stage.session_view().orders().collect();
+        shown.sort_unstable_by_key(|order| order.user_ref);
+        assert_eq!(shown, live, "what others see of the orders");
+        let positions = line.stage.positions_view();
+        for held in positions.iter() {
+            let believed = line.stage.account().exposure(held.symbol);
+            assert_eq!(
+                held.exposure, believed,
+                "what others see of {:?}",
+                held.symbol
+            );
+        }
+        let known = positions.iter().filter(|held| !held.is_flat()).count();
+        let held = symbols().into_iter().filter(|name| {
+            let exposure = line.stage.account().exposure(*name);
+            exposure != Exposure::default()
+        });
+        assert_eq!(known, held.count(), "positions that others see");
     }
     for (trader, (_, session)) in STRATEGIES.into_iter().enumerate() {
         if trader == QUOTER {
@@ -30,7 +55,7 @@ pub(crate) fn all_believe_the_same(world: &mut World) {
         assert!(believed.unanswered.is_empty(), "{believed:?}");
         let of_session = STRATEGIES.iter().take(trader).filter(|it| it.1 == session);
         let owner = Owner(u8::try_from(of_session.count()).expect("few"));
-        let live = world.lines[session].stage.entry().live_orders();
+        let live = world.lines[session].stage.live_orders();
         let mut live: Vec<_> = live
             .iter()
             .filter_map(|it| {
@@ -51,7 +76,7 @@ pub(crate) fn all_believe_the_same(world: &mut World) {
 pub(crate) fn quotes_stand_where_they_belong(world: &mut World) -> bool {
     let is_free = world.is_quoter_free();
     let (feed, session) = STRATEGIES[QUOTER];
-    let live = world.lines[session].stage.entry().live_orders();
+    let live = world.lines[session].stage.live_orders();
     for name in SYMBOLS[feed] {
         let middle = world.middle(feed, name);
         for side in [Side::Buy, Side::Sell] {
@@ -82,7 +107,7 @@ pub(crate) fn gap_withdraws_quotes(world: &mut World) {
     let (feed, session) = STRATEGIES[QUOTER];
     world.lose_a_packet(feed);
     assert!(world.hearings[feed].prices.feed_is_stale(), "a lost packet");
-    let live = world.lines[session].stage.entry().live_orders();
+    let live = world.lines[session].stage.live_orders();
     let left = live
         .iter()
         .find(|it| it.desk.is_some_and(|desk| desk.0 == Owner(1)));

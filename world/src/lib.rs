@@ -26,6 +26,8 @@ mod checks;
 mod connection;
 mod hearing;
 mod line;
+mod operator;
+mod quoting;
 mod record;
 mod traders;
 mod venue;

@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 
-use gateway::notice::Notice;
+use gateway::message::command::Command;
+use gateway::message::notice::Notice;
 use gateway::order::stage::OrderStage;
 use order_sim::exchange::Exchange;
 use order_sim::options::Options;
 use order_sim::session::{Received, Session as ServerSession, SessionEvent};
 use protocol::types::{Side, Symbol};
-use rt::ring::Consumer;
+use rt::ring::{Consumer, Producer};
 
 use crate::connection::{Connection, Event};
 use crate::record::Record;
@@ -22,6 +23,8 @@ pub(crate) struct Line {
     to_gateway: Vec<u8>,
     record: Record,
     notices: Consumer<Notice>,
+    /// The operator's commands.
+    pub(crate) commands: Producer<Command>,
 }
 
 /// The exchange that orders go to.
@@ -31,13 +34,18 @@ pub(crate) struct Counter {
 }
 
 impl Line {
-    pub(crate) fn new(stage: OrderStage<Connection>, notices: Consumer<Notice>) -> Self {
+    pub(crate) fn new(
+        stage: OrderStage<Connection>,
+        notices: Consumer<Notice>,
+        commands: Producer<Command>,
+    ) -> Self {
         Self {
             stage,
             server: None,
             to_gateway: Vec::new(),
             record: Record::default(),
             notices,
+            commands,
         }
     }
 
@@ -118,7 +126,8 @@ impl Line {
             self.record
                 .read(exchange.message(account, index).expect("stored"));
         }
-        let live = entry.live_orders();
+        let open_orders = entry.open_orders();
+        let live = self.stage.live_orders();
         let believed = live.iter().filter(|order| order.is_accepted);
         let believed =
             believed.map(|order| (order.user_ref, order.symbol, order.side, order.open.0));
@@ -128,9 +137,9 @@ impl Line {
         });
         let (believed, told): (Vec<_>, Vec<_>) = (believed.collect(), told.collect());
         assert_eq!(believed, told, "live orders of account {account}");
-        assert_eq!(entry.open_orders() as usize, live.len());
+        assert_eq!(open_orders as usize, live.len());
         for name in symbols {
-            let exposure = entry.exposure(*name);
+            let exposure = self.stage.account().exposure(*name);
             let position = self.record.positions.get(name).copied().unwrap_or(0);
             assert_eq!(exposure.position, position, "{name:?}");
             let reserved = |side| -> u64 {

@@ -4,7 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use feed_handler::event::MarketEvent;
-use gateway::order::intent::{Action, ExecutionEvent, OrderId, Outcome, TimeInForce};
+use gateway::message::execution::{ExecutionEvent, Outcome};
+use gateway::message::intent::{Action, OrderId, TimeInForce};
 use gateway::strategy::{Context, NewOrder, Strategy};
 use protocol::types::{Price4, Qty, Side};
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use feed_handler::event::MarketEvent;
 use gateway::core_loop::Stage;
-use gateway::notice::Notices;
-use gateway::order::entry::{DeskOptions, Entry, Phase};
+use gateway::message::notice::Notices;
+use gateway::order::account::Account;
+use gateway::order::entry::{Credentials, DeskOptions, Entry, Lifecycle, State};
 use gateway::order::links::Link;
 use gateway::order::risk::{KillCause, KillSwitch, Limits, Risk};
-use gateway::order::session::{Credentials, Session};
 use gateway::order::stage::{OrderStage, Parts};
 use gateway::strategy::{Ends, Quoter, QuoterParameters, Strategy, StrategyStage};
 use gateway::trace::recorder::Slowest;
@@ -46,8 +46,8 @@ const BEHAVIOURS: [&str; 7] = [
 
 /// Everything.
 pub(crate) struct World {
-    random: fastrand::Rng,
-    clock: Clock,
+    pub(crate) random: fastrand::Rng,
+    pub(crate) clock: Clock,
     now_ns: u64,
     counter: Counter,
     venues: Vec<Venue>,
@@ -57,9 +57,9 @@ pub(crate) struct World {
     desks: Vec<StrategyStage>,
     next_housekeeping_ns: u64,
     /// What the quoter had been refused when it should have begun to settle.
-    refused_before: u64,
+    pub(crate) refused_before: u64,
     /// The same for what was taken off.
-    taken_off_before: u64,
+    pub(crate) taken_off_before: u64,
     /// Answers to the strategies of earlier lives.
     pub(crate) answers: BTreeMap<String, u64>,
     /// What feeds said in earlier lives.
@@ -220,30 +220,29 @@ impl World {
     }
 
     fn line(&self, name: &str, limits: Limits, links: Vec<Link>, desks: &[DeskOptions]) -> Line {
-        let session = Session::new(Credentials {
+        let lifecycle = Lifecycle::new(Credentials {
             username: name.into(),
             password: "secret".into(),
             session: String::new(),
             server_timeout_ns: 15 * SECOND_NS,
         });
         let prices = self.hearings.iter().map(|it| Arc::clone(&it.prices));
-        let entry = Entry::new(
-            session,
-            Risk::new(limits, self.kill.clone()),
-            limits.open_orders_max,
-            desks,
-            prices.collect(),
-        );
+        let risk = Risk::new(limits, self.kill.clone());
+        let mut account = Account::new(risk, prices.collect());
+        let entry = Entry::new(lifecycle, limits.open_orders_max, desks, &mut account);
         let (notices, heard) = ring(64).expect("a power of two");
+        let (asks, commands) = ring(4).expect("a power of two");
         let (slow, _) = ring(64).expect("a power of two");
         let stage = OrderStage::new(Parts {
+            account,
             entry,
             transport: Connection::new(),
             links,
+            commands,
             notices: Notices(notices),
             slowest: Slowest::new(slow),
         });
-        Line::new(stage, heard)
+        Line::new(stage, heard, asks)
     }
 
     /// One turn of every stage, each in its place on the way; then everything is compared.
@@ -299,7 +298,7 @@ impl World {
             _ => self.random.u64(0..4 * MS),
         };
         // A gateway that waits before it connects again does so for up to five seconds.
-        let is_open = |line: &mut Line| line.stage.entry().phase() == Phase::Open;
+        let is_open = |line: &mut Line| line.stage.entry().state() == State::Open;
         if !self.lines.iter_mut().all(is_open) {
             later_ns += 100 * MS;
         }
@@ -351,6 +350,7 @@ impl World {
                 let number = self.random.u64(1..200);
                 self.counter.exchange.break_trade(number);
             }
+            14 => self.command(at),
             _ => {}
         }
     }
@@ -361,6 +361,7 @@ impl World {
         set_calm(true);
         self.kill.release();
         self.open_windows();
+        self.unpause();
         for venue in &mut self.venues {
             venue.is_calm = true;
         }
@@ -408,33 +409,6 @@ impl World {
         self.pump(0, usize::MAX);
         self.pump(1, usize::MAX);
         self.turn();
-    }
-
-    /// What the quoter's session refused, or the exchange rejected: the quoter rests for up to 128 steps.
-    fn refused(&mut self) -> u64 {
-        let (_, session) = STRATEGIES[QUOTER];
-        let counters = self.lines[session].stage.entry().counters();
-        // Changes that cross with a fill or with one another keep nobody from quoting.
-        let refused = &counters.refusals;
-        let crossed = refused.refused_not_live.get() + refused.refused_change_pending.get();
-        let rejected = counters.rejected.get() + counters.replaces_rejected.get();
-        counters.refused.get() - crossed + rejected
-    }
-
-    /// Cancels that nobody asked for, as of what would have met an order of the same account: the quoter rests
-    /// for two steps.
-    fn taken_off(&mut self) -> u64 {
-        let (_, session) = STRATEGIES[QUOTER];
-        let counters = self.lines[session].stage.entry().counters();
-        counters
-            .canceled
-            .get()
-            .saturating_sub(counters.cancels.get())
-    }
-
-    /// Whether nobody kept the quoter from quoting for longer than it rests.
-    pub(crate) fn is_quoter_free(&mut self) -> bool {
-        (self.refused(), self.taken_off()) == (self.refused_before, self.taken_off_before)
     }
 
     /// The exchange that orders go to.

@@ -19,8 +19,8 @@ use feed_handler::publish::Subscription;
 use feed_handler::udp::{UdpLine, UdpOptions};
 use feed_handler::xdp::{Mode, Options as XdpOptions, Rung, SocketOptions, Wanted};
 use gateway::options::{Feed, Options, Output, Rings, Session, StrategyOptions};
+use gateway::order::entry::Credentials;
 use gateway::order::risk::Limits;
-use gateway::order::session::Credentials;
 use gateway::order::transport::{TransportOptions, Way};
 use gateway::service::{self, StopHandle};
 use gateway::strategy::{Probe, ProbeParameters, Quoter, QuoterParameters, Strategy};
@@ -201,7 +201,7 @@ fn no_allocation_on_hot_cores_from_the_first_message_to_the_last_order() {
         handle.stop();
         sent
     });
-    let report = service::run(options, &stop, || ()).expect("the gateway runs");
+    let report = service::run(options, &stop, |_| ()).expect("the gateway runs");
     let sent = waiter.join().expect("the waiter ends");
     let run = report.runs.first().expect("a run");
     assert!(counted.load(Ordering::SeqCst));

@@ -13,12 +13,15 @@ use std::sync::Arc;
 
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::event::Origin;
-use gateway::order::answers::AnswerEvent;
-use gateway::order::entry::{DeskOptions, Entry, Phase};
-use gateway::order::intent::{Action, Cause, OrderId, OrderIntent, Outcome, Refusal, TimeInForce};
-use gateway::order::orders::Owner;
+use gateway::message::execution::Outcome;
+use gateway::message::intent::{Action, Cause, OrderId, OrderIntent, Owner, TimeInForce};
+use gateway::order::account::Account;
+use gateway::order::entry::{
+    Asked, Credentials, DeskOptions, Entry, Lifecycle, Received as Arrived, State,
+};
+use gateway::order::risk::Refusal;
 use gateway::order::risk::{KillCause, KillSwitch, Limits, Risk};
-use gateway::order::session::{Credentials, Session};
+use gateway::order::telling::AnswerEvent;
 use order_sim::exchange::Exchange;
 use order_sim::file;
 use order_sim::options::Options;
@@ -44,6 +47,7 @@ const DEMO: u16 = 0;
 
 /// Both ends and the bytes between them.
 struct World {
+    account: Account,
     options: Options,
     exchange: Exchange,
     server: ServerSession,
@@ -62,24 +66,27 @@ fn symbol() -> Symbol {
     Symbol::new("ALC").expect("a symbol")
 }
 
-fn entry(prices: &Arc<BestPrices>, kill: &KillSwitch) -> Entry {
-    let session = Session::new(Credentials {
+fn account(prices: &Arc<BestPrices>, kill: &KillSwitch) -> Account {
+    let risk = Risk::new(LIMITS, kill.clone());
+    Account::new(risk, vec![Arc::clone(prices)])
+}
+
+fn entry(account: &mut Account) -> Entry {
+    let lifecycle = Lifecycle::new(Credentials {
         username: "demo".into(),
         password: "demo".into(),
         session: String::new(),
         server_timeout_ns: 15_000_000_000,
     });
-    let risk = Risk::new(LIMITS, kill.clone());
     Entry::new(
-        session,
-        risk,
+        lifecycle,
         LIMITS.open_orders_max,
         &[DeskOptions {
             feed: 0,
             symbols: None,
             trade_on_stale: false,
         }],
-        vec![Arc::clone(prices)],
+        account,
     )
 }
 
@@ -103,11 +110,13 @@ impl World {
             },
         );
         let kill = KillSwitch::default();
+        let mut account = account(&prices, &kill);
         Self {
             exchange: Exchange::new(&options, 1),
             options,
             server: ServerSession::new(0),
-            entry: entry(&prices, &kill),
+            entry: entry(&mut account),
+            account,
             prices,
             to_exchange: Vec::new(),
             to_gateway: Vec::new(),
@@ -122,7 +131,7 @@ impl World {
     fn connect(&mut self) {
         self.to_exchange.clear();
         self.to_gateway.clear();
-        self.entry.on_disconnected();
+        self.entry.on_closed(self.now_ns);
         self.log_in();
     }
 
@@ -137,7 +146,8 @@ impl World {
 
     /// The process died and came back.
     fn restart(&mut self) {
-        self.entry = entry(&self.prices, &self.kill);
+        self.account = account(&self.prices, &self.kill);
+        self.entry = entry(&mut self.account);
         self.believed.clear();
         self.connect();
     }
@@ -181,12 +191,15 @@ impl World {
         let mut reply = [0; 64];
         let believed = &mut self.believed;
         let mut is_again = false;
-        let len = self
-            .entry
-            .on_bytes(now, &bytes, &mut reply, |told| match told {
-                AnswerEvent::ConnectAgain => is_again = true,
-                told => hear(believed, told),
-            });
+        let arrived = Arrived {
+            bytes: &bytes,
+            now_ns: now,
+        };
+        let (entry, account) = (&mut self.entry, &mut self.account);
+        let len = entry.on_bytes(account, arrived, &mut reply, |told| match told {
+            AnswerEvent::ConnectAgain => is_again = true,
+            told => hear(believed, told),
+        });
         self.to_exchange.extend_from_slice(&reply[..len]);
         if is_again {
             self.log_in();
@@ -225,9 +238,12 @@ impl World {
             cause: Cause::Market,
         };
         let mut out = [0; 128];
-        let sent = self
-            .entry
-            .on_intent(Owner(0), &intent, self.now_ns, &mut out)?;
+        let asked = Asked {
+            owner: Owner(0),
+            intent: &intent,
+            now_ns: self.now_ns,
+        };
+        let sent = self.entry.on_intent(&mut self.account, &asked, &mut out)?;
         self.to_exchange.extend_from_slice(&out[..sent.len]);
         Ok(())
     }
@@ -267,12 +283,12 @@ impl World {
     }
 
     fn both_believe_the_same(&mut self, seed: u64) {
-        assert_eq!(self.entry.phase(), Phase::Open, "seed {seed}");
-        let live = self.entry.live_orders();
+        assert_eq!(self.entry.state(), State::Open, "seed {seed}");
+        let live = self.entry.live_orders(&self.account);
         let live: Vec<_> = live.iter().map(|it| (it.user_ref, it.open)).collect();
         assert_eq!(live, self.exchange.open_orders(DEMO), "seed {seed}");
         assert_eq!(
-            self.entry.exposure(symbol()).position,
+            self.account.exposure(symbol()).position,
             self.position_by_record(),
             "seed {seed}"
         );
@@ -321,8 +337,8 @@ fn orders_of_an_earlier_life_count_and_are_cancelled_when_told_to_stop() {
     world.restart();
     world.settle();
     world.both_believe_the_same(0);
-    assert_eq!(world.entry.exposure(symbol()).position, 200);
-    world.entry.stop();
+    assert_eq!(world.account.exposure(symbol()).position, 200);
+    world.entry.stop(world.now_ns);
     assert_eq!(
         world.intent(Action::Enter, OrderId(99), Side::Buy, 1),
         Err(Refusal::SessionDown)
@@ -359,7 +375,7 @@ fn no_order_goes_out_before_the_past_is_known() {
     );
     world.pump(usize::MAX);
     world.pump(usize::MAX);
-    assert_eq!(world.entry.phase(), Phase::Recovering);
+    assert_eq!(world.entry.state(), State::Recovering);
     assert_eq!(
         world.intent(Action::Enter, OrderId(1), Side::Buy, 1),
         Err(Refusal::SessionDown)

@@ -14,9 +14,11 @@ use crossbeam_queue::ArrayQueue;
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::book::orders::Orders;
 use feed_handler::book::{Bbo, BookCounters, BookSink, Books, Limits as BookLimits, TradePrint};
+use gateway::order::entry::{Credentials, Lifecycle};
+use gateway::order::inbox::Inbox;
 use gateway::order::instruments::Instrument;
+use gateway::order::lifecycle::SessionEvent;
 use gateway::order::risk::{KillSwitch, Limits, Proposal, Risk};
-use gateway::order::session::{Credentials, Session, SessionEvent};
 use hashbrown::HashMap;
 use protocol::binary_file::Messages;
 use protocol::frame::Datagram;
@@ -355,39 +357,50 @@ fn orders() -> Vec<Piece> {
         }
     };
     let answers: &'static [u8] = answers().leak();
-    let mut session = Session::new(Credentials {
-        username: "demo".into(),
-        password: "demo".into(),
-        session: String::new(),
-        server_timeout_ns: 1,
-    });
     let accepted: &'static [u8] = answers.get(3..).unwrap_or_default();
     let decode = move || {
         for _ in 0..CALLS {
             let _ = black_box(Outbound::decode(black_box(accepted)).is_ok());
         }
     };
+    vec![
+        Piece::new("risk: one order, ours", CALLS, check),
+        Piece::new("answer: decode, ours", CALLS, decode),
+        session(answers),
+    ]
+}
+
+/// An answer on its way through an open session.
+fn session(answers: &'static [u8]) -> Piece {
+    let mut inbox = Inbox::new();
+    let mut lifecycle = Lifecycle::new(Credentials {
+        username: "demo".into(),
+        password: "demo".into(),
+        session: String::new(),
+        server_timeout_ns: 1,
+    });
     // Each connection is made twice: the first login learns where the past ends.
     let login = LoginAccepted::new("S1", Seq(1));
     let login = peer::framed(kind::LOGIN_ACCEPTED, login.as_bytes());
     for _ in 0..2 {
-        session.on_connected(1, &mut [0; 64]);
-        session.on_bytes(1, &login, |_| ());
+        lifecycle.on_connected(1, &mut [0; 64]);
+        if let Ok(Some(packet)) = inbox.next(&mut login.as_slice()) {
+            lifecycle.on_packet(packet, 1);
+        }
     }
     let hear = move || {
         let mut messages = 0;
         for _ in 0..CALLS {
-            session.on_bytes(2, black_box(answers), |said| {
+            let mut bytes = black_box(answers);
+            lifecycle.on_heard(2);
+            while let Ok(Some(packet)) = inbox.next(&mut bytes) {
+                let said = lifecycle.on_packet(packet, 2);
                 messages += u64::from(matches!(said, SessionEvent::Message(..)));
-            });
+            }
         }
         assert_eq!(messages, CALLS, "the session is not open");
     };
-    vec![
-        Piece::new("risk: one order, ours", CALLS, check),
-        Piece::new("answer: decode, ours", CALLS, decode),
-        Piece::new("session: take an answer, ours", CALLS, hear),
-    ]
+    Piece::new("session: take an answer, ours", CALLS, hear)
 }
 
 /// Order entry as a whole.

@@ -14,8 +14,8 @@ use tickgate_config as settings;
 
 use super::Factory;
 use crate::options::{self, Options, Output, Rings};
+use crate::order::entry::Credentials;
 use crate::order::risk::Limits;
-use crate::order::session::Credentials;
 use crate::order::transport::{TransportOptions, Way};
 
 /// Options of checked settings.

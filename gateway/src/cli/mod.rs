@@ -132,7 +132,7 @@ pub fn run(factory: Factory) -> ExitCode {
                 Ok(options) => options,
                 Err(error) => return fail(WRONG_USAGE, &error),
             };
-            match service::run(options, &StopHandle::default(), || ()) {
+            match service::run(options, &StopHandle::default(), |_| ()) {
                 Ok(_) => ExitCode::SUCCESS,
                 Err(error) => fail(FAILED, &error),
             }

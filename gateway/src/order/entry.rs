@@ -1,13 +1,13 @@
-//! Order entry as one state machine: intents in, bytes out; bytes in, executions out.
+//! Order entry of one session as one state machine: intents in, bytes out; bytes in, executions out.
 //!
 //! ```text
-//!  Down --login--> Recovering --account query answered--> Open --stop--> Stopping
-//!    ^                                                       │
-//!    └────────────────── connection gone ────────────────────┘
+//!  bytes ──> inbox ──packet──> lifecycle ──message──> ledger (answers) ──> telling
+//!  intent ──────────────────────────────────────────> ledger (risk, orders) ──> bytes
+//!                                                     └ account, which sessions share
 //! ```
 //!
 //! After each login the account is queried. The answer (the first one that is not of the past, see
-//! `session`) comes behind everything that the exchange has said, so when it is here, orders, fills and
+//! `lifecycle`) comes behind everything that the exchange has said, so when it is here, orders, fills and
 //! positions are what the exchange believes; an order that it never accepted was never there. Only then
 //! do orders go out.
 //!
@@ -18,19 +18,26 @@
 
 use std::sync::Arc;
 
-use feed_handler::best_prices::BestPrices;
+use protocol::soup::OutOfStep;
 use protocol::types::{Price4, Qty, Seq, Side, Symbol, UserRefNum};
 
-use super::answers::AnswerEvent;
-use super::intent::{ExecutionEvent, OrderId, OrderIntent, Refusal};
-use super::invariant::Breach;
+use super::account::Account;
+use super::inbox::Inbox;
 use super::ledger::Ledger;
-use super::orders::Owner;
-use super::risk::{Exposure, KillSwitch, Risk};
-use super::session::{Ended, Session, SessionEvent};
+use super::lifecycle::SessionEvent;
+use super::live::Order;
+use super::session_orders::SessionOrders;
+use super::telling::AnswerEvent;
+use crate::message::execution::ExecutionEvent;
+use crate::message::intent::{OrderId, OrderIntent, Owner};
+use crate::message::invariant::Breach;
+use crate::message::notice::Ended;
+use crate::order::risk::Refusal;
 
-pub use super::ledger::{DESKS_MAX, DeskOptions};
-pub use super::progress::{EntryCounters, OrderHistograms, Phase, Sent, SessionState};
+pub use super::desk::{DESKS_MAX, DeskOptions};
+pub use super::ledger::Asked;
+pub use super::lifecycle::{Credentials, Due, Lifecycle, PROGRESS_TIMEOUT_NS, State};
+pub use super::progress::{EntryCounters, OrderHistograms, Sent};
 
 /// A live order, for reports and tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,140 +56,152 @@ pub struct LiveOrder {
     pub open: Qty,
     /// Shares that risk counts as open.
     pub reserved: Qty,
+    /// Shares executed over the whole chain of replaces.
+    pub executed: Qty,
     /// Whether the exchange has answered.
     pub is_accepted: bool,
+    /// Whether a replace or a cancel is on its way.
+    pub is_changing: bool,
 }
 
-/// Time without progress after which a connection on which nothing can be sent yet is given up: a server
-/// that sends heartbeats but never answers a login or an account query would hold it for ever. A login is
-/// answered within milliseconds, and each message of the past is progress.
-pub const PROGRESS_TIMEOUT_NS: u64 = 5_000_000_000;
+/// Bytes of the exchange, and when they were here.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'a> {
+    /// What arrived.
+    pub bytes: &'a [u8],
+    /// When.
+    pub now_ns: u64,
+}
 
 /// One session's order entry.
 #[derive(Debug)]
 pub struct Entry {
-    session: Session,
-    ledger: Ledger,
-    /// When the way to an open session went on; `None` without a connection.
-    progress_ns: Option<u64>,
-    /// The past was known once in this life: what is open is known, whether connected or not.
-    has_been_open: bool,
+    lifecycle: Lifecycle,
+    inbox: Inbox,
+    session: SessionOrders,
 }
 
 impl Entry {
-    /// Nothing open yet. `open_orders_max` is risk's limit; `desks` are the strategies in order.
+    /// Nothing open yet. `open_orders_max` is risk's limit; `desks` are the strategies in order; what they may
+    /// trade is named in `account`, which every later call has to be given.
     #[must_use]
     pub fn new(
-        session: Session,
-        risk: Risk,
+        lifecycle: Lifecycle,
         open_orders_max: u32,
         desks: &[DeskOptions],
-        best_prices: Vec<Arc<BestPrices>>,
+        account: &mut Account,
     ) -> Self {
         Self {
-            session,
-            ledger: Ledger::new(risk, open_orders_max, desks, best_prices),
-            progress_ns: None,
-            has_been_open: false,
+            lifecycle,
+            inbox: Inbox::new(),
+            session: SessionOrders::new(open_orders_max, desks, &mut account.instruments),
         }
     }
 
     /// Has every page of its memory mapped, on the thread that will use it.
     pub fn prepare(&mut self) {
-        self.ledger.orders.prepare();
-        self.ledger.fills.prepare();
+        self.session.prepare();
     }
 
     /// The counters, for housekeeping.
     #[must_use]
     pub fn counters(&self) -> Arc<EntryCounters> {
-        Arc::clone(&self.ledger.counters)
+        Arc::clone(&self.session.counters)
     }
 
-    /// The kill switch that risk looks at.
-    #[must_use]
-    pub fn kill(&self) -> KillSwitch {
-        self.ledger.risk.kill().clone()
-    }
-
-    /// How far the connection is.
+    /// How far the session is.
     #[inline]
     #[must_use]
-    pub fn phase(&self) -> Phase {
-        self.ledger.phase
+    pub fn state(&self) -> State {
+        self.lifecycle.state()
     }
 
-    /// Orders open now.
+    /// Orders of this session open now.
     #[must_use]
     pub fn open_orders(&self) -> u32 {
-        self.ledger.risk.open_orders()
+        self.session.orders.len()
     }
 
     /// Live orders by reference number: for reports and tests.
     #[must_use]
-    pub fn live_orders(&self) -> Vec<LiveOrder> {
-        let ledger = &self.ledger;
-        let live = ledger.orders.iter().map(|order| LiveOrder {
+    pub fn live_orders(&self, account: &Account) -> Vec<LiveOrder> {
+        let live = self.session.orders.iter().map(|order| LiveOrder {
             user_ref: order.user_ref,
             desk: order.owner.map(|owner| (owner, order.id)),
             price: order.price,
-            symbol: ledger.instruments.symbol(order.instrument),
+            symbol: account.instruments.symbol(order.instrument),
             side: order.side,
             open: order.open,
             reserved: order.reserved,
+            executed: order.executed,
             is_accepted: order.is_accepted,
+            is_changing: order.is_changing(),
         });
         let mut live: Vec<LiveOrder> = live.collect();
         live.sort_unstable_by_key(|order| order.user_ref);
         live
     }
 
-    /// What is held of a symbol and may still come, by name: for reports and tests.
+    /// Orders that there is room for.
     #[must_use]
-    pub fn exposure(&mut self, symbol: Symbol) -> Exposure {
-        let instrument = self.ledger.instruments.of_symbol(symbol);
-        instrument.map_or_else(Exposure::default, |at| self.ledger.risk.exposure(at))
+    pub(super) fn room(&self) -> usize {
+        self.session.orders.room()
+    }
+
+    /// Places that orders have had so far: every live order is in one of them.
+    #[must_use]
+    pub(super) fn places(&self) -> usize {
+        self.session.orders.places()
+    }
+
+    /// The live order in a place.
+    #[must_use]
+    pub(super) fn order_at(&self, place: usize) -> Option<&Order> {
+        self.session.orders.at(place)
+    }
+
+    /// New orders and replaces of a strategy are refused, or no longer.
+    pub fn pause(&mut self, owner: Owner, is_paused: bool) {
+        if let Some(desk) = self.session.desks.get_mut(usize::from(owner.0)) {
+            desk.is_paused = is_paused;
+        }
+    }
+
+    /// Orders that no cancel is on its way for.
+    #[must_use]
+    pub fn standing(&self) -> u32 {
+        self.session.orders.standing()
     }
 
     /// The number of the next message that the exchange will say: what is below has been heard.
     #[must_use]
     pub fn next_seq(&self) -> Seq {
-        self.session.next_seq()
+        self.lifecycle.next_seq()
     }
 
     /// The connection stands: writes the login.
     pub fn on_connected(&mut self, now_ns: u64, out: &mut [u8]) -> usize {
-        self.ledger.counters.connections.increment();
-        self.progress_ns = Some(now_ns);
-        self.session.on_connected(now_ns, out)
+        self.session.counters.connections.increment();
+        self.inbox.clear();
+        self.lifecycle.on_connected(now_ns, out)
     }
 
-    /// The connection is gone. Orders stay as they are: the exchange decides what becomes of them.
-    pub fn on_disconnected(&mut self) {
-        self.ledger.counters.disconnections.increment();
-        self.ledger.phase = Phase::Down;
-        self.progress_ns = None;
-        self.session.on_disconnected();
+    /// The connection is gone. Orders stay as they are: the exchange decides what becomes of them. The pause
+    /// before the next try, ms.
+    pub fn on_closed(&mut self, now_ns: u64) -> u32 {
+        self.session.counters.disconnections.increment();
+        self.lifecycle.on_closed(now_ns)
     }
 
-    /// From now on nothing new goes out and everything open is cancelled.
-    pub fn stop(&mut self) {
-        self.ledger.is_stopping = true;
-        if self.ledger.phase == Phase::Open {
-            self.ledger.phase = Phase::Stopping;
-        }
+    /// From now on nothing new goes out and everything open is cancelled; whether the time for that is up.
+    pub fn stop(&mut self, now_ns: u64) -> bool {
+        self.lifecycle.stop(now_ns)
     }
 
-    /// Whether it has been told to stop and nothing is open any more. While the exchange cannot be asked
-    /// that is known only if it was known before the connection went.
+    /// Whether it has been told to stop and nothing is open any more.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        let is_known = match self.ledger.phase {
-            Phase::Stopping => true,
-            Phase::Down => self.has_been_open,
-            Phase::Recovering | Phase::Open => false,
-        };
-        self.ledger.is_stopping && is_known && self.ledger.orders.is_empty()
+        self.lifecycle.is_stopping_and_sure() && self.session.orders.is_empty()
     }
 
     /// Checks an intent and writes its message into `out`.
@@ -192,26 +211,30 @@ impl Entry {
     #[inline]
     pub fn on_intent(
         &mut self,
-        owner: Owner,
-        intent: &OrderIntent,
-        now_ns: u64,
+        account: &mut Account,
+        asked: &Asked<'_>,
         out: &mut [u8],
     ) -> Result<Sent, Refusal> {
-        let sent = self.ledger.on_intent(owner, intent, now_ns, out)?;
-        self.session.sent(sent.len, now_ns);
+        if self.lifecycle.state() != State::Open {
+            return Err(Refusal::SessionDown);
+        }
+        let session = &mut self.session;
+        let sent = Ledger { session, account }.on_intent(asked, out)?;
+        self.lifecycle.on_sent(sent.len, asked.now_ns);
         Ok(sent)
     }
 
     /// Says when an order's bytes were ready.
     #[inline]
     pub fn on_encoded(&mut self, user_ref: UserRefNum, encoded_ns: u64) {
-        self.ledger.on_encoded(user_ref, encoded_ns);
+        self.session.on_encoded(user_ref, encoded_ns);
     }
 
-    /// Brings near what the next order writes.
+    /// Prefetches what the next order writes.
     #[inline]
-    pub fn prefetch(&self) {
-        self.ledger.prefetch();
+    pub fn prefetch(&self, account: &Account) {
+        self.session.prefetch();
+        account.risk.prefetch();
     }
 
     /// The answer to an intent that was refused: the order as it stands.
@@ -223,14 +246,14 @@ impl Entry {
         refusal: Refusal,
         now_ns: u64,
     ) -> ExecutionEvent {
-        self.ledger.refused(owner, intent, refusal, now_ns)
+        self.session.refused(owner, intent, refusal, now_ns)
     }
 
     /// Whether orders stand that could be cancelled now.
     #[inline]
     #[must_use]
     pub fn can_cancel(&self) -> bool {
-        matches!(self.ledger.phase, Phase::Open | Phase::Stopping) && self.ledger.has_standing()
+        self.lifecycle.takes_cancels() && self.session.has_standing()
     }
 
     /// Writes cancels for at most `orders_max` orders that have none on their way, as many as fit.
@@ -238,82 +261,75 @@ impl Entry {
         if !self.can_cancel() {
             return 0;
         }
-        let len = self.ledger.cancel_some(orders_max, now_ns, out);
-        self.session.sent(len, now_ns)
+        let len = self.session.cancel_some(orders_max, now_ns, out);
+        self.lifecycle.on_sent(len, now_ns)
     }
 
     /// An invariant that does not hold and that no call has told yet.
     #[inline]
     pub fn take_breach(&mut self) -> Option<Breach> {
-        self.ledger.take_breach()
+        self.session.take_breach()
     }
 
-    /// Writes a logout.
+    /// Writes a logout: the end of this session.
     pub fn log_out(&mut self, now_ns: u64, out: &mut [u8]) -> usize {
-        self.session.log_out(now_ns, out)
+        self.lifecycle.log_out(now_ns, out)
     }
 
     /// Takes bytes from the exchange; writes what has to be sent at once into `out`.
     #[inline]
     pub fn on_bytes(
         &mut self,
-        now_ns: u64,
-        bytes: &[u8],
+        account: &mut Account,
+        received: Received<'_>,
         out: &mut [u8],
         mut tell: impl FnMut(AnswerEvent),
     ) -> usize {
+        let Received { mut bytes, now_ns } = received;
         let Self {
+            lifecycle,
+            inbox,
             session,
-            ledger,
-            progress_ns,
-            has_been_open,
         } = self;
+        lifecycle.on_heard(now_ns);
         let mut has_logged_in = false;
-        session.on_bytes(now_ns, bytes, |received| match received {
-            SessionEvent::Message(message, is_past) => {
-                *progress_ns = Some(now_ns);
-                ledger.on_message(now_ns, message, is_past, &mut tell);
+        while lifecycle.is_listening() {
+            let packet = match inbox.next(&mut bytes) {
+                Ok(Some(packet)) => packet,
+                Ok(None) => break,
+                Err(OutOfStep) => {
+                    tell(AnswerEvent::Ended(lifecycle.end(Ended::OutOfStep)));
+                    break;
+                }
+            };
+            match lifecycle.on_packet(packet, now_ns) {
+                SessionEvent::Message(message, is_past) => {
+                    let mut ledger = Ledger { session, account };
+                    let answer = ledger.on_message(now_ns, message, is_past, &mut tell);
+                    if let (Some(next), State::Recovering) = (answer, lifecycle.state()) {
+                        ledger.on_past_known(now_ns, next, &mut tell);
+                        lifecycle.on_recovered();
+                        tell(AnswerEvent::Opened);
+                    }
+                }
+                SessionEvent::Quiet => {}
+                SessionEvent::LoggedIn => has_logged_in = true,
+                SessionEvent::Probed => {
+                    lifecycle.on_probed();
+                    tell(AnswerEvent::ConnectAgain);
+                }
+                SessionEvent::Ended(ended) => tell(AnswerEvent::Ended(ended)),
             }
-            SessionEvent::Probed => {
-                *progress_ns = Some(now_ns);
-                tell(AnswerEvent::ConnectAgain);
-            }
-            SessionEvent::LoggedIn(_) => {
-                *progress_ns = Some(now_ns);
-                ledger.phase = Phase::Recovering;
-                has_logged_in = true;
-            }
-            SessionEvent::Ended(ended) => tell(AnswerEvent::Ended(ended)),
-        });
-        *has_been_open |= matches!(ledger.phase, Phase::Open | Phase::Stopping);
-        let len = if has_logged_in {
-            ledger.query_account(out)
-        } else {
-            0
-        };
-        session.sent(len, now_ns)
-    }
-
-    /// Lets time pass: heartbeats, a silent server, one that does not let us get anywhere.
-    pub fn on_timeout(
-        &mut self,
-        now_ns: u64,
-        out: &mut [u8],
-        mut tell: impl FnMut(AnswerEvent),
-    ) -> usize {
-        let is_on_its_way = !matches!(self.ledger.phase, Phase::Open | Phase::Stopping);
-        let is_stuck = self
-            .progress_ns
-            .is_some_and(|at_ns| now_ns.saturating_sub(at_ns) > PROGRESS_TIMEOUT_NS);
-        if is_on_its_way && is_stuck {
-            self.progress_ns = None;
-            tell(AnswerEvent::Ended(Ended::NoProgress));
+        }
+        if !has_logged_in {
             return 0;
         }
-        self.session.on_timeout(now_ns, out, |received| {
-            if let SessionEvent::Ended(ended) = received {
-                tell(AnswerEvent::Ended(ended));
-            }
-        })
+        let len = session.query_account(out);
+        lifecycle.on_sent(len, now_ns)
+    }
+
+    /// Lets time pass: when to connect, heartbeats, a silent server, one that lets us get nowhere.
+    pub fn on_timeout(&mut self, now_ns: u64, out: &mut [u8]) -> Due {
+        self.lifecycle.on_timeout(now_ns, out)
     }
 }

@@ -10,8 +10,8 @@ use protocol::types::{MatchNumber, Price4, Qty, Side, UserRefNum};
 
 use super::index::spread;
 use super::instruments::Instrument;
-use super::intent::OrderId;
-use super::orders::{Order, Owner};
+use super::live::Order;
+use crate::message::intent::{OrderId, Owner};
 
 /// Executions kept: more than any strategy of a desk makes in a day. Each takes 48 bytes.
 pub(super) const FILLS_MAX: usize = 1 << 18;

@@ -2,10 +2,10 @@
 //!
 //! Thread:      order core, hot
 
-use super::answers::AnswerEvent;
 use super::links::Listeners;
 use super::progress::OrderHistograms;
-use crate::notice::Notice;
+use super::telling::AnswerEvent;
+use crate::message::notice::Notice;
 use crate::trace::recorder::Slowest;
 
 /// Where news from the exchange goes.

@@ -32,6 +32,26 @@ pub(super) enum NotNoted {
     Full,
 }
 
+/// Why an order could not be taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unplaced {
+    /// Its strategy's number for it is a live order's.
+    IdIsLive,
+    /// Its number is a live order's.
+    NumberIsLive,
+    /// There is no room.
+    Full,
+}
+
+impl Unplaced {
+    pub(super) fn of(not_noted: NotNoted) -> Self {
+        match not_noted {
+            NotNoted::Known => Self::NumberIsLive,
+            NotNoted::Full => Self::Full,
+        }
+    }
+}
+
 /// Places by key.
 #[derive(Debug)]
 pub(super) struct Index {

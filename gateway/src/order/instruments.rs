@@ -61,6 +61,18 @@ impl Instruments {
         u16::try_from(index).ok().map(Instrument)
     }
 
+    /// Instruments known so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.symbols.len()
+    }
+
+    /// Whether none is known yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.symbols.is_empty()
+    }
+
     /// An instrument's symbol.
     #[inline]
     #[must_use]

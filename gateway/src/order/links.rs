@@ -6,10 +6,10 @@
 use rt::ring::{Consumer, Producer};
 
 use super::entry::{DESKS_MAX, EntryCounters};
-use super::intent::{ExecutionEvent, OrderIntent};
-use super::orders::Owner;
 use super::risk::{KillCause, KillSwitch};
-use crate::notice::{Notice, Notices};
+use crate::message::execution::ExecutionEvent;
+use crate::message::intent::{OrderIntent, Owner};
+use crate::message::notice::{Notice, Notices};
 
 /// One strategy's rings.
 #[derive(Debug)]

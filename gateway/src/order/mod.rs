@@ -1,23 +1,46 @@
 //! Order entry: from a strategy's intent to the exchange and back.
 //!
-//! Path:        intent -> risk -> table -> OUCH -> SoupBinTCP -> transport; answers the other way
+//! ```text
+//!  intent ──> stage ──> entry ──> ledger: risk, orders, account ──> OUCH, SoupBinTCP ──> transport
+//!                                                                                        │
+//!  execution <── links <── hearing <── telling <── answers, changes, recovery <── lifecycle <── inbox
+//! ```
+//!
 //! Thread:      one order core owns sessions, open orders, positions and risk
 
-pub mod answers;
-mod connection;
-pub mod entry;
-mod fills;
-mod hearing;
-mod index;
-pub mod instruments;
-pub mod intent;
-pub mod invariant;
-mod ledger;
-pub mod links;
-pub mod orders;
-mod progress;
-mod recovery;
-pub mod risk;
-pub mod session;
 pub mod stage;
+
+mod parts;
+
+mod hearing;
+pub mod links;
+
+pub mod entry;
+
+pub mod inbox;
+pub mod lifecycle;
+
+mod ledger;
+pub mod risk;
+
+pub mod account;
+pub mod instruments;
+
+mod desk;
+mod index;
+pub mod live;
+pub mod orders;
+mod session_orders;
+
+mod answers;
+mod changes;
+mod endings;
+mod fills;
+mod recovery;
+pub mod telling;
+
+mod progress;
+
+pub mod snapshot;
+
 pub mod transport;

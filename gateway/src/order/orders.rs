@@ -14,154 +14,18 @@
 
 use std::cell::Cell;
 
-use feed_handler::event::Origin;
-use protocol::types::{Price4, Qty, Side, UserRefNum};
+use protocol::types::UserRefNum;
 use rt::mem::prefetch;
 
 use super::index::{Index, NotNoted};
-use super::instruments::Instrument;
-use super::intent::OrderId;
+use super::live::{Links, NOWHERE, Order};
+use crate::message::intent::{OrderId, Owner};
+
+pub use super::index::Unplaced;
 
 /// Orders that one session can have live: what one account of an exchange may plausibly hold. Beyond it an
 /// order that is found at the exchange cannot be kept, and trading stops.
 pub const ORDERS_MAX: usize = 1 << 20;
-
-/// The end of a list.
-const NOWHERE: u32 = u32::MAX;
-
-/// Whose order it is: an index into the session's strategies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Owner(pub u8);
-
-/// A live order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Order {
-    /// Its number.
-    pub user_ref: UserRefNum,
-    /// The strategy's number for it.
-    pub id: OrderId,
-    /// The strategy; `None`: it was found at the exchange after a restart.
-    pub owner: Option<Owner>,
-    /// The frame that caused it.
-    pub origin: Origin,
-    /// When its bytes were ready.
-    pub encoded_ns: u64,
-    /// Symbol.
-    pub instrument: Instrument,
-    /// Feed of the symbol, in the order of the configuration.
-    pub feed: u16,
-    /// Symbol of the day on that feed.
-    pub locate: u16,
-    /// Side.
-    pub side: Side,
-    /// Whether the exchange has answered.
-    pub is_accepted: bool,
-    /// Limit.
-    pub price: Price4,
-    /// Shares open.
-    pub open: Qty,
-    /// Shares that risk counts as open: the larger of both sizes while a replace is on its way.
-    pub reserved: Qty,
-    /// Shares executed over the whole chain of replaces.
-    pub executed: Qty,
-    /// The number of a replace that is on its way.
-    pub replacing: Option<UserRefNum>,
-    /// What that replace asks for: shares over the whole chain, as OUCH counts them.
-    pub replace_total: Qty,
-    /// Cancels that the exchange refused, one after another.
-    pub cancels_refused: u8,
-    /// [`Orders`] alone keeps what follows.
-    pub links: Links,
-}
-
-/// An order's place in its list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Links {
-    before: u32,
-    after: u32,
-    is_canceling: bool,
-    /// Its strategy asked for the cancel, and waits for the answer.
-    is_asked: bool,
-    /// A cancel of ours that was refused is not repeated before this time.
-    cancel_after_ns: u64,
-}
-
-impl Default for Links {
-    fn default() -> Self {
-        Self {
-            before: NOWHERE,
-            after: NOWHERE,
-            is_canceling: false,
-            is_asked: false,
-            cancel_after_ns: 0,
-        }
-    }
-}
-
-impl Order {
-    /// Whether a cancel is on its way.
-    #[inline]
-    #[must_use]
-    pub fn is_canceling(&self) -> bool {
-        self.links.is_canceling
-    }
-
-    /// Whether its strategy asked for the cancel that is on its way: the kill switch cancels as well.
-    #[inline]
-    #[must_use]
-    pub fn owes_cancel(&self) -> bool {
-        self.links.is_canceling && self.links.is_asked
-    }
-
-    /// When a refused cancel may be repeated; 0: none was refused.
-    #[inline]
-    #[must_use]
-    pub fn cancel_after_ns(&self) -> u64 {
-        self.links.cancel_after_ns
-    }
-
-    /// What may stand open at worst: the replace that is on its way may come through whatever else takes
-    /// shares off meanwhile; only what is executed counts against it.
-    #[inline]
-    #[must_use]
-    pub fn open_at_worst(&self) -> Qty {
-        match self.replacing {
-            None => self.open,
-            Some(_) => {
-                let asked = self.replace_total.0.saturating_sub(self.executed.0);
-                Qty(asked.max(self.open.0))
-            }
-        }
-    }
-
-    /// The number that a cancel has to name: behind a replace that is on its way it is the new one, as
-    /// the exchange takes messages in order.
-    #[inline]
-    #[must_use]
-    pub fn cancel_target(&self) -> UserRefNum {
-        self.replacing.unwrap_or(self.user_ref)
-    }
-}
-
-/// Why an order could not be taken in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unplaced {
-    /// Its strategy's number for it is a live order's.
-    IdIsLive,
-    /// Its number is a live order's.
-    NumberIsLive,
-    /// There is no room.
-    Full,
-}
-
-impl Unplaced {
-    fn of(not_noted: NotNoted) -> Self {
-        match not_noted {
-            NotNoted::Known => Self::NumberIsLive,
-            NotNoted::Full => Self::Full,
-        }
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct List {
@@ -469,6 +333,27 @@ impl Orders {
         walk(self.standing).chain(walk(self.canceling))
     }
 
+    /// Orders that there is room for.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.places.capacity()
+    }
+
+    /// Places that orders have had so far.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The live order in a place, as they come; `None`: it is free.
+    #[must_use]
+    pub fn at(&self, place: usize) -> Option<&Order> {
+        let order = self.places.get(place)?;
+        // A free place still holds the order that was there, whose number means nothing any more.
+        let lives_at = self.by_ref.get(u64::from(order.user_ref.0))?;
+        (lives_at as usize == place).then_some(order)
+    }
+
     /// A live order to begin with, and the one behind a live order: for a walk that takes out the order
     /// it stands on.
     #[must_use]
@@ -605,6 +490,10 @@ fn id_key(owner: Owner, id: OrderId) -> u64 {
 mod tests {
     use std::collections::BTreeMap;
 
+    use feed_handler::event::Origin;
+    use protocol::types::{Price4, Qty, Side};
+
+    use super::super::instruments::Instrument;
     use super::*;
 
     fn order(number: u32, id: u32) -> Order {

@@ -1,11 +1,9 @@
-//! How far a connection is, what an intent became, and what order entry has counted and measured.
-
-use std::sync::atomic::AtomicU32;
+//! What an intent became, and what order entry has counted and measured.
 
 use protocol::types::UserRefNum;
 use rt::{counters, histograms};
 
-use super::intent::{Refusal, RefusalCounters};
+use crate::order::risk::{Refusal, RefusalCounters};
 
 counters! {
     /// What order entry did.
@@ -87,34 +85,12 @@ histograms! {
     }
 }
 
-/// What others may know of the session.
-#[derive(Debug, Default)]
-pub struct SessionState {
-    /// 1 while orders go out.
-    pub is_open: AtomicU32,
-    /// Orders open now.
-    pub open_orders: AtomicU32,
-}
-
 impl EntryCounters {
     /// Counts a refusal under its cause.
     pub fn refuse(&self, refusal: Refusal) {
         self.refused.increment();
         self.refusals.count(refusal);
     }
-}
-
-/// How far a connection is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// No session.
-    Down,
-    /// Logged in; the past is being learnt.
-    Recovering,
-    /// Orders go out.
-    Open,
-    /// Everything open is being cancelled; no order goes out.
-    Stopping,
 }
 
 /// What an intent became.

@@ -10,15 +10,17 @@ use feed_handler::event::Origin;
 use protocol::ouch::OrderAccepted;
 use protocol::types::{Price4, Qty, Side, UserRefNum};
 
-use super::answers::{AnswerEvent, News, STATE_DEAD, tell_order};
-use super::entry::Phase;
+use super::endings::STATE_DEAD;
+use super::index::Unplaced;
 use super::instruments::Instrument;
-use super::intent::{Action, OrderId, Outcome};
-use super::invariant::{Breach, Invariant};
 use super::ledger::Ledger;
-use super::orders::{Links, Order, Unplaced};
+use super::live::{Links, Order};
+use super::telling::{AnswerEvent, News, tell_order};
+use crate::message::execution::Outcome;
+use crate::message::intent::{Action, OrderId};
+use crate::message::invariant::{Breach, Invariant};
 
-impl Ledger {
+impl Ledger<'_> {
     /// Everything that the exchange said before this has been heard: what it never accepted was never
     /// there, and what it has not answered of replaces and cancels went with the connection.
     pub(super) fn on_past_known(
@@ -27,15 +29,12 @@ impl Ledger {
         next: UserRefNum,
         tell: &mut impl FnMut(AnswerEvent),
     ) {
-        if self.phase != Phase::Recovering {
-            return;
-        }
-        self.orders.advance(next);
+        self.session.orders.advance(next);
         // Each step looks at one order; those that it moves to another list have been settled.
-        let mut at = self.orders.first();
+        let mut at = self.session.orders.first();
         while let Some(number) = at {
-            at = self.orders.after(number);
-            let Some(order) = self.orders.get(number).copied() else {
+            at = self.session.orders.after(number);
+            let Some(order) = self.session.orders.get(number).copied() else {
                 break;
             };
             if order.is_accepted {
@@ -44,8 +43,6 @@ impl Ledger {
                 self.settle_never_received(now_ns, order, tell);
             }
         }
-        self.phase = self.phase_open();
-        tell(AnswerEvent::Opened);
     }
 
     fn settle_never_received(
@@ -54,7 +51,7 @@ impl Ledger {
         mut order: Order,
         tell: &mut impl FnMut(AnswerEvent),
     ) {
-        self.counters.never_received.increment();
+        self.session.counters.never_received.increment();
         self.close(order.user_ref);
         let news = News {
             outcome: Outcome::Lost,
@@ -75,7 +72,7 @@ impl Ledger {
         tell: &mut impl FnMut(AnswerEvent),
     ) {
         if order.replacing.is_some() {
-            self.counters.changes_lost.increment();
+            self.session.counters.changes_lost.increment();
             let news = News {
                 outcome: Outcome::Lost,
                 qty: order.open,
@@ -84,7 +81,7 @@ impl Ledger {
             tell_order(now_ns, order, news, tell);
         }
         if order.is_canceling() {
-            self.counters.changes_lost.increment();
+            self.session.counters.changes_lost.increment();
         }
         self.forget_changes(now_ns, order, Outcome::Lost, tell);
     }
@@ -96,29 +93,34 @@ impl Ledger {
         let no_room = Breach {
             invariant: Invariant::RoomForOrders,
             user_ref,
-            found: u64::from(self.orders.len()) + 1,
-            expected: u64::from(self.orders.len()),
+            found: u64::from(self.session.orders.len()) + 1,
+            expected: u64::from(self.session.orders.len()),
         };
-        let Some(instrument) = self.instruments.of_symbol(m.symbol) else {
-            self.counters.unknown_order.increment();
+        let Some(instrument) = self.account.instruments.of_symbol(m.symbol) else {
+            self.session.counters.unknown_order.increment();
             return self.broken(no_room);
         };
         let order = adopted(user_ref, m, side, instrument);
-        let mut placed = self.orders.insert(order);
+        let mut placed = self.session.orders.insert(order);
         if placed == Err(Unplaced::Full) {
-            placed = self.orders.grow().and_then(|()| self.orders.insert(order));
+            placed = self
+                .session
+                .orders
+                .grow()
+                .and_then(|()| self.session.orders.insert(order));
         }
         if placed.is_err() {
-            self.counters.unknown_order.increment();
+            self.session.counters.unknown_order.increment();
             return self.broken(no_room);
         }
-        self.counters.adopted.increment();
-        self.orders
+        self.session.counters.adopted.increment();
+        self.session
+            .orders
             .advance(UserRefNum(user_ref.0.saturating_add(1)));
-        self.risk.on_opened();
-        self.risk.on_reserved(instrument, side, m.qty.get());
+        self.account.risk.on_opened();
+        self.account.risk.on_reserved(instrument, side, m.qty.get());
         if m.state == STATE_DEAD {
-            self.counters.canceled.increment();
+            self.session.counters.canceled.increment();
             self.close(user_ref);
         }
     }

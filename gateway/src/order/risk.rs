@@ -84,6 +84,8 @@ macro_rules! refusals {
 refusals! {
     /// The kill switch is on.
     Killed => refused_killed,
+    /// The operator has paused the strategy.
+    Paused => refused_paused,
     /// The session to the exchange is not open.
     SessionDown => refused_session_down,
     /// More shares than one order may have, or none.

@@ -14,55 +14,42 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use rt::clock::Clock;
+use rt::ring::Consumer;
 
-use super::answers::AnswerEvent;
-use super::connection::{Connection, Due};
-use super::entry::{Entry, EntryCounters, OrderHistograms, Phase, SessionState};
+use super::account::Account;
+use super::entry::{Asked, Due, Entry, EntryCounters, LiveOrder, OrderHistograms, Received, State};
 use super::hearing::Heard;
-use super::intent::{Cause, ExecutionEvent, OrderIntent, Outcome};
 use super::links::{Link, Listeners, owner_of};
-use super::orders::Owner;
 use super::risk::KillSwitch;
+use super::snapshot::{PositionsView, SessionView, Snapshot};
 use super::transport::{HEARD_BYTES_MAX, Transport, TransportEvent};
 use crate::core_loop::Stage;
-use crate::notice::{Notice, Notices};
+use crate::message::command::Command;
+use crate::message::execution::{ExecutionEvent, Outcome};
+use crate::message::intent::{Cause, OrderIntent, Owner};
+use crate::message::notice::{Notice, Notices};
 use crate::trace::recorder::{OrderTrace, Slowest};
+
+pub use super::parts::Parts;
 
 /// Intents taken in one turn at most.
 const BATCH: usize = 64;
 /// Cancels written in one turn at most when everything is to be cancelled: answers are heard and
 /// heartbeats sent between two such turns. 256 are about 20 µs of work.
-const CANCELS_A_TURN: usize = 256;
+const CANCELS_A_TURN: u32 = 256;
 /// Executions that what is read in one turn may bring, and so the room that a strategy has to have: answers
 /// of at least 16 bytes, of which few end an intent and an order at once.
 const NEWS_A_TURN: usize = 2 * HEARD_BYTES_MAX / 16;
 /// How long the exchange is not read for the sake of a strategy that does not take its executions. A
 /// host may hold a core up for milliseconds.
 const HOLD_NS: u64 = 20_000_000;
-/// How long everything open may take to be cancelled before the process ends.
-pub(crate) const STOP_TIMEOUT_NS: u64 = 1_200_000_000;
-
-/// What a stage is put together from.
-#[derive(Debug)]
-pub struct Parts<T> {
-    /// Order entry.
-    pub entry: Entry,
-    /// The connection's byte stream.
-    pub transport: T,
-    /// Each strategy's rings.
-    pub links: Vec<Link>,
-    /// News for the operator.
-    pub notices: Notices,
-    /// The recorder of slow orders.
-    pub slowest: Slowest,
-}
 
 /// The stage.
 #[derive(Debug)]
 pub struct OrderStage<T> {
+    account: Account,
     entry: Entry,
     counters: Arc<EntryCounters>,
     transport: T,
@@ -76,32 +63,36 @@ pub struct OrderStage<T> {
     histograms: OrderHistograms,
     notices: Notices,
     kill: KillSwitch,
-    state: Arc<SessionState>,
-    connection: Connection,
+    commands: Consumer<Command>,
+    /// Orders that [`Command::CancelAll`] has still to come by.
+    to_sweep: u32,
+    snapshot: Snapshot,
     /// The orders of this turn.
     encoded: [OrderTrace; BATCH],
     encoded_len: usize,
     /// What the turn before heard.
     completions: u16,
     slowest: Slowest,
-    stop_deadline_ns: Option<u64>,
-    has_stopped: bool,
 }
 
 impl<T: Transport> OrderStage<T> {
     /// Puts the stage together; it connects in its first turns.
     pub fn new(parts: Parts<T>) -> Self {
         let Parts {
+            account,
             entry,
             transport,
             links,
+            commands,
             notices,
             slowest,
         } = parts;
         Self {
             counters: entry.counters(),
-            kill: entry.kill(),
-            entry,
+            kill: account.kill(),
+            account,
+            commands,
+            to_sweep: 0,
             transport,
             links,
             next_link: 0,
@@ -109,14 +100,12 @@ impl<T: Transport> OrderStage<T> {
             cancels_rest: false,
             histograms: OrderHistograms::default(),
             notices,
-            state: Arc::default(),
-            connection: Connection::new(),
+            snapshot: Snapshot::new(entry.room()),
             encoded: [OrderTrace::default(); BATCH],
             encoded_len: 0,
             completions: 0,
             slowest,
-            stop_deadline_ns: None,
-            has_stopped: false,
+            entry,
         }
     }
 
@@ -126,16 +115,34 @@ impl<T: Transport> OrderStage<T> {
         &self.histograms
     }
 
-    /// What others may know.
+    /// The session, as others may see it.
     #[must_use]
-    pub fn state(&self) -> Arc<SessionState> {
-        Arc::clone(&self.state)
+    pub fn session_view(&self) -> Arc<SessionView> {
+        self.snapshot.session()
     }
 
-    /// Order entry itself: what is believed of orders and positions.
+    /// The account's positions, as others may see them.
+    #[must_use]
+    pub fn positions_view(&self) -> Arc<PositionsView> {
+        self.snapshot.positions()
+    }
+
+    /// Order entry itself: what is believed of orders.
     #[must_use]
     pub fn entry(&mut self) -> &mut Entry {
         &mut self.entry
+    }
+
+    /// The account: what is believed of positions.
+    #[must_use]
+    pub fn account(&mut self) -> &mut Account {
+        &mut self.account
+    }
+
+    /// Live orders by reference number: for reports and tests.
+    #[must_use]
+    pub fn live_orders(&self) -> Vec<LiveOrder> {
+        self.entry.live_orders(&self.account)
     }
 
     /// The connection's byte stream, for a driver that is its other end.
@@ -178,10 +185,13 @@ impl<T: Transport> OrderStage<T> {
     #[inline]
     fn on_intent(&mut self, index: usize, intent: &OrderIntent, now_ns: u64, clock: &Clock) -> u64 {
         let owner = owner_of(index);
-        let sent = match self
-            .entry
-            .on_intent(owner, intent, now_ns, self.transport.room())
-        {
+        let asked = Asked {
+            owner,
+            intent,
+            now_ns,
+        };
+        let room = self.transport.room();
+        let sent = match self.entry.on_intent(&mut self.account, &asked, room) {
             Ok(sent) => sent,
             Err(refusal) => {
                 self.counters.refuse(refusal);
@@ -225,7 +235,7 @@ impl<T: Transport> OrderStage<T> {
             self.slowest.on_submitted(trace);
         }
         self.encoded_len = 0;
-        self.entry.prefetch();
+        self.entry.prefetch(&self.account);
     }
 
     /// Hears the exchange, unless a strategy has to take its executions first.
@@ -279,7 +289,7 @@ impl<T: Transport> OrderStage<T> {
             is_opened: false,
             is_again: false,
         };
-        let entry = &mut self.entry;
+        let (entry, account) = (&mut self.entry, &mut self.account);
         let mut reply = [0u8; 64];
         let mut reply_len = 0;
         let happened = self.transport.poll(|happened| match happened {
@@ -288,7 +298,8 @@ impl<T: Transport> OrderStage<T> {
             TransportEvent::Bytes(bytes) => {
                 let now_ns = clock.now_ns();
                 let room = reply.get_mut(reply_len..).unwrap_or_default();
-                reply_len += entry.on_bytes(now_ns, bytes, room, |news| told.on(news));
+                let received = Received { bytes, now_ns };
+                reply_len += entry.on_bytes(account, received, room, |news| told.on(news));
             }
         });
         let (is_ended, is_opened, is_again) = (told.is_ended, told.is_opened, told.is_again);
@@ -309,15 +320,13 @@ impl<T: Transport> OrderStage<T> {
             self.on_closed(0, clock);
         } else if is_again {
             self.transport.close();
-            self.connection.again();
-            self.keep_connected(clock.now_ns(), clock);
+            self.on_timeout(clock.now_ns(), clock);
         }
         happened
     }
 
     #[cold]
     fn on_connected(&mut self, clock: &Clock) {
-        self.connection.on_connected();
         let now_ns = clock.now_ns();
         let len = self.entry.on_connected(now_ns, self.transport.room());
         self.transport.commit(len);
@@ -326,20 +335,18 @@ impl<T: Transport> OrderStage<T> {
 
     #[cold]
     fn on_opened(&mut self, clock: &Clock) {
-        self.connection.on_opened();
         self.notices.send(Notice::SessionOpen);
         self.tell_all(ExecutionEvent::session(Outcome::SessionUp, clock.now_ns()));
-        self.publish_state();
+        self.snapshot.show_health(&self.entry);
     }
 
     #[cold]
     fn on_closed(&mut self, errno: i32, clock: &Clock) {
-        self.entry.on_disconnected();
         let now_ns = clock.now_ns();
-        let pause_ms = self.connection.on_closed(now_ns);
+        let pause_ms = self.entry.on_closed(now_ns);
         self.notices.send(Notice::Disconnected(errno, pause_ms));
         self.tell_all(ExecutionEvent::session(Outcome::SessionDown, now_ns));
-        self.publish_state();
+        self.snapshot.show_health(&self.entry);
     }
 
     fn send(&mut self, bytes: &[u8]) {
@@ -369,25 +376,24 @@ impl<T: Transport> OrderStage<T> {
         }
     }
 
-    fn publish_state(&self) {
-        let is_open = self.entry.phase() == Phase::Open;
-        self.state
-            .is_open
-            .store(u32::from(is_open), Ordering::Release);
-        self.state
-            .open_orders
-            .store(self.entry.open_orders(), Ordering::Release);
-    }
-
-    /// Connects when it is time to, and gives a connection up that does not come about.
-    fn keep_connected(&mut self, now_ns: u64, clock: &Clock) {
-        match self.connection.on_timeout(now_ns) {
-            Some(Due::Connect) => self.transport.connect(),
-            Some(Due::GiveUp) => {
+    /// Does what is due: connects, keeps the session alive, ends a connection that is of no use.
+    fn on_timeout(&mut self, now_ns: u64, clock: &Clock) {
+        match self.entry.on_timeout(now_ns, self.transport.room()) {
+            Due::Nothing => {}
+            Due::Connect => self.transport.connect(),
+            Due::GiveUp => {
                 self.transport.close();
                 self.on_closed(libc::ETIMEDOUT, clock);
             }
-            None => {}
+            Due::Send(len) => {
+                self.transport.commit(len);
+                self.transport.flush();
+            }
+            Due::End(reason) => {
+                self.notices.send(Notice::SessionEnded(reason));
+                self.transport.close();
+                self.on_closed(0, clock);
+            }
         }
     }
 
@@ -395,7 +401,8 @@ impl<T: Transport> OrderStage<T> {
     /// a slice each turn.
     #[inline]
     fn cancel_what_stands(&mut self, clock: &Clock) {
-        let is_wanted = self.kill.is_on() || self.entry.phase() == Phase::Stopping;
+        let is_wanted =
+            self.kill.is_on() || self.entry.state() == State::Stopping || self.to_sweep > 0;
         if is_wanted && !self.cancels_rest && self.entry.can_cancel() {
             self.cancel_some(clock.now_ns());
         }
@@ -403,12 +410,31 @@ impl<T: Transport> OrderStage<T> {
 
     #[cold]
     fn cancel_some(&mut self, now_ns: u64) {
+        let is_all = self.kill.is_on() || self.entry.state() == State::Stopping;
+        let orders = if is_all {
+            CANCELS_A_TURN
+        } else {
+            CANCELS_A_TURN.min(self.to_sweep)
+        };
+        self.to_sweep = self.to_sweep.saturating_sub(CANCELS_A_TURN);
         let room = self.transport.room();
-        let len = self.entry.cancel_some(CANCELS_A_TURN, now_ns, room);
+        let len = self.entry.cancel_some(orders as usize, now_ns, room);
         self.cancels_rest = len == 0;
         if len > 0 {
             self.transport.commit(len);
             self.transport.flush();
+        }
+    }
+
+    /// Does what the operator asks for; a ring's worth at most.
+    fn take_commands(&mut self) {
+        for _ in 0..self.commands.len() {
+            match self.commands.pop() {
+                Some(Command::CancelAll) => self.to_sweep = self.entry.standing(),
+                Some(Command::Pause(owner)) => self.entry.pause(owner, true),
+                Some(Command::Unpause(owner)) => self.entry.pause(owner, false),
+                None => break,
+            }
         }
     }
 
@@ -436,49 +462,29 @@ impl<T: Transport + Send> Stage for OrderStage<T> {
 
     fn housekeep(&mut self, clock: &Clock) {
         let now_ns = clock.now_ns();
-        self.keep_connected(now_ns, clock);
+        self.on_timeout(now_ns, clock);
         self.slowest.housekeep(now_ns);
-        let mut ended = None;
-        let len = self
-            .entry
-            .on_timeout(now_ns, self.transport.room(), |news| {
-                if let AnswerEvent::Ended(reason) = news {
-                    ended = Some(reason);
-                }
-            });
-        if len > 0 {
-            self.transport.commit(len);
-            self.transport.flush();
-        }
-        if let Some(reason) = ended {
-            self.notices.send(Notice::SessionEnded(reason));
-            self.transport.close();
-            self.on_closed(0, clock);
-        }
         self.cancels_rest = false;
         self.tell_breach();
-        self.publish_state();
+        self.take_commands();
+        self.snapshot.show(&self.entry, &self.account);
     }
 
     fn stop(&mut self, clock: &Clock) -> bool {
-        if self.has_stopped {
+        if self.entry.state() == State::Stopped {
             return true;
         }
         let now_ns = clock.now_ns();
-        let deadline_ns = *self
-            .stop_deadline_ns
-            .get_or_insert(now_ns + STOP_TIMEOUT_NS);
-        self.entry.stop();
-        if !self.entry.is_stopped() && now_ns < deadline_ns {
+        let is_time_up = self.entry.stop(now_ns);
+        if !self.entry.is_stopped() && !is_time_up {
             return false;
         }
         let len = self.entry.log_out(now_ns, self.transport.room());
         self.transport.commit(len);
         self.transport.flush();
         self.notices.send(Notice::Stopped(self.entry.open_orders()));
-        self.publish_state();
+        self.snapshot.show_health(&self.entry);
         self.slowest.hand_over();
-        self.has_stopped = true;
         true
     }
 }

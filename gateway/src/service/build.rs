@@ -13,15 +13,18 @@ use rt::clock::Clock;
 use rt::mem::Want;
 use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
 
+use super::control::{self, Control, SessionControl};
 use super::feed_watch::FeedWatch;
 use super::receive::{self, Receiver};
 use crate::core_loop::{CoreOptions, Stage};
-use crate::notice::{Notice, Notices};
+use crate::message::command::Command;
+use crate::message::notice::{Notice, Notices};
 use crate::options::{self, Options};
-use crate::order::entry::{DESKS_MAX, DeskOptions, Entry, EntryCounters, SessionState};
+use crate::order::account::Account;
+use crate::order::entry::{DESKS_MAX, DeskOptions, Entry, EntryCounters, Lifecycle};
 use crate::order::links::Link;
 use crate::order::risk::{KillCause, KillSwitch, Risk};
-use crate::order::session::Session;
+use crate::order::snapshot::{PositionsView, SessionView};
 use crate::order::stage::{OrderStage, Parts as OrderParts};
 use crate::order::transport::{Transport, TransportUser};
 use crate::strategy::{Ends, StrategyStage};
@@ -40,11 +43,20 @@ pub(super) struct House {
     pub(super) notices: Vec<(String, Consumer<Notice>)>,
     pub(super) watches: Vec<Watch>,
     pub(super) feeds: Vec<FeedWatch>,
-    pub(super) sessions: Vec<(Arc<EntryCounters>, Arc<SessionState>)>,
+    pub(super) sessions: Vec<SessionHouse>,
     pub(super) kills: Vec<KillSwitch>,
     pub(super) settings: serde_json::Value,
     /// Slow orders of each session.
     pub(super) traces: Vec<Consumer<OrderTrace>>,
+}
+
+/// What housekeeping sees of a session.
+#[derive(Debug)]
+pub(super) struct SessionHouse {
+    pub(super) name: String,
+    pub(super) counters: Arc<EntryCounters>,
+    pub(super) view: Arc<SessionView>,
+    pub(super) positions: Arc<PositionsView>,
 }
 
 /// Everything, ready to run.
@@ -52,6 +64,7 @@ pub(super) struct Built {
     pub(super) stages: Vec<Vec<Box<dyn Stage>>>,
     pub(super) layout: Vec<CoreOptions>,
     pub(super) house: House,
+    pub(super) control: Control,
 }
 
 /// The feed's stage on a core.
@@ -92,6 +105,7 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
     let mut wiring = wire(&options)?;
     house.settings = describe(&options);
     let mut layout = Layout::new(&options);
+    let mut control = Control::default();
     for (index, feed) in options.feeds.iter().enumerate() {
         let subscribers = wiring.subscribers.get_mut(index).map(std::mem::take);
         let prices = best_prices.get(index).map(Arc::clone);
@@ -119,21 +133,24 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
         stages.push((strategy.name, Box::new(stage)));
     }
     for (index, session) in options.sessions.into_iter().enumerate() {
-        let links = wiring
-            .links
-            .get_mut(index)
-            .map(std::mem::take)
-            .unwrap_or_default();
-        let desks = wiring.desks.get(index).cloned().unwrap_or_default();
+        let links = wiring.links.get_mut(index).map(std::mem::take);
+        let room = SessionRoom {
+            links: links.unwrap_or_default(),
+            desks: wiring.desks.get(index).cloned().unwrap_or_default(),
+            best_prices: best_prices.clone(),
+        };
         let name = session.name.clone();
-        let stage = build_session(session, links, &desks, best_prices.clone(), &mut house)?;
-        stages.push((name, stage));
+        stages.push((
+            name,
+            build_session(session, room, &mut house, &mut control)?,
+        ));
     }
     let (stages, layout) = layout.place(stages);
     Ok(Built {
         stages,
         layout,
         house,
+        control,
     })
 }
 
@@ -277,39 +294,50 @@ fn build_feed(
     })
 }
 
+/// What a session is given beside its own options.
+struct SessionRoom {
+    links: Vec<Link>,
+    desks: Vec<DeskOptions>,
+    best_prices: Vec<Arc<BestPrices>>,
+}
+
 fn build_session(
     session: options::Session,
-    links: Vec<Link>,
-    desks: &[DeskOptions],
-    best_prices: Vec<Arc<BestPrices>>,
+    room: SessionRoom,
     house: &mut House,
+    control: &mut Control,
 ) -> Result<Box<dyn Stage>, String> {
+    let SessionRoom {
+        links,
+        desks,
+        best_prices,
+    } = room;
     let name = session.name;
     let kill = KillSwitch::default();
     if session.start_killed {
         kill.engage(KillCause::StartKilled);
     }
     let orders_max = session.risk.open_orders_max;
-    let risk = Risk::new(session.risk, kill.clone());
-    let entry = Entry::new(
-        Session::new(session.credentials),
-        risk,
-        orders_max,
-        desks,
-        best_prices,
-    );
+    let mut account = Account::new(Risk::new(session.risk, kill.clone()), best_prices);
+    let lifecycle = Lifecycle::new(session.credentials);
+    let entry = Entry::new(lifecycle, orders_max, &desks, &mut account);
     let no_memory = format!("session {name}: buffers and socket");
     let notices = notices(&name, house)?;
     let (slow, traces) = pair(TRACES, "slow orders")?;
     house.traces.push(traces);
     house.kills.push(kill);
+    let (asks, commands) = pair(control::COMMANDS, "commands")?;
     let start = SessionStart {
         name,
+        account,
         entry,
         links,
+        asks,
+        commands,
         notices,
         slowest: Slowest::new(slow),
         house,
+        control,
     };
     let stage = session.way.open(&session.transport, start);
     stage.map_err(|error| format!("{no_memory}: {error}"))
@@ -318,32 +346,49 @@ fn build_session(
 /// A session that has all but its transport.
 struct SessionStart<'a> {
     name: String,
+    account: Account,
     entry: Entry,
     links: Vec<Link>,
+    asks: Producer<Command>,
+    commands: Consumer<Command>,
     notices: Notices,
     slowest: Slowest,
     house: &'a mut House,
+    control: &'a mut Control,
 }
 
 impl TransportUser for SessionStart<'_> {
     type Made = Box<dyn Stage>;
 
-    /// Makes the stage, and its histograms and counters known.
+    /// Makes the stage, and its histograms, its counters and its door known.
     fn with<T: Transport + Send + 'static>(self, transport: T) -> Box<dyn Stage> {
         let counters = self.entry.counters();
         let stage = OrderStage::new(OrderParts {
+            account: self.account,
             entry: self.entry,
             transport,
             links: self.links,
+            commands: self.commands,
             notices: self.notices,
             slowest: self.slowest,
         });
-        let label = Label::new(Kind::Session, self.name);
+        self.control.sessions.push(SessionControl {
+            name: self.name.clone(),
+            session: stage.session_view(),
+            positions: stage.positions_view(),
+            commands: self.asks,
+        });
         let House {
             registry, sessions, ..
         } = self.house;
+        sessions.push(SessionHouse {
+            name: self.name.clone(),
+            counters: Arc::clone(&counters),
+            view: stage.session_view(),
+            positions: stage.positions_view(),
+        });
+        let label = Label::new(Kind::Session, self.name);
         registry.histograms(label.clone(), stage.histograms().readers());
-        sessions.push((Arc::clone(&counters), stage.state()));
         registry.counters(label, move || counters.list());
         Box::new(stage)
     }

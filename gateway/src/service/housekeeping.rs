@@ -11,12 +11,11 @@ use rt::clock::monotonic_ns;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
-use super::build::House;
+use super::build::{House, SessionHouse};
 use super::kill_file::KillWatch;
 use super::{Core, StopHandle, pause};
-use crate::order::entry::SessionState;
 use crate::order::risk::KillCause;
-use crate::telemetry::{Gathered, Kind, Report, Run};
+use crate::telemetry::{Gathered, Kind, PositionReport, Report, Run, SessionReport};
 use crate::trace::file::SlowFile;
 
 /// How often it looks up: the longest that a signal waits.
@@ -121,7 +120,7 @@ impl Housekeeping {
             return;
         }
         let sessions = self.house.sessions.iter();
-        let closed = sessions.filter(|(_, state)| state.is_open.load(Ordering::Acquire) == 0);
+        let closed = sessions.filter(|session| !session.view.is_open());
         let (closed, total) = (closed.count(), self.house.sessions.len());
         if closed == 0 {
             self.is_ready = true;
@@ -154,7 +153,8 @@ impl Housekeeping {
     /// Orders that the sessions believe open at the exchange.
     pub(super) fn open_orders(&self) -> u32 {
         let sessions = self.house.sessions.iter();
-        sessions.map(|(_, state)| open_orders(state)).sum()
+        let health = sessions.filter_map(|session| session.view.health());
+        health.map(|health| health.open_orders).sum()
     }
 
     /// One round of chores.
@@ -307,17 +307,33 @@ impl Housekeeping {
                 .sum(),
             orders: sessions
                 .iter()
-                .map(|(counters, _)| counters.orders.get())
+                .map(|session| session.counters.orders.get())
                 .sum(),
             acks: sessions
                 .iter()
-                .map(|(counters, _)| counters.acks.get())
+                .map(|session| session.counters.acks.get())
                 .sum(),
             counters,
+            sessions: self.sessions(),
             ..Run::default()
         };
         self.measured().put_into(&mut run);
         Report::new("tickgate", vec![run])
+    }
+
+    /// How each session is, and what its account holds.
+    fn sessions(&self) -> Vec<SessionReport> {
+        let report = |session: &SessionHouse| {
+            let health = session.view.health().unwrap_or_default();
+            let held = session.positions.iter().filter(|held| !held.is_flat());
+            SessionReport {
+                name: session.name.clone(),
+                state: health.state.to_string(),
+                open_orders: health.open_orders,
+                positions: held.map(PositionReport::of).collect(),
+            }
+        };
+        self.house.sessions.iter().map(report).collect()
     }
 
     /// The histograms, without what they held when the warm-up ended.
@@ -335,7 +351,11 @@ impl Housekeeping {
         if length_ns == 0 || self.warm_up.before.is_some() {
             return;
         }
-        let has_traded = self.house.sessions.iter().any(|(c, _)| c.orders.get() > 0);
+        let has_traded = self
+            .house
+            .sessions
+            .iter()
+            .any(|session| session.counters.orders.get() > 0);
         if has_traded {
             let since_ns = *self.warm_up.first_order_ns.get_or_insert(now_ns);
             if now_ns >= since_ns + length_ns {
@@ -348,10 +368,6 @@ impl Housekeeping {
     pub(super) fn write_hgrm(&self, folder: &Path) -> io::Result<()> {
         self.measured().write_hgrm(folder)
     }
-}
-
-fn open_orders(state: &SessionState) -> u32 {
-    state.open_orders.load(Ordering::Acquire)
 }
 
 /// Tells systemd, if it started us.

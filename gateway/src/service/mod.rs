@@ -4,6 +4,7 @@
 //! Thread:      the main thread is the housekeeping core; it sleeps when idle
 
 mod build;
+pub mod control;
 mod feed_watch;
 mod housekeeping;
 mod kill_file;
@@ -24,6 +25,7 @@ use crate::trace::file::{CoreLog, SlowFile};
 use rt::ring::ring;
 
 use build::Built;
+use control::Control;
 use housekeeping::{Housekeeping, Parts};
 use kill_file::KillWatch;
 
@@ -56,11 +58,15 @@ impl StopHandle {
 }
 
 /// Runs the service until it is stopped by SIGTERM, SIGINT or `stop`. `on_ready` is called once the
-/// cores run.
+/// cores run, with the operator's door to them.
 ///
 /// # Errors
 /// Why it could not start, which core ended by itself, or how many orders are left open: one line.
-pub fn run(options: Options, stop: &StopHandle, on_ready: impl FnOnce()) -> Result<Report, String> {
+pub fn run(
+    options: Options,
+    stop: &StopHandle,
+    on_ready: impl FnOnce(Control),
+) -> Result<Report, String> {
     if options.lock_memory
         && let Err(error) = rt::cpu::lock_memory()
     {
@@ -77,6 +83,7 @@ pub fn run(options: Options, stop: &StopHandle, on_ready: impl FnOnce()) -> Resu
     let Built {
         stages,
         mut house,
+        control,
         layout,
     } = build::build(options)?;
     let kill_watch = KillWatch::start(kill_file, &house.kills)
@@ -106,7 +113,7 @@ pub fn run(options: Options, stop: &StopHandle, on_ready: impl FnOnce()) -> Resu
         join(cores, &mut house)?;
         return Err("a core did not start".to_owned());
     }
-    on_ready();
+    on_ready(control);
     let failed = loop {
         if house.is_stop_asked() {
             break None;
@@ -236,7 +243,7 @@ pub(crate) fn write(report: &Report, house: &Housekeeping, output: &Output) -> R
 #[cfg(test)]
 mod tests {
     use super::housekeeping::TURN;
-    use crate::order::stage::STOP_TIMEOUT_NS;
+    use crate::order::lifecycle::STOP_TIMEOUT_NS;
 
     /// A time of the unit's, in seconds.
     fn seconds(unit: &str, key: &str) -> f64 {

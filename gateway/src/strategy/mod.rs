@@ -17,7 +17,8 @@ use rt::clock::Clock;
 use rt::counters;
 use rt::ring::Producer;
 
-use crate::order::intent::{Action, Cause, ExecutionEvent, OrderId, OrderIntent, TimeInForce};
+use crate::message::execution::ExecutionEvent;
+use crate::message::intent::{Action, Cause, OrderId, OrderIntent, TimeInForce};
 
 pub use probe::{Parameters as ProbeParameters, Probe};
 pub use quoter::{Parameters as QuoterParameters, Quoter};

@@ -11,7 +11,8 @@ use protocol::types::{Qty, Side, Symbol};
 use serde::Deserialize;
 
 use super::{Context, NewOrder, Strategy};
-use crate::order::intent::{ExecutionEvent, TimeInForce};
+use crate::message::execution::ExecutionEvent;
+use crate::message::intent::TimeInForce;
 
 /// Parameters.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -22,7 +22,8 @@ use protocol::types::{Price4, Qty, Side};
 use serde::Deserialize;
 
 use super::{Context, NewOrder, Strategy};
-use crate::order::intent::{Action, ExecutionEvent, OrderId, Outcome, TimeInForce};
+use crate::message::execution::{ExecutionEvent, Outcome};
+use crate::message::intent::{Action, OrderId, TimeInForce};
 
 /// Symbols that one quoter can follow.
 const SYMBOLS_MAX: usize = 256;

@@ -13,8 +13,9 @@ use rt::ring::{Consumer, Producer};
 
 use super::{Context, DeskEnd, Strategy, StrategyCounters};
 use crate::core_loop::Stage;
-use crate::notice::{Notice, Notices};
-use crate::order::intent::{Cause, ExecutionEvent, OrderIntent};
+use crate::message::execution::ExecutionEvent;
+use crate::message::intent::{Cause, OrderIntent};
+use crate::message::notice::{Notice, Notices};
 
 /// Events taken in one turn at most.
 const BATCH: usize = 64;

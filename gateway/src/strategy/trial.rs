@@ -16,8 +16,9 @@ use rt::ring::{Consumer, Producer, ring};
 
 use super::{Ends, Strategy, StrategyStage};
 use crate::core_loop::Stage;
-use crate::notice::Notices;
-use crate::order::intent::{ExecutionEvent, OrderIntent, Outcome};
+use crate::message::execution::{ExecutionEvent, Outcome};
+use crate::message::intent::OrderIntent;
+use crate::message::notice::Notices;
 
 /// Room in each ring; a strategy that answers one event with more intents is told that the ring is full.
 const ROOM: usize = 256;

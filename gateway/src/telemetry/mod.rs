@@ -10,6 +10,7 @@
 
 mod label;
 mod registry;
+mod sessions;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -30,6 +31,7 @@ use crate::strategy::StrategyHistograms;
 
 pub use label::{ByLabel, Kind, Label};
 pub use registry::{Count, Gathered, Registry};
+pub use sessions::{PositionReport, SessionReport};
 
 /// What only the exchange can tell.
 const WIRE_TO_WIRE: (&str, &str) = ("wire_to_wire", "sender's stamp -> exchange has the order");
@@ -117,6 +119,9 @@ pub struct Run {
     /// Every counter.
     #[serde(default, deserialize_with = "labelled")]
     pub counters: ByLabel<BTreeMap<String, u64>>,
+    /// The sessions, and what they hold: of a gateway only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sessions: Vec<SessionReport>,
 }
 
 /// Reads counters by kind and name. Reports of versions before kinds are still read, without their
@@ -312,14 +317,18 @@ impl Run {
             }
         }
         let sent = self.sent.map_or_else(|| "unknown".to_owned(), grouped);
-        format!(
+        let mut out = format!(
             "{table}\n{}: sent {sent}, received {}, lost {}, orders {}, acks {}\n",
             self.name,
             grouped(self.received),
             self.lost,
             grouped(self.orders),
             grouped(self.acks),
-        )
+        );
+        for session in &self.sessions {
+            out.push_str(&format!("{session}\n"));
+        }
+        out
     }
 }
 

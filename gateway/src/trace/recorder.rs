@@ -11,7 +11,7 @@ use rt::clock::SECOND_NS;
 use rt::ring::Producer;
 use serde::{Deserialize, Serialize};
 
-use crate::order::intent::{Cause, OrderIntent};
+use crate::message::intent::{Cause, OrderIntent};
 
 /// Traces kept of each second: this many of the slowest way out, and as many of the slowest answer.
 pub const KEPT: usize = 8;

@@ -1,9 +1,9 @@
 //! Answers that cross with changes: what risk counts is never less than what the exchange may still have open,
 //! and nothing is left over.
 
-use gateway::order::entry::Phase;
-use gateway::order::intent::{Action, OrderId, Outcome};
-use gateway::order::orders::Owner;
+use gateway::message::execution::Outcome;
+use gateway::message::intent::{Action, OrderId, Owner};
+use gateway::order::entry::State;
 use protocol::types::{Qty, Side, Symbol};
 
 use super::desk::{Desk, SYMBOLS, change, enter};
@@ -20,7 +20,7 @@ fn aiq(number: u32, qty: u32) -> Vec<u8> {
 }
 
 fn open_buy(desk: &mut Desk) -> u64 {
-    desk.entry.exposure(Symbol(*SYMBOLS[0])).open_buy
+    desk.account.exposure(Symbol(*SYMBOLS[0])).open_buy
 }
 
 fn whole(desk: &mut Desk) -> String {
@@ -30,7 +30,7 @@ fn whole(desk: &mut Desk) -> String {
         desk.kill.cause(),
         desk.news,
         open,
-        desk.entry.live_orders(),
+        desk.entry.live_orders(&desk.account),
         desk.executions
             .iter()
             .map(|(_, e)| (e.outcome, e.answers, e.leaves.0))
@@ -140,18 +140,18 @@ fn id_zero_and_max() {
         desk.says(&accepted(other, b'B', 10, SYMBOLS[1], 1_000_000));
         desk.asks(0, &change(Action::Cancel, id, 0)).unwrap();
         desk.says(&canceled(number, 10));
-        assert_eq!(desk.entry.live_orders().len(), 1);
+        assert_eq!(desk.entry.live_orders(&desk.account).len(), 1);
         desk.asks(1, &change(Action::Cancel, id, 0)).unwrap();
         desk.says(&canceled(other, 10));
-        assert_eq!(desk.entry.live_orders().len(), 0);
+        assert_eq!(desk.entry.live_orders(&desk.account).len(), 0);
     }
     desk.says(&accepted(0, b'B', 10, SYMBOLS[0], 1_000_000));
     eprintln!("{}", whole(&mut desk));
     desk.says(&canceled(0, 10));
-    assert_eq!(desk.entry.live_orders().len(), 0);
+    assert_eq!(desk.entry.live_orders(&desk.account).len(), 0);
     desk.says(&accepted(u32::MAX, b'B', 10, SYMBOLS[0], 1_000_000));
     desk.says(&canceled(u32::MAX, 10));
-    assert_eq!(desk.entry.live_orders().len(), 0);
+    assert_eq!(desk.entry.live_orders(&desk.account).len(), 0);
 }
 
 #[test]
@@ -233,10 +233,10 @@ fn second_day_same_numbers() {
     desk.forget();
     desk.hears(&soup(b'A', format!("        S2{:>20}", 1).as_bytes()));
     eprintln!("out {:?}", String::from_utf8_lossy(&out));
-    eprintln!("{:?} {:?}", desk.entry.phase(), whole(&mut desk));
-    if desk.entry.phase() == Phase::Recovering {
+    eprintln!("{:?} {:?}", desk.entry.state(), whole(&mut desk));
+    if desk.entry.state() == State::Recovering {
         desk.says(&next_number(1));
-        eprintln!("{:?}", desk.entry.phase());
+        eprintln!("{:?}", desk.entry.state());
     }
     let r = desk.asks(0, &enter(8, Side::Buy, 100));
     eprintln!("{r:?}");

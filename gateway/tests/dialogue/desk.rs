@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::event::Origin;
-use gateway::order::answers::AnswerEvent;
-use gateway::order::entry::{DeskOptions, Entry, EntryCounters, Phase};
-use gateway::order::intent::{
-    Action, Cause, ExecutionEvent, OrderId, OrderIntent, Outcome, Refusal, TimeInForce,
+use gateway::message::execution::{ExecutionEvent, Outcome};
+use gateway::message::intent::{Action, Cause, OrderId, OrderIntent, Owner, TimeInForce};
+use gateway::order::account::Account;
+use gateway::order::entry::{
+    Asked, Credentials, DeskOptions, Entry, EntryCounters, Lifecycle, Received, State,
 };
-use gateway::order::orders::Owner;
+use gateway::order::risk::Refusal;
 use gateway::order::risk::{KillSwitch, Limits, Risk};
-use gateway::order::session::{Credentials, Session};
+use gateway::order::telling::AnswerEvent;
 use protocol::types::{Price4, Qty, Side, Symbol};
 use rt::mem::Want;
 
@@ -58,8 +59,8 @@ pub(crate) fn prices() -> Vec<Arc<BestPrices>> {
     SYMBOLS.map(table).to_vec()
 }
 
-pub(crate) fn session() -> Session {
-    Session::new(Credentials {
+pub(crate) fn lifecycle() -> Lifecycle {
+    Lifecycle::new(Credentials {
         username: "desk".into(),
         password: "secret".into(),
         session: String::new(),
@@ -98,6 +99,7 @@ pub(crate) fn change(action: Action, id: u32, qty: u32) -> OrderIntent {
 
 /// The session, and everything that it told.
 pub(crate) struct Desk {
+    pub(crate) account: Account,
     pub(crate) entry: Entry,
     pub(crate) counters: Arc<EntryCounters>,
     pub(crate) kill: KillSwitch,
@@ -115,15 +117,10 @@ impl Desk {
     /// Connected, with nothing known of the past.
     pub(crate) fn with(limits: Limits, desks: &[DeskOptions]) -> Self {
         let (kill, prices) = (KillSwitch::default(), prices());
-        let risk = Risk::new(limits, kill.clone());
-        let entry = Entry::new(
-            session(),
-            risk,
-            limits.open_orders_max,
-            desks,
-            prices.clone(),
-        );
+        let mut account = Account::new(Risk::new(limits, kill.clone()), prices.clone());
+        let entry = Entry::new(lifecycle(), limits.open_orders_max, desks, &mut account);
         Self {
+            account,
             counters: entry.counters(),
             entry,
             kill,
@@ -140,7 +137,7 @@ impl Desk {
         let mut desk = Self::with(LIMITS, &[on_feed(0), on_feed(1)]);
         desk.log_in(0);
         desk.says(&next_number(1));
-        assert_eq!(desk.entry.phase(), Phase::Open);
+        assert_eq!(desk.entry.state(), State::Open);
         desk.forget();
         desk
     }
@@ -157,12 +154,12 @@ impl Desk {
             self.entry.on_connected(self.now_ns, &mut out);
             self.hears(&login_accepted(next));
         }
-        assert_eq!(self.entry.phase(), Phase::Recovering);
+        assert_eq!(self.entry.state(), State::Recovering);
     }
 
     /// The connection goes; what was sent and not answered goes with it.
     pub(crate) fn cut(&mut self) {
-        self.entry.on_disconnected();
+        self.entry.on_closed(self.now_ns);
     }
 
     /// The exchange says something.
@@ -173,13 +170,18 @@ impl Desk {
 
     pub(crate) fn hears(&mut self, bytes: &[u8]) {
         let Self {
+            account,
             entry,
             executions,
             news,
             now_ns,
             ..
         } = self;
-        entry.on_bytes(*now_ns, bytes, &mut [0; 64], |told| match told {
+        let received = Received {
+            bytes,
+            now_ns: *now_ns,
+        };
+        entry.on_bytes(account, received, &mut [0; 64], |told| match told {
             AnswerEvent::Execution(owner, event) => executions.push((owner, event)),
             told => news.push(format!("{told:?}")),
         });
@@ -187,14 +189,30 @@ impl Desk {
 
     /// A strategy asks for something; the message that goes out, without its SoupBinTCP head.
     pub(crate) fn asks(&mut self, owner: u8, intent: &OrderIntent) -> Result<Vec<u8>, Refusal> {
-        let mut out = [0; 128];
         let intent = OrderIntent {
             decided_ns: self.now_ns,
             ..*intent
         };
-        let sent = self
-            .entry
-            .on_intent(Owner(owner), &intent, self.now_ns, &mut out)?;
+        let asked = Asked {
+            owner: Owner(owner),
+            intent: &intent,
+            now_ns: self.now_ns,
+        };
+        self.takes(&asked)
+    }
+
+    /// What the first strategy decided goes out at this time.
+    pub(crate) fn sends(&mut self, intent: &OrderIntent, now_ns: u64) -> Result<Vec<u8>, Refusal> {
+        self.takes(&Asked {
+            owner: Owner(0),
+            intent,
+            now_ns,
+        })
+    }
+
+    fn takes(&mut self, asked: &Asked<'_>) -> Result<Vec<u8>, Refusal> {
+        let mut out = [0; 128];
+        let sent = self.entry.on_intent(&mut self.account, asked, &mut out)?;
         Ok(out[3..sent.len].to_vec())
     }
 
@@ -215,6 +233,6 @@ impl Desk {
     }
 
     pub(crate) fn position(&mut self) -> i64 {
-        self.entry.exposure(Symbol(*SYMBOLS[0])).position
+        self.account.exposure(Symbol(*SYMBOLS[0])).position
     }
 }

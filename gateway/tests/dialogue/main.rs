@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod account;
 mod crossings;
 mod desk;
 mod exchange;

@@ -1,8 +1,9 @@
 //! Orders, positions and what strategies are told of them.
 
-use gateway::order::entry::{DeskOptions, PROGRESS_TIMEOUT_NS, Phase};
-use gateway::order::intent::{Action, Outcome, Refusal};
-use gateway::order::orders::Owner;
+use gateway::message::execution::Outcome;
+use gateway::message::intent::{Action, OrderIntent, Owner};
+use gateway::order::entry::{DeskOptions, Due, PROGRESS_TIMEOUT_NS, State};
+use gateway::order::risk::Refusal;
 use gateway::order::risk::{KillCause, Limits};
 use protocol::types::{Qty, Side, Symbol};
 
@@ -78,7 +79,7 @@ fn changes_lost_with_the_link_are_told_and_the_order_stands() {
         desk.log_in(0);
         desk.says(&next_number(3));
         assert_eq!(desk.last(), (Outcome::Lost, Some(action), 100, 1));
-        let live = desk.entry.live_orders();
+        let live = desk.entry.live_orders(&desk.account);
         assert_eq!((live[0].open, live[0].reserved), (Qty(100), Qty(100)));
         assert!(desk.asks(0, &change(Action::Cancel, 7, 0)).is_ok());
     }
@@ -141,7 +142,7 @@ fn pending_cancel_and_modification_are_told() {
     assert_eq!(desk.last(), (Outcome::CancelPending, None, 100, 1));
     desk.says(&modified(1, 60));
     assert_eq!(desk.last(), (Outcome::Modified, None, 60, 1));
-    assert_eq!(desk.entry.live_orders()[0].reserved, Qty(60));
+    assert_eq!(desk.entry.live_orders(&desk.account)[0].reserved, Qty(60));
     desk.says(&canceled(1, 60));
     assert_eq!(
         desk.last(),
@@ -238,9 +239,9 @@ fn more_live_orders_than_the_limit_allows_are_all_found_after_a_restart() {
         desk.says(&accepted(number * 1024, b'B', 10, SYMBOLS[0], 1_000_000));
     }
     desk.says(&next_number(300 * 1024 + 1));
-    assert_eq!(desk.entry.phase(), Phase::Open);
+    assert_eq!(desk.entry.state(), State::Open);
     assert_eq!((desk.entry.open_orders(), desk.kill.cause()), (300, None));
-    assert_eq!(desk.entry.exposure(Symbol(*SYMBOLS[0])).open_buy, 3_000);
+    assert_eq!(desk.account.exposure(Symbol(*SYMBOLS[0])).open_buy, 3_000);
     assert_eq!(
         desk.asks(0, &enter(1, Side::Buy, 1)),
         Err(Refusal::OpenOrders)
@@ -274,7 +275,7 @@ fn number_of_a_live_order_is_not_taken_for_another() {
         desk.asks(0, &enter(7, Side::Buy, 10)),
         Err(Refusal::IdInUse)
     );
-    assert_eq!(desk.entry.live_orders().len(), 1);
+    assert_eq!(desk.entry.live_orders(&desk.account).len(), 1);
     // Another strategy's 7 is another order.
     assert!(desk.asks(1, &enter(7, Side::Buy, 10)).is_ok());
     desk.says(&canceled(1, 100));
@@ -290,10 +291,8 @@ fn account_query_that_is_never_answered_ends_the_connection() {
     for second in 1..3_600u64 {
         desk.now_ns = 1 + second * SECOND;
         desk.hears(&soup(b'H', &[]));
-        let mut ended = false;
-        desk.entry
-            .on_timeout(desk.now_ns, &mut [0; 64], |_| ended = true);
-        if ended {
+        let due = desk.entry.on_timeout(desk.now_ns, &mut [0; 64]);
+        if matches!(due, Due::End(_)) {
             ended_ns = Some(desk.now_ns);
             break;
         }
@@ -309,11 +308,11 @@ fn long_past_is_no_reason_to_end_the_connection() {
     for number in 1..=60 {
         desk.now_ns += 4 * SECOND;
         desk.says(&accepted(number, b'B', 10, SYMBOLS[0], 1_000_000));
-        desk.entry
-            .on_timeout(desk.now_ns, &mut [0; 64], |told| panic!("{told:?}"));
+        let due = desk.entry.on_timeout(desk.now_ns, &mut [0; 64]);
+        assert!(!matches!(due, Due::End(_)), "{due:?}");
     }
     desk.says(&next_number(61));
-    assert_eq!(desk.entry.phase(), Phase::Open);
+    assert_eq!(desk.entry.state(), State::Open);
 }
 
 #[test]
@@ -324,8 +323,8 @@ fn login_that_is_never_answered_ends_the_connection() {
     for second in 1..60u64 {
         desk.now_ns = 1 + second * SECOND;
         desk.hears(&soup(b'H', &[]));
-        desk.entry
-            .on_timeout(desk.now_ns, &mut [0; 64], |_| ended += 1);
+        let due = desk.entry.on_timeout(desk.now_ns, &mut [0; 64]);
+        ended += u32::from(matches!(due, Due::End(_)));
     }
     assert_eq!(ended, 1);
 }
@@ -352,7 +351,7 @@ fn execution_told_twice_counts_once() {
     desk.says(&executed(1, 10, 5));
     desk.says(&executed(1, 10, 5));
     assert_eq!(desk.position(), 10);
-    assert_eq!(desk.entry.live_orders()[0].open, Qty(10));
+    assert_eq!(desk.entry.live_orders(&desk.account)[0].open, Qty(10));
     assert_eq!(desk.counters.executions_repeated.get(), 1);
     // Also once the order is over.
     desk.says(&executed(1, 10, 6));
@@ -372,12 +371,11 @@ fn undone_trade_that_is_not_known_turns_the_kill_switch_on() {
 
 /// What becomes of an order that was decided then and is looked at now.
 fn ask_at(desk: &mut Desk, id: u32, decided_ns: u64, now_ns: u64) -> Result<(), Refusal> {
-    let mut intent = enter(id, Side::Buy, 1);
-    intent.decided_ns = decided_ns;
-    let sent = desk
-        .entry
-        .on_intent(Owner(0), &intent, now_ns, &mut [0; 128]);
-    sent.map(|_| ())
+    let intent = OrderIntent {
+        decided_ns,
+        ..enter(id, Side::Buy, 1)
+    };
+    desk.sends(&intent, now_ns).map(|_| ())
 }
 
 #[test]
@@ -418,10 +416,7 @@ fn decision_that_has_waited_too_long_is_refused_unless_it_cancels() {
     assert_eq!(ask_at(&mut desk, 2, too_old_ns + 1, now_ns), Ok(()));
     let mut cancel = change(Action::Cancel, 1, 0);
     cancel.decided_ns = 1;
-    let sent = desk
-        .entry
-        .on_intent(Owner(0), &cancel, now_ns, &mut [0; 64]);
-    assert!(sent.is_ok());
+    assert!(desk.sends(&cancel, now_ns).is_ok());
 }
 
 #[test]
@@ -431,7 +426,7 @@ fn price_and_size_that_the_exchange_accepted_are_taken_over() {
     desk.says(&accepted(1, b'B', 80, SYMBOLS[0], 999_900));
     let (_, event) = desk.executions[0];
     assert_eq!((event.price.0, event.leaves), (999_900, Qty(80)));
-    let live = desk.entry.live_orders()[0];
+    let live = desk.entry.live_orders(&desk.account)[0];
     assert_eq!(
         (live.price.0, live.open, live.reserved),
         (999_900, Qty(80), Qty(80))
@@ -500,11 +495,11 @@ fn stopped_only_once_it_is_known_that_nothing_is_open() {
         desk.live(id, 100);
     }
     desk.cut();
-    desk.entry.stop();
+    desk.entry.stop(1);
     assert!(!desk.entry.is_stopped(), "five orders are live");
     desk.log_in(0);
     desk.says(&next_number(6));
-    assert_eq!(desk.entry.phase(), Phase::Stopping);
+    assert_eq!(desk.entry.state(), State::Stopping);
     let mut out = [0; 256];
     assert!(desk.entry.cancel_some(16, 1, &mut out) > 0);
     for number in 1..=5 {
@@ -513,7 +508,7 @@ fn stopped_only_once_it_is_known_that_nothing_is_open() {
     assert!(desk.entry.is_stopped());
     // And one that has never been connected knows nothing.
     let mut stranger = Desk::with(LIMITS, &[on_feed(0)]);
-    stranger.entry.stop();
+    stranger.entry.stop(1);
     assert!(!stranger.entry.is_stopped());
 }
 

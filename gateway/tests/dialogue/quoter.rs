@@ -7,8 +7,10 @@ use feed_handler::event::{
     DELTA_UNKNOWN, FLAG_BBO_CHANGED, FLAG_STALE, KIND_GAP, KIND_LAGGED, MarketEvent, Origin,
 };
 use gateway::core_loop::Stage;
-use gateway::notice::Notices;
-use gateway::order::intent::{Action, ExecutionEvent, OrderIntent, Outcome, Refusal};
+use gateway::message::execution::{ExecutionEvent, Outcome};
+use gateway::message::intent::{Action, OrderIntent};
+use gateway::message::notice::Notices;
+use gateway::order::risk::Refusal;
 use gateway::strategy::{Ends, Quoter, QuoterParameters, StrategyStage};
 use protocol::types::{Price4, Qty, Side, Symbol};
 use rt::clock::Clock;

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use feed_handler::event::Origin;
 use gateway::core_loop::Stage;
-use gateway::notice::{Notice, Notices};
-use gateway::order::entry::{DeskOptions, Entry, Phase};
-use gateway::order::intent::{Action, Cause, ExecutionEvent, OrderIntent, Outcome};
+use gateway::message::command::Command;
+use gateway::message::execution::{ExecutionEvent, Outcome};
+use gateway::message::intent::{Action, Cause, OrderIntent, Owner};
+use gateway::message::notice::{Notice, Notices};
+use gateway::order::account::Account;
+use gateway::order::entry::{DeskOptions, Entry, State};
 use gateway::order::links::Link;
 use gateway::order::risk::{KillCause, KillSwitch, Limits, Risk};
 use gateway::order::stage::{OrderStage, Parts};
@@ -16,7 +19,7 @@ use protocol::types::Side;
 use rt::clock::Clock;
 use rt::ring::{Consumer, Producer, ring};
 
-use super::desk::{LIMITS, SECOND, change, enter, on_feed, prices, session};
+use super::desk::{LIMITS, SECOND, change, enter, lifecycle, on_feed, prices};
 use super::exchange::*;
 
 /// Bytes each way, and nothing else.
@@ -86,6 +89,7 @@ struct Bench {
     intents: Vec<Producer<OrderIntent>>,
     executions: Vec<Consumer<ExecutionEvent>>,
     notices: Consumer<Notice>,
+    commands: Producer<Command>,
     kill: KillSwitch,
     clock: Clock,
     now_ns: u64,
@@ -94,13 +98,8 @@ struct Bench {
 impl Bench {
     fn new(limits: Limits, desks: &[DeskOptions], ring_len: usize) -> Self {
         let kill = KillSwitch::default();
-        let entry = Entry::new(
-            session(),
-            Risk::new(limits, kill.clone()),
-            limits.open_orders_max,
-            desks,
-            prices(),
-        );
+        let mut account = Account::new(Risk::new(limits, kill.clone()), prices());
+        let entry = Entry::new(lifecycle(), limits.open_orders_max, desks, &mut account);
         let (mut links, mut intents, mut executions) = (Vec::new(), Vec::new(), Vec::new());
         for _ in desks {
             let (asks, takes) = ring(ring_len).unwrap();
@@ -113,11 +112,14 @@ impl Bench {
             executions.push(hears);
         }
         let (notice, notices) = ring(256).unwrap();
+        let (asks, commands) = ring(4).unwrap();
         let (slow, _) = ring(64).unwrap();
         let mut stage = OrderStage::new(Parts {
+            account,
             entry,
             transport: Wire::default(),
             links,
+            commands,
             notices: Notices(notice),
             slowest: Slowest::new(slow),
         });
@@ -127,6 +129,7 @@ impl Bench {
             intents,
             executions,
             notices,
+            commands: asks,
             kill,
             clock: Clock::manual(1),
             now_ns: 1,
@@ -138,7 +141,7 @@ impl Bench {
         let mut bench = Self::new(limits, desks, ring_len);
         bench.stage.transport().is_up = true;
         bench.log_in(1);
-        assert_eq!(bench.stage.entry().phase(), Phase::Open);
+        assert_eq!(bench.stage.entry().state(), State::Open);
         bench
     }
 
@@ -322,7 +325,7 @@ fn stop_while_reconnecting_cancels_what_is_live_once_it_is_connected() {
     bench.stage.transport().is_up = false;
     bench.stage.transport().is_closed = true;
     bench.turn();
-    assert_eq!(bench.stage.entry().phase(), Phase::Down);
+    assert_eq!(bench.stage.entry().state(), State::Waiting);
     assert!(!bench.stage.stop(&bench.clock), "five orders are live");
     bench.stage.transport().is_up = true;
     bench.sent();
@@ -485,4 +488,99 @@ fn stage_shares_its_counters() {
         (1, 1)
     );
     assert_eq!(Arc::strong_count(&counters), 3);
+}
+
+#[test]
+fn paused_strategy_sends_nothing_new_and_may_cancel_until_it_is_unpaused() {
+    let mut bench = Bench::open(LIMITS, &[on_feed(0), on_feed(0)], 64);
+    bench.asks(0, enter(1, Side::Buy, 10));
+    bench.turn();
+    bench.says(&[accepted(1, b'B', 10, b"ALC     ", 1_000_000)]);
+    bench.commands.push(Command::Pause(Owner(0))).unwrap();
+    bench.house(1);
+    bench.sent();
+    bench.asks(0, enter(2, Side::Buy, 10));
+    bench.asks(0, change(Action::Replace, 1, 20));
+    bench.asks(1, enter(1, Side::Buy, 10));
+    bench.asks(0, change(Action::Cancel, 1, 0));
+    bench.turn();
+    let kinds: Vec<u8> = bench.sent().iter().map(|(_, kind, _)| *kind).collect();
+    assert_eq!(kinds, b"OX", "the other's order, and the cancel");
+    let refused = &bench.stage.entry().counters().refusals;
+    assert_eq!(refused.refused_paused.get(), 2);
+    bench.commands.push(Command::Unpause(Owner(0))).unwrap();
+    bench.house(1);
+    bench.asks(0, enter(3, Side::Buy, 10));
+    bench.turn();
+    assert_eq!(bench.sent().len(), 1);
+}
+
+#[test]
+fn cancel_all_comes_by_what_stands_once_in_slices_and_strategies_go_on() {
+    const ORDERS: u32 = 600;
+    let limits = Limits {
+        open_orders_max: 2 * ORDERS,
+        ..LIMITS
+    };
+    let mut bench = Bench::open(limits, &[on_feed(0)], 1024);
+    for first in (1..=ORDERS).step_by(60) {
+        let ids = first..first + 60;
+        for id in ids.clone() {
+            bench.asks(0, enter(id, Side::Buy, 1));
+        }
+        bench.turn();
+        let told: Vec<_> = ids
+            .map(|id| accepted(id, b'B', 1, b"ALC     ", 1_000_000))
+            .collect();
+        bench.says(&told);
+        while bench.executions[0].pop().is_some() {}
+    }
+    bench.sent();
+    bench.commands.push(Command::CancelAll).unwrap();
+    bench.house(1);
+    let mut slices = Vec::new();
+    for _ in 0..4 {
+        bench.turn();
+        slices.push(bench.sent().len());
+    }
+    assert_eq!(slices, [256, 256, 88, 0]);
+    bench.asks(0, enter(ORDERS + 1, Side::Buy, 1));
+    bench.turn();
+    let kinds: Vec<u8> = bench.sent().iter().map(|(_, kind, _)| *kind).collect();
+    assert_eq!(kinds, b"O");
+    bench.turn();
+    assert_eq!(bench.sent().len(), 0, "what came later stands");
+}
+
+#[test]
+fn orders_and_positions_are_shown_to_others_within_two_passes() {
+    let mut bench = Bench::open(LIMITS, &[on_feed(0), on_feed(1)], 64);
+    let (session, positions) = (bench.stage.session_view(), bench.stage.positions_view());
+    assert!(session.is_open());
+    for (link, side) in [(0, Side::Buy), (1, Side::Sell)] {
+        bench.asks(link, enter(1, side, 10));
+    }
+    bench.turn();
+    bench.says(&[
+        accepted(1, b'B', 10, b"ALC     ", 1_000_000),
+        accepted(2, b'S', 10, b"BOB     ", 1_000_000),
+        executed(2, 10, 5),
+        executed(1, 4, 6),
+    ]);
+    let seen = session.health().unwrap();
+    while session.health().unwrap().passes < seen.passes + 2 {
+        bench.house(10_000_000);
+    }
+    let health = session.health().unwrap();
+    assert_eq!((health.state, health.open_orders), (State::Open, 1));
+    assert_eq!(health.next_seq, bench.stage.entry().next_seq());
+    let shown: Vec<_> = session.orders().collect();
+    assert_eq!(shown, bench.stage.live_orders());
+    let held = |name: &str| {
+        let mut rows = positions.iter();
+        let row = rows.find(|row| row.symbol.to_string() == name).unwrap();
+        let it = row.exposure;
+        (it.position, it.open_buy, it.open_sell)
+    };
+    assert_eq!((held("ALC"), held("BOB")), ((4, 6, 0), (-10, 0, 0)));
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use feed_handler::event::MarketEvent;
 use gateway::cli::built_in;
-use gateway::order::intent::ExecutionEvent;
+use gateway::message::execution::ExecutionEvent;
 use gateway::strategy::{Context, Probe, ProbeParameters, Strategy};
 use rt::mem::{Pages, Want};
 use serde::Deserialize;

@@ -1,5 +1,6 @@
-//! What strategies ask for and what they are told: one cache line each way.
+//! What a strategy is told of its orders: one cache line.
 //!
+//! Path:        order entry -> ring -> strategy
 //! Invariants:  each intent is answered once: by the event whose [`ExecutionEvent::answers`] names its
 //!              action. Every event tells the order as the ledger has it: symbol, side, and in `leaves`
 //!              what is still open; 0 means that the order is over.
@@ -7,80 +8,8 @@
 use feed_handler::event::Origin;
 use protocol::types::{Price4, Qty, Side};
 
-pub use super::risk::{Refusal, RefusalCounters};
-
-/// A strategy's own number for an order: 1, 2, 3 ... in the order in which it sent them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(transparent)]
-pub struct OrderId(pub u32);
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Action {
-    /// A new order.
-    Enter,
-    /// Another price and open quantity for a live order.
-    Replace,
-    /// The end of a live order.
-    Cancel,
-}
-
-/// What made a strategy act.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Cause {
-    /// A market event: the way from the tick to the order is measured.
-    Market,
-    /// News of an order or of the session: the tick lies a round trip or more back.
-    Execution,
-}
-
-/// How long an order stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum TimeInForce {
-    /// Until the close.
-    Day = b'0',
-    /// What does not trade at once is cancelled.
-    ImmediateOrCancel = b'3',
-}
-
-/// One intent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C, align(64))]
-pub struct OrderIntent {
-    /// The frame that caused it.
-    pub origin: Origin,
-    /// When the strategy had decided.
-    pub decided_ns: u64,
-    /// The order meant; a new number for [`Action::Enter`].
-    pub id: OrderId,
-    /// Limit price.
-    pub price: Price4,
-    /// Open shares wanted.
-    pub qty: Qty,
-    /// How long after `seen` the event was in the ring.
-    pub published_delta_ns: u32,
-    /// How long after `seen` the strategy had it.
-    pub picked_delta_ns: u32,
-    /// Symbol of the day; for a new order only.
-    pub locate: u16,
-    /// Events that the strategy took before it in the same turn.
-    pub queue: u16,
-    /// The strategy's ring was full when that turn began, or the strategy was told so in it.
-    pub ring_was_full: bool,
-    /// What is asked for.
-    pub action: Action,
-    /// Side of a new order.
-    pub side: Side,
-    /// How long a new order stands.
-    pub time_in_force: TimeInForce,
-    /// What made the strategy act.
-    pub cause: Cause,
-}
-
-const _: () = assert!(size_of::<OrderIntent>() == 64);
+use super::intent::{Action, OrderId};
+use crate::order::risk::Refusal;
 
 /// What happened to an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

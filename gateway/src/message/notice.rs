@@ -5,9 +5,7 @@
 
 use rt::ring::Producer;
 
-use crate::order::answers::Unreadable;
-use crate::order::invariant::Breach;
-use crate::order::session::Ended;
+use super::invariant::Breach;
 
 /// One piece of news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +110,34 @@ impl std::fmt::Display for Notice {
             Self::Stopped(left) => write!(f, "stopped with {left} orders still open"),
         }
     }
+}
+
+/// Why a connection is of no more use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The server refused user name or password.
+    NotAuthorised,
+    /// The server has not the session that was asked for.
+    SessionNotAvailable,
+    /// Lengths in the stream make no sense.
+    OutOfStep,
+    /// The server said nothing for too long.
+    ServerSilent,
+    /// The session is over for good.
+    EndOfSession,
+    /// The server gave another session than the one that was being resumed.
+    SessionChanged,
+    /// The server lives, but does not answer a login or an account query.
+    NoProgress,
+}
+
+/// An answer that is not OUCH 5.0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its first byte, which names the message; 0: it had none.
+    pub kind: u8,
+    /// Its length in bytes.
+    pub len: u16,
 }
 
 /// The hot end of the ring.

@@ -1,0 +1,16 @@
+//! What crosses threads: the messages on the rings between stages and to housekeeping.
+//!
+//! ```text
+//!  strategy ──intent──> order entry ──execution──> strategy
+//!  control ──command──>     └──notice──> housekeeping, which writes the log
+//! ```
+//!
+//! Must not know: the stages that send and take them.
+
+pub mod command;
+pub mod intent;
+
+pub mod execution;
+
+pub mod invariant;
+pub mod notice;

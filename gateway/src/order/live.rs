@@ -1,0 +1,130 @@
+//! One live order, as the gateway has it.
+//!
+//! Thread:      order core, hot
+//! Invariants:  `reserved` is what risk counts as open of it: never less than [`Order::open_at_worst`] once the
+//!              answer that changed it has been handled.
+
+use feed_handler::event::Origin;
+use protocol::types::{Price4, Qty, Side, UserRefNum};
+
+use super::instruments::Instrument;
+use crate::message::intent::{OrderId, Owner};
+
+/// The end of a list.
+pub(super) const NOWHERE: u32 = u32::MAX;
+
+/// A live order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Its number.
+    pub user_ref: UserRefNum,
+    /// The strategy's number for it.
+    pub id: OrderId,
+    /// The strategy; `None`: it was found at the exchange after a restart.
+    pub owner: Option<Owner>,
+    /// The frame that caused it.
+    pub origin: Origin,
+    /// When its bytes were ready.
+    pub encoded_ns: u64,
+    /// Symbol.
+    pub instrument: Instrument,
+    /// Feed of the symbol, in the order of the configuration.
+    pub feed: u16,
+    /// Symbol of the day on that feed.
+    pub locate: u16,
+    /// Side.
+    pub side: Side,
+    /// Whether the exchange has answered.
+    pub is_accepted: bool,
+    /// Limit.
+    pub price: Price4,
+    /// Shares open.
+    pub open: Qty,
+    /// Shares that risk counts as open: the larger of both sizes while a replace is on its way.
+    pub reserved: Qty,
+    /// Shares executed over the whole chain of replaces.
+    pub executed: Qty,
+    /// The number of a replace that is on its way.
+    pub replacing: Option<UserRefNum>,
+    /// What that replace asks for: shares over the whole chain, as OUCH counts them.
+    pub replace_total: Qty,
+    /// Cancels that the exchange refused, one after another.
+    pub cancels_refused: u8,
+    /// [`Orders`] alone keeps what follows.
+    pub links: Links,
+}
+
+/// An order's place in its list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Links {
+    pub(super) before: u32,
+    pub(super) after: u32,
+    pub(super) is_canceling: bool,
+    /// Its strategy asked for the cancel, and waits for the answer.
+    pub(super) is_asked: bool,
+    /// A cancel of ours that was refused is not repeated before this time.
+    pub(super) cancel_after_ns: u64,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self {
+            before: NOWHERE,
+            after: NOWHERE,
+            is_canceling: false,
+            is_asked: false,
+            cancel_after_ns: 0,
+        }
+    }
+}
+
+impl Order {
+    /// Whether a cancel is on its way.
+    #[inline]
+    #[must_use]
+    pub fn is_canceling(&self) -> bool {
+        self.links.is_canceling
+    }
+
+    /// Whether a replace or a cancel is on its way.
+    #[must_use]
+    pub fn is_changing(&self) -> bool {
+        self.replacing.is_some() || self.links.is_canceling
+    }
+
+    /// Whether its strategy asked for the cancel that is on its way: the kill switch cancels as well.
+    #[inline]
+    #[must_use]
+    pub fn owes_cancel(&self) -> bool {
+        self.links.is_canceling && self.links.is_asked
+    }
+
+    /// When a refused cancel may be repeated; 0: none was refused.
+    #[inline]
+    #[must_use]
+    pub fn cancel_after_ns(&self) -> u64 {
+        self.links.cancel_after_ns
+    }
+
+    /// What may stand open at worst: the replace that is on its way may come through whatever else takes
+    /// shares off meanwhile; only what is executed counts against it.
+    #[inline]
+    #[must_use]
+    pub fn open_at_worst(&self) -> Qty {
+        match self.replacing {
+            None => self.open,
+            Some(_) => {
+                let asked = self.replace_total.0.saturating_sub(self.executed.0);
+                Qty(asked.max(self.open.0))
+            }
+        }
+    }
+
+    /// The number that a cancel has to name: behind a replace that is on its way it is the new one, as
+    /// the exchange takes messages in order.
+    #[inline]
+    #[must_use]
+    pub fn cancel_target(&self) -> UserRefNum {
+        self.replacing.unwrap_or(self.user_ref)
+    }
+}

@@ -1,0 +1,383 @@
+//! What others may see of an order stage: its session, its orders, the account's positions.
+//!
+//! ```text
+//!  order stage ──housekeeping, a slice each time──> rows ──any thread, no lock──> control, metrics, reports
+//! ```
+//!
+//! Thread:      rows are written by one order core between packets; read by any
+//! Invariants:  a row is read whole or not at all. Rows are of different moments: `passes` says how often
+//!              every row has been written anew, so who waits for two more passes has seen everything since.
+//! Time:        [`ROWS_A_TURN`] orders and as many positions every 10 ms: a thousand orders are shown anew
+//!              within 160 ms, the most within ten seconds.
+//! When full:   orders beyond [`ORDERS_SHOWN_MAX`] have no row; [`Health::open_orders`] counts them.
+
+use std::sync::Arc;
+
+use protocol::types::{Price4, Qty, Seq, Side, Symbol, UserRefNum};
+use rt::versioned::Versioned;
+
+use super::account::Account;
+use super::entry::{Entry, LiveOrder, State};
+use super::instruments::{INSTRUMENTS_MAX, Instrument};
+use super::live::Order;
+use super::risk::Exposure;
+use crate::message::intent::{OrderId, Owner};
+
+/// Orders that have a row.
+pub const ORDERS_SHOWN_MAX: usize = 1 << 16;
+/// Rows of each kind that one turn of housekeeping writes: about 1 µs.
+pub const ROWS_A_TURN: usize = 64;
+
+/// How a session is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// How far it is.
+    pub state: State,
+    /// Its orders open now.
+    pub open_orders: u32,
+    /// The number of the next message that the exchange will say.
+    pub next_seq: Seq,
+    /// How often every order and every position has been shown anew.
+    pub passes: u64,
+}
+
+/// A session, as others see it.
+#[derive(Debug)]
+pub struct SessionView {
+    health: Versioned<3>,
+    orders: Box<[Versioned<5>]>,
+}
+
+/// An account's positions, as others see them: a row for each symbol that it knows.
+#[derive(Debug)]
+pub struct PositionsView {
+    rows: Box<[Versioned<4>]>,
+}
+
+/// What is held of a symbol and may still come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The symbol.
+    pub symbol: Symbol,
+    /// Position, and shares open on both sides.
+    pub exposure: Exposure,
+}
+
+impl Position {
+    /// Whether nothing is held and nothing may come.
+    #[must_use]
+    pub fn is_flat(&self) -> bool {
+        self.exposure == Exposure::default()
+    }
+}
+
+/// The bits of an order's last word.
+const LIVE: u64 = 1;
+const BUY: u64 = 2;
+const OWNED: u64 = 4;
+const ACCEPTED: u64 = 8;
+const CHANGING: u64 = 16;
+const OWNER_SHIFT: u32 = 8;
+
+impl SessionView {
+    fn new(orders: usize) -> Self {
+        let rows = (0..orders.min(ORDERS_SHOWN_MAX)).map(|_| Versioned::default());
+        Self {
+            health: Versioned::default(),
+            orders: rows.collect(),
+        }
+    }
+
+    /// How the session is; `None` where its core was stopped in the middle of saying so.
+    #[must_use]
+    pub fn health(&self) -> Option<Health> {
+        let [now, next_seq, passes] = self.health.load()?;
+        let (open_orders, state) = halves(now);
+        Some(Health {
+            state: State::of_code(u8::try_from(state).unwrap_or(u8::MAX)),
+            open_orders,
+            next_seq: Seq(next_seq),
+            passes,
+        })
+    }
+
+    /// Whether orders go out.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.health().is_some_and(|it| it.state == State::Open)
+    }
+
+    /// The orders that are live, in no order.
+    pub fn orders(&self) -> impl Iterator<Item = LiveOrder> {
+        let rows = self.orders.iter().filter_map(Versioned::load);
+        rows.filter_map(|words| order_of(&words))
+    }
+
+    fn show_health(&self, health: &Health) {
+        let low = health.state as u64 | u64::from(health.open_orders) << 32;
+        self.health.store([low, health.next_seq.0, health.passes]);
+    }
+
+    fn show_order(&self, row: usize, order: Option<&Order>, symbol: Symbol) {
+        if let Some(place) = self.orders.get(row) {
+            let words = order.map_or([0; 5], |order| words_of(order, symbol));
+            if place.own() != words {
+                place.store(words);
+            }
+        }
+    }
+}
+
+impl PositionsView {
+    fn new() -> Self {
+        let rows = (0..INSTRUMENTS_MAX).map(|_| Versioned::default());
+        Self {
+            rows: rows.collect(),
+        }
+    }
+
+    /// Every symbol that the account knows, in the order in which it came to know them.
+    pub fn iter(&self) -> impl Iterator<Item = Position> {
+        let rows = self.rows.iter().map_while(Versioned::load);
+        rows.map_while(|[symbol, position, open_buy, open_sell]| {
+            (symbol != 0).then(|| Position {
+                symbol: Symbol(symbol.to_ne_bytes()),
+                exposure: Exposure {
+                    position: position.cast_signed(),
+                    open_buy,
+                    open_sell,
+                },
+            })
+        })
+    }
+
+    fn show(&self, row: usize, symbol: Symbol, exposure: &Exposure) {
+        if let Some(place) = self.rows.get(row) {
+            let words = [
+                u64::from_ne_bytes(symbol.0),
+                exposure.position.cast_unsigned(),
+                exposure.open_buy,
+                exposure.open_sell,
+            ];
+            if place.own() != words {
+                place.store(words);
+            }
+        }
+    }
+}
+
+/// The writing end: what an order stage shows, a slice at a time.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    session: Arc<SessionView>,
+    positions: Arc<PositionsView>,
+    next_order: usize,
+    next_position: usize,
+    /// The slice that begins the next pass has been written, of orders and of positions.
+    has_wrapped: [bool; 2],
+    passes: u64,
+}
+
+impl Snapshot {
+    /// Shows `orders` orders at most.
+    pub(super) fn new(orders: usize) -> Self {
+        Self {
+            session: Arc::new(SessionView::new(orders)),
+            positions: Arc::new(PositionsView::new()),
+            next_order: 0,
+            next_position: 0,
+            has_wrapped: [false; 2],
+            passes: 0,
+        }
+    }
+
+    pub(super) fn session(&self) -> Arc<SessionView> {
+        Arc::clone(&self.session)
+    }
+
+    pub(super) fn positions(&self) -> Arc<PositionsView> {
+        Arc::clone(&self.positions)
+    }
+
+    /// Says at once how the session is.
+    pub(super) fn show_health(&self, entry: &Entry) {
+        self.session.show_health(&Health {
+            state: entry.state(),
+            open_orders: entry.open_orders(),
+            next_seq: entry.next_seq(),
+            passes: self.passes,
+        });
+    }
+
+    /// Shows the next slice of orders and positions, and how the session is.
+    pub(super) fn show(&mut self, entry: &Entry, account: &Account) {
+        let rows = entry.places().min(self.session.orders.len());
+        for _ in 0..ROWS_A_TURN.min(rows.max(1)) {
+            let order = entry.order_at(self.next_order);
+            let symbol = order.map_or(Symbol::BLANK, |it| {
+                account.instruments.symbol(it.instrument)
+            });
+            self.session.show_order(self.next_order, order, symbol);
+            self.next_order += 1;
+            if self.next_order >= rows {
+                (self.next_order, self.has_wrapped[0]) = (0, true);
+                break;
+            }
+        }
+        let known = account.instruments.len();
+        for _ in 0..ROWS_A_TURN.min(known.max(1)) {
+            if let Ok(index) = u16::try_from(self.next_position)
+                && self.next_position < known
+            {
+                let at = Instrument(index);
+                let symbol = account.instruments.symbol(at);
+                let exposure = account.risk.exposure(at);
+                self.positions.show(self.next_position, symbol, &exposure);
+            }
+            self.next_position += 1;
+            if self.next_position >= known {
+                (self.next_position, self.has_wrapped[1]) = (0, true);
+                break;
+            }
+        }
+        if self.has_wrapped == [true; 2] {
+            self.has_wrapped = [false; 2];
+            self.passes += 1;
+        }
+        self.show_health(entry);
+    }
+}
+
+fn words_of(order: &Order, symbol: Symbol) -> [u64; 5] {
+    let flag = |is_set: bool, bit: u64| if is_set { bit } else { 0 };
+    let owner = order.owner.map_or(0, |owner| u64::from(owner.0));
+    [
+        pair(order.user_ref.0, order.id.0),
+        u64::from_ne_bytes(symbol.0),
+        pair(order.price.0, order.open.0),
+        pair(order.executed.0, order.reserved.0),
+        LIVE | flag(order.side == Side::Buy, BUY)
+            | flag(order.owner.is_some(), OWNED)
+            | flag(order.is_accepted, ACCEPTED)
+            | flag(order.is_changing(), CHANGING)
+            | owner << OWNER_SHIFT,
+    ]
+}
+
+fn order_of(words: &[u64; 5]) -> Option<LiveOrder> {
+    let [numbers, symbol, limit, shares, flags] = *words;
+    let has = |bit: u64| flags & bit != 0;
+    let [.., owner, _] = flags.to_be_bytes();
+    let (user_ref, id) = halves(numbers);
+    let (price, open) = halves(limit);
+    let (executed, reserved) = halves(shares);
+    has(LIVE).then(|| LiveOrder {
+        user_ref: UserRefNum(user_ref),
+        desk: has(OWNED).then_some((Owner(owner), OrderId(id))),
+        price: Price4(price),
+        symbol: Symbol(symbol.to_ne_bytes()),
+        side: if has(BUY) { Side::Buy } else { Side::Sell },
+        open: Qty(open),
+        executed: Qty(executed),
+        reserved: Qty(reserved),
+        is_accepted: has(ACCEPTED),
+        is_changing: has(CHANGING),
+    })
+}
+
+fn pair(high: u32, low: u32) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
+}
+
+fn halves(word: u64) -> (u32, u32) {
+    let [a, b, c, d, e, f, g, h] = word.to_be_bytes();
+    let (high, low) = ([a, b, c, d], [e, f, g, h]);
+    (u32::from_be_bytes(high), u32::from_be_bytes(low))
+}
+
+#[cfg(test)]
+mod tests {
+    use feed_handler::event::Origin;
+
+    use super::*;
+    use crate::order::live::Links;
+
+    #[test]
+    fn order_is_shown_as_it_is_and_a_free_place_as_nothing() {
+        let view = SessionView::new(4);
+        let symbol = Symbol::new("ALC").unwrap();
+        let mut order = Order {
+            user_ref: UserRefNum(u32::MAX - 1),
+            id: OrderId(7),
+            owner: Some(Owner(255)),
+            origin: Origin::default(),
+            encoded_ns: 1,
+            instrument: Instrument(3),
+            feed: 1,
+            locate: 5,
+            side: Side::Sell,
+            is_accepted: true,
+            price: Price4(u32::MAX),
+            open: Qty(10),
+            reserved: Qty(30),
+            executed: Qty(20),
+            replacing: Some(UserRefNum(9)),
+            replace_total: Qty(50),
+            cancels_refused: 0,
+            links: Links::default(),
+        };
+        let mut expected = LiveOrder {
+            user_ref: UserRefNum(u32::MAX - 1),
+            desk: Some((Owner(255), OrderId(7))),
+            price: Price4(u32::MAX),
+            symbol,
+            side: Side::Sell,
+            open: Qty(10),
+            executed: Qty(20),
+            reserved: Qty(30),
+            is_accepted: true,
+            is_changing: true,
+        };
+        view.show_order(3, Some(&order), symbol);
+        assert_eq!(view.orders().collect::<Vec<_>>(), [expected]);
+        (order.owner, order.side, order.is_accepted) = (None, Side::Buy, false);
+        order.replacing = None;
+        (expected.desk, expected.side, expected.is_accepted) = (None, Side::Buy, false);
+        expected.is_changing = false;
+        view.show_order(3, Some(&order), symbol);
+        assert_eq!(view.orders().collect::<Vec<_>>(), [expected]);
+        view.show_order(3, None, Symbol::BLANK);
+        assert_eq!(view.orders().count(), 0);
+    }
+
+    #[test]
+    fn every_state_is_shown_as_itself() {
+        let view = SessionView::new(0);
+        for state in State::ALL {
+            let health = Health {
+                state,
+                open_orders: u32::MAX,
+                next_seq: Seq(7),
+                passes: 3,
+            };
+            view.show_health(&health);
+            assert_eq!(view.health(), Some(health));
+            assert_eq!(view.is_open(), state == State::Open);
+        }
+    }
+
+    #[test]
+    fn short_position_is_shown_as_one() {
+        let view = PositionsView::new();
+        let held = Position {
+            symbol: Symbol::new("ALC").unwrap(),
+            exposure: Exposure {
+                position: -300,
+                open_buy: 1,
+                open_sell: 2,
+            },
+        };
+        view.show(0, held.symbol, &held.exposure);
+        assert_eq!(view.iter().collect::<Vec<_>>(), [held]);
+    }
+}
