@@ -4,6 +4,7 @@
 //! `tickgate-bench micro` counts instructions (valgrind's callgrind), which do not drift with the host.
 //! The counts are recorded in `bench/instructions.json`; `make bench-check` fails where one grows.
 
+mod feed;
 pub mod instructions;
 
 use std::collections::BTreeMap;
@@ -230,6 +231,11 @@ fn books(day: &'static [u8]) -> Result<Vec<Piece>> {
             black_box(books.orders_live());
         }
     };
+    let feed_day = feed::FeedDay::new(day);
+    let feed = move || {
+        let delivered = feed_day.run(&limits);
+        assert_eq!(delivered.ok(), Some(DAY), "the whole day was heard");
+    };
     let prices = BestPrices::new(Want::LAZY)?;
     let best = move || {
         for _ in 0..CALLS {
@@ -239,6 +245,7 @@ fn books(day: &'static [u8]) -> Result<Vec<Piece>> {
     };
     let mut pieces = vec![
         Piece::new("book a day, ours", DAY, book),
+        Piece::new("feed: a day from packets to events, ours", DAY, feed),
         Piece::new("best price: load and store, ours", CALLS, best),
     ];
     let counted: Vec<u64> = (0..CALLS).map(|n| 1_000_000 + n).collect();
