@@ -16,6 +16,7 @@ use std::process::Command;
 
 use fastrand::Rng;
 use feed_handler::book::{BookCounters, Books, Limits};
+use feed_handler::venue::Nasdaq;
 use order_sim::exchange::Exchange;
 use order_sim::file;
 use order_sim::options::Options;
@@ -56,7 +57,8 @@ impl Reader {
 
     fn apply(&mut self, bytes: &[u8]) {
         let message = Message::decode(bytes).expect("the exchange sends ITCH");
-        self.books.apply(&message, &self.counters, &mut ());
+        self.books
+            .apply(&Nasdaq::read(&message), &self.counters, &mut ());
     }
 
     /// What it believes of one side: reference, shares, price, in the order of the queue.

@@ -11,6 +11,7 @@ use feed_handler::event::MarketEvent;
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Subscriber, Subscription};
 use feed_handler::source::{Packet, PacketSource};
+use feed_handler::venue::Nasdaq;
 use protocol::binary_file::Messages;
 use protocol::mold::{PacketBuilder, Session};
 use protocol::types::Seq;
@@ -83,6 +84,7 @@ impl FeedDay {
                 next: 0,
                 taken: 0,
             },
+            venue: Nasdaq,
             arbiter: Arbiter::new(Patience {
                 gap_timeout_ns: 1_000_000,
                 stale_ns: 1_000_000_000,

@@ -15,6 +15,7 @@ use crossbeam_queue::ArrayQueue;
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::book::orders::Orders;
 use feed_handler::book::{Bbo, BookCounters, BookSink, Books, Limits as BookLimits, TradePrint};
+use feed_handler::venue::Nasdaq;
 use gateway::order::instruments::Instrument;
 use gateway::order::risk::{KillSwitch, Limits, Proposal, Risk};
 use gateway::order::session::{Credentials, Session, SessionEvent};
@@ -225,7 +226,7 @@ fn books(day: &'static [u8]) -> Result<Vec<Piece>> {
             let counters = BookCounters::default();
             for bytes in Messages::new(day) {
                 if let Ok(message) = Message::decode(bytes) {
-                    books.apply(&message, &counters, &mut Silent);
+                    books.apply(&Nasdaq::read(&message), &counters, &mut Silent);
                 }
             }
             black_box(books.orders_live());

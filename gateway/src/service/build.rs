@@ -8,6 +8,7 @@ use feed_handler::book::Books;
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Subscriber, Subscription};
 use feed_handler::source::PacketSource;
+use feed_handler::venue::{Nasdaq, Venue};
 use feed_handler::xdp::Watch;
 use rt::clock::Clock;
 use rt::mem::Want;
@@ -57,9 +58,9 @@ pub(super) struct Built {
 }
 
 /// The feed's stage on a core.
-struct FeedStage<S>(Feed<S>);
+struct FeedStage<S, V: Venue>(Feed<S, V>);
 
-impl<S: PacketSource + Send> Stage for FeedStage<S> {
+impl<S: PacketSource + Send, V: Venue> Stage for FeedStage<S, V> {
     #[inline]
     fn poll(&mut self, clock: &Clock) -> usize {
         self.0.poll(clock)
@@ -251,6 +252,7 @@ fn build_feed(
         ($source:expr) => {
             Box::new(FeedStage(Feed::new(Parts {
                 source: $source,
+                venue: Nasdaq,
                 arbiter,
                 books,
                 best_prices,
