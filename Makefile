@@ -16,10 +16,11 @@ ITCH_BOOK := target/itch-book/bin/python
 .PHONY: demo test arbiter-days feed-days worlds planted fuzz bench bench-check bench-record bench-time lint clean
 .PHONY: build-packages run-packages test-packages bench-packages
 
-## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours.
+## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
+## VENUE=iex: the exchange publishes DEEP+ in IEX-TP.
 demo: build-packages run-packages
 	$(CARGO) build --profile demo $(DEMO_CRATES)
-	target/demo/tickgate-lab demo $(if $(FEED),--feed $(FEED)) $(DEMO_ARGS)
+	target/demo/tickgate-lab demo $(if $(VENUE),--venue $(VENUE)) $(if $(FEED),--feed $(FEED)) $(DEMO_ARGS)
 	@echo "Built by the profile demo, for a quick start; make bench measures the release build."
 
 ## Format, clippy, docs and every test. Needs root for network namespaces; says what it skips without.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use feed_handler::book::{Bbo, BookCounters, BookSink, Books, Limits, TradePrint};
+use feed_handler::venue::Nasdaq;
 use protocol::binary_file::Messages;
 use protocol::itch::Message;
 use protocol::types::{DecodeError, Side};
@@ -173,7 +174,7 @@ fn apply<W: Write>(chunk: &[u8], books: &mut Books, counters: &BookCounters, row
         if let Ok(message) = Message::decode(bytes) {
             rows.ts = message.head().timestamp.get().0;
             rows.seq += 1;
-            books.apply(&message, counters, rows);
+            books.apply(&Nasdaq::read(&message), counters, rows);
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Merges the lines of one MoldUDP64 session into one ordered stream, and decides what belongs to it.
+//! Merges the lines of one session into one ordered stream, and decides what belongs to it.
 //!
 //! ```text
 //!  line A  1 2 3   5 6        first copy wins: 1 2 3 | 4 from B | 5 6 held meanwhile
 //!  line B    1 2 3 4 5 6
 //! ```
 //!
-//! Path:        protocol::mold -> arbiter, sequencer -> protocol::itch
+//! Path:        venue's packet -> arbiter, sequencer -> venue's message
 //! Thread:      feed core, hot
 //! Contract:    **call `on_packet` for every packet and `on_timeout` when `deadline_ns` has passed;
 //!              the sink hears every number once and in order, or hears of the gap first.**
@@ -27,14 +27,15 @@
 //!
 //! So neither one wild packet nor a stray session moves the stream, and nothing that goes on is
 //! ignored for ever: neither a large loss, nor a session whose predecessor's end was missed, nor the
-//! true numbers after wrong ones were believed. An end of session is believed when it is said twice.
+//! true numbers after wrong ones were believed. An end of session is believed when it is said twice, or
+//! when the stream's own last message says it.
 //! Spec:        MoldUDP64 1.00, "Downstream Packet"; what to do with two lines is not specified.
 
-use protocol::mold::{Kind, Packet, Session};
 use protocol::types::Seq;
 
 use crate::sequencer::{Data, Out, Sequencer};
 use crate::strangers::{AGREE_AGAINST, Agreement, Claim, Strangers};
+use crate::venue::{Content, Packet, Venue};
 
 pub use crate::kept::PACKET_LEN_MAX;
 pub use crate::sequencer::HELD_MAX;
@@ -57,19 +58,19 @@ pub enum Standing {
 
 /// One feed's lines.
 #[derive(Debug)]
-pub struct Arbiter {
-    stream: Stream,
-    strangers: Strangers,
+pub struct Arbiter<V: Venue> {
+    stream: Stream<V>,
+    strangers: Strangers<V::Session>,
     silent_ns: u64,
 }
 
 /// The running session.
 #[derive(Debug)]
-struct Stream {
-    session: Option<Session>,
-    sequencer: Sequencer,
+struct Stream<V: Venue> {
+    session: Option<V::Session>,
+    sequencer: Sequencer<V>,
     /// The session before it, whose end was said: nothing of it comes back while this one lives.
-    over: Option<Session>,
+    over: Option<V::Session>,
     /// When a packet last said how far it is.
     heard_ns: u64,
     /// The number at which the session is said to end, or has ended; `u64::MAX`: not said.
@@ -88,7 +89,7 @@ pub struct Patience {
     pub stale_ns: u64,
 }
 
-impl Arbiter {
+impl<V: Venue> Arbiter<V> {
     /// Waits for packets that agree on a session; number 1 is expected: who joins late is told so by a
     /// gap.
     #[must_use]
@@ -141,7 +142,7 @@ impl Arbiter {
         sink: &mut impl StreamSink,
     ) -> Standing {
         let mut out = Out { counters, sink };
-        let Some(packet) = Packet::decode(arrival.payload) else {
+        let Some(packet) = V::packet(arrival.payload) else {
             counters.packets_malformed.increment();
             return Standing::Strange;
         };
@@ -161,22 +162,23 @@ impl Arbiter {
     ) {
         let mut out = Out { counters, sink };
         self.stream.sequencer.expire(now_ns, &mut out);
+        self.stream.note_last();
         self.stream.end_if_over(&mut out);
     }
 
     #[cold]
-    fn on_stranger<S: StreamSink>(
+    fn on_stranger<'p, S: StreamSink>(
         &mut self,
-        packet: &Packet<'_>,
-        arrival: &Arrival<'_>,
+        packet: &V::Packet<'p>,
+        arrival: &Arrival<'p>,
         out: &mut Out<'_, S>,
     ) -> Standing {
         let Self {
             stream, strangers, ..
         } = self;
         let claim = Claim {
-            session: packet.header.session,
-            seq: packet.seq().0,
+            session: packet.session(),
+            seq: packet.seq(),
             running_seq: stream.sequencer.next_seq(),
         };
         let is_ours = stream.session == Some(claim.session);
@@ -201,15 +203,15 @@ impl Arbiter {
         if is_ours && claim.seq > stream.sequencer.frontier() {
             out.counters.jumps_believed.increment();
         } else if has_place {
-            let first = strangers.packets(story).filter_map(Packet::decode);
-            let first = first.map(|packet| packet.seq().0).fold(claim.seq, u64::min);
+            let first = strangers.packets(story).filter_map(V::packet);
+            let first = first.map(|packet| packet.seq()).fold(claim.seq, u64::min);
             stream.begin(claim.session, first, out);
             stream.heard_ns = arrival.now_ns;
         } else {
             return Standing::Strange;
         }
         for payload in strangers.packets(story) {
-            if let Some(packet) = Packet::decode(payload) {
+            if let Some(packet) = V::packet(payload) {
                 let arrival = Arrival {
                     payload,
                     ..*arrival
@@ -224,27 +226,27 @@ impl Arbiter {
     }
 }
 
-impl Stream {
+impl<V: Venue> Stream<V> {
     /// Whether a packet is of the running session, with a number that can be.
     #[inline]
-    fn is_of(&self, packet: &Packet<'_>) -> bool {
-        let (seq, frontier) = (packet.seq().0, self.sequencer.frontier());
-        self.session == Some(packet.header.session)
+    fn is_of<'p>(&self, packet: &V::Packet<'p>) -> bool {
+        let (seq, frontier) = (packet.seq(), self.sequencer.frontier());
+        self.session == Some(packet.session())
             && seq <= frontier.saturating_add(JUMP_MAX)
             && seq >= frontier.saturating_sub(BACK_MAX)
     }
 
     /// Takes a packet whose number is believed.
     #[inline]
-    fn take<S: StreamSink>(
+    fn take<'p, S: StreamSink>(
         &mut self,
-        packet: &Packet<'_>,
-        arrival: &Arrival<'_>,
+        packet: &V::Packet<'p>,
+        arrival: &Arrival<'p>,
         out: &mut Out<'_, S>,
     ) -> Standing {
-        let (seq, now_ns) = (packet.seq().0, arrival.now_ns);
-        let end = match packet.kind() {
-            Kind::Data(count) => {
+        let (seq, now_ns) = (packet.seq(), arrival.now_ns);
+        let end = match packet.content() {
+            Content::Data(count) => {
                 let Some(end) = seq.checked_add(u64::from(count)) else {
                     out.counters.packets_malformed.increment();
                     return Standing::Old;
@@ -256,14 +258,15 @@ impl Stream {
                     now_ns,
                 };
                 self.sequencer.on_data(&data, out);
+                self.note_last();
                 end
             }
-            Kind::Heartbeat => {
+            Content::Heartbeat => {
                 out.counters.heartbeats.increment();
                 self.sequencer.on_proven(seq, now_ns, out);
                 seq
             }
-            Kind::EndOfSession => {
+            Content::EndOfSession => {
                 self.on_end_said(seq, now_ns, out);
                 seq
             }
@@ -276,6 +279,14 @@ impl Stream {
             Standing::Current
         } else {
             Standing::Old
+        }
+    }
+
+    /// The stream's own last message has said where the session ends.
+    #[inline]
+    fn note_last(&mut self) {
+        if V::ENDS_BY_MESSAGE && self.sequencer.last_end() != u64::MAX && !self.has_ended {
+            (self.end_seq, self.ends_agreed) = (self.sequencer.last_end(), ENDS_AGREE);
         }
     }
 
@@ -316,7 +327,7 @@ impl Stream {
     }
 
     /// Begins a session, after the end of the one before.
-    fn begin<S: StreamSink>(&mut self, session: Session, first: u64, out: &mut Out<'_, S>) {
+    fn begin<S: StreamSink>(&mut self, session: V::Session, first: u64, out: &mut Out<'_, S>) {
         let is_first_session = self.session.is_none();
         if !is_first_session && !self.has_ended {
             self.sequencer.expire(u64::MAX, out);
@@ -336,9 +347,10 @@ impl Stream {
 
 #[cfg(test)]
 mod tests {
-    use protocol::mold::PacketBuilder;
+    use protocol::mold::{PacketBuilder, Session};
 
     use super::*;
+    use crate::venue::Nasdaq;
 
     #[derive(Debug, Default, PartialEq)]
     struct Heard(Vec<String>);
@@ -362,7 +374,7 @@ mod tests {
     }
 
     struct Bench {
-        arbiter: Arbiter,
+        arbiter: Arbiter<Nasdaq>,
         counters: ArbiterCounters,
         heard: Heard,
     }

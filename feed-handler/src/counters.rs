@@ -15,7 +15,7 @@ counters! {
         packets,
         /// Packets whose wire stamp lies after the moment we saw them: a clock is wrong.
         stamps_backwards,
-        /// Messages of a type that ITCH 5.0 does not know; skipped.
+        /// Messages of a type that the venue does not have; skipped.
         unknown,
         /// Messages whose length is not their type's; skipped.
         malformed,

@@ -7,21 +7,55 @@ use protocol::types::{Price4, Qty, Seq, Symbol};
 
 use crate::best_prices::BestPrice;
 
-/// `kind` of the event that announces a gap: from `seq`, `number` messages will not come.
-pub const KIND_GAP: u8 = b'!';
-/// `kind` of the event that says that this strategy's ring was full: `number` events were lost to it,
-/// the last of them with the number `seq`. Gaps, ends and changes of staleness are not among them: they
-/// follow as events of their own, several gaps as one with the first number and the sum.
-/// The current best prices stand in [`BestPrices`](crate::best_prices::BestPrices).
-pub const KIND_LAGGED: u8 = b'~';
-/// `kind` of the event that ends the session.
-pub const KIND_END_OF_SESSION: u8 = b'.';
-/// `kind` of the event that says that no line has been heard for the stale time: what the books show
-/// may be over.
-pub const KIND_STALE: u8 = b'-';
-/// `kind` of the event that says that the feed is whole again: the silence is over and nothing was
-/// missed in it, or a new session has begun.
-pub const KIND_FRESH: u8 = b'+';
+/// What an event tells, whatever venue said it. The values are ITCH's letters where ITCH has the thing, so
+/// that a dump of events can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// An order joined its book: `number`, `price`, `qty` are its own.
+    Add = b'A',
+    /// An order was executed: `number` is its reference. With [`FLAG_TRADE`] `price` and `qty` are the
+    /// trade's; without it this is no trade to be shown, or the order is not known.
+    Execute = b'E',
+    /// `qty` shares left the order `number`.
+    Cancel = b'X',
+    /// The order `number` left.
+    Delete = b'D',
+    /// An order left, and the order `number` took its place: new price, shares and priority.
+    Replace = b'U',
+    /// The order `number` has this price and these shares from now on.
+    Modify = b'M',
+    /// A trade of orders that were not displayed.
+    Trade = b'P',
+    /// A trade of many orders at one price: an auction's.
+    Cross = b'Q',
+    /// A trade is void.
+    Break = b'B',
+    /// Every order of the symbol left.
+    Clear = b'C',
+    /// Says what a locate code stands for: [`MarketEvent::symbol`].
+    Directory = b'R',
+    /// Whether a symbol is traded, and how. `number` is the venue's type byte.
+    Status = b'H',
+    /// The market's day: hours begin and end. `number` is the venue's type byte.
+    System = b'S',
+    /// Anything else that the venue says. `number` is its type byte.
+    Other = b'?',
+    /// A gap: from `seq`, `number` messages will not come.
+    Gap = b'!',
+    /// This strategy's ring was full: `number` events were lost to it, the last of them with the number
+    /// `seq`. Gaps, ends and changes of staleness are not among them: they follow as events of their own,
+    /// several gaps as one with the first number and the sum. The current best prices stand in
+    /// [`BestPrices`](crate::best_prices::BestPrices).
+    Lagged = b'~',
+    /// The session ended.
+    EndOfSession = b'.',
+    /// No line has been heard for the stale time: what the books show may be over.
+    Stale = b'-',
+    /// The feed is whole again: the silence is over and nothing was missed in it, or a new session has
+    /// begun.
+    Fresh = b'+',
+}
 
 /// The best bid or offer changed with this event.
 pub const FLAG_BBO_CHANGED: u8 = 1;
@@ -60,8 +94,8 @@ pub struct Origin {
 pub struct MarketEvent {
     /// The frame that caused it.
     pub origin: Origin,
-    /// Order reference; the symbol's eight bytes for a stock directory (`R`); the count for a gap
-    /// or lag.
+    /// Order reference; the symbol's eight bytes for a directory; the count for a gap or lag; the venue's
+    /// type byte where [`Kind`] says so.
     pub number: u64,
     /// How long after `seen` the event was put into the ring.
     pub published_delta_ns: u32,
@@ -79,8 +113,8 @@ pub struct MarketEvent {
     pub ask_qty: Qty,
     /// Symbol of the day.
     pub locate: u16,
-    /// ITCH type byte, or one of the `KIND_` constants.
-    pub kind: u8,
+    /// What it tells.
+    pub kind: Kind,
     /// `FLAG_` bits.
     pub flags: u8,
 }
@@ -91,7 +125,7 @@ impl MarketEvent {
     /// An event without a message: only what it is and when.
     #[inline]
     #[must_use]
-    pub fn bare(kind: u8, origin: Origin) -> Self {
+    pub fn bare(kind: Kind, origin: Origin) -> Self {
         Self {
             origin,
             number: 0,
@@ -122,7 +156,7 @@ impl MarketEvent {
     pub fn is_news(&self) -> bool {
         matches!(
             self.kind,
-            KIND_GAP | KIND_LAGGED | KIND_END_OF_SESSION | KIND_STALE | KIND_FRESH
+            Kind::Gap | Kind::Lagged | Kind::EndOfSession | Kind::Stale | Kind::Fresh
         )
     }
 
@@ -138,10 +172,10 @@ impl MarketEvent {
         }
     }
 
-    /// The symbol that a stock directory names.
+    /// The symbol that a directory names.
     #[must_use]
     pub fn symbol(&self) -> Option<Symbol> {
-        (self.kind == b'R').then(|| Symbol(self.number.to_ne_bytes()))
+        (self.kind == Kind::Directory).then(|| Symbol(self.number.to_ne_bytes()))
     }
 
     /// When the event was put into the ring.
@@ -154,7 +188,7 @@ impl MarketEvent {
     /// The first number that a gap swallowed.
     #[must_use]
     pub fn gap_first(&self) -> Option<Seq> {
-        (self.kind == KIND_GAP).then_some(Seq(self.origin.seq))
+        (self.kind == Kind::Gap).then_some(Seq(self.origin.seq))
     }
 }
 

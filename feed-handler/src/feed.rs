@@ -1,6 +1,6 @@
 //! The feed stage: packets in, books kept, events out.
 //!
-//! Path:        source -> arbiter -> room (protocol::itch -> book -> publish)
+//! Path:        source -> arbiter -> room (venue's message -> book -> publish)
 //! Thread:      feed core, hot
 //! Invariants:  every packet ends in exactly one counter; every message that is delivered becomes one
 //!              event for each strategy that hears its symbol. The feed is stale from the start until a
@@ -20,8 +20,9 @@ use crate::book::Books;
 use crate::event::{DELTA_UNKNOWN, Origin};
 use crate::lines::Lines;
 use crate::publish::Subscriber;
-use crate::room::{Delivery, Room};
+use crate::room::{Audience, Delivery, Room};
 use crate::source::PacketSource;
+use crate::venue::Venue;
 
 pub use crate::counters::{Counters, FeedCounters, FeedHistograms};
 pub use crate::status::{STALE_ENDED, STALE_GAP, STALE_SILENT, Status};
@@ -31,11 +32,11 @@ const SAMPLE_EVERY: u64 = 16;
 
 /// One feed's stage.
 #[derive(Debug)]
-pub struct Feed<S> {
+pub struct Feed<S, V: Venue> {
     source: S,
-    arbiter: Arbiter,
+    arbiter: Arbiter<V>,
     lines: Lines,
-    room: Room,
+    room: Room<V>,
     counters: Arc<Counters>,
     turns: u64,
     /// Since the last silence a packet has said how far the stream is.
@@ -46,11 +47,13 @@ pub struct Feed<S> {
 
 /// What a feed is made of.
 #[derive(Debug)]
-pub struct Parts<S> {
+pub struct Parts<S, V: Venue> {
     /// Where packets come from.
     pub source: S,
+    /// Reads messages.
+    pub venue: V,
     /// Merges the lines.
-    pub arbiter: Arbiter,
+    pub arbiter: Arbiter<V>,
     /// The books' memory.
     pub books: Books,
     /// The table for everybody else.
@@ -69,14 +72,15 @@ pub struct Parts<S> {
     pub stale_ns: u64,
 }
 
-impl<S: PacketSource> Feed<S> {
+impl<S: PacketSource, V: Venue> Feed<S, V> {
     /// Puts a feed together.
     ///
     /// # Panics
     /// No line, or no time for it to be silent.
-    pub fn new(parts: Parts<S>) -> Self {
+    pub fn new(parts: Parts<S, V>) -> Self {
         let Parts {
             source,
+            venue,
             arbiter,
             books,
             best_prices,
@@ -87,7 +91,12 @@ impl<S: PacketSource> Feed<S> {
             lines,
             stale_ns,
         } = parts;
-        let room = Room::new(books, best_prices, subscribers, histograms, feed);
+        let audience = Audience {
+            best_prices,
+            subscribers,
+            histograms,
+        };
+        let room = Room::new(venue, books, audience, feed);
         room.show(&counters.status);
         Self {
             source,
@@ -270,9 +279,10 @@ mod tests {
     use crate::arbiter::Patience;
     use crate::best_prices::BestPrice;
     use crate::book::Limits;
-    use crate::event::{FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, KIND_GAP, MarketEvent};
+    use crate::event::{FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, Kind, MarketEvent};
     use crate::publish::Subscription;
     use crate::source::Packet;
+    use crate::venue::Nasdaq;
 
     /// Packets that a test puts in: line and payload.
     type Arrivals = Rc<RefCell<Vec<(u8, Vec<u8>)>>>;
@@ -300,7 +310,7 @@ mod tests {
     }
 
     struct Bench {
-        feed: Feed<Script>,
+        feed: Feed<Script, Nasdaq>,
         script: Arrivals,
         events: Consumer<MarketEvent>,
         best_prices: Arc<BestPrices>,
@@ -323,6 +333,7 @@ mod tests {
         let script = Rc::clone(&source.0);
         let feed = Feed::new(Parts {
             source,
+            venue: Nasdaq,
             arbiter: Arbiter::new(Patience {
                 gap_timeout_ns,
                 stale_ns: STALE_NS,
@@ -412,7 +423,10 @@ mod tests {
     }
 
     fn kinds(events: &[MarketEvent]) -> String {
-        events.iter().map(|event| event.kind as char).collect()
+        events
+            .iter()
+            .map(|event| char::from(event.kind as u8))
+            .collect()
     }
 
     fn add(reference: u64, side: Side, price: u32) -> Vec<u8> {
@@ -467,7 +481,7 @@ mod tests {
         };
         assert_eq!(
             (gap.kind, gap.gap_first(), gap.number),
-            (KIND_GAP, Some(Seq(2)), 3)
+            (Kind::Gap, Some(Seq(2)), 3)
         );
         assert!(gap.has(FLAG_STALE) && add.has(FLAG_STALE));
         assert!(bench.best_prices.feed_is_stale());

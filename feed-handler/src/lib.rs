@@ -2,9 +2,10 @@
 //!
 //! ```text
 //!  xdp | udp ──> source ──> arbiter ─────> room ───────> publish ──rings──> strategies
-//!                packets    │ strangers    │ messages    │ event
+//!                packets    │ strangers    │ message     │ event
 //!                           │ sequencer    └ book        └> best_prices ──> whoever asks
 //!                           └ kept
+//!                  venue::Venue::packet  venue::Venue::message
 //!
 //!  feed runs it (`Feed::poll`), lines watches who speaks, counters and status are for others
 //! ```
@@ -19,6 +20,9 @@ pub mod xdp;
 pub mod source;
 
 mod lines;
+
+pub mod message;
+pub mod venue;
 
 pub mod arbiter;
 mod kept;

@@ -5,7 +5,7 @@
 //!              must. Messages reach it in order; what is missing between two of them is in a gap or a
 //!              lag that it hears before the second.
 //! When full:   the strategy loses the message, the market does not wait. The loss is counted and told
-//!              to the strategy ([`KIND_LAGGED`]) as soon as there is room, whether or not anything
+//!              to the strategy ([`Kind::Lagged`]) as soon as there is room, whether or not anything
 //!              follows. News that found no room waits behind it:
 //!
 //! ```text
@@ -17,9 +17,7 @@ use protocol::types::Symbol;
 use rt::counters;
 use rt::ring::Producer;
 
-use crate::event::{
-    FLAG_STALE, KIND_END_OF_SESSION, KIND_FRESH, KIND_GAP, KIND_LAGGED, MarketEvent, Origin,
-};
+use crate::event::{FLAG_STALE, Kind, MarketEvent, Origin};
 
 counters! {
     /// What became of events.
@@ -64,8 +62,8 @@ struct News {
     /// The number at which a session ended.
     end: Option<u64>,
     after_end: Loss,
-    /// `KIND_STALE` or `KIND_FRESH`.
-    staleness: Option<u8>,
+    /// `Kind::Stale` or `Kind::Fresh`.
+    staleness: Option<Kind>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -190,16 +188,16 @@ impl News {
 
     fn note(&mut self, event: &MarketEvent) {
         // What is told last must still be true then.
-        self.staleness = self.staleness.filter(|kind| *kind != KIND_FRESH);
+        self.staleness = self.staleness.filter(|kind| *kind != Kind::Fresh);
         match event.kind {
-            KIND_GAP => {
+            Kind::Gap => {
                 let loss = self.latest_loss();
                 if loss.gap == 0 {
                     loss.gap_first = event.origin.seq;
                 }
                 loss.gap = loss.gap.saturating_add(event.number);
             }
-            KIND_END_OF_SESSION => {
+            Kind::EndOfSession => {
                 // A whole session passed unheard: what was lost in it joins what was lost before.
                 let after = std::mem::take(&mut self.after_end);
                 self.before_end.join(&after);
@@ -219,14 +217,14 @@ impl News {
         };
         let of = |loss: &Loss| {
             if loss.missed > 0 {
-                Some(event(KIND_LAGGED, loss.missed_seq, loss.missed, flags))
+                Some(event(Kind::Lagged, loss.missed_seq, loss.missed, flags))
             } else {
                 let is_gap = loss.gap > 0;
-                is_gap.then(|| event(KIND_GAP, loss.gap_first, loss.gap, FLAG_STALE))
+                is_gap.then(|| event(Kind::Gap, loss.gap_first, loss.gap, FLAG_STALE))
             }
         };
         of(&self.before_end)
-            .or_else(|| Some(event(KIND_END_OF_SESSION, self.end?, 0, FLAG_STALE)))
+            .or_else(|| Some(event(Kind::EndOfSession, self.end?, 0, FLAG_STALE)))
             .or_else(|| Some(event(self.staleness?, 0, 0, flags)))
     }
 
@@ -269,7 +267,7 @@ mod tests {
     use rt::ring::{Consumer, ring};
 
     use super::*;
-    use crate::event::KIND_STALE;
+    use crate::event::Kind;
 
     fn event(seq: u64, locate: u16) -> MarketEvent {
         let origin = Origin {
@@ -278,7 +276,7 @@ mod tests {
         };
         MarketEvent {
             locate,
-            ..MarketEvent::bare(b'A', origin)
+            ..MarketEvent::bare(Kind::Add, origin)
         }
     }
 
@@ -303,7 +301,7 @@ mod tests {
             self
         }
 
-        fn news(&mut self, kind: u8, seq: u64, number: u64) -> &mut Self {
+        fn news(&mut self, kind: Kind, seq: u64, number: u64) -> &mut Self {
             let origin = Origin {
                 seq,
                 ..Origin::default()
@@ -317,7 +315,7 @@ mod tests {
         }
 
         /// Takes everything, and lets what waits follow, as often as there is something.
-        fn hears(&mut self, is_stale: bool) -> Vec<(u8, u64, u64, bool)> {
+        fn hears(&mut self, is_stale: bool) -> Vec<(Kind, u64, u64, bool)> {
             let mut heard = Vec::new();
             loop {
                 let before = heard.len();
@@ -343,31 +341,34 @@ mod tests {
         assert_eq!(bench.counters.ring_full.get(), 3);
         let heard = bench.hears(false);
         let expected = [
-            (b'A', 1, 0, false),
-            (b'A', 2, 0, false),
-            (KIND_LAGGED, 5, 3, false),
+            (Kind::Add, 1, 0, false),
+            (Kind::Add, 2, 0, false),
+            (Kind::Lagged, 5, 3, false),
         ];
         assert_eq!(heard, expected);
         assert!(!bench.subscriber.has_news());
         bench.message(6);
-        assert_eq!(bench.hears(false), [(b'A', 6, 0, false)]);
+        assert_eq!(bench.hears(false), [(Kind::Add, 6, 0, false)]);
     }
 
     #[test]
     fn gaps_and_end_that_met_a_full_ring_keep_what_they_are() {
         let mut bench = Bench::new(1);
         bench.message(1).message(2);
-        bench.news(KIND_GAP, 3, 2).message(5).news(KIND_GAP, 6, 4);
-        bench.news(KIND_END_OF_SESSION, 10, 0);
-        bench.message(1).news(KIND_GAP, 2, 7).news(KIND_STALE, 0, 0);
+        bench.news(Kind::Gap, 3, 2).message(5).news(Kind::Gap, 6, 4);
+        bench.news(Kind::EndOfSession, 10, 0);
+        bench
+            .message(1)
+            .news(Kind::Gap, 2, 7)
+            .news(Kind::Stale, 0, 0);
         let expected = [
-            (b'A', 1, 0, false),
-            (KIND_LAGGED, 5, 2, true),
-            (KIND_GAP, 3, 6, true),
-            (KIND_END_OF_SESSION, 10, 0, true),
-            (KIND_LAGGED, 1, 1, true),
-            (KIND_GAP, 2, 7, true),
-            (KIND_STALE, 0, 0, true),
+            (Kind::Add, 1, 0, false),
+            (Kind::Lagged, 5, 2, true),
+            (Kind::Gap, 3, 6, true),
+            (Kind::EndOfSession, 10, 0, true),
+            (Kind::Lagged, 1, 1, true),
+            (Kind::Gap, 2, 7, true),
+            (Kind::Stale, 0, 0, true),
         ];
         assert_eq!(bench.hears(true), expected);
         assert_eq!(bench.counters.news_delayed.get(), 5);
@@ -376,15 +377,15 @@ mod tests {
     #[test]
     fn session_that_passes_wholly_unheard_joins_what_was_lost_before() {
         let mut bench = Bench::new(1);
-        bench.message(1).message(2).news(KIND_END_OF_SESSION, 3, 0);
-        bench.news(KIND_GAP, 1, 4).message(5);
-        bench.news(KIND_END_OF_SESSION, 6, 0).message(1);
+        bench.message(1).message(2).news(Kind::EndOfSession, 3, 0);
+        bench.news(Kind::Gap, 1, 4).message(5);
+        bench.news(Kind::EndOfSession, 6, 0).message(1);
         let expected = [
-            (b'A', 1, 0, false),
-            (KIND_LAGGED, 5, 2, false),
-            (KIND_GAP, 1, 4, true),
-            (KIND_END_OF_SESSION, 6, 0, true),
-            (KIND_LAGGED, 1, 1, false),
+            (Kind::Add, 1, 0, false),
+            (Kind::Lagged, 5, 2, false),
+            (Kind::Gap, 1, 4, true),
+            (Kind::EndOfSession, 6, 0, true),
+            (Kind::Lagged, 1, 1, false),
         ];
         assert_eq!(bench.hears(false), expected);
     }
@@ -394,19 +395,22 @@ mod tests {
         let mut bench = Bench::new(1);
         bench
             .message(1)
-            .news(KIND_STALE, 0, 0)
-            .news(KIND_FRESH, 0, 0);
-        let expected = [(b'A', 1, 0, false), (KIND_FRESH, 0, 0, false)];
+            .news(Kind::Stale, 0, 0)
+            .news(Kind::Fresh, 0, 0);
+        let expected = [(Kind::Add, 1, 0, false), (Kind::Fresh, 0, 0, false)];
         assert_eq!(bench.hears(false), expected);
     }
 
     #[test]
     fn gap_that_follows_untold_freshness_is_told_last() {
         let mut bench = Bench::new(1);
-        bench.message(1).news(KIND_FRESH, 0, 0).news(KIND_GAP, 2, 1);
+        bench
+            .message(1)
+            .news(Kind::Fresh, 0, 0)
+            .news(Kind::Gap, 2, 1);
         assert_eq!(
             bench.hears(true),
-            [(b'A', 1, 0, false), (KIND_GAP, 2, 1, true)]
+            [(Kind::Add, 1, 0, false), (Kind::Gap, 2, 1, true)]
         );
     }
 

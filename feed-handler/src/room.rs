@@ -1,6 +1,6 @@
 //! Everything behind the arbiter: messages become changes of books, and events for strategies.
 //!
-//! Path:        arbiter -> protocol::itch -> book -> publish
+//! Path:        arbiter -> venue's message -> book -> publish
 //! Thread:      feed core, hot
 //! Invariants:  the table of best prices is stale whenever an event would say so, and from before that
 //!              event on. Fresh follows stale only when nothing is missing: a gap or an end lasts until
@@ -14,24 +14,25 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use protocol::itch::Message;
-use protocol::types::{DecodeError, OrderRef, Price4, Qty, Seq};
+use protocol::types::{DecodeError, Price4, Qty, Seq, Symbol};
 use rt::clock::Clock;
 
 use crate::arbiter::StreamSink;
-use crate::best_prices::{BestPrice, BestPrices};
+use crate::best_prices::BestPrices;
 use crate::book::{Bbo, BookSink, Books, TradePrint};
 use crate::counters::{Counters, FeedHistograms};
 use crate::event::{
-    DELTA_UNKNOWN, FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, KIND_END_OF_SESSION, KIND_FRESH,
-    KIND_GAP, KIND_STALE, MarketEvent, Origin, delta_ns,
+    DELTA_UNKNOWN, FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, Kind, MarketEvent, Origin, delta_ns,
 };
+use crate::message::Message;
 use crate::publish::{PublishCounters, Subscriber};
 use crate::status::{STALE_ENDED, STALE_GAP, STALE_SILENT, Status};
+use crate::venue::Venue;
 
 /// Books, table and strategies.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct Room<V> {
+    venue: V,
     books: Books,
     best_prices: Arc<BestPrices>,
     subscribers: Vec<Subscriber>,
@@ -45,15 +46,23 @@ pub(crate) struct Room {
     has_news: bool,
 }
 
-impl Room {
-    pub(crate) fn new(
-        books: Books,
-        best_prices: Arc<BestPrices>,
-        subscribers: Vec<Subscriber>,
-        histograms: FeedHistograms,
-        feed: u16,
-    ) -> Self {
+/// Who hears of it.
+#[derive(Debug)]
+pub(crate) struct Audience {
+    pub(crate) best_prices: Arc<BestPrices>,
+    pub(crate) subscribers: Vec<Subscriber>,
+    pub(crate) histograms: FeedHistograms,
+}
+
+impl<V> Room<V> {
+    pub(crate) fn new(venue: V, books: Books, audience: Audience, feed: u16) -> Self {
+        let Audience {
+            best_prices,
+            subscribers,
+            histograms,
+        } = audience;
         let room = Self {
+            venue,
             books,
             best_prices,
             subscribers,
@@ -105,15 +114,16 @@ impl Room {
 }
 
 /// One packet's way through the room.
-pub(crate) struct Delivery<'a> {
+pub(crate) struct Delivery<'a, V> {
     pub(crate) origin: Origin,
-    pub(crate) room: &'a mut Room,
+    pub(crate) room: &'a mut Room<V>,
     pub(crate) counters: &'a Counters,
     pub(crate) clock: &'a Clock,
 }
 
-impl StreamSink for Delivery<'_> {
+impl<V: Venue> StreamSink for Delivery<'_, V> {
     fn on_session(&mut self, first: Seq, is_first_session: bool) {
+        self.room.venue.begin_session();
         if !is_first_session {
             self.room.books.clear();
             self.room.best_prices.clear();
@@ -129,28 +139,36 @@ impl StreamSink for Delivery<'_> {
     #[inline]
     fn on_message(&mut self, seq: Seq, bytes: &[u8]) {
         self.origin.seq = seq.0;
-        let message = match Message::decode(bytes) {
+        let message = match self.room.venue.message(bytes) {
             Ok(message) => message,
             Err(DecodeError::UnknownType(_)) => return self.counters.feed.unknown.increment(),
             Err(_) => return self.counters.feed.malformed.increment(),
         };
-        if let Message::StockDirectory(m) = message {
-            self.on_directory(m);
+        if let Some(symbol) = message.names {
+            self.on_name(&message, symbol);
         }
+        let Room {
+            books, best_prices, ..
+        } = &mut *self.room;
         let mut changes = Changes {
-            event: self.event_of(&message),
-            best_prices: &self.room.best_prices,
+            locate: message.locate,
+            price: message.price,
+            qty: message.qty,
+            flags: 0,
+            best_prices,
             counters: &self.counters.publish,
         };
-        self.room
-            .books
-            .apply(&message, &self.counters.book, &mut changes);
-        let mut event = changes.event;
-        // Asked after the message, which may be the one that found no room.
-        if self.room.books.is_incomplete(event.locate) {
-            event.flags |= FLAG_STALE;
-        }
-        self.publish(event);
+        books.apply(&message, &self.counters.book, &mut changes);
+        let Changes {
+            price, qty, flags, ..
+        } = changes;
+        let event = self.event_of(&message);
+        self.publish(MarketEvent {
+            price,
+            qty,
+            flags: event.flags | flags,
+            ..event
+        });
     }
 
     fn on_gap(&mut self, first: Seq, count: u64) {
@@ -159,22 +177,22 @@ impl StreamSink for Delivery<'_> {
             .gap_first
             .store(first.0, Ordering::Relaxed);
         self.set_stale(self.room.stale | STALE_GAP);
-        self.announce(KIND_GAP, first.0, count);
+        self.announce(Kind::Gap, first.0, count);
     }
 
     fn on_end_of_session(&mut self, next: Seq) {
         // A next session begins with empty books; these are full of the last one's orders.
         self.set_stale(self.room.stale | STALE_ENDED);
-        self.announce(KIND_END_OF_SESSION, next.0, 0);
+        self.announce(Kind::EndOfSession, next.0, 0);
     }
 }
 
-impl Delivery<'_> {
+impl<V> Delivery<'_, V> {
     /// No line speaks.
     pub(crate) fn on_silence(&mut self) {
         self.counters.feed.silences.increment();
         self.set_stale(self.room.stale | STALE_SILENT);
-        self.announce(KIND_STALE, 0, 0);
+        self.announce(Kind::Stale, 0, 0);
     }
 
     /// A line speaks, and nothing up to where it is is waited for.
@@ -206,15 +224,15 @@ impl Delivery<'_> {
         self.room.show(&self.counters.status);
         self.room.best_prices.set_stale(stale != 0);
         if stale == 0 && self.room.has_told_stale {
-            self.announce(KIND_FRESH, 0, 0);
+            self.announce(Kind::Fresh, 0, 0);
         }
     }
 
     /// Tells every strategy what is no message.
     #[cold]
-    fn announce(&mut self, kind: u8, seq: u64, number: u64) {
+    fn announce(&mut self, kind: Kind, seq: u64, number: u64) {
         self.tell_news();
-        self.room.has_told_stale = kind != KIND_FRESH;
+        self.room.has_told_stale = kind != Kind::Fresh;
         let origin = Origin { seq, ..self.origin };
         let published_ns = self.clock.now_ns();
         let event = MarketEvent {
@@ -260,52 +278,48 @@ impl Delivery<'_> {
         }
     }
 
-    fn on_directory(&mut self, m: &protocol::itch::StockDirectory) {
-        let locate = m.head.locate.get();
-        self.room.best_prices.store_symbol(locate, m.stock);
+    /// A message is the first to say what a locate code stands for. Where that is not what it is about,
+    /// strategies hear it before the message.
+    #[cold]
+    fn on_name(&mut self, message: &Message, symbol: Symbol) {
+        self.room.best_prices.store_symbol(message.locate, symbol);
         for subscriber in &mut self.room.subscribers {
-            subscriber.on_directory(locate, m.stock);
+            subscriber.on_directory(message.locate, symbol);
+        }
+        if message.kind != Kind::Directory {
+            let mut event = MarketEvent::bare(Kind::Directory, self.origin);
+            event.locate = message.locate;
+            event.number = u64::from_ne_bytes(symbol.0);
+            event.flags = self.room.stale_flag();
+            self.publish(event);
         }
     }
 
-    /// The event of a message, best prices as they stand before it.
+    /// The event of a message that the books have taken: it may be the one that found no room.
     #[inline]
-    fn event_of(&self, message: &Message<'_>) -> MarketEvent {
-        let head = message.head();
-        let mut event = MarketEvent::bare(head.kind, self.origin);
-        event.locate = head.locate.get();
-        event.flags = self.room.stale_flag();
-        let (number, price, qty) = match message {
-            Message::AddOrder(m) => (m.order.get(), m.price.get(), m.shares.get()),
-            Message::AddOrderMpid(m) => (m.order.get(), m.price.get(), m.shares.get()),
-            Message::OrderExecuted(m) => (m.order.get(), Price4(0), m.shares.get()),
-            Message::OrderExecutedWithPrice(m) => (m.order.get(), m.price.get(), m.shares.get()),
-            Message::OrderCancel(m) => (m.order.get(), Price4(0), m.shares.get()),
-            Message::OrderDelete(m) => (m.order.get(), Price4(0), Qty(0)),
-            Message::OrderReplace(m) => (m.new_order.get(), m.price.get(), m.shares.get()),
-            Message::StockDirectory(m) => {
-                (OrderRef(u64::from_ne_bytes(m.stock.0)), Price4(0), Qty(0))
-            }
-            _ => (OrderRef(0), Price4(0), Qty(0)),
-        };
-        (event.number, event.price, event.qty) = (number.0, price, qty);
-        event.set_bbo(&self.room.books.bbo(event.locate));
-        event
-    }
-}
-
-impl MarketEvent {
-    #[inline]
-    fn set_bbo(&mut self, bbo: &Bbo) {
-        let best = best_price(bbo);
-        (self.bid_price, self.bid_qty) = (best.bid_price, best.bid_qty);
-        (self.ask_price, self.ask_qty) = (best.ask_price, best.ask_qty);
+    fn event_of(&self, message: &Message) -> MarketEvent {
+        let (books, locate) = (&self.room.books, message.locate);
+        let best = books.best(locate);
+        let is_stale = self.room.stale != 0 || books.is_incomplete(locate);
+        MarketEvent {
+            number: message.number,
+            bid_price: best.bid_price,
+            bid_qty: best.bid_qty,
+            ask_price: best.ask_price,
+            ask_qty: best.ask_qty,
+            locate,
+            flags: if is_stale { FLAG_STALE } else { 0 },
+            ..MarketEvent::bare(message.kind, self.origin)
+        }
     }
 }
 
 /// Hears what a message did to the books.
 struct Changes<'a> {
-    event: MarketEvent,
+    locate: u16,
+    price: Price4,
+    qty: Qty,
+    flags: u8,
     best_prices: &'a BestPrices,
     counters: &'a PublishCounters,
 }
@@ -314,12 +328,11 @@ impl BookSink for Changes<'_> {
     #[inline]
     fn on_bbo(&mut self, locate: u16, bbo: &Bbo) {
         self.counters.bbo_changes.increment();
-        self.best_prices.store(locate, &best_price(bbo));
+        self.best_prices.store(locate, &bbo.price());
         // An add with a stale reference may change another symbol's book as well; strategies hear of
         // that in the table.
-        if locate == self.event.locate {
-            self.event.set_bbo(bbo);
-            self.event.flags |= FLAG_BBO_CHANGED;
+        if locate == self.locate {
+            self.flags |= FLAG_BBO_CHANGED;
         }
     }
 
@@ -330,27 +343,12 @@ impl BookSink for Changes<'_> {
             return;
         }
         self.counters.trades.increment();
-        self.event.price = print.price;
-        self.event.qty = shares(print.shares);
-        self.event.flags |= FLAG_TRADE;
+        self.price = print.price;
+        self.qty = Qty(u32::try_from(print.shares).unwrap_or(u32::MAX));
+        self.flags |= FLAG_TRADE;
     }
 
     fn on_incomplete(&mut self, locate: u16) {
         self.best_prices.set_incomplete(locate);
     }
-}
-
-#[inline]
-fn best_price(bbo: &Bbo) -> BestPrice {
-    BestPrice {
-        bid_price: bbo.bid.price,
-        bid_qty: shares(bbo.bid.shares),
-        ask_price: bbo.ask.price,
-        ask_qty: shares(bbo.ask.shares),
-    }
-}
-
-#[inline]
-fn shares(shares: u64) -> Qty {
-    Qty(u32::try_from(shares).unwrap_or(u32::MAX))
 }

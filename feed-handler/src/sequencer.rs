@@ -18,11 +18,13 @@
 //! When full:   the first hole is given up at once, up to the packet that needs the room.
 //! When wrong:  a packet that announces more than it holds proves and brings only what it holds.
 
-use protocol::mold::Packet;
+use std::marker::PhantomData;
+
 use protocol::types::Seq;
 
 use crate::kept::{Kept, PACKET_LEN_MAX};
 use crate::stream::{ArbiterCounters, StreamSink};
+use crate::venue::{Packet, Venue};
 
 /// Packets kept behind holes. At 1,000,000 packets a second it is 64 µs: the lines of one venue are
 /// rarely further apart.
@@ -43,8 +45,8 @@ pub(crate) struct Out<'a, S> {
 
 /// A packet with its bytes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Data<'a> {
-    pub(crate) packet: Packet<'a>,
+pub(crate) struct Data<'a, P> {
+    pub(crate) packet: P,
     pub(crate) payload: &'a [u8],
     /// The number after the last one announced.
     pub(crate) end: u64,
@@ -61,7 +63,7 @@ struct Hole {
 
 /// The state of one session's numbers.
 #[derive(Debug)]
-pub(crate) struct Sequencer {
+pub(crate) struct Sequencer<V> {
     next_seq: u64,
     frontier: u64,
     gap_timeout_ns: u64,
@@ -72,9 +74,12 @@ pub(crate) struct Sequencer {
     lost: [Hole; LOST_KEPT],
     lost_next: usize,
     lost_end: u64,
+    /// The number after the message that says that it is the last; `u64::MAX`: none has.
+    last_end: u64,
+    venue: PhantomData<V>,
 }
 
-impl Sequencer {
+impl<V: Venue> Sequencer<V> {
     /// Expects number 1. `gap_timeout_ns`: how long a hole stays open; 0: not at all.
     pub(crate) fn new(gap_timeout_ns: u64) -> Self {
         Self {
@@ -87,6 +92,8 @@ impl Sequencer {
             lost: [Hole::default(); LOST_KEPT],
             lost_next: 0,
             lost_end: 0,
+            last_end: u64::MAX,
+            venue: PhantomData,
         }
     }
 
@@ -97,6 +104,13 @@ impl Sequencer {
         self.held.clear();
         self.lost = [Hole::default(); LOST_KEPT];
         (self.lost_next, self.lost_end) = (0, 0);
+        self.last_end = u64::MAX;
+    }
+
+    /// The number after the message that said that it is the session's last; `u64::MAX`: none has.
+    #[inline]
+    pub(crate) fn last_end(&self) -> u64 {
+        self.last_end
     }
 
     /// The number that is expected next.
@@ -125,15 +139,19 @@ impl Sequencer {
 
     /// Takes a packet with messages.
     #[inline]
-    pub(crate) fn on_data<S: StreamSink>(&mut self, data: &Data<'_>, out: &mut Out<'_, S>) {
-        let seq = data.packet.seq().0;
+    pub(crate) fn on_data<'p, S: StreamSink>(
+        &mut self,
+        data: &Data<'p, V::Packet<'p>>,
+        out: &mut Out<'_, S>,
+    ) {
+        let seq = data.packet.seq();
         if data.end <= self.next_seq {
             return self.count_old(seq, data.end, out.counters);
         }
         if seq > self.next_seq {
             return self.on_ahead(data, out);
         }
-        let is_cut = deliver(&data.packet, &mut self.next_seq, out);
+        let is_cut = deliver::<V, S>(&data.packet, &mut self.next_seq, &mut self.last_end, out);
         if is_cut {
             out.counters.packets_malformed.increment();
         }
@@ -168,8 +186,12 @@ impl Sequencer {
 
     /// A packet beyond the expected number: keep it, and wait for the other line.
     #[cold]
-    fn on_ahead<S: StreamSink>(&mut self, data: &Data<'_>, out: &mut Out<'_, S>) {
-        let seq = data.packet.seq().0;
+    fn on_ahead<'p, S: StreamSink>(
+        &mut self,
+        data: &Data<'p, V::Packet<'p>>,
+        out: &mut Out<'_, S>,
+    ) {
+        let seq = data.packet.seq();
         let Some(end) = self.readable_end(data, out.counters) else {
             return;
         };
@@ -187,7 +209,7 @@ impl Sequencer {
             self.give_up_first(seq, out);
         }
         if seq <= self.next_seq {
-            deliver(&data.packet, &mut self.next_seq, out);
+            deliver::<V, S>(&data.packet, &mut self.next_seq, &mut self.last_end, out);
             return self.join(out);
         }
         self.prove(seq, data.now_ns, out);
@@ -195,7 +217,7 @@ impl Sequencer {
         self.frontier = self.frontier.max(end);
         if seq <= self.next_seq {
             // Nothing is waited for: the hole before this packet has been given up.
-            deliver(&data.packet, &mut self.next_seq, out);
+            deliver::<V, S>(&data.packet, &mut self.next_seq, &mut self.last_end, out);
             return self.join(out);
         }
         let is_kept = self.held.push(seq, end, data.payload);
@@ -205,14 +227,18 @@ impl Sequencer {
     }
 
     /// The number after the last one that a packet ahead holds; `None`: it cannot be kept.
-    fn readable_end(&self, data: &Data<'_>, counters: &ArbiterCounters) -> Option<u64> {
-        let mut blocks = data.packet.blocks();
-        let count = blocks.by_ref().count() as u64;
-        if blocks.missing() > 0 || data.payload.len() > PACKET_LEN_MAX {
+    fn readable_end<'p>(
+        &self,
+        data: &Data<'p, V::Packet<'p>>,
+        counters: &ArbiterCounters,
+    ) -> Option<u64> {
+        let mut count = 0;
+        let missing = data.packet.each(|_| count += 1);
+        if missing > 0 || data.payload.len() > PACKET_LEN_MAX {
             counters.packets_malformed.increment();
         }
         (count > 0 && data.payload.len() <= PACKET_LEN_MAX)
-            .then(|| data.packet.seq().0.saturating_add(count))
+            .then(|| data.packet.seq().saturating_add(count))
     }
 
     fn has_no_room(&self) -> bool {
@@ -274,14 +300,19 @@ impl Sequencer {
     /// After `next_seq` has moved: delivers what joins on, and forgets the holes that it closed.
     #[cold]
     fn join<S: StreamSink>(&mut self, out: &mut Out<'_, S>) {
-        let Self { held, next_seq, .. } = self;
+        let Self {
+            held,
+            next_seq,
+            last_end,
+            ..
+        } = self;
         // Each turn takes one packet out, so it ends.
         while let Some(index) = held.slots().iter().position(|slot| slot.seq <= *next_seq) {
             let is_known = held.slots().get(index).is_none_or(|s| s.end <= *next_seq);
             if is_known {
                 out.counters.packets_duplicate.increment();
-            } else if let Some(packet) = Packet::decode(held.bytes(index)) {
-                deliver(&packet, next_seq, out);
+            } else if let Some(packet) = V::packet(held.bytes(index)) {
+                deliver::<V, S>(&packet, next_seq, last_end, out);
             }
             held.swap_remove(index);
         }
@@ -384,18 +415,27 @@ impl Sequencer {
 /// Delivers what is new in a packet that is not behind a hole. Returns whether it announces more than
 /// it holds: what is missing stays expected.
 #[inline]
-fn deliver<S: StreamSink>(packet: &Packet<'_>, next_seq: &mut u64, out: &mut Out<'_, S>) -> bool {
+fn deliver<'p, V: Venue, S: StreamSink>(
+    packet: &V::Packet<'p>,
+    next_seq: &mut u64,
+    last_end: &mut u64,
+    out: &mut Out<'_, S>,
+) -> bool {
     let before = *next_seq;
-    let mut blocks = packet.blocks();
-    for (message, seq) in blocks.by_ref().zip(packet.seq().0..) {
+    let mut seq = packet.seq();
+    let missing = packet.each(|message| {
         if seq >= *next_seq {
             out.sink.on_message(Seq(seq), message);
             *next_seq = seq + 1;
+            if V::ENDS_BY_MESSAGE && V::is_last(message) {
+                *last_end = seq + 1;
+            }
         }
-    }
+        seq += 1;
+    });
     if *next_seq > before {
         out.counters.packets_used.increment();
         out.counters.messages.add(*next_seq - before);
     }
-    blocks.missing() > 0
+    missing > 0
 }

@@ -11,8 +11,6 @@
 //! When full:   the story that was heard longest ago is forgotten. Of each story only the packets are
 //!              kept that come before it can be believed.
 
-use protocol::mold::Session;
-
 use crate::kept::Kept;
 use crate::stream::{Arrival, JUMP_MAX};
 
@@ -36,8 +34,8 @@ const _: () = assert!(COPY_WITHIN_NS < AGREE_WITHIN_NS);
 
 /// What a strange packet says.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Claim {
-    pub(crate) session: Session,
+pub(crate) struct Claim<N> {
+    pub(crate) session: N,
     pub(crate) seq: u64,
     /// Where the running stream stands.
     pub(crate) running_seq: u64,
@@ -52,8 +50,9 @@ pub(crate) struct Agreement {
 }
 
 #[derive(Debug)]
-struct Story {
-    claim: Claim,
+struct Story<N> {
+    /// `None`: nothing was ever told here.
+    claim: Option<Claim<N>>,
     /// A bit for each line that said this number.
     lines: u64,
     heard_ns: u64,
@@ -62,20 +61,16 @@ struct Story {
     kept: Kept,
 }
 
-/// All stories.
+/// All stories, of sessions that are called `N`.
 #[derive(Debug)]
-pub(crate) struct Strangers {
-    stories: Box<[Story]>,
+pub(crate) struct Strangers<N> {
+    stories: Box<[Story<N>]>,
 }
 
-impl Strangers {
+impl<N: Copy + Eq> Strangers<N> {
     pub(crate) fn new() -> Self {
         let story = |_| Story {
-            claim: Claim {
-                session: [0; 10],
-                seq: 0,
-                running_seq: 0,
-            },
+            claim: None,
             lines: 0,
             heard_ns: 0,
             agreed: 0,
@@ -87,25 +82,29 @@ impl Strangers {
     }
 
     /// Takes a packet and says what it makes believable. Then the packet itself is not kept.
-    pub(crate) fn hear(&mut self, claim: &Claim, arrival: &Arrival<'_>) -> Option<Agreement> {
+    pub(crate) fn hear(&mut self, claim: &Claim<N>, arrival: &Arrival<'_>) -> Option<Agreement> {
         let known = self.stories.iter().position(|story| story.is_of(claim));
         let index = known.or_else(|| {
-            let oldest = |story: &&Story| (story.agreed > 0, story.heard_ns);
+            let oldest = |story: &&Story<N>| (story.agreed > 0, story.heard_ns);
             let story = self.stories.iter().min_by_key(oldest)?;
             self.stories.iter().position(|s| std::ptr::eq(s, story))
         })?;
         let story = self.stories.get_mut(index)?;
         let now_ns = arrival.now_ns;
         let since_ns = now_ns.saturating_sub(story.heard_ns);
-        let goes_on = known.is_some()
-            && since_ns <= AGREE_WITHIN_NS
-            && story.claim.running_seq == claim.running_seq;
+        let before = story.claim.filter(|before| {
+            known.is_some()
+                && since_ns <= AGREE_WITHIN_NS
+                && before.running_seq == claim.running_seq
+        });
+        let goes_on = before.is_some();
         if !goes_on {
             story.agreed = 0;
             story.kept.clear();
         }
         let line = 1 << arrival.line.min(63);
-        let is_repeated = goes_on && story.claim.seq == claim.seq && since_ns < COPY_WITHIN_NS;
+        let is_repeated =
+            before.is_some_and(|before| before.seq == claim.seq) && since_ns < COPY_WITHIN_NS;
         if is_repeated && story.lines & line != 0 {
             return None;
         }
@@ -114,7 +113,7 @@ impl Strangers {
         } else {
             line
         };
-        (story.claim, story.heard_ns) = (*claim, now_ns);
+        (story.claim, story.heard_ns) = (Some(*claim), now_ns);
         story.agreed = story.agreed.saturating_add(1);
         if story.agreed < AGREE {
             // One that is too long for its place is missing later, which is told as a gap.
@@ -144,10 +143,11 @@ impl Strangers {
     }
 }
 
-impl Story {
-    fn is_of(&self, claim: &Claim) -> bool {
+impl<N: Eq> Story<N> {
+    fn is_of(&self, claim: &Claim<N>) -> bool {
         self.agreed > 0
-            && self.claim.session == claim.session
-            && self.claim.seq.abs_diff(claim.seq) <= JUMP_MAX
+            && self.claim.as_ref().is_some_and(|told| {
+                told.session == claim.session && told.seq.abs_diff(claim.seq) <= JUMP_MAX
+            })
     }
 }

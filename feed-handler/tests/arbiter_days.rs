@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use feed_handler::arbiter::{Arbiter, ArbiterCounters, Arrival, Patience, StreamSink};
+use feed_handler::venue::Nasdaq;
 use protocol::mold::{PacketBuilder, Session};
 use protocol::types::Seq;
 
@@ -224,7 +225,7 @@ fn play(day: &Day, flaw: Flaw) -> Result<bool, String> {
         Flaw::WaitsTwiceAsLong => day.hold * 2,
         _ => day.hold,
     };
-    let mut arbiter = Arbiter::new(Patience {
+    let mut arbiter = Arbiter::<Nasdaq>::new(Patience {
         gap_timeout_ns: hold,
         stale_ns: SILENT_NS,
     });

@@ -15,6 +15,7 @@ use feed_handler::book::{Books, Limits};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Subscriber, Subscription};
 use feed_handler::source::{Packet, PacketSource};
+use feed_handler::venue::Nasdaq;
 use protocol::mold::{PacketBuilder, Session};
 use protocol::types::Seq;
 use rt::clock::Clock;
@@ -54,7 +55,7 @@ fn data(seq: u64, count: u64) -> Vec<u8> {
     b.finish().to_vec()
 }
 struct F {
-    feed: Feed<Script>,
+    feed: Feed<Script, Nasdaq>,
     s: Arrivals,
     c: Arc<Counters>,
     clock: Clock,
@@ -67,6 +68,7 @@ fn feed(hold: u64) -> F {
     let s = Rc::clone(&source.0);
     let feed = Feed::new(Parts {
         source,
+        venue: Nasdaq,
         arbiter: Arbiter::new(Patience {
             gap_timeout_ns: hold,
             stale_ns: 2 * SEC,

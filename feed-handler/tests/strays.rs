@@ -7,6 +7,7 @@
 )]
 
 use feed_handler::arbiter::*;
+use feed_handler::venue::Nasdaq;
 use protocol::mold::{PacketBuilder, Session};
 use protocol::types::Seq;
 
@@ -52,7 +53,7 @@ fn end(s: Session, seq: u64) -> Vec<u8> {
         .to_vec()
 }
 struct B {
-    a: Arbiter,
+    a: Arbiter<Nasdaq>,
     c: ArbiterCounters,
     h: Heard,
 }

@@ -89,10 +89,10 @@
 //! - **Prices** are units of 0.0001, **quantities** shares; a price of 0 means that there is none.
 //! - **A locate code** names a symbol for one day of one feed. [`Context::symbol`](prelude::Context::symbol) says which.
 //! - **[`FLAG_STALE`](prelude::FLAG_STALE)** means that the book may not be what the exchange has. Risk refuses orders then, unless the
-//!   strategy's configuration says `trade_on_stale`. [`KIND_FRESH`](prelude::KIND_FRESH) tells that it is over.
+//!   strategy's configuration says `trade_on_stale`. [`Kind::Fresh`](prelude::Kind::Fresh) tells that it is over.
 //! - **Each intent is answered once**, by the event whose [`answers`](prelude::ExecutionEvent::answers) names it: accepted, replaced,
 //!   refused by risk, rejected by the exchange, too late, lost with a connection.
-//! - **[`KIND_LAGGED`](prelude::KIND_LAGGED)** means that this strategy was too slow and missed events;
+//! - **[`Kind::Lagged`](prelude::Kind::Lagged)** means that this strategy was too slow and missed events;
 //!   [`Context::best`](prelude::Context::best) has the prices of now.
 //!
 //! Nothing here is of this crate's own: it is the part of the gateway that an author needs, under one name.
@@ -104,10 +104,7 @@ pub mod prelude {
     pub use std::process::ExitCode;
 
     pub use feed_handler::best_prices::BestPrice;
-    pub use feed_handler::event::{
-        FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, KIND_END_OF_SESSION, KIND_FRESH, KIND_GAP,
-        KIND_LAGGED, KIND_STALE, MarketEvent,
-    };
+    pub use feed_handler::event::{FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, Kind, MarketEvent};
     pub use gateway::cli::{Parameters, built_in, run};
     pub use gateway::message::execution::{ExecutionEvent, Outcome};
     pub use gateway::message::intent::{Action, OrderId, OrderIntent, TimeInForce};

@@ -11,10 +11,11 @@ use std::sync::Arc;
 use feed_handler::arbiter::{Arbiter, Patience};
 use feed_handler::best_prices::BestPrices;
 use feed_handler::book::{Books, Limits};
-use feed_handler::event::{KIND_END_OF_SESSION, KIND_GAP, KIND_LAGGED, MarketEvent};
+use feed_handler::event::{Kind, MarketEvent};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Subscriber, Subscription};
 use feed_handler::source::{Packet, PacketSource};
+use feed_handler::venue::Nasdaq;
 use rt::clock::{Clock, SECOND_NS};
 use rt::mem::Want;
 use rt::ring::{Consumer, Producer, ring};
@@ -85,7 +86,7 @@ impl std::ops::AddAssign for FeedTotals {
 
 /// One feed of a gateway.
 pub(crate) struct Hearing {
-    feed: Feed<Arrived>,
+    feed: Feed<Arrived, Nasdaq>,
     packets: Rc<RefCell<VecDeque<Flying>>>,
     counters: Arc<Counters>,
     pub(crate) prices: Arc<BestPrices>,
@@ -122,6 +123,7 @@ impl Hearing {
         let packets = Rc::clone(&source.packets);
         let feed = Feed::new(Parts {
             source,
+            venue: Nasdaq,
             arbiter: Arbiter::new(Patience {
                 gap_timeout_ns,
                 stale_ns: STALE_NS,
@@ -188,15 +190,16 @@ impl Hearing {
 
     fn hear(&mut self, event: &MarketEvent) {
         assert_ne!(
-            event.kind, KIND_LAGGED,
+            event.kind,
+            Kind::Lagged,
             "the checker's ring is large enough"
         );
-        if event.kind == KIND_GAP {
+        if event.kind == Kind::Gap {
             let first = event.gap_first().expect("a gap").0;
             assert_eq!(first, self.next.unwrap_or(1), "a gap begins elsewhere");
             self.next = Some(first + event.number);
             assert!(self.prices.feed_is_stale(), "a gap leaves the feed fresh");
-        } else if event.kind == KIND_END_OF_SESSION || event.is_news() {
+        } else if event.kind == Kind::EndOfSession || event.is_news() {
             // These have no number of their own.
         } else {
             let seq = event.origin.seq;

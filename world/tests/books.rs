@@ -14,6 +14,7 @@ use std::path::Path;
 use std::process::Command;
 
 use feed_handler::book::{Bbo, BookCounters, BookSink, Books, Limits, Top, TradePrint};
+use feed_handler::venue::Nasdaq;
 use protocol::binary_file::Messages;
 use protocol::itch::{
     AddOrder, Head, Message, OrderCancel, OrderDelete, OrderExecuted, OrderReplace,
@@ -303,7 +304,7 @@ fn random_dirty_feeds_agree_with_a_naive_book_in_every_queue() {
         for step in 0..600 {
             let bytes = dirty(&mut random);
             let message = Message::decode(&bytes).expect("well formed");
-            books.apply(&message, &counters, &mut said);
+            books.apply(&Nasdaq::read(&message), &counters, &mut said);
             naive.apply(&message);
             for locate in 1..4 {
                 for side in [Side::Buy, Side::Sell] {
@@ -350,7 +351,7 @@ fn order_beyond_the_bound_is_refused_counted_and_marks_its_book() {
         };
         let bytes = add.as_bytes().to_vec();
         books.apply(
-            &Message::decode(&bytes).expect("well formed"),
+            &Nasdaq::read(&Message::decode(&bytes).expect("well formed")),
             &counters,
             &mut (),
         );

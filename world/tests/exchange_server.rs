@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use feed_handler::book::{BookCounters, Books, Limits, Top};
+use feed_handler::venue::Nasdaq;
 use lab::process::{Process, sibling};
 use protocol::glimpse::EndOfSnapshot;
 use protocol::itch::Message;
@@ -491,7 +492,8 @@ fn books<'a>(messages: impl Iterator<Item = &'a Vec<u8>>) -> Vec<Vec<(Top, Vec<(
     let mut books = Books::new(&limits, Want::LAZY).expect("memory");
     let counters = BookCounters::default();
     for message in messages {
-        books.apply(&Message::decode(message).expect("ITCH"), &counters, &mut ());
+        let message = Message::decode(message).expect("ITCH");
+        books.apply(&Nasdaq::read(&message), &counters, &mut ());
     }
     assert_eq!(
         (counters.missing_ref.get(), counters.duplicate_ref.get()),

@@ -202,6 +202,7 @@ fn head(kind: u8, locate: u16) -> Head {
 #[cfg(test)]
 mod tests {
     use feed_handler::book::{Bbo, BookCounters, BookSink, Books, Limits, TradePrint};
+    use feed_handler::venue::Nasdaq;
     use protocol::itch::Message;
     use rt::mem::Want;
 
@@ -246,7 +247,8 @@ mod tests {
             }
         }
         for message in Messages::new(&bytes) {
-            books.apply(&Message::decode(message).unwrap(), &counters, &mut changes);
+            let message = Nasdaq::read(&Message::decode(message).unwrap());
+            books.apply(&message, &counters, &mut changes);
         }
         assert_eq!(changes.0, triggers + 2);
         assert!(rows.iter().all(|row| *row == 25), "{rows:?}");

@@ -13,7 +13,7 @@ use crate::exchange::Live;
 use crate::gateway::Gateway;
 use crate::netns::Lab;
 use crate::run::{self, Candidate, Item, Outcome};
-use crate::traffic::Traffic;
+use crate::traffic::{Traffic, Venue};
 
 /// The market that the exchange makes: 15 s of it.
 const LIVE: Live = Live::Flow {
@@ -28,6 +28,8 @@ const RATE: u32 = 20_000;
 /// What to show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Show {
+    /// Whose feed the exchange publishes.
+    pub venue: Venue,
     /// A feed of the user's; none: the exchange's own market.
     pub feed: Option<PathBuf>,
     /// Folder for `.hgrm` files.
@@ -53,8 +55,12 @@ pub fn demo(show: &Show, stop: &AtomicBool) -> Result<(Report, Outcome)> {
         }
         None => (PathBuf::new(), Some(LIVE), 4),
     };
+    if show.feed.is_some() && show.venue != Venue::Nasdaq {
+        bail!("a feed from a file is Nasdaq's: leave the venue out");
+    }
     let lab = Lab::new()?;
     let traffic = Traffic {
+        venue: show.venue,
         feed,
         pace: Pace::Rate(f64::from(RATE)),
         lines: 2,

@@ -4,6 +4,7 @@
 //! `tickgate-bench micro` counts instructions (valgrind's callgrind), which do not drift with the host.
 //! The counts are recorded in `bench/instructions.json`; `make bench-check` fails where one grows.
 
+mod feed;
 pub mod instructions;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use crossbeam_queue::ArrayQueue;
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::book::orders::Orders;
 use feed_handler::book::{Bbo, BookCounters, BookSink, Books, Limits as BookLimits, TradePrint};
+use feed_handler::venue::Nasdaq;
 use gateway::order::entry::{Credentials, Lifecycle};
 use gateway::order::inbox::Inbox;
 use gateway::order::instruments::Instrument;
@@ -226,11 +228,16 @@ fn books(day: &'static [u8]) -> Result<Vec<Piece>> {
             let counters = BookCounters::default();
             for bytes in Messages::new(day) {
                 if let Ok(message) = Message::decode(bytes) {
-                    books.apply(&message, &counters, &mut Silent);
+                    books.apply(&Nasdaq::read(&message), &counters, &mut Silent);
                 }
             }
             black_box(books.orders_live());
         }
+    };
+    let feed_day = feed::FeedDay::new(day);
+    let feed = move || {
+        let delivered = feed_day.run(&limits);
+        assert_eq!(delivered.ok(), Some(DAY), "the whole day was heard");
     };
     let prices = BestPrices::new(Want::LAZY)?;
     let best = move || {
@@ -241,6 +248,7 @@ fn books(day: &'static [u8]) -> Result<Vec<Piece>> {
     };
     let mut pieces = vec![
         Piece::new("book a day, ours", DAY, book),
+        Piece::new("feed: a day from packets to events, ours", DAY, feed),
         Piece::new("best price: load and store, ours", CALLS, best),
     ];
     let counted: Vec<u64> = (0..CALLS).map(|n| 1_000_000 + n).collect();

@@ -14,6 +14,7 @@ const STALE_MS_MAX: u64 = 600_000;
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Feed {
+    pub venue: Venue,
     pub receive: Receive,
     pub lines: Vec<Line>,
     pub gap_timeout_us: u64,
@@ -89,6 +90,13 @@ impl Feed {
             }
         }
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Venue {
+    Nasdaq,
+    Iex,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]

@@ -1,17 +1,18 @@
-//! What each ITCH message does to the books.
+//! What each message does to the books.
 //!
-//! Path:        protocol::itch -> apply -> orders, levels, ladders -> `BookSink`
+//! Path:        venue -> apply -> orders, levels, ladders -> `BookSink`
 //! Thread:      feed core, hot
 //! When full:   an add that finds no room is refused and counted.
 //! When wrong:  unknown references are counted and ignored; a second add with a live reference
 //!              replaces the stale order; an execution or cancel takes at most what is left; an add
-//!              without shares, price or side is rejected and counted.
+//!              without shares, price or side is rejected and counted; an order whose price no book here
+//!              can hold leaves its book incomplete.
 
-use protocol::itch::{self, Message};
 use protocol::types::{MatchNumber, OrderRef, Price4, Side};
 use rt::counters;
 
 use super::{BookSink, Books, Touched, TradePrint};
+use crate::message::{Effect, Message};
 
 counters! {
     /// What the books did with messages.
@@ -26,6 +27,10 @@ counters! {
         deletes,
         /// Replaces of known orders.
         replaces,
+        /// Changes of known orders that keep their reference.
+        modifies,
+        /// Books emptied by their venue.
+        clears,
         /// Messages that name an order we do not have; ignored.
         missing_ref,
         /// Adds and replaces to a reference that was live; the stale order is gone.
@@ -36,70 +41,57 @@ counters! {
         clamped,
         /// Adds refused because memory for orders or levels is used up; the book is incomplete.
         refused_full,
+        /// Orders whose price no book here can hold; the book is incomplete.
+        refused_price,
+        /// Messages of symbols that found every number taken; such a symbol has no book.
+        refused_symbol,
     }
 }
 
 impl Books {
     /// Applies one message and tells `sink` what it changed.
     #[inline]
-    pub fn apply(
-        &mut self,
-        message: &Message<'_>,
-        counters: &BookCounters,
-        sink: &mut impl BookSink,
-    ) {
-        match message {
-            Message::AddOrder(m) => {
-                let head = &m.head;
-                let add = Add::new(head, m.order.get(), m.side, m.shares.get().0, m.price.get());
-                self.add(&add, counters, sink);
-            }
-            Message::AddOrderMpid(m) => {
-                let head = &m.head;
-                let add = Add::new(head, m.order.get(), m.side, m.shares.get().0, m.price.get());
-                self.add(&add, counters, sink);
-            }
-            Message::OrderExecuted(m) => {
+    pub fn apply(&mut self, message: &Message, counters: &BookCounters, sink: &mut impl BookSink) {
+        match message.effect {
+            Effect::None => {}
+            Effect::Add(side) => self.add(&Add::new(message, side), counters, sink),
+            Effect::Execute {
+                match_number,
+                has_price,
+                is_printable,
+            } => {
                 let execution = Execution {
-                    reference: m.order.get(),
-                    shares: m.shares.get().0,
-                    match_number: m.match_number.get(),
-                    price: None,
-                    is_printable: true,
+                    reference: OrderRef(message.number),
+                    shares: message.qty.0,
+                    match_number,
+                    price: has_price.then_some(message.price),
+                    is_printable,
                 };
                 self.execute(&execution, counters, sink);
             }
-            Message::OrderExecutedWithPrice(m) => {
-                let execution = Execution {
-                    reference: m.order.get(),
-                    shares: m.shares.get().0,
-                    match_number: m.match_number.get(),
-                    price: Some(m.price.get()),
-                    is_printable: m.printable == b'Y',
-                };
-                self.execute(&execution, counters, sink);
+            Effect::Cancel => {
+                if self.reduce(message.number, message.qty.0, counters, sink) {
+                    counters.cancels.increment();
+                }
             }
-            Message::OrderCancel(m) => self.cancel(m, counters, sink),
-            Message::OrderDelete(m) => self.delete(m.order.get(), counters, sink),
-            Message::OrderReplace(m) => self.replace(m, counters, sink),
-            Message::Trade(m) => sink.on_trade(&TradePrint {
-                price: m.price.get(),
-                shares: u64::from(m.shares.get().0),
-                match_number: m.match_number.get(),
-                ..TradePrint::new(b'P', m.head.locate.get())
+            Effect::Delete => self.delete(message.number, counters, sink),
+            Effect::Replace(old) => {
+                self.replace(old.0, &Add::new(message, None), counters, sink);
+            }
+            Effect::Modify { keeps_priority } => {
+                let change = Add::new(message, None);
+                self.modify(&change, keeps_priority, counters, sink);
+            }
+            Effect::Clear => self.clear_book(message.locate, counters, sink),
+            Effect::Unnumbered => counters.refused_symbol.increment(),
+            Effect::Unfit => self.refuse_price(message, counters, sink),
+            Effect::Print(print) => sink.on_trade(&TradePrint {
+                price: print.price,
+                shares: print.shares,
+                match_number: print.match_number,
+                cross_type: print.cross_type,
+                ..TradePrint::new(print.kind, message.locate)
             }),
-            Message::CrossTrade(m) => sink.on_trade(&TradePrint {
-                price: m.price.get(),
-                shares: m.shares.get(),
-                match_number: m.match_number.get(),
-                cross_type: m.cross_type,
-                ..TradePrint::new(b'Q', m.head.locate.get())
-            }),
-            Message::BrokenTrade(m) => sink.on_trade(&TradePrint {
-                match_number: m.match_number.get(),
-                ..TradePrint::new(b'B', m.head.locate.get())
-            }),
-            _ => {}
         }
     }
 
@@ -153,14 +145,8 @@ impl Books {
                 ..TradePrint::new(kind, level.locate)
             });
         }
-        if self.reduce(reference, execution.shares, counters, sink) {
+        if self.reduce(reference.0, execution.shares, counters, sink) {
             counters.executes.increment();
-        }
-    }
-
-    fn cancel(&mut self, m: &itch::OrderCancel, counters: &BookCounters, sink: &mut impl BookSink) {
-        if self.reduce(m.order.get(), m.shares.get().0, counters, sink) {
-            counters.cancels.increment();
         }
     }
 
@@ -168,12 +154,12 @@ impl Books {
     #[inline]
     fn reduce(
         &mut self,
-        reference: OrderRef,
+        reference: u64,
         shares: u32,
         counters: &BookCounters,
         sink: &mut impl BookSink,
     ) -> bool {
-        let Some(handle) = self.orders.find(reference.0) else {
+        let Some(handle) = self.orders.find(reference) else {
             counters.missing_ref.increment();
             return false;
         };
@@ -184,7 +170,7 @@ impl Books {
                 counters.clamped.increment();
             }
             let side = self.levels[level_handle].side();
-            let locate = self.remove(reference.0, handle);
+            let locate = self.remove(reference, handle);
             self.refresh(locate, Touched::One(side), sink);
             return true;
         }
@@ -197,43 +183,39 @@ impl Books {
     }
 
     #[inline]
-    fn delete(&mut self, reference: OrderRef, counters: &BookCounters, sink: &mut impl BookSink) {
-        let Some(handle) = self.orders.find(reference.0) else {
+    fn delete(&mut self, reference: u64, counters: &BookCounters, sink: &mut impl BookSink) {
+        let Some(handle) = self.orders.find(reference) else {
             return counters.missing_ref.increment();
         };
         counters.deletes.increment();
         let side = self.levels[self.orders[handle].level].side();
-        let locate = self.remove(reference.0, handle);
+        let locate = self.remove(reference, handle);
         self.refresh(locate, Touched::One(side), sink);
     }
 
-    fn replace(
-        &mut self,
-        m: &itch::OrderReplace,
-        counters: &BookCounters,
-        sink: &mut impl BookSink,
-    ) {
-        let (old, new) = (m.old_order.get().0, m.new_order.get().0);
+    /// `new`: everything of the new order but its symbol and side, which are the old one's.
+    fn replace(&mut self, old: u64, new: &Add, counters: &BookCounters, sink: &mut impl BookSink) {
         let Some(handle) = self.orders.find(old) else {
             return counters.missing_ref.increment();
         };
         let level = &self.levels[self.orders[handle].level];
         let (locate, side) = (level.locate, level.side());
         let mut touched = Touched::One(side);
-        let (shares, price) = (m.shares.get().0, m.price.get());
         let add = Add {
-            reference: new,
             locate,
             side: Some(side),
-            shares,
-            price: price.0,
+            ..*new
         };
-        if let Some(stale) = self.orders.find(new).filter(|_| new != old) {
+        if let Some(stale) = self
+            .orders
+            .find(add.reference)
+            .filter(|_| add.reference != old)
+        {
             counters.duplicate_ref.increment();
             touched = self.evict(stale, &add, touched, sink);
         }
         self.remove(old, handle);
-        if !Self::is_valid(new, shares, price.0) {
+        if !Self::is_valid(add.reference, add.shares, add.price) {
             counters.rejected.increment();
         } else if self.insert(locate, side, &add) {
             counters.replaces.increment();
@@ -242,6 +224,63 @@ impl Books {
             sink.on_incomplete(locate);
         }
         self.refresh(locate, touched, sink);
+    }
+
+    /// Gives an order another price and other shares. At another price it goes to the end of the queue,
+    /// whatever its priority: where it stood in time among those there is not known.
+    fn modify(
+        &mut self,
+        change: &Add,
+        keeps_priority: bool,
+        counters: &BookCounters,
+        sink: &mut impl BookSink,
+    ) {
+        let Some(handle) = self.orders.find(change.reference) else {
+            return counters.missing_ref.increment();
+        };
+        let order = &mut self.orders[handle];
+        let level = &mut self.levels[order.level];
+        let (locate, side) = (level.locate, level.side());
+        if keeps_priority && level.price == change.price && change.shares != 0 {
+            level.shares = level.shares - u64::from(order.shares) + u64::from(change.shares);
+            order.shares = change.shares;
+            counters.modifies.increment();
+            return self.refresh(locate, Touched::One(side), sink);
+        }
+        self.remove(change.reference, handle);
+        if !Self::is_valid(change.reference, change.shares, change.price) {
+            counters.rejected.increment();
+        } else if self.insert(locate, side, change) {
+            counters.modifies.increment();
+        } else {
+            counters.refused_full.increment();
+            sink.on_incomplete(locate);
+        }
+        self.refresh(locate, Touched::One(side), sink);
+    }
+
+    /// The venue emptied a book. It takes time in proportion to the orders in it.
+    #[cold]
+    fn clear_book(&mut self, locate: u16, counters: &BookCounters, sink: &mut impl BookSink) {
+        counters.clears.increment();
+        self.empty(locate);
+        self.refresh(locate, Touched::Both, sink);
+    }
+
+    #[cold]
+    fn refuse_price(
+        &mut self,
+        message: &Message,
+        counters: &BookCounters,
+        sink: &mut impl BookSink,
+    ) {
+        counters.refused_price.increment();
+        self.books[usize::from(message.locate)].incomplete = 1;
+        sink.on_incomplete(message.locate);
+        if let Some(handle) = self.orders.find(message.number) {
+            let locate = self.remove(message.number, handle);
+            self.refresh(locate, Touched::Both, sink);
+        }
     }
 
     /// Takes away the stale order whose reference comes again. Returns what the add touches then.
@@ -266,7 +305,7 @@ impl Books {
     }
 }
 
-/// The two kinds of execution, in host byte order.
+/// An execution, at the order's price or at one of its own.
 struct Execution {
     reference: OrderRef,
     shares: u32,
@@ -276,7 +315,8 @@ struct Execution {
     is_printable: bool,
 }
 
-/// The two kinds of add, in host byte order.
+/// An order that joins a book.
+#[derive(Clone, Copy)]
 pub(super) struct Add {
     pub(super) reference: u64,
     pub(super) locate: u16,
@@ -287,19 +327,13 @@ pub(super) struct Add {
 
 impl Add {
     #[inline]
-    fn new(head: &itch::Head, reference: OrderRef, side: u8, shares: u32, price: Price4) -> Self {
-        // ITCH knows two sides; the short sales that `Side::of_code` accepts are OUCH's.
-        let side = match side {
-            b'B' => Some(Side::Buy),
-            b'S' => Some(Side::Sell),
-            _ => None,
-        };
+    fn new(message: &Message, side: Option<Side>) -> Self {
         Self {
-            reference: reference.0,
-            locate: head.locate.get(),
+            reference: message.number,
+            locate: message.locate,
             side,
-            shares,
-            price: price.0,
+            shares: message.qty.0,
+            price: message.price.0,
         }
     }
 }

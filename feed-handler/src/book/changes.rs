@@ -1,6 +1,8 @@
 //! What a message may change that others want to know: best prices and trades.
 
-use protocol::types::{MatchNumber, OrderRef, Price4, Side};
+use protocol::types::{MatchNumber, OrderRef, Price4, Qty, Side};
+
+use crate::best_prices::BestPrice;
 
 /// Best price of each side after a change; a side without orders has price 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +22,25 @@ pub struct Top {
     pub shares: u64,
     /// Number of those orders.
     pub orders: u32,
+}
+
+impl Bbo {
+    /// As the table and events have it; shares beyond 32 bits are cut there.
+    #[inline]
+    #[must_use]
+    pub fn price(&self) -> BestPrice {
+        BestPrice {
+            bid_price: self.bid.price,
+            bid_qty: cut(self.bid.shares),
+            ask_price: self.ask.price,
+            ask_qty: cut(self.ask.shares),
+        }
+    }
+}
+
+#[inline]
+pub(super) fn cut(shares: u64) -> Qty {
+    Qty(u32::try_from(shares).unwrap_or(u32::MAX))
 }
 
 /// One trade as time and sales would show it.

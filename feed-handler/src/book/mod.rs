@@ -31,6 +31,8 @@ use protocol::types::{OrderRef, Price4, Side};
 use rt::mem::{Pages, Want};
 use zerocopy::FromZeros;
 
+use crate::best_prices::BestPrice;
+
 pub use apply::BookCounters;
 pub use changes::{Bbo, BookSink, Top, TradePrint};
 
@@ -80,7 +82,7 @@ struct Book {
     said_ask_shares: u64,
     said_bid_price: u32,
     said_ask_price: u32,
-    /// Not zero: an order was refused for want of memory.
+    /// Not zero: an order was refused, for want of memory or for its price.
     incomplete: u8,
     _pad: [u8; 15],
 }
@@ -122,23 +124,28 @@ impl Books {
     #[cold]
     pub fn clear(&mut self) {
         for locate in 0..=u16::MAX {
-            for side in [Side::Buy, Side::Sell] {
-                // Each turn takes one order out, so it ends.
-                loop {
-                    let level = self.books[usize::from(locate)].ladder(side).best();
-                    if level == NONE {
-                        break;
-                    }
-                    let handle = self.levels[level].head;
-                    self.remove(self.orders[handle].reference, handle);
-                }
-            }
+            self.empty(locate);
             let book = &mut self.books[usize::from(locate)];
             (book.said_bid_price, book.said_bid_shares) = (0, 0);
             (book.said_ask_price, book.said_ask_shares) = (0, 0);
             book.incomplete = 0;
         }
         debug_assert_eq!(self.orders_live(), 0, "every order was in a book");
+    }
+
+    /// Takes every order out of a book and tells nobody.
+    fn empty(&mut self, locate: u16) {
+        for side in [Side::Buy, Side::Sell] {
+            // Each turn takes one order out, so it ends.
+            loop {
+                let level = self.books[usize::from(locate)].ladder(side).best();
+                if level == NONE {
+                    break;
+                }
+                let handle = self.levels[level].head;
+                self.remove(self.orders[handle].reference, handle);
+            }
+        }
     }
 
     /// The best bid and offer of a symbol now.
@@ -152,7 +159,21 @@ impl Books {
         }
     }
 
-    /// Whether an order of this symbol was refused for want of memory.
+    /// The best prices of a symbol as they were told last: after each message, those of now. One cache
+    /// line, where [`Books::bbo`] looks at three.
+    #[inline]
+    #[must_use]
+    pub fn best(&self, locate: u16) -> BestPrice {
+        let book = &self.books[usize::from(locate)];
+        BestPrice {
+            bid_price: Price4(book.said_bid_price),
+            bid_qty: changes::cut(book.said_bid_shares),
+            ask_price: Price4(book.said_ask_price),
+            ask_qty: changes::cut(book.said_ask_shares),
+        }
+    }
+
+    /// Whether an order of this symbol was refused for want of memory or for its price.
     #[must_use]
     pub fn is_incomplete(&self, locate: u16) -> bool {
         self.books[usize::from(locate)].incomplete != 0

@@ -25,13 +25,11 @@ use std::sync::Arc;
 use feed_handler::arbiter::{Arbiter, ArbiterCounters, Arrival, Patience, Standing, StreamSink};
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::book::{Books, Limits};
-use feed_handler::event::{
-    FLAG_STALE, FLAG_TRADE, KIND_END_OF_SESSION, KIND_FRESH, KIND_GAP, KIND_LAGGED, KIND_STALE,
-    MarketEvent,
-};
+use feed_handler::event::{FLAG_STALE, FLAG_TRADE, Kind, MarketEvent};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Subscriber, Subscription};
 use feed_handler::source::{Packet, PacketSource};
+use feed_handler::venue::Nasdaq;
 use protocol::itch::Message;
 use protocol::mold::{PacketBuilder, Session};
 use protocol::types::{Price4, Qty, Seq, Side, Symbol};
@@ -111,7 +109,7 @@ enum Due {
 #[derive(Debug, PartialEq, Eq)]
 struct Expected {
     seq: u64,
-    kind: u8,
+    kind: Kind,
     locate: u16,
     best: BestPrice,
     must_be_stale: bool,
@@ -169,13 +167,13 @@ struct NaiveBooks(BTreeMap<u64, Order>);
 
 /// Feed, second arbiter, naive book and strategies.
 pub(crate) struct Market {
-    feed: Feed<Script>,
+    feed: Feed<Script, Nasdaq>,
     arrivals: Rc<RefCell<Arrivals>>,
     clock: Clock,
     pub(crate) counters: Arc<Counters>,
     best_prices: Arc<BestPrices>,
     listeners: Vec<Listener>,
-    second: Arbiter,
+    second: Arbiter<Nasdaq>,
     second_counters: ArbiterCounters,
     books: NaiveBooks,
     touched: BTreeSet<u16>,
@@ -219,6 +217,7 @@ impl Market {
         let arrivals = Rc::clone(&source.0);
         let feed = Feed::new(Parts {
             source,
+            venue: Nasdaq,
             arbiter: Arbiter::new(Patience {
                 gap_timeout_ns,
                 stale_ns: STALE_NS,
@@ -416,7 +415,7 @@ impl Market {
             if listener.symbols.is_none() || locate == 0 || listener.wanted.contains(&locate) {
                 let event = Expected {
                     seq,
-                    kind: message.head().kind,
+                    kind: kind_of(message.head().kind),
                     locate,
                     best: self.books.best(locate),
                     must_be_stale: self.is_missing || self.has_ended,
@@ -444,22 +443,40 @@ impl Market {
     }
 }
 
+/// What strategies shall be told of an ITCH type.
+fn kind_of(type_byte: u8) -> Kind {
+    match type_byte {
+        b'A' | b'F' => Kind::Add,
+        b'E' | b'C' => Kind::Execute,
+        b'X' => Kind::Cancel,
+        b'D' => Kind::Delete,
+        b'U' => Kind::Replace,
+        b'P' => Kind::Trade,
+        b'Q' => Kind::Cross,
+        b'B' => Kind::Break,
+        b'R' => Kind::Directory,
+        b'H' | b'h' => Kind::Status,
+        b'S' => Kind::System,
+        _ => Kind::Other,
+    }
+}
+
 impl Listener {
     fn hear(&mut self, event: &MarketEvent) {
         match event.kind {
-            KIND_LAGGED => self.heard.messages += event.number,
-            KIND_GAP => {
+            Kind::Lagged => self.heard.messages += event.number,
+            Kind::Gap => {
                 self.heard.gap_first.get_or_insert(event.origin.seq);
                 self.heard.gap += event.number;
                 self.believes_stale = true;
             }
-            KIND_END_OF_SESSION => {
+            Kind::EndOfSession => {
                 self.heard.end = Some(event.origin.seq);
                 self.last = None;
                 self.believes_stale = true;
             }
-            KIND_STALE => self.believes_stale = true,
-            KIND_FRESH => self.believes_stale = false,
+            Kind::Stale => self.believes_stale = true,
+            Kind::Fresh => self.believes_stale = false,
             _ => self.hear_message(event),
         }
     }

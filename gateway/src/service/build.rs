@@ -8,6 +8,7 @@ use feed_handler::book::Books;
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Subscriber, Subscription};
 use feed_handler::source::PacketSource;
+use feed_handler::venue::{Iex, Nasdaq, Venue};
 use feed_handler::xdp::Watch;
 use rt::clock::Clock;
 use rt::mem::Want;
@@ -68,9 +69,9 @@ pub(super) struct Built {
 }
 
 /// The feed's stage on a core.
-struct FeedStage<S>(Feed<S>);
+struct FeedStage<S, V: Venue>(Feed<S, V>);
 
-impl<S: PacketSource + Send> Stage for FeedStage<S> {
+impl<S: PacketSource + Send, V: Venue> Stage for FeedStage<S, V> {
     #[inline]
     fn poll(&mut self, clock: &Clock) -> usize {
         self.0.poll(clock)
@@ -224,7 +225,20 @@ struct FeedRoom {
     best_prices: Arc<BestPrices>,
 }
 
+/// A feed's stage, made for its venue.
 fn build_feed(
+    feed: &options::Feed,
+    room: FeedRoom,
+    house: &mut House,
+) -> Result<Box<dyn Stage>, String> {
+    match feed.venue {
+        options::Venue::Nasdaq => build_feed_of(Nasdaq, feed, room, house),
+        options::Venue::Iex => build_feed_of(Iex::default(), feed, room, house),
+    }
+}
+
+fn build_feed_of<V: Venue>(
+    venue: V,
     feed: &options::Feed,
     room: FeedRoom,
     house: &mut House,
@@ -269,6 +283,7 @@ fn build_feed(
         ($source:expr) => {
             Box::new(FeedStage(Feed::new(Parts {
                 source: $source,
+                venue,
                 arbiter,
                 books,
                 best_prices,

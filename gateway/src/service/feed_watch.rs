@@ -209,6 +209,7 @@ mod tests {
     use feed_handler::feed::{Feed, FeedHistograms, Parts};
     use feed_handler::publish::{Subscriber, Subscription};
     use feed_handler::source::{Packet, PacketSource};
+    use feed_handler::venue::Nasdaq;
     use protocol::mold::PacketBuilder;
     use protocol::types::Seq;
     use rt::clock::Clock;
@@ -264,6 +265,7 @@ mod tests {
         let packets = Rc::clone(&script.0);
         let mut feed = Feed::new(Parts {
             source: script,
+            venue: Nasdaq,
             arbiter: Arbiter::new(Patience {
                 gap_timeout_ns: 0,
                 stale_ns: STALE_NS,

@@ -16,8 +16,7 @@
 //! When wrong:  after a refusal it rests for some steps, twice as many after each further one.
 
 use feed_handler::best_prices::BestPrice;
-use feed_handler::event::{FLAG_BBO_CHANGED, FLAG_STALE, MarketEvent};
-use protocol::itch::StockDirectory;
+use feed_handler::event::{FLAG_BBO_CHANGED, FLAG_STALE, Kind, MarketEvent};
 use protocol::types::{Price4, Qty, Side};
 use serde::Deserialize;
 
@@ -318,7 +317,7 @@ impl Quote {
 
 impl Strategy for Quoter {
     fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>) {
-        if event.kind == StockDirectory::KIND {
+        if event.kind == Kind::Directory {
             self.on_directory(event);
         }
         if event.is_news() {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use feed_handler::best_prices::BestPrices;
-use feed_handler::event::{KIND_GAP, KIND_LAGGED, MarketEvent, delta_ns};
+use feed_handler::event::{Kind, MarketEvent, delta_ns};
 use rt::clock::Clock;
 use rt::histograms;
 use rt::ring::{Consumer, Producer};
@@ -139,9 +139,9 @@ impl StrategyStage {
                 .published_to_picked
                 .record(picked_ns.saturating_sub(event.published_ns()));
             self.desk.counters.events.increment();
-            if event.kind == KIND_GAP || event.kind == KIND_LAGGED {
+            if event.kind == Kind::Gap || event.kind == Kind::Lagged {
                 self.on_loss(&event);
-                ring_was_full |= event.kind == KIND_LAGGED;
+                ring_was_full |= event.kind == Kind::Lagged;
             }
             let mut context = Context {
                 origin: event.origin,
@@ -164,7 +164,7 @@ impl StrategyStage {
 
     #[cold]
     fn on_loss(&mut self, event: &MarketEvent) {
-        if event.kind == KIND_GAP {
+        if event.kind == Kind::Gap {
             // The operator hears of it from the feed itself (`service::feed_watch`).
             self.desk.counters.gaps.increment();
         } else {

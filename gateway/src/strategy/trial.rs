@@ -6,9 +6,7 @@
 use std::sync::Arc;
 
 use feed_handler::best_prices::{BestPrice, BestPrices};
-use feed_handler::event::{
-    FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, KIND_FRESH, KIND_GAP, MarketEvent, Origin,
-};
+use feed_handler::event::{FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, Kind, MarketEvent, Origin};
 use protocol::types::{Price4, Qty, Symbol};
 use rt::clock::Clock;
 use rt::mem::Want;
@@ -76,7 +74,7 @@ impl Trial {
     pub fn list(&mut self, locate: u16, symbol: Symbol) {
         self.prices.store_symbol(locate, symbol);
         let number = u64::from_ne_bytes(symbol.0);
-        let event = self.event(b'R', locate);
+        let event = self.event(Kind::Directory, locate);
         self.hear(MarketEvent { number, ..event });
     }
 
@@ -90,14 +88,14 @@ impl Trial {
             ask_qty: qty(ask),
         };
         self.prices.store(locate, &best);
-        let mut event = self.event(b'A', locate);
+        let mut event = self.event(Kind::Add, locate);
         event.flags |= FLAG_BBO_CHANGED;
         self.hear(event);
     }
 
     /// Others trade.
     pub fn trade(&mut self, locate: u16, price: Price4, qty: Qty) {
-        let mut event = self.event(b'P', locate);
+        let mut event = self.event(Kind::Trade, locate);
         event.flags |= FLAG_TRADE;
         self.hear(MarketEvent {
             price,
@@ -109,7 +107,7 @@ impl Trial {
     /// The feed has lost messages: books are stale until [`Trial::refresh`].
     pub fn lose(&mut self, messages: u64) {
         self.prices.set_stale(true);
-        let event = self.event(KIND_GAP, 0);
+        let event = self.event(Kind::Gap, 0);
         self.seq += messages;
         self.hear(MarketEvent {
             number: messages,
@@ -120,7 +118,7 @@ impl Trial {
     /// The feed is whole again.
     pub fn refresh(&mut self) {
         self.prices.set_stale(false);
-        let event = self.event(KIND_FRESH, 0);
+        let event = self.event(Kind::Fresh, 0);
         self.hear(event);
     }
 
@@ -163,7 +161,7 @@ impl Trial {
         std::iter::from_fn(|| self.intents.pop()).collect()
     }
 
-    fn event(&mut self, kind: u8, locate: u16) -> MarketEvent {
+    fn event(&mut self, kind: Kind, locate: u16) -> MarketEvent {
         self.seq += 1;
         let best = self.prices.load(locate).unwrap_or_default();
         let is_stale = self.prices.is_stale(locate);

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use feed_handler::best_prices::{BestPrice, BestPrices};
-use feed_handler::event::{
-    DELTA_UNKNOWN, FLAG_BBO_CHANGED, FLAG_STALE, KIND_GAP, KIND_LAGGED, MarketEvent, Origin,
-};
+use feed_handler::event::{DELTA_UNKNOWN, FLAG_BBO_CHANGED, FLAG_STALE, Kind, MarketEvent, Origin};
 use gateway::core_loop::Stage;
 use gateway::message::execution::{ExecutionEvent, Outcome};
 use gateway::message::intent::{Action, OrderIntent};
@@ -58,14 +56,14 @@ impl Bench {
         };
         let name = Symbol::new("ALC").unwrap();
         bench.prices.store_symbol(LOCATE, name);
-        let mut directory = bench.event(b'R', 0);
+        let mut directory = bench.event(Kind::Directory, 0);
         directory.number = u64::from_ne_bytes(name.0);
         bench.hears(directory);
         bench.told(ExecutionEvent::session(Outcome::SessionUp, 1));
         bench
     }
 
-    fn event(&self, kind: u8, flags: u8) -> MarketEvent {
+    fn event(&self, kind: Kind, flags: u8) -> MarketEvent {
         let best = self.prices.load(LOCATE).unwrap();
         MarketEvent {
             origin: Origin {
@@ -112,14 +110,14 @@ impl Bench {
                 ask_qty: Qty(100),
             },
         );
-        self.hears(self.event(b'A', FLAG_BBO_CHANGED))
+        self.hears(self.event(Kind::Add, FLAG_BBO_CHANGED))
     }
 
     fn gap(&mut self) -> Vec<OrderIntent> {
         self.prices.set_stale(true);
         let gap = MarketEvent {
             locate: 0,
-            ..self.event(KIND_GAP, FLAG_STALE)
+            ..self.event(Kind::Gap, FLAG_STALE)
         };
         self.hears(gap)
     }
@@ -231,7 +229,7 @@ fn refused_cancel_is_asked_for_again() {
         bench.told(refused);
     }
     let again: usize = (0..10)
-        .map(|_| bench.hears(bench.event(b'A', FLAG_STALE)).len())
+        .map(|_| bench.hears(bench.event(Kind::Add, FLAG_STALE)).len())
         .sum();
     assert_eq!(again, 2);
 }
@@ -254,7 +252,7 @@ fn lag_is_made_good_from_the_table_of_best_prices() {
     let lag = MarketEvent {
         locate: 0,
         number: 17,
-        ..bench.event(KIND_LAGGED, 0)
+        ..bench.event(Kind::Lagged, 0)
     };
     let moved = bench.hears(lag);
     assert_eq!(actions(&moved), [Action::Replace, Action::Replace]);
@@ -271,7 +269,7 @@ fn lag_is_made_good_from_the_table_of_best_prices() {
     bench.prices.set_stale(true);
     let lag = MarketEvent {
         locate: 0,
-        ..bench.event(KIND_LAGGED, FLAG_STALE)
+        ..bench.event(Kind::Lagged, FLAG_STALE)
     };
     assert_eq!(actions(&bench.hears(lag)), [Action::Cancel, Action::Cancel]);
 }

@@ -16,6 +16,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use fastrand::Rng;
 use feed_handler::book::{BookCounters, Books, Limits};
+use feed_handler::venue::Nasdaq;
 use protocol::itch::{
     AddOrder, AddOrderMpid, Head, Message, OrderCancel, OrderDelete, OrderExecuted, OrderReplace,
     StockDirectory, StockTradingAction, SystemEvent, Trade,
@@ -402,7 +403,8 @@ impl<W: Write> Day<W> {
     /// Writes a message and keeps the own book in step.
     fn apply(&mut self, message: &(impl IntoBytes + zerocopy::Immutable)) -> io::Result<()> {
         if let Ok(message) = Message::decode(message.as_bytes()) {
-            self.books.apply(&message, &self.counters, &mut ());
+            self.books
+                .apply(&Nasdaq::read(&message), &self.counters, &mut ());
         }
         self.write(message)
     }
@@ -471,7 +473,7 @@ mod tests {
             *mix.entry(head.kind as char).or_default() += 1;
             assert!(head.timestamp.get() >= last);
             last = head.timestamp.get();
-            books.apply(&message, &counters, &mut ());
+            books.apply(&Nasdaq::read(&message), &counters, &mut ());
             let bbo = books.bbo(head.locate.get());
             let (bid, ask) = (bbo.bid.price, bbo.ask.price);
             assert!(ask.0 == 0 || bid < ask, "crossed: {bid} {ask}");
