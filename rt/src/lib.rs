@@ -24,10 +24,13 @@
 //! Must not know: prices, orders, protocols, configuration.
 
 pub mod alloc_guard;
+pub mod broadcast;
 pub mod clock;
 pub mod counters;
 pub mod cpu;
 pub mod histogram;
 pub mod mem;
 pub mod ring;
+mod sync;
+pub mod versioned;
 pub mod wire_stamps;
