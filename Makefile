@@ -13,7 +13,7 @@ TEST_PACKAGES := iputils-ping tshark systemd python3-venv chromium $(PEER_PACKAG
 BENCH_PACKAGES := dpdk-dev python3-venv $(PEER_PACKAGES)
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test arbiter-days feed-days worlds planted fuzz bench bench-check bench-record bench-time lint clean
+.PHONY: demo test loom arbiter-days feed-days worlds planted fuzz bench bench-check bench-record bench-time lint clean
 .PHONY: build-packages run-packages test-packages bench-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -31,8 +31,13 @@ test: build-packages run-packages test-packages
 	$(CARGO) build --workspace --profile checked
 	set -o pipefail; $(CARGO) test --workspace --profile checked -- --test-threads=1 --show-output 2>&1 \
 		| tee target/test.log
+	$(MAKE) loom
 	@echo "skipped tests: $$(grep -c '^SKIPPED: ' target/test.log || true)"; \
 		grep '^SKIPPED: ' target/test.log | sort | uniq -c || true
+
+## The lock-free structures of rt in every order of steps that the memory model allows (loom).
+loom: build-packages
+	RUSTFLAGS="--cfg loom" $(CARGO) test -p tickgate-rt --profile checked --target-dir target/loom --lib loom_
 
 ## Random days of the arbiter against its oracle, and of the whole feed handler: DAYS=N, SEED=N.
 arbiter-days feed-days: build-packages

@@ -17,7 +17,7 @@ use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::book::{Books, Limits};
 use feed_handler::event::{FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, MarketEvent};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
-use feed_handler::publish::{Subscriber, Subscription};
+use feed_handler::publish::{Listener, Publisher, Subscription, Way};
 use feed_handler::source::{Packet, PacketSource};
 use feed_handler::venue::Iex;
 use protocol::deep_plus::{
@@ -28,7 +28,6 @@ use protocol::iex_tp::{PROTOCOL_DEEP_PLUS, PacketBuilder, Place, Session};
 use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Qty, Seq, Side, SignedPrice4, Symbol};
 use rt::clock::Clock;
 use rt::mem::Want;
-use rt::ring::{Consumer, ring};
 use zerocopy::IntoBytes;
 
 const STALE_NS: u64 = 1_000_000_000;
@@ -66,7 +65,7 @@ impl PacketSource for Script {
 struct Bench {
     feed: Feed<Script, Iex>,
     arrivals: Rc<RefCell<VecDeque<Vec<u8>>>>,
-    events: Consumer<MarketEvent>,
+    events: Listener,
     best_prices: Arc<BestPrices>,
     counters: Arc<Counters>,
     clock: Clock,
@@ -76,8 +75,9 @@ struct Bench {
 
 impl Bench {
     fn new(subscription: Subscription) -> Self {
-        let (producer, events) = ring(64).unwrap();
         let best_prices = Arc::new(BestPrices::new(Want::LAZY).unwrap());
+        let mut publisher = Publisher::new(Arc::clone(&best_prices), 64);
+        let events = publisher.listen(subscription, Way::Own, 64).unwrap();
         let counters = Arc::new(Counters::default());
         let source = Script::default();
         let arrivals = Rc::clone(&source.0);
@@ -93,8 +93,7 @@ impl Bench {
                 stale_ns: STALE_NS,
             }),
             books: Books::new(&limits, Want::LAZY).unwrap(),
-            best_prices: Arc::clone(&best_prices),
-            subscribers: vec![Subscriber::new(producer, subscription)],
+            publisher,
             counters: Arc::clone(&counters),
             histograms: FeedHistograms::default(),
             feed: 0,
@@ -144,7 +143,7 @@ impl Bench {
         self.arrivals.borrow_mut().push_back(payload);
         self.clock.set_ns(self.clock.now_ns() + 200_000_000);
         self.feed.poll(&self.clock);
-        std::iter::from_fn(|| self.events.pop()).collect()
+        std::iter::from_fn(|| self.events.hear()).collect()
     }
 
     fn best(&self, locate: u16) -> [u32; 4] {

@@ -18,14 +18,12 @@
     reason = "slots are shared between two threads under the two index rules"
 )]
 
-use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
 
 use crate::mem::prefetch;
+use crate::sync::{Arc, AtomicUsize, Ordering, UnsafeCell};
 
 /// A ring whose capacity is not a power of two, or zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,11 +80,10 @@ unsafe impl<T: Send> Sync for Shared<T> {}
 impl<T> Shared<T> {
     /// The slot of a running index. The mask keeps it in bounds: the length is a power of two.
     #[inline]
-    fn slot(&self, index: usize) -> *mut MaybeUninit<T> {
+    fn slot(&self, index: usize) -> &UnsafeCell<MaybeUninit<T>> {
         let masked = index & (self.slots.len() - 1);
         // SAFETY: `masked` is below `slots.len()`, which is not zero.
-        let slot = unsafe { self.slots.get_unchecked(masked) };
-        slot.get()
+        unsafe { self.slots.get_unchecked(masked) }
     }
 }
 
@@ -112,9 +109,10 @@ impl<T: Copy> Producer<T> {
                 return Err(Full(message));
             }
         }
+        let slot = self.shared.slot(self.tail);
         // SAFETY: `tail - head < capacity`, so the consumer does not look at this slot until the
         // store below; only this thread, the one owner of the producer, writes it.
-        unsafe { self.shared.slot(self.tail).write(MaybeUninit::new(message)) };
+        slot.with_mut(|place| unsafe { place.write(MaybeUninit::new(message)) });
         self.tail = self.tail.wrapping_add(1);
         // Pairs with the Acquire load of `tail` in `Consumer::pop`.
         self.shared.tail.store(self.tail, Ordering::Release);
@@ -126,7 +124,7 @@ impl<T: Copy> Producer<T> {
     /// times slower).
     #[inline]
     pub fn prefetch(&self) {
-        prefetch(self.shared.slot(self.tail));
+        prefetch(std::ptr::from_ref(self.shared.slot(self.tail)));
     }
 
     /// Messages that are in the ring now.
@@ -168,9 +166,10 @@ impl<T: Copy> Consumer<T> {
                 return None;
             }
         }
+        let slot = self.shared.slot(self.head);
         // SAFETY: `head < tail`, so the producer wrote this slot before the load above and does not
         // touch it again until the store below.
-        let message = unsafe { self.shared.slot(self.head).read() };
+        let message = slot.with(|place| unsafe { place.read() });
         // SAFETY: as above, the slot has been written with a `T`.
         let message = unsafe { message.assume_init() };
         self.head = self.head.wrapping_add(1);
@@ -202,6 +201,7 @@ impl<T: Copy> Consumer<T> {
     }
 }
 
+#[cfg(not(loom))]
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
@@ -274,5 +274,40 @@ mod tests {
         }
         sender.join().unwrap();
         assert_eq!(consumer.pop(), None);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use loom::thread;
+
+    use super::*;
+    use crate::sync::model;
+
+    #[test]
+    fn loom_every_message_comes_once_in_order_through_reused_slots() {
+        model(|| {
+            let (mut producer, mut consumer) = ring::<u64>(2).unwrap();
+            let sender = thread::spawn(move || {
+                let mut sent = 0;
+                for _ in 0..4 {
+                    sent += u64::from(producer.push(sent).is_ok());
+                }
+                sent
+            });
+            let mut next = 0;
+            for _ in 0..3 {
+                if let Some(number) = consumer.pop() {
+                    assert_eq!(number, next);
+                    next += 1;
+                }
+            }
+            let sent = sender.join().unwrap();
+            while let Some(number) = consumer.pop() {
+                assert_eq!(number, next);
+                next += 1;
+            }
+            assert_eq!(next, sent);
+        });
     }
 }
