@@ -15,12 +15,13 @@ use feed_handler::event::{Kind, MarketEvent};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Listener, Publisher, Subscription, Way};
 use feed_handler::source::{Packet, PacketSource};
-use feed_handler::venue::Nasdaq;
+use feed_handler::venue::{self, Iex, Nasdaq};
+use order_sim::options;
 use rt::clock::{Clock, SECOND_NS};
 use rt::mem::Want;
 
-use crate::MS;
-use crate::venue::{Flying, LINES, Venue};
+use crate::venue::{Flying, LINES, LISTED, VENUES, Venue};
+use crate::{MS, SYMBOLS};
 
 /// Silence after which the feed is stale.
 const STALE_NS: u64 = 2 * SECOND_NS;
@@ -60,6 +61,37 @@ impl PacketSource for Arrived {
     fn housekeep(&mut self) {}
 }
 
+/// What a feed stage of any venue is made of.
+struct Base {
+    source: Arrived,
+    books: Books,
+    publisher: Publisher,
+    counters: Arc<Counters>,
+    feed: u16,
+    gap_timeout_ns: u64,
+}
+
+impl Base {
+    fn feed_of<V: venue::Venue>(self, venue: V) -> Box<dyn FnMut(&Clock) -> usize> {
+        let mut feed = Feed::new(Parts {
+            source: self.source,
+            venue,
+            arbiter: Arbiter::new(Patience {
+                gap_timeout_ns: self.gap_timeout_ns,
+                stale_ns: STALE_NS,
+            }),
+            books: self.books,
+            publisher: self.publisher,
+            counters: self.counters,
+            histograms: FeedHistograms::default(),
+            feed: self.feed,
+            lines: LINES,
+            stale_ns: STALE_NS,
+        });
+        Box::new(move |clock| feed.poll(clock))
+    }
+}
+
 /// What the feed has said, summed up over a world.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FeedTotals {
@@ -87,7 +119,11 @@ impl std::ops::AddAssign for FeedTotals {
 
 /// One feed of a gateway.
 pub(crate) struct Hearing {
-    feed: Feed<Arrived, Nasdaq>,
+    /// One turn of the feed stage of this venue.
+    turn: Box<dyn FnMut(&Clock) -> usize>,
+    feed: usize,
+    /// The number of the last message, if it was told as a name: the message itself may follow.
+    was_named: Option<u64>,
     packets: Rc<RefCell<VecDeque<Flying>>>,
     counters: Arc<Counters>,
     pub(crate) prices: Arc<BestPrices>,
@@ -120,23 +156,23 @@ impl Hearing {
         let counters = Arc::new(Counters::default());
         let source = Arrived::default();
         let packets = Rc::clone(&source.packets);
-        let feed = Feed::new(Parts {
+        let books = Books::new(&limits, Want::LAZY).expect("memory");
+        let kind = VENUES[usize::from(feed)];
+        let base = Base {
             source,
-            venue: Nasdaq,
-            arbiter: Arbiter::new(Patience {
-                gap_timeout_ns,
-                stale_ns: STALE_NS,
-            }),
-            books: Books::new(&limits, Want::LAZY).expect("memory"),
+            books,
             publisher,
             counters: Arc::clone(&counters),
-            histograms: FeedHistograms::default(),
             feed,
-            lines: LINES,
-            stale_ns: STALE_NS,
-        });
+            gap_timeout_ns,
+        };
         Self {
-            feed,
+            turn: match kind {
+                options::Venue::Nasdaq => base.feed_of(Nasdaq),
+                options::Venue::Iex => base.feed_of(Iex::default()),
+            },
+            feed: usize::from(feed),
+            was_named: None,
             packets,
             counters,
             prices,
@@ -171,11 +207,11 @@ impl Hearing {
 
     fn poll(&mut self, venue: &Venue, clock: &Clock) {
         let begun = self.counters.arbiter.sessions_begun.get();
-        self.feed.poll(clock);
+        (self.turn)(clock);
         let has_begun = self.counters.arbiter.sessions_begun.get() > begun;
         if has_begun {
             self.session = venue.session;
-            self.next = None;
+            (self.next, self.was_named) = (None, None);
         }
         let mut has_news = has_begun;
         while let Some(event) = self.events.hear() {
@@ -202,7 +238,13 @@ impl Hearing {
             // These have no number of their own.
         } else {
             let seq = event.origin.seq;
-            assert_eq!(seq, self.next.unwrap_or(1), "a hole that nobody announced");
+            let is_named = self.was_named.take() == Some(seq);
+            assert!(
+                is_named || seq == self.next.unwrap_or(1),
+                "{seq} instead of {:?}: a hole that nobody announced",
+                self.next
+            );
+            self.was_named = (event.kind == Kind::Directory).then_some(seq);
             self.next = Some(seq + 1);
         }
     }
@@ -214,7 +256,10 @@ impl Hearing {
         let Some(truth) = venue.prices_after(self.session, last) else {
             return;
         };
-        for (locate, truth) in (1..).zip(truth) {
+        for (name, truth) in SYMBOLS[self.feed].into_iter().zip(truth) {
+            let Some(locate) = self.locate(name) else {
+                continue;
+            };
             if !self.prices.is_stale(locate) {
                 let heard = self.prices.load(locate).unwrap_or_default();
                 assert_eq!(
@@ -224,6 +269,15 @@ impl Hearing {
                 self.compared += 1;
             }
         }
+    }
+
+    /// What the feed calls a symbol today: its own code, or the order in which symbols were first heard.
+    pub(crate) fn locate(&self, name: &str) -> Option<u16> {
+        let named = |locate: &u16| {
+            let symbol = self.prices.symbol(*locate);
+            symbol.is_some_and(|symbol| symbol.as_str() == name)
+        };
+        (1..=u16::try_from(LISTED).ok()?).find(named)
     }
 
     /// On a calm network, with everything arrived: the feed is whole, and says so.

@@ -8,6 +8,7 @@ use feed_handler::best_prices::BestPrices;
 use feed_handler::book::Limits;
 use feed_handler::event::MarketEvent;
 use feed_handler::publish::{Publisher, Subscription, Way};
+use feed_handler::venue::Nasdaq;
 use gateway::core_loop::Stage;
 use gateway::message::execution::ExecutionEvent;
 use gateway::message::notice::Notices;
@@ -72,7 +73,7 @@ fn hear(day: &FeedDay, limits: &Limits, crowd: &Crowd) -> Result<u64> {
         let stage = StrategyStage::new(Box::new(Idle), ends, prices, Notices(notices));
         stages.push(stage);
     }
-    day.run(limits, publisher, |clock| {
+    day.run::<Nasdaq>(limits, publisher, |clock| {
         for stage in &mut stages {
             stage.poll(clock);
         }
@@ -98,7 +99,7 @@ pub(super) fn pieces(day: &'static [u8], limits: Limits) -> Result<Vec<Piece>> {
     ];
     let mut pieces = Vec::new();
     for crowd in crowds {
-        let day = FeedDay::new(day);
+        let day = FeedDay::nasdaq(day);
         let name = format!("feed and strategies: {}, ours", crowd.name);
         pieces.push(Piece::new(name, DAY, move || {
             let delivered = hear(&day, &limits, &crowd);

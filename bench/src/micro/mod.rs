@@ -19,7 +19,7 @@ use feed_handler::book::orders::Orders;
 use feed_handler::book::{Bbo, BookCounters, BookSink, Books, Limits as BookLimits, TradePrint};
 use feed_handler::position::Position;
 use feed_handler::publish::{Publisher, Subscription, Way};
-use feed_handler::venue::Nasdaq;
+use feed_handler::venue::{Iex, Nasdaq, Venue};
 use gateway::order::entry::{Credentials, Lifecycle};
 use gateway::order::inbox::Inbox;
 use gateway::order::instruments::Instrument;
@@ -238,10 +238,20 @@ fn books(day: &'static [u8]) -> Result<Vec<Piece>> {
             black_box(books.orders_live());
         }
     };
-    let feed_day = feed::FeedDay::new(day);
-    let feed = move || {
-        let delivered = hear_alone(&feed_day, &limits);
+    let nasdaq = feed::FeedDay::nasdaq(day);
+    let feed_of_nasdaq = move || {
+        let delivered = hear_alone::<Nasdaq>(&nasdaq, &limits);
         assert_eq!(delivered.ok(), Some(DAY), "the whole day was heard");
+    };
+    let iex = feed::FeedDay::iex(DAY)?;
+    let iex_messages = iex.messages;
+    let feed_of_iex = move || {
+        let delivered = hear_alone::<Iex>(&iex, &limits);
+        assert_eq!(
+            delivered.ok(),
+            Some(iex_messages),
+            "the whole day was heard"
+        );
     };
     let prices = BestPrices::new(Want::LAZY)?;
     let best = move || {
@@ -252,7 +262,16 @@ fn books(day: &'static [u8]) -> Result<Vec<Piece>> {
     };
     let mut pieces = vec![
         Piece::new("book a day, ours", DAY, book),
-        Piece::new("feed: a day from packets to events, ours", DAY, feed),
+        Piece::new(
+            "feed: a day from packets to events, ours",
+            DAY,
+            feed_of_nasdaq,
+        ),
+        Piece::new(
+            "feed: a day of IEX from packets to events, ours",
+            iex_messages,
+            feed_of_iex,
+        ),
         Piece::new("best price: load and store, ours", CALLS, best),
     ];
     let counted: Vec<u64> = (0..CALLS).map(|n| 1_000_000 + n).collect();
@@ -270,13 +289,13 @@ fn books(day: &'static [u8]) -> Result<Vec<Piece>> {
 }
 
 /// The feed stage and one ring of everything, without a strategy behind it.
-fn hear_alone(day: &feed::FeedDay, limits: &BookLimits) -> Result<u64> {
+fn hear_alone<V: Venue + Default>(day: &feed::FeedDay, limits: &BookLimits) -> Result<u64> {
     let prices = Arc::new(BestPrices::new(Want::LAZY)?);
     let mut publisher = Publisher::new(prices, 256);
     let mut events = publisher
         .listen(Subscription::All, Way::Shared, 256)
         .map_err(|error| anyhow::anyhow!("{error:?}"))?;
-    day.run(limits, publisher, |_| {
+    day.run::<V>(limits, publisher, |_| {
         while let Some(event) = events.hear() {
             black_box(event);
         }
