@@ -52,9 +52,12 @@ pub enum Kind {
     EndOfSession = b'.',
     /// No line has been heard for the stale time: what the books show may be over.
     Stale = b'-',
-    /// The feed is whole again: the silence is over and nothing was missed in it, or a new session has
-    /// begun.
+    /// The feed is whole again: the silence is over and nothing was missed in it, a snapshot has taken the
+    /// place of what was lost, or a new session has begun.
     Fresh = b'+',
+    /// Where a symbol stands after a snapshot has taken the place of messages that were lost: its best
+    /// prices are others than before. No message caused it, so `seq` is 0.
+    Refresh = b'=',
 }
 
 /// The best bid or offer changed with this event.
