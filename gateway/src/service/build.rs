@@ -16,6 +16,7 @@ use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
 
 use super::feed_watch::FeedWatch;
 use super::receive::{self, Receiver};
+use super::recovery::{self, FeedRecoverer};
 use crate::core_loop::{CoreOptions, Stage};
 use crate::notice::{Notice, Notices};
 use crate::options::{self, Options, Way};
@@ -48,6 +49,8 @@ pub(super) struct House {
     pub(super) settings: serde_json::Value,
     /// Slow orders of each session.
     pub(super) stories: Vec<Consumer<Story>>,
+    /// What the recovery core runs.
+    pub(super) recovery: Vec<FeedRecoverer>,
 }
 
 /// Everything, ready to run.
@@ -230,27 +233,24 @@ fn build_feed(
     let counters = Arc::new(Counters::default());
     let histograms = FeedHistograms::default();
     house.registry.histograms(histograms.readers());
-    let shared = Arc::clone(&counters);
-    house.registry.counters(feed.name.clone(), move || {
-        let groups = [
-            shared.feed.list(),
-            shared.arbiter.list(),
-            shared.book.list(),
-        ];
-        groups
-            .into_iter()
-            .flatten()
-            .chain(shared.publish.list())
-            .collect()
-    });
     let lines = feed.udp.lines.len();
     let watched = Arc::clone(&counters);
     house.feeds.push(FeedWatch::new(&feed.name, lines, watched));
-    let arbiter = Arbiter::new(feed.patience);
+    register_feed(&feed.name, Arc::clone(&counters), house);
+    let mut arbiter = Arbiter::new(feed.patience);
+    let mut feed_end = None;
+    if let Some(options) = &feed.recovery {
+        let (recovering, end, recoverer) = recovery::open(feed, options, arbiter, want)?;
+        (arbiter, feed_end) = (recovering, Some(end));
+        let counters = recoverer.stage.counters();
+        let name = format!("{}.recovery", feed.name);
+        house.registry.counters(name, move || counters.list());
+        house.recovery.push(recoverer);
+    }
     let stale_ns = feed.patience.stale_ns;
     macro_rules! stage {
-        ($source:expr) => {
-            Box::new(FeedStage(Feed::new(Parts {
+        ($source:expr) => {{
+            let feed = Feed::new(Parts {
                 source: $source,
                 venue: Nasdaq,
                 arbiter,
@@ -262,8 +262,12 @@ fn build_feed(
                 feed: index,
                 lines,
                 stale_ns,
-            })))
-        };
+            });
+            Box::new(FeedStage(match feed_end {
+                Some(end) => feed.with_recovery(end),
+                None => feed,
+            }))
+        }};
     }
     Ok(match receive::open(feed)? {
         Receiver::Xdp(source, watches) => {
@@ -277,6 +281,20 @@ fn build_feed(
             stage!(source)
         }
     })
+}
+
+/// Makes a feed's counters known.
+fn register_feed(name: &str, counters: Arc<Counters>, house: &mut House) {
+    house.registry.counters(name.to_owned(), move || {
+        let groups = [
+            counters.feed.list(),
+            counters.arbiter.list(),
+            counters.join.list(),
+            counters.book.list(),
+            counters.publish.list(),
+        ];
+        groups.into_iter().flatten().collect()
+    });
 }
 
 fn build_session(

@@ -1,13 +1,15 @@
 //! The service: builds stages, cores and rings from options, runs them, and keeps house.
 //!
 //! Path:        options -> receive -> rings -> stages -> cores; then housekeeping until a signal
-//! Thread:      the main thread is the housekeeping core; it sleeps when idle
+//! Thread:      the main thread is the housekeeping core; it sleeps when idle. So does the recovery core,
+//!              which there is where a feed has servers to ask.
 
 mod build;
 mod feed_watch;
 mod housekeeping;
 mod kill_file;
 mod receive;
+mod recovery;
 
 use std::io;
 use std::path::Path;
@@ -23,7 +25,7 @@ use crate::trace::file::{CoreLog, SlowFile};
 
 use rt::ring::ring;
 
-use build::Built;
+use build::{Built, House};
 use housekeeping::{Housekeeping, Parts};
 use kill_file::KillWatch;
 
@@ -84,12 +86,9 @@ pub fn run(options: Options, stop: &StopHandle, on_ready: impl FnOnce()) -> Resu
     let flag = Arc::new(AtomicBool::new(false));
     let hot: Vec<usize> = layout.iter().filter_map(|core| core.cpu).collect();
     let (cores, logs) = start(stages, layout, &flag)?;
-    for Core { name, state, .. } in &cores {
-        let state = Arc::clone(state);
-        let counts = move || state.clock.list();
-        house.registry.counters(format!("{name}.clock"), counts);
-    }
+    register_clocks(&cores, &mut house);
     keep_off(&hot);
+    let recovery = recovery::start(std::mem::take(&mut house.recovery), &flag)?;
     let stories = std::mem::take(&mut house.stories);
     let slow = SlowFile::new(output.slow_orders.clone(), stories, logs);
     let mut house = Housekeeping::new(
@@ -120,6 +119,7 @@ pub fn run(options: Options, stop: &StopHandle, on_ready: impl FnOnce()) -> Resu
     house.stopping();
     flag.store(true, Ordering::SeqCst);
     join(cores, &mut house)?;
+    recovery::join(recovery)?;
     house.last_words();
     let report = house.report();
     write(&report, &house, &output)?;
@@ -129,6 +129,15 @@ pub fn run(options: Options, stop: &StopHandle, on_ready: impl FnOnce()) -> Resu
         (None, open) => Err(format!(
             "stopped with {open} orders open at the exchange: they may trade; the next start finds them"
         )),
+    }
+}
+
+/// Makes known how each core's clock does.
+fn register_clocks(cores: &[Core], house: &mut House) {
+    for Core { name, state, .. } in cores {
+        let state = Arc::clone(state);
+        let counts = move || state.clock.list();
+        house.registry.counters(format!("{name}.clock"), counts);
     }
 }
 
