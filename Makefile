@@ -13,13 +13,14 @@ TEST_PACKAGES := iputils-ping tshark systemd python3-venv chromium $(PEER_PACKAG
 BENCH_PACKAGES := dpdk-dev python3-venv $(PEER_PACKAGES)
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test arbiter-days feed-days worlds planted fuzz bench bench-check bench-record bench-time lint clean
+.PHONY: demo test arbiter-days feed-days feed-seeds worlds planted fuzz bench bench-check bench-record bench-time lint clean
 .PHONY: build-packages run-packages test-packages bench-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours.
+## FAULTS=lossy: both lines lose packets, re-requests and a snapshot bring them back.
 demo: build-packages run-packages
 	$(CARGO) build --release $(DEMO_CRATES)
-	target/release/tickgate-lab demo $(if $(FEED),--feed $(FEED)) $(DEMO_ARGS)
+	target/release/tickgate-lab demo $(if $(FEED),--feed $(FEED)) $(if $(FAULTS),--faults $(FAULTS)) $(DEMO_ARGS)
 
 ## Format, clippy, docs and every test. Needs root for network namespaces; says what it skips without.
 test: build-packages run-packages test-packages
@@ -41,6 +42,11 @@ arbiter-days feed-days: build-packages
 worlds: build-packages
 	$(CARGO) build -p tickgate-world --profile checked
 	target/checked/world --seeds $(or $(SEEDS),10000) $(or $(SEED),0)
+
+## Days of one feed: two lines that lose, double and delay, servers that answer, keep nothing, or die. SEEDS=N, SEED=N.
+feed-seeds: build-packages
+	$(CARGO) build -p tickgate-world --profile checked
+	target/checked/world --feed --seeds $(or $(SEEDS),10000) $(or $(SEED),0)
 
 ## Plants mistakes in a copy of the tree, one after the other, and says which world finds each. SEEDS=1000.
 planted: build-packages

@@ -8,18 +8,26 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use feed_handler::arbiter::{Arbiter, Patience};
+use feed_handler::arbiter::{Arbiter, Patience, Recovery};
 use feed_handler::best_prices::BestPrices;
 use feed_handler::book::{Books, Limits};
 use feed_handler::event::{Kind, MarketEvent};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Subscriber, Subscription};
+use feed_handler::recovery::counters::RecoveryCounters;
+use feed_handler::recovery::glimpse::GlimpseOptions;
+use feed_handler::recovery::link::link_with_spare;
+use feed_handler::recovery::requester::RequestOptions;
+use feed_handler::recovery::snapshots::SnapshotOptions;
+use feed_handler::recovery::stage::{RecoveryOptions, RecoveryStage};
 use feed_handler::source::{Packet, PacketSource};
 use feed_handler::venue::Nasdaq;
+use protocol::types::Side;
 use rt::clock::Clock;
 use rt::mem::Want;
 use rt::ring::{Consumer, Producer, ring};
 
+use crate::servers::{Network, SimulatedWire};
 use crate::venue::{Flying, LINES, Venue};
 use crate::{MS, SECOND_NS};
 
@@ -72,6 +80,14 @@ pub struct Heard {
     pub silences: u64,
     /// Times that a table of best prices was held against the exchange's book.
     pub compared: u64,
+    /// Messages that re-request servers brought.
+    pub recovered: u64,
+    /// Requests to them.
+    pub requests: u64,
+    /// Snapshots whose books took the place of the feed's.
+    pub snapshots: u64,
+    /// Snapshots that failed, or did not fit the stream.
+    pub snapshots_failed: u64,
 }
 
 impl std::ops::AddAssign for Heard {
@@ -81,6 +97,10 @@ impl std::ops::AddAssign for Heard {
         self.sessions += other.sessions;
         self.silences += other.silences;
         self.compared += other.compared;
+        self.recovered += other.recovered;
+        self.requests += other.requests;
+        self.snapshots += other.snapshots;
+        self.snapshots_failed += other.snapshots_failed;
     }
 }
 
@@ -95,8 +115,69 @@ pub(crate) struct Hearing {
     session: usize,
     /// The number of the message that must come next, if that is known.
     next: Option<u64>,
+    /// The session's end was told, and no other has begun.
+    is_over: bool,
     last_packet_ns: u64,
     compared: u64,
+    recovering: Option<Recovering>,
+    /// What is said, without stamps; kept where somebody compares it.
+    pub(crate) said: Option<Vec<MarketEvent>>,
+}
+
+/// The recovery core, and its network.
+struct Recovering {
+    stage: RecoveryStage<SimulatedWire>,
+    network: Rc<RefCell<Network>>,
+    counters: Arc<RecoveryCounters>,
+}
+
+/// How a feed waits, and whether it recovers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ways {
+    pub(crate) gap_timeout_ns: u64,
+    /// Packets kept behind holes that are asked for; `None`: nobody is asked, no snapshot is taken.
+    pub(crate) held_max: Option<usize>,
+}
+
+impl Ways {
+    pub(crate) fn random(recovers: bool, random: &mut fastrand::Rng) -> Self {
+        Self {
+            gap_timeout_ns: [0, MS, 8 * MS][random.usize(0..3)],
+            held_max: recovers.then_some([64, 256][random.usize(0..2)]),
+        }
+    }
+}
+
+fn books() -> Books {
+    let limits = Limits {
+        orders_max: 1 << 12,
+        levels_max: 1 << 12,
+    };
+    Books::new(&limits, Want::LAZY).expect("memory")
+}
+
+fn recovery_options() -> RecoveryOptions {
+    RecoveryOptions {
+        requests: RequestOptions {
+            servers: 2,
+            timeout_ns: 20 * MS,
+            requests_max: 8,
+            interval_ns: MS / 10,
+            messages_max: 32,
+            tries_max: 5,
+        },
+        snapshots: Some(SnapshotOptions {
+            servers: 2,
+            glimpse: GlimpseOptions {
+                username: "nobody".to_owned(),
+                password: "secret".to_owned(),
+                silence_ns: SECOND_NS,
+                timeout_ns: 10 * SECOND_NS,
+            },
+            pause_ns: 100 * MS,
+            tries_max: 1000,
+        }),
+    }
 }
 
 impl Hearing {
@@ -104,13 +185,9 @@ impl Hearing {
     pub(crate) fn new(
         feed: u16,
         strategies: Vec<Producer<MarketEvent>>,
-        gap_timeout_ns: u64,
+        ways: Ways,
         now_ns: u64,
     ) -> Self {
-        let limits = Limits {
-            orders_max: 1 << 12,
-            levels_max: 1 << 12,
-        };
         let (to_checker, events) = ring(1 << 10).expect("a power of two");
         let mut subscribers: Vec<Subscriber> = strategies
             .into_iter()
@@ -121,14 +198,21 @@ impl Hearing {
         let counters = Arc::new(Counters::default());
         let source = Arrived::default();
         let packets = Rc::clone(&source.packets);
-        let feed = Feed::new(Parts {
+        let mut arbiter = Arbiter::new(Patience {
+            gap_timeout_ns: ways.gap_timeout_ns,
+            stale_ns: STALE_NS,
+        });
+        if let Some(held_max) = ways.held_max {
+            arbiter = arbiter.with_recovery(Recovery {
+                give_up_ns: 500 * MS,
+                held_max,
+            });
+        }
+        let mut feed = Feed::new(Parts {
             source,
             venue: Nasdaq,
-            arbiter: Arbiter::new(Patience {
-                gap_timeout_ns,
-                stale_ns: STALE_NS,
-            }),
-            books: Books::new(&limits, Want::LAZY).expect("memory"),
+            arbiter,
+            books: books(),
             best_prices: Arc::clone(&prices),
             subscribers,
             counters: Arc::clone(&counters),
@@ -137,6 +221,19 @@ impl Hearing {
             lines: LINES,
             stale_ns: STALE_NS,
         });
+        let mut recovering = None;
+        if ways.held_max.is_some() {
+            let (feed_end, stage_end) = link_with_spare(books(), 1 << 9).expect("a power of two");
+            let network = Rc::new(RefCell::new(Network::default()));
+            let wire = SimulatedWire(Rc::clone(&network));
+            let stage = RecoveryStage::new(recovery_options(), stage_end, wire);
+            feed = feed.with_recovery(feed_end);
+            recovering = Some(Recovering {
+                counters: stage.counters(),
+                stage,
+                network,
+            });
+        }
         Self {
             feed,
             packets,
@@ -145,8 +242,11 @@ impl Hearing {
             events,
             session: 0,
             next: None,
+            is_over: false,
             last_packet_ns: now_ns,
             compared: 0,
+            recovering,
+            said: None,
         }
     }
 
@@ -170,25 +270,53 @@ impl Hearing {
         );
     }
 
-    fn poll(&mut self, venue: &Venue, clock: &Clock) {
+    /// Hears what the venue sent, as if nothing could be lost.
+    pub(crate) fn hear_all(&mut self, venue: &mut Venue, clock: &Clock) {
+        while let Some(payload) = venue.sent.pop_front() {
+            self.packets
+                .borrow_mut()
+                .push_back(Flying { line: 0, payload });
+            self.last_packet_ns = clock.now_ns();
+            self.poll(venue, clock);
+        }
+        for _ in 0..QUIET_TURNS {
+            self.poll(venue, clock);
+        }
+    }
+
+    fn poll(&mut self, venue: &mut Venue, clock: &Clock) {
+        if let Some(recovering) = &mut self.recovering {
+            venue.serve(&mut recovering.network.borrow_mut(), clock.now_ns());
+            recovering.stage.poll(clock.now_ns());
+        }
         let begun = self.counters.arbiter.sessions_begun.get();
         self.feed.poll(clock);
         let has_begun = self.counters.arbiter.sessions_begun.get() > begun;
-        if has_begun {
-            self.session = venue.session;
+        if has_begun && std::mem::take(&mut self.is_over) {
             self.next = None;
         }
         let mut has_news = has_begun;
         while let Some(event) = self.events.pop() {
             has_news = true;
-            self.hear(&event);
+            self.hear(&event, has_begun);
+        }
+        if has_begun {
+            self.session = venue.session;
         }
         if has_news {
             self.compare(venue);
         }
     }
 
-    fn hear(&mut self, event: &MarketEvent) {
+    /// `has_begun`: a session has begun since the last look; what comes before an end is of the one before.
+    fn hear(&mut self, event: &MarketEvent, has_begun: bool) {
+        if let Some(said) = &mut self.said {
+            let mut event = *event;
+            event.origin.seen_ns = 0;
+            (event.origin.batch, event.origin.place) = (0, 0);
+            event.published_delta_ns = 0;
+            said.push(event);
+        }
         assert_ne!(
             event.kind,
             Kind::Lagged,
@@ -198,8 +326,17 @@ impl Hearing {
             let first = event.gap_first().expect("a gap").0;
             assert_eq!(first, self.next.unwrap_or(1), "a gap begins elsewhere");
             self.next = Some(first + event.number);
-            assert!(self.prices.feed_is_stale(), "a gap leaves the feed fresh");
-        } else if event.kind == Kind::EndOfSession || event.is_news() {
+            let is_stale = has_begun || self.prices.feed_is_stale();
+            assert!(is_stale, "a gap leaves the feed fresh");
+        } else if event.kind == Kind::EndOfSession {
+            self.is_over = !has_begun;
+            if has_begun {
+                self.next = None;
+            }
+        } else if event.kind == Kind::Refresh
+            || event.is_news()
+            || event.kind == Kind::Directory && event.origin.seq == 0
+        {
             // These have no number of their own.
         } else {
             let seq = event.origin.seq;
@@ -233,15 +370,46 @@ impl Hearing {
         is_at_end && !self.prices.feed_is_stale()
     }
 
+    /// Every order of every book stands where it stands at the exchange.
+    pub(crate) fn compare_books(&self, venue: &Venue) {
+        for locate in 1..=u16::try_from(crate::venue::LISTED).expect("few") {
+            for side in [Side::Buy, Side::Sell] {
+                let shown = venue.engine().shown(locate, side);
+                let truth: Vec<_> = shown.map(|it| (it.price, it.reference, it.qty)).collect();
+                let levels = self.feed.books().levels(locate, side);
+                let heard: Vec<_> = levels
+                    .flat_map(|(top, queue)| {
+                        let orders = queue.into_iter();
+                        orders.map(move |(reference, qty)| (top.price.0, reference.0, qty))
+                    })
+                    .collect();
+                assert_eq!(heard, truth, "{side:?} of {locate}");
+            }
+        }
+    }
+
     /// The sum of what it has heard.
     pub(crate) fn heard(&self) -> Heard {
         let counters = &self.counters;
+        let recovery = self.recovering.as_ref().map(|it| &it.counters);
+        let [recovered, requests, failed] = recovery.map_or([0; 3], |it| {
+            let counted = [
+                &it.messages_recovered,
+                &it.requests_sent,
+                &it.snapshots_failed,
+            ];
+            counted.map(|counter| counter.get())
+        });
         Heard {
             messages: counters.arbiter.messages.get(),
             gaps: counters.arbiter.gaps.get(),
             sessions: counters.arbiter.sessions_begun.get(),
             silences: counters.feed.silences.get(),
             compared: self.compared,
+            recovered,
+            requests,
+            snapshots: counters.join.snapshots_joined.get(),
+            snapshots_failed: failed + counters.join.snapshots_refused.get(),
         }
     }
 }

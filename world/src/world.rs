@@ -22,8 +22,9 @@ use rt::clock::Clock;
 use rt::ring::{Producer, ring};
 
 use crate::connection::Connection;
-use crate::hearing::{Heard, Hearing};
+use crate::hearing::{Heard, Hearing, Ways};
 use crate::line::{Counter, Line};
+use crate::servers::Fate;
 use crate::traders::{Trader, belief, set_calm};
 use crate::venue::Venue;
 use crate::{
@@ -49,6 +50,8 @@ const BEHAVIOURS: [&str; 7] = [
 /// Everything.
 pub(crate) struct World {
     random: fastrand::Rng,
+    /// Its feeds ask for what is missing, and take snapshots.
+    pub(crate) recovers: bool,
     clock: Clock,
     now_ns: u64,
     counter: Counter,
@@ -106,6 +109,7 @@ impl World {
                 exchange: Exchange::new(&options, now_ns),
                 options,
             },
+            recovers: seed % 2 == 1,
             clock: Clock::manual(now_ns),
             now_ns,
             kill: KillSwitch::default(),
@@ -199,11 +203,14 @@ impl World {
         for (ring, (feed, _)) in to_strategies.into_iter().zip(STRATEGIES) {
             rings[feed].push(ring);
         }
-        let gap_timeout_ns = [0, MS, 8 * MS][self.random.usize(0..3)];
+        let ways = Ways::random(self.recovers, &mut self.random);
+        for venue in &mut self.venues {
+            venue.fate = Fate::random(&mut self.random);
+        }
         let now_ns = self.now_ns;
         let hearings = (0..).zip(rings);
         self.hearings = hearings
-            .map(|(feed, rings)| Hearing::new(feed, rings, gap_timeout_ns, now_ns))
+            .map(|(feed, rings)| Hearing::new(feed, rings, ways, now_ns))
             .collect();
     }
 
@@ -458,10 +465,19 @@ impl World {
 
     /// A packet of this feed is lost on both lines, and there is time to act on it.
     pub(crate) fn lose_a_packet(&mut self, feed: usize) {
+        self.venues[feed].fate.is_dead = true;
         self.venues[feed].loses_next = true;
         for _ in 0..150 {
             self.calm_turn();
         }
+    }
+
+    /// The servers of this feed's market live again, and there is time for a snapshot. The gap is over, and
+    /// every book is the exchange's.
+    pub(crate) fn recover(&mut self, feed: usize) {
+        self.venues[feed].fate = Fate::default();
+        self.calm_until(|world| world.hearings[feed].is_whole(&world.venues[feed]));
+        self.hearings[feed].compare_books(&self.venues[feed]);
     }
 
     /// Best prices of a symbol of a feed, by its place in the feed's list; the middle of them, if there is
