@@ -14,6 +14,9 @@ pub struct Arguments {
     /// A feed to replay; without it a generated day.
     #[arg(long, value_name = "FILE")]
     feed: Option<PathBuf>,
+    /// What goes wrong meanwhile: both lines lose packets, re-requests and a snapshot bring them back.
+    #[arg(long, value_name = "KIND", conflicts_with = "feed")]
+    faults: Option<Faults>,
     /// Write the report there.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -25,19 +28,27 @@ pub struct Arguments {
     sets: Vec<String>,
 }
 
+/// What can go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Faults {
+    /// Both lines lose packets; for a second nobody answers re-requests.
+    Lossy,
+}
+
 #[expect(clippy::print_stdout, reason = "the table is what the demo is for")]
 pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
     let show = demo::Show {
         feed: arguments.feed.clone(),
+        is_lossy: arguments.faults == Some(Faults::Lossy),
         hgrm_dir: arguments.hgrm.clone(),
         sets: arguments.sets.clone(),
     };
     let (report, outcome) = demo::demo(&show, stop)?;
-    for line in outcome
-        .said
-        .iter()
-        .filter(|line| line.contains("feed itch") || line.contains("WARN"))
-    {
+    for line in outcome.said.iter().filter(|line| {
+        ["feed itch", " itch: ", "WARN"]
+            .iter()
+            .any(|it| line.contains(it))
+    }) {
         println!("{line}");
     }
     println!("\n{}", report.table());
@@ -60,6 +71,22 @@ pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
         grouped(count("itch", "packets_duplicate")),
         grouped(count("itch", "gaps")),
     );
+    if show.is_lossy {
+        println!(
+            "recovery: {} holes filled by the other line in time, {} asked for and filled ({} messages by {} \
+             requests, {} timed out), {} gaps ({} messages); {} snapshots ended them, the feed was stale for \
+             {} ms",
+            grouped(count("itch", "holes_filled")),
+            grouped(count("itch", "holes_recovered")),
+            grouped(count("itch.recovery", "messages_recovered")),
+            grouped(count("itch.recovery", "requests_sent")),
+            grouped(count("itch.recovery", "requests_timed_out")),
+            grouped(count("itch", "gaps")),
+            grouped(count("itch", "messages_lost")),
+            grouped(count("itch", "snapshots_joined")),
+            grouped(count("itch", "stale_gap_ns") / 1_000_000),
+        );
+    }
     println!(
         "orders: {} sent, {} accepted, {} fills, {} cancelled, {} refused by risk",
         grouped(count("ouch", "orders")),
