@@ -13,14 +13,16 @@ TEST_PACKAGES := iputils-ping tshark systemd python3-venv chromium $(PEER_PACKAG
 BENCH_PACKAGES := dpdk-dev python3-venv $(PEER_PACKAGES)
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test loom arbiter-days feed-days worlds planted fuzz bench bench-check bench-record bench-time lint clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds worlds planted fuzz bench bench-check bench-record bench-time lint clean
 .PHONY: build-packages run-packages test-packages bench-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
-## VENUE=iex: the exchange publishes DEEP+ in IEX-TP.
+## VENUE=iex: the exchange publishes DEEP+ in IEX-TP. FAULTS=lossy: both lines lose packets, re-requests and a
+## snapshot bring them back.
 demo: build-packages run-packages
 	$(CARGO) build --profile demo $(DEMO_CRATES)
-	target/demo/tickgate-lab demo $(if $(VENUE),--venue $(VENUE)) $(if $(FEED),--feed $(FEED)) $(DEMO_ARGS)
+	target/demo/tickgate-lab demo $(if $(VENUE),--venue $(VENUE)) $(if $(FEED),--feed $(FEED)) \
+		$(if $(FAULTS),--faults $(FAULTS)) $(DEMO_ARGS)
 	@echo "Built by the profile demo, for a quick start; make bench measures the release build."
 
 ## Format, clippy, docs and every test. Needs root for network namespaces; says what it skips without.
@@ -48,6 +50,11 @@ arbiter-days feed-days: build-packages
 worlds: build-packages
 	$(CARGO) build -p tickgate-world --profile checked
 	target/checked/world --seeds $(or $(SEEDS),10000) $(or $(SEED),0)
+
+## Days of one feed: two lines that lose, double and delay, servers that answer, keep nothing, or die. SEEDS=N, SEED=N.
+feed-seeds: build-packages
+	$(CARGO) build -p tickgate-world --profile checked
+	target/checked/world --feed --seeds $(or $(SEEDS),10000) $(or $(SEED),0)
 
 ## Plants mistakes in a copy of the tree, one after the other, and says which world finds each. SEEDS=1000.
 planted: build-packages

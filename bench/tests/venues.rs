@@ -30,6 +30,7 @@ fn every_venues_feed_becomes_books_decisions_and_orders_and_nothing_is_lost() {
             venue,
             lines: 2,
             live: Some(Live::Flow {
+                is_lossy: false,
                 seed: 3,
                 symbols: 20,
                 rate: 5_000,

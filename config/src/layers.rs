@@ -633,6 +633,62 @@ mod tests {
     }
 
     #[test]
+    fn recovery_out_of_range_is_refused_with_key_value_and_range() {
+        let recovery = |more: &str| fault(&format!("{GOOD}\n[feed.nasdaq.recovery]\n{more}"));
+        let snapshot = |more: &str| fault(&format!("{GOOD}\n[feed.nasdaq.snapshot]\n{more}"));
+        let twice = "servers = [\"10.0.0.1:1\", \"10.0.0.1:1\"]";
+        let server = "servers = [\"10.0.0.1:1\"]";
+        for (found, expected) in [
+            (recovery(twice), "recovery.servers: 10.0.0.1:1: given twice"),
+            (
+                recovery("request_timeout_ms = 0"),
+                "recovery.request_timeout_ms: 0: expected 1 to 10000",
+            ),
+            (
+                recovery("give_up_ms = 5"),
+                "recovery.give_up_ms: 5: expected at least request_timeout_ms = 20",
+            ),
+            (
+                recovery("messages_max = 15"),
+                "recovery.messages_max: 15: expected 16 to 65000",
+            ),
+            (
+                recovery("held_packets_max = 63"),
+                "recovery.held_packets_max: 63: expected 64 to 1048576",
+            ),
+            (
+                snapshot(server),
+                "snapshot.username: empty: expected a user name, or no servers",
+            ),
+            (
+                snapshot("username = \"toolong\""),
+                "snapshot.username: 7 characters: expected at most 6",
+            ),
+            (
+                snapshot("password = \"a\"\npassword_file = \"b\""),
+                "snapshot.password_file: password is given too",
+            ),
+            (
+                snapshot("live_messages_max = 3000"),
+                "snapshot.live_messages_max: 3000: expected a power of two",
+            ),
+        ] {
+            let is_one_line = found.lines().count() == 1;
+            assert!(is_one_line && found.contains(expected), "{found}");
+        }
+    }
+
+    #[test]
+    fn snapshot_password_is_not_shown() {
+        let text = format!(
+            "{GOOD}\n[feed.nasdaq.snapshot]\nservers = [\"10.0.0.1:1\"]\nusername = \"u\"\npassword = \"secret\"\n"
+        );
+        let loaded = load(&text, |_, _| ()).unwrap();
+        let mut shown = loaded.effective();
+        assert!(shown.all(|(_, value, _)| !value.contains("secret")));
+    }
+
+    #[test]
     fn pinned_or_inline_cores_may_be_real_time_and_pipelines_may_block() {
         for more in [
             "[host]\nrealtime_priority = 5",

@@ -12,6 +12,7 @@ mod settings;
 
 pub use layers::{Fault, Layers, Loaded, Origin};
 pub use settings::{
-    AfXdp, Books, Events, Feed, Host, Layout, LayoutKind, Line, Mode, Parameters, Receive, Rings,
-    Risk, Rung, Session, Settings, Strategy, Submit, Telemetry, Udp, Venue,
+    AfXdp, Books, Events, Feed, Host, Layout, LayoutKind, Line, Mode, Parameters, Receive,
+    Recovery, Rings, Risk, Rung, Session, Settings, Snapshot, Strategy, Submit, Telemetry, Udp,
+    Venue,
 };

@@ -40,7 +40,7 @@ use crate::venue::{Content, Packet, Venue};
 pub use crate::kept::PACKET_LEN_MAX;
 pub use crate::sequencer::HELD_MAX;
 pub use crate::strangers::AGREE;
-pub use crate::stream::{ArbiterCounters, Arrival, BACK_MAX, JUMP_MAX, StreamSink};
+pub use crate::stream::{ArbiterCounters, Arrival, BACK_MAX, JUMP_MAX, Recovery, StreamSink};
 
 /// End packets that must agree.
 const ENDS_AGREE: u8 = 2;
@@ -113,6 +113,25 @@ impl<V: Venue> Arbiter<V> {
         }
     }
 
+    /// Holes are asked for ([`StreamSink::on_missing`]) before they are given up.
+    #[must_use]
+    pub fn with_recovery(mut self, recovery: Recovery) -> Self {
+        self.stream.sequencer.recover(recovery);
+        self
+    }
+
+    /// The running session, if one runs.
+    #[must_use]
+    pub fn session(&self) -> Option<V::Session> {
+        self.stream.session.filter(|_| !self.stream.has_ended)
+    }
+
+    /// Whether a hole has been asked for, or what it held up has not all left.
+    #[must_use]
+    pub fn is_recovering(&self) -> bool {
+        self.stream.sequencer.is_recovering()
+    }
+
     /// The number that is expected next.
     #[must_use]
     pub fn next_seq(&self) -> Seq {
@@ -164,6 +183,28 @@ impl<V: Venue> Arbiter<V> {
         self.stream.sequencer.expire(now_ns, &mut out);
         self.stream.note_last();
         self.stream.end_if_over(&mut out);
+    }
+
+    /// Takes an answer to what was missing. It tells nothing of any line: what does not belong to the running
+    /// stream is dropped and counted.
+    pub fn on_answer(
+        &mut self,
+        arrival: &Arrival<'_>,
+        counters: &ArbiterCounters,
+        sink: &mut impl StreamSink,
+    ) {
+        let mut out = Out { counters, sink };
+        let packet = V::packet(arrival.payload);
+        match packet.filter(|packet| self.stream.is_of(packet)) {
+            Some(packet) => self.stream.take_answer(&packet, arrival, &mut out),
+            None => counters.packets_foreign.increment(),
+        }
+    }
+
+    /// Nobody has the numbers from `first` to before `end`: holes with them are given up at the next
+    /// `on_timeout`.
+    pub fn on_unavailable(&mut self, first: u64, end: u64) {
+        self.stream.sequencer.on_unavailable(first, end);
     }
 
     #[cold]
@@ -291,6 +332,32 @@ impl<V: Venue> Stream<V> {
     }
 
     #[cold]
+    fn take_answer<'p, S: StreamSink>(
+        &mut self,
+        packet: &V::Packet<'p>,
+        arrival: &Arrival<'p>,
+        out: &mut Out<'_, S>,
+    ) {
+        let Content::Data(count) = packet.content() else {
+            return;
+        };
+        let Some(end) = packet.seq().checked_add(u64::from(count)) else {
+            return out.counters.packets_malformed.increment();
+        };
+        let data = Data {
+            packet: *packet,
+            payload: arrival.payload,
+            end,
+            now_ns: arrival.now_ns,
+        };
+        self.sequencer.on_data(&data, out);
+        self.note_last();
+        if self.sequencer.frontier() >= self.end_seq {
+            self.end_if_over(out);
+        }
+    }
+
+    #[cold]
     fn on_end_said<S: StreamSink>(&mut self, seq: u64, now_ns: u64, out: &mut Out<'_, S>) {
         if self.has_ended {
             return;
@@ -330,7 +397,7 @@ impl<V: Venue> Stream<V> {
     fn begin<S: StreamSink>(&mut self, session: V::Session, first: u64, out: &mut Out<'_, S>) {
         let is_first_session = self.session.is_none();
         if !is_first_session && !self.has_ended {
-            self.sequencer.expire(u64::MAX, out);
+            self.sequencer.finish(out);
             out.counters.sessions_end_missed.increment();
             self.end(out);
         } else {

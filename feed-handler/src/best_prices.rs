@@ -162,11 +162,20 @@ impl BestPrices {
         self.stale.store(u64::from(is_stale), Ordering::Release);
     }
 
-    /// Marks one symbol's row stale until [`BestPrices::clear`]: its book misses an order.
+    /// Marks one symbol's row stale until [`BestPrices::clear`] or [`BestPrices::set_complete`]: its book
+    /// misses an order.
     #[cold]
     pub fn set_incomplete(&self, locate: u16) {
         if let Some(word) = self.incomplete.get(usize::from(locate / 64)) {
             word.fetch_or(1 << (locate % 64), Ordering::Release);
+        }
+    }
+
+    /// One symbol's book has every order again: a snapshot has taken its place.
+    #[cold]
+    pub fn set_complete(&self, locate: u16) {
+        if let Some(word) = self.incomplete.get(usize::from(locate / 64)) {
+            word.fetch_and(!(1 << (locate % 64)), Ordering::Release);
         }
     }
 

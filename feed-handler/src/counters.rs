@@ -5,6 +5,7 @@ use rt::histograms;
 
 use crate::book::BookCounters;
 use crate::publish::PublishCounters;
+use crate::recovery::counters::JoinCounters;
 use crate::status::Status;
 use crate::stream::ArbiterCounters;
 
@@ -47,6 +48,8 @@ pub struct Counters {
     pub book: BookCounters,
     /// Events.
     pub publish: PublishCounters,
+    /// Recovery.
+    pub join: JoinCounters,
     /// How the feed is now.
     pub status: Status,
 }

@@ -53,11 +53,13 @@ pub enum Kind {
     EndOfSession = b'.',
     /// No line has been heard for the stale time: what the books show may be over.
     Stale = b'-',
-    /// The feed is whole again: the silence is over and nothing was missed in it, or a new session has
-    /// begun.
+    /// The feed is whole again: the silence is over and nothing was missed in it, a snapshot has taken the
+    /// place of what was lost, or a new session has begun.
     Fresh = b'+',
     /// Where a symbol stands, after this strategy missed something of it: best prices as they were at the
-    /// number `seq`, the last that changed them; [`MarketEvent::symbol`]. No message caused it.
+    /// number `seq`, the last that changed them; [`MarketEvent::symbol`]. Or after a snapshot has taken the
+    /// place of messages that were lost, where its best prices are others than before: `seq` is the last
+    /// message's then. No message caused it.
     Refresh = b'=',
 }
 

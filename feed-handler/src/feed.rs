@@ -19,12 +19,13 @@ use crate::book::Books;
 use crate::event::{DELTA_UNKNOWN, Origin};
 use crate::lines::Lines;
 use crate::publish::Publisher;
+use crate::recovery::link::FeedEnd;
 use crate::room::{Audience, Delivery, Room};
 use crate::source::PacketSource;
 use crate::venue::Venue;
 
 pub use crate::counters::{Counters, FeedCounters, FeedHistograms};
-pub use crate::status::{STALE_ENDED, STALE_GAP, STALE_SILENT, Status};
+pub use crate::status::{STALE_ENDED, STALE_GAP, STALE_SILENT, STALE_WAITING, Status};
 
 /// One turn in this many is measured: four more clock reads, 40 ns, in one turn of sixteen.
 const SAMPLE_EVERY: u64 = 16;
@@ -105,6 +106,14 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
         }
     }
 
+    /// What is missing is recovered: asked for if the arbiter is told so, too, and replaced by a snapshot if
+    /// this end has room for live messages.
+    #[must_use]
+    pub fn with_recovery(mut self, end: FeedEnd) -> Self {
+        self.room.recover(end);
+        self
+    }
+
     /// One turn: takes what has arrived and says how many packets that was. Hot: no allocation, no
     /// lock, no panic; system calls only inside the source.
     #[inline]
@@ -177,6 +186,12 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
         taken
     }
 
+    /// The books, for checks and views.
+    #[must_use]
+    pub fn books(&self) -> &Books {
+        &self.room.books
+    }
+
     /// Reads what the kernel counts. Slow; between packets.
     pub fn housekeep(&mut self) {
         self.source.housekeep();
@@ -233,6 +248,9 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
             clock,
         };
         arbiter.on_timeout(now_ns, &counters.arbiter, &mut delivery);
+        if delivery.room.is_recovering {
+            delivery.recover(arbiter, now_ns);
+        }
         if now_ns >= lines.look_ns() {
             let fell_silent = lines.look(now_ns);
             counters.feed.lines_silenced.add(fell_silent);

@@ -4,7 +4,7 @@
 //!  xdp | udp ──> source ──> arbiter ─────> room ───────> publish ──rings──> listeners
 //!                packets    │ strangers    │ message     │ event
 //!                           │ sequencer    └ book        └> best_prices ──> whoever asks
-//!                           └ kept
+//!                           └ holes, kept
 //!                  venue::Venue::packet  venue::Venue::message
 //!
 //!  feed runs it (`Feed::poll`), lines watches who speaks, counters and status are for others
@@ -25,12 +25,16 @@ pub mod message;
 pub mod venue;
 
 pub mod arbiter;
+mod holes;
 mod kept;
 mod sequencer;
 mod strangers;
 mod stream;
 
+pub mod recovery;
+
 mod counters;
+mod rejoin;
 mod room;
 mod status;
 

@@ -3,8 +3,8 @@
 //! Path:        arbiter -> venue's message -> book -> publish
 //! Thread:      feed core, hot
 //! Invariants:  the table of best prices is stale whenever an event would say so, and from before that
-//!              event on. Fresh follows stale only when nothing is missing: a gap or an end lasts until
-//!              another session begins.
+//!              event on. Fresh follows stale only when nothing is missing: a gap lasts until a snapshot
+//!              has taken its place or another session begins, an end until then.
 //! When wrong:  a message that cannot be read keeps its number and is counted.
 //!
 //! A new session clears what belonged to the old day (books, best prices, what locate codes stand for),
@@ -27,20 +27,29 @@ use crate::event::{
 use crate::message::Message;
 use crate::position::Position;
 use crate::publish::{PublishCounters, Publisher};
-use crate::status::{STALE_ENDED, STALE_GAP, STALE_SILENT, Status};
+use crate::recovery::rejoin::Rejoin;
+use crate::status::{STALE_ENDED, STALE_GAP, STALE_SILENT, STALE_WAITING, Status};
 use crate::venue::Venue;
 
 /// Books, table and strategies.
 #[derive(Debug)]
 pub(crate) struct Room<V> {
     venue: V,
-    books: Books,
-    best_prices: Arc<BestPrices>,
-    publisher: Publisher,
+    pub(crate) books: Books,
+    pub(crate) best_prices: Arc<BestPrices>,
+    pub(crate) publisher: Publisher,
     histograms: FeedHistograms,
     feed: u16,
     /// `STALE_` bits.
-    stale: u64,
+    pub(crate) stale: u64,
+    /// What they mean for events.
+    stale_flag: u8,
+    /// Messages are copied for a snapshot.
+    pub(crate) is_tapped: bool,
+    /// Something of recovery is to be done in the next turn.
+    pub(crate) is_recovering: bool,
+    /// What is done about gaps; `None`: nothing.
+    pub(crate) rejoin: Option<Box<Rejoin>>,
     /// Strategies have been told that the feed is stale, and not yet that it is fresh.
     has_told_stale: bool,
 }
@@ -67,6 +76,10 @@ impl<V> Room<V> {
             histograms,
             feed,
             stale: STALE_SILENT,
+            stale_flag: FLAG_STALE,
+            is_tapped: false,
+            is_recovering: false,
+            rejoin: None,
             has_told_stale: false,
         };
         room.best_prices.set_stale(true);
@@ -82,15 +95,11 @@ impl<V> Room<V> {
         self.feed
     }
 
-    /// Whether the next turn shall look, whatever the time: news waits, or a silence may be over.
+    /// Whether the next turn shall look, whatever the time: news waits, a silence may be over, or recovery
+    /// goes on.
     #[inline]
     pub(crate) fn wants_look(&self) -> bool {
-        self.publisher.has_news() || self.stale & STALE_SILENT != 0
-    }
-
-    #[inline]
-    fn stale_flag(&self) -> u8 {
-        if self.stale == 0 { 0 } else { FLAG_STALE }
+        self.publisher.has_news() || self.is_recovering || self.stale & STALE_SILENT != 0
     }
 
     #[inline]
@@ -127,6 +136,10 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
             self.room.best_prices.clear(begin);
             self.room.publisher.forget_directory();
         }
+        if let Some(rejoin) = &mut self.room.rejoin {
+            rejoin.on_session();
+            (self.room.is_tapped, self.room.is_recovering) = (false, true);
+        }
         // Who joins late is stale until the gap before the first packet is announced.
         let stale = if first.0 <= 1 { 0 } else { STALE_SILENT };
         self.set_stale(stale);
@@ -135,6 +148,9 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
     #[inline]
     fn on_message(&mut self, seq: Seq, bytes: &[u8]) {
         self.origin.seq = seq.0;
+        if self.room.is_tapped {
+            self.tap(seq, bytes);
+        }
         let message = match self.room.venue.message(bytes) {
             Ok(message) => message,
             Err(DecodeError::UnknownType(_)) => return self.counters.feed.unknown.increment(),
@@ -174,8 +190,24 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
             .status
             .gap_first
             .store(first.0, Ordering::Relaxed);
+        if let Some(rejoin) = &mut self.room.rejoin {
+            rejoin.on_gap(self.origin.seen_ns);
+            self.room.is_recovering = true;
+        }
         self.set_stale(self.room.stale | STALE_GAP);
         self.announce(Kind::Gap, first.0, count);
+    }
+
+    fn on_missing(&mut self, first: Seq, count: u64) -> bool {
+        let Some(rejoin) = &mut self.room.rejoin else {
+            return false;
+        };
+        let is_asked = rejoin.on_missing(first.0, count);
+        if is_asked {
+            self.room.is_recovering = true;
+            self.set_stale(self.room.stale | STALE_WAITING);
+        }
+        is_asked
     }
 
     fn on_end_of_session(&mut self, next: Seq) {
@@ -212,8 +244,10 @@ impl<V> Delivery<'_, V> {
 
     /// Says how the feed is from here on: the table first, then strategies if it is fresh again. That
     /// it is stale is said by the event that made it so.
-    fn set_stale(&mut self, stale: u64) {
+    pub(crate) fn set_stale(&mut self, stale: u64) {
         self.room.stale = stale;
+        let is_told = stale & !STALE_WAITING != 0;
+        self.room.stale_flag = if is_told { FLAG_STALE } else { 0 };
         self.room.show(&self.counters.status);
         self.room.best_prices.set_stale(stale != 0);
         if stale == 0 && self.room.has_told_stale {
@@ -231,7 +265,7 @@ impl<V> Delivery<'_, V> {
         let event = MarketEvent {
             number,
             published_delta_ns: delta_ns(origin.seen_ns, published_ns),
-            flags: self.room.stale_flag(),
+            flags: self.room.stale_flag,
             ..MarketEvent::bare(kind, origin)
         };
         self.room.publisher.announce(&event, &self.counters.publish);
@@ -239,7 +273,7 @@ impl<V> Delivery<'_, V> {
 
     /// Stamps the event and gives it to every strategy that hears its symbol.
     #[inline]
-    fn publish(&mut self, mut event: MarketEvent) {
+    pub(crate) fn publish(&mut self, mut event: MarketEvent) {
         if self.room.publisher.has_news() {
             self.tell_news();
         }
@@ -263,18 +297,38 @@ impl<V> Delivery<'_, V> {
     /// strategies hear it before the message.
     #[cold]
     fn on_name(&mut self, message: &Message, symbol: Symbol) {
-        let named = self.room.publisher.position(self.origin.seq);
-        self.room
-            .best_prices
-            .store_symbol(message.locate, symbol, named);
-        self.room.publisher.on_directory(message.locate, symbol);
+        self.learn(message.locate, symbol);
         if message.kind != Kind::Directory {
             let mut event = MarketEvent::bare(Kind::Directory, self.origin);
             event.locate = message.locate;
             event.number = u64::from_ne_bytes(symbol.0);
-            event.flags = self.room.stale_flag();
+            event.flags = self.room.stale_flag;
             self.publish(event);
         }
+    }
+
+    /// What a locate code stands for, from this message on.
+    pub(crate) fn learn(&mut self, locate: u16, symbol: Symbol) {
+        let Room {
+            best_prices,
+            publisher,
+            ..
+        } = &mut *self.room;
+        let named = match self.origin.seq {
+            0 => publisher.moment(),
+            seq => publisher.position(seq),
+        };
+        best_prices.store_symbol(locate, symbol, named);
+        publisher.on_directory(locate, symbol);
+    }
+
+    /// An event of a symbol that no message caused: how it stands now.
+    pub(crate) fn tell_symbol(&mut self, kind: Kind, locate: u16, number: u64) {
+        let mut event = self.event_of(&Message::bare(kind, locate));
+        event.number = number;
+        event.flags |= FLAG_BBO_CHANGED;
+        event.origin.seq = self.room.publisher.last_seq();
+        self.publish(event);
     }
 
     /// The event of a message that the books have taken: it may be the one that found no room.
@@ -282,7 +336,7 @@ impl<V> Delivery<'_, V> {
     fn event_of(&self, message: &Message) -> MarketEvent {
         let (books, locate) = (&self.room.books, message.locate);
         let best = books.best(locate);
-        let is_stale = self.room.stale != 0 || books.is_incomplete(locate);
+        let is_stale = self.room.stale_flag != 0 || books.is_incomplete(locate);
         MarketEvent {
             exchange_ns: message.exchange_ns,
             number: message.number,

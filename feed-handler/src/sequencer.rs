@@ -12,9 +12,11 @@
 //! Contract:    **call `expire` when `deadline_ns` has passed, after the packets that were there
 //!              before.**
 //! Invariants:  `next_seq` never goes back. Every number below `frontier` is delivered, lost, in a
-//!              kept packet, or in exactly one hole. Holes are in order, and so are their deadlines;
-//!              where there is one, the first begins at `next_seq`. No hole: nothing is kept.
-//! Time:        a hole opens when a later number first proves it and is given up `gap_timeout_ns` after that.
+//!              kept packet, or in exactly one hole. Holes are in order; those that are asked for come
+//!              first. Nothing is missing or kept when `next_seq` is `frontier`.
+//! Time:        a hole opens when a later number first proves it. `gap_timeout_ns` after that it is asked
+//!              for, and given up `give_up_ns` after that; where there is nobody to ask, at once.
+//! Work:        [`JOIN_EACH`] kept packets leave at one time, however many a hole held up.
 //! When full:   the first hole is given up at once, up to the packet that needs the room.
 //! When wrong:  a packet that announces more than it holds proves and brings only what it holds.
 
@@ -22,19 +24,19 @@ use std::marker::PhantomData;
 
 use protocol::types::Seq;
 
+use crate::holes::{Hole, Holes};
 use crate::kept::{Kept, PACKET_LEN_MAX};
-use crate::stream::{ArbiterCounters, StreamSink};
+use crate::recovery::ASK_MAX;
+use crate::stream::{ArbiterCounters, Recovery, StreamSink};
 use crate::venue::{Packet, Venue};
 
-/// Packets kept behind holes. At 1,000,000 packets a second it is 64 µs: the lines of one venue are
-/// rarely further apart.
+/// Packets kept behind holes where nobody is asked for them. At 1,000,000 packets a second it is 64 µs: the
+/// lines of one venue are rarely further apart.
 pub const HELD_MAX: usize = 64;
-/// Holes at one time. A kept packet makes at most one more; the rest is for heartbeats.
-const HOLES_MAX: usize = 2 * HELD_MAX;
+/// Kept packets that are delivered at one time: what arrives meanwhile, one turn's batch, shall be fewer.
+const JOIN_EACH: usize = 256;
 /// Ranges that were given up and are remembered, so that late data is not taken for a second copy.
 const LOST_KEPT: usize = 16;
-
-const _: () = assert!(HOLES_MAX > HELD_MAX + 2);
 
 /// Who hears of what, and where it is counted.
 #[derive(Debug)]
@@ -53,23 +55,18 @@ pub(crate) struct Data<'a, P> {
     pub(crate) now_ns: u64,
 }
 
-/// Numbers that are missing, `first` to before `end`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Hole {
-    first: u64,
-    end: u64,
-    deadline_ns: u64,
-}
-
 /// The state of one session's numbers.
 #[derive(Debug)]
 pub(crate) struct Sequencer<V> {
     next_seq: u64,
     frontier: u64,
     gap_timeout_ns: u64,
-    holes: [Hole; HOLES_MAX],
-    holes_len: usize,
+    /// Who is asked for holes: how long they may take. `None`: nobody.
+    give_up_ns: Option<u64>,
+    holes: Holes,
     held: Kept,
+    /// When something is due; kept up to date by whatever changes holes or kept packets.
+    deadline_ns: u64,
     /// The last ranges given up, oldest overwritten first, and the end of the latest.
     lost: [Hole; LOST_KEPT],
     lost_next: usize,
@@ -86,15 +83,23 @@ impl<V: Venue> Sequencer<V> {
             next_seq: 1,
             frontier: 1,
             gap_timeout_ns,
-            holes: [Hole::default(); HOLES_MAX],
-            holes_len: 0,
+            give_up_ns: None,
+            holes: Holes::new(),
             held: Kept::new(HELD_MAX),
+            deadline_ns: u64::MAX,
             lost: [Hole::default(); LOST_KEPT],
             lost_next: 0,
             lost_end: 0,
             last_end: u64::MAX,
             venue: PhantomData,
         }
+    }
+
+    /// Holes are asked for before they are given up.
+    pub(crate) fn recover(&mut self, recovery: Recovery) {
+        debug_assert!(self.is_whole(), "before the first packet");
+        self.give_up_ns = Some(recovery.give_up_ns);
+        self.held = Kept::new(recovery.held_max.max(HELD_MAX));
     }
 
     /// Begins another session. Whatever the last one has open must have been given up.
@@ -128,13 +133,18 @@ impl<V: Venue> Sequencer<V> {
     /// Whether everything that is known to exist is delivered or given up.
     #[inline]
     pub(crate) fn is_whole(&self) -> bool {
-        self.holes_len == 0
+        self.next_seq == self.frontier
     }
 
-    /// When the first hole is given up; never: `u64::MAX`.
+    /// When something is due: a hole, or kept packets that can leave (at once); never: `u64::MAX`.
     #[inline]
     pub(crate) fn deadline_ns(&self) -> u64 {
-        self.holes().first().map_or(u64::MAX, |h| h.deadline_ns)
+        self.deadline_ns
+    }
+
+    /// Whether a hole has been asked for, or what it held up has not all left.
+    pub(crate) fn is_recovering(&self) -> bool {
+        self.can_join() || self.holes.first().is_some_and(|hole| hole.is_asked)
     }
 
     /// Takes a packet with messages.
@@ -151,14 +161,15 @@ impl<V: Venue> Sequencer<V> {
         if seq > self.next_seq {
             return self.on_ahead(data, out);
         }
+        let was_whole = self.is_whole();
         let is_cut = deliver::<V, S>(&data.packet, &mut self.next_seq, &mut self.last_end, out);
         if is_cut {
             out.counters.packets_malformed.increment();
         }
-        if self.is_whole() {
+        if was_whole {
             self.frontier = self.next_seq;
         } else {
-            self.join(out);
+            self.join(JOIN_EACH, out);
         }
     }
 
@@ -175,13 +186,57 @@ impl<V: Venue> Sequencer<V> {
         }
     }
 
-    /// Gives up what is overdue.
+    /// Asks for what has waited for long enough, and gives up what is overdue.
     pub(crate) fn expire<S: StreamSink>(&mut self, now_ns: u64, out: &mut Out<'_, S>) {
-        // Each turn gives one hole up, so it ends.
-        while self.holes_len > 0 && self.deadline_ns() <= now_ns {
-            self.give_up_first(u64::MAX, out);
+        self.ask(now_ns, out);
+        if self.can_join() {
+            self.join(JOIN_EACH, out);
         }
-        self.check();
+        // Each turn gives one hole up, so it ends.
+        while !self.can_join()
+            && let Some(first) = self.holes.first()
+            && first.deadline_ns <= now_ns
+        {
+            self.give_up_first(u64::MAX, JOIN_EACH, out);
+        }
+        self.settle();
+    }
+
+    /// Gives everything up that is missing, and delivers all the rest.
+    pub(crate) fn finish<S: StreamSink>(&mut self, out: &mut Out<'_, S>) {
+        self.join(usize::MAX, out);
+        // Each turn gives one hole up, so it ends.
+        while !self.is_whole() {
+            self.give_up_first(u64::MAX, usize::MAX, out);
+        }
+        self.settle();
+    }
+
+    /// Nobody has these numbers: holes with them that were asked for are overdue.
+    pub(crate) fn on_unavailable(&mut self, first: u64, end: u64) {
+        for hole in self.holes.all_mut() {
+            if hole.is_asked && hole.meets(first, end) {
+                hole.deadline_ns = 0;
+            }
+        }
+        self.settle();
+    }
+
+    /// Holes that waited for the other line are asked for. What is too long for that is overdue.
+    fn ask<S: StreamSink>(&mut self, now_ns: u64, out: &mut Out<'_, S>) {
+        let Some(give_up_ns) = self.give_up_ns else {
+            return;
+        };
+        for hole in self.holes.all_mut() {
+            if hole.is_asked || hole.deadline_ns > now_ns {
+                continue;
+            }
+            hole.is_asked = true;
+            let count = hole.end - hole.first;
+            if count <= ASK_MAX && out.sink.on_missing(Seq(hole.first), count) {
+                hole.deadline_ns = now_ns.saturating_add(give_up_ns);
+            }
+        }
     }
 
     /// A packet beyond the expected number: keep it, and wait for the other line.
@@ -195,35 +250,40 @@ impl<V: Venue> Sequencer<V> {
         let Some(end) = self.readable_end(data, out.counters) else {
             return;
         };
-        let is_news = end > self.frontier
-            || self
-                .holes()
-                .iter()
-                .any(|hole| hole.first < end && seq < hole.end);
+        let is_missing = || self.holes.all().iter().any(|hole| hole.meets(seq, end));
+        let is_news = end > self.frontier || is_missing();
         if !is_news {
             return out.counters.packets_duplicate.increment();
         }
         // Each turn gives numbers up, so it ends.
         while self.has_no_room() && seq > self.next_seq {
-            out.counters.holes_crowded_out.increment();
-            self.give_up_first(seq, out);
+            self.make_room(seq, out);
         }
         if seq <= self.next_seq {
             deliver::<V, S>(&data.packet, &mut self.next_seq, &mut self.last_end, out);
-            return self.join(out);
+            return self.join(JOIN_EACH, out);
         }
         self.prove(seq, data.now_ns, out);
-        self.fill(seq, end, out.counters);
+        self.holes.fill(seq, end, out.counters);
         self.frontier = self.frontier.max(end);
         if seq <= self.next_seq {
             // Nothing is waited for: the hole before this packet has been given up.
             deliver::<V, S>(&data.packet, &mut self.next_seq, &mut self.last_end, out);
-            return self.join(out);
+            return self.join(JOIN_EACH, out);
         }
         let is_kept = self.held.push(seq, end, data.payload);
         debug_assert!(is_kept, "room was made");
         out.counters.packets_held.increment();
-        self.check();
+        self.settle();
+    }
+
+    /// Lets go what can go, or else gives the first hole up, to `limit` at most.
+    fn make_room<S: StreamSink>(&mut self, limit: u64, out: &mut Out<'_, S>) {
+        if self.can_join() {
+            return self.join(1, out);
+        }
+        out.counters.holes_crowded_out.increment();
+        self.give_up_first(limit, JOIN_EACH, out);
     }
 
     /// The number after the last one that a packet ahead holds; `None`: it cannot be kept.
@@ -243,7 +303,7 @@ impl<V: Venue> Sequencer<V> {
 
     fn has_no_room(&self) -> bool {
         // A packet may split a hole and open another one behind it.
-        self.held.is_full() || self.holes_len + 2 > HOLES_MAX
+        self.held.is_full() || self.holes.is_full()
     }
 
     /// Opens a hole up to `next` if that is beyond everything known.
@@ -252,54 +312,28 @@ impl<V: Venue> Sequencer<V> {
         if next <= self.frontier {
             return;
         }
-        while self.holes_len + 2 > HOLES_MAX {
-            out.counters.holes_crowded_out.increment();
-            self.give_up_first(u64::MAX, out);
+        while self.holes.is_full() {
+            self.make_room(u64::MAX, out);
         }
-        let latest_ns = self.holes().last().map_or(0, |hole| hole.deadline_ns);
-        let hole = Hole {
-            first: self.frontier,
-            end: next,
-            deadline_ns: now_ns.saturating_add(self.gap_timeout_ns).max(latest_ns),
-        };
-        self.insert_hole(self.holes_len, hole);
+        let deadline_ns = now_ns.saturating_add(self.gap_timeout_ns);
+        self.holes.open(self.frontier, next, deadline_ns);
         self.frontier = next;
+        self.settle();
         if self.gap_timeout_ns == 0 {
             self.expire(now_ns, out);
         }
     }
 
-    /// Takes what a kept packet brings out of the holes.
-    fn fill(&mut self, seq: u64, end: u64, counters: &ArbiterCounters) {
-        let mut index = 0;
-        // Each turn moves on by one hole or takes one out.
-        while let Some(hole) = self.holes().get(index).copied() {
-            if hole.end <= seq || end <= hole.first {
-                index += 1;
-                continue;
-            }
-            let before = Hole { end: seq, ..hole };
-            let after = Hole { first: end, ..hole };
-            match (before.first < before.end, after.first < after.end) {
-                (false, false) => {
-                    counters.holes_filled.increment();
-                    self.remove_hole(index);
-                    continue;
-                }
-                (true, false) => self.set_hole(index, before),
-                (false, true) => self.set_hole(index, after),
-                (true, true) => {
-                    self.set_hole(index, before);
-                    self.insert_hole(index + 1, after);
-                }
-            }
-            index += 1;
-        }
+    /// Whether a kept packet can leave.
+    fn can_join(&self) -> bool {
+        let first = self.held.slots().first();
+        first.is_some_and(|slot| slot.seq <= self.next_seq)
     }
 
-    /// After `next_seq` has moved: delivers what joins on, and forgets the holes that it closed.
+    /// After `next_seq` has moved: delivers what joins on, so many packets at most, and forgets the holes
+    /// that it closed.
     #[cold]
-    fn join<S: StreamSink>(&mut self, out: &mut Out<'_, S>) {
+    fn join<S: StreamSink>(&mut self, packets_max: usize, out: &mut Out<'_, S>) {
         let Self {
             held,
             next_seq,
@@ -307,39 +341,36 @@ impl<V: Venue> Sequencer<V> {
             ..
         } = self;
         // Each turn takes one packet out, so it ends.
-        while let Some(index) = held.slots().iter().position(|slot| slot.seq <= *next_seq) {
-            let is_known = held.slots().get(index).is_none_or(|s| s.end <= *next_seq);
-            if is_known {
+        for _ in 0..packets_max {
+            let Some(slot) = held.slots().first().copied() else {
+                break;
+            };
+            if slot.seq > *next_seq {
+                break;
+            }
+            if slot.end <= *next_seq {
                 out.counters.packets_duplicate.increment();
-            } else if let Some(packet) = V::packet(held.bytes(index)) {
+            } else if let Some(packet) = V::packet(held.bytes(slot)) {
                 deliver::<V, S>(&packet, next_seq, last_end, out);
             }
-            held.swap_remove(index);
+            held.remove_first();
         }
         self.frontier = self.frontier.max(self.next_seq);
-        // Each turn takes one hole out or ends.
-        while let Some(first) = self.holes().first().copied()
-            && first.first < self.next_seq
-        {
-            if first.end > self.next_seq {
-                let rest = Hole {
-                    first: self.next_seq,
-                    ..first
-                };
-                self.set_hole(0, rest);
-            } else {
-                out.counters.holes_filled.increment();
-                self.remove_hole(0);
-            }
-        }
-        self.check();
+        self.holes.fill_before(self.next_seq, out.counters);
+        self.settle();
     }
 
-    /// Announces the first hole as lost, up to `limit`, and goes on behind it.
-    fn give_up_first<S: StreamSink>(&mut self, limit: u64, out: &mut Out<'_, S>) {
-        let Some(hole) = self.holes().first().copied() else {
+    /// Announces the first hole as lost, up to `limit`, and goes on behind it. Nothing kept can leave before it.
+    fn give_up_first<S: StreamSink>(
+        &mut self,
+        limit: u64,
+        packets_max: usize,
+        out: &mut Out<'_, S>,
+    ) {
+        let Some(hole) = self.holes.first() else {
             return;
         };
+        debug_assert_eq!(hole.first, self.next_seq);
         let end = hole.end.min(limit);
         let count = end.saturating_sub(hole.first);
         out.counters.gaps.increment();
@@ -350,65 +381,35 @@ impl<V: Venue> Sequencer<V> {
         }
         self.lost_next = self.lost_next.wrapping_add(1);
         self.lost_end = end;
-        out.sink.on_gap(Seq(hole.first), count);
-        if end == hole.end {
-            self.remove_hole(0);
-        } else {
-            self.set_hole(0, Hole { first: end, ..hole });
-        }
+        // Before it is told, so that who hears of it finds the number that comes next.
+        self.holes.forget_before(end);
         self.next_seq = end;
-        self.join(out);
+        out.sink.on_gap(Seq(hole.first), count);
+        self.join(packets_max, out);
     }
 
     /// A packet that brings nothing: a copy, or what was given up before it came.
     #[inline]
     fn count_old(&self, seq: u64, end: u64, counters: &ArbiterCounters) {
-        let is_late = |range: &Hole| range.first < end && seq < range.end;
-        if seq < self.lost_end && self.lost.iter().any(is_late) {
+        let is_late = || self.lost.iter().any(|range| range.meets(seq, end));
+        if seq < self.lost_end && is_late() {
             counters.packets_late.increment();
         } else {
             counters.packets_duplicate.increment();
         }
     }
 
-    #[inline]
-    fn holes(&self) -> &[Hole] {
-        self.holes.get(..self.holes_len).unwrap_or_default()
-    }
-
-    fn set_hole(&mut self, index: usize, hole: Hole) {
-        if let Some(place) = self.holes.get_mut(index) {
-            *place = hole;
-        }
-    }
-
-    fn insert_hole(&mut self, index: usize, hole: Hole) {
-        debug_assert!(self.holes_len < HOLES_MAX && index <= self.holes_len);
-        if self.holes_len < HOLES_MAX && index <= self.holes_len {
-            self.holes.copy_within(index..self.holes_len, index + 1);
-            self.holes_len += 1;
-            self.set_hole(index, hole);
-        }
-    }
-
-    fn remove_hole(&mut self, index: usize) {
-        if index < self.holes_len {
-            self.holes.copy_within(index + 1..self.holes_len, index);
-            self.holes_len -= 1;
-        }
-    }
-
-    /// The invariants of the header.
-    fn check(&self) {
-        let holes = self.holes();
-        debug_assert!(holes.iter().all(|hole| hole.first < hole.end));
-        debug_assert!(
-            holes.is_sorted_by(|a, b| a.end <= b.first && a.deadline_ns <= b.deadline_ns)
-        );
-        debug_assert!(holes.first().is_none_or(|h| h.first == self.next_seq));
+    /// After holes or kept packets have changed: says when something is due, and holds the invariants of the
+    /// header against the state.
+    fn settle(&mut self) {
+        self.holes.check();
+        let holes = self.holes.all();
         debug_assert!(holes.last().is_none_or(|h| h.end <= self.frontier));
-        debug_assert!(!holes.is_empty() || self.held.slots().is_empty());
-        debug_assert!(!holes.is_empty() || self.next_seq == self.frontier);
+        let is_empty = holes.is_empty() && self.held.slots().is_empty();
+        debug_assert_eq!(is_empty, self.is_whole());
+        let can_join = self.can_join();
+        debug_assert!(can_join || holes.first().is_none_or(|h| h.first == self.next_seq));
+        self.deadline_ns = if can_join { 0 } else { self.holes.due_ns() };
     }
 }
 

@@ -17,6 +17,10 @@ pub const STALE_ENDED: u64 = 2;
 /// Why a feed is stale: it is silent, or has not begun.
 pub const STALE_SILENT: u64 = 4;
 
+/// Why a feed is stale: something is missing that may still come. Strategies are not told; they hear nothing
+/// meanwhile, and then everything.
+pub const STALE_WAITING: u64 = 8;
+
 impl Status {
     /// `STALE_` bits; 0: the feed is whole.
     #[must_use]

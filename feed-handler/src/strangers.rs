@@ -127,11 +127,11 @@ impl<N: Copy + Eq> Strangers<N> {
         })
     }
 
-    /// The kept packets of a story, in the order in which they came.
+    /// The kept packets of a story, by number.
     pub(crate) fn packets(&self, index: usize) -> impl Iterator<Item = &[u8]> {
         let kept = self.stories.get(index).map(|story| &story.kept);
         kept.into_iter()
-            .flat_map(|kept| (0..kept.slots().len()).map(|at| kept.bytes(at)))
+            .flat_map(|kept| kept.slots().iter().map(|slot| kept.bytes(*slot)))
     }
 
     /// Forgets every story: one has been believed.

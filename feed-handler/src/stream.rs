@@ -40,6 +40,8 @@ counters! {
         messages_lost,
         /// Holes that the other line filled in time.
         holes_filled,
+        /// Holes that were asked for, and filled by a re-request server or a late line.
+        holes_recovered,
         /// Holes given up before their time, for want of room.
         holes_crowded_out,
         /// Jumps ahead that were believed because packets agreed.
@@ -62,6 +64,12 @@ pub trait StreamSink {
     fn on_message(&mut self, seq: Seq, message: &[u8]);
     /// `count` messages from `first` on will not come.
     fn on_gap(&mut self, first: Seq, count: u64);
+    /// `count` messages from `first` on are missing on every line: somebody may be asked for them. `false`:
+    /// nobody can.
+    fn on_missing(&mut self, first: Seq, count: u64) -> bool {
+        let _ = (first, count);
+        false
+    }
     /// Nothing more will come in this session.
     fn on_end_of_session(&mut self, next: Seq);
 }
@@ -75,4 +83,13 @@ pub struct Arrival<'a> {
     pub line: u8,
     /// When it was seen.
     pub now_ns: u64,
+}
+
+/// How holes are recovered that the lines leave open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// How long after it was asked for a hole is given up, ns.
+    pub give_up_ns: u64,
+    /// Packets that are kept behind holes meanwhile; no fewer than without recovery.
+    pub held_max: usize,
 }

@@ -1,10 +1,12 @@
 //! What the service is made of, as plain values: the service knows no configuration file.
 
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
-use feed_handler::arbiter::Patience;
+use feed_handler::arbiter::{Patience, Recovery};
 use feed_handler::book::Limits as BookLimits;
 use feed_handler::publish::{Subscription, Way as Hears};
+use feed_handler::recovery::stage::RecoveryOptions;
 use feed_handler::udp::UdpOptions;
 use feed_handler::xdp;
 
@@ -75,6 +77,23 @@ pub struct Feed {
     pub patience: Patience,
     /// Memory of the books.
     pub books: BookLimits,
+    /// What is done about messages that no line brought; `None`: nothing.
+    pub recovery: Option<FeedRecovery>,
+}
+
+/// What a feed does about messages that no line brought.
+#[derive(Clone, Debug)]
+pub struct FeedRecovery {
+    /// How long holes are kept open that servers are asked for.
+    pub holes: Recovery,
+    /// How servers are asked.
+    pub stage: RecoveryOptions,
+    /// Re-request servers; empty: holes are not asked for.
+    pub request_servers: Vec<SocketAddrV4>,
+    /// Snapshot servers; empty: no snapshots.
+    pub snapshot_servers: Vec<SocketAddrV4>,
+    /// Live messages that may wait for a snapshot, a power of two.
+    pub live_messages_max: usize,
 }
 
 /// One session.

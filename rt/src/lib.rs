@@ -21,7 +21,7 @@
 //! | `histogram` | latency histogram with one writer and no lock | feed-handler, gateway, world, bench |
 //! | `counters` | named counters with one writer and no lock | feed-handler, gateway, order-sim |
 //! | `wire_stamps` | when each message was sent, and its order received, across processes | order-sim, bench |
-//! | `alloc_guard` | counts allocations on threads that must not allocate | gateway, world |
+//! | `alloc_guard` | counts allocations on threads that must not allocate | feed-handler, gateway, world |
 //!
 //! Must not know: prices, orders, protocols, configuration.
 

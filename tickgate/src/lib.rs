@@ -90,6 +90,7 @@
 //! - **A locate code** names a symbol for one day of one feed. [`Context::symbol`](prelude::Context::symbol) says which.
 //! - **[`FLAG_STALE`](prelude::FLAG_STALE)** means that the book may not be what the exchange has. Risk refuses orders then, unless the
 //!   strategy's configuration says `trade_on_stale`. [`Kind::Fresh`](prelude::Kind::Fresh) tells that it is over.
+//!   Where a snapshot ended it, [`Kind::Refresh`](prelude::Kind::Refresh) tells each symbol whose best prices are others than before.
 //! - **Each intent is answered once**, by the event whose [`answers`](prelude::ExecutionEvent::answers) names it: accepted, replaced,
 //!   refused by risk, rejected by the exchange, too late, lost with a connection.
 //! - **[`Kind::Lagged`](prelude::Kind::Lagged)** means that this strategy was too slow and missed events. What it missed of

@@ -112,4 +112,7 @@ pub(crate) fn gap_withdraws_quotes(world: &mut World) {
         .iter()
         .find(|it| it.desk.is_some_and(|desk| desk.0 == Owner(1)));
     assert_eq!(left, None);
+    if world.recovers {
+        world.recover(feed);
+    }
 }

@@ -8,18 +8,26 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use feed_handler::arbiter::{Arbiter, Patience};
+use feed_handler::arbiter::{Arbiter, Patience, Recovery};
 use feed_handler::best_prices::BestPrices;
 use feed_handler::book::{Books, Limits};
 use feed_handler::event::{Kind, MarketEvent};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Listener, Publisher, Subscription, Way};
+use feed_handler::recovery::counters::RecoveryCounters;
+use feed_handler::recovery::glimpse::GlimpseOptions;
+use feed_handler::recovery::link::link_with_spare;
+use feed_handler::recovery::requester::RequestOptions;
+use feed_handler::recovery::snapshots::SnapshotOptions;
+use feed_handler::recovery::stage::{RecoveryOptions, RecoveryStage};
 use feed_handler::source::{Packet, PacketSource};
 use feed_handler::venue::{self, Iex, Nasdaq};
 use order_sim::options;
+use protocol::types::Side;
 use rt::clock::{Clock, SECOND_NS};
 use rt::mem::Want;
 
+use crate::servers::{Network, SimulatedWire};
 use crate::venue::{Flying, LINES, LISTED, VENUES, Venue};
 use crate::{MS, SYMBOLS};
 
@@ -61,26 +69,52 @@ impl PacketSource for Arrived {
     fn housekeep(&mut self) {}
 }
 
+/// The feed stage of any venue.
+trait AnyFeed {
+    fn poll(&mut self, clock: &Clock) -> usize;
+    fn books(&self) -> &Books;
+}
+
+impl<V: venue::Venue> AnyFeed for Feed<Arrived, V> {
+    fn poll(&mut self, clock: &Clock) -> usize {
+        Self::poll(self, clock)
+    }
+
+    fn books(&self) -> &Books {
+        Self::books(self)
+    }
+}
+
 /// What a feed stage of any venue is made of.
 struct Base {
     source: Arrived,
-    books: Books,
     publisher: Publisher,
     counters: Arc<Counters>,
     feed: u16,
-    gap_timeout_ns: u64,
+    ways: Ways,
 }
 
 impl Base {
-    fn feed_of<V: venue::Venue>(self, venue: V) -> Box<dyn FnMut(&Clock) -> usize> {
-        let mut feed = Feed::new(Parts {
+    /// The feed, and what recovers what it misses.
+    fn feed_of<V: venue::Venue + 'static>(
+        self,
+        venue: V,
+    ) -> (Box<dyn AnyFeed>, Option<Recovering>) {
+        let mut arbiter = Arbiter::new(Patience {
+            gap_timeout_ns: self.ways.gap_timeout_ns,
+            stale_ns: STALE_NS,
+        });
+        if let Some(held_max) = self.ways.held_max {
+            arbiter = arbiter.with_recovery(Recovery {
+                give_up_ns: 500 * MS,
+                held_max,
+            });
+        }
+        let feed = Feed::new(Parts {
             source: self.source,
             venue,
-            arbiter: Arbiter::new(Patience {
-                gap_timeout_ns: self.gap_timeout_ns,
-                stale_ns: STALE_NS,
-            }),
-            books: self.books,
+            arbiter,
+            books: books(),
             publisher: self.publisher,
             counters: self.counters,
             histograms: FeedHistograms::default(),
@@ -88,7 +122,19 @@ impl Base {
             lines: LINES,
             stale_ns: STALE_NS,
         });
-        Box::new(move |clock| feed.poll(clock))
+        if self.ways.held_max.is_none() {
+            return (Box::new(feed), None);
+        }
+        let (feed_end, stage_end) = link_with_spare(books(), 1 << 9).expect("a power of two");
+        let network = Rc::new(RefCell::new(Network::default()));
+        let wire = SimulatedWire(Rc::clone(&network));
+        let stage = RecoveryStage::new(recovery_options(), stage_end, wire);
+        let recovering = Recovering {
+            counters: stage.counters(),
+            stage,
+            network,
+        };
+        (Box::new(feed.with_recovery(feed_end)), Some(recovering))
     }
 }
 
@@ -105,6 +151,14 @@ pub struct FeedTotals {
     pub silences: u64,
     /// Times that a table of best prices was held against the exchange's book.
     pub compared: u64,
+    /// Messages that re-request servers brought.
+    pub recovered: u64,
+    /// Requests to them.
+    pub requests: u64,
+    /// Snapshots whose books took the place of the feed's.
+    pub snapshots: u64,
+    /// Snapshots that failed, or did not fit the stream.
+    pub snapshots_failed: u64,
 }
 
 impl std::ops::AddAssign for FeedTotals {
@@ -114,13 +168,16 @@ impl std::ops::AddAssign for FeedTotals {
         self.sessions += other.sessions;
         self.silences += other.silences;
         self.compared += other.compared;
+        self.recovered += other.recovered;
+        self.requests += other.requests;
+        self.snapshots += other.snapshots;
+        self.snapshots_failed += other.snapshots_failed;
     }
 }
 
 /// One feed of a gateway.
 pub(crate) struct Hearing {
-    /// One turn of the feed stage of this venue.
-    turn: Box<dyn FnMut(&Clock) -> usize>,
+    stage: Box<dyn AnyFeed>,
     feed: usize,
     /// The number of the last message, if it was told as a name: the message itself may follow.
     was_named: Option<u64>,
@@ -132,19 +189,79 @@ pub(crate) struct Hearing {
     session: usize,
     /// The number of the message that must come next, if that is known.
     next: Option<u64>,
+    /// The session's end was told, and no other has begun.
+    is_over: bool,
     last_packet_ns: u64,
     compared: u64,
+    recovering: Option<Recovering>,
     /// What strategies hold, in the order of their ways, until they take it.
     pub(crate) listeners: VecDeque<Listener>,
+    /// What is said, without stamps; kept where somebody compares it.
+    pub(crate) said: Option<Vec<MarketEvent>>,
+}
+
+/// The recovery core, and its network.
+struct Recovering {
+    stage: RecoveryStage<SimulatedWire>,
+    network: Rc<RefCell<Network>>,
+    counters: Arc<RecoveryCounters>,
+}
+
+/// How a feed waits, and whether it recovers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ways {
+    pub(crate) gap_timeout_ns: u64,
+    /// Packets kept behind holes that are asked for; `None`: nobody is asked, no snapshot is taken.
+    pub(crate) held_max: Option<usize>,
+}
+
+impl Ways {
+    pub(crate) fn random(recovers: bool, random: &mut fastrand::Rng) -> Self {
+        Self {
+            gap_timeout_ns: [0, MS, 8 * MS][random.usize(0..3)],
+            held_max: recovers.then_some([64, 256][random.usize(0..2)]),
+        }
+    }
+}
+
+fn books() -> Books {
+    let limits = Limits {
+        orders_max: 1 << 12,
+        levels_max: 1 << 12,
+    };
+    Books::new(&limits, Want::LAZY).expect("memory")
+}
+
+fn recovery_options() -> RecoveryOptions {
+    RecoveryOptions {
+        requests: RequestOptions {
+            servers: 2,
+            timeout_ns: 20 * MS,
+            requests_max: 8,
+            interval_ns: MS / 10,
+            messages_max: 32,
+            tries_max: 5,
+        },
+        snapshots: Some(SnapshotOptions {
+            servers: 2,
+            glimpse: GlimpseOptions {
+                username: "nobody".to_owned(),
+                password: "secret".to_owned(),
+                silence_ns: SECOND_NS,
+                timeout_ns: 10 * SECOND_NS,
+            },
+            pause_ns: 100 * MS,
+            tries_max: 1000,
+        }),
+    }
 }
 
 impl Hearing {
-    /// Joins a feed whenever that is. Each way is that of a strategy that hears every symbol.
-    pub(crate) fn new(feed: u16, strategies: &[Way], gap_timeout_ns: u64, now_ns: u64) -> Self {
-        let limits = Limits {
-            orders_max: 1 << 12,
-            levels_max: 1 << 12,
-        };
+    /// Joins a feed whenever that is. Each of `strategies` is the way of one that hears every symbol. Only
+    /// Nasdaq's market has servers to ask.
+    pub(crate) fn new(feed: u16, strategies: &[Way], ways: Ways, now_ns: u64) -> Self {
+        let kind = VENUES[usize::from(feed)];
+        let has_servers = kind == options::Venue::Nasdaq;
         let prices = Arc::new(BestPrices::new(Want::LAZY).expect("memory"));
         let mut publisher = Publisher::new(Arc::clone(&prices), ROOM);
         let mut listen = |way, room| {
@@ -156,21 +273,22 @@ impl Hearing {
         let counters = Arc::new(Counters::default());
         let source = Arrived::default();
         let packets = Rc::clone(&source.packets);
-        let books = Books::new(&limits, Want::LAZY).expect("memory");
-        let kind = VENUES[usize::from(feed)];
         let base = Base {
             source,
-            books,
             publisher,
             counters: Arc::clone(&counters),
             feed,
-            gap_timeout_ns,
+            ways: Ways {
+                held_max: ways.held_max.filter(|_| has_servers),
+                ..ways
+            },
+        };
+        let (stage, recovering) = match kind {
+            options::Venue::Nasdaq => base.feed_of(Nasdaq),
+            options::Venue::Iex => base.feed_of(Iex::default()),
         };
         Self {
-            turn: match kind {
-                options::Venue::Nasdaq => base.feed_of(Nasdaq),
-                options::Venue::Iex => base.feed_of(Iex::default()),
-            },
+            stage,
             feed: usize::from(feed),
             was_named: None,
             packets,
@@ -179,10 +297,18 @@ impl Hearing {
             events,
             session: 0,
             next: None,
+            is_over: false,
             last_packet_ns: now_ns,
             compared: 0,
+            recovering,
             listeners,
+            said: None,
         }
+    }
+
+    /// Whether what this feed misses is recovered.
+    pub(crate) fn recovers(&self) -> bool {
+        self.recovering.is_some()
     }
 
     /// Hears what arrives from the venue until now, and then the silence.
@@ -205,25 +331,53 @@ impl Hearing {
         );
     }
 
-    fn poll(&mut self, venue: &Venue, clock: &Clock) {
+    /// Hears what the venue sent, as if nothing could be lost.
+    pub(crate) fn hear_all(&mut self, venue: &mut Venue, clock: &Clock) {
+        while let Some(payload) = venue.sent.pop_front() {
+            self.packets
+                .borrow_mut()
+                .push_back(Flying { line: 0, payload });
+            self.last_packet_ns = clock.now_ns();
+            self.poll(venue, clock);
+        }
+        for _ in 0..QUIET_TURNS {
+            self.poll(venue, clock);
+        }
+    }
+
+    fn poll(&mut self, venue: &mut Venue, clock: &Clock) {
+        if let Some(recovering) = &mut self.recovering {
+            venue.serve(&mut recovering.network.borrow_mut(), clock.now_ns());
+            recovering.stage.poll(clock.now_ns());
+        }
         let begun = self.counters.arbiter.sessions_begun.get();
-        (self.turn)(clock);
+        self.stage.poll(clock);
         let has_begun = self.counters.arbiter.sessions_begun.get() > begun;
-        if has_begun {
-            self.session = venue.session;
+        if has_begun && std::mem::take(&mut self.is_over) {
             (self.next, self.was_named) = (None, None);
         }
         let mut has_news = has_begun;
         while let Some(event) = self.events.hear() {
             has_news = true;
-            self.hear(&event);
+            self.hear(&event, has_begun);
+        }
+        if has_begun {
+            self.session = venue.session;
         }
         if has_news {
             self.compare(venue);
         }
     }
 
-    fn hear(&mut self, event: &MarketEvent) {
+    /// `has_begun`: a session has begun since the last look; what comes before an end is of the one before.
+    fn hear(&mut self, event: &MarketEvent, has_begun: bool) {
+        if let Some(said) = &mut self.said {
+            let mut event = *event;
+            event.origin.seen_ns = 0;
+            (event.origin.batch, event.origin.place) = (0, 0);
+            event.published_delta_ns = 0;
+            said.push(event);
+        }
         assert_ne!(
             event.kind,
             Kind::Lagged,
@@ -233,8 +387,14 @@ impl Hearing {
             let first = event.gap_first().expect("a gap").0;
             assert_eq!(first, self.next.unwrap_or(1), "a gap begins elsewhere");
             self.next = Some(first + event.number);
-            assert!(self.prices.feed_is_stale(), "a gap leaves the feed fresh");
-        } else if event.kind == Kind::EndOfSession || event.is_news() {
+            let is_stale = has_begun || self.prices.feed_is_stale();
+            assert!(is_stale, "a gap leaves the feed fresh");
+        } else if event.kind == Kind::EndOfSession {
+            self.is_over = !has_begun;
+            if has_begun {
+                (self.next, self.was_named) = (None, None);
+            }
+        } else if event.is_news() || event.kind == Kind::Refresh || self.is_named_anew(event) {
             // These have no number of their own.
         } else {
             let seq = event.origin.seq;
@@ -247,6 +407,12 @@ impl Hearing {
             self.was_named = (event.kind == Kind::Directory).then_some(seq);
             self.next = Some(seq + 1);
         }
+    }
+
+    /// A snapshot, and not a message, says what a locate code stands for.
+    fn is_named_anew(&self, event: &MarketEvent) -> bool {
+        let has_old_number = self.next.is_none_or(|next| event.origin.seq < next);
+        event.kind == Kind::Directory && self.recovers() && has_old_number
     }
 
     fn compare(&mut self, venue: &Venue) {
@@ -286,15 +452,46 @@ impl Hearing {
         is_at_end && !self.prices.feed_is_stale()
     }
 
+    /// Every order of every book stands where it stands at the exchange.
+    pub(crate) fn compare_books(&self, venue: &Venue) {
+        for locate in 1..=u16::try_from(LISTED).expect("few") {
+            for side in [Side::Buy, Side::Sell] {
+                let shown = venue.engine().shown(locate, side);
+                let truth: Vec<_> = shown.map(|it| (it.price, it.reference, it.qty)).collect();
+                let levels = self.stage.books().levels(locate, side);
+                let heard: Vec<_> = levels
+                    .flat_map(|(top, queue)| {
+                        let orders = queue.into_iter();
+                        orders.map(move |(reference, qty)| (top.price.0, reference.0, qty))
+                    })
+                    .collect();
+                assert_eq!(heard, truth, "{side:?} of {locate}");
+            }
+        }
+    }
+
     /// The sum of what it has heard.
     pub(crate) fn heard(&self) -> FeedTotals {
         let counters = &self.counters;
+        let recovery = self.recovering.as_ref().map(|it| &it.counters);
+        let [recovered, requests, failed] = recovery.map_or([0; 3], |it| {
+            let counted = [
+                &it.messages_recovered,
+                &it.requests_sent,
+                &it.snapshots_failed,
+            ];
+            counted.map(|counter| counter.get())
+        });
         FeedTotals {
             messages: counters.arbiter.messages.get(),
             gaps: counters.arbiter.gaps.get(),
             sessions: counters.arbiter.sessions_begun.get(),
             silences: counters.feed.silences.get(),
             compared: self.compared,
+            recovered,
+            requests,
+            snapshots: counters.join.snapshots_joined.get(),
+            snapshots_failed: failed + counters.join.snapshots_refused.get(),
         }
     }
 }

@@ -5,7 +5,7 @@
 //!  (flow, packets)  (the feed handler)  (strategy stages)  (order stage)               (accounts, engine)
 //! ```
 //!
-//! [`play`] lives one world: 300 random steps, then calm, then the reckoning. The seed decides everything: what
+//! [`play_feed`] lives one feed's day, [`play`] one world: 300 random steps, then calm, then the reckoning. The seed decides everything: what
 //! strategies do, what the lines lose, double and delay, at which byte a connection is cut, when the gateway or a
 //! market starts again, whom the operator stops. Checked after every packet and every turn:
 //!
@@ -24,11 +24,13 @@
 
 mod checks;
 mod connection;
+mod feed_day;
 mod hearing;
 mod line;
 mod operator;
 mod quoting;
 mod record;
+mod servers;
 mod traders;
 mod venue;
 mod world;
@@ -37,6 +39,7 @@ use std::collections::BTreeMap;
 
 use protocol::types::Symbol;
 
+pub use feed_day::play_feed;
 pub use hearing::FeedTotals;
 
 const MS: u64 = 1_000_000;

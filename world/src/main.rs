@@ -19,6 +19,9 @@ struct Arguments {
     /// Live this many worlds, and say how many passed.
     #[arg(long, value_name = "N")]
     seeds: Option<u64>,
+    /// A feed's day instead of a whole world.
+    #[arg(long)]
+    feed: bool,
     /// Stop at the first that fails.
     #[arg(long, requires = "seeds")]
     first: bool,
@@ -30,17 +33,27 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.seeds {
-        None => one(arguments.seed),
+        None => one(&arguments),
         Some(seeds) => many(&arguments, seeds),
     }
 }
 
 /// A broken rule panics: its message follows the seed.
-fn one(seed: u64) -> ExitCode {
-    println!("seed {seed}");
-    let outcome = world::play(seed);
-    println!("{outcome:#?}");
+fn one(arguments: &Arguments) -> ExitCode {
+    println!("seed {}", arguments.seed);
+    println!("{:#?}", live(arguments, arguments.seed));
     ExitCode::SUCCESS
+}
+
+/// One world, or a feed's day as a world of which nothing else is known.
+fn live(arguments: &Arguments, seed: u64) -> Outcome {
+    if !arguments.feed {
+        return world::play(seed);
+    }
+    Outcome {
+        heard: world::play_feed(seed),
+        ..Outcome::default()
+    }
 }
 
 /// What some worlds came to.
@@ -60,19 +73,22 @@ fn many(arguments: &Arguments, seeds: u64) -> ExitCode {
     let bar =
         ProgressBar::new(seeds).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let next = AtomicU64::new(first);
-    let live = || {
+    let live_many = || {
         let mut sum = Sum::default();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= first + seeds {
                 return sum;
             }
-            if let Ok(outcome) = std::panic::catch_unwind(|| world::play(seed)) {
+            if let Ok(outcome) = std::panic::catch_unwind(|| live(arguments, seed)) {
                 sum.outcome += &outcome;
                 sum.passed += 1;
                 sum.quoted += u64::from(outcome.is_quoted);
             } else {
-                bar.println(format!("seed {seed} failed; again: world {seed}"));
+                bar.println(format!(
+                    "seed {seed} failed; again: world {} {seed}",
+                    if arguments.feed { "--feed" } else { "" }
+                ));
                 sum.failed.push(seed);
                 if arguments.first {
                     next.store(first + seeds, Ordering::Relaxed);
@@ -83,7 +99,7 @@ fn many(arguments: &Arguments, seeds: u64) -> ExitCode {
     };
     let mut sum = Sum::default();
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(live)).collect();
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(live_many)).collect();
         for part in threads.into_iter().flat_map(|thread| thread.join()) {
             sum.outcome += &part.outcome;
             sum.passed += part.passed;
@@ -123,6 +139,10 @@ fn tell(sum: &Sum, took_s: f64) {
     println!(
         "{} messages of {} sessions, {} gaps, {} silences, {} prices compared; {} worlds with every quote",
         heard.messages, heard.sessions, heard.gaps, heard.silences, heard.compared, sum.quoted
+    );
+    println!(
+        "{} messages recovered by {} requests, {} gaps ended by a snapshot, {} snapshots failed",
+        heard.recovered, heard.requests, heard.snapshots, heard.snapshots_failed
     );
     for (word, count) in &outcome.answers {
         println!("{count:>12} {word}");

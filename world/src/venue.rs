@@ -1,7 +1,7 @@
 //! A market that publishes its feed: the real exchange with its flow, two lines through a network that loses,
 //! doubles and delays, and the record of what was true after each message.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use feed_handler::best_prices::BestPrice;
@@ -10,6 +10,7 @@ use order_sim::file;
 use order_sim::options::{self, Options};
 use protocol::types::{Price4, Qty, Side};
 
+use crate::servers::{Fate, Network, Servers};
 use crate::{MS, SYMBOLS};
 use rt::clock::SECOND_NS;
 
@@ -20,6 +21,8 @@ pub(crate) const LISTED: usize = 2;
 
 /// Whose formats each market's feed has.
 pub(crate) const VENUES: [options::Venue; 2] = [options::Venue::Nasdaq, options::Venue::Iex];
+/// Messages a second from which a market is busy.
+const BUSY_RATE: u32 = 2_000;
 
 /// Best prices of the venue's symbols, by locate code from 1 on.
 pub(crate) type Prices = [BestPrice; LISTED];
@@ -38,6 +41,8 @@ struct Weather {
     lost: u32,
     /// Packets that come twice, per 1,000.
     doubled: u32,
+    /// So many packets in a row are lost at most where one is.
+    burst: u32,
     /// How much later than its predecessor a packet may be sent and still overtake it, ns.
     jitter_ns: u64,
 }
@@ -51,6 +56,12 @@ pub(crate) struct Venue {
     random: fastrand::Rng,
     weather: [Weather; LINES],
     weather_until_ns: u64,
+    /// Packets that each line loses next.
+    losing: [u32; LINES],
+    /// Losses in bursts, and many messages: for a feed alone. What was sent is kept.
+    is_busy: bool,
+    /// Packets sent, kept for whoever hears all of them.
+    pub(crate) sent: VecDeque<Rc<[u8]>>,
     /// Line A loses nothing and keeps its order as long as this session goes on.
     is_line_a_good: bool,
     /// Nothing is lost, doubled or late from now on.
@@ -72,15 +83,23 @@ pub(crate) struct Venue {
     truth: BTreeMap<(usize, u64), Prices>,
     /// Messages published in all sessions.
     pub(crate) published: u64,
+    servers: Servers,
+    /// How its servers fare, beside the weather.
+    pub(crate) fate: Fate,
 }
 
-fn options(at: usize, random: &mut fastrand::Rng) -> Options {
+fn options(at: usize, rate: u32, random: &mut fastrand::Rng) -> Options {
     let mut text = format!(
         "address = \"127.0.0.1:1\"\n[engine]\norders_max = 4000\nlevels_max = 1000\ntrades_max = \
-         4000\n[account.nobody]\npassword = \"secret\"\n[feed]\nkeep = 16\nlines = [{{ address = \
+         4000\n[account.nobody]\npassword = \"secret\"\n[feed]\nkeep = {}\nlines = [{{ address = \
          \"239.0.0.1:1\" }}, {{ address = \"239.0.0.2:1\" }}]\n[flow]\nseed = {}\nrate = {}\ndepth = 6\n",
+        if rate >= BUSY_RATE {
+            65_536
+        } else {
+            [16, 4096][random.usize(0..2)]
+        },
         random.u32(..),
-        random.u32(250..500),
+        rate,
     );
     for name in SYMBOLS[at] {
         let price = random.u32(20..200);
@@ -94,7 +113,20 @@ fn options(at: usize, random: &mut fastrand::Rng) -> Options {
 impl Venue {
     pub(crate) fn new(at: usize, seed: u64, now_ns: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
-        let options = options(at, &mut random);
+        let rate = random.u32(250..500);
+        Self::with_rate(at, rate, random, now_ns)
+    }
+
+    /// A market of many messages, whose lines lose packets in bursts; calm at first.
+    pub(crate) fn busy(seed: u64, now_ns: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let rate = random.u32(BUSY_RATE..20_000);
+        Self::with_rate(0, rate, random, now_ns)
+    }
+
+    fn with_rate(at: usize, rate: u32, mut random: fastrand::Rng, now_ns: u64) -> Self {
+        let options = options(at, rate, &mut random);
+        let servers = Servers::new(random.fork());
         let mut venue = Self {
             at,
             exchange: Exchange::new(&options, now_ns),
@@ -102,8 +134,11 @@ impl Venue {
             random,
             weather: [Weather::default(); LINES],
             weather_until_ns: 0,
+            losing: [0; LINES],
+            is_busy: rate >= BUSY_RATE,
+            sent: VecDeque::new(),
             is_line_a_good: false,
-            is_calm: false,
+            is_calm: rate >= BUSY_RATE,
             loses_next: false,
             flying: BTreeMap::new(),
             flown: 0,
@@ -113,6 +148,8 @@ impl Venue {
             session: 0,
             truth: BTreeMap::new(),
             published: 0,
+            servers,
+            fate: Fate::default(),
         };
         venue.begin_session(now_ns);
         venue
@@ -156,6 +193,7 @@ impl Venue {
         self.is_line_a_good = self.random.u8(0..4) > 0;
         self.weather_until_ns = 0;
         self.flying.clear();
+        self.losing = [0; LINES];
         self.note();
         self.send(now_ns);
     }
@@ -203,6 +241,26 @@ impl Venue {
         self.exchange.advance(until_ns);
     }
 
+    /// Answers what recovery has asked until now.
+    pub(crate) fn serve(&mut self, network: &mut Network, now_ns: u64) {
+        let fate = if self.is_calm {
+            Fate {
+                lost: 0,
+                cut: 0,
+                ..self.fate
+            }
+        } else {
+            self.fate
+        };
+        let exchange = (!self.is_dead).then_some(&mut self.exchange);
+        self.servers.serve(network, exchange, fate, now_ns);
+    }
+
+    /// The exchange's engine.
+    pub(crate) fn engine(&self) -> &order_sim::engine::Engine {
+        self.exchange.engine()
+    }
+
     /// Whether anything is still on its way.
     pub(crate) fn is_quiet(&self) -> bool {
         self.flying.is_empty()
@@ -243,7 +301,15 @@ impl Venue {
                     is_lost_everywhere = true;
                     continue;
                 }
+                if self.is_busy && line == 0 {
+                    self.sent.push_back(Rc::clone(&payload));
+                }
+                if !self.is_calm && self.losing[line] > 0 {
+                    self.losing[line] -= 1;
+                    continue;
+                }
                 if self.random.u32(0..1000) < weather.lost {
+                    self.losing[line] = self.random.u32(0..=weather.burst);
                     continue;
                 }
                 for _ in 0..=u8::from(self.random.u32(0..1000) < weather.doubled) {
@@ -263,6 +329,19 @@ impl Venue {
     /// The lines fare as they will for a while: mostly well, now and then one is dead, or both.
     fn change_weather(&mut self, now_ns: u64) {
         let random = &mut self.random;
+        if self.is_busy {
+            self.weather_until_ns = u64::MAX;
+            for weather in &mut self.weather {
+                // Bursts of four on average, so 2 % in all where one in 200 begins one.
+                *weather = Weather {
+                    lost: random.u32(2..20),
+                    doubled: random.u32(0..50),
+                    burst: 6,
+                    jitter_ns: [0, MS / 10, MS][random.usize(0..3)],
+                };
+            }
+            return;
+        }
         self.weather_until_ns = now_ns + random.u64(0..8 * SECOND_NS);
         let is_dead = random.u8(0..12) == 0;
         for (line, weather) in self.weather.iter_mut().enumerate() {
@@ -281,6 +360,7 @@ impl Venue {
                 _ => Weather {
                     lost: random.u32(0..200),
                     doubled: random.u32(0..100),
+                    burst: 0,
                     jitter_ns: random.u64(0..4 * MS),
                 },
             };

@@ -22,8 +22,9 @@ use rt::clock::{Clock, SECOND_NS};
 use rt::ring::ring;
 
 use crate::connection::Connection;
-use crate::hearing::{FeedTotals, Hearing};
+use crate::hearing::{FeedTotals, Hearing, Ways};
 use crate::line::{Counter, Line};
+use crate::servers::Fate;
 use crate::traders::{Trader, belief, set_calm};
 use crate::venue::Venue;
 use crate::{ACCOUNTS, HALF_SPREAD, MS, QUOTER, REQUOTE_AT, STRATEGIES, SYMBOLS, symbol};
@@ -47,6 +48,8 @@ const BEHAVIOURS: [&str; 7] = [
 /// Everything.
 pub(crate) struct World {
     pub(crate) random: fastrand::Rng,
+    /// Its feeds ask for what is missing, and take snapshots.
+    pub(crate) recovers: bool,
     pub(crate) clock: Clock,
     now_ns: u64,
     counter: Counter,
@@ -104,6 +107,7 @@ impl World {
                 exchange: Exchange::new(&options, now_ns),
                 options,
             },
+            recovers: seed % 2 == 1,
             clock: Clock::manual(now_ns),
             now_ns,
             kill: KillSwitch::default(),
@@ -197,11 +201,14 @@ impl World {
         for (way, (feed, _)) in in_turns.zip(STRATEGIES) {
             ways[feed].push(way);
         }
-        let gap_timeout_ns = [0, MS, 8 * MS][self.random.usize(0..3)];
+        let patience = Ways::random(self.recovers, &mut self.random);
+        for venue in &mut self.venues {
+            venue.fate = Fate::random(&mut self.random);
+        }
         let now_ns = self.now_ns;
         let hearings = (0..).zip(ways);
         self.hearings = hearings
-            .map(|(feed, ways)| Hearing::new(feed, &ways, gap_timeout_ns, now_ns))
+            .map(|(feed, strategies)| Hearing::new(feed, &strategies, patience, now_ns))
             .collect();
     }
 
@@ -430,10 +437,19 @@ impl World {
 
     /// A packet of this feed is lost on both lines, and there is time to act on it.
     pub(crate) fn lose_a_packet(&mut self, feed: usize) {
+        self.venues[feed].fate.is_dead = true;
         self.venues[feed].loses_next = true;
         for _ in 0..150 {
             self.calm_turn();
         }
+    }
+
+    /// The servers of this feed's market live again, and there is time for a snapshot. The gap is over, and
+    /// every book is the exchange's.
+    pub(crate) fn recover(&mut self, feed: usize) {
+        self.venues[feed].fate = Fate::default();
+        self.calm_until(|world| world.hearings[feed].is_whole(&world.venues[feed]));
+        self.hearings[feed].compare_books(&self.venues[feed]);
     }
 
     /// The middle of a symbol's best prices on a feed, if there is one.

@@ -114,6 +114,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
                 orders_max: 1 << 16,
                 levels_max: 1 << 16,
             },
+            recovery: None,
         }],
         sessions: vec![Session {
             name: "ouch".to_owned(),

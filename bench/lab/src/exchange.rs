@@ -26,6 +26,8 @@ pub enum Live {
         rate: u32,
         /// It ends after this many.
         limit: u64,
+        /// Lines lose packets; re-requests and snapshots are served. For a second the former are not.
+        is_lossy: bool,
     },
     /// From a recorded day.
     Record {
@@ -107,6 +109,7 @@ pub(crate) fn live_config(live: &Live, venue: Venue, stamps: &Path, control: &Pa
             symbols,
             rate,
             limit,
+            ..
         } => {
             format!("[flow]\nseed = {seed}\nsymbols = {symbols}\nrate = {rate}\nlimit = {limit}\n")
         }
@@ -114,18 +117,36 @@ pub(crate) fn live_config(live: &Live, venue: Venue, stamps: &Path, control: &Pa
             format!("[record]\nfile = \"{}\"\nrate = {rate}\n", file.display())
         }
     };
+    let (servers, faults) = match live {
+        Live::Flow { is_lossy: true, .. } => (SERVERS, FAULTS),
+        _ => ("", ""),
+    };
     format!(
         "address = \"{EXCHANGE}:{PORT}\"\nwire_stamps = \"{}\"\ncontrol = \"{}\"\ncpu = {cpu}\n\
          is_busy = true\n[clock]\nwait_for_login_ms = 300\n\
          {market}\
          [feed]\nvenue = \"{}\"\nwindow_us = 5\nlines = [{{ address = \"{a}\", interface = \"{FEED_SENDER}\" }}, \
          {{ address = \"{b}\", interface = \"{FEED_SENDER}\" }}]\n\
-         [account.demo]\npassword = \"demo\"\n",
+         {servers}[account.demo]\npassword = \"demo\"\n{faults}",
         stamps.display(),
         control.display(),
         venue.key(),
     )
 }
+
+/// Where the exchange serves what was lost: on the orders' pair, as a venue has a network of its own for it.
+pub const REREQUEST: &str = "10.77.2.1:26478";
+/// The same for snapshots.
+pub const GLIMPSE: &str = "10.77.2.1:26479";
+const SERVERS: &str = "rerequest = \"10.77.2.1:26478\"\nglimpse = \"10.77.2.1:26479\"\n";
+
+/// Of 15 s: each line loses 2 % by itself, and both now and then the same packet. From second 6 on nobody
+/// answers re-requests for a second. The end is calm, so that what is lost then is not all that is told.
+const FAULTS: &str = "\
+[[fault]]\nat_s = 0.5\nfor_s = 12.0\non = \"line_a\"\ndo = \"drop\"\nshare = 0.02\n\
+[[fault]]\nat_s = 0.5\nfor_s = 12.0\non = \"line_b\"\ndo = \"drop\"\nshare = 0.02\n\
+[[fault]]\nat_s = 0.5\nfor_s = 12.0\non = \"lines\"\ndo = \"drop\"\nshare = 0.0002\n\
+[[fault]]\nat_s = 6.0\nfor_s = 1.0\non = \"rerequest\"\ndo = \"drop\"\n";
 
 /// What the exchange that was started with this folder has published until now.
 pub(crate) fn published(folder: &Path) -> Result<Sent> {

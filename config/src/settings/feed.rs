@@ -6,7 +6,7 @@ use std::net::SocketAddrV4;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Found, power_of_two};
+use super::{Found, Recovery, Snapshot, power_of_two};
 
 /// Ten minutes: a feed that may be silent for longer is not watched.
 const STALE_MS_MAX: u64 = 600_000;
@@ -22,6 +22,8 @@ pub struct Feed {
     pub af_xdp: AfXdp,
     pub udp: Udp,
     pub books: Books,
+    pub recovery: Recovery,
+    pub snapshot: Snapshot,
 }
 
 impl Feed {
@@ -55,6 +57,8 @@ impl Feed {
             let text = format!("{} is there twice: expected line B's", first.address);
             found.push((format!("{key}.lines"), text));
         }
+        self.recovery.check(&format!("{key}.recovery"), found);
+        self.snapshot.check(&format!("{key}.snapshot"), found);
         let x = &self.af_xdp;
         power_of_two(&format!("{key}.af_xdp.frames"), u64::from(x.frames), found);
         power_of_two(

@@ -6,6 +6,7 @@
 
 mod feed;
 mod host;
+mod recovery;
 mod session;
 mod strategy;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use feed::{AfXdp, Books, Feed, Line, Mode, Receive, Rung, Udp, Venue};
 pub use host::{Host, Layout, LayoutKind, Rings, Telemetry};
+pub use recovery::{Recovery, Snapshot};
 pub use session::{Risk, Session, Submit};
 pub use strategy::{Events, Parameters, Strategy};
 

@@ -148,6 +148,9 @@ impl Risk {
     }
 }
 
-fn hidden<S: serde::Serializer>(password: &str, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn hidden<S: serde::Serializer>(
+    password: &str,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(if password.is_empty() { "" } else { "(hidden)" })
 }

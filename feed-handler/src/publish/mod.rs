@@ -199,6 +199,18 @@ impl Publisher {
         Position::new(self.ended, seq)
     }
 
+    /// Behind everything that anybody has heard: where what no message caused belongs.
+    #[must_use]
+    pub fn moment(&self) -> Position {
+        self.position(self.last_seq.saturating_add(1))
+    }
+
+    /// The last number that somebody heard; 0: none of this session.
+    #[must_use]
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
     /// Whether something waits for room in a ring.
     #[inline]
     #[must_use]

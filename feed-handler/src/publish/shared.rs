@@ -254,7 +254,7 @@ impl SharedReader {
 /// The last number before an event.
 pub(super) fn last_before(event: &MarketEvent) -> u64 {
     match event.kind {
-        Kind::Stale | Kind::Fresh => event.origin.seq,
+        Kind::Stale | Kind::Fresh | Kind::Refresh => event.origin.seq,
         _ => event.origin.seq.saturating_sub(1),
     }
 }

@@ -18,6 +18,7 @@ mod symbols;
 
 use std::fmt;
 
+use protocol::mold;
 use protocol::types::DecodeError;
 
 use crate::message::Message;
@@ -40,6 +41,12 @@ pub trait Venue: fmt::Debug + Send + 'static {
 
     /// Whether a message ends its session. Asked only where [`Venue::ENDS_BY_MESSAGE`].
     fn is_last(message: &[u8]) -> bool;
+
+    /// How MoldUDP64's re-request servers call a session; `None`: the venue has none.
+    fn requested_as(session: Self::Session) -> Option<mold::Session> {
+        let _ = session;
+        None
+    }
 
     /// A session begins: what was learnt of the last one is forgotten.
     fn begin_session(&mut self);

@@ -31,6 +31,10 @@ impl Venue for Nasdaq {
         false
     }
 
+    fn requested_as(session: mold::Session) -> Option<mold::Session> {
+        Some(session)
+    }
+
     fn begin_session(&mut self) {}
 
     #[inline]

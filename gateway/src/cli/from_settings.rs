@@ -4,16 +4,20 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use feed_handler::arbiter::Patience;
+use feed_handler::arbiter::{Patience, Recovery};
 use feed_handler::book::Limits as BookLimits;
 use feed_handler::publish::{Subscription, Way as Hears};
+use feed_handler::recovery::glimpse::GlimpseOptions;
+use feed_handler::recovery::requester::RequestOptions;
+use feed_handler::recovery::snapshots::SnapshotOptions;
+use feed_handler::recovery::stage::RecoveryOptions;
 use feed_handler::udp::{UdpLine, UdpOptions};
 use feed_handler::xdp::{self, Mode, Rung, SocketOptions, Wanted};
 use protocol::types::{Qty, Symbol};
 use tickgate_config as settings;
 
 use super::Factory;
-use crate::options::{self, Options, Output, Rings};
+use crate::options::{self, FeedRecovery, Options, Output, Rings};
 use crate::order::entry::Credentials;
 use crate::order::risk::Limits;
 use crate::order::transport::{TransportOptions, Way};
@@ -52,7 +56,7 @@ pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result
             .feed
             .iter()
             .map(|(name, f)| feed(name, f, &settings.host))
-            .collect(),
+            .collect::<Result<_, _>>()?,
         sessions: sessions.collect::<Result<_, _>>()?,
         strategies: strategies.collect::<Result<_, _>>()?,
         output: Output {
@@ -88,7 +92,7 @@ pub(super) fn book_limits(books: &settings::Books) -> BookLimits {
     }
 }
 
-fn feed(name: &str, feed: &settings::Feed, host: &settings::Host) -> options::Feed {
+fn feed(name: &str, feed: &settings::Feed, host: &settings::Host) -> Result<options::Feed, String> {
     let line = |line: &settings::Line| UdpLine {
         address: line.address,
         interface: (!line.interface.is_empty()).then(|| line.interface.clone()),
@@ -98,7 +102,7 @@ fn feed(name: &str, feed: &settings::Feed, host: &settings::Host) -> options::Fe
     } else {
         0
     };
-    options::Feed {
+    Ok(options::Feed {
         name: name.to_owned(),
         venue: match feed.venue {
             settings::Venue::Nasdaq => options::Venue::Nasdaq,
@@ -119,7 +123,55 @@ fn feed(name: &str, feed: &settings::Feed, host: &settings::Host) -> options::Fe
             stale_ns: feed.stale_ms * 1_000_000,
         },
         books: book_limits(&feed.books),
+        recovery: recovery(name, feed)?,
+    })
+}
+
+/// What is done about messages that no line brought; `None`: there is no server.
+fn recovery(name: &str, feed: &settings::Feed) -> Result<Option<FeedRecovery>, String> {
+    let (recovery, snapshot) = (&feed.recovery, &feed.snapshot);
+    if recovery.servers.is_empty() && snapshot.servers.is_empty() {
+        return Ok(None);
     }
+    let count = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    let short = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+    let password = if snapshot.password_file.is_empty() {
+        snapshot.password.clone()
+    } else {
+        read_password(Path::new(&snapshot.password_file))
+            .map_err(|error| format!("feed.{name}.snapshot.password_file: {error}"))?
+    };
+    let snapshots = SnapshotOptions {
+        servers: snapshot.servers.len(),
+        glimpse: GlimpseOptions {
+            username: snapshot.username.clone(),
+            password,
+            silence_ns: snapshot.silence_ms * 1_000_000,
+            timeout_ns: snapshot.timeout_ms * 1_000_000,
+        },
+        pause_ns: snapshot.pause_ms * 1_000_000,
+        tries_max: short(snapshot.tries_max),
+    };
+    Ok(Some(FeedRecovery {
+        holes: Recovery {
+            give_up_ns: recovery.give_up_ms * 1_000_000,
+            held_max: count(recovery.held_packets_max),
+        },
+        stage: RecoveryOptions {
+            requests: RequestOptions {
+                servers: recovery.servers.len(),
+                timeout_ns: recovery.request_timeout_ms * 1_000_000,
+                requests_max: count(recovery.requests_max),
+                interval_ns: recovery.request_interval_us * 1_000,
+                messages_max: u16::try_from(recovery.messages_max).unwrap_or(u16::MAX),
+                tries_max: short(recovery.tries_max),
+            },
+            snapshots: (!snapshot.servers.is_empty()).then_some(snapshots),
+        },
+        request_servers: recovery.servers.clone(),
+        snapshot_servers: snapshot.servers.clone(),
+        live_messages_max: count(snapshot.live_messages_max),
+    }))
 }
 
 /// One set of options for each interface, with the lines that arrive there.

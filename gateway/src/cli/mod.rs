@@ -226,6 +226,13 @@ fn print_effective(loaded: &Loaded) -> ExitCode {
     for (name, feed) in &loaded.settings.feed {
         let limits = from_settings::book_limits(&feed.books);
         println!("# feed.{name}: books take {} MiB", limits.bytes() >> 20);
+        if !feed.snapshot.servers.is_empty() {
+            let bytes = limits.bytes() + feed.snapshot.live_messages_max * 64;
+            println!(
+                "# feed.{name}: books for snapshots take {} MiB",
+                bytes >> 20
+            );
+        }
     }
     ExitCode::SUCCESS
 }

@@ -17,6 +17,7 @@ use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
 use super::control::{self, Control, SessionControl};
 use super::feed_watch::FeedWatch;
 use super::receive::{self, Receiver};
+use super::recovery::{self, FeedRecoverer};
 use crate::core_loop::{CoreOptions, Stage};
 use crate::message::command::Command;
 use crate::message::notice::{Notice, Notices};
@@ -49,6 +50,8 @@ pub(super) struct House {
     pub(super) settings: serde_json::Value,
     /// Slow orders of each session.
     pub(super) traces: Vec<Consumer<OrderTrace>>,
+    /// What the recovery core runs.
+    pub(super) recovery: Vec<FeedRecoverer>,
 }
 
 /// What housekeeping sees of a session.
@@ -258,31 +261,27 @@ fn build_feed_of<V: Venue>(
     })?;
     let counters = Arc::new(Counters::default());
     let histograms = FeedHistograms::default();
-    let label = Label::new(Kind::Feed, &feed.name);
     house
         .registry
-        .histograms(label.clone(), histograms.readers());
-    let shared = Arc::clone(&counters);
-    house.registry.counters(label, move || {
-        let groups = [
-            shared.feed.list(),
-            shared.arbiter.list(),
-            shared.book.list(),
-        ];
-        groups
-            .into_iter()
-            .flatten()
-            .chain(shared.publish.list())
-            .collect()
-    });
+        .histograms(Label::new(Kind::Feed, &feed.name), histograms.readers());
     let lines = feed.udp.lines.len();
     let watched = Arc::clone(&counters);
     house.feeds.push(FeedWatch::new(&feed.name, lines, watched));
-    let arbiter = Arbiter::new(feed.patience);
+    register_feed(&feed.name, Arc::clone(&counters), house);
+    let mut arbiter = Arbiter::new(feed.patience);
+    let mut feed_end = None;
+    if let Some(options) = &feed.recovery {
+        let (recovering, end, recoverer) = recovery::open(feed, options, arbiter, want)?;
+        (arbiter, feed_end) = (recovering, Some(end));
+        let counters = recoverer.stage.counters();
+        let label = Label::new(Kind::Recovery, &feed.name);
+        house.registry.counters(label, move || counters.list());
+        house.recovery.push(recoverer);
+    }
     let stale_ns = feed.patience.stale_ns;
     macro_rules! stage {
-        ($source:expr) => {
-            Box::new(FeedStage(Feed::new(Parts {
+        ($source:expr) => {{
+            let feed = Feed::new(Parts {
                 source: $source,
                 venue,
                 arbiter,
@@ -293,8 +292,12 @@ fn build_feed_of<V: Venue>(
                 feed: index,
                 lines,
                 stale_ns,
-            })))
-        };
+            });
+            Box::new(FeedStage(match feed_end {
+                Some(end) => feed.with_recovery(end),
+                None => feed,
+            }))
+        }};
     }
     Ok(match receive::open(feed)? {
         Receiver::Xdp(source, watches) => {
@@ -307,6 +310,22 @@ fn build_feed_of<V: Venue>(
             stage!(source)
         }
     })
+}
+
+/// Makes a feed's counters known.
+fn register_feed(name: &str, counters: Arc<Counters>, house: &mut House) {
+    house
+        .registry
+        .counters(Label::new(Kind::Feed, name), move || {
+            let groups = [
+                counters.feed.list(),
+                counters.arbiter.list(),
+                counters.join.list(),
+                counters.book.list(),
+                counters.publish.list(),
+            ];
+            groups.into_iter().flatten().collect()
+        });
 }
 
 /// What a session is given beside its own options.

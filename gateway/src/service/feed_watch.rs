@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use feed_handler::arbiter::ArbiterCounters;
-use feed_handler::feed::{Counters, STALE_ENDED, STALE_GAP, STALE_SILENT};
+use feed_handler::feed::{Counters, STALE_ENDED, STALE_GAP, STALE_SILENT, STALE_WAITING};
 
 /// The least time between two looks.
 const PAUSE_NS: u64 = 1_000_000_000;
@@ -29,6 +29,9 @@ pub(crate) struct FeedWatch {
 struct Seen {
     gaps: u64,
     lost: u64,
+    recovered: u64,
+    joined: u64,
+    stale_gap_ns: u64,
     ends: u64,
     begun: u64,
     silences: u64,
@@ -41,6 +44,10 @@ struct Seen {
 pub(crate) enum News {
     /// How many messages are lost in how many gaps, and where the last gap begins.
     Gap { lost: u64, gaps: u64, first: u64 },
+    /// So many holes were asked for and filled.
+    Recovered(u64),
+    /// So many snapshots took the place of what was lost, and how long the feed was stale for them, ms.
+    Joined { snapshots: u64, stale_ms: u64 },
     /// The session is over.
     Ended,
     /// A session begins, and what belonged to the one before is cleared.
@@ -100,6 +107,15 @@ impl FeedWatch {
                 first: self.counters.status.gap_first(),
             });
         }
+        if now.recovered > before.recovered {
+            tell(News::Recovered(now.recovered - before.recovered));
+        }
+        if now.joined > before.joined {
+            tell(News::Joined {
+                snapshots: now.joined - before.joined,
+                stale_ms: (now.stale_gap_ns - before.stale_gap_ns) / 1_000_000,
+            });
+        }
         if now.ends > before.ends {
             tell(News::Ended);
         }
@@ -141,16 +157,26 @@ impl FeedWatch {
         let Counters {
             feed,
             arbiter,
+            join,
             status,
             ..
         } = &*self.counters;
         Seen {
             gaps: arbiter.gaps.get(),
             lost: arbiter.messages_lost.get(),
+            recovered: arbiter.holes_recovered.get(),
+            // The last thing that a snapshot changes.
+            joined: if status.stale() & STALE_GAP == 0 {
+                join.snapshots_joined.get()
+            } else {
+                self.before.joined
+            },
+            stale_gap_ns: join.stale_gap_ns.get(),
             ends: arbiter.sessions_ended.get(),
             begun: arbiter.sessions_begun.get(),
             silences: feed.silences.get(),
-            stale: status.stale(),
+            // Holes that are asked for come and go.
+            stale: status.stale() & !STALE_WAITING,
             silent_lines: status.silent_lines(),
         }
     }
@@ -159,7 +185,14 @@ impl FeedWatch {
 impl News {
     /// Whether it is worth an operator's attention at night.
     pub(crate) fn is_warning(self) -> bool {
-        !matches!(self, Self::Begun | Self::Fresh | Self::LineBack(_))
+        !matches!(
+            self,
+            Self::Begun
+                | Self::Fresh
+                | Self::LineBack(_)
+                | Self::Recovered(_)
+                | Self::Joined { .. }
+        )
     }
 }
 
@@ -178,6 +211,24 @@ impl fmt::Display for News {
                 f,
                 "gaps in the feed: {lost} messages are lost in {gaps} gaps, the last from {first} \
                  on; books are stale"
+            ),
+            Self::Recovered(1) => f.write_str("a hole in the feed was asked for and filled"),
+            Self::Recovered(holes) => {
+                write!(f, "{holes} holes in the feed were asked for and filled")
+            }
+            Self::Joined {
+                snapshots: 1,
+                stale_ms,
+            } => write!(
+                f,
+                "a snapshot took the place of what was lost; books were stale for {stale_ms} ms"
+            ),
+            Self::Joined {
+                snapshots,
+                stale_ms,
+            } => write!(
+                f,
+                "{snapshots} snapshots took the place of what was lost; books were stale for {stale_ms} ms"
             ),
             Self::Ended => f.write_str("the feed's session is over; books are stale"),
             Self::Begun => f.write_str("the feed's session begins"),
@@ -306,6 +357,25 @@ mod tests {
             "2: the feed's session begins",
             "2: the feed speaks again; books stay stale: messages are lost",
             "3: gap in the feed: 2 messages from 10 on are lost; books are stale",
+        ];
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn what_was_asked_for_and_what_a_snapshot_replaced_are_told_once() {
+        let counters = Arc::new(Counters::default());
+        let mut watch = FeedWatch::new("itch", 1, Arc::clone(&counters));
+        counters.arbiter.holes_recovered.add(3);
+        counters.join.snapshots_joined.increment();
+        counters.join.stale_gap_ns.add(107_000_000);
+        let mut said = Vec::new();
+        for second in 1..5 {
+            watch.turn(second * 1_000_000_000, |news| said.push(news.to_string()));
+        }
+        let expected = [
+            "3 holes in the feed were asked for and filled",
+            "a snapshot took the place of what was lost; books were stale for 107 ms",
+            "the feed is fresh, nothing is missing",
         ];
         assert_eq!(said, expected);
     }

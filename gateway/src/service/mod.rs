@@ -1,7 +1,8 @@
 //! The service: builds stages, cores and rings from options, runs them, and keeps house.
 //!
 //! Path:        options -> receive -> rings -> stages -> cores; then housekeeping until a signal
-//! Thread:      the main thread is the housekeeping core; it sleeps when idle
+//! Thread:      the main thread is the housekeeping core; it sleeps when idle. So does the recovery core,
+//!              which there is where a feed has servers to ask.
 
 mod build;
 pub mod control;
@@ -9,6 +10,7 @@ mod feed_watch;
 mod housekeeping;
 mod kill_file;
 mod receive;
+mod recovery;
 
 use std::io;
 use std::path::Path;
@@ -24,7 +26,7 @@ use crate::trace::file::{CoreLog, SlowFile};
 
 use rt::ring::ring;
 
-use build::Built;
+use build::{Built, House};
 use control::Control;
 use housekeeping::{Housekeeping, Parts};
 use kill_file::KillWatch;
@@ -91,12 +93,9 @@ pub fn run(
     let flag = Arc::new(AtomicBool::new(false));
     let hot: Vec<usize> = layout.iter().filter_map(|core| core.cpu).collect();
     let (cores, logs) = start(stages, layout, &flag)?;
-    for Core { name, state, .. } in &cores {
-        let state = Arc::clone(state);
-        let label = Label::new(Kind::Core, name);
-        house.registry.counters(label, move || state.clock.list());
-    }
+    register_clocks(&cores, &mut house);
     keep_off(&hot);
+    let recovery = recovery::start(std::mem::take(&mut house.recovery), &flag)?;
     let traces = std::mem::take(&mut house.traces);
     let slow = SlowFile::new(output.slow_orders.clone(), traces, logs);
     let mut house = Housekeeping::new(
@@ -127,6 +126,7 @@ pub fn run(
     house.stopping();
     flag.store(true, Ordering::SeqCst);
     join(cores, &mut house)?;
+    recovery::join(recovery)?;
     house.last_words();
     let report = house.report();
     write(&report, &house, &output)?;
@@ -136,6 +136,15 @@ pub fn run(
         (None, open) => Err(format!(
             "stopped with {open} orders open at the exchange: they may trade; the next start finds them"
         )),
+    }
+}
+
+/// Makes known how each core's clock does.
+fn register_clocks(cores: &[Core], house: &mut House) {
+    for Core { name, state, .. } in cores {
+        let state = Arc::clone(state);
+        let label = Label::new(Kind::Core, name);
+        house.registry.counters(label, move || state.clock.list());
     }
 }
 

@@ -13,6 +13,8 @@ pub enum Kind {
     Feed,
     /// The kernel sockets of a feed, by the feed's name.
     Socket,
+    /// What a feed's recovery core did: re-requests and snapshots, by the feed's name.
+    Recovery,
     /// The XDP program and the AF_XDP sockets of an interface.
     Interface,
     /// A strategy.
@@ -28,6 +30,7 @@ impl Kind {
         match self {
             Self::Feed => "feed",
             Self::Socket => "socket",
+            Self::Recovery => "recovery",
             Self::Interface => "interface",
             Self::Strategy => "strategy",
             Self::Session => "session",

@@ -18,6 +18,9 @@ pub struct Arguments {
     /// A feed to replay; without it a generated day.
     #[arg(long, value_name = "FILE")]
     feed: Option<PathBuf>,
+    /// What goes wrong meanwhile: both lines lose packets, re-requests and a snapshot bring them back.
+    #[arg(long, value_name = "KIND", conflicts_with = "feed")]
+    faults: Option<Faults>,
     /// Write the report there.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -29,25 +32,35 @@ pub struct Arguments {
     sets: Vec<String>,
 }
 
+/// What can go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Faults {
+    /// Both lines lose packets; for a second nobody answers re-requests.
+    Lossy,
+}
+
 #[expect(clippy::print_stdout, reason = "the table is what the demo is for")]
 pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
     let show = demo::Show {
         venue: arguments.venue,
         feed: arguments.feed.clone(),
+        is_lossy: arguments.faults == Some(Faults::Lossy),
         hgrm_dir: arguments.hgrm.clone(),
         sets: arguments.sets.clone(),
     };
     let (report, outcome) = demo::demo(&show, stop)?;
-    for line in outcome
-        .said
-        .iter()
-        .filter(|line| line.contains("feed itch") || line.contains("WARN"))
-    {
+    for line in outcome.said.iter().filter(|line| {
+        ["feed itch", " itch: ", "WARN"]
+            .iter()
+            .any(|it| line.contains(it))
+    }) {
         println!("{line}");
     }
     println!("\n{}", report.table());
     let run = &outcome.run;
-    let feed = |name| grouped(run.counter(Kind::Feed, "itch", name).unwrap_or(0));
+    let count = |kind, name| run.counter(kind, "itch", name).unwrap_or(0);
+    let feed = |name| grouped(count(Kind::Feed, name));
+    let recovery = |name| grouped(count(Kind::Recovery, name));
     let session = |name| grouped(run.counter(Kind::Session, "ouch", name).unwrap_or(0));
     println!(
         "feed: {} messages, {} changes of best prices, {} trades, {} unknown references, {} rejected \
@@ -60,6 +73,22 @@ pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
         feed("packets_duplicate"),
         feed("gaps"),
     );
+    if show.is_lossy {
+        println!(
+            "recovery: {} holes filled by the other line in time, {} asked for and filled ({} messages by {} \
+             requests, {} timed out), {} gaps ({} messages); {} snapshots ended them, the feed was stale for \
+             {} ms",
+            feed("holes_filled"),
+            feed("holes_recovered"),
+            recovery("messages_recovered"),
+            recovery("requests_sent"),
+            recovery("requests_timed_out"),
+            feed("gaps"),
+            feed("messages_lost"),
+            feed("snapshots_joined"),
+            grouped(count(Kind::Feed, "stale_gap_ns") / 1_000_000),
+        );
+    }
     println!(
         "orders: {} sent, {} accepted, {} fills, {} cancelled, {} refused by risk",
         session("orders"),

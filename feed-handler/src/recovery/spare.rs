@@ -1,0 +1,127 @@
+//! Books that are built beside the live ones: a snapshot, and every live message from its number on.
+//!
+//! Path:        recovery::snapshots -> spare -> rejoin (feed core)
+//! Thread:      whoever holds it: the recovery core while it is built, the feed core from then on (hot)
+//! Invariants:  `next_seq` is the number of the first message that is not in the books, and moves by one.
+//!              Messages before it are passed over: the snapshot has them.
+//! When wrong:  a live message beyond `next_seq` is a hole in what was copied: [`Broken`], and the books
+//!              are of no use.
+//! Venue:       Nasdaq: GLIMPSE is its own.
+//! Spec:        GLIMPSE 5.0: the number at the end is that of the first message to apply.
+
+use protocol::types::Symbol;
+use rt::ring::Consumer;
+
+use super::live::Live;
+use crate::book::{BookCounters, Books};
+use crate::message::Message;
+use crate::venue::{Nasdaq, Venue};
+
+/// Messages that should have been copied are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken;
+
+/// Spare books, with the live messages that they still lack.
+#[derive(Debug)]
+pub struct Spare {
+    pub(crate) books: Books,
+    /// What the snapshot's directory and later ones say, by locate code; 0: nothing.
+    directory: Box<[u64]>,
+    live: Consumer<Live>,
+    epoch: u32,
+    next_seq: u64,
+    counters: BookCounters,
+}
+
+impl Spare {
+    pub(crate) fn new(books: Books, live: Consumer<Live>) -> Self {
+        Self {
+            books,
+            directory: vec![0; 1 << 16].into_boxed_slice(),
+            live,
+            epoch: 0,
+            next_seq: u64::MAX,
+            counters: BookCounters::default(),
+        }
+    }
+
+    /// Which snapshot it is for.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The number of the first message that is not in the books.
+    pub(crate) fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// Begins with empty books. What was copied until now is older than any snapshot that is asked for
+    /// now. It takes time in proportion to what is live: not for a hot core.
+    pub(crate) fn begin(&mut self, epoch: u32) {
+        self.discard();
+        self.books.clear();
+        self.directory.fill(0);
+        (self.epoch, self.next_seq) = (epoch, u64::MAX);
+    }
+
+    /// Throws away what was copied.
+    pub(crate) fn discard(&mut self) {
+        // One look at how much there is, so it ends.
+        for _ in 0..self.live.len() {
+            let _ = self.live.pop();
+        }
+    }
+
+    /// A message of the snapshot. `false`: it cannot be read.
+    pub(crate) fn load(&mut self, message: &[u8]) -> bool {
+        let Ok(message) = Nasdaq.message(message) else {
+            return false;
+        };
+        self.apply(&message);
+        true
+    }
+
+    /// The snapshot is loaded; this is the first message to apply.
+    pub(crate) fn set_next_seq(&mut self, next_seq: u64) {
+        self.next_seq = next_seq;
+    }
+
+    /// Applies live messages, `messages_max` at most; how many it took from the ring.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub(crate) fn catch_up(&mut self, messages_max: usize) -> Result<usize, Broken> {
+        for taken in 0..messages_max {
+            let Some(live) = self.live.pop() else {
+                return Ok(taken);
+            };
+            if live.epoch != self.epoch || live.seq < self.next_seq {
+                continue;
+            }
+            if live.seq > self.next_seq {
+                return Err(Broken);
+            }
+            self.next_seq += 1;
+            // What cannot be read changes no book: the live ones passed over it, too.
+            if let Ok(message) = Nasdaq.message(live.message()) {
+                self.apply(&message);
+            }
+        }
+        Ok(messages_max)
+    }
+
+    fn apply(&mut self, message: &Message) {
+        if let Some(name) = message.names
+            && let Some(symbol) = self.directory.get_mut(usize::from(message.locate))
+        {
+            *symbol = u64::from_ne_bytes(name.0);
+        }
+        self.books.apply(message, &self.counters, &mut ());
+    }
+
+    /// What a locate code stands for, if the directory has said.
+    pub(crate) fn symbol(&self, locate: u16) -> Option<Symbol> {
+        let symbol = *self.directory.get(usize::from(locate))?;
+        (symbol != 0).then(|| Symbol(symbol.to_ne_bytes()))
+    }
+}

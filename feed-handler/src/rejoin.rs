@@ -1,0 +1,269 @@
+//! The feed core's part of recovery: asks, takes answers, and lets a snapshot's books take the place of its own.
+//!
+//! ```text
+//!  Idle ──gap──> Asked ──books come──> CatchingUp ──their number is ours: swap──> Showing ──> Telling ──> Idle
+//!                messages are copied      the last copied ones are applied        table       events
+//! ```
+//!
+//! Path:        answers -> arbiter; baton -> rejoin -> room
+//! Thread:      feed core, hot (while something is missing)
+//! Invariants:  books are swapped only when the next message that the spare lacks is the next one that the
+//!              feed delivers. The feed is stale until every row of the table shows the new books.
+//! Work:        each state does a bounded piece of its work a turn.
+//! When wrong:  books that do not fit the stream go back, and others are asked for after a rest; a gap or
+//!              another session meanwhile does the same.
+
+use protocol::types::Seq;
+
+use crate::arbiter::{Arbiter, Arrival};
+use crate::event::Kind;
+use crate::recovery::link::{Answer, Ask, FeedEnd};
+use crate::recovery::live::Live;
+use crate::recovery::rejoin::{Rejoin, State};
+use crate::recovery::spare::Spare;
+use crate::room::{Delivery, Room};
+use crate::status::{STALE_GAP, STALE_WAITING};
+use crate::venue::Venue;
+
+/// Answers of one turn: packets.
+const ANSWERS_EACH: usize = 32;
+/// Live messages that one turn applies to the spare: more than one turn brings, so it catches up.
+const CATCH_UP_EACH: usize = 1024;
+/// Rows of the table that one turn looks at.
+const ROWS_EACH: u32 = 512;
+/// Symbols that one turn tells strategies of.
+const TOLD_EACH: u32 = 64;
+/// Locate codes.
+const ROWS: u32 = 1 << 16;
+/// How long books may be ahead of the stream before they are not of it.
+const AHEAD_NS_MAX: u64 = 5_000_000_000;
+/// The rest after books that did not fit.
+const REST_NS: u64 = 1_000_000_000;
+/// The line of an answer: none of the feed's.
+const NO_LINE: u8 = u8::MAX;
+
+impl<V> Room<V> {
+    pub(crate) fn recover(&mut self, end: FeedEnd) {
+        self.rejoin = Some(Box::new(Rejoin::new(end)));
+    }
+}
+
+impl<V: Venue> Delivery<'_, V> {
+    /// Copies a message for the spare.
+    #[cold]
+    pub(crate) fn tap(&mut self, seq: Seq, bytes: &[u8]) {
+        let counters = &self.counters.join;
+        let Some(rejoin) = &mut self.room.rejoin else {
+            return;
+        };
+        let live = Live::new(seq.0, rejoin.epoch, bytes);
+        let is_copied = match (&mut rejoin.end.live, live) {
+            (Some(ring), Some(live)) => ring.push(live).is_ok(),
+            _ => false,
+        };
+        if is_copied {
+            counters.live_copied.increment();
+        } else {
+            counters.live_dropped.increment();
+        }
+    }
+
+    /// One turn of recovery.
+    #[cold]
+    pub(crate) fn recover(&mut self, arbiter: &mut Arbiter<V>, now_ns: u64) {
+        let counters = self.counters;
+        let session = arbiter.session();
+        if let Some(rejoin) = &mut self.room.rejoin {
+            let name = session.and_then(V::requested_as);
+            rejoin.tell(name, arbiter.next_seq().0, &counters.join);
+            if session.is_some() && name.is_none() {
+                // The venue has no servers: whoever configured some waits for nothing.
+                arbiter.on_unavailable(0, u64::MAX);
+            }
+        }
+        for _ in 0..ANSWERS_EACH {
+            let rejoin = self.room.rejoin.as_mut();
+            let Some(answer) = rejoin.and_then(|rejoin| rejoin.end.answers.pop()) else {
+                break;
+            };
+            match answer {
+                Answer::Packet(packet) => {
+                    let arrival = Arrival {
+                        payload: packet.payload(),
+                        line: NO_LINE,
+                        now_ns,
+                    };
+                    arbiter.on_answer(&arrival, &counters.arbiter, self);
+                }
+                Answer::GivenUp(range) => arbiter.on_unavailable(range.first, range.end),
+                Answer::NoSnapshot(epoch) => self.on_no_snapshot(epoch),
+            }
+        }
+        self.join(session.is_some(), arbiter.next_seq().0, now_ns);
+        if self.room.stale & STALE_WAITING != 0 && !arbiter.is_recovering() {
+            self.set_stale(self.room.stale & !STALE_WAITING);
+        }
+        let is_waiting = self.room.stale & STALE_WAITING != 0;
+        let has_gap = self.room.stale & STALE_GAP != 0 && session.is_some();
+        let rejoin = self.room.rejoin.as_ref();
+        let is_busy = rejoin.is_some_and(|rejoin| rejoin.is_busy(has_gap));
+        self.room.is_recovering = is_waiting || is_busy;
+    }
+
+    fn on_no_snapshot(&mut self, epoch: u32) {
+        if let Some(rejoin) = &mut self.room.rejoin
+            && rejoin.epoch == epoch
+            && matches!(rejoin.state, State::Asked)
+        {
+            rejoin.state = State::GivenUp;
+            self.room.is_tapped = false;
+        }
+    }
+
+    /// One step on the way from a gap to new books.
+    fn join(&mut self, has_session: bool, next_seq: u64, now_ns: u64) {
+        let has_gap = self.room.stale & STALE_GAP != 0;
+        let Some(rejoin) = &mut self.room.rejoin else {
+            return;
+        };
+        if rejoin.end.live.is_none() || rejoin.has_to_abort {
+            return;
+        }
+        if !has_session {
+            if !matches!(rejoin.state, State::Idle) {
+                rejoin.stop();
+                rejoin.has_to_abort = true;
+            }
+            self.room.is_tapped = false;
+            return;
+        }
+        match std::mem::replace(&mut rejoin.state, State::Idle) {
+            State::Idle if has_gap => {
+                let epoch = rejoin.epoch.wrapping_add(1);
+                if rejoin.end.asks.push(Ask::Snapshot(epoch)).is_ok() {
+                    (rejoin.epoch, rejoin.state) = (epoch, State::Asked);
+                    self.room.is_tapped = true;
+                } else {
+                    self.counters.join.asks_delayed.increment();
+                }
+            }
+            State::Asked => {
+                rejoin.state = State::Asked;
+                if let Some(spare) = rejoin.end.to_feed.take() {
+                    if spare.epoch() == rejoin.epoch {
+                        rejoin.state = State::CatchingUp(spare, now_ns);
+                    } else {
+                        rejoin.end.to_stage.give(spare);
+                    }
+                }
+            }
+            State::CatchingUp(spare, since_ns) => self.catch_up(spare, since_ns, next_seq, now_ns),
+            State::Showing(spare, row) => self.show(spare, row, now_ns),
+            State::Telling(spare, row) => self.tell_changes(spare, row),
+            State::Resting(until_ns) if until_ns > now_ns => {
+                rejoin.state = State::Resting(until_ns);
+            }
+            State::GivenUp => rejoin.state = State::GivenUp,
+            State::Idle | State::Resting(_) => {}
+        }
+    }
+
+    /// Applies what the spare lacks, and swaps when it lacks nothing.
+    fn catch_up(&mut self, mut spare: Box<Spare>, since_ns: u64, next_seq: u64, now_ns: u64) {
+        let room = &mut *self.room;
+        let Some(rejoin) = &mut room.rejoin else {
+            return;
+        };
+        let taken = spare.catch_up(CATCH_UP_EACH);
+        let is_late = now_ns.saturating_sub(since_ns) > AHEAD_NS_MAX;
+        let has_all = taken.is_ok_and(|taken| taken < CATCH_UP_EACH);
+        let is_refused = taken.is_err() || is_late || has_all && spare.next_seq() < next_seq;
+        if is_refused {
+            self.counters.join.snapshots_refused.increment();
+            rejoin.end.to_stage.give(spare);
+            rejoin.state = State::Resting(now_ns.saturating_add(REST_NS));
+            room.is_tapped = false;
+        } else if has_all && spare.next_seq() == next_seq {
+            self.counters.join.snapshots_joined.increment();
+            std::mem::swap(&mut room.books, &mut spare.books);
+            room.is_tapped = false;
+            rejoin.has_new_gap = false;
+            rejoin.changed.fill(0);
+            rejoin.state = State::Showing(spare, 0);
+        } else {
+            rejoin.state = State::CatchingUp(spare, since_ns);
+        }
+    }
+
+    /// Brings rows of the table up to date; with the last of them the gap is over.
+    fn show(&mut self, spare: Box<Spare>, from: u32, now_ns: u64) {
+        let to = (from + ROWS_EACH).min(ROWS);
+        for row in from..to {
+            let locate = u16::try_from(row).unwrap_or(u16::MAX);
+            let table = &self.room.best_prices;
+            if self.room.books.is_incomplete(locate) {
+                table.set_incomplete(locate);
+            } else {
+                table.set_complete(locate);
+            }
+            let best = self.room.books.best(locate);
+            let is_new = table.load(locate) != Some(best);
+            if is_new {
+                table.store(locate, &best, self.room.publisher.moment());
+                if let Some(rejoin) = &mut self.room.rejoin {
+                    rejoin.note_change(locate);
+                }
+                self.counters.join.symbols_refreshed.increment();
+            }
+            if let Some(symbol) = spare.symbol(locate)
+                && self.room.best_prices.symbol(locate) != Some(symbol)
+            {
+                self.learn(locate, symbol);
+                self.tell_symbol(Kind::Directory, locate, u64::from_ne_bytes(symbol.0));
+            }
+        }
+        let Some(rejoin) = &mut self.room.rejoin else {
+            return;
+        };
+        if to < ROWS {
+            rejoin.state = State::Showing(spare, to);
+            return;
+        }
+        rejoin.state = State::Telling(spare, 0);
+        if !rejoin.has_new_gap {
+            let since_ns = std::mem::take(&mut rejoin.gap_since_ns);
+            let stale_ns = now_ns.saturating_sub(since_ns);
+            self.counters.join.stale_gap_ns.add(stale_ns);
+            self.set_stale(self.room.stale & !STALE_GAP);
+        }
+    }
+
+    /// Tells strategies of symbols whose best prices the snapshot changed.
+    fn tell_changes(&mut self, spare: Box<Spare>, from: u32) {
+        let (mut row, mut told) = (from, 0);
+        while row < ROWS && told < TOLD_EACH {
+            let locate = u16::try_from(row).unwrap_or(u16::MAX);
+            let changed = self.room.rejoin.as_ref().and_then(|rejoin| {
+                let word = rejoin.changed.get(usize::from(locate / 64))?;
+                Some(word >> (locate % 64))
+            });
+            match changed {
+                None | Some(0) => row = (row / 64 + 1) * 64,
+                Some(bits) if bits & 1 == 0 => row += bits.trailing_zeros(),
+                Some(_) => {
+                    self.tell_symbol(Kind::Refresh, locate, 0);
+                    told += 1;
+                    row += 1;
+                }
+            }
+        }
+        let Some(rejoin) = &mut self.room.rejoin else {
+            return;
+        };
+        if row < ROWS {
+            rejoin.state = State::Telling(spare, row);
+        } else {
+            rejoin.end.to_stage.give(spare);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! A short day of one market, heard twice: by a feed whose lines lose nothing, and by one with lines and servers
+//! as bad as they get.
+//!
+//! | servers | what must be true |
+//! |---|---|
+//! | `Alive` | every event is that of the perfect feed, in the same order |
+//! | `KeepNothing` | what both lines lost is announced before what follows; snapshots end the gaps |
+//! | `Dying` | the same, and they come and go |
+//!
+//! In all of them (`hearing`): no hole that was not announced, no price that is wrong and not stale, and at the
+//! end, on a calm network, a fresh feed whose every order stands where it stands at the exchange.
+
+use rt::clock::{Clock, SECOND_NS};
+
+use crate::MS;
+use crate::hearing::{FeedTotals, Hearing, Ways};
+use crate::servers::Fate;
+use crate::venue::Venue;
+
+/// How a day's servers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Servers {
+    Alive,
+    KeepNothing,
+    Dying,
+}
+
+/// Turns of a day, the calm ones at its ends aside.
+const TURNS: u32 = 300;
+
+/// Lives one day.
+///
+/// # Panics
+/// A rule is broken; the message says which. The same seed breaks it again.
+#[must_use]
+pub fn play_feed(seed: u64) -> FeedTotals {
+    let servers = [Servers::Alive, Servers::KeepNothing, Servers::Dying][(seed % 3) as usize];
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut now_ns = 9 * 3600 * SECOND_NS;
+    let mut clock = Clock::manual(now_ns);
+    let mut venue = Venue::busy(random.u64(..), now_ns);
+    let mut ways = Ways {
+        gap_timeout_ns: [0, MS / 4, 2 * MS][random.usize(0..3)],
+        held_max: None,
+    };
+    let mut perfect = Hearing::new(0, &[], ways, now_ns);
+    ways.held_max = Some(match servers {
+        Servers::Alive => 4096,
+        _ => [64, 256, 4096][random.usize(0..3)],
+    });
+    let mut feed = Hearing::new(0, &[], ways, now_ns);
+    (feed.said, perfect.said) = (Some(Vec::new()), Some(Vec::new()));
+    let mut turn = |venue: &mut Venue, feed: &mut Hearing, by_ns: u64| {
+        now_ns += by_ns;
+        clock.set_ns(now_ns);
+        feed.turn(venue, &clock);
+        perfect.hear_all(venue, &clock);
+    };
+    // The session's first packets come: a feed that has not begun is stale, whatever it hears.
+    for _ in 0..20 {
+        turn(&mut venue, &mut feed, MS);
+    }
+    venue.is_calm = false;
+    let mut fate = Fate {
+        is_dead: false,
+        keeps_nothing: servers == Servers::KeepNothing,
+        lost: random.u32(0..60),
+        cut: 0,
+        late_ns: random.u64(0..4 * MS),
+    };
+    venue.fate = fate;
+    for _ in 0..TURNS {
+        if servers == Servers::Dying && random.u8(0..40) == 0 {
+            fate.is_dead = random.bool();
+            fate.keeps_nothing = random.bool();
+            fate.cut = random.u32(0..200);
+            venue.fate = fate;
+        }
+        turn(&mut venue, &mut feed, random.u64(MS / 10..4 * MS));
+    }
+    venue.is_calm = true;
+    venue.fate = Fate::default();
+    for turns in 0.. {
+        assert!(turns < 3_000, "a calm feed does not become whole");
+        turn(&mut venue, &mut feed, 5 * MS);
+        if turns > 20 && feed.is_whole(&venue) {
+            break;
+        }
+    }
+    feed.compare_books(&venue);
+    let (said, truth) = (feed.said.take(), perfect.said.take());
+    if servers == Servers::Alive {
+        let (said, truth) = (said.expect("kept"), truth.expect("kept"));
+        for (said, truth) in said.iter().zip(&truth) {
+            assert_eq!(said, truth, "an event is another than the perfect feed's");
+        }
+        assert_eq!(said.len(), truth.len(), "events of both feeds");
+        assert_eq!(feed.heard().gaps, 0);
+    }
+    feed.heard()
+}
