@@ -71,6 +71,9 @@ pub fn demo(show: &Show, stop: &AtomicBool) -> Result<(Report, Outcome)> {
     if show.feed.is_some() && show.venue != Venue::Nasdaq {
         bail!("a feed from a file is Nasdaq's: leave the venue out");
     }
+    if show.is_lossy && show.venue != Venue::Nasdaq {
+        bail!("re-requests and snapshots are Nasdaq's: leave the venue out");
+    }
     let mut sets = show.sets.clone();
     if show.is_lossy {
         sets.extend([
