@@ -16,11 +16,13 @@ ITCH_BOOK := target/itch-book/bin/python
 .PHONY: demo test arbiter-days feed-days feed-seeds worlds planted fuzz bench bench-check bench-record bench-time lint clean
 .PHONY: build-packages run-packages test-packages bench-packages
 
-## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours.
-## FAULTS=lossy: both lines lose packets, re-requests and a snapshot bring them back.
+## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
+## VENUE=iex: the exchange publishes DEEP+ in IEX-TP. FAULTS=lossy: both lines lose packets, re-requests and a
+## snapshot bring them back.
 demo: build-packages run-packages
 	$(CARGO) build --release $(DEMO_CRATES)
-	target/release/tickgate-lab demo $(if $(FEED),--feed $(FEED)) $(if $(FAULTS),--faults $(FAULTS)) $(DEMO_ARGS)
+	target/release/tickgate-lab demo $(if $(VENUE),--venue $(VENUE)) $(if $(FEED),--feed $(FEED)) \
+		$(if $(FAULTS),--faults $(FAULTS)) $(DEMO_ARGS)
 
 ## Format, clippy, docs and every test. Needs root for network namespaces; says what it skips without.
 test: build-packages run-packages test-packages

@@ -13,5 +13,5 @@ mod settings;
 pub use layers::{Fault, Layers, Loaded, Origin};
 pub use settings::{
     AfXdp, Books, Feed, Host, Layout, LayoutKind, Line, Mode, Parameters, Receive, Recovery, Rings,
-    Risk, Rung, Session, Settings, Snapshot, Strategy, Submit, Telemetry, Udp,
+    Risk, Rung, Session, Settings, Snapshot, Strategy, Submit, Telemetry, Udp, Venue,
 };

@@ -61,6 +61,8 @@ pub enum Effect {
     Clear,
     /// The order has a price that no book here can hold. It leaves, and the book is incomplete.
     Unfit,
+    /// Its symbol found every number taken. It is of no symbol, and does nothing.
+    Unnumbered,
     /// A trade, or the end of one, that touches no displayed order.
     Print(Print),
 }

@@ -53,11 +53,22 @@ pub struct Rings {
     pub executions: usize,
 }
 
+/// Whose feed it is: what reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Venue {
+    /// ITCH in MoldUDP64.
+    Nasdaq,
+    /// DEEP+ in IEX-TP.
+    Iex,
+}
+
 /// One feed.
 #[derive(Debug)]
 pub struct Feed {
     /// Its name.
     pub name: String,
+    /// Whose it is.
+    pub venue: Venue,
     /// AF_XDP, an interface each; empty: kernel sockets.
     pub xdp: Vec<xdp::Options>,
     /// Kernel sockets: what is asked for, or the last rung.

@@ -82,10 +82,23 @@ pub struct Flow {
     pub limit: u64,
 }
 
+/// Whose formats the feed has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Venue {
+    /// ITCH in MoldUDP64.
+    Nasdaq,
+    /// DEEP+ in IEX-TP. It has neither re-requests nor snapshots here.
+    Iex,
+}
+
 /// The feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Feed {
-    /// MoldUDP64 session, at most 10 characters.
+    /// Whose formats it has.
+    pub venue: Venue,
+    /// The beginning of its day, ns since 1970 UTC: what DEEP+ counts from.
+    pub midnight_ns: u64,
+    /// Session, at most 10 characters; IEX-TP makes a number of it.
     pub session: String,
     /// How much later each line is, ns: one or two lines, A first.
     pub line_delays_ns: Vec<u64>,

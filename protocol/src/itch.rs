@@ -6,11 +6,12 @@
 //!
 //! Spec:        TotalView-ITCH 5.0, 19 Feb 2026, section 4 "Message Formats".
 
-use zerocopy::FromBytes;
 use zerocopy::byteorder::big_endian::{U16, U32, U64};
 
-use crate::types::{DecodeError, Symbol};
-use crate::wire::{MatchBe, Nanos48Be, OrderRefBe, Price4Be, Price8Be, QtyBe, layout};
+use crate::types::Symbol;
+use crate::wire::{
+    MatchBe, Nanos48Be, OrderRefBe, Price4Be, Price8Be, QtyBe, exact, layout, messages,
+};
 
 layout! {
     /// What every message begins with.
@@ -237,82 +238,8 @@ layout! {
     }
 }
 
-/// Ties each layout to its type byte and builds the enum, the decoder and the list of kinds.
-macro_rules! messages {
-    ($($code:literal $name:ident,)+) => {
-        /// One message, still over its bytes.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Message<'a> {
-            $(
-                #[doc = concat!("See [`", stringify!($name), "`].")]
-                $name(&'a $name),
-            )+
-        }
-
-        $(impl $name {
-            /// The type byte.
-            pub const KIND: u8 = $code;
-        })+
-
-        /// Every type byte of the protocol.
-        pub const KINDS: &[u8] = &[$($code),+];
-
-        /// Bytes of the largest message.
-        pub const LEN_MAX: usize = {
-            let mut max = 0;
-            $(if $name::LEN > max {
-                max = $name::LEN;
-            })+
-            max
-        };
-
-        impl<'a> Message<'a> {
-            /// Reads one message.
-            ///
-            /// # Errors
-            /// No bytes, an unknown type, or a length that is not the type's own.
-            #[inline]
-            pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-                match bytes.first() {
-                    None => Err(DecodeError::Empty),
-                    $(Some(&$code) => match $name::ref_from_bytes(bytes) {
-                        Ok(view) => Ok(Self::$name(view)),
-                        Err(_) => Err(wrong_length($code, $name::LEN, bytes)),
-                    },)+
-                    Some(&other) => Err(DecodeError::UnknownType(other)),
-                }
-            }
-
-            /// The bytes it was read from.
-            #[must_use]
-            pub fn as_bytes(&self) -> &'a [u8] {
-                match *self {
-                    $(Self::$name(view) => zerocopy::IntoBytes::as_bytes(view),)+
-                }
-            }
-
-            /// The fields that every message begins with.
-            #[inline]
-            #[must_use]
-            pub fn head(&self) -> &'a Head {
-                match *self {
-                    $(Self::$name(view) => &view.head,)+
-                }
-            }
-        }
-
-        /// Bytes of a message of this type, `None` for an unknown type.
-        #[must_use]
-        pub fn len_of(kind: u8) -> Option<usize> {
-            match kind {
-                $($code => Some($name::LEN),)+
-                _ => None,
-            }
-        }
-    };
-}
-
 messages! {
+    exact, head: Head;
     b'S' SystemEvent,
     b'R' StockDirectory,
     b'H' StockTradingAction,
@@ -336,15 +263,6 @@ messages! {
     b'I' Noii,
     b'N' RetailInterest,
     b'O' DirectListing,
-}
-
-#[cold]
-fn wrong_length(kind: u8, expected: usize, bytes: &[u8]) -> DecodeError {
-    DecodeError::WrongLength {
-        kind,
-        expected,
-        found: bytes.len(),
-    }
 }
 
 impl StockDirectory {

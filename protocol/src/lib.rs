@@ -3,12 +3,13 @@
 //! ```text
 //!  frame ──> mold ────────> itch            market data: Ethernet to UDP, packet, message
 //!            binary_file ─────┘             the same from a file
+//!  frame ──> iex_tp ──────> deep_plus       the same of IEX
 //!            soup ──> glimpse ──> itch      a snapshot
 //!
 //!            soup <── ouch requests         orders
 //!            soup ──> ouch answers
 //!
-//!  types, wire: prices, quantities, numbers, as values and as bytes
+//!  types, wire, blocks: prices, quantities, numbers, as values and as bytes
 //! ```
 //!
 //! Invariants:  no I/O, no clock, no allocation, no state machine; any bytes are read or refused.
@@ -22,9 +23,13 @@
 )]
 
 pub mod frame;
+
+pub mod blocks;
+pub mod iex_tp;
 pub mod mold;
 
 pub mod binary_file;
+pub mod deep_plus;
 pub mod glimpse;
 pub mod itch;
 

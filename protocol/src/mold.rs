@@ -10,9 +10,11 @@
 //!              iteration and says so.
 //! Spec:        MoldUDP64 1.00, "Downstream Packet", "Request Packet". Everything is big-endian.
 
+use zerocopy::byteorder::BigEndian;
 use zerocopy::byteorder::big_endian::U16;
 use zerocopy::{FromBytes, IntoBytes};
 
+use crate::blocks::{self, Writer};
 use crate::types::Seq;
 use crate::wire::{SeqBe, layout};
 
@@ -29,6 +31,9 @@ layout! {
 pub const COUNT_HEARTBEAT: u16 = 0;
 /// Count that ends the session: no blocks follow.
 pub const COUNT_END_OF_SESSION: u16 = 0xFFFF;
+
+/// Iterates over the message blocks of a packet.
+pub type Blocks<'a> = blocks::Blocks<'a, BigEndian>;
 
 /// A session name: ten raw bytes, compared as they are.
 pub type Session = [u8; 10];
@@ -87,52 +92,13 @@ impl<'a> Packet<'a> {
             Kind::Data(count) => count,
             Kind::Heartbeat | Kind::EndOfSession => 0,
         };
-        Blocks {
-            left,
-            bytes: self.blocks,
-        }
-    }
-}
-
-/// Iterates over the message blocks of a packet.
-#[derive(Clone, Debug)]
-pub struct Blocks<'a> {
-    left: u16,
-    bytes: &'a [u8],
-}
-
-impl Blocks<'_> {
-    /// Blocks that the header announced and the bytes do not hold. Ask after the iteration ended.
-    #[inline]
-    #[must_use]
-    pub fn missing(&self) -> u16 {
-        self.left
-    }
-}
-
-impl<'a> Iterator for Blocks<'a> {
-    type Item = &'a [u8];
-
-    #[inline]
-    fn next(&mut self) -> Option<&'a [u8]> {
-        if self.left == 0 {
-            return None;
-        }
-        let (len, rest) = self.bytes.split_first_chunk::<2>()?;
-        let (message, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
-        self.bytes = rest;
-        self.left -= 1;
-        Some(message)
+        Blocks::new(left, self.blocks)
     }
 }
 
 /// Fills a buffer with one downstream packet, block by block.
 #[derive(Debug)]
-pub struct PacketBuilder<'a> {
-    buffer: &'a mut [u8],
-    len: usize,
-    count: u16,
-}
+pub struct PacketBuilder<'a>(Writer<'a, BigEndian>);
 
 impl<'a> PacketBuilder<'a> {
     /// Begins a packet whose first message has number `seq`. `None` when the buffer cannot hold the
@@ -145,45 +111,26 @@ impl<'a> PacketBuilder<'a> {
             count: U16::new(COUNT_HEARTBEAT),
         };
         header.write_to_prefix(buffer).ok()?;
-        Some(Self {
-            buffer,
-            len: Header::LEN,
-            count: 0,
-        })
+        Some(Self(Writer::new(buffer, Header::LEN)))
     }
 
     /// Appends a message; `false` when it does not fit, and nothing is changed then.
     #[must_use]
     pub fn push(&mut self, message: &[u8]) -> bool {
-        let Ok(message_len) = u16::try_from(message.len()) else {
-            return false;
-        };
         // 0xFFFF would read as the end of the session, so a packet ends at one less.
-        if self.count == COUNT_END_OF_SESSION - 1 {
-            return false;
-        }
-        let end = self.len + 2 + message.len();
-        let Some(block) = self.buffer.get_mut(self.len..end) else {
-            return false;
-        };
-        let (len_bytes, body) = block.split_at_mut(2);
-        len_bytes.copy_from_slice(&message_len.to_be_bytes());
-        body.copy_from_slice(message);
-        self.len = end;
-        self.count += 1;
-        true
+        self.0.push(message, COUNT_END_OF_SESSION - 1)
     }
 
     /// Messages appended so far.
     #[must_use]
     pub fn count(&self) -> u16 {
-        self.count
+        self.0.count()
     }
 
     /// Completes the packet; a packet without messages is a heartbeat.
     #[must_use]
     pub fn finish(self) -> &'a [u8] {
-        let count = self.count;
+        let count = self.count();
         self.finish_as(count)
     }
 
@@ -194,11 +141,11 @@ impl<'a> PacketBuilder<'a> {
     }
 
     fn finish_as(self, count: u16) -> &'a [u8] {
-        let Self { buffer, len, .. } = self;
-        if let Ok((header, _)) = Header::mut_from_prefix(buffer) {
+        let bytes = self.0.finish();
+        if let Ok((header, _)) = Header::mut_from_prefix(bytes) {
             header.count = U16::new(count);
         }
-        buffer.get(..len).unwrap_or_default()
+        bytes
     }
 }
 

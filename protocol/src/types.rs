@@ -26,6 +26,10 @@ number! {
     Price8(u64)
 }
 number! {
+    /// A price with four implied decimals that may be beyond [`Price4`], or negative: IEX's.
+    SignedPrice4(i64)
+}
+number! {
     /// A number of shares.
     Qty(u32)
 }
@@ -38,16 +42,31 @@ number! {
     MatchNumber(u64)
 }
 number! {
-    /// A MoldUDP64 or SoupBinTCP sequence number; the first message of a session is 1.
+    /// A MoldUDP64, IEX-TP or SoupBinTCP sequence number; the first message of a session is 1.
     Seq(u64)
 }
 number! {
-    /// Nanoseconds; since midnight of the venue in messages, since boot in stamps.
+    /// Nanoseconds; since midnight of the venue in messages (IEX: since 1970 UTC), since boot in stamps.
     Nanos(u64)
 }
 number! {
     /// OUCH `UserRefNum`: starts at 1 and strictly increases on one port for one day.
     UserRefNum(u32)
+}
+
+impl SignedPrice4 {
+    /// The price, `None` when it is negative or beyond 429,496.7295.
+    #[inline]
+    #[must_use]
+    pub fn narrow(self) -> Option<Price4> {
+        u32::try_from(self.0).ok().map(Price4)
+    }
+}
+
+impl From<Price4> for SignedPrice4 {
+    fn from(price: Price4) -> Self {
+        Self(i64::from(price.0))
+    }
 }
 
 impl fmt::Display for Price4 {
@@ -193,6 +212,14 @@ mod tests {
         assert_eq!(Symbol::new(""), None);
         assert_eq!(Symbol::new("TOOLONGNAME"), None);
         assert_eq!(Symbol::new("A B"), None);
+    }
+
+    #[test]
+    fn price_that_does_not_fit_is_none() {
+        let narrow = |price| SignedPrice4(price).narrow();
+        assert_eq!(narrow(i64::from(u32::MAX)), Some(Price4(u32::MAX)));
+        assert_eq!(narrow(i64::from(u32::MAX) + 1), None);
+        assert_eq!((narrow(-1), narrow(0)), (None, Some(Price4(0))));
     }
 
     #[test]

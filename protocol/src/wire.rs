@@ -1,15 +1,18 @@
-//! The grammar of a layout: big-endian fields that read as typed numbers, and the macro that ties a
-//! struct to the offsets of a specification's table at compile time.
+//! The grammar of a layout: fields that read as typed numbers, the macro that ties a struct to the offsets of
+//! a specification's table at compile time, and the one that ties structs to type bytes.
 //!
 //! Invariants:  every layout is unaligned, has no padding and accepts any bytes, so one length check
 //!              turns a slice into a reference and each read is a load and a byte swap.
 
 use zerocopy::byteorder::big_endian::{U32, U64};
+use zerocopy::byteorder::little_endian::{I64 as I64Le, U32 as U32Le, U64 as U64Le};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::types::{MatchNumber, Nanos, OrderRef, Price4, Price8, Qty, Seq, UserRefNum};
+use crate::types::{
+    DecodeError, MatchNumber, Nanos, OrderRef, Price4, Price8, Qty, Seq, SignedPrice4, UserRefNum,
+};
 
-/// Declares a big-endian field that reads as a typed number.
+/// Declares a field that reads as a typed number.
 macro_rules! field {
     ($(#[$doc:meta])* $name:ident: $raw:ident as $native:ident) => {
         $(#[$doc])*
@@ -69,6 +72,31 @@ field! {
 field! {
     /// Four-byte OUCH user reference number.
     UserRefNumBe: U32 as UserRefNum
+}
+
+field! {
+    /// Eight-byte signed price, four decimals, little-endian.
+    SignedPrice4Le: I64Le as SignedPrice4
+}
+field! {
+    /// Four-byte share count, little-endian.
+    QtyLe: U32Le as Qty
+}
+field! {
+    /// Eight-byte order reference, little-endian.
+    OrderRefLe: U64Le as OrderRef
+}
+field! {
+    /// Eight-byte trade number, little-endian.
+    MatchLe: U64Le as MatchNumber
+}
+field! {
+    /// Eight-byte sequence number, little-endian.
+    SeqLe: U64Le as Seq
+}
+field! {
+    /// Eight-byte nanosecond timestamp, little-endian.
+    NanosLe: U64Le as Nanos
 }
 
 /// Six-byte nanoseconds since midnight (ITCH).
@@ -163,3 +191,105 @@ macro_rules! layout {
     )+};
 }
 pub(crate) use layout;
+
+/// Reads a layout whose length never changes.
+#[inline]
+pub(crate) fn exact<T: FromBytes + KnownLayout + Immutable + Unaligned>(
+    bytes: &[u8],
+) -> Option<&T> {
+    T::ref_from_bytes(bytes).ok()
+}
+
+/// Reads a layout that may grow at its end.
+#[inline]
+pub(crate) fn at_least<T: FromBytes + KnownLayout + Immutable + Unaligned>(
+    bytes: &[u8],
+) -> Option<&T> {
+    T::ref_from_prefix(bytes).ok().map(|(view, _)| view)
+}
+
+#[cold]
+pub(crate) fn wrong_length(kind: u8, expected: usize, bytes: &[u8]) -> DecodeError {
+    DecodeError::WrongLength {
+        kind,
+        expected,
+        found: bytes.len(),
+    }
+}
+
+/// Ties each layout to its type byte and builds the enum, the decoder and the list of kinds. `$read` is
+/// [`exact`] or [`at_least`]; `$common` the field that every message has.
+macro_rules! messages {
+    ($read:ident, $common:ident: $common_ty:ty; $($code:literal $name:ident,)+) => {
+        /// One message, still over its bytes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Message<'a> {
+            $(
+                #[doc = concat!("See [`", stringify!($name), "`].")]
+                $name(&'a $name),
+            )+
+        }
+
+        $(impl $name {
+            /// The type byte.
+            pub const KIND: u8 = $code;
+        })+
+
+        /// Every type byte of the protocol.
+        pub const KINDS: &[u8] = &[$($code),+];
+
+        /// Bytes of the largest message.
+        pub const LEN_MAX: usize = {
+            let mut max = 0;
+            $(if $name::LEN > max {
+                max = $name::LEN;
+            })+
+            max
+        };
+
+        impl<'a> Message<'a> {
+            /// Reads one message.
+            ///
+            /// # Errors
+            /// No bytes, an unknown type, or a length that the type cannot have.
+            #[inline]
+            pub fn decode(bytes: &'a [u8]) -> Result<Self, $crate::types::DecodeError> {
+                match bytes.first() {
+                    None => Err($crate::types::DecodeError::Empty),
+                    $(Some(&$code) => match $read::<$name>(bytes) {
+                        Some(view) => Ok(Self::$name(view)),
+                        None => Err($crate::wire::wrong_length($code, $name::LEN, bytes)),
+                    },)+
+                    Some(&other) => Err($crate::types::DecodeError::UnknownType(other)),
+                }
+            }
+
+            /// The bytes it was read from, as far as the layout goes.
+            #[must_use]
+            pub fn as_bytes(&self) -> &'a [u8] {
+                match *self {
+                    $(Self::$name(view) => zerocopy::IntoBytes::as_bytes(view),)+
+                }
+            }
+
+            /// What every message has.
+            #[inline]
+            #[must_use]
+            pub fn $common(&self) -> &'a $common_ty {
+                match *self {
+                    $(Self::$name(view) => &view.$common,)+
+                }
+            }
+        }
+
+        /// Bytes of a message of this type, `None` for an unknown type.
+        #[must_use]
+        pub fn len_of(kind: u8) -> Option<usize> {
+            match kind {
+                $($code => Some($name::LEN),)+
+                _ => None,
+            }
+        }
+    };
+}
+pub(crate) use messages;

@@ -1,5 +1,5 @@
 //! Real packets: they decode to the right fields, judged by another crate and by hand, and encode to the
-//! same bytes.
+//! same bytes. IEX's are in `captures_iex`.
 //!
 //! A few messages stand here, so that something real is judged wherever the tests run. They were on the
 //! wire of Nasdaq's TotalView-ITCH 5.0 and OUCH 5.0, and are in the public collection
@@ -17,17 +17,16 @@
     reason = "one arm for each message, one line for each field"
 )]
 
-use std::io::Write;
-use std::path::PathBuf;
+mod support;
 
 use itchy::{Body, MessageStream};
-use pcap_file::pcap::PcapReader;
 use protocol::frame::Datagram;
 use protocol::itch::Message;
 use protocol::mold::{Kind, Packet, PacketBuilder};
 use protocol::ouch::{Element, Inbound, Outbound};
 use protocol::soup;
 use protocol::types::{Price4, Qty, UserRefNum};
+use support::{bytes, capture};
 
 /// A MoldUDP64 packet with an Order Replace, its session blanked.
 const MOLD_REPLACE: &str = "00000000000000000000 0000000000000001 0001 0023 \
@@ -45,16 +44,6 @@ const ENTER_ORDER: &str = "0036 55 4f 00000071 54 000000e1 43564c5420202020 0000
 const ORDER_ACCEPTED: &str = "004a 53 41 0000289b4d64af87 00753a8d 42 00000028 4144424520202020 \
     000000000048e748 35 59 000000000f56b4f5 41 4e 4e 4c 3736383237303120202020202020 0009 \
     05024d4c524f 021230";
-
-fn bytes(hex: &str) -> Vec<u8> {
-    let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
-    let pairs = digits
-        .chunks(2)
-        .map(|pair| std::str::from_utf8(pair).expect("digits"));
-    pairs
-        .map(|pair| u8::from_str_radix(pair, 16).expect("two digits"))
-        .collect()
-}
 
 #[test]
 fn real_messages_say_what_was_read_by_hand() {
@@ -134,28 +123,6 @@ fn real_messages_say_what_was_read_by_hand() {
     for message in [ADD, EXECUTED, CANCELLED, DELETED, TRADE].map(bytes) {
         judge(&message, Message::decode(&message).expect("ITCH 5.0"));
     }
-}
-
-/// Captures are third-party data that lies beside the project, not in it.
-fn capture(name: &str) -> Option<Vec<Vec<u8>>> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../shared/data")
-        .join(name);
-    let Ok(file) = std::fs::File::open(&path) else {
-        // Past the test harness, which shows what a passing test prints to nobody.
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED: {} is not there",
-            path.display()
-        );
-        return None;
-    };
-    let mut reader = PcapReader::new(file).expect("a capture");
-    let mut frames = Vec::new();
-    while let Some(packet) = reader.next_packet() {
-        frames.push(packet.expect("a packet").data.into_owned());
-    }
-    Some(frames)
 }
 
 #[test]

@@ -10,13 +10,24 @@ use protocol::frame::Datagram;
 use protocol::glimpse::EndOfSnapshot;
 use protocol::mold::{Packet, PacketBuilder};
 use protocol::ouch::{AppendageBuffer, Element, Inbound, Outbound};
-use protocol::types::{DecodeError, Qty, Seq};
-use protocol::{binary_file, itch, soup};
+use protocol::types::{DecodeError, Nanos, Qty, Seq};
+use protocol::{binary_file, deep_plus, iex_tp, itch, soup};
 
 /// Any ITCH message: a type byte and as many bytes as the type has.
 fn itch_bytes() -> impl Strategy<Value = Vec<u8>> {
     prop::sample::select(itch::KINDS).prop_flat_map(|kind| {
         let len = itch::len_of(kind).expect("a listed kind has a length");
+        vec(any::<u8>(), len - 1).prop_map(move |mut rest| {
+            rest.insert(0, kind);
+            rest
+        })
+    })
+}
+
+/// Any DEEP+ message.
+fn deep_plus_bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop::sample::select(deep_plus::KINDS).prop_flat_map(|kind| {
+        let len = deep_plus::len_of(kind).expect("a listed kind has a length");
         vec(any::<u8>(), len - 1).prop_map(move |mut rest| {
             rest.insert(0, kind);
             rest
@@ -163,7 +174,111 @@ fn rebuilt_itch(message: itch::Message<'_>) -> Vec<u8> {
     }
 }
 
+fn rebuilt_deep_plus(message: deep_plus::Message<'_>) -> Vec<u8> {
+    use deep_plus::Message as M;
+    use zerocopy::IntoBytes;
+    macro_rules! arm {
+        ($view:expr, $name:ident { $($field:ident $(as $get:ident)?),* $(,)? }) => {
+            rebuild!($view, deep_plus::$name { kind, timestamp as get, $($field $(as $get)?),* })
+                .as_bytes()
+                .to_vec()
+        };
+    }
+    match message {
+        M::SystemEvent(m) => arm!(m, SystemEvent { event }),
+        M::SecurityDirectory(m) => arm!(m, SecurityDirectory {
+            flags, symbol, round_lot_size as get, adjusted_poc_price as get, luld_tier,
+        }),
+        M::TradingStatus(m) => arm!(
+            m,
+            TradingStatus {
+                status,
+                symbol,
+                reason
+            }
+        ),
+        M::RetailLiquidity(m) => arm!(m, RetailLiquidity { interest, symbol }),
+        M::OperationalHalt(m) => arm!(m, OperationalHalt { status, symbol }),
+        M::ShortSalePriceTest(m) => arm!(
+            m,
+            ShortSalePriceTest {
+                status,
+                symbol,
+                detail
+            }
+        ),
+        M::SecurityEvent(m) => arm!(m, SecurityEvent { event, symbol }),
+        M::AddOrder(m) => {
+            arm!(m, AddOrder { side, symbol, order as get, size as get, price as get })
+        }
+        M::OrderModify(m) => {
+            arm!(m, OrderModify { flags, symbol, order as get, size as get, price as get })
+        }
+        M::OrderDelete(m) => arm!(m, OrderDelete { reserved, symbol, order as get }),
+        M::OrderExecuted(m) => arm!(m, OrderExecuted {
+            flags, symbol, order as get, size as get, price as get, trade as get,
+        }),
+        M::Trade(m) => {
+            arm!(m, Trade { flags, symbol, size as get, price as get, trade as get })
+        }
+        M::TradeBreak(m) => {
+            arm!(m, TradeBreak { flags, symbol, size as get, price as get, trade as get })
+        }
+        M::ClearBook(m) => arm!(m, ClearBook { reserved, symbol }),
+    }
+}
+
 proptest! {
+    #[test]
+    fn deep_plus_decode_of_encode_is_identity(bytes in deep_plus_bytes()) {
+        let message = deep_plus::Message::decode(&bytes).expect("right type and length");
+        prop_assert_eq!(message.as_bytes(), &bytes[..]);
+        prop_assert_eq!(rebuilt_deep_plus(message), bytes);
+    }
+
+    #[test]
+    fn deep_plus_truncated_is_refused_and_longer_is_read(
+        bytes in deep_plus_bytes(),
+        more in vec(any::<u8>(), 1..9),
+    ) {
+        for len in 0..bytes.len() {
+            prop_assert!(deep_plus::Message::decode(&bytes[..len]).is_err());
+        }
+        let longer = [&bytes[..], &more].concat();
+        let message = deep_plus::Message::decode(&longer).expect("a message that grew");
+        prop_assert_eq!(message.as_bytes(), &bytes[..]);
+    }
+
+    #[test]
+    fn iex_segment_gives_back_its_messages(
+        messages in vec(vec(any::<u8>(), 0..60), 0..30),
+        numbers in any::<[u64; 3]>(),
+        names in any::<[u32; 2]>(),
+    ) {
+        let [seq, offset, sent] = numbers;
+        let [channel, session] = names;
+        let place = iex_tp::Place {
+            session: iex_tp::Session { channel, session },
+            protocol: iex_tp::PROTOCOL_DEEP_PLUS,
+            seq: Seq(seq),
+            offset,
+            sent: Nanos(sent),
+        };
+        let mut buffer = [0; 2048];
+        let mut builder = iex_tp::PacketBuilder::new(&mut buffer, place).expect("room");
+        let kept: Vec<_> = messages.iter().filter(|message| builder.push(message)).collect();
+        let bytes = builder.finish();
+        let packet = iex_tp::Packet::decode(bytes).expect("whole header");
+        prop_assert_eq!((packet.session(), packet.seq()), (place.session, Seq(seq)));
+        let header = packet.header;
+        prop_assert_eq!((header.offset.get(), header.sent.get()), (offset, Nanos(sent)));
+        prop_assert_eq!(usize::from(header.payload_len.get()) + 40, bytes.len());
+        let mut blocks = packet.blocks();
+        let read: Vec<_> = blocks.by_ref().collect();
+        prop_assert_eq!(read, kept);
+        prop_assert_eq!(blocks.missing(), 0);
+    }
+
     #[test]
     fn itch_decode_of_encode_is_identity(bytes in itch_bytes()) {
         let message = itch::Message::decode(&bytes).expect("right type and length");
@@ -228,6 +343,8 @@ proptest! {
         typed.insert(0, kind);
         for bytes in [&bytes, &typed] {
             let _ = itch::Message::decode(bytes);
+            let _ = deep_plus::Message::decode(bytes);
+            let _ = iex_tp::Packet::decode(bytes).map(|packet| packet.blocks().count());
             let _ = Inbound::decode(bytes).map(|(_, tail)| tail.elements().count());
             let _ = Outbound::decode(bytes).map(|(_, tail)| tail.elements().count());
             let _ = EndOfSnapshot::decode(bytes).map(EndOfSnapshot::number);

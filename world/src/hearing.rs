@@ -16,20 +16,21 @@ use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Subscriber, Subscription};
 use feed_handler::recovery::counters::RecoveryCounters;
 use feed_handler::recovery::glimpse::GlimpseOptions;
-use feed_handler::recovery::link::link_with_spare;
+use feed_handler::recovery::link::{FeedEnd, link_with_spare};
 use feed_handler::recovery::requester::RequestOptions;
 use feed_handler::recovery::snapshots::SnapshotOptions;
 use feed_handler::recovery::stage::{RecoveryOptions, RecoveryStage};
 use feed_handler::source::{Packet, PacketSource};
-use feed_handler::venue::Nasdaq;
+use feed_handler::venue::{self, Iex, Nasdaq};
+use order_sim::options;
 use protocol::types::Side;
 use rt::clock::Clock;
 use rt::mem::Want;
 use rt::ring::{Consumer, Producer, ring};
 
 use crate::servers::{Network, SimulatedWire};
-use crate::venue::{Flying, LINES, Venue};
-use crate::{MS, SECOND_NS};
+use crate::venue::{Flying, LINES, LISTED, VENUES, Venue};
+use crate::{MS, SECOND_NS, SYMBOLS};
 
 /// Silence after which the feed is stale.
 const STALE_NS: u64 = 2 * SECOND_NS;
@@ -65,6 +66,65 @@ impl PacketSource for Arrived {
     }
 
     fn housekeep(&mut self) {}
+}
+
+/// What a feed stage of any venue is made of.
+struct Base {
+    source: Arrived,
+    books: Books,
+    best_prices: Arc<BestPrices>,
+    subscribers: Vec<Subscriber>,
+    counters: Arc<Counters>,
+    feed: u16,
+    ways: Ways,
+}
+
+/// A feed stage of any venue.
+trait Stage {
+    fn turn(&mut self, clock: &Clock);
+    fn books(&self) -> &Books;
+}
+
+impl<V: venue::Venue> Stage for Feed<Arrived, V> {
+    fn turn(&mut self, clock: &Clock) {
+        self.poll(clock);
+    }
+
+    fn books(&self) -> &Books {
+        Self::books(self)
+    }
+}
+
+impl Base {
+    fn feed_of<V: venue::Venue>(self, venue: V, feed_end: Option<FeedEnd>) -> Box<dyn Stage> {
+        let mut arbiter = Arbiter::new(Patience {
+            gap_timeout_ns: self.ways.gap_timeout_ns,
+            stale_ns: STALE_NS,
+        });
+        if let (Some(held_max), Some(_)) = (self.ways.held_max, &feed_end) {
+            arbiter = arbiter.with_recovery(Recovery {
+                give_up_ns: 500 * MS,
+                held_max,
+            });
+        }
+        let feed = Feed::new(Parts {
+            source: self.source,
+            venue,
+            arbiter,
+            books: self.books,
+            best_prices: self.best_prices,
+            subscribers: self.subscribers,
+            counters: self.counters,
+            histograms: FeedHistograms::default(),
+            feed: self.feed,
+            lines: LINES,
+            stale_ns: STALE_NS,
+        });
+        match feed_end {
+            Some(end) => Box::new(feed.with_recovery(end)),
+            None => Box::new(feed),
+        }
+    }
 }
 
 /// What the feed has said, summed up over a world.
@@ -106,7 +166,11 @@ impl std::ops::AddAssign for Heard {
 
 /// One feed of a gateway.
 pub(crate) struct Hearing {
-    feed: Feed<Arrived, Nasdaq>,
+    /// The feed stage of this venue.
+    stage: Box<dyn Stage>,
+    feed: usize,
+    /// The number of the last message, if it was told as a name: the message itself may follow.
+    was_named: Option<u64>,
     packets: Rc<RefCell<VecDeque<Flying>>>,
     counters: Arc<Counters>,
     pub(crate) prices: Arc<BestPrices>,
@@ -198,44 +262,39 @@ impl Hearing {
         let counters = Arc::new(Counters::default());
         let source = Arrived::default();
         let packets = Rc::clone(&source.packets);
-        let mut arbiter = Arbiter::new(Patience {
-            gap_timeout_ns: ways.gap_timeout_ns,
-            stale_ns: STALE_NS,
-        });
-        if let Some(held_max) = ways.held_max {
-            arbiter = arbiter.with_recovery(Recovery {
-                give_up_ns: 500 * MS,
-                held_max,
-            });
-        }
-        let mut feed = Feed::new(Parts {
+        let kind = VENUES[usize::from(feed)];
+        let base = Base {
             source,
-            venue: Nasdaq,
-            arbiter,
             books: books(),
             best_prices: Arc::clone(&prices),
             subscribers,
             counters: Arc::clone(&counters),
-            histograms: FeedHistograms::default(),
             feed,
-            lines: LINES,
-            stale_ns: STALE_NS,
-        });
-        let mut recovering = None;
-        if ways.held_max.is_some() {
+            ways,
+        };
+        // IEX has no servers here.
+        let recovers = ways.held_max.is_some() && kind == options::Venue::Nasdaq;
+        let (recovering, feed_end) = if recovers {
             let (feed_end, stage_end) = link_with_spare(books(), 1 << 9).expect("a power of two");
             let network = Rc::new(RefCell::new(Network::default()));
             let wire = SimulatedWire(Rc::clone(&network));
             let stage = RecoveryStage::new(recovery_options(), stage_end, wire);
-            feed = feed.with_recovery(feed_end);
-            recovering = Some(Recovering {
+            let recovering = Recovering {
                 counters: stage.counters(),
                 stage,
                 network,
-            });
-        }
+            };
+            (Some(recovering), Some(feed_end))
+        } else {
+            (None, None)
+        };
         Self {
-            feed,
+            stage: match kind {
+                options::Venue::Nasdaq => base.feed_of(Nasdaq, feed_end),
+                options::Venue::Iex => base.feed_of(Iex::default(), feed_end),
+            },
+            feed: usize::from(feed),
+            was_named: None,
             packets,
             counters,
             prices,
@@ -290,10 +349,10 @@ impl Hearing {
             recovering.stage.poll(clock.now_ns());
         }
         let begun = self.counters.arbiter.sessions_begun.get();
-        self.feed.poll(clock);
+        self.stage.turn(clock);
         let has_begun = self.counters.arbiter.sessions_begun.get() > begun;
         if has_begun && std::mem::take(&mut self.is_over) {
-            self.next = None;
+            (self.next, self.was_named) = (None, None);
         }
         let mut has_news = has_begun;
         while let Some(event) = self.events.pop() {
@@ -331,7 +390,7 @@ impl Hearing {
         } else if event.kind == Kind::EndOfSession {
             self.is_over = !has_begun;
             if has_begun {
-                self.next = None;
+                (self.next, self.was_named) = (None, None);
             }
         } else if event.kind == Kind::Refresh
             || event.is_news()
@@ -340,7 +399,13 @@ impl Hearing {
             // These have no number of their own.
         } else {
             let seq = event.origin.seq;
-            assert_eq!(seq, self.next.unwrap_or(1), "a hole that nobody announced");
+            let is_named = self.was_named.take() == Some(seq);
+            assert!(
+                is_named || seq == self.next.unwrap_or(1),
+                "{seq} instead of {:?}: a hole that nobody announced",
+                self.next
+            );
+            self.was_named = (event.kind == Kind::Directory).then_some(seq);
             self.next = Some(seq + 1);
         }
     }
@@ -352,7 +417,10 @@ impl Hearing {
         let Some(truth) = venue.prices_after(self.session, last) else {
             return;
         };
-        for (locate, truth) in (1..).zip(truth) {
+        for (name, truth) in SYMBOLS[self.feed].into_iter().zip(truth) {
+            let Some(locate) = self.locate(name) else {
+                continue;
+            };
             if !self.prices.is_stale(locate) {
                 let heard = self.prices.load(locate).unwrap_or_default();
                 assert_eq!(
@@ -364,6 +432,15 @@ impl Hearing {
         }
     }
 
+    /// What the feed calls a symbol today: its own code, or the order in which symbols were first heard.
+    pub(crate) fn locate(&self, name: &str) -> Option<u16> {
+        let named = |locate: &u16| {
+            let symbol = self.prices.symbol(*locate);
+            symbol.is_some_and(|symbol| symbol.as_str() == name)
+        };
+        (1..=u16::try_from(LISTED).ok()?).find(named)
+    }
+
     /// On a calm network, with everything arrived: the feed is whole, and says so.
     pub(crate) fn is_whole(&self, venue: &Venue) -> bool {
         let is_at_end = self.session == venue.session && self.next == Some(venue.last_seq() + 1);
@@ -372,11 +449,11 @@ impl Hearing {
 
     /// Every order of every book stands where it stands at the exchange.
     pub(crate) fn compare_books(&self, venue: &Venue) {
-        for locate in 1..=u16::try_from(crate::venue::LISTED).expect("few") {
+        for locate in 1..=u16::try_from(LISTED).expect("few") {
             for side in [Side::Buy, Side::Sell] {
                 let shown = venue.engine().shown(locate, side);
                 let truth: Vec<_> = shown.map(|it| (it.price, it.reference, it.qty)).collect();
-                let levels = self.feed.books().levels(locate, side);
+                let levels = self.stage.books().levels(locate, side);
                 let heard: Vec<_> = levels
                     .flat_map(|(top, queue)| {
                         let orders = queue.into_iter();

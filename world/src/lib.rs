@@ -43,8 +43,8 @@ pub use hearing::Heard;
 const MS: u64 = 1_000_000;
 const SECOND_NS: u64 = 1000 * MS;
 
-/// Symbols of each feed, by locate code from 1 on: one code means different symbols, and one symbol is on
-/// both.
+/// Symbols of each feed, in the order in which they are listed: one code means different symbols, and one
+/// symbol is on both. The second feed is IEX's.
 const SYMBOLS: [[&str; venue::LISTED]; 2] = [["ALC", "BOB"], ["CAT", "ALC"]];
 const ACCOUNTS: [&str; 2] = ["one", "two"];
 /// Feed and session of each strategy; the second is the quoter.

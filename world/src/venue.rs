@@ -7,7 +7,7 @@ use std::rc::Rc;
 use feed_handler::best_prices::BestPrice;
 use order_sim::exchange::Exchange;
 use order_sim::file;
-use order_sim::options::Options;
+use order_sim::options::{self, Options};
 use protocol::types::{Price4, Qty, Side};
 
 use crate::servers::{Fate, Network, Servers};
@@ -20,6 +20,8 @@ pub(crate) const LISTED: usize = 2;
 
 /// Messages a second from which a market is busy.
 const BUSY_RATE: u32 = 2_000;
+/// Whose formats each market's feed has.
+pub(crate) const VENUES: [options::Venue; 2] = [options::Venue::Nasdaq, options::Venue::Iex];
 
 /// Best prices of the venue's symbols, by locate code from 1 on.
 pub(crate) type Prices = [BestPrice; LISTED];
@@ -69,6 +71,9 @@ pub(crate) struct Venue {
     flown: u64,
     /// When the next session begins, if this one is over.
     begins_ns: Option<u64>,
+    /// When it falls silent after its end: nothing repeats IEX's last message, so whoever missed it finds out
+    /// by the silence.
+    silent_ns: u64,
     /// It has crashed: until it begins again it says nothing.
     is_dead: bool,
     /// Sessions begun so far; each is a new day with new books.
@@ -99,7 +104,9 @@ fn options(at: usize, rate: u32, random: &mut fastrand::Rng) -> Options {
         let price = random.u32(20..200);
         text += &format!("[[symbol]]\nname = \"{name}\"\nprice = \"{price}.00\"\n");
     }
-    file::parse(&text).expect("sane").exchange
+    let mut options = file::parse(&text).expect("sane").exchange;
+    options.feed.as_mut().expect("configured").venue = VENUES[at];
+    options
 }
 
 impl Venue {
@@ -135,6 +142,7 @@ impl Venue {
             flying: BTreeMap::new(),
             flown: 0,
             begins_ns: None,
+            silent_ns: u64::MAX,
             is_dead: false,
             session: 0,
             truth: BTreeMap::new(),
@@ -155,7 +163,11 @@ impl Venue {
     pub(crate) fn end_session(&mut self, now_ns: u64) {
         if self.begins_ns.is_none() {
             self.exchange.end_day();
-            self.begins_ns = Some(now_ns + self.random.u64(3 * SECOND_NS..6 * SECOND_NS));
+            let pause_ns = self.random.u64(3 * SECOND_NS..6 * SECOND_NS);
+            self.begins_ns = Some(now_ns + pause_ns);
+            if VENUES[self.at] == options::Venue::Iex {
+                self.silent_ns = now_ns;
+            }
         }
     }
 
@@ -170,6 +182,7 @@ impl Venue {
     /// Another session: empty books, numbers from 1 on.
     fn begin_session(&mut self, now_ns: u64) {
         (self.begins_ns, self.is_dead) = (None, false);
+        self.silent_ns = u64::MAX;
         self.session += 1;
         let name = format!("V{}S{:06}", self.at, self.session);
         let mut flow = self.options.flow.expect("configured");
@@ -216,6 +229,7 @@ impl Venue {
         if self.is_dead {
             return;
         }
+        let until_ns = until_ns.min(self.silent_ns);
         while let Some(due_ns) = self.exchange.next_due_ns()
             && due_ns <= until_ns
         {

@@ -480,12 +480,10 @@ impl World {
         self.hearings[feed].compare_books(&self.venues[feed]);
     }
 
-    /// Best prices of a symbol of a feed, by its place in the feed's list; the middle of them, if there is
-    /// one.
+    /// The middle of a symbol's best prices on a feed, if there is one.
     pub(crate) fn middle(&self, feed: usize, name: &str) -> Option<u32> {
-        let at = SYMBOLS[feed].iter().position(|it| *it == name)?;
-        let locate = u16::try_from(at + 1).ok()?;
-        let best = self.hearings[feed].prices.load(locate)?;
+        let hearing = &self.hearings[feed];
+        let best = hearing.prices.load(hearing.locate(name)?)?;
         let (bid, ask) = (best.bid_price.0, best.ask_price.0);
         (bid > 0 && ask > bid).then(|| bid.midpoint(ask))
     }

@@ -18,7 +18,7 @@ use feed_handler::book::Limits as BookLimits;
 use feed_handler::publish::Subscription;
 use feed_handler::udp::{UdpLine, UdpOptions};
 use feed_handler::xdp::{Mode, Options as XdpOptions, Rung, SocketOptions, Wanted};
-use gateway::options::{Feed, Options, Output, Rings, Session, StrategyOptions, Way};
+use gateway::options::{Feed, Options, Output, Rings, Session, StrategyOptions, Venue, Way};
 use gateway::order::risk::Limits;
 use gateway::order::session::Credentials;
 use gateway::order::transport::uring::{Submit, UringOptions};
@@ -73,6 +73,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
         },
         feeds: vec![Feed {
             name: "itch".to_owned(),
+            venue: Venue::Nasdaq,
             xdp: vec![XdpOptions {
                 interface: "tg-b".to_owned(),
                 wanted: vec![Wanted {

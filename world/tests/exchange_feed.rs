@@ -1,5 +1,6 @@
 //! What the exchange publishes, judged by those who read it: our feed handler's books, `itch-book`, and the
-//! engine itself, over random days with every kind of order, crosses, halts and broken trades.
+//! engine itself, over random days with every kind of order, crosses, halts and broken trades; as Nasdaq's
+//! feed and as IEX's.
 
 #![allow(
     clippy::expect_used,
@@ -15,14 +16,12 @@ use std::path::Path;
 use std::process::Command;
 
 use fastrand::Rng;
-use feed_handler::book::{BookCounters, Books, Limits};
-use feed_handler::venue::Nasdaq;
+use feed_handler::book::{Bbo, BookCounters, BookSink, Books, Limits, TradePrint};
+use feed_handler::venue::{Iex, Nasdaq, Packet, Venue};
 use order_sim::exchange::Exchange;
 use order_sim::file;
-use order_sim::options::Options;
+use order_sim::options::{self, Options};
 use protocol::glimpse::EndOfSnapshot;
-use protocol::itch::Message;
-use protocol::mold::Packet;
 use protocol::ouch::{
     AppendageBuffer, CancelOrder, Element, EnterOrder, Outbound, PRICE_MARKET, ReplaceOrder,
 };
@@ -37,18 +36,33 @@ const LIMITS: Limits = Limits {
     levels_max: 1 << 13,
 };
 
+/// Shares that were printed.
+#[derive(Default)]
+struct Printed(u64);
+
+impl BookSink for Printed {
+    fn on_bbo(&mut self, _: u16, _: &Bbo) {}
+    fn on_trade(&mut self, print: &TradePrint) {
+        self.0 += print.shares;
+    }
+}
+
 /// A reader of the feed.
-struct Reader {
+struct Reader<V> {
+    venue: V,
+    printed: Printed,
     books: Books,
     counters: BookCounters,
     /// The first message that it applies.
     from: u64,
 }
 
-impl Reader {
+impl<V: Venue + Default> Reader<V> {
     fn new(from: u64) -> Self {
         let books = Books::new(&LIMITS, Want::LAZY).expect("memory");
         Self {
+            venue: V::default(),
+            printed: Printed::default(),
             books,
             counters: BookCounters::default(),
             from,
@@ -56,9 +70,9 @@ impl Reader {
     }
 
     fn apply(&mut self, bytes: &[u8]) {
-        let message = Message::decode(bytes).expect("the exchange sends ITCH");
+        let message = self.venue.message(bytes).expect("the venue's own");
         self.books
-            .apply(&Nasdaq::read(&message), &self.counters, &mut ());
+            .apply(&message, &self.counters, &mut self.printed);
     }
 
     /// What it believes of one side: reference, shares, price, in the order of the queue.
@@ -88,12 +102,12 @@ impl Reader {
     }
 }
 
-struct World {
+struct World<V> {
     exchange: Exchange,
     random: Rng,
-    reader: Reader,
+    reader: Reader<V>,
     /// Readers that began with a snapshot.
-    late: Vec<Reader>,
+    late: Vec<Reader<V>>,
     /// Every message with its length before it.
     day: Vec<u8>,
     next_seq: u64,
@@ -126,10 +140,12 @@ fn options(seed: u64) -> Options {
 
 const OPEN_NS: u64 = (9 * 3600 + 30 * 60) * SECOND_NS;
 
-impl World {
-    fn new(seed: u64) -> Self {
+impl<V: Venue + Default> World<V> {
+    fn new(seed: u64, venue: options::Venue) -> Self {
+        let mut options = options(seed);
+        options.feed.as_mut().expect("a feed").venue = venue;
         Self {
-            exchange: Exchange::new(&options(seed), OPEN_NS - 10 * SECOND_NS),
+            exchange: Exchange::new(&options, OPEN_NS - 10 * SECOND_NS),
             random: Rng::with_seed(seed),
             reader: Reader::new(1),
             late: Vec::new(),
@@ -142,9 +158,9 @@ impl World {
     /// Reads what was published and compares.
     fn read(&mut self) {
         while let Some(bytes) = self.exchange.take_packet(0) {
-            let packet = Packet::decode(&bytes).expect("MoldUDP64");
-            assert_eq!(packet.seq().0, self.next_seq, "no number is left out");
-            for message in packet.blocks() {
+            let packet = V::packet(&bytes).expect("the venue's own");
+            assert_eq!(packet.seq(), self.next_seq, "no number is left out");
+            let missing = packet.each(|message| {
                 self.reader.apply(message);
                 for late in &mut self.late {
                     if self.next_seq >= late.from {
@@ -155,12 +171,13 @@ impl World {
                 self.day.extend_from_slice(&len.to_be_bytes());
                 self.day.extend_from_slice(message);
                 self.next_seq += 1;
-            }
+            });
+            assert_eq!(missing, 0);
         }
         self.agrees(&self.reader);
     }
 
-    fn agrees(&self, reader: &Reader) {
+    fn agrees(&self, reader: &Reader<V>) {
         for locate in 1..=self.exchange.engine().listed() {
             for side in [Side::Buy, Side::Sell] {
                 let shown = self.exchange.engine().shown(locate, side);
@@ -322,8 +339,8 @@ impl World {
         self.exchange.on_message(account, &out[..len]);
     }
 
-    /// One day, from before the opening cross to the end of messages.
-    fn run(&mut self) {
+    /// One day, from before the opening cross to the end of messages. Snapshots are GLIMPSE's.
+    fn run(&mut self, has_snapshots: bool) {
         let mut now = OPEN_NS - 10 * SECOND_NS;
         let end = OPEN_NS + 26 * SECOND_NS;
         let step = (end - now) / 700;
@@ -339,7 +356,7 @@ impl World {
             self.exchange.advance(now);
             self.act();
             self.read();
-            if now >= snapshot_ns {
+            if now >= snapshot_ns && has_snapshots {
                 self.take_snapshot();
                 snapshot_ns += snapshot_every;
             }
@@ -403,8 +420,8 @@ fn books_from_the_feed_agree_with_the_engine_and_with_itch_book_over_random_days
     let folder = tempfile::tempdir().expect("a folder");
     let (mut files, mut snapshots, mut kinds) = (Vec::new(), 0, [0_u64; 256]);
     for seed in 0..SEEDS {
-        let mut world = World::new(seed);
-        world.run();
+        let mut world = World::<Nasdaq>::new(seed, options::Venue::Nasdaq);
+        world.run(true);
         snapshots += world.late.len();
         for message in protocol::binary_file::Messages::new(&world.day) {
             kinds[usize::from(message[0])] += 1;
@@ -427,9 +444,29 @@ fn books_from_the_feed_agree_with_the_engine_and_with_itch_book_over_random_days
 }
 
 #[test]
+fn second_venues_books_agree_with_the_engine_and_print_what_the_first_prints() {
+    let mut kinds = [0_u64; 256];
+    for seed in 0..SEEDS / 4 {
+        let mut second = World::<Iex>::new(seed, options::Venue::Iex);
+        second.run(false);
+        let mut first = World::<Nasdaq>::new(seed, options::Venue::Nasdaq);
+        first.run(false);
+        assert!(first.reader.printed.0 > 0);
+        assert_eq!(second.reader.printed.0, first.reader.printed.0, "{seed}");
+        for message in protocol::binary_file::Messages::new(&second.day) {
+            kinds[usize::from(message[0])] += 1;
+        }
+    }
+    for kind in "SDHOPEaMRLTB".bytes() {
+        let count = kinds[usize::from(kind)];
+        assert!(count > 0, "no {} was ever sent", kind as char);
+    }
+}
+
+#[test]
 fn same_seed_and_messages_give_the_same_bytes_however_late_time_is_looked_at() {
     let day = |seed: u64, is_late: bool| {
-        let mut world = World::new(seed);
+        let mut world = World::<Nasdaq>::new(seed, options::Venue::Nasdaq);
         let mut packets = Vec::new();
         let mut now = OPEN_NS - 10 * SECOND_NS;
         for _ in 0..300 {

@@ -13,7 +13,7 @@ use crate::exchange::{GLIMPSE, Live, REREQUEST};
 use crate::gateway::Gateway;
 use crate::netns::Lab;
 use crate::run::{self, Candidate, Item, Outcome};
-use crate::traffic::Traffic;
+use crate::traffic::{Traffic, Venue};
 
 /// The market that the exchange makes: 15 s of it.
 const LIVE: Live = Live::Flow {
@@ -37,6 +37,8 @@ const RATE: u32 = 20_000;
 /// What to show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Show {
+    /// Whose feed the exchange publishes.
+    pub venue: Venue,
     /// A feed of the user's; none: the exchange's own market.
     pub feed: Option<PathBuf>,
     /// Both lines lose packets, and what they lost is recovered; the exchange's own market only.
@@ -65,6 +67,12 @@ pub fn demo(show: &Show, stop: &AtomicBool) -> Result<(Report, Outcome)> {
         None if show.is_lossy => (PathBuf::new(), Some(LOSSY), 4),
         None => (PathBuf::new(), Some(LIVE), 4),
     };
+    if show.feed.is_some() && show.venue != Venue::Nasdaq {
+        bail!("a feed from a file is Nasdaq's: leave the venue out");
+    }
+    if show.is_lossy && show.venue != Venue::Nasdaq {
+        bail!("re-requests and snapshots are Nasdaq's: leave the venue out");
+    }
     let mut sets = show.sets.clone();
     if show.is_lossy {
         sets.extend([
@@ -76,6 +84,7 @@ pub fn demo(show: &Show, stop: &AtomicBool) -> Result<(Report, Outcome)> {
     }
     let lab = Lab::new()?;
     let traffic = Traffic {
+        venue: show.venue,
         feed,
         pace: Pace::Rate(f64::from(RATE)),
         lines: 2,

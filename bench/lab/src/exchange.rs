@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::netns::{EXCHANGE, FEED_SENDER, GROUPS, Lab, PORT, Side};
 use crate::process::{Process, sibling};
+use crate::traffic::Venue;
 
 /// A market that the exchange makes.
 #[derive(Clone, Debug)]
@@ -99,7 +100,7 @@ pub fn launch(
 
 /// An exchange that makes its own market and publishes it on both lines. It waits busily, as exchanges do,
 /// and packs what comes within 5 µs.
-pub(crate) fn live_config(live: &Live, stamps: &Path, control: &Path) -> String {
+pub(crate) fn live_config(live: &Live, venue: Venue, stamps: &Path, control: &Path) -> String {
     let [a, b] = GROUPS;
     let cpu = rt::cpu::allowed().first().copied().unwrap_or(0);
     let market = match live {
@@ -124,11 +125,12 @@ pub(crate) fn live_config(live: &Live, stamps: &Path, control: &Path) -> String 
         "address = \"{EXCHANGE}:{PORT}\"\nwire_stamps = \"{}\"\ncontrol = \"{}\"\ncpu = {cpu}\n\
          is_busy = true\n[clock]\nwait_for_login_ms = 300\n\
          {market}\
-         [feed]\nwindow_us = 5\nlines = [{{ address = \"{a}\", interface = \"{FEED_SENDER}\" }}, \
+         [feed]\nvenue = \"{}\"\nwindow_us = 5\nlines = [{{ address = \"{a}\", interface = \"{FEED_SENDER}\" }}, \
          {{ address = \"{b}\", interface = \"{FEED_SENDER}\" }}]\n\
          {servers}[account.demo]\npassword = \"demo\"\n{faults}",
         stamps.display(),
         control.display(),
+        venue.key(),
     )
 }
 

@@ -121,12 +121,13 @@ fn config(traffic: &Traffic, options: &Gateway, report: &Path) -> String {
     };
     let _ = write!(
         text,
-        "]\nreceive = \"{}\"\n[feed.itch.af_xdp]\nrequire = \"{}\"\n\
+        "]\nvenue = \"{}\"\nreceive = \"{}\"\n[feed.itch.af_xdp]\nrequire = \"{}\"\n\
          [session.ouch]\naddress = \"{EXCHANGE}:{PORT}\"\nusername = \"demo\"\npassword = \"demo\"\n\
          submit = \"{}\"\n[session.ouch.risk]\norder_qty_max = 10000\n\
          notional_max_dollars = 1000000\ncollar_bps = 500\nopen_orders_max = 1000\n\
          orders_per_second_max = 1000000\nposition_max = 100000000\n[layout]\nkind = \"{}\"\n[telemetry]\njson = \"{}\"\n\
          hgrm_dir = \"{}\"\ntable = false\nwarm_up_ms = {}\nslow_orders = \"{}\"\n",
+        traffic.venue.key(),
         options.receive,
         options.require,
         options.submit,

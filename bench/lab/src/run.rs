@@ -237,7 +237,8 @@ impl Place<'_> {
         options: &Gateway,
         mut during: impl FnMut(&Process),
     ) -> Result<(Sent, Run, Vec<String>)> {
-        let config = exchange::live_config(live, self.stamps, &self.folder.join("control"));
+        let control = self.folder.join("control");
+        let config = exchange::live_config(live, self.traffic.venue, self.stamps, &control);
         let mut exchange = exchange::start_with(self.lab, self.folder, &config, self.stop)?;
         let mut gateway = ours::start(self.lab, self.folder, self.traffic, options, self.stop)?;
         during(&gateway);

@@ -6,9 +6,32 @@ use feeds::replay::Pace;
 
 use crate::exchange::Live;
 
+/// Whose formats a feed has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Venue {
+    /// ITCH in MoldUDP64.
+    #[default]
+    Nasdaq,
+    /// DEEP+ in IEX-TP.
+    Iex,
+}
+
+impl Venue {
+    /// As gateway and exchange are told it.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Nasdaq => "nasdaq",
+            Self::Iex => "iex",
+        }
+    }
+}
+
 /// What is sent, and when.
 #[derive(Clone, Debug)]
 pub struct Traffic {
+    /// Whose feed; what is sent from files is Nasdaq's.
+    pub venue: Venue,
     /// The feed.
     pub feed: PathBuf,
     /// When packets leave.
@@ -38,6 +61,7 @@ impl Traffic {
     #[must_use]
     pub fn quiet() -> Self {
         Self {
+            venue: Venue::Nasdaq,
             feed: PathBuf::new(),
             pace: Pace::Rate(1.0),
             pack: 1,

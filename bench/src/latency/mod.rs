@@ -14,7 +14,7 @@ use feeds::replay::Pace;
 use feeds::{generate, triggers};
 use lab::netns::Lab;
 use lab::run::{self, Item, Outcome};
-use lab::traffic::Traffic;
+use lab::traffic::{Traffic, Venue};
 use report::Entry;
 
 pub use plan::{Combination, Load, Plan};
@@ -84,6 +84,7 @@ pub fn traffic(load: &Load, workload: &Workload, folder: &std::path::Path) -> Re
         triggers::to_file(&options, &feed)?;
     }
     Ok(Traffic {
+        venue: Venue::Nasdaq,
         feed,
         pace: match load {
             Load::Poisson => Pace::Poisson(rate, 1),
@@ -109,6 +110,7 @@ pub fn traffic(load: &Load, workload: &Workload, folder: &std::path::Path) -> Re
 #[must_use]
 pub fn day_traffic(feed: &std::path::Path, speed: f64, workload: &Workload) -> Traffic {
     Traffic {
+        venue: Venue::Nasdaq,
         feed: feed.to_owned(),
         pace: Pace::Speed(speed),
         pack: workload.pack,

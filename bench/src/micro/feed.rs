@@ -1,5 +1,6 @@
 //! The whole feed stage as a piece: a day in packets on two lines, through arbitration, decoding, books
-//! and publishing, to one strategy that hears everything.
+//! and publishing, to one strategy that hears everything. Nasdaq's day is the one that decoders and books
+//! work on; IEX's is what the exchange publishes.
 
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use feed_handler::event::MarketEvent;
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Subscriber, Subscription};
 use feed_handler::source::{Packet, PacketSource};
-use feed_handler::venue::Nasdaq;
+use feed_handler::venue::Venue;
+use order_sim::exchange::Exchange;
 use protocol::binary_file::Messages;
 use protocol::mold::{PacketBuilder, Session};
 use protocol::types::Seq;
@@ -58,10 +60,15 @@ impl PacketSource for Script {
 
 /// A day in packets.
 #[derive(Debug)]
-pub(super) struct FeedDay(Arc<[Vec<u8>]>);
+pub(super) struct FeedDay {
+    packets: Arc<[Vec<u8>]>,
+    /// Messages in them.
+    pub(super) messages: u64,
+}
 
 impl FeedDay {
-    pub(super) fn new(day: &[u8]) -> Self {
+    /// A day of ITCH messages.
+    pub(super) fn nasdaq(day: &[u8]) -> Self {
         let heartbeat = || packet(1, &[]);
         let messages: Vec<&[u8]> = Messages::new(day).collect();
         // Three packets begin a session, copies on one line not counted.
@@ -70,22 +77,50 @@ impl FeedDay {
             .chunks(MESSAGES_EACH)
             .zip((1..).step_by(MESSAGES_EACH));
         let data = data.map(|(messages, seq)| packet(seq, messages));
-        Self(begin.into_iter().chain(data).collect())
+        Self {
+            packets: begin.into_iter().chain(data).collect(),
+            messages: messages.len() as u64,
+        }
+    }
+
+    /// A day of the exchange's, of this many steps of its market.
+    pub(super) fn iex(steps: u64) -> Result<Self> {
+        let text = format!(
+            "address = \"127.0.0.1:1\"\n[account.nobody]\npassword = \"p\"\n[feed]\nvenue = \"iex\"\n\
+             window_us = 1000\nlines = [{{ address = \"127.0.0.1:2\" }}]\n\
+             [flow]\nseed = 7\nsymbols = 50\nrate = 8000\nlimit = {steps}\n"
+        );
+        let options = order_sim::file::parse(&text).map_err(anyhow::Error::msg)?;
+        let mut exchange = Exchange::new(&options.exchange, 0);
+        let mut packets = Vec::new();
+        while !exchange.is_flow_over() {
+            let Some(due_ns) = exchange.next_due_ns() else {
+                break;
+            };
+            exchange.advance(due_ns);
+            packets.extend(std::iter::from_fn(|| exchange.take_packet(0)).map(|it| it.to_vec()));
+        }
+        let messages = packets.iter().map(|packet| exchange.numbers_in(packet));
+        let messages = messages.map(|numbers| numbers.end - numbers.start).sum();
+        Ok(Self {
+            packets: packets.into(),
+            messages,
+        })
     }
 
     /// One pass: a feed that begins with nothing hears the whole day. Says what it delivered.
-    pub(super) fn run(&self, limits: &Limits) -> Result<u64> {
+    pub(super) fn run<V: Venue + Default>(&self, limits: &Limits) -> Result<u64> {
         let (producer, mut events): (_, Consumer<MarketEvent>) =
             ring(256).map_err(|error| anyhow::anyhow!("{error:?}"))?;
         let counters = Arc::new(Counters::default());
         let mut feed = Feed::new(Parts {
             source: Script {
-                packets: Arc::clone(&self.0),
+                packets: Arc::clone(&self.packets),
                 next: 0,
                 taken: 0,
             },
-            venue: Nasdaq,
-            arbiter: Arbiter::new(Patience {
+            venue: V::default(),
+            arbiter: Arbiter::<V>::new(Patience {
                 gap_timeout_ns: 1_000_000,
                 stale_ns: 1_000_000_000,
             }),

@@ -15,7 +15,7 @@ use crossbeam_queue::ArrayQueue;
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::book::orders::Orders;
 use feed_handler::book::{Bbo, BookCounters, BookSink, Books, Limits as BookLimits, TradePrint};
-use feed_handler::venue::Nasdaq;
+use feed_handler::venue::{Iex, Nasdaq};
 use gateway::order::instruments::Instrument;
 use gateway::order::risk::{KillSwitch, Limits, Proposal, Risk};
 use gateway::order::session::{Credentials, Session, SessionEvent};
@@ -232,10 +232,20 @@ fn books(day: &'static [u8]) -> Result<Vec<Piece>> {
             black_box(books.orders_live());
         }
     };
-    let feed_day = feed::FeedDay::new(day);
-    let feed = move || {
-        let delivered = feed_day.run(&limits);
+    let nasdaq = feed::FeedDay::nasdaq(day);
+    let feed_of_nasdaq = move || {
+        let delivered = nasdaq.run::<Nasdaq>(&limits);
         assert_eq!(delivered.ok(), Some(DAY), "the whole day was heard");
+    };
+    let iex = feed::FeedDay::iex(DAY)?;
+    let iex_messages = iex.messages;
+    let feed_of_iex = move || {
+        let delivered = iex.run::<Iex>(&limits);
+        assert_eq!(
+            delivered.ok(),
+            Some(iex_messages),
+            "the whole day was heard"
+        );
     };
     let prices = BestPrices::new(Want::LAZY)?;
     let best = move || {
@@ -246,7 +256,16 @@ fn books(day: &'static [u8]) -> Result<Vec<Piece>> {
     };
     let mut pieces = vec![
         Piece::new("book a day, ours", DAY, book),
-        Piece::new("feed: a day from packets to events, ours", DAY, feed),
+        Piece::new(
+            "feed: a day from packets to events, ours",
+            DAY,
+            feed_of_nasdaq,
+        ),
+        Piece::new(
+            "feed: a day of IEX from packets to events, ours",
+            iex_messages,
+            feed_of_iex,
+        ),
         Piece::new("best price: load and store, ours", CALLS, best),
     ];
     let counted: Vec<u64> = (0..CALLS).map(|n| 1_000_000 + n).collect();

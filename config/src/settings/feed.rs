@@ -14,6 +14,7 @@ const STALE_MS_MAX: u64 = 600_000;
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Feed {
+    pub venue: Venue,
     pub receive: Receive,
     pub lines: Vec<Line>,
     pub gap_timeout_us: u64,
@@ -56,8 +57,7 @@ impl Feed {
             let text = format!("{} is there twice: expected line B's", first.address);
             found.push((format!("{key}.lines"), text));
         }
-        self.recovery.check(&format!("{key}.recovery"), found);
-        self.snapshot.check(&format!("{key}.snapshot"), found);
+        self.check_recovery(key, found);
         let x = &self.af_xdp;
         power_of_two(&format!("{key}.af_xdp.frames"), u64::from(x.frames), found);
         power_of_two(
@@ -93,6 +93,29 @@ impl Feed {
             }
         }
     }
+
+    /// Servers, and what is out of range about asking them.
+    fn check_recovery(&self, key: &str, found: &mut Vec<Found>) {
+        let servers = [
+            ("recovery", &self.recovery.servers),
+            ("snapshot", &self.snapshot.servers),
+        ];
+        for (section, servers) in servers {
+            if self.venue != Venue::Nasdaq && !servers.is_empty() {
+                let text = "only venue = \"nasdaq\" is recovered; expected no servers";
+                found.push((format!("{key}.{section}.servers"), text.into()));
+            }
+        }
+        self.recovery.check(&format!("{key}.recovery"), found);
+        self.snapshot.check(&format!("{key}.snapshot"), found);
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Venue {
+    Nasdaq,
+    Iex,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]

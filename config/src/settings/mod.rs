@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use feed::{AfXdp, Books, Feed, Line, Mode, Receive, Rung, Udp};
+pub use feed::{AfXdp, Books, Feed, Line, Mode, Receive, Rung, Udp, Venue};
 pub use host::{Host, Layout, LayoutKind, Rings, Telemetry};
 pub use recovery::{Recovery, Snapshot};
 pub use session::{Risk, Session, Submit};

@@ -43,6 +43,8 @@ counters! {
         refused_full,
         /// Orders whose price no book here can hold; the book is incomplete.
         refused_price,
+        /// Messages of symbols that found every number taken; such a symbol has no book.
+        refused_symbol,
     }
 }
 
@@ -81,6 +83,7 @@ impl Books {
                 self.modify(&change, keeps_priority, counters, sink);
             }
             Effect::Clear => self.clear_book(message.locate, counters, sink),
+            Effect::Unnumbered => counters.refused_symbol.increment(),
             Effect::Unfit => self.refuse_price(message, counters, sink),
             Effect::Print(print) => sink.on_trade(&TradePrint {
                 price: print.price,

@@ -12,7 +12,9 @@
 //!
 //! Another venue is one file here and an implementation of [`Venue`] and [`Packet`].
 
+mod iex;
 mod nasdaq;
+mod symbols;
 
 use std::fmt;
 
@@ -21,6 +23,7 @@ use protocol::types::DecodeError;
 
 use crate::message::Message;
 
+pub use iex::Iex;
 pub use nasdaq::Nasdaq;
 
 /// A venue's feed. The value is the state that reading its messages needs, such as names of symbols.

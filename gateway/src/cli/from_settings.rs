@@ -104,6 +104,10 @@ fn feed(name: &str, feed: &settings::Feed, host: &settings::Host) -> Result<opti
     };
     Ok(options::Feed {
         name: name.to_owned(),
+        venue: match feed.venue {
+            settings::Venue::Nasdaq => options::Venue::Nasdaq,
+            settings::Venue::Iex => options::Venue::Iex,
+        },
         xdp: match feed.receive {
             settings::Receive::AfXdp => xdp_options(feed, host),
             settings::Receive::Udp => Vec::new(),

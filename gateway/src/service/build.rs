@@ -8,7 +8,7 @@ use feed_handler::book::Books;
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Subscriber, Subscription};
 use feed_handler::source::PacketSource;
-use feed_handler::venue::{Nasdaq, Venue};
+use feed_handler::venue::{Iex, Nasdaq, Venue};
 use feed_handler::xdp::Watch;
 use rt::clock::Clock;
 use rt::mem::Want;
@@ -213,7 +213,20 @@ struct FeedRoom {
     best_prices: Arc<BestPrices>,
 }
 
+/// A feed's stage, made for its venue.
 fn build_feed(
+    feed: &options::Feed,
+    room: FeedRoom,
+    house: &mut House,
+) -> Result<Box<dyn Stage>, String> {
+    match feed.venue {
+        options::Venue::Nasdaq => build_feed_of(Nasdaq, feed, room, house),
+        options::Venue::Iex => build_feed_of(Iex::default(), feed, room, house),
+    }
+}
+
+fn build_feed_of<V: Venue>(
+    venue: V,
     feed: &options::Feed,
     room: FeedRoom,
     house: &mut House,
@@ -252,7 +265,7 @@ fn build_feed(
         ($source:expr) => {{
             let feed = Feed::new(Parts {
                 source: $source,
-                venue: Nasdaq,
+                venue,
                 arbiter,
                 books,
                 best_prices,

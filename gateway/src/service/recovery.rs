@@ -15,7 +15,7 @@ use feed_handler::recovery::glimpse::Failure;
 use feed_handler::recovery::link::{FeedEnd, link, link_with_spare};
 use feed_handler::recovery::sockets::Sockets;
 use feed_handler::recovery::stage::RecoveryStage;
-use feed_handler::venue::Nasdaq;
+use feed_handler::venue::Venue;
 use rt::clock::Clock;
 use rt::mem::Want;
 
@@ -36,12 +36,12 @@ pub(super) struct FeedRecoverer {
 }
 
 /// Opens the sockets of a feed's recovery and joins it to the feed.
-pub(super) fn open(
+pub(super) fn open<V: Venue>(
     feed: &Feed,
     options: &FeedRecovery,
-    arbiter: Arbiter<Nasdaq>,
+    arbiter: Arbiter<V>,
     want: Want,
-) -> Result<(Arbiter<Nasdaq>, FeedEnd, FeedRecoverer), String> {
+) -> Result<(Arbiter<V>, FeedEnd, FeedRecoverer), String> {
     let name = &feed.name;
     let sockets = Sockets::open(&options.request_servers, options.snapshot_servers.clone())
         .map_err(|error| format!("feed {name}: recovery: {error}"))?;

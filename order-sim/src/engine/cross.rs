@@ -59,6 +59,7 @@ impl Matcher<'_> {
         let match_number = self.numbers.next_match(Match {
             locate,
             qty: 0,
+            price,
             owners: [super::HOUSE; 2],
             side: Side::Buy,
         });
@@ -207,6 +208,7 @@ impl Matcher<'_> {
             match_number: self.numbers.next_match(Match {
                 locate,
                 qty,
+                price,
                 owners: [b.owner(), s.owner()],
                 side: b.side,
             }),

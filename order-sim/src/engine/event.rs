@@ -232,6 +232,8 @@ pub enum Event {
         match_number: u64,
         /// Shares; of a cross as a whole none.
         qty: u32,
+        /// Price, four decimals.
+        price: u32,
         /// Both owners.
         owners: [Owner; 2],
         /// The side of the first owner; the second's is the other one.

@@ -110,6 +110,7 @@ impl Matcher<'_> {
             match_number: self.numbers.next_match(Match {
                 locate,
                 qty,
+                price,
                 owners: [maker.owner, taker.owner],
                 side: maker.side,
             }),

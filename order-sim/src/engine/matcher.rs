@@ -295,6 +295,7 @@ impl Matcher<'_> {
             match_number: self.numbers.next_match(Match {
                 locate: self.stock.locate,
                 qty,
+                price,
                 owners: [m.owner(), t.owner()],
                 side: m.side,
             }),

@@ -347,6 +347,7 @@ impl Engine {
             symbol: symbol.unwrap_or(Symbol::BLANK),
             match_number,
             qty: broken.qty,
+            price: broken.price,
             owners: broken.owners,
             side: broken.side,
             reason,

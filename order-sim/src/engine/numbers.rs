@@ -11,6 +11,8 @@ pub(super) struct Match {
     pub locate: u16,
     /// Shares; of a cross as a whole none, as its trades have numbers of their own.
     pub qty: u32,
+    /// Price, four decimals.
+    pub price: u32,
     /// The order that was there and the order that came.
     pub owners: [Owner; 2],
     /// The side of the first; the second's is the other one.
@@ -31,6 +33,7 @@ impl Numbers {
         let none = Match {
             locate: 0,
             qty: 0,
+            price: 0,
             owners: [Owner::default(); 2],
             side: Side::Buy,
         };

@@ -29,12 +29,14 @@ use crate::account::{Accounts, OrderLimits, Phase};
 use crate::day::Hours;
 use crate::engine::{CrossKind, Engine, Event, Listing, State, TimeInForce};
 use crate::fault::Faults;
-use crate::feed::encoder::{FeedEncoder, Stamped};
+use crate::feed::Notice;
+use crate::feed::deep_plus::DeepPlusEncoder;
+use crate::feed::encoder::FeedEncoder;
 use crate::feed::publisher::{FeedCounters, Publisher};
 use crate::feed::snapshot;
 use crate::flow::agents::{self, Agents};
 use crate::flow::recorded::{HistoryCounters, Recorded};
-use crate::options::Options;
+use crate::options::{Options, Venue};
 use crate::script::Rule;
 use inlet::Inlet;
 use outlet::Outlet;
@@ -80,11 +82,16 @@ impl Exchange {
             let faults = Faults::new(&options.faults, options.fault_seed, now_ns);
             Publisher::new(feed, feed_session, faults, now_ns)
         });
+        let iex = options
+            .feed
+            .as_ref()
+            .filter(|feed| feed.venue == Venue::Iex);
         let mut exchange = Self {
             engine: Engine::new(options.limits),
             outlet: Outlet {
                 accounts: Accounts::new(options),
                 encoder: FeedEncoder::new(),
+                deep_plus: iex.map(|feed| DeepPlusEncoder::new(feed.midnight_ns)),
                 publisher,
                 is_record: recorded.is_some(),
             },
@@ -105,10 +112,8 @@ impl Exchange {
     }
 
     fn begin(&mut self, options: &Options) {
-        self.publish(|feed, out| {
-            feed.system_event(b'O', out);
-            feed.decline_levels(out);
-        });
+        self.publish(Notice::SystemEvent(b'O'));
+        self.publish(Notice::DeclineLevels);
         for symbol in &options.symbols {
             self.list(&symbol.listing, symbol.is_short_restricted);
         }
@@ -131,9 +136,9 @@ impl Exchange {
                 .collect();
             self.inlet.agents = Some(Agents::new(flow, &stocks, self.now.0));
         }
-        self.publish(|feed, out| feed.system_event(b'S', out));
+        self.publish(Notice::SystemEvent(b'S'));
         if self.hours.phase() == Phase::Market {
-            self.publish(|feed, out| feed.system_event(b'Q', out));
+            self.publish(Notice::SystemEvent(b'Q'));
         }
         self.end_operation();
     }
@@ -150,8 +155,7 @@ impl Exchange {
         self.engine.set_state(locate, state, *b"    ", &mut |_| ());
         self.engine.restrict_short_sales(locate, is_restricted);
         if let Some(stock) = self.engine.status(locate) {
-            self.outlet.encoder.list(&stock);
-            self.publish(|feed, out| feed.listed(&stock, out));
+            self.publish(Notice::Listed(&stock));
         }
         Some(locate)
     }
@@ -178,9 +182,9 @@ impl Exchange {
         (engine, sink)
     }
 
-    /// Publishes messages that no engine event causes: system events, the directory.
-    fn publish(&mut self, tell: impl FnOnce(Stamped<'_>, &mut dyn FnMut(&[u8]))) {
-        self.outlet.publish(self.now, tell);
+    /// Publishes what no engine event causes: system events, the directory.
+    fn publish(&mut self, notice: Notice<'_>) {
+        self.outlet.publish(notice, self.now);
     }
 
     /// The exchange's time.
@@ -194,10 +198,8 @@ impl Exchange {
         let (engine, mut sink) = self.engine_and_sink();
         engine.end_of(TimeInForce::System, &mut sink);
         drop(sink);
-        self.publish(|feed, out| {
-            feed.system_event(b'E', out);
-            feed.system_event(b'C', out);
-        });
+        self.publish(Notice::SystemEvent(b'E'));
+        self.publish(Notice::SystemEvent(b'C'));
         let now_ns = self.now.0;
         if let Some(publisher) = &mut self.outlet.publisher {
             publisher.end_session(now_ns);
@@ -215,6 +217,12 @@ impl Exchange {
     pub fn take_packet(&mut self, line: usize) -> Option<std::rc::Rc<[u8]>> {
         let now_ns = self.now.0;
         self.outlet.publisher.as_mut()?.take(line, now_ns)
+    }
+
+    /// The numbers of the messages in a packet of the feed, as far as it can be read.
+    pub fn numbers_in(&self, packet: &[u8]) -> std::ops::Range<u64> {
+        let publisher = self.outlet.publisher.as_ref();
+        publisher.map_or(0..0, |publisher| publisher.numbers_in(packet))
     }
 
     /// Writes the book of now, message by message (GLIMPSE); the feed goes on with the number that its

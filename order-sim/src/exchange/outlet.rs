@@ -8,14 +8,19 @@ use protocol::types::Nanos;
 
 use crate::account::Accounts;
 use crate::engine::Event;
-use crate::feed::encoder::{FeedEncoder, Stamped};
+use crate::feed::Notice;
+use crate::feed::deep_plus::DeepPlusEncoder;
+use crate::feed::encoder::FeedEncoder;
 use crate::feed::publisher::Publisher;
 
 /// Listeners.
 #[derive(Debug)]
 pub(super) struct Outlet {
     pub accounts: Accounts,
+    /// Writes ITCH: the feed, unless it is IEX's, and snapshots.
     pub encoder: FeedEncoder,
+    /// Writes IEX's feed.
+    pub deep_plus: Option<DeepPlusEncoder>,
     pub publisher: Option<Publisher>,
     /// The feed is a record's messages as they are.
     pub is_record: bool,
@@ -24,26 +29,28 @@ pub(super) struct Outlet {
 impl Outlet {
     pub(super) fn on_event(&mut self, event: &Event, now: Nanos) {
         self.accounts.on_event(event, now);
-        if let Some((feed, publisher)) = self.own_feed(now) {
-            feed.on_event(event, &mut |message| publisher.push(message, now.0));
+        let Some(publisher) = self.publisher.as_mut().filter(|_| !self.is_record) else {
+            return;
+        };
+        let mut out = |message: &[u8]| publisher.push(message, now.0);
+        match &mut self.deep_plus {
+            Some(encoder) => encoder.at(now).on_event(event, &mut out),
+            None => self.encoder.at(now).on_event(event, &mut out),
         }
     }
 
-    /// Publishes messages that no event of the engine causes.
-    pub(super) fn publish(
-        &mut self,
-        now: Nanos,
-        tell: impl FnOnce(Stamped<'_>, &mut dyn FnMut(&[u8])),
-    ) {
-        if let Some((feed, publisher)) = self.own_feed(now) {
-            tell(feed, &mut |message| publisher.push(message, now.0));
+    /// Publishes what no event of the engine causes.
+    pub(super) fn publish(&mut self, notice: Notice<'_>, now: Nanos) {
+        if let Notice::Listed(stock) = notice {
+            self.encoder.list(stock);
         }
-    }
-
-    /// The feed, if it is the exchange's own.
-    #[inline]
-    fn own_feed(&mut self, now: Nanos) -> Option<(Stamped<'_>, &mut Publisher)> {
-        let publisher = self.publisher.as_mut().filter(|_| !self.is_record)?;
-        Some((self.encoder.at(now), publisher))
+        let Some(publisher) = self.publisher.as_mut().filter(|_| !self.is_record) else {
+            return;
+        };
+        let mut out = |message: &[u8]| publisher.push(message, now.0);
+        match &mut self.deep_plus {
+            Some(encoder) => encoder.at(now).on_notice(notice, &mut out),
+            None => self.encoder.at(now).on_notice(notice, &mut out),
+        }
     }
 }

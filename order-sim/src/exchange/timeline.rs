@@ -10,6 +10,7 @@ use super::Exchange;
 use super::inlet::Inlet;
 use crate::day::Moment;
 use crate::engine::{CrossKind, State, TimeInForce, cancel_reason};
+use crate::feed::Notice;
 use crate::feed::publisher::Publisher;
 use crate::flow::agents::{Agents, Step};
 use crate::flow::recorded::Recorded;
@@ -161,7 +162,7 @@ impl Exchange {
                 }
             }
             Moment::Open => {
-                self.publish(|feed, out| feed.system_event(b'Q', out));
+                self.publish(Notice::SystemEvent(b'Q'));
                 self.cross_all(CrossKind::Open);
             }
             Moment::Close => {
@@ -169,7 +170,7 @@ impl Exchange {
                 let (engine, mut sink) = self.engine_and_sink();
                 engine.end_of(TimeInForce::Market, &mut sink);
                 drop(sink);
-                self.publish(|feed, out| feed.system_event(b'M', out));
+                self.publish(Notice::SystemEvent(b'M'));
             }
             Moment::End => self.end_day(),
         }

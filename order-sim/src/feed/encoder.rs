@@ -15,6 +15,7 @@ use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Price8, Qty, Side, S
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::big_endian::{U32, U64};
 
+use super::Notice;
 use crate::engine::{
     CrossKind, Event, Imbalance, OnFeed, Rested, State, StockStatus, Trade as Traded,
 };
@@ -74,8 +75,21 @@ impl Stamped<'_> {
             .unwrap_or(Symbol::BLANK)
     }
 
+    /// Messages that no event of the engine causes.
+    pub(crate) fn on_notice(&self, notice: Notice<'_>, out: &mut dyn FnMut(&[u8])) {
+        match notice {
+            Notice::SystemEvent(event) => out(SystemEvent {
+                head: self.head(SystemEvent::KIND, 0),
+                event,
+            }
+            .as_bytes()),
+            Notice::DeclineLevels => self.decline_levels(out),
+            Notice::Listed(stock) => self.listed(stock, out),
+        }
+    }
+
     /// A symbol was listed: its directory entry, state, restriction and market maker.
-    pub(crate) fn listed(&self, stock: &StockStatus, out: &mut dyn FnMut(&[u8])) {
+    fn listed(&self, stock: &StockStatus, out: &mut dyn FnMut(&[u8])) {
         let StockStatus {
             locate,
             symbol,
@@ -119,16 +133,7 @@ impl Stamped<'_> {
         }
     }
 
-    /// `O`, `S`, `Q`, `M`, `E` or `C`.
-    pub(crate) fn system_event(&self, event: u8, out: &mut dyn FnMut(&[u8])) {
-        out(SystemEvent {
-            head: self.head(SystemEvent::KIND, 0),
-            event,
-        }
-        .as_bytes());
-    }
-
-    pub(crate) fn decline_levels(&self, out: &mut dyn FnMut(&[u8])) {
+    fn decline_levels(&self, out: &mut dyn FnMut(&[u8])) {
         let [level_1, level_2, level_3] = DECLINE_LEVELS.map(|level| Price8(level).into());
         let head = self.head(MwcbDeclineLevels::KIND, 0);
         out(MwcbDeclineLevels {

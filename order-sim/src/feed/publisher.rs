@@ -1,4 +1,4 @@
-//! Packs messages into MoldUDP64 packets, sends each on every line at its time, and answers re-requests.
+//! Packs messages into packets, sends each on every line at its time, and answers re-requests.
 //!
 //! ```text
 //!  message ──> kept (ring) ─────────────────────────────> re-request
@@ -10,16 +10,17 @@
 //!              late it is polled. A line sends in order.
 //! When full:   a re-request for what is no longer kept meets silence, and is counted; a line whose socket
 //!              does not take packets loses them, as a switch would.
-//! Spec:        MoldUDP64 1.00. Re-requests: at most [`REPLY_MESSAGES_MAX`] and one packet for each request.
+//! Spec:        MoldUDP64 1.00; IEX-TP without re-requests. Those: at most [`REPLY_MESSAGES_MAX`] and one packet for each request.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use protocol::itch;
-use protocol::mold::{self, Header, PacketBuilder, Session};
-use protocol::soup::padded;
+use protocol::mold::{self, Header, PacketBuilder};
 use protocol::types::Seq;
 use zerocopy::FromBytes;
+
+use super::framing::{Framing, Word};
 
 use crate::fault::{Faults, Spoilt};
 use crate::options::Feed;
@@ -72,7 +73,7 @@ struct Line {
 /// The feed's numbers, packets and memory.
 #[derive(Debug)]
 pub(crate) struct Publisher {
-    session: Session,
+    framing: Framing,
     /// Number of the next message.
     next: u64,
     kept: Vec<[u8; SLOT]>,
@@ -97,7 +98,7 @@ impl Publisher {
             ..Line::default()
         });
         Self {
-            session: padded(session),
+            framing: Framing::new(options, session),
             next: 1,
             kept: vec![[0; SLOT]; options.keep],
             packet: Vec::with_capacity(options.packet_bytes),
@@ -115,6 +116,11 @@ impl Publisher {
         }
     }
 
+    /// The numbers of the messages in a packet.
+    pub(crate) fn numbers_in(&self, packet: &[u8]) -> std::ops::Range<u64> {
+        self.framing.numbers(packet)
+    }
+
     /// Number of the message that comes next.
     pub(crate) fn next_seq(&self) -> Seq {
         Seq(self.next)
@@ -122,26 +128,22 @@ impl Publisher {
 
     pub(crate) fn push(&mut self, message: &[u8], now_ns: u64) {
         let block = 2 + message.len();
-        if self.packet_count > 0 && self.packet.len() + block > self.packet_bytes {
+        let is_full = self.packet.len() + block > self.packet_bytes
+            || self.packet_count == self.framing.count_max();
+        if self.packet_count > 0 && is_full {
             self.close(now_ns);
         }
         if self.packet_count == 0 {
             self.packet.clear();
-            self.packet.resize(Header::LEN, 0);
+            self.packet.resize(self.framing.header_len(), 0);
             self.packet_seq = self.next;
             self.packet_since_ns = now_ns;
         }
-        let len = u16::try_from(message.len()).unwrap_or(0);
-        self.packet.extend_from_slice(&len.to_be_bytes());
-        self.packet.extend_from_slice(message);
+        self.framing.push(&mut self.packet, message);
         self.packet_count += 1;
         self.keep(message);
         self.next += 1;
         self.counters.messages.increment();
-        // One below the count that ends a session.
-        if self.packet_count == mold::COUNT_END_OF_SESSION - 1 {
-            self.close(now_ns);
-        }
     }
 
     fn keep(&mut self, message: &[u8]) {
@@ -171,14 +173,8 @@ impl Publisher {
         if self.packet_count == 0 {
             return;
         }
-        let header = Header {
-            session: self.session,
-            seq: Seq(self.packet_seq).into(),
-            count: self.packet_count.into(),
-        };
-        if let Ok((room, _)) = Header::mut_from_prefix(&mut self.packet) {
-            *room = header;
-        }
+        let (seq, count) = (self.packet_seq, self.packet_count);
+        self.framing.close(&mut self.packet, seq, count, now_ns);
         self.packet_count = 0;
         self.counters.packets.increment();
         let bytes = Rc::from(self.packet.as_slice());
@@ -253,16 +249,12 @@ impl Publisher {
 
     /// A heartbeat, or the end.
     fn say(&mut self, now_ns: u64) {
-        let mut buffer = [0; Header::LEN];
-        let Some(packet) = PacketBuilder::new(&mut buffer, self.session, Seq(self.next)) else {
-            return;
-        };
-        let bytes = if self.ends > 0 {
-            packet.finish_end_of_session()
+        let word = if self.ends > 0 {
+            Word::EndOfSession
         } else {
-            packet.finish()
+            Word::Heartbeat
         };
-        let bytes = Rc::from(bytes);
+        let bytes = Rc::from(self.framing.say(word, self.next, now_ns));
         self.leave(&bytes, now_ns);
     }
 
@@ -281,8 +273,12 @@ impl Publisher {
 
     /// Answers a re-request into `out`: as many messages as fit. `None`: silence.
     pub(crate) fn on_request<'a>(&mut self, request: &[u8], out: &'a mut [u8]) -> Option<&'a [u8]> {
+        let Framing::Mold(session) = self.framing else {
+            self.counters.rerequests_refused.increment();
+            return None;
+        };
         let wanted = Header::ref_from_bytes(request).ok().filter(|header| {
-            header.session == self.session
+            header.session == session
                 && (1..self.next).contains(&header.seq.get().0)
                 && (1..mold::COUNT_END_OF_SESSION).contains(&header.count.get())
         });
@@ -297,7 +293,7 @@ impl Publisher {
         }
         let count = u64::from(wanted.count.get().min(REPLY_MESSAGES_MAX)).min(self.next - first);
         let room = out.get_mut(..self.packet_bytes)?;
-        let mut packet = PacketBuilder::new(room, self.session, Seq(first))?;
+        let mut packet = PacketBuilder::new(room, session, Seq(first))?;
         for seq in first..first + count {
             let slot = self.kept.get(self.slot(seq))?;
             let [len, body @ ..] = slot;
@@ -313,6 +309,7 @@ impl Publisher {
 #[cfg(test)]
 mod tests {
     use protocol::mold::{Kind, Packet};
+    use protocol::soup::padded;
 
     use super::*;
 

@@ -13,7 +13,7 @@ use crate::options;
 use crate::script::Rule;
 use crate::server;
 use sections::{
-    Account, Clock, ClockMode, Day, Engine, Feed, File, Flow, Record, Right, Symbol, Sync,
+    Account, Clock, ClockMode, Day, Engine, Feed, File, Flow, Record, Right, Symbol, Sync, Venue,
 };
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -115,6 +115,10 @@ impl File {
                         day, symbol or feed.glimpse beside it"
                     .to_owned(),
             );
+        }
+        let is_iex = |feed: &Feed| feed.venue == Venue::Iex;
+        if self.record.is_some() && self.feed.as_ref().is_some_and(is_iex) {
+            return Err("feed.venue: a record is ITCH, expected \"nasdaq\"".to_owned());
         }
         if self.flow.as_ref().is_some_and(|flow| flow.symbols == 0) && self.symbol.is_empty() {
             return Err("flow: no symbols: expected flow.symbols or [[symbol]]".to_owned());
@@ -281,7 +285,12 @@ impl Feed {
             return Err("feed.lines: expected one or two".to_owned());
         }
         // A header, a block's length and the longest message must fit.
-        let least = protocol::mold::Header::LEN + 2 + protocol::itch::LEN_MAX;
+        let is_iex = self.venue == Venue::Iex;
+        let least = if is_iex {
+            protocol::iex_tp::Header::LEN + 2 + protocol::deep_plus::LEN_MAX
+        } else {
+            protocol::mold::Header::LEN + 2 + protocol::itch::LEN_MAX
+        };
         if self.packet_bytes < least || self.packet_bytes > 65_507 {
             return Err(format!("feed.packet_bytes: expected {least} to 65507"));
         }
@@ -292,7 +301,16 @@ impl Feed {
             .lines
             .iter()
             .map(|line| line.delay_us.saturating_mul(US_NS));
+        if is_iex && (self.rerequest.is_some() || self.glimpse.is_some()) {
+            return Err("feed.venue: \"iex\" has no rerequest and no glimpse".to_owned());
+        }
         Ok(options::Feed {
+            venue: if is_iex {
+                options::Venue::Iex
+            } else {
+                options::Venue::Nasdaq
+            },
+            midnight_ns: 0,
             session: self.session,
             line_delays_ns: delays.collect(),
             packet_bytes: self.packet_bytes,
@@ -377,6 +395,16 @@ mod tests {
             (
                 "[feed]\nlines = [{ address = \"1.2.3.4:5\" }]\npacket_bytes = 10\n",
                 "packet_bytes",
+            ),
+            (
+                "[feed]\nlines = [{ address = \"1.2.3.4:5\" }]\nvenue = \"iex\"\nglimpse = \
+                 \"1.2.3.4:6\"\n",
+                "feed.venue",
+            ),
+            (
+                "[feed]\nlines = [{ address = \"1.2.3.4:5\" }]\nvenue = \"iex\"\n\
+                 [record]\nfile = \"day\"\n",
+                "feed.venue",
             ),
             ("[day]\nopen = \"10:00:00\"\nclose = \"09:00:00\"\n", "day"),
             (

@@ -192,6 +192,8 @@ pub(super) struct Record {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Feed {
+    #[serde(default)]
+    pub venue: Venue,
     #[serde(default = "session")]
     pub session: String,
     pub lines: Vec<Line>,
@@ -207,6 +209,14 @@ pub(super) struct Feed {
     pub rerequest: Option<SocketAddrV4>,
     #[serde(default)]
     pub glimpse: Option<SocketAddrV4>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Venue {
+    #[default]
+    Nasdaq,
+    Iex,
 }
 
 #[derive(Debug, Deserialize)]

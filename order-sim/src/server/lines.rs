@@ -4,7 +4,6 @@ use std::net::{SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::time::Duration;
 
-use protocol::mold::Packet;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{Line, Options, Shared};
@@ -41,12 +40,8 @@ impl Lines {
                 let Some(packet) = exchange.take_packet(at) else {
                     break;
                 };
-                if at == 0
-                    && let Some(packet) = Packet::decode(&packet)
-                {
-                    let first = packet.seq().0;
-                    let count = packet.blocks().count() as u64;
-                    (first..first + count).for_each(&mut on_sent);
+                if at == 0 {
+                    exchange.numbers_in(&packet).for_each(&mut on_sent);
                 }
                 // EAGAIN, ENOBUFS: the packet is lost, as on a wire. ECONNREFUSED: nobody listens on a
                 // unicast address; it is sent all the same.

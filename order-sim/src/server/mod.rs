@@ -165,7 +165,7 @@ fn open_record(options: &Options, now_ns: u64) -> Result<Option<Recorded>, Strin
 }
 
 impl Shared {
-    fn open(options: Options) -> Result<Self, String> {
+    fn open(mut options: Options) -> Result<Self, String> {
         let stamps = match &options.wire_stamps {
             Some(path) => Some(
                 WireStamps::open(path).map_err(|error| format!("{}: {error}", path.display()))?,
@@ -173,10 +173,11 @@ impl Shared {
             None => None,
         };
         let clock = Clock::new();
-        let start = options
-            .clock
-            .start_ns
-            .unwrap_or_else(|| realtime_ns() % DAY_NS);
+        let realtime_ns = realtime_ns();
+        let start = options.clock.start_ns.unwrap_or(realtime_ns % DAY_NS);
+        if let Some(feed) = &mut options.exchange.feed {
+            feed.midnight_ns = realtime_ns - realtime_ns % DAY_NS;
+        }
         let (mut files, stores) = Files::open(&options)?;
         let session = files.feed_session(&options)?;
         let recorded = open_record(&options, start)?;

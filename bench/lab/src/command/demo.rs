@@ -7,10 +7,14 @@ use anyhow::{Context, Result};
 use gateway::telemetry::grouped;
 
 use crate::demo;
+use crate::traffic::Venue;
 
 /// What the demo is told.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
+    /// Whose formats the exchange's own feed has.
+    #[arg(long, value_enum, default_value_t)]
+    venue: Venue,
     /// A feed to replay; without it a generated day.
     #[arg(long, value_name = "FILE")]
     feed: Option<PathBuf>,
@@ -38,6 +42,7 @@ enum Faults {
 #[expect(clippy::print_stdout, reason = "the table is what the demo is for")]
 pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
     let show = demo::Show {
+        venue: arguments.venue,
         feed: arguments.feed.clone(),
         is_lossy: arguments.faults == Some(Faults::Lossy),
         hgrm_dir: arguments.hgrm.clone(),
