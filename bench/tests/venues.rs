@@ -13,7 +13,8 @@ use lab::exchange::Live;
 use lab::gateway::Gateway;
 use lab::netns::Lab;
 use lab::run::{Candidate, Item, run};
-use lab::traffic::{Traffic, Venue};
+use lab::traffic::Traffic;
+use lab::venue::Venue;
 use support::is_root;
 
 static NEVER: AtomicBool = AtomicBool::new(false);

@@ -13,7 +13,8 @@ use crate::exchange::{GLIMPSE, Live, REREQUEST};
 use crate::gateway::Gateway;
 use crate::netns::Lab;
 use crate::run::{self, Candidate, Item, Outcome};
-use crate::traffic::{Traffic, Venue};
+use crate::traffic::Traffic;
+use crate::venue::Venue;
 
 /// The market that the exchange makes: 15 s of it.
 const LIVE: Live = Live::Flow {

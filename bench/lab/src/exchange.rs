@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::netns::{EXCHANGE, FEED_SENDER, GROUPS, Lab, PORT, Side};
 use crate::process::{Process, sibling};
-use crate::traffic::Venue;
+use crate::venue::Venue;
 
 /// A market that the exchange makes.
 #[derive(Clone, Debug)]

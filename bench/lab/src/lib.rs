@@ -17,6 +17,7 @@ pub mod process;
 
 pub mod exchange;
 pub mod traffic;
+pub mod venue;
 
 pub mod gateway;
 pub mod peer;

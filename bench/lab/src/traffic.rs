@@ -5,27 +5,7 @@ use std::path::PathBuf;
 use feeds::replay::Pace;
 
 use crate::exchange::Live;
-
-/// Whose formats a feed has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Venue {
-    /// ITCH in MoldUDP64.
-    #[default]
-    Nasdaq,
-    /// DEEP+ in IEX-TP.
-    Iex,
-}
-
-impl Venue {
-    /// As gateway and exchange are told it.
-    #[must_use]
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::Nasdaq => "nasdaq",
-            Self::Iex => "iex",
-        }
-    }
-}
+use crate::venue::Venue;
 
 /// What is sent, and when.
 #[derive(Clone, Debug)]

@@ -14,7 +14,8 @@ use feeds::replay::Pace;
 use feeds::{generate, triggers};
 use lab::netns::Lab;
 use lab::run::{self, Item, Outcome};
-use lab::traffic::{Traffic, Venue};
+use lab::traffic::Traffic;
+use lab::venue::Venue;
 use report::Entry;
 
 pub use plan::{Combination, Load, Plan};

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use gateway::telemetry::grouped;
 
 use crate::demo;
-use crate::traffic::Venue;
+use crate::venue::Venue;
 
 /// What the demo is told.
 #[derive(Debug, clap::Args)]
