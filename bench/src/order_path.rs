@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::event::Origin;
+use feed_handler::position::Position;
 use gateway::order::entry::{DeskOptions, Entry, Phase};
 use gateway::order::intent::{Action, Cause, OrderId, OrderIntent, TimeInForce};
 use gateway::order::orders::Owner;
@@ -39,14 +40,14 @@ impl OrderPath {
     pub(crate) fn new(resting: u32) -> Result<Self> {
         let symbol = Symbol(*b"ALC     ");
         let prices = BestPrices::new(Want::LAZY)?;
-        prices.store_symbol(1, symbol);
+        prices.store_symbol(1, symbol, Position::default());
         let best = BestPrice {
             bid_price: Price4(1_000_000),
             bid_qty: QTY,
             ask_price: Price4(1_000_100),
             ask_qty: QTY,
         };
-        prices.store(1, &best);
+        prices.store(1, &best, Position::default());
         let limits = Limits {
             order_qty_max: QTY,
             notional_max: u64::MAX,

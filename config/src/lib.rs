@@ -12,6 +12,6 @@ mod settings;
 
 pub use layers::{Fault, Layers, Loaded, Origin};
 pub use settings::{
-    AfXdp, Books, Feed, Host, Layout, LayoutKind, Line, Mode, Parameters, Receive, Rings, Risk,
-    Rung, Session, Settings, Strategy, Submit, Telemetry, Udp,
+    AfXdp, Books, Events, Feed, Host, Layout, LayoutKind, Line, Mode, Parameters, Receive, Rings,
+    Risk, Rung, Session, Settings, Strategy, Submit, Telemetry, Udp,
 };

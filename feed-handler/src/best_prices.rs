@@ -3,30 +3,38 @@
 //! A strategy that lagged finds the present here, and risk finds the price to hold an order against.
 //!
 //! Thread:      written by one feed core; read by any
-//! Invariants:  a row is read whole or not at all: its version is odd while it is written and moves
-//!              with each change, and a reader that saw it move looks again.
-//! When wrong:  a reader gives up after `LOOKS_MAX` looks (the writer was stopped in between).
+//! Invariants:  a row is read whole or not at all ([`Versioned`]). A row says which message changed it last, and
+//!              stands before the event of that message does.
+//! When wrong:  a reader gives up after [`rt::versioned::LOOKS_MAX`] looks (the writer was stopped in between).
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use crossbeam_utils::CachePadded;
 use protocol::types::{Price4, Qty, Symbol};
 use rt::mem::{Pages, Want};
+use rt::versioned::Versioned;
 use zerocopy::FromZeros;
 
-/// Looks at one row before giving up. A write takes a few nanoseconds, so two are common and this
-/// many mean that the writing core lost its CPU.
-const LOOKS_MAX: u32 = 1000;
+use crate::position::Position;
 
-/// One symbol: half a cache line.
+/// One symbol: half a cache line. Bid, then ask, price in the high half and shares in the low; and the
+/// position of the message that changed them last.
 #[derive(Debug, FromZeros)]
 #[repr(C, align(32))]
-struct Row {
-    version: AtomicU64,
-    symbol: AtomicU64,
-    /// Price in the high half, shares in the low.
-    bid: AtomicU64,
-    ask: AtomicU64,
+struct Line {
+    words: Versioned<3>,
+}
+
+const _: () = assert!(size_of::<Line>() == 32);
+
+/// A row, and since when it is so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Row {
+    /// Best prices.
+    pub best: BestPrice,
+    /// The message that changed them last, or named the symbol.
+    pub changed: Position,
 }
 
 /// Best prices of one symbol.
@@ -45,34 +53,43 @@ pub struct BestPrice {
 /// The table, one row for each locate code.
 #[derive(Debug)]
 pub struct BestPrices {
-    rows: Pages<Row>,
+    rows: Pages<Line>,
+    symbols: Pages<AtomicU64>,
     /// A bit for each symbol whose book misses an order.
     incomplete: Box<[AtomicU64; 1024]>,
     /// 0: the feed is whole. Otherwise something is missing or silent, and every row may be stale.
     stale: AtomicU64,
+    /// The rows after the last that was ever written are empty. On a line of its own: the writer looks at it
+    /// with each change.
+    rows_used: CachePadded<AtomicU64>,
 }
 
 impl BestPrices {
-    /// Maps the table: 2 MiB.
+    /// Maps the table: 2.5 MiB.
     ///
     /// # Errors
     /// The host has not that much memory.
     pub fn new(want: Want) -> io::Result<Self> {
         Ok(Self {
             rows: Pages::zeroed(1 << 16, want)?,
+            symbols: Pages::zeroed(1 << 16, want)?,
             incomplete: Box::new([const { AtomicU64::new(0) }; 1024]),
             stale: AtomicU64::new(0),
+            rows_used: CachePadded::new(AtomicU64::new(0)),
         })
     }
 
-    /// Forgets prices, symbols and what was incomplete: a new day begins. Readers see each row as it
-    /// was or empty.
-    pub fn clear(&self) {
+    /// Forgets prices, symbols and what was incomplete: a new day begins at this position. Readers see each
+    /// row as it was or empty.
+    pub fn clear(&self, begin: Position) {
         for (locate, row) in (0..=u16::MAX).zip(self.rows.iter()) {
-            let used = [&row.symbol, &row.bid, &row.ask];
-            if used.iter().any(|field| field.load(Ordering::Relaxed) != 0) {
-                row.symbol.store(0, Ordering::Release);
-                self.store(locate, &BestPrice::default());
+            if row.words.own() != [0; 3] {
+                self.store(locate, &BestPrice::default(), begin);
+            }
+        }
+        for symbol in self.symbols.iter() {
+            if symbol.load(Ordering::Relaxed) != 0 {
+                symbol.store(0, Ordering::Release);
             }
         }
         for word in self.incomplete.iter() {
@@ -80,70 +97,63 @@ impl BestPrices {
         }
     }
 
-    /// Writes a symbol's prices. Only the owning feed stage may.
+    /// Writes a symbol's prices, and which message changed them. Only the owning feed stage may.
     #[inline]
-    pub fn store(&self, locate: u16, price: &BestPrice) {
+    pub fn store(&self, locate: u16, price: &BestPrice, changed: Position) {
         let Some(row) = self.rows.get(usize::from(locate)) else {
             return;
         };
-        let version = row.version.load(Ordering::Relaxed);
-        row.version
-            .store(version.wrapping_add(1), Ordering::Relaxed);
-        // Pairs with the Acquire fence in `load`: who sees a new price sees the odd version too.
-        fence(Ordering::Release);
-        row.bid
-            .store(pack(price.bid_price, price.bid_qty), Ordering::Relaxed);
-        row.ask
-            .store(pack(price.ask_price, price.ask_qty), Ordering::Relaxed);
-        // Pairs with the Acquire load in `load`.
-        row.version
-            .store(version.wrapping_add(2), Ordering::Release);
+        row.words.store([
+            pack(price.bid_price, price.bid_qty),
+            pack(price.ask_price, price.ask_qty),
+            changed.word(),
+        ]);
+        if u64::from(locate) >= self.rows_used.load(Ordering::Relaxed) {
+            self.rows_used
+                .store(u64::from(locate) + 1, Ordering::Release);
+        }
     }
 
     /// A symbol's prices; `None` when its row kept moving.
     #[inline]
     #[must_use]
     pub fn load(&self, locate: u16) -> Option<BestPrice> {
-        let row = self.rows.get(usize::from(locate))?;
-        for _ in 0..LOOKS_MAX {
-            // Pairs with the Release store at the end of `store`.
-            let before = row.version.load(Ordering::Acquire);
-            let (bid, ask) = (
-                row.bid.load(Ordering::Relaxed),
-                row.ask.load(Ordering::Relaxed),
-            );
-            // Pairs with the Release fence in `store`.
-            fence(Ordering::Acquire);
-            if before % 2 == 0 && row.version.load(Ordering::Relaxed) == before {
-                let ((bid_price, bid_qty), (ask_price, ask_qty)) = (unpack(bid), unpack(ask));
-                return Some(BestPrice {
-                    bid_price,
-                    bid_qty,
-                    ask_price,
-                    ask_qty,
-                });
-            }
-            std::hint::spin_loop();
-        }
-        None
+        self.load_row(locate).map(|row| row.best)
     }
 
-    /// Says what a locate code stands for today.
-    pub fn store_symbol(&self, locate: u16, symbol: Symbol) {
-        if let Some(row) = self.rows.get(usize::from(locate)) {
-            row.symbol
-                .store(u64::from_ne_bytes(symbol.0), Ordering::Release);
+    /// A symbol's prices and since when they are so; `None` when its row kept moving.
+    #[inline]
+    #[must_use]
+    pub fn load_row(&self, locate: u16) -> Option<Row> {
+        let row = self.rows.get(usize::from(locate))?;
+        let [bid, ask, changed] = row.words.load()?;
+        Some(Row {
+            best: BestPrice::of_words(bid, ask),
+            changed: Position::of_word(changed),
+        })
+    }
+
+    /// Rows from this one on were never written.
+    #[must_use]
+    pub fn rows_used(&self) -> u32 {
+        u32::try_from(self.rows_used.load(Ordering::Acquire)).unwrap_or(1 << 16)
+    }
+
+    /// Says what a locate code stands for today, and which message says so. Prices stay.
+    pub fn store_symbol(&self, locate: u16, symbol: Symbol, changed: Position) {
+        let at = usize::from(locate);
+        if let (Some(place), Some(row)) = (self.symbols.get(at), self.rows.get(at)) {
+            place.store(u64::from_ne_bytes(symbol.0), Ordering::Release);
+            let [bid, ask, _] = row.words.own();
+            self.store(locate, &BestPrice::of_words(bid, ask), changed);
         }
     }
 
     /// What a locate code stands for today, if the directory has said.
     #[must_use]
     pub fn symbol(&self, locate: u16) -> Option<Symbol> {
-        let symbol = self
-            .rows
-            .get(usize::from(locate))?
-            .symbol
-            .load(Ordering::Acquire);
+        let symbol = self.symbols.get(usize::from(locate))?;
+        let symbol = symbol.load(Ordering::Acquire);
         (symbol != 0).then(|| Symbol(symbol.to_ne_bytes()))
     }
 
@@ -178,6 +188,19 @@ impl BestPrices {
     }
 }
 
+impl BestPrice {
+    #[inline]
+    fn of_words(bid: u64, ask: u64) -> Self {
+        let ((bid_price, bid_qty), (ask_price, ask_qty)) = (unpack(bid), unpack(ask));
+        Self {
+            bid_price,
+            bid_qty,
+            ask_price,
+            ask_qty,
+        }
+    }
+}
+
 #[inline]
 fn pack(price: Price4, qty: Qty) -> u64 {
     u64::from(price.0) << 32 | u64::from(qty.0)
@@ -194,8 +217,6 @@ fn unpack(packed: u64) -> (Price4, Qty) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     fn price(n: u32) -> BestPrice {
@@ -208,36 +229,34 @@ mod tests {
     }
 
     #[test]
-    fn row_is_never_torn() {
-        const CHANGES: u32 = 300_000;
-        let table = Arc::new(BestPrices::new(Want::LAZY).unwrap());
-        let writer = Arc::clone(&table);
-        let thread = std::thread::spawn(move || {
-            for n in 1..=CHANGES {
-                writer.store(7, &price(n));
-            }
-        });
-        let mut last = 0;
-        while last < CHANGES {
-            let Some(read) = table.load(7) else { continue };
-            assert_eq!(read, price(read.bid_qty.0));
-            assert!(read.bid_qty.0 >= last);
-            last = read.bid_qty.0;
-        }
-        thread.join().unwrap();
+    fn row_says_which_message_changed_it() {
+        let table = BestPrices::new(Want::LAZY).unwrap();
+        assert_eq!(
+            (table.load_row(7), table.rows_used()),
+            (Some(Row::default()), 0)
+        );
+        let changed = Position::new(1, 20);
+        table.store(7, &price(3), changed);
+        let best = price(3);
+        assert_eq!(table.load_row(7), Some(Row { best, changed }));
+        // Who names a symbol changes its row, too: a reader learns the name with it.
+        let named = Position::new(1, 30);
+        table.store_symbol(7, Symbol(*b"ALC     "), named);
+        assert_eq!(table.load_row(7).unwrap().changed, named);
+        assert_eq!((table.load(7), table.rows_used()), (Some(best), 8));
     }
 
     #[test]
     fn incomplete_book_makes_its_own_row_stale_and_a_new_day_none() {
         let table = BestPrices::new(Want::LAZY).unwrap();
-        table.store(70, &price(1));
-        table.store_symbol(70, Symbol(*b"ALC     "));
+        table.store(70, &price(1), Position::new(0, 1));
+        table.store_symbol(70, Symbol(*b"ALC     "), Position::new(0, 2));
         table.set_incomplete(70);
         assert!(table.is_stale(70) && !table.is_stale(6) && !table.is_stale(71));
         assert!(!table.feed_is_stale());
         table.set_stale(true);
         assert!(table.is_stale(6) && table.feed_is_stale());
-        table.clear();
+        table.clear(Position::new(1, 0));
         table.set_stale(false);
         assert!(!table.is_stale(70));
         assert_eq!((table.symbol(70), table.load(70)), (None, Some(price(0))));
@@ -247,7 +266,7 @@ mod tests {
     fn symbol_is_known_after_the_directory_said_it() {
         let table = BestPrices::new(Want::LAZY).unwrap();
         assert_eq!(table.symbol(3), None);
-        table.store_symbol(3, Symbol(*b"ALC     "));
+        table.store_symbol(3, Symbol(*b"ALC     "), Position::default());
         assert_eq!(table.symbol(3), Some(Symbol(*b"ALC     ")));
     }
 }

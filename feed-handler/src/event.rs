@@ -1,15 +1,16 @@
-//! What a strategy hears: one market event, one cache line.
+//! What a strategy hears: one market event, nine words.
 //!
 //! A message becomes one event for each strategy that hears its symbol. A gap, a silent feed and a full
 //! ring become events too, so that a strategy need not mistake silence for quiet.
 
 use protocol::types::{Price4, Qty, Seq, Symbol};
+use zerocopy::{Immutable, IntoBytes, TryFromBytes, transmute, try_transmute};
 
 use crate::best_prices::BestPrice;
 
 /// What an event tells, whatever venue said it. The values are ITCH's letters where ITCH has the thing, so
 /// that a dump of events can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoBytes, TryFromBytes, Immutable)]
 #[repr(u8)]
 pub enum Kind {
     /// An order joined its book: `number`, `price`, `qty` are its own.
@@ -48,13 +49,42 @@ pub enum Kind {
     /// several gaps as one with the first number and the sum. The current best prices stand in
     /// [`BestPrices`](crate::best_prices::BestPrices).
     Lagged = b'~',
-    /// The session ended.
+    /// The session ended, before the number `seq`; `number` sessions have by now.
     EndOfSession = b'.',
     /// No line has been heard for the stale time: what the books show may be over.
     Stale = b'-',
     /// The feed is whole again: the silence is over and nothing was missed in it, or a new session has
     /// begun.
     Fresh = b'+',
+    /// Where a symbol stands, after this strategy missed something of it: best prices as they were at the
+    /// number `seq`, the last that changed them; [`MarketEvent::symbol`]. No message caused it.
+    Refresh = b'=',
+}
+
+#[cfg(test)]
+impl Kind {
+    const ALL: [Self; 20] = [
+        Self::Add,
+        Self::Execute,
+        Self::Cancel,
+        Self::Delete,
+        Self::Replace,
+        Self::Modify,
+        Self::Trade,
+        Self::Cross,
+        Self::Break,
+        Self::Clear,
+        Self::Directory,
+        Self::Status,
+        Self::System,
+        Self::Other,
+        Self::Gap,
+        Self::Lagged,
+        Self::EndOfSession,
+        Self::Stale,
+        Self::Fresh,
+        Self::Refresh,
+    ];
 }
 
 /// The best bid or offer changed with this event.
@@ -70,10 +100,11 @@ pub const DELTA_UNKNOWN: u32 = u32::MAX;
 
 /// When a frame was where, on the host's monotonic clock. It goes with everything that the frame
 /// causes: event, order, answer, fill.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, TryFromBytes, Immutable)]
 #[repr(C)]
 pub struct Origin {
-    /// Sequence number of the message.
+    /// Sequence number of the message; the last one before it for what has no number of its own, 0 where
+    /// that is not known.
     pub seq: u64,
     /// The feed stage had the frame.
     pub seen_ns: u64,
@@ -88,12 +119,22 @@ pub struct Origin {
     pub place: u8,
 }
 
-/// One event.
+/// What decides whether a strategy wants an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C, align(64))]
+pub(crate) struct Head {
+    pub(crate) locate: u16,
+    pub(crate) is_directory: bool,
+}
+
+/// One event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoBytes, TryFromBytes, Immutable)]
+#[repr(C)]
 pub struct MarketEvent {
     /// The frame that caused it.
     pub origin: Origin,
+    /// When the exchange says that it happened, in the venue's own count: Nasdaq's is ns since midnight.
+    /// 0: no message of the exchange says so.
+    pub exchange_ns: u64,
     /// Order reference; the symbol's eight bytes for a directory; the count for a gap or lag; the venue's
     /// type byte where [`Kind`] says so.
     pub number: u64,
@@ -119,7 +160,10 @@ pub struct MarketEvent {
     pub flags: u8,
 }
 
-const _: () = assert!(size_of::<MarketEvent>() == 64 && align_of::<MarketEvent>() == 64);
+const _: () = assert!(size_of::<MarketEvent>() == 8 * WORDS && align_of::<MarketEvent>() == 8);
+
+/// Words of an event. The time of the exchange is what made it one more than a cache line.
+pub(crate) const WORDS: usize = 9;
 
 impl MarketEvent {
     /// An event without a message: only what it is and when.
@@ -128,6 +172,7 @@ impl MarketEvent {
     pub fn bare(kind: Kind, origin: Origin) -> Self {
         Self {
             origin,
+            exchange_ns: 0,
             number: 0,
             published_delta_ns: 0,
             price: Price4(0),
@@ -172,10 +217,35 @@ impl MarketEvent {
         }
     }
 
-    /// The symbol that a directory names.
+    /// The symbol that a directory or a refresh names.
     #[must_use]
     pub fn symbol(&self) -> Option<Symbol> {
-        (self.kind == Kind::Directory).then(|| Symbol(self.number.to_ne_bytes()))
+        let names = matches!(self.kind, Kind::Directory | Kind::Refresh) && self.number != 0;
+        names.then(|| Symbol(self.number.to_ne_bytes()))
+    }
+
+    /// The event as a ring of words has it.
+    #[inline]
+    pub(crate) fn to_words(self) -> [u64; WORDS] {
+        transmute!(self)
+    }
+
+    /// The event that these words are; `None`: they are none, which words of [`MarketEvent::to_words`] always
+    /// are.
+    #[inline]
+    pub(crate) fn of_words(words: [u64; WORDS]) -> Option<Self> {
+        try_transmute!(words).ok()
+    }
+
+    /// The symbol and the kind of the event that these words are.
+    #[inline]
+    pub(crate) fn head_of_words(words: &[u64; WORDS]) -> Head {
+        let [.., last] = *words;
+        let [_, _, _, _, low, high, kind, _] = last.to_ne_bytes();
+        Head {
+            locate: u16::from_ne_bytes([low, high]),
+            is_directory: kind == Kind::Directory as u8,
+        }
     }
 
     /// When the event was put into the ring.
@@ -205,4 +275,70 @@ pub fn delta_ns(earlier_ns: u64, later_ns: u64) -> u32 {
         .map_or(DELTA_UNKNOWN, |delta| {
             u32::try_from(delta).unwrap_or(DELTA_UNKNOWN - 1)
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Does not compile while a kind is missing here, and then it is missing in `ALL`, too.
+    fn is_listed(kind: Kind) -> bool {
+        use Kind as K;
+        let (K::Add
+        | K::Execute
+        | K::Cancel
+        | K::Delete
+        | K::Replace
+        | K::Modify
+        | K::Trade
+        | K::Cross
+        | K::Break
+        | K::Clear
+        | K::Directory
+        | K::Status
+        | K::System
+        | K::Other
+        | K::Gap
+        | K::Lagged
+        | K::EndOfSession
+        | K::Stale
+        | K::Fresh
+        | K::Refresh) = kind;
+        Kind::ALL.contains(&kind)
+    }
+
+    #[test]
+    fn event_is_the_same_after_its_way_through_words() {
+        let mut random = fastrand::Rng::with_seed(3);
+        for kind in Kind::ALL {
+            assert!(is_listed(kind));
+            let event = MarketEvent {
+                origin: Origin {
+                    seq: random.u64(..),
+                    seen_ns: random.u64(..),
+                    wire_delta_ns: random.u32(..),
+                    feed: random.u16(..),
+                    batch: random.u8(..),
+                    place: random.u8(..),
+                },
+                exchange_ns: random.u64(..),
+                number: random.u64(..),
+                published_delta_ns: random.u32(..),
+                price: Price4(random.u32(..)),
+                qty: Qty(random.u32(..)),
+                bid_price: Price4(random.u32(..)),
+                bid_qty: Qty(random.u32(..)),
+                ask_price: Price4(random.u32(..)),
+                ask_qty: Qty(random.u32(..)),
+                locate: random.u16(..),
+                kind,
+                flags: random.u8(..),
+            };
+            let words = event.to_words();
+            assert_eq!(MarketEvent::of_words(words), Some(event));
+            let head = MarketEvent::head_of_words(&words);
+            assert_eq!(head.locate, event.locate);
+            assert_eq!(head.is_directory, kind == Kind::Directory);
+        }
+    }
 }

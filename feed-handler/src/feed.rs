@@ -15,11 +15,10 @@ use std::sync::Arc;
 use rt::clock::Clock;
 
 use crate::arbiter::{Arbiter, Arrival, Standing};
-use crate::best_prices::BestPrices;
 use crate::book::Books;
 use crate::event::{DELTA_UNKNOWN, Origin};
 use crate::lines::Lines;
-use crate::publish::Subscriber;
+use crate::publish::Publisher;
 use crate::room::{Audience, Delivery, Room};
 use crate::source::PacketSource;
 use crate::venue::Venue;
@@ -56,10 +55,8 @@ pub struct Parts<S, V: Venue> {
     pub arbiter: Arbiter<V>,
     /// The books' memory.
     pub books: Books,
-    /// The table for everybody else.
-    pub best_prices: Arc<BestPrices>,
-    /// The strategies that listen.
-    pub subscribers: Vec<Subscriber>,
+    /// The strategies that listen, and the table for everybody else.
+    pub publisher: Publisher,
     /// Counters, shared with housekeeping.
     pub counters: Arc<Counters>,
     /// Histograms.
@@ -83,8 +80,7 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
             venue,
             arbiter,
             books,
-            best_prices,
-            subscribers,
+            publisher,
             counters,
             histograms,
             feed,
@@ -92,8 +88,7 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
             stale_ns,
         } = parts;
         let audience = Audience {
-            best_prices,
-            subscribers,
+            publisher,
             histograms,
         };
         let room = Room::new(venue, books, audience, feed);
@@ -271,16 +266,15 @@ mod tests {
     use protocol::mold::{PacketBuilder, Session};
     use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Qty, Seq, Side, Symbol};
     use rt::mem::Want;
-    use rt::ring::{Consumer, ring};
     use zerocopy::byteorder::big_endian::U32;
     use zerocopy::{FromZeros, IntoBytes};
 
     use super::*;
     use crate::arbiter::Patience;
-    use crate::best_prices::BestPrice;
+    use crate::best_prices::{BestPrice, BestPrices};
     use crate::book::Limits;
     use crate::event::{FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, Kind, MarketEvent};
-    use crate::publish::Subscription;
+    use crate::publish::{Listener, Subscription, Way};
     use crate::source::Packet;
     use crate::venue::Nasdaq;
 
@@ -312,7 +306,7 @@ mod tests {
     struct Bench {
         feed: Feed<Script, Nasdaq>,
         script: Arrivals,
-        events: Consumer<MarketEvent>,
+        events: Listener,
         best_prices: Arc<BestPrices>,
         counters: Arc<Counters>,
         clock: Clock,
@@ -322,12 +316,13 @@ mod tests {
     const STALE_NS: u64 = 1_000_000;
 
     fn silent_bench(room: usize, subscription: Subscription, gap_timeout_ns: u64) -> Bench {
-        let (producer, events) = ring(room).unwrap();
         let limits = Limits {
             orders_max: 4,
             levels_max: 64,
         };
         let best_prices = Arc::new(BestPrices::new(Want::LAZY).unwrap());
+        let mut publisher = Publisher::new(Arc::clone(&best_prices), room);
+        let events = publisher.listen(subscription, Way::Own, room).unwrap();
         let counters = Arc::new(Counters::default());
         let source = Script::default();
         let script = Rc::clone(&source.0);
@@ -339,8 +334,7 @@ mod tests {
                 stale_ns: STALE_NS,
             }),
             books: Books::new(&limits, Want::LAZY).unwrap(),
-            best_prices: Arc::clone(&best_prices),
-            subscribers: vec![Subscriber::new(producer, subscription)],
+            publisher,
             counters: Arc::clone(&counters),
             histograms: FeedHistograms::default(),
             feed: 0,
@@ -389,7 +383,7 @@ mod tests {
 
         fn turn(&mut self) -> Vec<MarketEvent> {
             self.feed.poll(&self.clock);
-            std::iter::from_fn(|| self.events.pop()).collect()
+            std::iter::from_fn(|| self.events.hear()).collect()
         }
 
         /// Quiet turns: one in 16 looks at the clock.
@@ -467,6 +461,7 @@ mod tests {
         assert!(traded.has(FLAG_TRADE) && !traded.has(FLAG_STALE));
         assert_eq!((traded.price, traded.qty), (Price4(300), Qty(5)));
         assert_eq!((first.origin.seq, traded.origin.seq), (2, 4));
+        assert!(events.iter().all(|event| event.exchange_ns == 1));
         assert_eq!(bench.best_prices.load(7).unwrap().bid_price, Price4(200));
     }
 
@@ -644,9 +639,15 @@ mod tests {
         let messages: Vec<&[u8]> = adds.iter().map(Vec::as_slice).collect();
         assert_eq!(kinds(&bench.send(1, &messages)), "AA");
         let events = bench.turn();
-        assert_eq!(kinds(&events), "~");
+        assert_eq!(kinds(&events), "~=");
         assert_eq!((events[0].number, events[0].origin.seq), (2, 4));
         assert!(!events[0].has(FLAG_STALE));
+        // What it missed, in one event: four orders of a hundred.
+        let refreshed = events[1];
+        assert_eq!((refreshed.origin.seq, refreshed.locate), (4, 7));
+        assert_eq!(refreshed.best(), bench.best_prices.load(7).unwrap());
+        assert_eq!(refreshed.bid_qty, Qty(400));
+        assert!(refreshed.has(FLAG_BBO_CHANGED) && !refreshed.has(FLAG_STALE));
         assert_eq!(kinds(&bench.turn()), "");
     }
 
@@ -659,7 +660,8 @@ mod tests {
             .push((0, packet(SESSION, 1, &[&add(1, Side::Buy, 200)])));
         assert_eq!(kinds(&bench.send(5, &[&add(2, Side::Buy, 200)])), "A");
         let lag = bench.turn();
-        assert_eq!((kinds(&lag).as_str(), lag[0].has(FLAG_STALE)), ("~", true));
+        assert_eq!(kinds(&lag), "~=");
+        assert!(lag.iter().all(|event| event.has(FLAG_STALE)));
         let gap = bench.turn();
         assert_eq!((gap[0].gap_first(), gap[0].number), (Some(Seq(2)), 3));
     }

@@ -1,7 +1,7 @@
 //! From the network card to the market event.
 //!
 //! ```text
-//!  xdp | udp ──> source ──> arbiter ─────> room ───────> publish ──rings──> strategies
+//!  xdp | udp ──> source ──> arbiter ─────> room ───────> publish ──rings──> listeners
 //!                packets    │ strangers    │ message     │ event
 //!                           │ sequencer    └ book        └> best_prices ──> whoever asks
 //!                           └ kept
@@ -38,6 +38,7 @@ pub mod book;
 
 pub mod best_prices;
 pub mod event;
+pub mod position;
 pub mod publish;
 
 pub mod feed;

@@ -18,6 +18,8 @@ pub struct Message {
     pub kind: Kind,
     /// Its symbol; 0: of no symbol.
     pub locate: u16,
+    /// When the exchange says that it happened, in the venue's own count.
+    pub exchange_ns: u64,
     /// The order that it is about, or what [`Kind`] says that its number is.
     pub number: u64,
     /// Its own price; 0: none.
@@ -88,6 +90,7 @@ impl Message {
         Self {
             kind,
             locate,
+            exchange_ns: 0,
             number: 0,
             price: Price4(0),
             qty: Qty(0),

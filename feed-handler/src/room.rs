@@ -25,7 +25,8 @@ use crate::event::{
     DELTA_UNKNOWN, FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, Kind, MarketEvent, Origin, delta_ns,
 };
 use crate::message::Message;
-use crate::publish::{PublishCounters, Subscriber};
+use crate::position::Position;
+use crate::publish::{PublishCounters, Publisher};
 use crate::status::{STALE_ENDED, STALE_GAP, STALE_SILENT, Status};
 use crate::venue::Venue;
 
@@ -35,42 +36,38 @@ pub(crate) struct Room<V> {
     venue: V,
     books: Books,
     best_prices: Arc<BestPrices>,
-    subscribers: Vec<Subscriber>,
+    publisher: Publisher,
     histograms: FeedHistograms,
     feed: u16,
     /// `STALE_` bits.
     stale: u64,
     /// Strategies have been told that the feed is stale, and not yet that it is fresh.
     has_told_stale: bool,
-    /// A strategy has still to be told something.
-    has_news: bool,
 }
 
 /// Who hears of it.
 #[derive(Debug)]
 pub(crate) struct Audience {
-    pub(crate) best_prices: Arc<BestPrices>,
-    pub(crate) subscribers: Vec<Subscriber>,
+    pub(crate) publisher: Publisher,
     pub(crate) histograms: FeedHistograms,
 }
 
 impl<V> Room<V> {
     pub(crate) fn new(venue: V, books: Books, audience: Audience, feed: u16) -> Self {
         let Audience {
-            best_prices,
-            subscribers,
+            mut publisher,
             histograms,
         } = audience;
+        publisher.forget_directory();
         let room = Self {
             venue,
             books,
-            best_prices,
-            subscribers,
+            best_prices: Arc::clone(publisher.prices()),
+            publisher,
             histograms,
             feed,
             stale: STALE_SILENT,
             has_told_stale: false,
-            has_news: false,
         };
         room.best_prices.set_stale(true);
         room
@@ -88,7 +85,7 @@ impl<V> Room<V> {
     /// Whether the next turn shall look, whatever the time: news waits, or a silence may be over.
     #[inline]
     pub(crate) fn wants_look(&self) -> bool {
-        self.has_news || self.stale & STALE_SILENT != 0
+        self.publisher.has_news() || self.stale & STALE_SILENT != 0
     }
 
     #[inline]
@@ -98,7 +95,7 @@ impl<V> Room<V> {
 
     #[inline]
     pub(crate) fn prefetch(&self) {
-        self.subscribers.iter().for_each(Subscriber::prefetch);
+        self.publisher.prefetch();
     }
 
     #[inline]
@@ -126,10 +123,9 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
         self.room.venue.begin_session();
         if !is_first_session {
             self.room.books.clear();
-            self.room.best_prices.clear();
-            for subscriber in &mut self.room.subscribers {
-                subscriber.forget_directory();
-            }
+            let begin = self.room.publisher.position(0);
+            self.room.best_prices.clear(begin);
+            self.room.publisher.forget_directory();
         }
         // Who joins late is stale until the gap before the first packet is announced.
         let stale = if first.0 <= 1 { 0 } else { STALE_SILENT };
@@ -147,6 +143,7 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
         if let Some(symbol) = message.names {
             self.on_name(&message, symbol);
         }
+        let changed = self.room.publisher.position(seq.0);
         let Room {
             books, best_prices, ..
         } = &mut *self.room;
@@ -156,6 +153,7 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
             qty: message.qty,
             flags: 0,
             best_prices,
+            changed,
             counters: &self.counters.publish,
         };
         books.apply(&message, &self.counters.book, &mut changes);
@@ -204,16 +202,11 @@ impl<V> Delivery<'_, V> {
 
     /// Tells strategies what found their ring full.
     pub(crate) fn tell_news(&mut self) {
-        if !self.room.has_news {
-            return;
-        }
-        self.room.has_news = false;
-        let is_stale = self.room.stale != 0;
-        for subscriber in &mut self.room.subscribers {
-            if subscriber.has_news() {
-                subscriber.tell_news(self.origin, is_stale, &self.counters.publish);
-                self.room.has_news |= subscriber.has_news();
-            }
+        if self.room.publisher.has_news() {
+            let is_stale = self.room.stale != 0;
+            self.room
+                .publisher
+                .tell_news(self.origin, is_stale, &self.counters.publish);
         }
     }
 
@@ -241,28 +234,21 @@ impl<V> Delivery<'_, V> {
             flags: self.room.stale_flag(),
             ..MarketEvent::bare(kind, origin)
         };
-        for subscriber in &mut self.room.subscribers {
-            subscriber.announce(&event, &self.counters.publish);
-            self.room.has_news |= subscriber.has_news();
-        }
+        self.room.publisher.announce(&event, &self.counters.publish);
     }
 
     /// Stamps the event and gives it to every strategy that hears its symbol.
     #[inline]
     fn publish(&mut self, mut event: MarketEvent) {
-        if self.room.has_news {
+        if self.room.publisher.has_news() {
             self.tell_news();
         }
         let Room {
-            subscribers,
+            publisher,
             histograms,
-            has_news,
             ..
         } = &mut *self.room;
-        if !subscribers
-            .iter()
-            .any(|subscriber| subscriber.wants(event.locate))
-        {
+        if !publisher.is_wanted(event.locate) {
             return;
         }
         let published_ns = self.clock.now_ns();
@@ -270,22 +256,18 @@ impl<V> Delivery<'_, V> {
         histograms
             .seen_to_published
             .record(u64::from(event.published_delta_ns));
-        for subscriber in subscribers {
-            if subscriber.wants(event.locate) {
-                subscriber.publish(&event, &self.counters.publish);
-                *has_news |= subscriber.has_news();
-            }
-        }
+        publisher.publish(&event, &self.counters.publish);
     }
 
     /// A message is the first to say what a locate code stands for. Where that is not what it is about,
     /// strategies hear it before the message.
     #[cold]
     fn on_name(&mut self, message: &Message, symbol: Symbol) {
-        self.room.best_prices.store_symbol(message.locate, symbol);
-        for subscriber in &mut self.room.subscribers {
-            subscriber.on_directory(message.locate, symbol);
-        }
+        let named = self.room.publisher.position(self.origin.seq);
+        self.room
+            .best_prices
+            .store_symbol(message.locate, symbol, named);
+        self.room.publisher.on_directory(message.locate, symbol);
         if message.kind != Kind::Directory {
             let mut event = MarketEvent::bare(Kind::Directory, self.origin);
             event.locate = message.locate;
@@ -302,6 +284,7 @@ impl<V> Delivery<'_, V> {
         let best = books.best(locate);
         let is_stale = self.room.stale != 0 || books.is_incomplete(locate);
         MarketEvent {
+            exchange_ns: message.exchange_ns,
             number: message.number,
             bid_price: best.bid_price,
             bid_qty: best.bid_qty,
@@ -321,6 +304,7 @@ struct Changes<'a> {
     qty: Qty,
     flags: u8,
     best_prices: &'a BestPrices,
+    changed: Position,
     counters: &'a PublishCounters,
 }
 
@@ -328,7 +312,7 @@ impl BookSink for Changes<'_> {
     #[inline]
     fn on_bbo(&mut self, locate: u16, bbo: &Bbo) {
         self.counters.bbo_changes.increment();
-        self.best_prices.store(locate, &bbo.price());
+        self.best_prices.store(locate, &bbo.price(), self.changed);
         // An add with a stale reference may change another symbol's book as well; strategies hear of
         // that in the table.
         if locate == self.locate {

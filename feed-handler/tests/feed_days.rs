@@ -9,7 +9,8 @@
 mod market;
 
 use fastrand::Rng;
-use market::{Arrivals, LINES, Market, STALE_NS, end, heartbeat, packet};
+use feed_handler::publish::Way;
+use market::{Arrivals, Ear, LINES, Market, STALE_NS, end, heartbeat, packet};
 use protocol::itch::{
     AddOrder, BrokenTrade, Head, OrderCancel, OrderDelete, OrderExecuted, OrderReplace,
     StockDirectory, Trade,
@@ -39,25 +40,30 @@ fn sent(number: u8, random: &mut Rng) -> Sent {
         directory.stock = Symbol::new(name).expect("a symbol");
         messages.push(directory.as_bytes().to_vec());
     }
-    let mut next_reference = 1;
+    let mut locates = Vec::new();
     for _ in 0..random.usize(1..150) {
-        let message = message(&mut next_reference, random);
+        let message = message(&mut locates, random);
         messages.push(message);
     }
     Sent { session, messages }
 }
 
-fn message(next_reference: &mut u64, random: &mut Rng) -> Vec<u8> {
-    let head = |kind| Head::new(kind, 1 + u16::from(kind % 4), Nanos(1));
+/// `locates`: the symbol of each order, by its reference less one.
+fn message(locates: &mut Vec<u16>, random: &mut Rng) -> Vec<u8> {
     let (shares, price) = (Qty(random.u32(1..500)), Price4(random.u32(1..20) * 100));
-    let known = OrderRef(random.u64(1..=*next_reference)).into();
+    // Now and then an order that nobody has.
+    let at = random.usize(0..=locates.len());
+    let locate = locates.get(at).copied().unwrap_or(1);
+    let head = |kind| Head::new(kind, locate, Nanos(1));
+    let known = OrderRef(at as u64 + 1).into();
+    let next_reference = locates.len() as u64 + 1;
     let match_number = MatchNumber(1).into();
     match random.u8(0..12) {
         0..5 => {
-            let order = OrderRef(*next_reference).into();
-            *next_reference += 1;
+            let order = OrderRef(next_reference).into();
             let side = if random.bool() { Side::Buy } else { Side::Sell } as u8;
             let locate = random.u16(1..5);
+            locates.push(locate);
             let (shares, price, stock) = (shares.into(), price.into(), Symbol::BLANK);
             let head = Head::new(b'A', locate, Nanos(1));
             let add = AddOrder {
@@ -95,8 +101,8 @@ fn message(next_reference: &mut u64, random: &mut Rng) -> Vec<u8> {
         .as_bytes()
         .to_vec(),
         9 => {
-            let new_order = OrderRef(*next_reference).into();
-            *next_reference += 1;
+            let new_order = OrderRef(next_reference).into();
+            locates.push(locate);
             let (shares, price) = (shares.into(), price.into());
             let replace = OrderReplace {
                 head: head(b'U'),
@@ -197,10 +203,36 @@ struct Outcome {
     messages: u64,
     gaps: u64,
     rings_full: u64,
+    lags: u64,
+    refreshed: u64,
+    sums: u64,
     sessions: u64,
     wild: u64,
     silences: u64,
     is_whole: bool,
+}
+
+/// Strategies with rings of their own, and such that share one: everything and some symbols, quick and slow.
+const EARS: [Ear; 6] = [
+    ear(Way::Own, 1 << 12, false),
+    ear(Way::Own, 4, false),
+    ear(Way::Own, 8, true),
+    ear(Way::Shared, 0, false),
+    ear(Way::Shared, 0, false),
+    ear(Way::Shared, 0, true),
+];
+
+const fn ear(way: Way, room: usize, is_narrow: bool) -> Ear {
+    Ear {
+        way,
+        room,
+        is_narrow,
+    }
+}
+
+fn appetites(random: &mut Rng) -> [usize; 6] {
+    let mut slow = || random.usize(0..4);
+    [usize::MAX, slow(), slow(), usize::MAX, slow(), slow()]
 }
 
 fn play(seed: u64) -> Outcome {
@@ -208,7 +240,11 @@ fn play(seed: u64) -> Outcome {
     let may_damage = seed % 2 == 1;
     let hold = [0, 50, 500][random.usize(0..3)];
     let symbols = ["ALC", "DOG"].map(|name| Symbol::new(name).expect("a symbol"));
-    let mut market = Market::new(hold, &[1 << 12, 4, 8], &symbols);
+    let shared_room = [4, 8, 64][random.usize(0..3)];
+    let mut market = Market::new(hold, &EARS, shared_room, &symbols);
+    if !may_damage {
+        market.trust_codes();
+    }
     let spoiled = random.u8(0..20);
     let mut all = Vec::new();
     for number in 0..random.u8(1..4) {
@@ -221,7 +257,7 @@ fn play(seed: u64) -> Outcome {
             }
             batch.push((line, payload));
             if random.u8(0..3) == 0 {
-                let appetites = [usize::MAX, random.usize(0..4), random.usize(0..3)];
+                let appetites = appetites(&mut random);
                 let later = at.saturating_sub(last);
                 if later > STALE_NS {
                     market.wait(later, &appetites);
@@ -230,9 +266,12 @@ fn play(seed: u64) -> Outcome {
                 last = at;
             }
         }
-        market.turn(1, batch, &[usize::MAX, 1, 1]);
+        market.turn(1, batch, &[usize::MAX, 1, 1, usize::MAX, 1, 1]);
         // The night may be short, or so long that the old session is silent.
-        market.wait(random.u64(0..3 * STALE_NS), &[usize::MAX, 1, 0]);
+        market.wait(
+            random.u64(0..3 * STALE_NS),
+            &[usize::MAX, 1, 0, usize::MAX, 1, 0],
+        );
         all.push(sent);
     }
     let is_whole = market.session.is_some() && !market.is_missing;
@@ -255,6 +294,9 @@ fn play(seed: u64) -> Outcome {
         messages: counters.arbiter.messages.get(),
         gaps: counters.arbiter.gaps.get(),
         rings_full: counters.publish.ring_full.get(),
+        lags: market.lags,
+        refreshed: market.refreshed,
+        sums: market.sums,
         sessions: counters.arbiter.sessions_begun.get(),
         wild: counters.arbiter.packets_wild.get(),
         silences: counters.feed.silences.get(),
@@ -279,6 +321,9 @@ fn feed_is_complete_or_says_that_it_is_not_whatever_the_lines_do() {
         sum.messages += outcome.messages;
         sum.gaps += outcome.gaps;
         sum.rings_full += outcome.rings_full;
+        sum.lags += outcome.lags;
+        sum.refreshed += outcome.refreshed;
+        sum.sums += outcome.sums;
         sum.sessions += outcome.sessions;
         sum.wild += outcome.wild;
         sum.silences += outcome.silences;
@@ -286,7 +331,15 @@ fn feed_is_complete_or_says_that_it_is_not_whatever_the_lines_do() {
     }
     println!("{sum:?}, {whole} days whole");
     // Days on which nothing happens judge nothing.
-    let happened = [sum.gaps, sum.rings_full, sum.wild, sum.silences, whole];
+    let happened = [
+        sum.gaps,
+        sum.rings_full,
+        sum.lags,
+        sum.refreshed,
+        sum.wild,
+        sum.silences,
+        whole,
+    ];
     assert!(
         happened.iter().all(|count| count * 10 >= days),
         "{sum:?}, {whole}"

@@ -13,14 +13,13 @@ use feed_handler::arbiter::{Arbiter, Patience};
 use feed_handler::best_prices::BestPrices;
 use feed_handler::book::{Books, Limits};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
-use feed_handler::publish::{Subscriber, Subscription};
+use feed_handler::publish::{Listener, Publisher, Subscription, Way};
 use feed_handler::source::{Packet, PacketSource};
 use feed_handler::venue::Nasdaq;
 use protocol::mold::{PacketBuilder, Session};
 use protocol::types::Seq;
 use rt::clock::Clock;
 use rt::mem::Want;
-use rt::ring::{Consumer, ring};
 
 type Arrivals = Rc<RefCell<Vec<(u8, Vec<u8>)>>>;
 #[derive(Default)]
@@ -59,10 +58,12 @@ struct F {
     s: Arrivals,
     c: Arc<Counters>,
     clock: Clock,
-    _e: Consumer<feed_handler::event::MarketEvent>,
+    _e: Listener,
 }
 fn feed(hold: u64) -> F {
-    let (producer, e) = ring(1024).unwrap();
+    let prices = Arc::new(BestPrices::new(Want::LAZY).unwrap());
+    let mut publisher = Publisher::new(prices, 1024);
+    let e = publisher.listen(Subscription::All, Way::Shared, 0).unwrap();
     let c = Arc::new(Counters::default());
     let source = Script::default();
     let s = Rc::clone(&source.0);
@@ -81,8 +82,7 @@ fn feed(hold: u64) -> F {
             Want::LAZY,
         )
         .unwrap(),
-        best_prices: Arc::new(BestPrices::new(Want::LAZY).unwrap()),
-        subscribers: vec![Subscriber::new(producer, Subscription::All)],
+        publisher,
         counters: Arc::clone(&c),
         histograms: FeedHistograms::default(),
         feed: 0,

@@ -7,6 +7,7 @@
 use std::sync::{Arc, LazyLock};
 
 use feed_handler::best_prices::{BestPrice, BestPrices};
+use feed_handler::position::Position;
 use feed_handler::event::Origin;
 use gateway::order::answers::AnswerEvent;
 use gateway::order::entry::{DeskOptions, Entry, Phase};
@@ -42,10 +43,11 @@ const DESK: DeskOptions = DeskOptions {
 
 static PRICES: LazyLock<Arc<BestPrices>> = LazyLock::new(|| {
     let prices = BestPrices::new(Want::LAZY).expect("memory");
-    prices.store_symbol(1, Symbol(*b"A       "));
+    prices.store_symbol(1, Symbol(*b"A       "), Position::default());
     let (bid_price, ask_price) = (Price4(1_000_000), Price4(1_000_100));
     let (bid_qty, ask_qty) = (Qty(1), Qty(1));
-    prices.store(1, &BestPrice { bid_price, bid_qty, ask_price, ask_qty });
+    let best = BestPrice { bid_price, bid_qty, ask_price, ask_qty };
+    prices.store(1, &best, Position::default());
     Arc::new(prices)
 });
 

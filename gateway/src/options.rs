@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use feed_handler::arbiter::Patience;
 use feed_handler::book::Limits as BookLimits;
-use feed_handler::publish::Subscription;
+use feed_handler::publish::{Subscription, Way as Hears};
 use feed_handler::udp::UdpOptions;
 use feed_handler::xdp;
 
@@ -103,6 +103,8 @@ pub struct StrategyOptions {
     pub session: usize,
     /// What it hears.
     pub subscription: Subscription,
+    /// On which way.
+    pub hears: Hears,
     /// Sends orders although the feed has a gap.
     pub trade_on_stale: bool,
 }

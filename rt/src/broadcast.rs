@@ -88,7 +88,8 @@ impl<const N: usize> Writer<N> {
             return;
         };
         let mark = 2 * self.next + 1;
-        slot.mark.store(mark, Ordering::Relaxed);
+        // Pairs with the fence in `Reader::overtaken`: who sees this sees everything that came before it.
+        slot.mark.store(mark, Ordering::Release);
         // Pairs with the Acquire fence in `Reader::read`: who sees a new word sees the mark, too.
         fence(Ordering::Release);
         for (place, word) in slot.words.iter().zip(message) {
@@ -196,10 +197,11 @@ impl<const N: usize> Reader<N> {
 
     #[cold]
     fn overtaken(&mut self) -> Read<N> {
-        // Pairs with the Release store in `Writer::write`.
+        // Pairs with the first Release store in `Writer::write`: `written` is what it was then, or more, and
+        // what the writer did elsewhere before that can be seen.
+        fence(Ordering::Acquire);
         let written = self.shared.written.load(Ordering::Acquire);
-        // Nothing orders the slot's mark before `written`: it may be seen as it was a while ago. Then what
-        // was here is lost, and the next is looked for in its place.
+        // In a ring of one the newest message is the one that is being written.
         let newest = written.saturating_sub(1).max(self.next + 1);
         let missed = newest - self.next;
         self.next = newest;

@@ -16,6 +16,8 @@
 //! | `cpu` | pinning, real-time class, locked memory, what the kernel counted of a thread | gateway, order-sim, bench |
 //! | `mem` | zeroed pages, huge, locked and touched in advance; words shared between processes | feed-handler, gateway, order-sim, world, bench |
 //! | `ring` | single-producer single-consumer ring for `Copy` messages | feed-handler, gateway, world, bench |
+//! | `broadcast` | one writer, many readers, each message once in memory; who is overtaken is told | feed-handler, bench |
+//! | `versioned` | a few words that one thread writes and any reads whole, without a lock | feed-handler, bench |
 //! | `histogram` | latency histogram with one writer and no lock | feed-handler, gateway, bench |
 //! | `counters` | named counters with one writer and no lock | feed-handler, gateway, order-sim |
 //! | `wire_stamps` | when each message was sent, and its order received, across processes | order-sim, bench |

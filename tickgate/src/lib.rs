@@ -92,8 +92,10 @@
 //!   strategy's configuration says `trade_on_stale`. [`Kind::Fresh`](prelude::Kind::Fresh) tells that it is over.
 //! - **Each intent is answered once**, by the event whose [`answers`](prelude::ExecutionEvent::answers) names it: accepted, replaced,
 //!   refused by risk, rejected by the exchange, too late, lost with a connection.
-//! - **[`Kind::Lagged`](prelude::Kind::Lagged)** means that this strategy was too slow and missed events;
-//!   [`Context::best`](prelude::Context::best) has the prices of now.
+//! - **[`Kind::Lagged`](prelude::Kind::Lagged)** means that this strategy was too slow and missed events. What it missed of
+//!   gaps and ends follows, then a [`Kind::Refresh`](prelude::Kind::Refresh) for each of its symbols that moved meanwhile,
+//!   and then the stream goes on. [`MarketEvent::symbol`](prelude::MarketEvent::symbol) names a symbol in both a directory
+//!   and a refresh.
 //!
 //! Nothing here is of this crate's own: it is the part of the gateway that an author needs, under one name.
 

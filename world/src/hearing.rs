@@ -13,12 +13,11 @@ use feed_handler::best_prices::BestPrices;
 use feed_handler::book::{Books, Limits};
 use feed_handler::event::{Kind, MarketEvent};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
-use feed_handler::publish::{Subscriber, Subscription};
+use feed_handler::publish::{Listener, Publisher, Subscription, Way};
 use feed_handler::source::{Packet, PacketSource};
 use feed_handler::venue::Nasdaq;
 use rt::clock::Clock;
 use rt::mem::Want;
-use rt::ring::{Consumer, Producer, ring};
 
 use crate::venue::{Flying, LINES, Venue};
 use crate::{MS, SECOND_NS};
@@ -27,6 +26,8 @@ use crate::{MS, SECOND_NS};
 const STALE_NS: u64 = 2 * SECOND_NS;
 /// Quiet turns: one of 16 looks at the clock.
 const QUIET_TURNS: usize = 16;
+/// Events that a strategy may be behind.
+const ROOM: usize = 256;
 
 #[derive(Default)]
 struct Arrived {
@@ -90,34 +91,32 @@ pub(crate) struct Hearing {
     packets: Rc<RefCell<VecDeque<Flying>>>,
     counters: Arc<Counters>,
     pub(crate) prices: Arc<BestPrices>,
-    events: Consumer<MarketEvent>,
+    events: Listener,
     /// The venue's session that the feed is in.
     session: usize,
     /// The number of the message that must come next, if that is known.
     next: Option<u64>,
     last_packet_ns: u64,
     compared: u64,
+    /// What strategies hold, in the order of their ways, until they take it.
+    pub(crate) listeners: VecDeque<Listener>,
 }
 
 impl Hearing {
-    /// Joins a feed whenever that is; `strategies` hear every symbol.
-    pub(crate) fn new(
-        feed: u16,
-        strategies: Vec<Producer<MarketEvent>>,
-        gap_timeout_ns: u64,
-        now_ns: u64,
-    ) -> Self {
+    /// Joins a feed whenever that is. Each way is that of a strategy that hears every symbol.
+    pub(crate) fn new(feed: u16, strategies: &[Way], gap_timeout_ns: u64, now_ns: u64) -> Self {
         let limits = Limits {
             orders_max: 1 << 12,
             levels_max: 1 << 12,
         };
-        let (to_checker, events) = ring(1 << 10).expect("a power of two");
-        let mut subscribers: Vec<Subscriber> = strategies
-            .into_iter()
-            .map(|ring| Subscriber::new(ring, Subscription::All))
-            .collect();
-        subscribers.push(Subscriber::new(to_checker, Subscription::All));
         let prices = Arc::new(BestPrices::new(Want::LAZY).expect("memory"));
+        let mut publisher = Publisher::new(Arc::clone(&prices), ROOM);
+        let mut listen = |way, room| {
+            let listener = publisher.listen(Subscription::All, way, room);
+            listener.expect("a power of two")
+        };
+        let events = listen(Way::Own, 1 << 10);
+        let listeners = strategies.iter().map(|way| listen(*way, ROOM)).collect();
         let counters = Arc::new(Counters::default());
         let source = Arrived::default();
         let packets = Rc::clone(&source.packets);
@@ -129,8 +128,7 @@ impl Hearing {
                 stale_ns: STALE_NS,
             }),
             books: Books::new(&limits, Want::LAZY).expect("memory"),
-            best_prices: Arc::clone(&prices),
-            subscribers,
+            publisher,
             counters: Arc::clone(&counters),
             histograms: FeedHistograms::default(),
             feed,
@@ -147,6 +145,7 @@ impl Hearing {
             next: None,
             last_packet_ns: now_ns,
             compared: 0,
+            listeners,
         }
     }
 
@@ -179,7 +178,7 @@ impl Hearing {
             self.next = None;
         }
         let mut has_news = has_begun;
-        while let Some(event) = self.events.pop() {
+        while let Some(event) = self.events.hear() {
             has_news = true;
             self.hear(&event);
         }

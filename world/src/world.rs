@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use feed_handler::event::MarketEvent;
+use feed_handler::publish::Way;
 use gateway::core_loop::Stage;
 use gateway::notice::Notices;
 use gateway::order::entry::{DeskOptions, Entry, Phase};
@@ -19,7 +19,7 @@ use order_sim::file;
 use order_sim::options::Options;
 use protocol::types::{Qty, Symbol};
 use rt::clock::Clock;
-use rt::ring::{Producer, ring};
+use rt::ring::ring;
 
 use crate::connection::Connection;
 use crate::hearing::{Heard, Hearing};
@@ -157,18 +157,17 @@ impl World {
             intent_age_max_ns: 50 * MS,
             ..Limits::WIDEST
         };
-        let ends = STRATEGIES.map(|_| ring::<MarketEvent>(256).expect("a power of two"));
-        let (to_strategies, events): (Vec<_>, Vec<_>) = ends.into_iter().unzip();
-        self.listen(to_strategies);
+        self.listen();
         let mut links: [Vec<Link>; 2] = Default::default();
         let mut options: [Vec<DeskOptions>; 2] = Default::default();
         self.desks.clear();
-        for ((at, (feed, session)), events) in STRATEGIES.into_iter().enumerate().zip(events) {
+        for (at, (feed, session)) in STRATEGIES.into_iter().enumerate() {
+            let events = self.hearings[feed].listeners.pop_front();
             let (to_session, intents) = ring(64).expect("a power of two");
             let (to_desk, executions) = ring(8192).expect("a power of two");
             let (notices, _) = ring(8).expect("a power of two");
             let ends = Ends {
-                events,
+                events: events.expect("one for each strategy"),
                 intents: to_session,
                 executions,
             };
@@ -194,16 +193,17 @@ impl World {
     }
 
     /// Both feeds, each with the strategies that hear it.
-    fn listen(&mut self, to_strategies: Vec<Producer<MarketEvent>>) {
-        let mut rings: [Vec<Producer<MarketEvent>>; 2] = Default::default();
-        for (ring, (feed, _)) in to_strategies.into_iter().zip(STRATEGIES) {
-            rings[feed].push(ring);
+    fn listen(&mut self) {
+        let mut ways: [Vec<Way>; 2] = Default::default();
+        let in_turns = [Way::Shared, Way::Own].into_iter().cycle();
+        for (way, (feed, _)) in in_turns.zip(STRATEGIES) {
+            ways[feed].push(way);
         }
         let gap_timeout_ns = [0, MS, 8 * MS][self.random.usize(0..3)];
         let now_ns = self.now_ns;
-        let hearings = (0..).zip(rings);
+        let hearings = (0..).zip(ways);
         self.hearings = hearings
-            .map(|(feed, rings)| Hearing::new(feed, rings, gap_timeout_ns, now_ns))
+            .map(|(feed, ways)| Hearing::new(feed, &ways, gap_timeout_ns, now_ns))
             .collect();
     }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use feed_handler::arbiter::Patience;
 use feed_handler::book::Limits as BookLimits;
-use feed_handler::publish::Subscription;
+use feed_handler::publish::{Subscription, Way as Hears};
 use feed_handler::udp::{UdpLine, UdpOptions};
 use feed_handler::xdp::{Mode, Options as XdpOptions, Rung, SocketOptions, Wanted};
 use gateway::options::{Feed, Options, Output, Rings, Session, StrategyOptions, Way};
@@ -57,6 +57,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
         feed: 0,
         session: 0,
         subscription: Subscription::All,
+        hears: Hears::Shared,
         trade_on_stale: false,
     };
     Options {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::event::Origin;
+use feed_handler::position::Position;
 use gateway::order::answers::AnswerEvent;
 use gateway::order::entry::{DeskOptions, Entry, Phase};
 use gateway::order::intent::{Action, Cause, OrderId, OrderIntent, Outcome, Refusal, TimeInForce};
@@ -90,7 +91,7 @@ impl World {
         );
         let options = file::parse(&text).expect("sane").exchange;
         let prices = Arc::new(BestPrices::new(Want::LAZY).expect("memory"));
-        prices.store_symbol(1, symbol());
+        prices.store_symbol(1, symbol(), Position::default());
         let (bid, ask) = (Price4(1_000_000), Price4(1_000_100));
         let (bid_qty, ask_qty) = (Qty(1), Qty(1));
         prices.store(
@@ -101,6 +102,7 @@ impl World {
                 ask_price: ask,
                 ask_qty,
             },
+            Position::default(),
         );
         let kill = KillSwitch::default();
         Self {

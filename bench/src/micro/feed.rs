@@ -1,15 +1,13 @@
 //! The whole feed stage as a piece: a day in packets on two lines, through arbitration, decoding, books
-//! and publishing, to one strategy that hears everything.
+//! and publishing, to whoever listens.
 
 use std::sync::Arc;
 
 use anyhow::Result;
 use feed_handler::arbiter::{Arbiter, Patience};
-use feed_handler::best_prices::BestPrices;
 use feed_handler::book::{Books, Limits};
-use feed_handler::event::MarketEvent;
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
-use feed_handler::publish::{Subscriber, Subscription};
+use feed_handler::publish::Publisher;
 use feed_handler::source::{Packet, PacketSource};
 use feed_handler::venue::Nasdaq;
 use protocol::binary_file::Messages;
@@ -17,7 +15,6 @@ use protocol::mold::{PacketBuilder, Session};
 use protocol::types::Seq;
 use rt::clock::Clock;
 use rt::mem::Want;
-use rt::ring::{Consumer, ring};
 
 const SESSION: Session = *b"MICRO     ";
 /// Messages of a packet, and packets of a turn on each line.
@@ -73,10 +70,14 @@ impl FeedDay {
         Self(begin.into_iter().chain(data).collect())
     }
 
-    /// One pass: a feed that begins with nothing hears the whole day. Says what it delivered.
-    pub(super) fn run(&self, limits: &Limits) -> Result<u64> {
-        let (producer, mut events): (_, Consumer<MarketEvent>) =
-            ring(256).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    /// One pass: a feed that begins with nothing hears the whole day, and after each turn those who listen
+    /// have theirs. Says what it delivered.
+    pub(super) fn run(
+        &self,
+        limits: &Limits,
+        publisher: Publisher,
+        mut listen: impl FnMut(&Clock),
+    ) -> Result<u64> {
         let counters = Arc::new(Counters::default());
         let mut feed = Feed::new(Parts {
             source: Script {
@@ -90,8 +91,7 @@ impl FeedDay {
                 stale_ns: 1_000_000_000,
             }),
             books: Books::new(limits, Want::LAZY)?,
-            best_prices: Arc::new(BestPrices::new(Want::LAZY)?),
-            subscribers: vec![Subscriber::new(producer, Subscription::All)],
+            publisher,
             counters: Arc::clone(&counters),
             histograms: FeedHistograms::default(),
             feed: 0,
@@ -104,9 +104,7 @@ impl FeedDay {
         while feed.poll(&clock) > 0 {
             clock.set_ns(clock.now_ns() + step_ns);
             step_ns = 1_000;
-            while let Some(event) = events.pop() {
-                std::hint::black_box(event);
-            }
+            listen(&clock);
         }
         Ok(counters.arbiter.messages.get())
     }

@@ -4,17 +4,21 @@
 //! `tickgate-bench micro` counts instructions (valgrind's callgrind), which do not drift with the host.
 //! The counts are recorded in `bench/instructions.json`; `make bench-check` fails where one grows.
 
+mod fanout;
 mod feed;
 pub mod instructions;
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use crossbeam_queue::ArrayQueue;
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::book::orders::Orders;
 use feed_handler::book::{Bbo, BookCounters, BookSink, Books, Limits as BookLimits, TradePrint};
+use feed_handler::position::Position;
+use feed_handler::publish::{Publisher, Subscription, Way};
 use feed_handler::venue::Nasdaq;
 use gateway::order::instruments::Instrument;
 use gateway::order::risk::{KillSwitch, Limits, Proposal, Risk};
@@ -234,14 +238,14 @@ fn books(day: &'static [u8]) -> Result<Vec<Piece>> {
     };
     let feed_day = feed::FeedDay::new(day);
     let feed = move || {
-        let delivered = feed_day.run(&limits);
+        let delivered = hear_alone(&feed_day, &limits);
         assert_eq!(delivered.ok(), Some(DAY), "the whole day was heard");
     };
     let prices = BestPrices::new(Want::LAZY)?;
     let best = move || {
         for _ in 0..CALLS {
             let best = prices.load(black_box(7)).unwrap_or_default();
-            prices.store(7, &BestPrice { ..best });
+            prices.store(7, &BestPrice { ..best }, Position::default());
         }
     };
     let mut pieces = vec![
@@ -252,6 +256,7 @@ fn books(day: &'static [u8]) -> Result<Vec<Piece>> {
     let counted: Vec<u64> = (0..CALLS).map(|n| 1_000_000 + n).collect();
     let mut random = fastrand::Rng::with_seed(5);
     let wild: Vec<u64> = (0..CALLS).map(|_| random.u64(1..)).collect();
+    pieces.extend(fanout::pieces(day, limits)?);
     for (name, references) in [("", counted), (", wild references", wild)] {
         let theirs = order_index_of_hashbrown(references.clone());
         let ours = order_index(references)?;
@@ -260,6 +265,20 @@ fn books(day: &'static [u8]) -> Result<Vec<Piece>> {
         pieces.push(Piece::new(format!("{name}, ours"), CALLS, ours));
     }
     Ok(pieces)
+}
+
+/// The feed stage and one ring of everything, without a strategy behind it.
+fn hear_alone(day: &feed::FeedDay, limits: &BookLimits) -> Result<u64> {
+    let prices = Arc::new(BestPrices::new(Want::LAZY)?);
+    let mut publisher = Publisher::new(prices, 256);
+    let mut events = publisher
+        .listen(Subscription::All, Way::Shared, 256)
+        .map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    day.run(limits, publisher, |_| {
+        while let Some(event) = events.hear() {
+            black_box(event);
+        }
+    })
 }
 
 /// References to handles in the best crate's map; it keeps no orders and hands out no handles.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use feed::{AfXdp, Books, Feed, Line, Mode, Receive, Rung, Udp};
 pub use host::{Host, Layout, LayoutKind, Rings, Telemetry};
 pub use session::{Risk, Session, Submit};
-pub use strategy::{Parameters, Strategy};
+pub use strategy::{Events, Parameters, Strategy};
 
 /// A key, and what is wrong with its value and what would be right.
 pub(crate) type Found = (String, String);

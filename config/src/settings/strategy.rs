@@ -13,9 +13,19 @@ pub struct Strategy {
     pub feed: String,
     pub session: String,
     pub symbols: Vec<String>,
+    pub events: Events,
     pub trade_on_stale: bool,
     #[serde(default)]
     pub parameters: Parameters,
+}
+
+/// On which way a strategy hears events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Events {
+    Auto,
+    Shared,
+    Own,
 }
 
 impl Strategy {

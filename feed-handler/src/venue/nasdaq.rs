@@ -77,7 +77,10 @@ impl Nasdaq {
     pub fn read(message: &itch::Message<'_>) -> Message {
         use itch::Message as M;
         let head = message.head();
-        let bare = |kind| Message::bare(kind, head.locate.get());
+        let bare = |kind| Message {
+            exchange_ns: head.timestamp.get().0,
+            ..Message::bare(kind, head.locate.get())
+        };
         match message {
             M::AddOrder(m) => Message {
                 number: m.order.get().0,
@@ -196,6 +199,7 @@ fn read_print(message: &itch::Message<'_>) -> Message {
         _ => return Message::bare(Kind::Other, head.locate.get()),
     };
     Message {
+        exchange_ns: head.timestamp.get().0,
         effect: Effect::Print(print),
         ..Message::bare(kind, head.locate.get())
     }

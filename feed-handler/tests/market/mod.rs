@@ -27,7 +27,8 @@ use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::book::{Books, Limits};
 use feed_handler::event::{FLAG_STALE, FLAG_TRADE, Kind, MarketEvent};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
-use feed_handler::publish::{Subscriber, Subscription};
+use feed_handler::position::Position;
+use feed_handler::publish::{Listener as Ring, Publisher, Subscription, Way};
 use feed_handler::source::{Packet, PacketSource};
 use feed_handler::venue::Nasdaq;
 use protocol::itch::Message;
@@ -35,10 +36,11 @@ use protocol::mold::{PacketBuilder, Session};
 use protocol::types::{Price4, Qty, Seq, Side, Symbol};
 use rt::clock::Clock;
 use rt::mem::Want;
-use rt::ring::{Consumer, ring};
 
 pub(crate) const STALE_NS: u64 = 10_000;
 pub(crate) const LINES: u8 = 2;
+/// What is lost is told seven pieces at a time, and the whole table is looked through in 128 calls each.
+const TURNS_TO_THE_END: u32 = 300;
 
 /// What arrives in a turn: line and payload.
 pub(crate) type Arrivals = Vec<(u8, Vec<u8>)>;
@@ -124,8 +126,23 @@ struct Between {
     end: Option<u64>,
 }
 
+/// How a strategy listens.
+pub(crate) struct Ear {
+    pub(crate) way: Way,
+    /// Events that its own ring holds.
+    pub(crate) room: usize,
+    /// It hears some symbols only.
+    pub(crate) is_narrow: bool,
+}
+
 struct Listener {
-    events: Consumer<MarketEvent>,
+    events: Ring,
+    prices: Arc<BestPrices>,
+    /// Sessions that it heard the end of.
+    ended: u64,
+    /// Each message bears the code of the symbol that it changes.
+    trusts_codes: bool,
+    way: Way,
     symbols: Option<Vec<Symbol>>,
     wanted: BTreeSet<u16>,
     due: VecDeque<Due>,
@@ -133,6 +150,13 @@ struct Listener {
     last: Option<(u64, u64)>,
     believes_stale: bool,
     messages: u64,
+    /// Best prices of each symbol, as it was told.
+    believes: BTreeMap<u16, BestPrice>,
+    /// Since the last message it was told that it lagged.
+    has_lagged: bool,
+    lags: u64,
+    refreshed: u64,
+    sums: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -183,35 +207,36 @@ pub(crate) struct Market {
     pub(crate) is_missing: bool,
     pub(crate) has_ended: bool,
     heard_ns: [u64; LINES as usize],
+    /// What listeners were told of losses, at the end.
+    pub(crate) lags: u64,
+    pub(crate) refreshed: u64,
+    pub(crate) sums: u64,
 }
 
 impl Market {
-    /// Two lines; a strategy for each ring size, that of the last hears only these symbols.
-    pub(crate) fn new(gap_timeout_ns: u64, rings: &[usize], symbols: &[Symbol]) -> Self {
+    /// Two lines; a strategy for each ear, the narrow ones hear only these symbols. `shared_room`: events that
+    /// the shared ring keeps.
+    pub(crate) fn new(
+        gap_timeout_ns: u64,
+        ears: &[Ear],
+        shared_room: usize,
+        symbols: &[Symbol],
+    ) -> Self {
         let limits = Limits {
             orders_max: 1 << 12,
             levels_max: 1 << 12,
         };
-        let (mut subscribers, mut listeners) = (Vec::new(), Vec::new());
-        for (index, room) in rings.iter().enumerate() {
-            let (producer, events) = ring(*room).unwrap();
-            let symbols = (index + 1 == rings.len()).then(|| symbols.to_vec());
+        let best_prices = Arc::new(BestPrices::new(Want::LAZY).unwrap());
+        let mut publisher = Publisher::new(Arc::clone(&best_prices), shared_room);
+        let mut listeners = Vec::new();
+        for ear in ears {
+            let symbols = ear.is_narrow.then(|| symbols.to_vec());
             let subscription = symbols
                 .clone()
                 .map_or(Subscription::All, Subscription::Symbols);
-            subscribers.push(Subscriber::new(producer, subscription));
-            listeners.push(Listener {
-                events,
-                symbols,
-                wanted: BTreeSet::new(),
-                due: VecDeque::new(),
-                heard: Between::default(),
-                last: None,
-                believes_stale: false,
-                messages: 0,
-            });
+            let events = publisher.listen(subscription, ear.way, ear.room).unwrap();
+            listeners.push(Listener::new(ear.way, symbols, events, &best_prices));
         }
-        let best_prices = Arc::new(BestPrices::new(Want::LAZY).unwrap());
         let counters = Arc::new(Counters::default());
         let source = Script::default();
         let arrivals = Rc::clone(&source.0);
@@ -223,8 +248,7 @@ impl Market {
                 stale_ns: STALE_NS,
             }),
             books: Books::new(&limits, Want::LAZY).unwrap(),
-            best_prices: Arc::clone(&best_prices),
-            subscribers,
+            publisher,
             counters: Arc::clone(&counters),
             histograms: FeedHistograms::default(),
             feed: 0,
@@ -251,7 +275,17 @@ impl Market {
             is_missing: false,
             has_ended: false,
             heard_ns: [1; LINES as usize],
+            lags: 0,
+            refreshed: 0,
+            sums: 0,
         }
+    }
+
+    /// Each message bears the code of the symbol that it changes, so strategies know all symbols that they hear.
+    pub(crate) fn trust_codes(&mut self) {
+        self.listeners
+            .iter_mut()
+            .for_each(|l| l.trusts_codes = true);
     }
 
     pub(crate) fn now_ns(&self) -> u64 {
@@ -301,7 +335,7 @@ impl Market {
         for (listener, appetite) in self.listeners.iter_mut().zip(appetites) {
             let mut left = *appetite;
             while left > 0
-                && let Some(event) = listener.events.pop()
+                && let Some(event) = listener.events.hear()
             {
                 left -= 1;
                 listener.hear(&event);
@@ -326,7 +360,7 @@ impl Market {
     /// the feed must be fresh if nothing is missing.
     pub(crate) fn finish(&mut self) {
         let appetites = vec![usize::MAX; self.listeners.len()];
-        for _ in 0..10 {
+        for _ in 0..TURNS_TO_THE_END {
             self.turn(1, Vec::new(), &appetites);
         }
         for listener in &self.listeners {
@@ -340,7 +374,7 @@ impl Market {
             let arriving = arriving.collect();
             self.turn(1, arriving, &appetites);
         }
-        for _ in 0..10 {
+        for _ in 0..TURNS_TO_THE_END {
             self.turn(1, Vec::new(), &appetites);
         }
         let is_whole = self.session.is_some() && !self.is_missing && !self.has_ended;
@@ -351,6 +385,9 @@ impl Market {
         );
         for listener in &mut self.listeners {
             listener.finish();
+            self.lags += listener.lags;
+            self.refreshed += listener.refreshed;
+            self.sums += listener.sums;
             // Before the first session nothing need have been said.
             assert!(self.session.is_none() || listener.believes_stale != is_whole);
         }
@@ -462,9 +499,36 @@ fn kind_of(type_byte: u8) -> Kind {
 }
 
 impl Listener {
+    fn new(way: Way, symbols: Option<Vec<Symbol>>, events: Ring, prices: &Arc<BestPrices>) -> Self {
+        Self {
+            events,
+            prices: Arc::clone(prices),
+            ended: 0,
+            trusts_codes: false,
+            way,
+            symbols,
+            wanted: BTreeSet::new(),
+            due: VecDeque::new(),
+            heard: Between::default(),
+            last: None,
+            believes_stale: false,
+            messages: 0,
+            believes: BTreeMap::new(),
+            has_lagged: false,
+            lags: 0,
+            refreshed: 0,
+            sums: 0,
+        }
+    }
+
     fn hear(&mut self, event: &MarketEvent) {
         match event.kind {
-            Kind::Lagged => self.heard.messages += event.number,
+            Kind::Lagged => {
+                self.heard.messages += event.number;
+                self.has_lagged = true;
+                self.lags += 1;
+            }
+            Kind::Refresh => self.hear_refresh(event),
             Kind::Gap => {
                 self.heard.gap_first.get_or_insert(event.origin.seq);
                 self.heard.gap += event.number;
@@ -472,13 +536,36 @@ impl Listener {
             }
             Kind::EndOfSession => {
                 self.heard.end = Some(event.origin.seq);
+                self.ended = event.number;
                 self.last = None;
+                self.believes.clear();
                 self.believes_stale = true;
             }
             Kind::Stale => self.believes_stale = true,
             Kind::Fresh => self.believes_stale = false,
             _ => self.hear_message(event),
         }
+    }
+
+    /// How a symbol stands: as it did after a message that this strategy missed, and no later one of the symbol
+    /// was missed.
+    fn hear_refresh(&mut self, event: &MarketEvent) {
+        assert!(self.has_lagged, "{event:?} without a lag");
+        // The last of that number: an earlier session may have had it, too.
+        let at = self.due.iter().rev().find_map(|due| match due {
+            Due::Message { event: due, .. }
+                if (due.seq, due.locate) == (event.origin.seq, event.locate) =>
+            {
+                Some(due.best)
+            }
+            _ => None,
+        });
+        assert!(
+            at.is_none_or(|best| best == event.best()),
+            "{event:?}: {at:?}"
+        );
+        self.believes.insert(event.locate, event.best());
+        self.refreshed += 1;
     }
 
     fn hear_message(&mut self, event: &MarketEvent) {
@@ -507,11 +594,14 @@ impl Listener {
         assert!(last.is_none_or(|last| last < at), "{at:?} after {last:?}");
         self.last = Some(at);
         self.messages += 1;
+        self.has_lagged = false;
+        self.believes.insert(event.locate, event.best());
     }
 
     /// Goes on to a message (or to the end): what lies before it must be what was heard of.
     fn skip_to(&mut self, message: Option<(u64, u64)>) -> Option<Due> {
         let mut skipped = Between::default();
+        let mut lost = BTreeMap::new();
         let found = loop {
             match self.due.pop_front() {
                 Some(Due::Message { seen_ns, event }) => {
@@ -519,21 +609,60 @@ impl Listener {
                         break Some(Due::Message { seen_ns, event });
                     }
                     skipped.messages += 1;
+                    lost.insert(event.locate, event);
                 }
                 Some(Due::Gap(first, count)) => {
                     skipped.gap_first.get_or_insert(first);
                     skipped.gap += count;
                 }
-                Some(Due::End(next)) => skipped.end = Some(next),
+                Some(Due::End(next)) => {
+                    skipped.end = Some(next);
+                    lost.clear();
+                }
                 None => break None,
             }
         };
-        assert_eq!(
-            std::mem::take(&mut self.heard),
-            skipped,
-            "heard, and what was to be heard"
-        );
+        self.check_beliefs(&lost, found.as_ref());
+        let mut heard = std::mem::take(&mut self.heard);
+        if self.way == Way::Shared && self.symbols.is_some() {
+            // It is told of every event that it missed, whether or not it would have wanted it.
+            assert!(heard.messages >= skipped.messages);
+            heard.messages = skipped.messages;
+        }
+        if self.way == Way::Shared && heard.gap_first < skipped.gap_first {
+            // So many gaps that only their sum is left.
+            assert!(heard.gap_first.is_some(), "{skipped:?}");
+            heard.gap_first = skipped.gap_first;
+            self.sums += 1;
+        }
+        assert_eq!(heard, skipped, "heard, and what was to be heard");
         found
+    }
+
+    /// What it believes of each symbol of which it lost a message is what the last of them left, unless the
+    /// message that it hears now says so anew.
+    fn check_beliefs(&self, lost: &BTreeMap<u16, Expected>, found: Option<&Due>) {
+        for (locate, event) in lost.iter().filter(|_| self.trusts_codes) {
+            let is_told_now =
+                matches!(found, Some(Due::Message { event, .. }) if event.locate == *locate);
+            let believed = self.believes.get(locate).copied().unwrap_or_default();
+            let is_known = believed == event.best || self.is_told_later(*locate, event.seq);
+            assert!(
+                is_told_now || is_known,
+                "{locate}: believes {believed:?}, was {event:?}, is {:?} ({} ended)",
+                self.prices.load_row(*locate),
+                self.ended
+            );
+        }
+    }
+
+    /// The table was further than the events: what moved it there follows, or the end of the session.
+    fn is_told_later(&self, locate: u16, seq: u64) -> bool {
+        let row = self.prices.load_row(locate).unwrap();
+        let is_its =
+            |due: &Due| matches!(due, Due::Message { event, .. } if event.locate == locate);
+        let is_over = row.changed.ended() > self.ended;
+        row.changed > Position::new(self.ended, seq) && (is_over || self.due.iter().any(is_its))
     }
 
     fn finish(&mut self) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use feed_handler::arbiter::Patience;
 use feed_handler::book::Limits as BookLimits;
-use feed_handler::publish::Subscription;
+use feed_handler::publish::{Subscription, Way as Hears};
 use feed_handler::udp::{UdpLine, UdpOptions};
 use feed_handler::xdp::{self, Mode, Rung, SocketOptions, Wanted};
 use protocol::types::{Qty, Symbol};
@@ -258,6 +258,16 @@ fn strategy(
             })
         })
         .collect::<Result<_, _>>()?;
+    let subscription = if symbols.is_empty() {
+        Subscription::All
+    } else {
+        Subscription::Symbols(symbols)
+    };
+    let hears = match strategy.events {
+        settings::Events::Auto => subscription.way(),
+        settings::Events::Shared => Hears::Shared,
+        settings::Events::Own => Hears::Own,
+    };
     Ok(options::StrategyOptions {
         name: name.to_owned(),
         strategy: built,
@@ -271,11 +281,8 @@ fn strategy(
             &strategy.session,
             sessions.position(|name| *name == strategy.session),
         )?,
-        subscription: if symbols.is_empty() {
-            Subscription::All
-        } else {
-            Subscription::Symbols(symbols)
-        },
+        subscription,
+        hears,
         trade_on_stale: strategy.trade_on_stale,
     })
 }

@@ -82,6 +82,7 @@ impl Instruments {
 
 #[cfg(test)]
 mod tests {
+    use feed_handler::position::Position;
     use rt::mem::Want;
 
     use super::*;
@@ -93,8 +94,8 @@ mod tests {
     #[test]
     fn one_locate_code_of_two_feeds_is_two_instruments() {
         let feeds = [(); 2].map(|()| BestPrices::new(Want::LAZY).unwrap());
-        feeds[0].store_symbol(1, symbol("ALC"));
-        feeds[1].store_symbol(1, symbol("BOB"));
+        feeds[0].store_symbol(1, symbol("ALC"), Position::default());
+        feeds[1].store_symbol(1, symbol("BOB"), Position::default());
         let mut instruments = Instruments::new(2);
         for _ in 0..2 {
             let found = [0, 1].map(|feed| {
@@ -111,7 +112,7 @@ mod tests {
         let mut instruments = Instruments::new(1);
         assert_eq!(instruments.of_locate(0, 1, &names), None);
         for name in ["ALC", "BOB"] {
-            names.store_symbol(1, symbol(name));
+            names.store_symbol(1, symbol(name), Position::default());
             let found = instruments.of_locate(0, 1, &names).unwrap();
             assert_eq!(instruments.symbol(found), symbol(name));
         }

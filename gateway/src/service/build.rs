@@ -6,7 +6,7 @@ use feed_handler::arbiter::Arbiter;
 use feed_handler::best_prices::BestPrices;
 use feed_handler::book::Books;
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
-use feed_handler::publish::{Subscriber, Subscription};
+use feed_handler::publish::{Publisher, Subscription};
 use feed_handler::source::PacketSource;
 use feed_handler::venue::{Nasdaq, Venue};
 use feed_handler::xdp::Watch;
@@ -73,7 +73,7 @@ impl<S: PacketSource + Send, V: Venue> Stage for FeedStage<S, V> {
 
 /// Rings of each strategy, taken apart as the stages are built.
 struct Wiring {
-    subscribers: Vec<Vec<Subscriber>>,
+    publishers: Vec<Option<Publisher>>,
     links: Vec<Vec<Link>>,
     desks: Vec<Vec<DeskOptions>>,
     ends: Vec<Ends>,
@@ -92,18 +92,15 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
         .map(|_| BestPrices::new(want).map(Arc::new))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| format!("memory for best prices: {error}"))?;
-    let mut wiring = wire(&options)?;
+    let mut wiring = wire(&options, &best_prices)?;
     house.settings = describe(&options);
     let mut layout = Layout::new(&options);
     for (index, feed) in options.feeds.iter().enumerate() {
-        let subscribers = wiring.subscribers.get_mut(index).map(std::mem::take);
-        let prices = best_prices.get(index).map(Arc::clone);
-        if let (Some(subscribers), Some(prices)) = (subscribers, prices) {
+        if let Some(publisher) = wiring.publishers.get_mut(index).and_then(Option::take) {
             let room = FeedRoom {
                 index: u16::try_from(index).unwrap_or(u16::MAX),
                 want,
-                subscribers,
-                best_prices: prices,
+                publisher,
             };
             stages.push((feed.name.clone(), build_feed(feed, room, &mut house)?));
         }
@@ -146,21 +143,27 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
     })
 }
 
-fn wire(options: &Options) -> Result<Wiring, String> {
+fn wire(options: &Options, best_prices: &[Arc<BestPrices>]) -> Result<Wiring, String> {
     let lists = |count: usize| (0..count).map(|_| Vec::new()).collect::<Vec<_>>();
+    let publisher =
+        |prices: &Arc<BestPrices>| Some(Publisher::new(Arc::clone(prices), options.rings.events));
     let mut wiring = Wiring {
-        subscribers: (0..options.feeds.len()).map(|_| Vec::new()).collect(),
+        publishers: best_prices.iter().map(publisher).collect(),
         links: (0..options.sessions.len()).map(|_| Vec::new()).collect(),
         desks: lists(options.sessions.len()),
         ends: Vec::new(),
     };
     for strategy in &options.strategies {
-        let (to_strategy, events) = pair(options.rings.events, "events")?;
         let (to_session, intents) = pair(options.rings.intents, "intents")?;
         let (to_desk, executions) = pair(options.rings.executions, "executions")?;
-        if let Some(list) = wiring.subscribers.get_mut(strategy.feed) {
-            list.push(Subscriber::new(to_strategy, strategy.subscription.clone()));
-        }
+        let publisher = wiring.publishers.get_mut(strategy.feed);
+        let Some(publisher) = publisher.and_then(Option::as_mut) else {
+            return Err(format!("strategy {}: no such feed", strategy.name));
+        };
+        let room = options.rings.events;
+        let events = publisher
+            .listen(strategy.subscription.clone(), strategy.hears, room)
+            .map_err(|NotPowerOfTwo| format!("rings.events: {room} is not a power of two"))?;
         if let Some(list) = wiring.links.get_mut(strategy.session) {
             list.push(Link {
                 intents,
@@ -206,8 +209,7 @@ struct FeedRoom {
     /// Its number, in the order of the configuration.
     index: u16,
     want: Want,
-    subscribers: Vec<Subscriber>,
-    best_prices: Arc<BestPrices>,
+    publisher: Publisher,
 }
 
 fn build_feed(
@@ -218,8 +220,7 @@ fn build_feed(
     let FeedRoom {
         index,
         want,
-        subscribers,
-        best_prices,
+        publisher,
     } = room;
     let books = Books::new(&feed.books, want).map_err(|error| {
         format!(
@@ -255,8 +256,7 @@ fn build_feed(
                 venue: Nasdaq,
                 arbiter,
                 books,
-                best_prices,
-                subscribers,
+                publisher,
                 counters,
                 histograms,
                 feed: index,

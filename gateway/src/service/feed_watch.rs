@@ -207,14 +207,13 @@ mod tests {
     use feed_handler::best_prices::BestPrices;
     use feed_handler::book::{Books, Limits};
     use feed_handler::feed::{Feed, FeedHistograms, Parts};
-    use feed_handler::publish::{Subscriber, Subscription};
+    use feed_handler::publish::{Publisher, Subscription, Way};
     use feed_handler::source::{Packet, PacketSource};
     use feed_handler::venue::Nasdaq;
     use protocol::mold::PacketBuilder;
     use protocol::types::Seq;
     use rt::clock::Clock;
     use rt::mem::Want;
-    use rt::ring::ring;
 
     use super::*;
 
@@ -258,7 +257,9 @@ mod tests {
             orders_max: 8,
             levels_max: 8,
         };
-        let (producer, _full) = ring(1).unwrap();
+        let prices = Arc::new(BestPrices::new(Want::LAZY).unwrap());
+        let mut publisher = Publisher::new(prices, 1);
+        let _full = publisher.listen(Subscription::All, Way::Own, 1).unwrap();
         let counters = Arc::new(Counters::default());
         let mut watch = FeedWatch::new("itch", 2, Arc::clone(&counters));
         let script = Script::default();
@@ -271,8 +272,7 @@ mod tests {
                 stale_ns: STALE_NS,
             }),
             books: Books::new(&limits, Want::LAZY).unwrap(),
-            best_prices: Arc::new(BestPrices::new(Want::LAZY).unwrap()),
-            subscribers: vec![Subscriber::new(producer, Subscription::All)],
+            publisher,
             counters,
             histograms: FeedHistograms::default(),
             feed: 0,

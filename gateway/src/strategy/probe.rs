@@ -5,7 +5,7 @@
 //! pays the other side's. Given a symbol, it looks at nothing else. Given a time to think, it spins that long before it sends:
 //! what a strategy's own work would cost, and a known delay that a measurement has to find.
 
-use feed_handler::event::{FLAG_BBO_CHANGED, FLAG_STALE, Kind, MarketEvent};
+use feed_handler::event::{FLAG_BBO_CHANGED, FLAG_STALE, MarketEvent};
 use protocol::types::{Qty, Side, Symbol};
 use serde::Deserialize;
 
@@ -109,7 +109,7 @@ impl Probe {
             Only::All => true,
             Only::Locate(locate) => event.locate == locate,
             Only::Unseen(symbol) => {
-                if event.kind == Kind::Directory && event.number == symbol {
+                if event.symbol().is_some() && event.number == symbol {
                     self.only = Only::Locate(event.locate);
                 }
                 false

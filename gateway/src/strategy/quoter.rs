@@ -16,7 +16,7 @@
 //! When wrong:  after a refusal it rests for some steps, twice as many after each further one.
 
 use feed_handler::best_prices::BestPrice;
-use feed_handler::event::{FLAG_BBO_CHANGED, FLAG_STALE, Kind, MarketEvent};
+use feed_handler::event::{FLAG_BBO_CHANGED, FLAG_STALE, MarketEvent};
 use protocol::types::{Price4, Qty, Side};
 use serde::Deserialize;
 
@@ -316,7 +316,7 @@ impl Quote {
 
 impl Strategy for Quoter {
     fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>) {
-        if event.kind == Kind::Directory {
+        if event.symbol().is_some() {
             self.on_directory(event);
         }
         if event.is_news() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use feed_handler::best_prices::BestPrices;
 use feed_handler::event::{Kind, MarketEvent, delta_ns};
+use feed_handler::publish::Listener;
 use rt::clock::Clock;
 use rt::histograms;
 use rt::ring::{Consumer, Producer};
@@ -32,7 +33,7 @@ histograms! {
 /// The stage.
 pub struct StrategyStage {
     strategy: Box<dyn Strategy>,
-    events: Consumer<MarketEvent>,
+    events: Listener,
     executions: Consumer<ExecutionEvent>,
     desk: DeskEnd,
     notices: Notices,
@@ -46,11 +47,11 @@ impl std::fmt::Debug for StrategyStage {
     }
 }
 
-/// The ends of rings that a strategy holds.
+/// What a strategy holds of others.
 #[derive(Debug)]
 pub struct Ends {
     /// From the feed.
-    pub events: Consumer<MarketEvent>,
+    pub events: Listener,
     /// To the order stage.
     pub intents: Producer<OrderIntent>,
     /// From the order stage.
@@ -129,7 +130,7 @@ impl StrategyStage {
         let mut queue = 0u16;
         let mut ring_was_full = self.events.is_full();
         while taken < BATCH
-            && let Some(event) = self.events.pop()
+            && let Some(event) = self.events.hear()
         {
             taken += 1;
             let picked_ns = clock.now_ns();

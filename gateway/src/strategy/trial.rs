@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::event::{FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, Kind, MarketEvent, Origin};
+use feed_handler::position::Position;
+use feed_handler::publish::{Listener, Subscription};
 use protocol::types::{Price4, Qty, Symbol};
 use rt::clock::Clock;
 use rt::mem::Want;
@@ -53,7 +55,7 @@ impl Trial {
         let prices = Arc::new(BestPrices::new(Want::LAZY).expect("memory"));
         prices.set_stale(false);
         let ends = Ends {
-            events,
+            events: Listener::own(events, Subscription::All, Arc::clone(&prices)),
             intents: to_session,
             executions,
         };
@@ -71,7 +73,7 @@ impl Trial {
 
     /// The directory names a symbol.
     pub fn list(&mut self, locate: u16, symbol: Symbol) {
-        self.prices.store_symbol(locate, symbol);
+        self.prices.store_symbol(locate, symbol, self.position());
         let number = u64::from_ne_bytes(symbol.0);
         let event = self.event(Kind::Directory, locate);
         self.hear(MarketEvent { number, ..event });
@@ -86,7 +88,7 @@ impl Trial {
             ask_price: ask,
             ask_qty: qty(ask),
         };
-        self.prices.store(locate, &best);
+        self.prices.store(locate, &best, self.position());
         let mut event = self.event(Kind::Add, locate);
         event.flags |= FLAG_BBO_CHANGED;
         self.hear(event);
@@ -158,6 +160,11 @@ impl Trial {
     /// What the strategy wants since the last call, in its order.
     pub fn intents(&mut self) -> Vec<OrderIntent> {
         std::iter::from_fn(|| self.intents.pop()).collect()
+    }
+
+    /// Where the next event will be.
+    fn position(&self) -> Position {
+        Position::new(0, self.seq + 1)
     }
 
     fn event(&mut self, kind: Kind, locate: u16) -> MarketEvent {

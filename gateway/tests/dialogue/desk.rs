@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::event::Origin;
+use feed_handler::position::Position;
 use gateway::order::answers::AnswerEvent;
 use gateway::order::entry::{DeskOptions, Entry, EntryCounters, Phase};
 use gateway::order::intent::{
@@ -45,14 +46,14 @@ pub(crate) fn on_feed(feed: u16) -> DeskOptions {
 pub(crate) fn prices() -> Vec<Arc<BestPrices>> {
     let table = |symbol: &[u8; 8]| {
         let table = BestPrices::new(Want::LAZY).unwrap();
-        table.store_symbol(1, Symbol(*symbol));
+        table.store_symbol(1, Symbol(*symbol), Position::default());
         let price = BestPrice {
             bid_price: Price4(1_000_000),
             bid_qty: Qty(100),
             ask_price: Price4(1_000_100),
             ask_qty: Qty(100),
         };
-        table.store(1, &price);
+        table.store(1, &price, Position::default());
         Arc::new(table)
     };
     SYMBOLS.map(table).to_vec()

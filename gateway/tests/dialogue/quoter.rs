@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::event::{DELTA_UNKNOWN, FLAG_BBO_CHANGED, FLAG_STALE, Kind, MarketEvent, Origin};
+use feed_handler::position::Position;
+use feed_handler::publish::{Listener, Subscription};
 use gateway::core_loop::Stage;
 use gateway::notice::Notices;
 use gateway::order::intent::{Action, ExecutionEvent, OrderIntent, Outcome, Refusal};
@@ -34,7 +36,7 @@ impl Bench {
         let prices = Arc::new(BestPrices::new(Want::LAZY).unwrap());
         let quoter = Quoter::new(&QuoterParameters::default()).unwrap();
         let ends = Ends {
-            events,
+            events: Listener::own(events, Subscription::All, Arc::clone(&prices)),
             intents: to_session,
             executions,
         };
@@ -53,7 +55,7 @@ impl Bench {
             clock: Clock::manual(1),
         };
         let name = Symbol::new("ALC").unwrap();
-        bench.prices.store_symbol(LOCATE, name);
+        bench.prices.store_symbol(LOCATE, name, Position::default());
         let mut directory = bench.event(Kind::Directory, 0);
         directory.number = u64::from_ne_bytes(name.0);
         bench.hears(directory);
@@ -68,6 +70,7 @@ impl Bench {
                 wire_delta_ns: DELTA_UNKNOWN,
                 ..Origin::default()
             },
+            exchange_ns: 0,
             number: 0,
             published_delta_ns: 0,
             price: Price4(0),
@@ -107,6 +110,7 @@ impl Bench {
                 ask_price: Price4(bid + 100),
                 ask_qty: Qty(100),
             },
+            Position::default(),
         );
         self.hears(self.event(Kind::Add, FLAG_BBO_CHANGED))
     }
@@ -246,7 +250,7 @@ fn lag_is_made_good_from_the_table_of_best_prices() {
         ask_price: Price4(1_200_100),
         ask_qty: Qty(1),
     };
-    bench.prices.store(LOCATE, &best);
+    bench.prices.store(LOCATE, &best, Position::default());
     let lag = MarketEvent {
         locate: 0,
         number: 17,

@@ -422,8 +422,9 @@ fn locate_of(index: usize) -> u16 {
     u16::try_from(index + 1).unwrap_or(u16::MAX)
 }
 
-/// AAAA, AAAB, ...
-fn name(index: u16) -> Symbol {
+/// The symbol of an index: AAAA, AAAB, ...
+#[must_use]
+pub fn name(index: u16) -> Symbol {
     let mut bytes = *b"AAAA    ";
     let mut rest = index;
     for byte in bytes.iter_mut().take(4).rev() {

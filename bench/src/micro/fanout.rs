@@ -1,0 +1,128 @@
+//! The feed stage with those who listen to it: a message's whole way to one strategy, to sixteen that hear
+//! everything, and to sixteen that hear one symbol each, on one core as `inline` has them.
+
+use std::sync::Arc;
+
+use anyhow::{Result, anyhow};
+use feed_handler::best_prices::BestPrices;
+use feed_handler::book::Limits;
+use feed_handler::event::MarketEvent;
+use feed_handler::publish::{Publisher, Subscription, Way};
+use gateway::core_loop::Stage;
+use gateway::notice::Notices;
+use gateway::order::intent::ExecutionEvent;
+use gateway::strategy::{Context, Ends, Strategy, StrategyStage};
+use protocol::types::Symbol;
+use rt::broadcast::{Read, broadcast};
+use rt::mem::Want;
+use rt::ring::{NotPowerOfTwo, ring};
+use rt::versioned::Versioned;
+
+use super::feed::FeedDay;
+use super::{CALLS, DAY, Piece};
+
+/// Events that a ring keeps.
+const ROOM: usize = 1024;
+/// Words of an event.
+const WORDS: usize = 9;
+
+/// Listens, and does nothing.
+struct Idle;
+
+impl Strategy for Idle {
+    fn on_event(&mut self, event: &MarketEvent, _: &mut Context<'_>) {
+        std::hint::black_box(event.locate);
+    }
+    fn on_execution(&mut self, _: &ExecutionEvent, _: &mut Context<'_>) {}
+}
+
+/// How many listen, to what, and on which way.
+#[derive(Clone)]
+struct Crowd {
+    name: &'static str,
+    count: usize,
+    /// The symbols that they hear, one each; empty: everybody hears all.
+    symbols: Vec<Symbol>,
+    way: Way,
+}
+
+/// A day through the feed stage and everybody's strategy stage.
+fn hear(day: &FeedDay, limits: &Limits, crowd: &Crowd) -> Result<u64> {
+    let bad = |error: NotPowerOfTwo| anyhow!("{error:?}");
+    let prices = Arc::new(BestPrices::new(Want::LAZY)?);
+    let mut publisher = Publisher::new(Arc::clone(&prices), ROOM);
+    let mut stages = Vec::new();
+    for index in 0..crowd.count {
+        let subscription = match crowd.symbols.get(index) {
+            Some(symbol) => Subscription::Symbols(vec![*symbol]),
+            None => Subscription::All,
+        };
+        let events = publisher
+            .listen(subscription, crowd.way, ROOM)
+            .map_err(bad)?;
+        let (intents, _) = ring(2).map_err(bad)?;
+        let (_, executions) = ring(2).map_err(bad)?;
+        let (notices, _) = ring(2).map_err(bad)?;
+        let ends = Ends {
+            events,
+            intents,
+            executions,
+        };
+        let prices = Arc::clone(&prices);
+        let stage = StrategyStage::new(Box::new(Idle), ends, prices, Notices(notices));
+        stages.push(stage);
+    }
+    day.run(limits, publisher, |clock| {
+        for stage in &mut stages {
+            stage.poll(clock);
+        }
+    })
+}
+
+pub(super) fn pieces(day: &'static [u8], limits: Limits) -> Result<Vec<Piece>> {
+    let bad = |error: NotPowerOfTwo| anyhow!("{error:?}");
+    let symbols: Vec<Symbol> = (0..16).map(feeds::generate::name).collect();
+    let crowd = |name, count, symbols: &[Symbol], way| Crowd {
+        name,
+        count,
+        symbols: symbols.to_vec(),
+        way,
+    };
+    let crowds = [
+        crowd("one strategy hears all", 1, &[], Way::Shared),
+        crowd("16 hear all", 16, &[], Way::Shared),
+        crowd("one hears all, a ring each", 1, &[], Way::Own),
+        crowd("16 hear all, a ring each", 16, &[], Way::Own),
+        crowd("16 hear a symbol each", 16, &symbols, Way::Own),
+        crowd("16 hear a symbol each, one ring", 16, &symbols, Way::Shared),
+    ];
+    let mut pieces = Vec::new();
+    for crowd in crowds {
+        let day = FeedDay::new(day);
+        let name = format!("feed and strategies: {}, ours", crowd.name);
+        pieces.push(Piece::new(name, DAY, move || {
+            let delivered = hear(&day, &limits, &crowd);
+            assert_eq!(delivered.ok(), Some(DAY), "the whole day was heard");
+        }));
+    }
+    let mut writer = broadcast::<WORDS>(ROOM).map_err(bad)?;
+    let mut reader = writer.reader();
+    let name = "broadcast ring: write and read, ours";
+    pieces.push(Piece::new(name, CALLS, move || {
+        for number in 0..CALLS {
+            writer.write(std::hint::black_box([number; WORDS]));
+            if let Read::Message(words) = reader.read() {
+                std::hint::black_box(words);
+            }
+        }
+    }));
+    let row = Versioned::<3>::default();
+    let name = "versioned row: store and load, ours";
+    pieces.push(Piece::new(name, CALLS, move || {
+        for number in 0..CALLS {
+            row.store(std::hint::black_box([number; 3]));
+            std::hint::black_box(row.load());
+        }
+    }));
+    Ok(pieces)
+}
