@@ -19,7 +19,7 @@ use rt::clock::Clock;
 
 use crate::arbiter::StreamSink;
 use crate::best_prices::BestPrices;
-use crate::book::{Bbo, BookSink, Books, TradePrint};
+use crate::book::{Bbo, BookSink, Books, CheckCounters, Cursor, Fault, TradePrint};
 use crate::counters::{Counters, FeedHistograms};
 use crate::event::{
     DELTA_UNKNOWN, FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, Kind, MarketEvent, Origin, delta_ns,
@@ -30,6 +30,10 @@ use crate::publish::{PublishCounters, Publisher};
 use crate::status::{STALE_ENDED, STALE_GAP, STALE_SILENT, Status};
 use crate::venue::Venue;
 
+/// Orders, and empty sides of books, that one quiet turn in 16 checks: less than a message costs. With all
+/// turns quiet every book has been looked through in some 20 ms.
+const CHECK_ORDERS: u32 = 16;
+
 /// Books, table and strategies.
 #[derive(Debug)]
 pub(crate) struct Room<V> {
@@ -39,6 +43,8 @@ pub(crate) struct Room<V> {
     publisher: Publisher,
     histograms: FeedHistograms,
     feed: u16,
+    /// Where the check of the books goes on.
+    checked: Cursor,
     /// `STALE_` bits.
     stale: u64,
     /// Strategies have been told that the feed is stale, and not yet that it is fresh.
@@ -66,6 +72,7 @@ impl<V> Room<V> {
             publisher,
             histograms,
             feed,
+            checked: Cursor::default(),
             stale: STALE_SILENT,
             has_told_stale: false,
         };
@@ -91,6 +98,23 @@ impl<V> Room<V> {
     #[inline]
     fn stale_flag(&self) -> u8 {
         if self.stale == 0 { 0 } else { FLAG_STALE }
+    }
+
+    /// Looks at a few orders of the books while nothing arrives. A book that is not what its orders are is
+    /// stale for the day; a crossed one is only counted, since it may be an auction's.
+    pub(crate) fn check(&mut self, counters: &CheckCounters) {
+        let mut broken = None;
+        let prices = &self.best_prices;
+        self.books
+            .check(&mut self.checked, CHECK_ORDERS, counters, |fault| {
+                if let Fault::Broken(locate) = fault {
+                    prices.set_incomplete(locate);
+                    broken = Some(locate);
+                }
+            });
+        if let Some(locate) = broken {
+            self.books.set_incomplete(locate);
+        }
     }
 
     #[inline]

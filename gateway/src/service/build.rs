@@ -237,6 +237,7 @@ fn build_feed(
             shared.feed.list(),
             shared.arbiter.list(),
             shared.book.list(),
+            shared.check.list(),
         ];
         groups
             .into_iter()
