@@ -3,7 +3,7 @@
 use rt::counters;
 use rt::histograms;
 
-use crate::book::BookCounters;
+use crate::book::{BookCounters, CheckCounters};
 use crate::publish::PublishCounters;
 use crate::recovery::counters::JoinCounters;
 use crate::status::Status;
@@ -46,6 +46,8 @@ pub struct Counters {
     pub arbiter: ArbiterCounters,
     /// Books.
     pub book: BookCounters,
+    /// What their check found.
+    pub check: CheckCounters,
     /// Events.
     pub publish: PublishCounters,
     /// Recovery.

@@ -211,6 +211,9 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
         if now_ns >= self.look_ns() {
             self.look(now_ns, clock);
         }
+        if asked_ns.is_some() {
+            self.room.check(&self.counters.check);
+        }
     }
 
     /// When something is due beside packets: a hole, a line's silence, news that waits (at once).
@@ -682,6 +685,30 @@ mod tests {
         assert!(lag.iter().all(|event| event.has(FLAG_STALE)));
         let gap = bench.turn();
         assert_eq!((gap[0].gap_first(), gap[0].number), (Some(Seq(2)), 3));
+    }
+
+    #[test]
+    fn books_are_looked_through_while_nothing_arrives() {
+        let mut bench = bench();
+        bench.send(1, &[&add(1, Side::Buy, 200), &add(2, Side::Sell, 300)]);
+        let check = Arc::clone(&bench.counters);
+        let mut turns = 0;
+        while check.check.rounds.get() == 0 {
+            bench.turn();
+            turns += 1;
+        }
+        assert!(turns < 200_000, "{turns} turns");
+        assert_eq!(check.check.levels.get(), 2);
+        assert_eq!(
+            (check.check.broken.get(), check.check.crossed.get()),
+            (0, 0)
+        );
+        // In continuous trading no book is crossed: an order is missing.
+        bench.send(3, &[&add(3, Side::Buy, 400)]);
+        while check.check.rounds.get() == 1 {
+            bench.turn();
+        }
+        assert_eq!(check.check.crossed.get(), 1);
     }
 
     #[test]

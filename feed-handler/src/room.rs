@@ -19,7 +19,7 @@ use rt::clock::Clock;
 
 use crate::arbiter::StreamSink;
 use crate::best_prices::BestPrices;
-use crate::book::{Bbo, BookSink, Books, TradePrint};
+use crate::book::{Bbo, BookSink, Books, CheckCounters, Cursor, Fault, TradePrint};
 use crate::counters::{Counters, FeedHistograms};
 use crate::event::{
     DELTA_UNKNOWN, FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, Kind, MarketEvent, Origin, delta_ns,
@@ -31,6 +31,10 @@ use crate::recovery::rejoin::Rejoin;
 use crate::status::{STALE_ENDED, STALE_GAP, STALE_SILENT, STALE_WAITING, Status};
 use crate::venue::Venue;
 
+/// Orders, and empty sides of books, that one quiet turn in 16 checks: less than a message costs. With all
+/// turns quiet every book has been looked through in some 20 ms.
+const CHECK_ORDERS: u32 = 16;
+
 /// Books, table and strategies.
 #[derive(Debug)]
 pub(crate) struct Room<V> {
@@ -40,6 +44,8 @@ pub(crate) struct Room<V> {
     pub(crate) publisher: Publisher,
     histograms: FeedHistograms,
     feed: u16,
+    /// Where the check of the books goes on.
+    checked: Cursor,
     /// `STALE_` bits.
     pub(crate) stale: u64,
     /// What they mean for events.
@@ -75,6 +81,7 @@ impl<V> Room<V> {
             publisher,
             histograms,
             feed,
+            checked: Cursor::default(),
             stale: STALE_SILENT,
             stale_flag: FLAG_STALE,
             is_tapped: false,
@@ -100,6 +107,23 @@ impl<V> Room<V> {
     #[inline]
     pub(crate) fn wants_look(&self) -> bool {
         self.publisher.has_news() || self.is_recovering || self.stale & STALE_SILENT != 0
+    }
+
+    /// Looks at a few orders of the books while nothing arrives. A book that is not what its orders are is
+    /// stale for the day; a crossed one is only counted, since it may be an auction's.
+    pub(crate) fn check(&mut self, counters: &CheckCounters) {
+        let mut broken = None;
+        let prices = &self.best_prices;
+        self.books
+            .check(&mut self.checked, CHECK_ORDERS, counters, |fault| {
+                if let Fault::Broken(locate) = fault {
+                    prices.set_incomplete(locate);
+                    broken = Some(locate);
+                }
+            });
+        if let Some(locate) = broken {
+            self.books.set_incomplete(locate);
+        }
     }
 
     #[inline]

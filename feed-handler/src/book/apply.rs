@@ -275,7 +275,7 @@ impl Books {
         sink: &mut impl BookSink,
     ) {
         counters.refused_price.increment();
-        self.books[usize::from(message.locate)].incomplete = 1;
+        self.set_incomplete(message.locate);
         sink.on_incomplete(message.locate);
         if let Some(handle) = self.orders.find(message.number) {
             let locate = self.remove(message.number, handle);

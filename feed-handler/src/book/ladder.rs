@@ -87,6 +87,13 @@ impl Ladders {
         &self.arena[start..start + usize::from(ladder.len)]
     }
 
+    /// The level at a price, if there is one.
+    pub(super) fn find(&self, ladder: &Ladder, side: Side, price: u32) -> Option<u32> {
+        let key = key(side, price);
+        let entry = self.entries(ladder).get(self.position(ladder, key))?;
+        (entry >> 32 == key >> 32).then_some(level_of(*entry))
+    }
+
     /// The level at a price; `make` gives a new one when there is none.
     #[inline]
     pub(super) fn find_or_insert(

@@ -21,9 +21,11 @@
 
 mod apply;
 mod changes;
+mod check;
 mod ladder;
 mod levels;
 pub mod orders;
+mod view;
 
 use std::io;
 
@@ -35,6 +37,8 @@ use crate::best_prices::BestPrice;
 
 pub use apply::BookCounters;
 pub use changes::{Bbo, BookSink, Top, TradePrint};
+pub use check::{CheckCounters, Cursor, Fault};
+pub use view::{Ahead, Place};
 
 use apply::Add;
 use ladder::{Ladder, Ladders};
@@ -177,6 +181,12 @@ impl Books {
     #[must_use]
     pub fn is_incomplete(&self, locate: u16) -> bool {
         self.books[usize::from(locate)].incomplete != 0
+    }
+
+    /// This symbol's book is not what the exchange has, until a new day.
+    #[cold]
+    pub fn set_incomplete(&mut self, locate: u16) {
+        self.books[usize::from(locate)].incomplete = 1;
     }
 
     /// Orders in all books.

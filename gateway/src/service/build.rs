@@ -322,6 +322,7 @@ fn register_feed(name: &str, counters: Arc<Counters>, house: &mut House) {
                 counters.arbiter.list(),
                 counters.join.list(),
                 counters.book.list(),
+                counters.check.list(),
                 counters.publish.list(),
             ];
             groups.into_iter().flatten().collect()
