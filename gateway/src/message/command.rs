@@ -5,14 +5,25 @@
 
 use super::intent::Owner;
 
-/// One command. None of them lets an order out that was held: that is the kill switch's alone.
+/// One command. None of them releases the kill switch, and none outlives the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Cancels every order that stands now, whoever owns it; orders that come while that is under way may be
-    /// among them. Strategies go on.
+    /// Cancels every order that has gone out by now, whoever owns it: also one that is found when the session
+    /// opens, and again where the exchange refuses a cancel or a connection takes it. Strategies go on; what
+    /// they send later stands.
     CancelAll,
     /// New orders and replaces of a strategy are refused from now on; what stands stays, and may be cancelled.
     Pause(Owner),
     /// The strategy may send again.
     Unpause(Owner),
+}
+
+impl std::fmt::Display for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::CancelAll => f.write_str("cancel all orders"),
+            Self::Pause(Owner(owner)) => write!(f, "pause strategy {owner}"),
+            Self::Unpause(Owner(owner)) => write!(f, "unpause strategy {owner}"),
+        }
+    }
 }

@@ -5,7 +5,7 @@
 //!  control ──command──>     └──notice──> housekeeping, which writes the log
 //! ```
 //!
-//! Must not know: the stages that send and take them.
+//! Must not know: the stages that send and take them. Why an order was refused is risk's word (`order::risk`).
 
 pub mod command;
 pub mod intent;

@@ -5,6 +5,7 @@
 
 use rt::ring::Producer;
 
+use super::command::Command;
 use super::invariant::Breach;
 
 /// One piece of news.
@@ -29,6 +30,8 @@ pub enum Notice {
     ExecutionsLost(u8),
     /// A strategy was told that it lagged.
     Lagged(u64),
+    /// The operator's command was taken; `false`: it named a strategy that is not here.
+    Commanded(Command, bool),
     /// Everything open was cancelled before the end; this many were left.
     Stopped(u32),
 }
@@ -39,7 +42,10 @@ impl Notice {
     pub fn is_warning(&self) -> bool {
         !matches!(
             self,
-            Self::SessionOpen | Self::Stopped(0) | Self::Disconnected(0, 0)
+            Self::SessionOpen
+                | Self::Stopped(0)
+                | Self::Disconnected(0, 0)
+                | Self::Commanded(_, true)
         )
     }
 }
@@ -106,6 +112,10 @@ impl std::fmt::Display for Notice {
                 "strategy {strategy} does not take its executions: the kill switch is on"
             ),
             Self::Lagged(missed) => write!(f, "the strategy lagged and missed {missed} events"),
+            Self::Commanded(command, true) => write!(f, "the operator: {command}"),
+            Self::Commanded(command, false) => {
+                write!(f, "the operator: {command}: there is no such strategy here")
+            }
             Self::Stopped(0) => f.write_str("all orders cancelled"),
             Self::Stopped(left) => write!(f, "stopped with {left} orders still open"),
         }

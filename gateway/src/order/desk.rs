@@ -9,7 +9,7 @@ use protocol::types::{Side, Symbol};
 use super::instruments::{INSTRUMENTS_MAX, Instrument, Instruments};
 use crate::message::intent::OrderId;
 
-/// Strategies of one session: an [`Owner`](super::live::Owner) is a byte.
+/// Strategies of one session: an [`Owner`](crate::message::intent::Owner) is a byte.
 pub const DESKS_MAX: usize = 256;
 /// Ended orders that a strategy's late intents may still mean.
 const ENDED_KEPT: usize = 1024;

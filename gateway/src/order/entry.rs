@@ -28,6 +28,7 @@ use super::lifecycle::SessionEvent;
 use super::live::Order;
 use super::session_orders::SessionOrders;
 use super::telling::AnswerEvent;
+use crate::message::command::Command;
 use crate::message::execution::ExecutionEvent;
 use crate::message::intent::{OrderId, OrderIntent, Owner};
 use crate::message::invariant::Breach;
@@ -160,17 +161,50 @@ impl Entry {
         self.session.orders.at(place)
     }
 
-    /// New orders and replaces of a strategy are refused, or no longer.
-    pub fn pause(&mut self, owner: Owner, is_paused: bool) {
-        if let Some(desk) = self.session.desks.get_mut(usize::from(owner.0)) {
-            desk.is_paused = is_paused;
+    /// Does what the operator asks for; `false`: there is no such strategy.
+    pub fn on_command(&mut self, command: Command, now_ns: u64) -> bool {
+        let pause = |session: &mut SessionOrders, owner: Owner, is_paused| {
+            let desk = session.desks.get_mut(usize::from(owner.0));
+            desk.map(|desk| desk.is_paused = is_paused).is_some()
+        };
+        let is_known = match command {
+            Command::CancelAll => {
+                self.session.begin_sweep(now_ns);
+                true
+            }
+            Command::Pause(owner) => pause(&mut self.session, owner, true),
+            Command::Unpause(owner) => pause(&mut self.session, owner, false),
+        };
+        let counters = &self.session.counters;
+        if is_known {
+            counters.commands.increment();
+        } else {
+            counters.commands_unknown.increment();
+        }
+        is_known
+    }
+
+    /// A few times a second: what the operator wants cancelled, and could not be yet, is looked at again.
+    pub fn sweep_again(&mut self) {
+        if self.lifecycle.takes_cancels() {
+            self.session.sweep_again();
         }
     }
 
-    /// Orders that no cancel is on its way for.
+    /// Whether the operator's cancels have orders to look at.
+    #[inline]
     #[must_use]
-    pub fn standing(&self) -> u32 {
-        self.session.orders.standing()
+    pub fn is_sweeping(&self) -> bool {
+        self.session.is_sweeping()
+    }
+
+    /// Writes the operator's cancels for at most `orders_max` orders, as many as fit.
+    pub fn sweep_some(&mut self, orders_max: u32, now_ns: u64, out: &mut [u8]) -> usize {
+        if !self.can_cancel() {
+            return 0;
+        }
+        let len = self.session.sweep_some(orders_max, now_ns, out);
+        self.lifecycle.on_sent(len, now_ns)
     }
 
     /// The number of the next message that the exchange will say: what is below has been heard.

@@ -1,4 +1,5 @@
-//! How far a session is, from the wait before a connection to the end of the process: one state, one timer.
+//! How far a session is, from the wait before a connection to the end of the process: one state, and every
+//! reason to wake up.
 //!
 //! ```text
 //!  Waiting ──pause over──> Connecting ──stands──> Probing, LoggingIn ──> Recovering ──account query──> Open
@@ -13,7 +14,7 @@
 //! each connection is made twice. The first login asks for "whatever comes next" and learns that
 //! number (`Probing`); the second asks for what is missing, and the past is over when that number is reached.
 //!
-//! Who is told to stop while nothing is connected still goes the whole way, to cancel what stands.
+//! Who is told to stop while nothing is connected tries at once, and goes the whole way to cancel what stands.
 //!
 //! Thread:      order core, hot
 //! Contract:    **call `on_timeout` a few times a second and do what it says; tell what became of the
@@ -253,11 +254,14 @@ impl Lifecycle {
 
     /// From now on nothing new goes out; whether the time to cancel what stands is up.
     pub fn stop(&mut self, now_ns: u64) -> bool {
+        let is_first = self.stop_by_ns.is_none();
         let stop_by_ns = *self
             .stop_by_ns
             .get_or_insert_with(|| now_ns.saturating_add(STOP_TIMEOUT_NS));
-        if self.state == State::Open {
-            self.state = State::Stopping;
+        match self.state {
+            State::Open => self.state = State::Stopping,
+            State::Waiting if is_first => self.deadline_ns = 0,
+            _ => {}
         }
         now_ns >= stop_by_ns
     }
@@ -314,8 +318,11 @@ impl Lifecycle {
         (is_logged_in && is_quiet).then_some(Timer::Heartbeat)
     }
 
-    /// The connection stands: writes the login.
+    /// The connection stands: writes the login, unless it is too late for one.
     pub fn on_connected(&mut self, now_ns: u64, out: &mut [u8]) -> usize {
+        if self.state == State::Stopped {
+            return 0;
+        }
         let (state, seq) = match self.past_end {
             None => (State::Probing, 0),
             Some(_) => (State::LoggingIn, self.next_seq),
@@ -336,19 +343,20 @@ impl Lifecycle {
         self.write(kind::LOGIN_REQUEST, request.as_bytes(), now_ns, out)
     }
 
-    /// The connection is gone, or never came about; the pause before the next try, ms.
+    /// The connection is gone, or never came about; the pause before the next try, ms, 0: there is none.
     pub fn on_closed(&mut self, now_ns: u64) -> u32 {
         self.past_end = None;
+        if self.state == State::Stopped {
+            return 0;
+        }
         let pause_ms = self.pause_ms;
         self.pause_ms = pause_ms.saturating_mul(2).min(PAUSE_LAST_MS);
-        if self.state != State::Stopped {
-            let until_ns = now_ns.saturating_add(u64::from(pause_ms) * 1_000_000);
-            self.go(State::Waiting, until_ns);
-        }
+        let until_ns = now_ns.saturating_add(u64::from(pause_ms) * 1_000_000);
+        self.go(State::Waiting, until_ns);
         pause_ms
     }
 
-    /// The connection that has told the end of the past is closed: the next one is due at once.
+    /// The connection that has told the end of the past is to be closed: the next one is due at once.
     pub fn on_probed(&mut self) {
         self.go(State::Waiting, 0);
     }
@@ -688,8 +696,20 @@ mod tests {
             hears(&mut one, kind::END_OF_SESSION, b""),
             "Ended(EndOfSession)"
         );
-        one.on_closed(0);
+        assert_eq!(one.on_closed(0), 0, "there is no next try");
+        assert_eq!(one.on_connected(0, &mut [0; 64]), 0, "it comes too late");
         assert_eq!(one.state(), State::Stopped);
         assert_eq!(one.on_timeout(u64::MAX, &mut []), Due::Nothing);
+    }
+
+    #[test]
+    fn stop_does_not_wait_for_the_pause_before_the_next_try() {
+        let mut one = lifecycle();
+        for _ in 0..8 {
+            one.on_closed(SECOND);
+        }
+        assert_eq!(one.on_timeout(2 * SECOND, &mut []), Due::Nothing);
+        one.stop(2 * SECOND);
+        assert_eq!(one.on_timeout(2 * SECOND, &mut []), Due::Connect);
     }
 }

@@ -50,7 +50,7 @@ pub struct Order {
     pub replace_total: Qty,
     /// Cancels that the exchange refused, one after another.
     pub cancels_refused: u8,
-    /// [`Orders`] alone keeps what follows.
+    /// [`Orders`](super::orders::Orders) alone keeps what follows.
     pub links: Links,
 }
 

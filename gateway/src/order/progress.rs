@@ -62,6 +62,10 @@ counters! {
         execution_ring_full,
         /// Submissions to the kernel with orders in them.
         submissions,
+        /// Commands of the operator that were taken.
+        commands,
+        /// Commands that named a strategy which this session does not have.
+        commands_unknown,
         /// Intents refused, all causes.
         refused,
     }

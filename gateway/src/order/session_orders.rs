@@ -38,6 +38,12 @@ pub(super) struct SessionOrders {
     pub(super) breach: Option<Breach>,
     /// Whose order went out last: the next one's memory is prefetched.
     pub(super) last: (Owner, OrderId),
+    /// The operator wants orders cancelled that went out up to this time, whenever they stand; 0: he does not.
+    swept_ns: u64,
+    /// Standing orders that the sweep has still to look at.
+    to_sweep: u32,
+    /// Some that it wants could not be cancelled yet.
+    sweeps_again: bool,
 }
 
 impl SessionOrders {
@@ -60,6 +66,9 @@ impl SessionOrders {
             counters: Arc::default(),
             breach: None,
             last: (Owner(0), OrderId(0)),
+            swept_ns: 0,
+            to_sweep: 0,
+            sweeps_again: false,
         }
     }
 
@@ -159,6 +168,50 @@ impl SessionOrders {
         len
     }
 
+    /// Every order that went out up to now is to be cancelled. It begins with [`SessionOrders::sweep_again`].
+    pub(super) fn begin_sweep(&mut self, now_ns: u64) {
+        (self.swept_ns, self.sweeps_again) = (now_ns, true);
+    }
+
+    /// Cancels can be sent: looks again at what stands, if some of it could not be cancelled before.
+    pub(super) fn sweep_again(&mut self) {
+        if std::mem::take(&mut self.sweeps_again) {
+            self.to_sweep = self.orders.standing();
+        }
+    }
+
+    /// Whether the sweep has orders to look at.
+    #[inline]
+    pub(super) fn is_sweeping(&self) -> bool {
+        self.to_sweep > 0
+    }
+
+    /// Looks at no more than `orders_max` standing orders and writes cancels for those that the sweep wants.
+    pub(super) fn sweep_some(&mut self, orders_max: u32, now_ns: u64, out: &mut [u8]) -> usize {
+        let mut len = 0;
+        self.to_sweep = self.to_sweep.min(self.orders.standing());
+        for _ in 0..orders_max.min(self.to_sweep) {
+            let room = out.get_mut(len..).unwrap_or_default();
+            let Some(order) = self.orders.first_standing().copied() else {
+                break;
+            };
+            if room.len() < MESSAGE_LEN_MAX {
+                break;
+            }
+            self.to_sweep -= 1;
+            let is_wanted = order.encoded_ns <= self.swept_ns;
+            if is_wanted && order.cancel_after_ns() <= now_ns {
+                len += self.cancel(order.user_ref, false, room).unwrap_or(0);
+            } else {
+                self.sweeps_again |= is_wanted;
+                // To the end of the list, as it is.
+                self.orders
+                    .end_cancel(order.user_ref, order.cancel_after_ns());
+            }
+        }
+        len
+    }
+
     /// Asks which number comes next: the answer ends recovery.
     pub(super) fn query_account(&mut self, out: &mut [u8]) -> usize {
         soup::frame(UNSEQUENCED, out, |body| {
@@ -196,6 +249,7 @@ impl SessionOrders {
         let Some(order) = self.orders.get_mut(user_ref) else {
             return;
         };
+        self.sweeps_again |= order.encoded_ns <= self.swept_ns;
         let after_ns = refused_ns.map_or(0, |now_ns| {
             let doublings = u32::from(order.cancels_refused).min(CANCEL_PAUSE_DOUBLINGS_MAX);
             order.cancels_refused = order.cancels_refused.saturating_add(1);

@@ -5,11 +5,13 @@
 //! ```
 //!
 //! Thread:      rows are written by one order core between packets; read by any
-//! Invariants:  a row is read whole or not at all. Rows are of different moments: `passes` says how often
-//!              every row has been written anew, so who waits for two more passes has seen everything since.
-//! Time:        [`ROWS_A_TURN`] orders and as many positions every 10 ms: a thousand orders are shown anew
-//!              within 160 ms, the most within ten seconds.
-//! When full:   orders beyond [`ORDERS_SHOWN_MAX`] have no row; [`Health::open_orders`] counts them.
+//! Invariants:  a row is read whole or not at all. Rows are of different moments: each pass writes every row
+//!              once, orders and positions from their beginnings, and `passes` counts them. So whoever waits for
+//!              two more passes has seen everything since.
+//! Time:        [`ROWS_A_TURN`] orders and as many positions every 10 ms, whether or not anybody looks: a
+//!              thousand orders are shown anew within 160 ms, as many as have rows within eleven seconds.
+//! When full:   rows are made at the start, for the orders that there is room for then, no more than
+//!              [`ORDERS_SHOWN_MAX`]. Orders beyond have none; [`Health::open_orders`] counts them.
 
 use std::sync::Arc;
 
@@ -25,7 +27,7 @@ use crate::message::intent::{OrderId, Owner};
 
 /// Orders that have a row.
 pub const ORDERS_SHOWN_MAX: usize = 1 << 16;
-/// Rows of each kind that one turn of housekeeping writes: about 1 µs.
+/// Rows of each kind that one turn of housekeeping writes: those that have not changed are only compared.
 pub const ROWS_A_TURN: usize = 64;
 
 /// How a session is.
@@ -78,6 +80,8 @@ const OWNED: u64 = 4;
 const ACCEPTED: u64 = 8;
 const CHANGING: u64 = 16;
 const OWNER_SHIFT: u32 = 8;
+/// Looks at a row, each of [`rt::versioned::LOOKS_MAX`] reads.
+const LOOKS: u32 = 1_000;
 
 impl SessionView {
     fn new(orders: usize) -> Self {
@@ -91,7 +95,7 @@ impl SessionView {
     /// How the session is; `None` where its core was stopped in the middle of saying so.
     #[must_use]
     pub fn health(&self) -> Option<Health> {
-        let [now, next_seq, passes] = self.health.load()?;
+        let [now, next_seq, passes] = patiently(&self.health)?;
         let (open_orders, state) = halves(now);
         Some(Health {
             state: State::of_code(u8::try_from(state).unwrap_or(u8::MAX)),
@@ -109,7 +113,7 @@ impl SessionView {
 
     /// The orders that are live, in no order.
     pub fn orders(&self) -> impl Iterator<Item = LiveOrder> {
-        let rows = self.orders.iter().filter_map(Versioned::load);
+        let rows = self.orders.iter().filter_map(patiently);
         rows.filter_map(|words| order_of(&words))
     }
 
@@ -138,7 +142,7 @@ impl PositionsView {
 
     /// Every symbol that the account knows, in the order in which it came to know them.
     pub fn iter(&self) -> impl Iterator<Item = Position> {
-        let rows = self.rows.iter().map_while(Versioned::load);
+        let rows = self.rows.iter().filter_map(patiently);
         rows.map_while(|[symbol, position, open_buy, open_sell]| {
             (symbol != 0).then(|| Position {
                 symbol: Symbol(symbol.to_ne_bytes()),
@@ -211,41 +215,57 @@ impl Snapshot {
 
     /// Shows the next slice of orders and positions, and how the session is.
     pub(super) fn show(&mut self, entry: &Entry, account: &Account) {
+        let [has_all_orders, has_all_positions] = &mut self.has_wrapped;
         let rows = entry.places().min(self.session.orders.len());
-        for _ in 0..ROWS_A_TURN.min(rows.max(1)) {
-            let order = entry.order_at(self.next_order);
-            let symbol = order.map_or(Symbol::BLANK, |it| {
-                account.instruments.symbol(it.instrument)
-            });
-            self.session.show_order(self.next_order, order, symbol);
-            self.next_order += 1;
-            if self.next_order >= rows {
-                (self.next_order, self.has_wrapped[0]) = (0, true);
-                break;
+        if !*has_all_orders {
+            let to = rows.min(self.next_order + ROWS_A_TURN);
+            for row in self.next_order..to {
+                let order = entry.order_at(row);
+                let symbol = order.map_or(Symbol::BLANK, |it| {
+                    account.instruments.symbol(it.instrument)
+                });
+                self.session.show_order(row, order, symbol);
             }
+            (self.next_order, *has_all_orders) = (to, to == rows);
         }
         let known = account.instruments.len();
-        for _ in 0..ROWS_A_TURN.min(known.max(1)) {
-            if let Ok(index) = u16::try_from(self.next_position)
-                && self.next_position < known
-            {
-                let at = Instrument(index);
+        if !*has_all_positions {
+            let to = known.min(self.next_position + ROWS_A_TURN);
+            for row in self.next_position..to {
+                let at = Instrument(u16::try_from(row).unwrap_or(u16::MAX));
                 let symbol = account.instruments.symbol(at);
-                let exposure = account.risk.exposure(at);
-                self.positions.show(self.next_position, symbol, &exposure);
+                self.positions.show(row, symbol, &account.risk.exposure(at));
             }
-            self.next_position += 1;
-            if self.next_position >= known {
-                (self.next_position, self.has_wrapped[1]) = (0, true);
-                break;
-            }
+            (self.next_position, *has_all_positions) = (to, to == known);
         }
         if self.has_wrapped == [true; 2] {
             self.has_wrapped = [false; 2];
+            (self.next_order, self.next_position) = (0, 0);
             self.passes += 1;
         }
         self.show_health(entry);
     }
+
+    /// Shows everything: the stage's last act, when nothing waits for it any more.
+    pub(super) fn show_all(&mut self, entry: &Entry, account: &Account) {
+        let shown = self.passes + 2;
+        // Each turn brings the pass on, so it ends.
+        while self.passes < shown {
+            self.show(entry, account);
+        }
+    }
+}
+
+/// Reads a row whose writer may have lost its CPU in the middle: for as long as that takes at the worst on a
+/// shared host. `None`: it is still at it, so its core hangs.
+fn patiently<const N: usize>(row: &Versioned<N>) -> Option<[u64; N]> {
+    (0..LOOKS).find_map(|_| {
+        let words = row.load();
+        if words.is_none() {
+            std::thread::yield_now();
+        }
+        words
+    })
 }
 
 fn words_of(order: &Order, symbol: Symbol) -> [u64; 5] {

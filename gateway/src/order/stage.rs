@@ -64,8 +64,6 @@ pub struct OrderStage<T> {
     notices: Notices,
     kill: KillSwitch,
     commands: Consumer<Command>,
-    /// Orders that [`Command::CancelAll`] has still to come by.
-    to_sweep: u32,
     snapshot: Snapshot,
     /// The orders of this turn.
     encoded: [OrderTrace; BATCH],
@@ -92,7 +90,6 @@ impl<T: Transport> OrderStage<T> {
             kill: account.kill(),
             account,
             commands,
-            to_sweep: 0,
             transport,
             links,
             next_link: 0,
@@ -401,25 +398,28 @@ impl<T: Transport> OrderStage<T> {
     /// a slice each turn.
     #[inline]
     fn cancel_what_stands(&mut self, clock: &Clock) {
-        let is_wanted =
-            self.kill.is_on() || self.entry.state() == State::Stopping || self.to_sweep > 0;
+        let is_wanted = self.cancels_everything() || self.entry.is_sweeping();
         if is_wanted && !self.cancels_rest && self.entry.can_cancel() {
             self.cancel_some(clock.now_ns());
         }
     }
 
+    #[inline]
+    fn cancels_everything(&self) -> bool {
+        self.kill.is_on() || self.entry.state() == State::Stopping
+    }
+
     #[cold]
     fn cancel_some(&mut self, now_ns: u64) {
-        let is_all = self.kill.is_on() || self.entry.state() == State::Stopping;
-        let orders = if is_all {
-            CANCELS_A_TURN
-        } else {
-            CANCELS_A_TURN.min(self.to_sweep)
-        };
-        self.to_sweep = self.to_sweep.saturating_sub(CANCELS_A_TURN);
+        let cancels_everything = self.cancels_everything();
         let room = self.transport.room();
-        let len = self.entry.cancel_some(orders as usize, now_ns, room);
-        self.cancels_rest = len == 0;
+        let len = if cancels_everything {
+            self.entry
+                .cancel_some(CANCELS_A_TURN as usize, now_ns, room)
+        } else {
+            self.entry.sweep_some(CANCELS_A_TURN, now_ns, room)
+        };
+        self.cancels_rest = len == 0 && cancels_everything;
         if len > 0 {
             self.transport.commit(len);
             self.transport.flush();
@@ -427,15 +427,15 @@ impl<T: Transport> OrderStage<T> {
     }
 
     /// Does what the operator asks for; a ring's worth at most.
-    fn take_commands(&mut self) {
+    fn take_commands(&mut self, now_ns: u64) {
         for _ in 0..self.commands.len() {
-            match self.commands.pop() {
-                Some(Command::CancelAll) => self.to_sweep = self.entry.standing(),
-                Some(Command::Pause(owner)) => self.entry.pause(owner, true),
-                Some(Command::Unpause(owner)) => self.entry.pause(owner, false),
-                None => break,
-            }
+            let Some(command) = self.commands.pop() else {
+                break;
+            };
+            let is_known = self.entry.on_command(command, now_ns);
+            self.notices.send(Notice::Commanded(command, is_known));
         }
+        self.entry.sweep_again();
     }
 
     fn tell_breach(&mut self) {
@@ -466,7 +466,7 @@ impl<T: Transport + Send> Stage for OrderStage<T> {
         self.slowest.housekeep(now_ns);
         self.cancels_rest = false;
         self.tell_breach();
-        self.take_commands();
+        self.take_commands(now_ns);
         self.snapshot.show(&self.entry, &self.account);
     }
 
@@ -480,10 +480,15 @@ impl<T: Transport + Send> Stage for OrderStage<T> {
             return false;
         }
         let len = self.entry.log_out(now_ns, self.transport.room());
-        self.transport.commit(len);
-        self.transport.flush();
+        if len > 0 {
+            self.transport.commit(len);
+            self.transport.flush();
+        } else {
+            // Nobody is logged in: a connection that is coming about is not wanted any more.
+            self.transport.close();
+        }
         self.notices.send(Notice::Stopped(self.entry.open_orders()));
-        self.snapshot.show_health(&self.entry);
+        self.snapshot.show_all(&self.entry, &self.account);
         self.slowest.hand_over();
         true
     }

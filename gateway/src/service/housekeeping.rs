@@ -328,7 +328,7 @@ impl Housekeeping {
             let held = session.positions.iter().filter(|held| !held.is_flat());
             SessionReport {
                 name: session.name.clone(),
-                state: health.state.to_string(),
+                state: format!("{:?}", health.state).to_lowercase(),
                 open_orders: health.open_orders,
                 positions: held.map(PositionReport::of).collect(),
             }

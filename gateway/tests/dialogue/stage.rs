@@ -584,3 +584,141 @@ fn orders_and_positions_are_shown_to_others_within_two_passes() {
     };
     assert_eq!((held("ALC"), held("BOB")), ((4, 6, 0), (-10, 0, 0)));
 }
+
+/// The kinds of what went out in the next turn.
+fn sent_next(bench: &mut Bench) -> Vec<u8> {
+    bench.sent();
+    bench.turn();
+    bench.sent().iter().map(|(_, kind, _)| *kind).collect()
+}
+
+#[test]
+fn cancel_all_before_the_session_is_open_comes_by_what_is_found_there() {
+    let mut bench = Bench::new(LIMITS, &[on_feed(0)], 64);
+    bench.commands.push(Command::CancelAll).unwrap();
+    bench.house(1);
+    bench.stage.transport().is_up = true;
+    bench.house(1);
+    for seq in [2, 1] {
+        bench.turn();
+        bench.hears(login_accepted(seq));
+    }
+    bench.says(&[
+        accepted(7, b'B', 10, b"ALC     ", 1_000_000),
+        next_number(8),
+    ]);
+    assert_eq!(bench.stage.entry().state(), State::Open);
+    bench.house(1);
+    assert_eq!(sent_next(&mut bench), b"X");
+}
+
+#[test]
+fn cancel_all_leaves_later_orders_alone_although_others_went_by_themselves() {
+    let mut bench = Bench::open(LIMITS, &[on_feed(0)], 64);
+    bench.asks(0, enter(1, Side::Buy, 10));
+    bench.turn();
+    bench.says(&[accepted(1, b'B', 10, b"ALC     ", 1_000_000)]);
+    bench.commands.push(Command::CancelAll).unwrap();
+    bench.house(1);
+    // Filled before the sweep's turn.
+    bench
+        .stage
+        .transport()
+        .heard
+        .push(soup(b'S', &executed(1, 10, 5)));
+    bench.asks(0, enter(2, Side::Buy, 10));
+    for _ in 0..3 {
+        assert!(!sent_next(&mut bench).contains(&b'X'));
+    }
+}
+
+#[test]
+fn cancel_all_is_repeated_where_the_exchange_refuses_and_after_a_lost_connection() {
+    let mut bench = Bench::open(LIMITS, &[on_feed(0)], 64);
+    bench.asks(0, enter(1, Side::Buy, 10));
+    bench.turn();
+    bench.says(&[accepted(1, b'B', 10, b"ALC     ", 1_000_000)]);
+    bench.commands.push(Command::CancelAll).unwrap();
+    bench.house(1);
+    assert_eq!(sent_next(&mut bench), b"X");
+    bench.says(&[cancel_reject(1)]);
+    bench.house(1);
+    assert_eq!(sent_next(&mut bench), b"", "it waits for its pause");
+    bench.house(SECOND / 10);
+    assert_eq!(sent_next(&mut bench), b"X");
+    bench.stage.transport().is_closed = true;
+    bench.turn();
+    bench.house(SECOND);
+    bench.log_in(2);
+    bench.house(1);
+    assert_eq!(
+        sent_next(&mut bench),
+        b"X",
+        "that cancel went with the connection"
+    );
+}
+
+#[test]
+fn a_pass_shows_every_row_however_many_there_are() {
+    const ORDERS: u32 = 300;
+    let limits = Limits {
+        open_orders_max: ORDERS,
+        ..LIMITS
+    };
+    let mut bench = Bench::open(limits, &[on_feed(0)], 1024);
+    let session = bench.stage.session_view();
+    let passes = || session.health().unwrap().passes;
+    for id in 1..=ORDERS {
+        bench.asks(0, enter(id, Side::Buy, 1));
+        bench.turn();
+        if id % 10 == 0 {
+            bench.house(1);
+        }
+    }
+    let before = passes();
+    while passes() < before + 2 {
+        bench.house(1);
+    }
+    assert_eq!(session.orders().count(), ORDERS as usize);
+    // Whatever a pass has shown already, the next one shows again.
+    for turns in 0..8 {
+        for _ in 0..turns {
+            bench.house(1);
+        }
+        let number = 1 + turns * 37;
+        bench.says(&[accepted(number, b'B', 1, b"ALC     ", 1_000_000)]);
+        let before = passes();
+        while passes() < before + 2 {
+            bench.house(1);
+        }
+        let shown = session.orders().find(|it| it.user_ref.0 == number);
+        assert!(shown.unwrap().is_accepted, "order {number}");
+    }
+}
+
+#[test]
+fn last_answers_before_the_end_are_shown() {
+    let mut bench = Bench::open(LIMITS, &[on_feed(0)], 64);
+    let (session, positions) = (bench.stage.session_view(), bench.stage.positions_view());
+    bench.asks(0, enter(1, Side::Buy, 10));
+    bench.turn();
+    bench.says(&[accepted(1, b'B', 10, b"ALC     ", 1_000_000)]);
+    bench.house(1);
+    bench.says(&[executed(1, 10, 5)]);
+    assert!(bench.stage.stop(&bench.clock));
+    assert_eq!(session.orders().count(), 0);
+    let held: Vec<i64> = positions.iter().map(|it| it.exposure.position).collect();
+    assert_eq!(held, [10]);
+    assert_eq!(session.health().unwrap().state, State::Stopped);
+}
+
+#[test]
+fn command_for_a_strategy_that_is_not_there_is_told() {
+    let mut bench = Bench::open(LIMITS, &[on_feed(0)], 64);
+    while bench.notices.pop().is_some() {}
+    bench.commands.push(Command::Pause(Owner(9))).unwrap();
+    bench.house(1);
+    let told = Notice::Commanded(Command::Pause(Owner(9)), false);
+    assert_eq!(bench.notices.pop(), Some(told));
+    assert_eq!(bench.stage.entry().counters().commands_unknown.get(), 1);
+}
