@@ -138,6 +138,12 @@ impl<V: Venue> Arbiter<V> {
         Seq(self.stream.sequencer.next_seq())
     }
 
+    /// Whether kept packets wait for their slice of a turn.
+    #[must_use]
+    pub fn has_backlog(&self) -> bool {
+        self.stream.sequencer.can_join()
+    }
+
     /// When [`Arbiter::on_timeout`] wants to be called; never: `u64::MAX`.
     #[inline]
     #[must_use]

@@ -97,6 +97,10 @@ pub const FLAG_STALE: u8 = 2;
 /// `price` and `qty` are a trade.
 pub const FLAG_TRADE: u8 = 4;
 
+/// No message caused it: a snapshot has taken the place of messages that were lost. Its number is the last
+/// message's.
+pub const FLAG_NO_MESSAGE: u8 = 8;
+
 /// "Not known" in a difference of times.
 pub const DELTA_UNKNOWN: u32 = u32::MAX;
 

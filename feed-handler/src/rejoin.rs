@@ -8,7 +8,8 @@
 //! Path:        answers -> arbiter; baton -> rejoin -> room
 //! Thread:      feed core, hot (while something is missing)
 //! Invariants:  books are swapped only when the next message that the spare lacks is the next one that the
-//!              feed delivers. The feed is stale until every row of the table shows the new books.
+//!              feed delivers. The feed is stale until every row of the table shows the new books, and strategies
+//!              have been told of each that changed.
 //! Work:        each state does a bounded piece of its work a turn.
 //! When wrong:  books that do not fit the stream go back, and others are asked for after a rest; a gap or
 //!              another session meanwhile does the same.
@@ -16,6 +17,7 @@
 use protocol::types::Seq;
 
 use crate::arbiter::{Arbiter, Arrival};
+use crate::best_prices::BestPrice;
 use crate::event::Kind;
 use crate::recovery::link::{Answer, Ask, FeedEnd};
 use crate::recovery::live::Live;
@@ -37,8 +39,9 @@ const TOLD_EACH: u32 = 64;
 const ROWS: u32 = 1 << 16;
 /// How long books may be ahead of the stream before they are not of it.
 const AHEAD_NS_MAX: u64 = 5_000_000_000;
-/// The rest after books that did not fit.
+/// The rest after books that did not fit; it doubles, to about a minute.
 const REST_NS: u64 = 1_000_000_000;
+const REST_DOUBLINGS_MAX: u32 = 6;
 /// The line of an answer: none of the feed's.
 const NO_LINE: u8 = u8::MAX;
 
@@ -82,6 +85,10 @@ impl<V: Venue> Delivery<'_, V> {
             }
         }
         for _ in 0..ANSWERS_EACH {
+            // What an answer has set free goes first, a slice a turn.
+            if arbiter.has_backlog() {
+                break;
+            }
             let rejoin = self.room.rejoin.as_mut();
             let Some(answer) = rejoin.and_then(|rejoin| rejoin.end.answers.pop()) else {
                 break;
@@ -99,7 +106,8 @@ impl<V: Venue> Delivery<'_, V> {
                 Answer::NoSnapshot(epoch) => self.on_no_snapshot(epoch),
             }
         }
-        self.join(session.is_some(), arbiter.next_seq().0, now_ns);
+        // An answer may have ended the session.
+        self.join(arbiter.session().is_some(), arbiter.next_seq().0, now_ns);
         if self.room.stale & STALE_WAITING != 0 && !arbiter.is_recovering() {
             self.set_stale(self.room.stale & !STALE_WAITING);
         }
@@ -158,8 +166,8 @@ impl<V: Venue> Delivery<'_, V> {
                 }
             }
             State::CatchingUp(spare, since_ns) => self.catch_up(spare, since_ns, next_seq, now_ns),
-            State::Showing(spare, row) => self.show(spare, row, now_ns),
-            State::Telling(spare, row) => self.tell_changes(spare, row),
+            State::Showing(spare, row) => self.show(spare, row),
+            State::Telling(spare, row) => self.tell_changes(spare, row, now_ns),
             State::Resting(until_ns) if until_ns > now_ns => {
                 rejoin.state = State::Resting(until_ns);
             }
@@ -181,13 +189,15 @@ impl<V: Venue> Delivery<'_, V> {
         if is_refused {
             self.counters.join.snapshots_refused.increment();
             rejoin.end.to_stage.give(spare);
-            rejoin.state = State::Resting(now_ns.saturating_add(REST_NS));
+            let rest_ns = REST_NS << rejoin.refused.min(REST_DOUBLINGS_MAX);
+            rejoin.refused += 1;
+            rejoin.state = State::Resting(now_ns.saturating_add(rest_ns));
             room.is_tapped = false;
         } else if has_all && spare.next_seq() == next_seq {
             self.counters.join.snapshots_joined.increment();
             std::mem::swap(&mut room.books, &mut spare.books);
             room.is_tapped = false;
-            rejoin.has_new_gap = false;
+            (rejoin.has_new_gap, rejoin.refused) = (false, 0);
             rejoin.changed.fill(0);
             rejoin.state = State::Showing(spare, 0);
         } else {
@@ -196,7 +206,7 @@ impl<V: Venue> Delivery<'_, V> {
     }
 
     /// Brings rows of the table up to date; with the last of them the gap is over.
-    fn show(&mut self, spare: Box<Spare>, from: u32, now_ns: u64) {
+    fn show(&mut self, spare: Box<Spare>, from: u32) {
         let to = (from + ROWS_EACH).min(ROWS);
         for row in from..to {
             let locate = u16::try_from(row).unwrap_or(u16::MAX);
@@ -209,7 +219,7 @@ impl<V: Venue> Delivery<'_, V> {
             let best = self.room.books.best(locate);
             let is_new = table.load(locate) != Some(best);
             if is_new {
-                table.store(locate, &best, self.room.publisher.moment());
+                self.show_row(locate, &best);
                 if let Some(rejoin) = &mut self.room.rejoin {
                     rejoin.note_change(locate);
                 }
@@ -230,16 +240,18 @@ impl<V: Venue> Delivery<'_, V> {
             return;
         }
         rejoin.state = State::Telling(spare, 0);
-        if !rejoin.has_new_gap {
-            let since_ns = std::mem::take(&mut rejoin.gap_since_ns);
-            let stale_ns = now_ns.saturating_sub(since_ns);
-            self.counters.join.stale_gap_ns.add(stale_ns);
-            self.set_stale(self.room.stale & !STALE_GAP);
-        }
     }
 
-    /// Tells strategies of symbols whose best prices the snapshot changed.
-    fn tell_changes(&mut self, spare: Box<Spare>, from: u32) {
+    /// A row of the table that no message changes: behind every message so far.
+    fn show_row(&self, locate: u16, best: &BestPrice) {
+        let (table, publisher) = (&self.room.best_prices, &self.room.publisher);
+        let before = table.load_row(locate).unwrap_or_default().changed;
+        table.store(locate, best, publisher.moment().max(before));
+    }
+
+    /// Tells strategies of symbols whose best prices the snapshot changed; then the gap is over. A row is shown
+    /// again just before it is told: who loses the event finds that the row is news.
+    fn tell_changes(&mut self, spare: Box<Spare>, from: u32, now_ns: u64) {
         let (mut row, mut told) = (from, 0);
         while row < ROWS && told < TOLD_EACH {
             let locate = u16::try_from(row).unwrap_or(u16::MAX);
@@ -251,6 +263,8 @@ impl<V: Venue> Delivery<'_, V> {
                 None | Some(0) => row = (row / 64 + 1) * 64,
                 Some(bits) if bits & 1 == 0 => row += bits.trailing_zeros(),
                 Some(_) => {
+                    let best = self.room.books.best(locate);
+                    self.show_row(locate, &best);
                     self.tell_symbol(Kind::Refresh, locate, 0);
                     told += 1;
                     row += 1;
@@ -262,8 +276,14 @@ impl<V: Venue> Delivery<'_, V> {
         };
         if row < ROWS {
             rejoin.state = State::Telling(spare, row);
-        } else {
-            rejoin.end.to_stage.give(spare);
+            return;
+        }
+        rejoin.end.to_stage.give(spare);
+        if !rejoin.has_new_gap {
+            let since_ns = std::mem::take(&mut rejoin.gap_since_ns);
+            let stale_ns = now_ns.saturating_sub(since_ns);
+            self.counters.join.stale_gap_ns.add(stale_ns);
+            self.set_stale(self.room.stale & !STALE_GAP);
         }
     }
 }

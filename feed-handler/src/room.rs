@@ -22,7 +22,8 @@ use crate::best_prices::BestPrices;
 use crate::book::{Bbo, BookSink, Books, CheckCounters, Cursor, Fault, TradePrint};
 use crate::counters::{Counters, FeedHistograms};
 use crate::event::{
-    DELTA_UNKNOWN, FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, Kind, MarketEvent, Origin, delta_ns,
+    DELTA_UNKNOWN, FLAG_BBO_CHANGED, FLAG_NO_MESSAGE, FLAG_STALE, FLAG_TRADE, Kind, MarketEvent,
+    Origin, delta_ns,
 };
 use crate::message::Message;
 use crate::position::Position;
@@ -338,11 +339,9 @@ impl<V> Delivery<'_, V> {
             publisher,
             ..
         } = &mut *self.room;
-        let named = match self.origin.seq {
-            0 => publisher.moment(),
-            seq => publisher.position(seq),
-        };
-        best_prices.store_symbol(locate, symbol, named);
+        let named = publisher.position(self.origin.seq);
+        let before = best_prices.load_row(locate).unwrap_or_default().changed;
+        best_prices.store_symbol(locate, symbol, named.max(before));
         publisher.on_directory(locate, symbol);
     }
 
@@ -350,7 +349,7 @@ impl<V> Delivery<'_, V> {
     pub(crate) fn tell_symbol(&mut self, kind: Kind, locate: u16, number: u64) {
         let mut event = self.event_of(&Message::bare(kind, locate));
         event.number = number;
-        event.flags |= FLAG_BBO_CHANGED;
+        event.flags |= FLAG_BBO_CHANGED | FLAG_NO_MESSAGE;
         event.origin.seq = self.room.publisher.last_seq();
         self.publish(event);
     }

@@ -325,12 +325,12 @@ impl<V: Venue> Sequencer<V> {
     }
 
     /// Whether a kept packet can leave.
-    fn can_join(&self) -> bool {
+    pub(crate) fn can_join(&self) -> bool {
         let first = self.held.slots().first();
         first.is_some_and(|slot| slot.seq <= self.next_seq)
     }
 
-    /// After `next_seq` has moved: delivers what joins on, so many packets at most, and forgets the holes
+    /// After `next_seq` has moved: delivers what joins on, `packets_max` packets at most, and forgets the holes
     /// that it closed.
     #[cold]
     fn join<S: StreamSink>(&mut self, packets_max: usize, out: &mut Out<'_, S>) {

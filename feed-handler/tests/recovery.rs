@@ -242,7 +242,7 @@ impl Bench {
         self.heard.extend(std::iter::from_fn(|| self.events.hear()));
     }
 
-    /// Time passes, and so many turns that whatever is due is done.
+    /// Time passes, in turns enough for whatever is due.
     fn wait(&mut self, ns: u64) {
         self.clock.set_ns(self.clock.now_ns() + ns);
         for _ in 0..300 {
@@ -527,7 +527,7 @@ fn snapshot_takes_the_place_of_a_gap_at_exactly_its_number() {
     bench.send(4, &[&add(8, 4, 400)]);
     bench.wait(1);
     // 8 was told by its own message; 7 is what the gap had changed.
-    bench.hears("A4~ fresh 7 at 250");
+    bench.hears("A4~ 7 at 250 fresh");
     assert_eq!((bench.bid(7), bench.bid(8), bench.stale()), (250, 400, 0));
     bench.send(5, &[&delete(8, 4)]);
     bench.hears("D5");
@@ -545,7 +545,7 @@ fn messages_that_come_while_a_snapshot_is_loaded_are_applied_once() {
     // The snapshot is of after 4.
     bench.snapshot(&[&add(7, 2, 250), &add(8, 3, 300), &add(8, 4, 400)], 5);
     bench.wait(1);
-    bench.hears("fresh 7 at 250");
+    bench.hears("7 at 250 fresh");
     assert_eq!((bench.bid(8), bench.bid(9)), (400, 500));
     bench.send(7, &[&delete(8, 4)]);
     assert_eq!(bench.bid(8), 0);
@@ -564,7 +564,7 @@ fn old_snapshot_does_not_fit_and_another_server_is_asked() {
     assert_eq!(bench.stage.wire().connects, [0, 1]);
     bench.snapshot(&[&add(7, 2, 250), &add(8, 4, 400)], 5);
     bench.wait(1);
-    bench.hears("A4~ fresh 7 at 250");
+    bench.hears("A4~ 7 at 250 fresh");
 }
 
 #[test]
@@ -578,7 +578,7 @@ fn quiet_snapshot_that_is_too_old_is_refused_by_the_feed() {
     bench.wait(2 * SECOND_NS);
     bench.snapshot(&[&add(7, 2, 250)], 4);
     bench.wait(1);
-    bench.hears("fresh 7 at 250 8 at 0");
+    bench.hears("7 at 250 8 at 0 fresh");
 }
 
 #[test]
@@ -595,7 +595,7 @@ fn gap_behind_the_snapshot_wants_another_one() {
     bench.wait(2 * SECOND_NS);
     bench.snapshot(&[&add(7, 2, 250), &add(8, 7, 700)], 8);
     bench.wait(1);
-    bench.hears("fresh 7 at 250");
+    bench.hears("7 at 250 fresh");
 }
 
 #[test]
@@ -606,7 +606,7 @@ fn gap_that_the_snapshot_covers_is_healed_by_it() {
     bench.hears("gap 4+1 A5~");
     bench.snapshot(&[&add(7, 2, 250), &add(8, 5, 500)], 6);
     bench.wait(1);
-    bench.hears("fresh 7 at 250");
+    bench.hears("7 at 250 fresh");
     assert_eq!(bench.stale(), 0);
 }
 
@@ -661,7 +661,7 @@ fn session_that_ends_while_books_are_on_their_way_leaves_nothing_of_it() {
     bench.give_up();
     bench.snapshot(&[&add(7, 2, 200), &add(7, 9, 900)], 3);
     bench.wait(1);
-    bench.hears("gap 1+1 A2~ fresh 7 at 900");
+    bench.hears("gap 1+1 A2~ 7 at 900 fresh");
 }
 
 #[test]

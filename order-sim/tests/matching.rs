@@ -506,7 +506,7 @@ fn day(seed: u64, reach: u32, band_bps: u32) {
 #[test]
 fn random_days_agree_with_the_naive_engine_in_every_event() {
     for seed in 0..100 {
-        // Prices close together, and so many that some lie far from the best.
+        // Prices close together, and enough of them that some lie far from the best.
         let reach = if seed % 4 == 3 { 100 } else { 10 };
         day(seed, reach, 0);
         day(seed + 1000, reach, 40);

@@ -172,7 +172,7 @@ impl<'a> PacketBuilder<'a> {
 }
 
 impl Header {
-    /// The header of a segment with so many bytes of payload and so many messages.
+    /// The header of a segment with this many bytes of payload and messages.
     #[must_use]
     pub fn new(place: &Place, payload_len: u16, count: u16) -> Self {
         Self {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use feed_handler::arbiter::{Arbiter, Patience, Recovery};
 use feed_handler::best_prices::BestPrices;
 use feed_handler::book::{Books, Limits};
-use feed_handler::event::{Kind, MarketEvent};
+use feed_handler::event::{FLAG_NO_MESSAGE, Kind, MarketEvent};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Listener, Publisher, Subscription, Way};
 use feed_handler::recovery::counters::RecoveryCounters;
@@ -306,11 +306,6 @@ impl Hearing {
         }
     }
 
-    /// Whether what this feed misses is recovered.
-    pub(crate) fn recovers(&self) -> bool {
-        self.recovering.is_some()
-    }
-
     /// Hears what arrives from the venue until now, and then the silence.
     pub(crate) fn turn(&mut self, venue: &mut Venue, clock: &Clock) {
         let packets = &self.packets;
@@ -394,7 +389,7 @@ impl Hearing {
             if has_begun {
                 (self.next, self.was_named) = (None, None);
             }
-        } else if event.is_news() || event.kind == Kind::Refresh || self.is_named_anew(event) {
+        } else if event.is_news() || event.has(FLAG_NO_MESSAGE) {
             // These have no number of their own.
         } else {
             let seq = event.origin.seq;
@@ -407,12 +402,6 @@ impl Hearing {
             self.was_named = (event.kind == Kind::Directory).then_some(seq);
             self.next = Some(seq + 1);
         }
-    }
-
-    /// A snapshot, and not a message, says what a locate code stands for.
-    fn is_named_anew(&self, event: &MarketEvent) -> bool {
-        let has_old_number = self.next.is_none_or(|next| event.origin.seq < next);
-        event.kind == Kind::Directory && self.recovers() && has_old_number
     }
 
     fn compare(&mut self, venue: &Venue) {

@@ -2,13 +2,15 @@
 //! and publishing, to whoever listens. Nasdaq's day is the one that decoders and books work on; IEX's is what
 //! the exchange publishes.
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 use anyhow::Result;
 use feed_handler::arbiter::{Arbiter, Patience};
+use feed_handler::best_prices::BestPrices;
 use feed_handler::book::{Books, Limits};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
-use feed_handler::publish::Publisher;
+use feed_handler::publish::{Publisher, Subscription, Way};
 use feed_handler::source::{Packet, PacketSource};
 use feed_handler::venue::Venue;
 use order_sim::exchange::Exchange;
@@ -155,4 +157,18 @@ fn packet(seq: usize, messages: &[&[u8]]) -> Vec<u8> {
         debug_assert!(fits, "{MESSAGES_EACH} messages fit a packet");
     }
     builder.finish().to_vec()
+}
+
+/// The feed stage and one ring of everything, without a strategy behind it.
+pub(super) fn hear_alone<V: Venue + Default>(day: &FeedDay, limits: &Limits) -> Result<u64> {
+    let prices = Arc::new(BestPrices::new(Want::LAZY)?);
+    let mut publisher = Publisher::new(prices, 256);
+    let mut events = publisher
+        .listen(Subscription::All, Way::Shared, 256)
+        .map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    day.run::<V>(limits, publisher, |_| {
+        while let Some(event) = events.hear() {
+            black_box(event);
+        }
+    })
 }

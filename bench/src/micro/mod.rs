@@ -10,7 +10,6 @@ pub mod instructions;
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use crossbeam_queue::ArrayQueue;
@@ -18,8 +17,7 @@ use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::book::orders::Orders;
 use feed_handler::book::{Bbo, BookCounters, BookSink, Books, Limits as BookLimits, TradePrint};
 use feed_handler::position::Position;
-use feed_handler::publish::{Publisher, Subscription, Way};
-use feed_handler::venue::{Iex, Nasdaq, Venue};
+use feed_handler::venue::{Iex, Nasdaq};
 use gateway::order::entry::{Credentials, Lifecycle};
 use gateway::order::inbox::Inbox;
 use gateway::order::instruments::Instrument;
@@ -240,13 +238,13 @@ fn books(day: &'static [u8]) -> Result<Vec<Piece>> {
     };
     let nasdaq = feed::FeedDay::nasdaq(day);
     let feed_of_nasdaq = move || {
-        let delivered = hear_alone::<Nasdaq>(&nasdaq, &limits);
+        let delivered = feed::hear_alone::<Nasdaq>(&nasdaq, &limits);
         assert_eq!(delivered.ok(), Some(DAY), "the whole day was heard");
     };
     let iex = feed::FeedDay::iex(DAY)?;
     let iex_messages = iex.messages;
     let feed_of_iex = move || {
-        let delivered = hear_alone::<Iex>(&iex, &limits);
+        let delivered = feed::hear_alone::<Iex>(&iex, &limits);
         assert_eq!(
             delivered.ok(),
             Some(iex_messages),
@@ -286,20 +284,6 @@ fn books(day: &'static [u8]) -> Result<Vec<Piece>> {
         pieces.push(Piece::new(format!("{name}, ours"), CALLS, ours));
     }
     Ok(pieces)
-}
-
-/// The feed stage and one ring of everything, without a strategy behind it.
-fn hear_alone<V: Venue + Default>(day: &feed::FeedDay, limits: &BookLimits) -> Result<u64> {
-    let prices = Arc::new(BestPrices::new(Want::LAZY)?);
-    let mut publisher = Publisher::new(prices, 256);
-    let mut events = publisher
-        .listen(Subscription::All, Way::Shared, 256)
-        .map_err(|error| anyhow::anyhow!("{error:?}"))?;
-    day.run::<V>(limits, publisher, |_| {
-        while let Some(event) = events.hear() {
-            black_box(event);
-        }
-    })
 }
 
 /// References to handles in the best crate's map; it keeps no orders and hands out no handles.

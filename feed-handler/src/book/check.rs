@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  cursor: symbol, side, level ──> ladder's entry ──> level ──> each order of its queue
-//!          one call looks at so many orders and stops between two levels
+//!          one call looks at a few orders and stops between two levels
 //! ```
 //!
 //! Thread:      feed core, hot: in turns without packets

@@ -304,8 +304,8 @@ impl Listener {
             upto
         } else {
             let upto = self.held.map_or_else(
-                || self.position(),
-                |held| Position::new(ended, last_before(&held)),
+                || Position::after(ended, self.seq),
+                |held| Position::after(ended, last_before(&held)),
             );
             learn_from_table(&mut self.follows, &self.subscription, &self.prices, ended);
             behind.upto = Some(upto);

@@ -202,7 +202,7 @@ impl Publisher {
     /// Behind everything that anybody has heard: where what no message caused belongs.
     #[must_use]
     pub fn moment(&self) -> Position {
-        self.position(self.last_seq.saturating_add(1))
+        Position::after(self.ended, self.last_seq)
     }
 
     /// The last number that somebody heard; 0: none of this session.

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Thread:      the writer on the feed core, each reader on its strategy's core, hot
-//! Invariants:  what a reader was overtaken by is exactly what [`News`] then says: so many messages, each gap
+//! Invariants:  what a reader was overtaken by is exactly what [`News`] then says: how many messages, each gap
 //!              and end, the last staleness. A piece of news stands in its own ring before it stands among
 //!              the events.
 //! When full:   the oldest events are overwritten; the writer never looks. The news' own ring is written over
@@ -17,7 +17,7 @@ use rt::broadcast::{Read, Reader, Writer, broadcast};
 use rt::ring::NotPowerOfTwo;
 
 use super::news::News;
-use crate::event::{Kind, MarketEvent, Origin, WORDS};
+use crate::event::{FLAG_NO_MESSAGE, Kind, MarketEvent, Origin, WORDS};
 
 /// Gaps, ends and changes of staleness that are kept for who was overtaken, where as many events are: one lost packet in a hundred at
 /// 50,000 packets a second fills it in two seconds.
@@ -253,9 +253,11 @@ impl SharedReader {
 
 /// The last number before an event.
 pub(super) fn last_before(event: &MarketEvent) -> u64 {
-    match event.kind {
-        Kind::Stale | Kind::Fresh | Kind::Refresh => event.origin.seq,
-        _ => event.origin.seq.saturating_sub(1),
+    let bears_the_last = matches!(event.kind, Kind::Stale | Kind::Fresh);
+    if bears_the_last || event.has(FLAG_NO_MESSAGE) {
+        event.origin.seq
+    } else {
+        event.origin.seq.saturating_sub(1)
     }
 }
 

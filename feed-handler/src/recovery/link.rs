@@ -146,7 +146,7 @@ pub fn link() -> Result<(FeedEnd, StageEnd), NotPowerOfTwo> {
     Ok((feed_end, stage_end))
 }
 
-/// The same, with spare books for snapshots, and room for so many live messages (a power of two), 64 bytes
+/// The same, with spare books for snapshots, and room for `live` messages (a power of two), 64 bytes
 /// each.
 ///
 /// # Errors

@@ -42,6 +42,8 @@ pub(crate) struct Rejoin {
     /// The number that the recovery core was told last.
     told_seq: u64,
     has_asked: bool,
+    /// Books that did not fit, one after another.
+    pub(crate) refused: u32,
     /// There was a gap after the books were swapped.
     pub(crate) has_new_gap: bool,
     /// Since when the feed is stale by a gap.
@@ -60,6 +62,7 @@ impl Rejoin {
             has_to_abort: false,
             told_seq: 0,
             has_asked: false,
+            refused: 0,
             has_new_gap: false,
             gap_since_ns: 0,
             changed: Box::new([0; 1024]),
@@ -105,8 +108,12 @@ impl Rejoin {
     /// Another session begins, with empty books: what was going on is about the last one.
     pub(crate) fn on_session(&mut self) {
         self.holes.clear();
+        // Answers that wait are about the last session.
+        for _ in 0..self.end.answers.len() {
+            self.end.answers.pop();
+        }
         self.stop();
-        self.has_to_abort = true;
+        (self.has_to_abort, self.refused) = (true, 0);
         (self.has_asked, self.told_seq, self.gap_since_ns) = (false, 0, 0);
     }
 

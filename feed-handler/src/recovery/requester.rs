@@ -132,7 +132,7 @@ impl Requester {
             return Some(hole);
         }
         let mut first = hole.first;
-        // Each turn goes on by a piece at least, and there is room for so many only.
+        // Each turn goes on by a piece at least, and the room for them is bounded.
         while first < hole.end {
             let at = self.pieces.partition_point(|it| it.range.end <= first);
             let next = self.pieces.get(at).map_or(u64::MAX, |it| it.range.first);
