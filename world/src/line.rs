@@ -158,7 +158,10 @@ impl Line {
             assert!(
                 matches!(
                     notice,
-                    Notice::SessionOpen | Notice::Disconnected(..) | Notice::SessionEnded(_)
+                    Notice::SessionOpen
+                        | Notice::Disconnected(..)
+                        | Notice::SessionEnded(_)
+                        | Notice::Commanded(..)
                 ),
                 "{notice}"
             );

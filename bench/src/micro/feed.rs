@@ -12,13 +12,15 @@ use feed_handler::book::{Books, Limits};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Publisher, Subscription, Way};
 use feed_handler::source::{Packet, PacketSource};
-use feed_handler::venue::Venue;
+use feed_handler::venue::{Iex, Nasdaq, Venue};
 use order_sim::exchange::Exchange;
 use protocol::binary_file::Messages;
 use protocol::mold::{PacketBuilder, Session};
 use protocol::types::Seq;
 use rt::clock::Clock;
 use rt::mem::Want;
+
+use super::{DAY, Piece};
 
 const SESSION: Session = *b"MICRO     ";
 /// Messages of a packet, and packets of a turn on each line.
@@ -171,4 +173,38 @@ pub(super) fn hear_alone<V: Venue + Default>(day: &FeedDay, limits: &Limits) -> 
             black_box(event);
         }
     })
+}
+
+/// Both venues' days through the stage.
+///
+/// # Errors
+/// The exchange has no day, or the host not the memory.
+pub(super) fn pieces(day: &'static [u8], limits: Limits) -> Result<Vec<Piece>> {
+    let nasdaq = FeedDay::nasdaq(day);
+    let feed_of_nasdaq = move || {
+        let delivered = hear_alone::<Nasdaq>(&nasdaq, &limits);
+        assert_eq!(delivered.ok(), Some(DAY), "the whole day was heard");
+    };
+    let iex = FeedDay::iex(DAY)?;
+    let iex_messages = iex.messages;
+    let feed_of_iex = move || {
+        let delivered = hear_alone::<Iex>(&iex, &limits);
+        assert_eq!(
+            delivered.ok(),
+            Some(iex_messages),
+            "the whole day was heard"
+        );
+    };
+    Ok(vec![
+        Piece::new(
+            "feed: a day from packets to events, ours",
+            DAY,
+            feed_of_nasdaq,
+        ),
+        Piece::new(
+            "feed: a day of IEX from packets to events, ours",
+            iex_messages,
+            feed_of_iex,
+        ),
+    ])
 }

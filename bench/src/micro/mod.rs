@@ -17,7 +17,7 @@ use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::book::orders::Orders;
 use feed_handler::book::{Bbo, BookCounters, BookSink, Books, Limits as BookLimits, TradePrint};
 use feed_handler::position::Position;
-use feed_handler::venue::{Iex, Nasdaq};
+use feed_handler::venue::Nasdaq;
 use gateway::order::entry::{Credentials, Lifecycle};
 use gateway::order::inbox::Inbox;
 use gateway::order::instruments::Instrument;
@@ -236,21 +236,6 @@ fn books(day: &'static [u8]) -> Result<Vec<Piece>> {
             black_box(books.orders_live());
         }
     };
-    let nasdaq = feed::FeedDay::nasdaq(day);
-    let feed_of_nasdaq = move || {
-        let delivered = feed::hear_alone::<Nasdaq>(&nasdaq, &limits);
-        assert_eq!(delivered.ok(), Some(DAY), "the whole day was heard");
-    };
-    let iex = feed::FeedDay::iex(DAY)?;
-    let iex_messages = iex.messages;
-    let feed_of_iex = move || {
-        let delivered = feed::hear_alone::<Iex>(&iex, &limits);
-        assert_eq!(
-            delivered.ok(),
-            Some(iex_messages),
-            "the whole day was heard"
-        );
-    };
     let prices = BestPrices::new(Want::LAZY)?;
     let best = move || {
         for _ in 0..CALLS {
@@ -260,21 +245,12 @@ fn books(day: &'static [u8]) -> Result<Vec<Piece>> {
     };
     let mut pieces = vec![
         Piece::new("book a day, ours", DAY, book),
-        Piece::new(
-            "feed: a day from packets to events, ours",
-            DAY,
-            feed_of_nasdaq,
-        ),
-        Piece::new(
-            "feed: a day of IEX from packets to events, ours",
-            iex_messages,
-            feed_of_iex,
-        ),
         Piece::new("best price: load and store, ours", CALLS, best),
     ];
     let counted: Vec<u64> = (0..CALLS).map(|n| 1_000_000 + n).collect();
     let mut random = fastrand::Rng::with_seed(5);
     let wild: Vec<u64> = (0..CALLS).map(|_| random.u64(1..)).collect();
+    pieces.extend(feed::pieces(day, limits)?);
     pieces.extend(fanout::pieces(day, limits)?);
     for (name, references) in [("", counted), (", wild references", wild)] {
         let theirs = order_index_of_hashbrown(references.clone());
