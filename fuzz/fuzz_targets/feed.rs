@@ -8,7 +8,8 @@
 mod market;
 
 use libfuzzer_sys::fuzz_target;
-use market::{Arrivals, LINES, Market, STALE_NS, end, heartbeat, packet};
+use market::{Arrivals, Hearer, LINES, Market, STALE_NS, end, heartbeat, packet};
+use feed_handler::publish::Way;
 use protocol::itch::{
     AddOrder, BrokenTrade, Head, OrderCancel, OrderDelete, OrderExecuted, OrderReplace, StockDirectory, Trade,
 };
@@ -74,12 +75,21 @@ fn message(input: &mut Input) -> Vec<u8> {
     }
 }
 
+/// Strategies with rings of their own, quick, slow and narrow, and two that share a small one.
+const HEARERS: [Hearer; 5] = [
+    Hearer { way: Way::Own, room: 1 << 12, is_narrow: false },
+    Hearer { way: Way::Own, room: 4, is_narrow: false },
+    Hearer { way: Way::Own, room: 8, is_narrow: true },
+    Hearer { way: Way::Shared, room: 0, is_narrow: false },
+    Hearer { way: Way::Shared, room: 0, is_narrow: true },
+];
+
 fuzz_target!(|data: &[u8]| {
     let mut input = Input(data);
     let hold_ns = [0, 50, 1_000, 20_000][usize::from(input.byte() & 3)];
-    let mut market = Market::new(hold_ns, &[1 << 12, 4, 8], &[Symbol(*b"ALC     ")]);
+    let mut market = Market::new(hold_ns, &HEARERS, 16, &[Symbol(*b"ALC     ")]);
     let mut session = *b"SESSION000";
-    let mut appetites = [usize::MAX; 3];
+    let mut appetites = [usize::MAX; HEARERS.len()];
     let mut arriving = Arrivals::new();
     for _ in 0..STEPS_MAX {
         if input.0.is_empty() {

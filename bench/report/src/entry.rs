@@ -41,7 +41,7 @@ pub struct Sample {
     pub p999: u64,
     /// Largest.
     pub max: u64,
-    /// The histogram itself, as in [`Run::hdr`].
+    /// The histogram itself, as in [`Measured::hdr`](gateway::telemetry::Measured::hdr).
     pub hdr: String,
 }
 
