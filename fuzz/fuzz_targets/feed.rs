@@ -121,7 +121,10 @@ fuzz_target!(|data: &[u8]| {
             }
             9 => arriving.push((line, input.bytes(usize::from(near)))),
             10 => session[9] = b'0' + (near & 3),
-            11 => appetites = [usize::MAX, usize::from(near & 7), usize::from(near >> 4)],
+            11 => {
+                let [few, some] = [usize::from(near & 7), usize::from(near >> 4)];
+                appetites = [usize::MAX, few, some, usize::MAX, few];
+            }
             12 => {
                 if let Some((_, last)) = arriving.last().cloned() {
                     arriving.push((LINES - 1 - line, last));
