@@ -132,6 +132,8 @@ struct Bench {
     stage: RecoveryStage<Network>,
     script: Arrivals,
     events: Listener,
+    /// A strategy on the shared ring, which is small, that takes nothing by itself.
+    sleeper: Listener,
     prices: Arc<BestPrices>,
     counters: Arc<Counters>,
     recovery: Arc<RecoveryCounters>,
@@ -153,7 +155,9 @@ impl Bench {
             Books::new(&limits, Want::LAZY).expect("memory")
         };
         let prices = Arc::new(BestPrices::new(Want::LAZY).expect("memory"));
-        let mut publisher = Publisher::new(Arc::clone(&prices), 1 << 10);
+        let mut publisher = Publisher::new(Arc::clone(&prices), 8);
+        let sleeping = publisher.listen(Subscription::All, Way::Shared, 8);
+        let sleeper = sleeping.expect("a power of two");
         let listening = publisher.listen(subscription, Way::Own, 1 << 10);
         let events = listening.expect("a power of two");
         let counters = Arc::new(Counters::default());
@@ -207,6 +211,7 @@ impl Bench {
             stage,
             script: packets,
             events,
+            sleeper,
             prices,
             counters,
             clock: Clock::manual(SECOND_NS),
@@ -682,7 +687,7 @@ fn who_joins_late_is_told_symbols_and_prices_by_a_snapshot_and_asks_nobody_for_t
     let known = directory(7, "ALC");
     bench.snapshot(&[&known, &directory(8, "BOB"), &add(7, 1, 100)], late);
     bench.wait(1);
-    bench.hears("R0~ fresh");
+    bench.hears("R1000000~ fresh");
     assert_eq!(bench.prices.symbol(8), Symbol::new("BOB"));
     assert_eq!((bench.bid(7), bench.stale()), (500, 0));
     bench.send(late + 1, &[&add(7, 6, 600)]);
@@ -712,4 +717,36 @@ fn silent_feed_is_stale_while_a_snapshot_heals_its_gap() {
     bench.wait(100 * SECOND_NS);
     assert_eq!(bench.stale() & STALE_SILENT, STALE_SILENT);
     assert!(bench.prices.feed_is_stale());
+}
+
+#[test]
+fn strategy_that_was_overtaken_while_a_snapshot_was_told_ends_with_its_prices() {
+    for is_followed in [false, true] {
+        let mut bench = gapped();
+        let mut believed = std::collections::BTreeMap::new();
+        let mut hear = |bench: &mut Bench| {
+            let events = std::iter::from_fn(|| bench.sleeper.hear());
+            let events = events.filter(|event| !event.is_news());
+            believed.extend(events.map(|event| (event.locate, event.bid_price.0)));
+            believed.clone()
+        };
+        hear(&mut bench);
+        let symbols = 7..40;
+        let orders: Vec<_> = symbols
+            .clone()
+            .map(|locate| add(locate, u64::from(locate) + 100, 1_000 + u32::from(locate)))
+            .collect();
+        let orders: Vec<&[u8]> = orders.iter().map(Vec::as_slice).collect();
+        bench.snapshot(&orders, 4);
+        bench.wait(1);
+        assert_eq!(bench.stale(), 0);
+        if is_followed {
+            bench.send(4, &[&add(8, 200, 2_000)]);
+        }
+        let believed = hear(&mut bench);
+        for locate in symbols {
+            let told = believed.get(&locate).copied();
+            assert_eq!(told, Some(bench.bid(locate)), "{locate}, {is_followed}");
+        }
+    }
 }
