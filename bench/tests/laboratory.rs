@@ -324,6 +324,7 @@ fn the_recorder_finds_a_full_ring() {
     let narrow = Gateway {
         sets: [
             "rings.events=16",
+            "strategy.probe.events=own",
             "strategy.probe.parameters.think_ns=400000",
         ]
         .map(str::to_owned)
@@ -332,12 +333,9 @@ fn the_recorder_finds_a_full_ring() {
     };
     finds(Cause::RingFull, || {
         let mut causes = bench.causes(&traffic, narrow.clone(), 3_000, |_| ());
-        assert!(
-            causes.iter().all(|(cause, _)| *cause != Cause::Exchange),
-            "{causes:?}"
-        );
-        // The strategy that thinks has the answers wait, too.
-        causes.retain(|(cause, _)| *cause != Cause::BusyCore);
+        // The strategy that thinks has the answers wait, too. Where that is more than one of its turns, no stall
+        // explains the whole wait, and the exchange is named for it.
+        causes.retain(|(cause, _)| !matches!(cause, Cause::BusyCore | Cause::Exchange));
         causes
     });
 }
