@@ -147,13 +147,6 @@ impl Bench {
     }
 
     fn with(held_max: usize, subscription: Subscription) -> Self {
-        let books = || {
-            let limits = Limits {
-                orders_max: 64,
-                levels_max: 64,
-            };
-            Books::new(&limits, Want::LAZY).expect("memory")
-        };
         let prices = Arc::new(BestPrices::new(Want::LAZY).expect("memory"));
         let mut publisher = Publisher::new(Arc::clone(&prices), 8);
         let sleeping = publisher.listen(Subscription::All, Way::Shared, 8);
@@ -509,6 +502,14 @@ fn answer_of_another_session_or_to_nothing_moves_nothing() {
     bench.wait(1);
     bench.hears("");
     assert_eq!(bench.recovery.answers_refused.get(), 4);
+}
+
+fn books() -> Books {
+    let limits = Limits {
+        orders_max: 64,
+        levels_max: 64,
+    };
+    Books::new(&limits, Want::LAZY).expect("memory")
 }
 
 /// A feed that is stale by a gap: 1, then 3 without 2; the snapshot server has been connected to.
