@@ -203,6 +203,23 @@ impl Bench {
         });
         assert!(pushed.is_ok());
     }
+
+    /// Orders 1 to this one of the first strategy, each accepted; as many in a turn as a turn takes.
+    fn fill(&mut self, orders: u32) {
+        for first in (1..=orders).step_by(64) {
+            let ids = first..(first + 64).min(orders + 1);
+            for id in ids.clone() {
+                self.asks(0, enter(id, Side::Buy, 1));
+            }
+            self.turn();
+            let answers: Vec<_> = ids
+                .map(|id| accepted(id, b'B', 1, b"ALC     ", 1_000_000))
+                .collect();
+            self.says(&answers);
+            while self.executions[0].pop().is_some() {}
+        }
+        self.sent();
+    }
 }
 
 fn number_of(message: &[u8]) -> u32 {
@@ -235,19 +252,7 @@ fn kill_cancels_fifty_thousand_orders_in_slices_with_answers_between() {
         ..LIMITS
     };
     let mut bench = Bench::open(limits, &[on_feed(0)], 65_536);
-    for first in (1..=ORDERS).step_by(64) {
-        let ids = first..(first + 64).min(ORDERS + 1);
-        for id in ids.clone() {
-            bench.asks(0, enter(id, Side::Buy, 1));
-        }
-        bench.turn();
-        let answers: Vec<_> = ids
-            .map(|id| accepted(id, b'B', 1, b"ALC     ", 1_000_000))
-            .collect();
-        bench.says(&answers);
-        while bench.executions[0].pop().is_some() {}
-    }
-    bench.sent();
+    bench.fill(ORDERS);
     assert_eq!(bench.stage.entry().open_orders(), ORDERS);
     bench.kill.engage(KillCause::Operator);
     let (mut cancels, mut turns, mut silent) = (0, 0, 0);
@@ -523,19 +528,7 @@ fn cancel_all_comes_by_what_stands_once_in_slices_and_strategies_go_on() {
         ..LIMITS
     };
     let mut bench = Bench::open(limits, &[on_feed(0)], 1024);
-    for first in (1..=ORDERS).step_by(60) {
-        let ids = first..first + 60;
-        for id in ids.clone() {
-            bench.asks(0, enter(id, Side::Buy, 1));
-        }
-        bench.turn();
-        let told: Vec<_> = ids
-            .map(|id| accepted(id, b'B', 1, b"ALC     ", 1_000_000))
-            .collect();
-        bench.says(&told);
-        while bench.executions[0].pop().is_some() {}
-    }
-    bench.sent();
+    bench.fill(ORDERS);
     bench.commands.push(Command::CancelAll).unwrap();
     bench.house(1);
     let mut slices = Vec::new();
