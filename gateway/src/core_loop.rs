@@ -24,6 +24,9 @@ const IDLE_TURN_MAX_NS: u64 = 3_000;
 /// A turn with work may take this, and so much more for each piece.
 const BUSY_TURN_MAX_NS: u64 = 10_000;
 const PIECE_MAX_NS: u64 = 2_000;
+/// A turn of this length explains a slow order by itself. Shorter ones may take half of the room until
+/// housekeeping comes by, so that a swarm of them does not push these out.
+const GRAVE_TURN_NS: u64 = 50_000;
 
 /// A piece of the way that one core owns.
 pub trait Stage: Send {
@@ -131,6 +134,7 @@ pub fn run(
         usage: cpu::thread_usage(),
         out: stalls,
         missed: 0,
+        missed_ns: 0,
     };
     state.is_running.store(true, Ordering::Release);
     alloc_guard::hot(true);
@@ -168,8 +172,9 @@ struct TurnWatch {
     looked_ns: u64,
     usage: Usage,
     out: Producer<Stall>,
-    /// Long turns that could not be told.
+    /// Long turns that could not be told, and how long they took.
     missed: u32,
+    missed_ns: u64,
 }
 
 impl TurnWatch {
@@ -207,11 +212,20 @@ impl TurnWatch {
             faults_minor: now.faults_minor - before.faults_minor,
             faults_major: now.faults_major - before.faults_major,
             missed: self.missed,
+            missed_ns: self.missed_ns,
         };
-        self.missed = match self.out.push(stall) {
-            Ok(()) => 0,
-            Err(_) => self.missed.saturating_add(1),
-        };
+        self.tell(stall);
+    }
+
+    fn tell(&mut self, stall: Stall) {
+        let took_ns = stall.to_ns - stall.from_ns;
+        let has_room = took_ns >= GRAVE_TURN_NS || self.out.len() < self.out.capacity() / 2;
+        if has_room && self.out.push(stall).is_ok() {
+            (self.missed, self.missed_ns) = (0, 0);
+        } else {
+            self.missed = self.missed.saturating_add(1);
+            self.missed_ns += took_ns;
+        }
     }
 
     /// Slow work between turns is no turn.
@@ -268,7 +282,32 @@ fn turn(
 
 #[cfg(test)]
 mod tests {
+    use rt::ring::ring;
+
     use super::*;
+
+    #[test]
+    fn swarm_of_short_turns_leaves_room_for_the_long_one_that_explains() {
+        let (out, mut told) = ring(8).unwrap();
+        let mut watch = TurnWatch {
+            last_ns: 0,
+            looked_ns: 0,
+            usage: cpu::thread_usage(),
+            out,
+            missed: 0,
+            missed_ns: 0,
+        };
+        let mut now_ns = 0;
+        for _ in 0..10 {
+            now_ns += IDLE_TURN_MAX_NS + 1_000;
+            watch.on_turn(now_ns, 0);
+        }
+        watch.on_turn(now_ns + GRAVE_TURN_NS, 0);
+        let told: Vec<Stall> = std::iter::from_fn(|| told.pop()).collect();
+        let lengths: Vec<u64> = told.iter().map(|it| it.to_ns - it.from_ns).collect();
+        assert_eq!(lengths, [4_000, 4_000, 4_000, 4_000, GRAVE_TURN_NS]);
+        assert_eq!((told[4].missed, told[4].missed_ns), (6, 24_000));
+    }
 
     #[test]
     fn each_correction_is_counted_as_what_it_was() {

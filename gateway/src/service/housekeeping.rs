@@ -168,7 +168,7 @@ impl Housekeeping {
         if self.report_asked.swap(false, Ordering::SeqCst) {
             #[expect(clippy::print_stdout, reason = "the table is what SIGUSR1 asks for")]
             {
-                println!("{}", self.report().table());
+                println!("{}", self.report().table(usize::MAX));
             }
         }
         if self.kill_asked.swap(false, Ordering::SeqCst) {

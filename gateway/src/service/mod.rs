@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::core_loop::{self, CoreOptions, CoreState, Stage};
 use crate::options::{Options, Output};
-use crate::telemetry::{Kind, Label, Report};
+use crate::telemetry::{Kind, Label, POSITIONS_SHOWN, Report};
 use crate::trace::file::{CoreLog, SlowFile};
 
 use rt::ring::ring;
@@ -233,7 +233,7 @@ pub(crate) fn write(report: &Report, house: &Housekeeping, output: &Output) -> R
     if output.table {
         #[expect(clippy::print_stdout, reason = "the table is what this command prints")]
         {
-            println!("{}", report.table());
+            println!("{}", report.table(POSITIONS_SHOWN));
         }
     }
     if let Some(path) = &output.json {

@@ -31,7 +31,7 @@ use crate::strategy::StrategyHistograms;
 
 pub use label::{ByLabel, Kind, Label};
 pub use registry::{Count, Gathered, Registry};
-pub use sessions::{PositionReport, SessionReport};
+pub use sessions::{POSITIONS_SHOWN, PositionReport, SessionReport};
 
 /// What only the exchange can tell.
 const WIRE_TO_WIRE: (&str, &str) = ("wire_to_wire", "sender's stamp -> exchange has the order");
@@ -254,12 +254,12 @@ impl Report {
         std::fs::write(path, text)
     }
 
-    /// The first run's histograms as a table, in the order of the way.
+    /// Each run's histograms as a table, in the order of the way, and its sessions with so many positions.
     #[must_use]
-    pub fn table(&self) -> String {
+    pub fn table(&self, positions_max: usize) -> String {
         let mut out = String::new();
         for run in &self.runs {
-            out.push_str(&run.table());
+            out.push_str(&run.table(positions_max));
             out.push('\n');
         }
         out
@@ -285,9 +285,9 @@ impl Run {
         of.get(counter).copied()
     }
 
-    /// Histograms as a table, in the order of the way.
+    /// Histograms as a table, in the order of the way, and sessions with their `positions_max` largest positions.
     #[must_use]
-    pub fn table(&self) -> String {
+    pub fn table(&self, positions_max: usize) -> String {
         let mut table = Table::new();
         table.load_style(presets::ASCII_MARKDOWN);
         table.set_header([
@@ -326,7 +326,8 @@ impl Run {
             grouped(self.acks),
         );
         for session in &self.sessions {
-            out.push_str(&format!("{session}\n"));
+            out.push_str(&session.text(positions_max));
+            out.push('\n');
         }
         out
     }

@@ -41,24 +41,84 @@ impl PositionReport {
             open_sell: held.exposure.open_sell,
         }
     }
+
+    /// Shares held and open: what it is ranked by.
+    fn at_risk(&self) -> u64 {
+        let open = self.open_buy.max(self.open_sell);
+        self.position.unsigned_abs().saturating_add(open)
+    }
 }
 
-impl std::fmt::Display for SessionReport {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// Positions of a session that a run's table shows, the largest; its report has all of them.
+pub const POSITIONS_SHOWN: usize = 12;
+
+impl SessionReport {
+    /// How it is, in lines, with its `positions_max` largest positions.
+    #[must_use]
+    pub fn text(&self, positions_max: usize) -> String {
         let Self {
             name,
             state,
             open_orders,
             positions,
         } = self;
-        write!(f, "session {name}: {state}, {open_orders} orders open")?;
-        for held in positions {
-            write!(
-                f,
+        let mut out = format!("session {name}: {state}, {open_orders} orders open");
+        let mut largest: Vec<&PositionReport> = positions.iter().collect();
+        if largest.len() > positions_max {
+            largest.sort_by_key(|held| std::cmp::Reverse(held.at_risk()));
+            largest.truncate(positions_max);
+        }
+        for held in &largest {
+            out.push_str(&format!(
                 "\n  {:<8} {:>+9}   open to buy {}, to sell {}",
                 held.symbol, held.position, held.open_buy, held.open_sell
-            )?;
+            ));
         }
-        Ok(())
+        let more = positions.len() - largest.len();
+        if more > 0 {
+            out.push_str(&format!(
+                "\n  and {more} smaller ones: SIGUSR1 and the report have them"
+            ));
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_positions_are_shown_and_the_others_counted() {
+        let held = |symbol: &str, position, open_buy| PositionReport {
+            symbol: symbol.to_owned(),
+            position,
+            open_buy,
+            open_sell: 0,
+        };
+        let session = SessionReport {
+            name: "main".to_owned(),
+            state: "open".to_owned(),
+            open_orders: 1,
+            positions: vec![
+                held("AAA", 10, 0),
+                held("BBB", -500, 0),
+                held("CCC", 0, 200),
+                held("DDD", 30, 0),
+            ],
+        };
+        let shown = session.text(2);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines.len(), 4, "{shown}");
+        assert!(
+            lines[1].contains("BBB") && lines[1].contains("-500"),
+            "{shown}"
+        );
+        assert!(lines[2].contains("CCC"), "{shown}");
+        assert!(lines[3].contains("and 2 smaller ones"), "{shown}");
+        // All of them stay in their order.
+        let all = session.text(4);
+        let symbols: Vec<&str> = all.lines().skip(1).map(|line| &line[2..5]).collect();
+        assert_eq!(symbols, ["AAA", "BBB", "CCC", "DDD"]);
     }
 }

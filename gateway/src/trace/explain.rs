@@ -43,6 +43,8 @@ pub enum Cause {
     Send,
     /// The answer came while its core was busy with something else.
     BusyCore,
+    /// The core had long turns in that time that were not recorded: housekeeping was behind.
+    Unrecorded,
     /// The exchange, or the network to it.
     Exchange,
 }
@@ -64,6 +66,7 @@ impl Cause {
             Self::Entry => "risk and encoding, or waiting for the order core",
             Self::Send => "the kernel's TCP send (io_uring_enter)",
             Self::BusyCore => "the answer waited while its core was busy",
+            Self::Unrecorded => "not known: long turns of a core in that time were not recorded",
             Self::Exchange => "exchange or network answered late",
         }
     }
@@ -102,11 +105,31 @@ pub fn cause(trace: &OrderTrace, stalls: &[(String, Stall)], over_ns: u64) -> Op
             return Some((Cause::BusyCore, length));
         }
     }
-    Some(if is_way {
-        longest_piece(trace)
+    if is_way {
+        return Some(longest_piece(trace));
+    }
+    let untold_ns = unrecorded_ns(stalls, from_ns, to_ns);
+    let is_untold = untold_ns as f64 > (to_ns - from_ns) as f64 * STALL_SHARE;
+    Some(if is_untold {
+        (Cause::Unrecorded, untold_ns)
     } else {
         (Cause::Exchange, trace.answer_ns())
     })
+}
+
+/// The most time of long turns that nobody recorded and that may lie between these two moments, of one core.
+fn unrecorded_ns(stalls: &[(String, Stall)], from_ns: u64, to_ns: u64) -> u64 {
+    let mut before_ns: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut most_ns = 0;
+    for (core, stall) in stalls {
+        let since_ns = before_ns.insert(core, stall.to_ns).unwrap_or(0);
+        let overlap_ns = stall
+            .from_ns
+            .min(to_ns)
+            .saturating_sub(since_ns.max(from_ns));
+        most_ns = most_ns.max(stall.missed_ns.min(overlap_ns));
+    }
+    most_ns
 }
 
 /// What held a core up for at least `least_ns`; `None`: nothing but its own work.
@@ -381,6 +404,42 @@ mod tests {
             Some(Cause::Exchange)
         );
         assert_eq!(of(&trace([1, 1, 1, 1, 1, 4, 9]), none), None);
+    }
+
+    #[test]
+    fn exchange_is_not_blamed_for_what_nobody_recorded() {
+        let slow = trace([1, 1, 1, 1, 1, 4, 6_400]);
+        let before = stall(1, 900);
+        let after = |missed_us: u64| Stall {
+            missed: 1,
+            missed_ns: missed_us * 1_000,
+            ..stall(7_500, 7_510)
+        };
+        let of = |after| {
+            let stalls = [("inline".to_owned(), before), ("inline".to_owned(), after)];
+            cause(&slow, &stalls, 10_000)
+        };
+        assert_eq!(of(after(6_300)), Some((Cause::Unrecorded, 6_300_000)));
+        // What was missed is too short to be it.
+        assert_eq!(of(after(100)), Some((Cause::Exchange, 6_400_000)));
+        // Another core's records say nothing of when this one's were missed.
+        let others = [
+            ("feed".to_owned(), before),
+            ("inline".to_owned(), after(6_300)),
+        ];
+        assert_eq!(
+            cause(&slow, &others, 10_000).map(|it| it.0),
+            Some(Cause::Unrecorded)
+        );
+        // It was missed after the answer had come.
+        let later = [
+            ("inline".to_owned(), stall(7_410, 7_420)),
+            ("inline".to_owned(), after(6_300)),
+        ];
+        assert_eq!(
+            cause(&slow, &later, 10_000).map(|it| it.0),
+            Some(Cause::Exchange)
+        );
     }
 
     #[test]

@@ -146,8 +146,11 @@ pub struct Stall {
     pub faults_minor: u32,
     /// Pages that had to be read from a disk.
     pub faults_major: u32,
-    /// Long turns before it that could not be told: housekeeping was behind.
+    /// Long turns since the one told before it that could not be told: housekeeping was behind.
     pub missed: u32,
+    /// How long those took together.
+    #[serde(default)]
+    pub missed_ns: u64,
 }
 
 /// Keeps the slowest orders of each second.

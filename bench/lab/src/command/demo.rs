@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
-use gateway::telemetry::{Kind, grouped};
+use gateway::telemetry::{Kind, POSITIONS_SHOWN, grouped};
 
 use crate::demo;
 use crate::venue::Venue;
@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
     }) {
         println!("{line}");
     }
-    println!("\n{}", report.table());
+    println!("\n{}", report.table(POSITIONS_SHOWN));
     let run = &outcome.run;
     let count = |kind, name| run.counter(kind, "itch", name).unwrap_or(0);
     let feed = |name| grouped(count(Kind::Feed, name));
