@@ -304,6 +304,9 @@ impl<V: Venue> Stream<V> {
                     end,
                     now_ns,
                 };
+                if self.sequencer.is_next(seq, end) {
+                    out.sink.on_next();
+                }
                 self.sequencer.on_data(&data, out);
                 self.note_last();
                 end

@@ -584,11 +584,16 @@ mod tests {
         let events = bench.wait(1);
         assert_eq!(kinds(&events), "-");
         assert!(events[0].has(FLAG_STALE) && bench.best_prices.is_stale(7));
+        // Fresh before the message that proves it, so that a strategy may trade on that.
         let events = bench.send(2, &[&add(2, Side::Buy, 200)]);
-        assert_eq!(kinds(&events), "A+");
-        assert!(events[0].has(FLAG_STALE) && !events[1].has(FLAG_STALE));
+        assert_eq!(kinds(&events), "+A");
+        assert_eq!((events[0].origin.seq, events[1].origin.seq), (1, 2));
+        assert!(events.iter().all(|event| !event.has(FLAG_STALE)));
         assert!(!bench.best_prices.feed_is_stale());
         assert_eq!(bench.counters.status.stale(), 0);
+        // A heartbeat proves it, too.
+        assert_eq!(kinds(&bench.wait(STALE_NS)), "-");
+        assert_eq!(kinds(&bench.send(3, &[])), "+");
     }
 
     #[test]

@@ -170,6 +170,14 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
         self.set_stale(stale);
     }
 
+    /// Silence is over before the message that ends it: who hears it may trade on it.
+    #[inline]
+    fn on_next(&mut self) {
+        if self.room.stale & STALE_SILENT != 0 {
+            self.on_whole();
+        }
+    }
+
     #[inline]
     fn on_message(&mut self, seq: Seq, bytes: &[u8]) {
         self.origin.seq = seq.0;
@@ -251,6 +259,7 @@ impl<V> Delivery<'_, V> {
     }
 
     /// A line speaks, and nothing up to where it is is waited for.
+    #[cold]
     pub(crate) fn on_whole(&mut self) {
         if self.room.stale & STALE_SILENT != 0 {
             self.set_stale(self.room.stale & !STALE_SILENT);

@@ -136,6 +136,12 @@ impl<V: Venue> Sequencer<V> {
         self.next_seq == self.frontier
     }
 
+    /// Whether these numbers go on where everything known ends.
+    #[inline]
+    pub(crate) fn is_next(&self, seq: u64, end: u64) -> bool {
+        seq <= self.next_seq && self.next_seq < end && self.is_whole()
+    }
+
     /// When something is due: a hole, or kept packets that can leave (at once); never: `u64::MAX`.
     #[inline]
     pub(crate) fn deadline_ns(&self) -> u64 {

@@ -60,6 +60,9 @@ pub trait StreamSink {
     /// A session begins; its first packet has this number. Not the first session: the last one's end
     /// has been announced.
     fn on_session(&mut self, first: Seq, is_first_session: bool);
+    /// A line brings what comes next, and nothing that is known to exist is missing before it.
+    #[inline]
+    fn on_next(&mut self) {}
     /// The next message.
     fn on_message(&mut self, seq: Seq, message: &[u8]);
     /// `count` messages from `first` on will not come.

@@ -31,6 +31,10 @@ const PAYLOAD_MAX: usize = 1400;
 const ENDS: u32 = 3;
 /// How long the exchange goes on after the last packet, and waits before the first.
 const LINGER_NS: u64 = 100_000_000;
+/// Heartbeats before the first message, and the time between them: repeated sooner, one may be taken for the
+/// network's copy of the one before.
+const HEARTBEATS: u32 = 3;
+const HEARTBEAT_NS: u64 = 110_000_000;
 /// How long a client may take to log in.
 const CLIENT_TIMEOUT_NS: u64 = 30_000_000_000;
 
@@ -112,6 +116,7 @@ pub struct Sent {
 pub fn send(options: &Options, stop: &AtomicBool, mut progress: impl FnMut(u64)) -> Result<Sent> {
     let mut sender = Sender::open(options)?;
     sender.await_client(stop)?;
+    sender.begin(stop)?;
     let mut feed = FeedFile::open(&options.file)?;
     let mut pending = Pending::default();
     let mut left = options.limit.unwrap_or(u64::MAX);
@@ -247,6 +252,30 @@ impl<'a> Sender<'a> {
             self.linger(1_000_000);
         }
         self.linger(LINGER_NS);
+        self.started_ns = self.clock.now_ns();
+        Ok(())
+    }
+
+    /// Begins the session as a venue does, with heartbeats before the first message. Without them a handler
+    /// that wants several packets to agree on a session holds the first data back until more come, which at
+    /// a packet a second is a second.
+    fn begin(&mut self, stop: &AtomicBool) -> Result<()> {
+        for _ in 0..HEARTBEATS {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let mut buffer = [0; mold::Header::LEN];
+            let seq = Seq(self.next_seq);
+            let heartbeat = PacketBuilder::new(&mut buffer, self.options.session, seq);
+            let Some(heartbeat) = heartbeat else { break };
+            let payload = heartbeat.finish();
+            for outlet in &mut self.outlets {
+                outlet.send(payload)?;
+            }
+            self.wait(self.clock.now_ns() + HEARTBEAT_NS);
+        }
+        // That a heartbeat was late matters to nobody.
+        self.sent = Sent::default();
         self.started_ns = self.clock.now_ns();
         Ok(())
     }
