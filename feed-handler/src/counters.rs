@@ -1,7 +1,6 @@
-//! What the feed counts and times.
+//! What the feed counts.
 
 use rt::counters;
-use rt::histograms;
 
 use crate::book::{BookCounters, CheckCounters};
 use crate::publish::PublishCounters;
@@ -54,15 +53,4 @@ pub struct Counters {
     pub join: JoinCounters,
     /// How the feed is now.
     pub status: Status,
-}
-
-histograms! {
-    /// The histograms that this stage writes: the wire's for each packet that has a stamp, the other for each
-    /// message that went to a strategy.
-    pub struct FeedHistograms {
-        /// frame's stamp in the kernel -> feed stage has it
-        wire_to_seen,
-        /// feed stage has it -> event in the ring
-        seen_to_published,
-    }
 }

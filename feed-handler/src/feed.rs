@@ -24,7 +24,8 @@ use crate::room::{Audience, Delivery, Room};
 use crate::source::PacketSource;
 use crate::venue::Venue;
 
-pub use crate::counters::{Counters, FeedCounters, FeedHistograms};
+pub use crate::counters::{Counters, FeedCounters};
+pub use crate::room::FeedHistograms;
 pub use crate::status::{STALE_ENDED, STALE_GAP, STALE_SILENT, STALE_WAITING, Status};
 
 /// One turn in this many is measured: four more clock reads, 40 ns, in one turn of sixteen.
@@ -286,6 +287,7 @@ mod tests {
     use protocol::itch::{AddOrder, BrokenTrade, CrossTrade, Head, StockDirectory, Trade};
     use protocol::mold::{PacketBuilder, Session};
     use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Qty, Seq, Side, Symbol};
+    use rt::histogram::Reader;
     use rt::mem::Want;
     use zerocopy::byteorder::big_endian::U32;
     use zerocopy::{FromZeros, IntoBytes};
@@ -330,6 +332,7 @@ mod tests {
         events: Listener,
         best_prices: Arc<BestPrices>,
         counters: Arc<Counters>,
+        histograms: Vec<(&'static str, Reader)>,
         clock: Clock,
     }
 
@@ -345,6 +348,8 @@ mod tests {
         let mut publisher = Publisher::new(Arc::clone(&best_prices), room);
         let events = publisher.listen(subscription, Way::Own, room).unwrap();
         let counters = Arc::new(Counters::default());
+        let histograms = FeedHistograms::default();
+        let readers = histograms.readers();
         let source = Script::default();
         let script = Rc::clone(&source.0);
         let feed = Feed::new(Parts {
@@ -357,7 +362,7 @@ mod tests {
             books: Books::new(&limits, Want::LAZY).unwrap(),
             publisher,
             counters: Arc::clone(&counters),
-            histograms: FeedHistograms::default(),
+            histograms,
             feed: 0,
             lines: 2,
             stale_ns: STALE_NS,
@@ -368,6 +373,7 @@ mod tests {
             events,
             best_prices,
             counters,
+            histograms: readers,
             clock: Clock::manual(1_000),
         }
     }
@@ -618,6 +624,29 @@ mod tests {
         assert_eq!(kinds(&bench.send(1, &[&first])), "");
         assert!(bench.best_prices.feed_is_stale());
         assert_eq!(kinds(&bench.send(3, &[])), "+");
+    }
+
+    #[test]
+    fn packet_that_one_line_lost_costs_the_time_until_the_other_has_it_and_nothing_else() {
+        let mut bench = bench_with(64, 500);
+        let waited = |bench: &Bench| {
+            let find = |(name, _): &&(&str, Reader)| *name == "hole_to_filled";
+            let reader = bench.histograms.iter().find(find);
+            reader.map(|(_, reader)| reader.snapshot()).unwrap()
+        };
+        bench.send(1, &[&add(1, Side::Buy, 200)]);
+        assert_eq!(kinds(&bench.send(3, &[&add(3, Side::Buy, 200)])), "");
+        assert_eq!(waited(&bench).len(), 0);
+        bench.clock.set_ns(bench.clock.now_ns() + 300);
+        let second = packet(SESSION, 2, &[&add(2, Side::Buy, 200)]);
+        bench.script.borrow_mut().push((1, second));
+        let events = bench.turn();
+        assert_eq!(kinds(&events), "AA");
+        assert!(events.iter().all(|event| !event.has(FLAG_STALE)));
+        let waited = waited(&bench);
+        assert_eq!((waited.len(), waited.min(), waited.max()), (1, 300, 300));
+        let arbiter = &bench.counters.arbiter;
+        assert_eq!((arbiter.holes_filled.get(), arbiter.gaps.get()), (1, 0));
     }
 
     #[test]

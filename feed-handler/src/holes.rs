@@ -5,8 +5,6 @@
 //!              opened first, and a part of one is asked for, too.
 //! When full:   [`Holes::is_full`] says so before the next one is opened; the caller decides who has to go.
 
-use crate::stream::ArbiterCounters;
-
 /// Holes at one time: four for each packet that is kept where nobody is asked. Where more are kept, holes
 /// beyond this crowd the first one out.
 const HOLES_MAX: usize = 256;
@@ -18,6 +16,8 @@ pub(crate) struct Hole {
     pub(crate) end: u64,
     /// When it is asked for, or given up.
     pub(crate) deadline_ns: u64,
+    /// When a later number proved it.
+    pub(crate) opened_ns: u64,
     pub(crate) is_asked: bool,
 }
 
@@ -26,14 +26,6 @@ impl Hole {
     #[inline]
     pub(crate) fn meets(&self, first: u64, end: u64) -> bool {
         self.first < end && first < self.end
-    }
-
-    pub(crate) fn count_filled(&self, counters: &ArbiterCounters) {
-        if self.is_asked {
-            counters.holes_recovered.increment();
-        } else {
-            counters.holes_filled.increment();
-        }
     }
 }
 
@@ -78,22 +70,23 @@ impl Holes {
         due_ns.min().unwrap_or(u64::MAX)
     }
 
-    /// Opens one behind all others.
-    pub(crate) fn open(&mut self, first: u64, end: u64, deadline_ns: u64) {
+    /// Opens one behind all others, which waits so long.
+    pub(crate) fn open(&mut self, first: u64, end: u64, opened_ns: u64, patience_ns: u64) {
         // A deadline never lies before that of an older hole which waits as well.
         let last = self.all().last().filter(|hole| !hole.is_asked);
         let latest_ns = last.map_or(0, |hole| hole.deadline_ns);
         let hole = Hole {
             first,
             end,
-            deadline_ns: deadline_ns.max(latest_ns),
+            deadline_ns: opened_ns.saturating_add(patience_ns).max(latest_ns),
+            opened_ns,
             is_asked: false,
         };
         self.insert(self.len, hole);
     }
 
-    /// Takes numbers out that have come out of order.
-    pub(crate) fn fill(&mut self, first: u64, end: u64, counters: &ArbiterCounters) {
+    /// Takes numbers out that have come out of order. `on_filled` hears of each hole that nothing is left of.
+    pub(crate) fn fill(&mut self, first: u64, end: u64, mut on_filled: impl FnMut(&Hole)) {
         let mut index = 0;
         // Each turn moves on by one hole or takes one out.
         while let Some(hole) = self.all().get(index).copied() {
@@ -105,7 +98,7 @@ impl Holes {
             let after = Hole { first: end, ..hole };
             match (before.first < before.end, after.first < after.end) {
                 (false, false) => {
-                    hole.count_filled(counters);
+                    on_filled(&hole);
                     self.remove(index);
                     continue;
                 }
@@ -120,8 +113,8 @@ impl Holes {
         }
     }
 
-    /// Everything before this number has come.
-    pub(crate) fn fill_before(&mut self, next: u64, counters: &ArbiterCounters) {
+    /// Everything before this number has come. `on_filled` hears of each hole that nothing is left of.
+    pub(crate) fn fill_before(&mut self, next: u64, mut on_filled: impl FnMut(&Hole)) {
         // Each turn takes one hole out or ends.
         while let Some(first) = self.first()
             && first.first < next
@@ -135,7 +128,7 @@ impl Holes {
                     },
                 );
             } else {
-                first.count_filled(counters);
+                on_filled(&first);
                 self.remove(0);
             }
         }
@@ -185,25 +178,26 @@ mod tests {
 
     #[test]
     fn what_comes_splits_shortens_or_closes_holes() {
-        let (mut holes, counters) = (Holes::new(), ArbiterCounters::default());
-        holes.open(10, 20, 100);
-        holes.open(30, 40, 50);
+        let (mut holes, mut filled) = (Holes::new(), Vec::new());
+        holes.open(10, 20, 70, 30);
+        holes.open(30, 40, 80, 0);
         let ranges = |holes: &Holes| {
             let all = holes.all().iter();
             all.map(|hole| (hole.first, hole.end, hole.deadline_ns))
                 .collect::<Vec<_>>()
         };
         assert_eq!(ranges(&holes), [(10, 20, 100), (30, 40, 100)]);
-        holes.fill(12, 14, &counters);
-        holes.fill(18, 33, &counters);
+        let mut on_filled = |hole: &Hole| filled.push((hole.first, hole.opened_ns));
+        holes.fill(12, 14, &mut on_filled);
+        holes.fill(18, 33, &mut on_filled);
         assert_eq!(
             ranges(&holes),
             [(10, 12, 100), (14, 18, 100), (33, 40, 100)]
         );
-        holes.fill(14, 18, &counters);
-        holes.fill_before(35, &counters);
+        holes.fill(14, 18, &mut on_filled);
+        holes.fill_before(35, &mut on_filled);
         assert_eq!(ranges(&holes), [(35, 40, 100)]);
-        assert_eq!(counters.holes_filled.get(), 2);
+        assert_eq!(filled, [(14, 70), (10, 70)]);
         holes.forget_before(37);
         assert_eq!((ranges(&holes), holes.due_ns()), (vec![(37, 40, 100)], 100));
         holes.forget_before(40);

@@ -16,11 +16,12 @@ use std::sync::atomic::Ordering;
 
 use protocol::types::{DecodeError, Price4, Qty, Seq, Symbol};
 use rt::clock::Clock;
+use rt::histograms;
 
 use crate::arbiter::StreamSink;
 use crate::best_prices::BestPrices;
 use crate::book::{Bbo, BookSink, Books, CheckCounters, Cursor, Fault, TradePrint};
-use crate::counters::{Counters, FeedHistograms};
+use crate::counters::Counters;
 use crate::event::{
     DELTA_UNKNOWN, FLAG_BBO_CHANGED, FLAG_NO_MESSAGE, FLAG_STALE, FLAG_TRADE, Kind, MarketEvent,
     Origin, delta_ns,
@@ -35,6 +36,19 @@ use crate::venue::Venue;
 /// Orders, and empty sides of books, that one quiet turn in 16 checks: less than a message costs. With all
 /// turns quiet every book has been looked through in some 20 ms.
 const CHECK_ORDERS: u32 = 16;
+
+histograms! {
+    /// The histograms that this stage writes: the wire's for each packet that has a stamp, the next for each
+    /// message that went to a strategy, the last for each hole that was filled.
+    pub struct FeedHistograms {
+        /// frame's stamp in the kernel -> feed stage has it
+        wire_to_seen,
+        /// feed stage has it -> event in the ring
+        seen_to_published,
+        /// a packet ahead shows a hole -> another line or a server has filled it
+        hole_to_filled,
+    }
+}
 
 /// Books, table and strategies.
 #[derive(Debug)]
@@ -231,6 +245,11 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
         self.announce(Kind::Gap, first.0, count);
     }
 
+    fn on_filled(&mut self, opened_ns: u64) {
+        let waited_ns = self.origin.seen_ns.saturating_sub(opened_ns);
+        self.room.histograms.hole_to_filled.record(waited_ns);
+    }
+
     fn on_missing(&mut self, first: Seq, count: u64) -> bool {
         let Some(rejoin) = &mut self.room.rejoin else {
             return false;
@@ -321,9 +340,12 @@ impl<V> Delivery<'_, V> {
         }
         let published_ns = self.clock.now_ns();
         event.published_delta_ns = delta_ns(event.origin.seen_ns, published_ns);
-        histograms
-            .seen_to_published
-            .record(u64::from(event.published_delta_ns));
+        // What a snapshot brought, no frame did.
+        if !event.has(FLAG_NO_MESSAGE) {
+            histograms
+                .seen_to_published
+                .record(u64::from(event.published_delta_ns));
+        }
         publisher.publish(&event, &self.counters.publish);
     }
 

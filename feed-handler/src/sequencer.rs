@@ -45,6 +45,17 @@ pub(crate) struct Out<'a, S> {
     pub(crate) sink: &'a mut S,
 }
 
+impl<S: StreamSink> Out<'_, S> {
+    fn on_filled(&mut self, hole: &Hole) {
+        if hole.is_asked {
+            self.counters.holes_recovered.increment();
+        } else {
+            self.counters.holes_filled.increment();
+        }
+        self.sink.on_filled(hole.opened_ns);
+    }
+}
+
 /// A packet with its bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Data<'a, P> {
@@ -270,7 +281,7 @@ impl<V: Venue> Sequencer<V> {
             return self.join(JOIN_EACH, out);
         }
         self.prove(seq, data.now_ns, out);
-        self.holes.fill(seq, end, out.counters);
+        self.holes.fill(seq, end, |hole| out.on_filled(hole));
         self.frontier = self.frontier.max(end);
         if seq <= self.next_seq {
             // Nothing is waited for: the hole before this packet has been given up.
@@ -321,8 +332,12 @@ impl<V: Venue> Sequencer<V> {
         while self.holes.is_full() {
             self.make_room(u64::MAX, out);
         }
-        let deadline_ns = now_ns.saturating_add(self.gap_timeout_ns);
-        self.holes.open(self.frontier, next, deadline_ns);
+        let Self {
+            frontier,
+            gap_timeout_ns,
+            ..
+        } = *self;
+        self.holes.open(frontier, next, now_ns, gap_timeout_ns);
         self.frontier = next;
         self.settle();
         if self.gap_timeout_ns == 0 {
@@ -362,7 +377,8 @@ impl<V: Venue> Sequencer<V> {
             held.remove_first();
         }
         self.frontier = self.frontier.max(self.next_seq);
-        self.holes.fill_before(self.next_seq, out.counters);
+        self.holes
+            .fill_before(self.next_seq, |hole| out.on_filled(hole));
         self.settle();
     }
 

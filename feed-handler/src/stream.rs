@@ -73,6 +73,11 @@ pub trait StreamSink {
         let _ = (first, count);
         false
     }
+    /// What was missing since `opened_ns` has come, from another line or from who was asked, and what waited
+    /// behind it goes on.
+    fn on_filled(&mut self, opened_ns: u64) {
+        let _ = opened_ns;
+    }
     /// Nothing more will come in this session.
     fn on_end_of_session(&mut self, next: Seq);
 }

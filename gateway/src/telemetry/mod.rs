@@ -302,7 +302,8 @@ impl Run {
             "from -> to",
         ]);
         for (name, meaning) in histograms() {
-            let Some(s) = self.measured.histograms.get(name) else {
+            // What never happened, like a hole, has no row.
+            let Some(s) = self.measured.histograms.get(name).filter(|s| s.count > 0) else {
                 continue;
             };
             let mut row = vec![name.to_owned()];
