@@ -13,7 +13,7 @@ TEST_PACKAGES := iputils-ping tshark systemd python3-venv chromium $(PEER_PACKAG
 BENCH_PACKAGES := dpdk-dev python3-venv $(PEER_PACKAGES)
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds worlds planted fuzz bench bench-check bench-record bench-time lint clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day worlds planted fuzz bench bench-check bench-record bench-time lint clean
 .PHONY: build-packages run-packages test-packages bench-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -55,6 +55,13 @@ worlds: build-packages
 feed-seeds: build-packages
 	$(CARGO) build -p tickgate-world --profile checked
 	target/checked/world --feed --seeds $(or $(SEEDS),10000) $(or $(SEED),0)
+
+## A long day of one feed on two lines that lose 2 % each, first with servers that answer, then with ones that keep
+## nothing: MESSAGES=5000000.
+feed-day: build-packages
+	$(CARGO) build -p tickgate-world --profile checked
+	target/checked/world --feed --messages $(or $(MESSAGES),5000000) 0
+	target/checked/world --feed --messages $(or $(MESSAGES),5000000) 1
 
 ## Plants mistakes in a copy of the tree, one after the other, and says which world finds each. SEEDS=1000.
 planted: build-packages

@@ -39,7 +39,7 @@ use std::collections::BTreeMap;
 
 use protocol::types::Symbol;
 
-pub use feed_day::play_feed;
+pub use feed_day::{play_24_hours, play_feed, play_long_feed};
 pub use hearing::FeedTotals;
 
 const MS: u64 = 1_000_000;

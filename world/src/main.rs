@@ -22,6 +22,9 @@ struct Arguments {
     /// A feed's day instead of a whole world.
     #[arg(long)]
     feed: bool,
+    /// A long day of the feed, of at least this many messages.
+    #[arg(long, value_name = "N", requires = "feed", conflicts_with = "seeds")]
+    messages: Option<u64>,
     /// Stop at the first that fails.
     #[arg(long, requires = "seeds")]
     first: bool,
@@ -41,8 +44,24 @@ fn main() -> ExitCode {
 /// A broken rule panics: its message follows the seed.
 fn one(arguments: &Arguments) -> ExitCode {
     println!("seed {}", arguments.seed);
-    println!("{:#?}", live(arguments, arguments.seed));
+    match arguments.messages {
+        Some(messages) => long_day(arguments.seed, messages),
+        None => println!("{:#?}", live(arguments, arguments.seed)),
+    }
     ExitCode::SUCCESS
+}
+
+fn long_day(seed: u64, messages: u64) {
+    let clock = Clock::new();
+    let began_ns = clock.now_ns();
+    let style = ProgressStyle::with_template("{pos} of {len} messages, {eta} left {wide_bar}");
+    let bar = ProgressBar::new(messages)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let heard = world::play_long_feed(seed, messages, |published| bar.set_position(published));
+    bar.finish_and_clear();
+    let took_s = (clock.now_ns() - began_ns) as f64 / 1e9;
+    println!("{heard:#?}");
+    println!("1 passed, 0 failed; {took_s:.0} s");
 }
 
 /// One world, or a feed's day as a world of which nothing else is known.

@@ -23,6 +23,17 @@ pub(crate) const LISTED: usize = 2;
 pub(crate) const VENUES: [options::Venue; 2] = [options::Venue::Nasdaq, options::Venue::Iex];
 /// Messages a second from which a market is busy.
 const BUSY_RATE: u32 = 2_000;
+const BUSIEST_RATE: u32 = 20_000;
+const SPARSE_RATE: u32 = 20;
+/// Results that are kept of the messages published: more than a feed is ever behind.
+const TRUTHS_MAX: usize = 1 << 16;
+/// One packet in 200 begins a burst of four on average.
+const LOSES_TWO_PERCENT: Weather = Weather {
+    lost: 5,
+    doubled: 20,
+    burst: 6,
+    jitter_ns: MS,
+};
 
 /// Best prices of the venue's symbols, by locate code from 1 on.
 pub(crate) type Prices = [BestPrice; LISTED];
@@ -120,8 +131,24 @@ impl Venue {
     /// A market of many messages, whose lines lose packets in bursts; calm at first.
     pub(crate) fn busy(seed: u64, now_ns: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
-        let rate = random.u32(BUSY_RATE..20_000);
+        let rate = random.u32(BUSY_RATE..BUSIEST_RATE);
         Self::with_rate(0, rate, random, now_ns)
+    }
+
+    /// A market of few messages, for 24 hours.
+    pub(crate) fn sparse(seed: u64, now_ns: u64) -> Self {
+        Self::with_rate(0, SPARSE_RATE, fastrand::Rng::with_seed(seed), now_ns)
+    }
+
+    /// A market as busy as they get, for a long day: each line loses 2 % of its packets.
+    pub(crate) fn busiest(seed: u64, now_ns: u64) -> Self {
+        let random = fastrand::Rng::with_seed(seed);
+        let mut venue = Self::with_rate(0, BUSIEST_RATE, random, now_ns);
+        venue.change_weather(now_ns);
+        for weather in &mut venue.weather {
+            *weather = LOSES_TWO_PERCENT;
+        }
+        venue
     }
 
     fn with_rate(at: usize, rate: u32, mut random: fastrand::Rng, now_ns: u64) -> Self {
@@ -282,6 +309,9 @@ impl Venue {
         let last = self.last_seq();
         if self.truth.insert((self.session, last), prices).is_none() {
             self.published += 1;
+        }
+        if self.truth.len() > TRUTHS_MAX {
+            self.truth.pop_first();
         }
     }
 

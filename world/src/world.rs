@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use feed_handler::publish::Way;
 use gateway::core_loop::Stage;
@@ -12,7 +13,7 @@ use gateway::order::entry::{Credentials, DeskOptions, Entry, Lifecycle, State};
 use gateway::order::links::Link;
 use gateway::order::risk::{KillCause, KillSwitch, Limits, Risk};
 use gateway::order::stage::{OrderStage, Parts};
-use gateway::strategy::{Ends, Quoter, QuoterParameters, Strategy, StrategyStage};
+use gateway::strategy::{Ends, Strategy, StrategyStage};
 use gateway::trace::recorder::Slowest;
 use order_sim::exchange::Exchange;
 use order_sim::file;
@@ -24,10 +25,11 @@ use rt::ring::ring;
 use crate::connection::Connection;
 use crate::hearing::{FeedTotals, Hearing, Ways};
 use crate::line::{Counter, Line};
+use crate::quoting::Overheard;
 use crate::servers::Fate;
 use crate::traders::{Trader, belief, set_calm};
 use crate::venue::Venue;
-use crate::{ACCOUNTS, HALF_SPREAD, MS, QUOTER, REQUOTE_AT, STRATEGIES, SYMBOLS, symbol};
+use crate::{ACCOUNTS, MS, QUOTER, STRATEGIES, SYMBOLS, symbol};
 
 /// Messages of a feed's session whose orders may suffer what a script wants: those after are treated well.
 const SCRIPTED: u64 = 0x300;
@@ -61,7 +63,8 @@ pub(crate) struct World {
     next_housekeeping_ns: u64,
     /// What the quoter had been refused when it should have begun to settle.
     pub(crate) refused_before: u64,
-    /// The same for what was taken off.
+    /// Quotes that were taken off, and how many that had been then.
+    pub(crate) taken_off: Arc<AtomicU64>,
     pub(crate) taken_off_before: u64,
     /// Answers to the strategies of earlier lives.
     pub(crate) answers: BTreeMap<String, u64>,
@@ -115,6 +118,7 @@ impl World {
             desks: Vec::new(),
             next_housekeeping_ns: 0,
             refused_before: 0,
+            taken_off: Arc::default(),
             taken_off_before: 0,
             random,
             answers: BTreeMap::new(),
@@ -216,14 +220,7 @@ impl World {
         if at != QUOTER {
             return Box::new(Trader::new(at, self.random.u64(..)));
         }
-        let parameters = QuoterParameters {
-            half_spread: HALF_SPREAD,
-            skew_per_lot: 0,
-            requote_at: REQUOTE_AT,
-            inventory_max: u32::MAX,
-            ..QuoterParameters::default()
-        };
-        Box::new(Quoter::new(&parameters).expect("sane"))
+        Box::new(Overheard::new(Arc::clone(&self.taken_off)))
     }
 
     fn line(&self, name: &str, limits: Limits, links: Vec<Link>, desks: &[DeskOptions]) -> Line {

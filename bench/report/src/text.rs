@@ -181,7 +181,12 @@ pub(crate) fn verdicts(report: &Report) -> Vec<String> {
 /// A gateway's own histograms.
 pub(crate) fn stages(entry: &Entry) -> String {
     let row = |name: &str| {
-        let s = entry.run.measured.histograms.get(name).filter(|s| s.count > 0)?;
+        let s = entry
+            .run
+            .measured
+            .histograms
+            .get(name)
+            .filter(|s| s.count > 0)?;
         Some([
             name.to_owned(),
             grouped(s.count),
