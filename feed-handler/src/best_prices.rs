@@ -17,6 +17,7 @@ use rt::versioned::Versioned;
 use zerocopy::FromZeros;
 
 use crate::position::Position;
+use crate::statuses::Statuses;
 
 /// One symbol: half a cache line. Bid, then ask, price in the high half and shares in the low; and the
 /// position of the message that changed them last.
@@ -55,6 +56,7 @@ pub struct BestPrice {
 pub struct BestPrices {
     rows: Pages<Line>,
     symbols: Pages<AtomicU64>,
+    statuses: Statuses,
     /// A bit for each symbol whose book misses an order.
     incomplete: Box<[AtomicU64; 1024]>,
     /// 0: the feed is whole. Otherwise something is missing or silent, and every row may be stale.
@@ -65,7 +67,7 @@ pub struct BestPrices {
 }
 
 impl BestPrices {
-    /// Maps the table: 2.5 MiB.
+    /// Maps the table: 2.5 MiB, and 6 MiB for statuses.
     ///
     /// # Errors
     /// The host has not that much memory.
@@ -73,15 +75,17 @@ impl BestPrices {
         Ok(Self {
             rows: Pages::zeroed(1 << 16, want)?,
             symbols: Pages::zeroed(1 << 16, want)?,
+            statuses: Statuses::new(want)?,
             incomplete: Box::new([const { AtomicU64::new(0) }; 1024]),
             stale: AtomicU64::new(0),
             rows_used: CachePadded::new(AtomicU64::new(0)),
         })
     }
 
-    /// Forgets prices, symbols and what was incomplete: a new day begins at this position. Readers see each
+    /// Forgets prices, symbols, statuses and what was incomplete: a new day begins at this position. Readers see each
     /// row as it was or empty.
     pub fn clear(&self, begin: Position) {
+        self.statuses.clear();
         for (locate, row) in (0..=u16::MAX).zip(self.rows.iter()) {
             if row.words.own() != [0; 3] {
                 self.store(locate, &BestPrice::default(), begin);
@@ -147,6 +151,35 @@ impl BestPrices {
             let [bid, ask, _] = row.words.own();
             self.store(locate, &BestPrice::of_words(bid, ask), changed);
         }
+    }
+
+    /// How symbols are traded.
+    #[inline]
+    #[must_use]
+    pub fn statuses(&self) -> &Statuses {
+        &self.statuses
+    }
+
+    /// A message changed a symbol's status: its row says so, too, so that who missed it is told of the symbol
+    /// again.
+    #[cold]
+    pub(crate) fn touch(&self, locate: u16, changed: Position) {
+        if let Some(row) = self.rows.get(usize::from(locate)) {
+            let [bid, ask, before] = row.words.own();
+            let changed = changed.max(Position::of_word(before));
+            self.store(locate, &BestPrice::of_words(bid, ask), changed);
+        }
+    }
+
+    /// The locate code that stands for a symbol today. It looks through the table: for what a venue says a
+    /// few times a day.
+    #[must_use]
+    pub fn locate_of(&self, symbol: Symbol) -> Option<u16> {
+        let name = u64::from_ne_bytes(symbol.0);
+        let used = usize::try_from(self.rows_used()).unwrap_or(0);
+        let mut names = self.symbols.iter().take(used);
+        let at = names.position(|it| it.load(Ordering::Acquire) == name)?;
+        u16::try_from(at).ok()
     }
 
     /// What a locate code stands for today, if the directory has said.

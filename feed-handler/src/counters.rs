@@ -19,6 +19,10 @@ counters! {
         unknown,
         /// Messages whose length is not their type's; skipped.
         malformed,
+        /// Messages about how a symbol or the market is traded.
+        statuses,
+        /// Such messages in a code that the venue does not have: what was said before stands.
+        unknown_codes,
         /// Times that a line fell silent.
         lines_silenced,
         /// Times that a silent line was heard again.

@@ -7,6 +7,7 @@ use protocol::types::{Price4, Qty, Seq, Symbol};
 use zerocopy::{Immutable, IntoBytes, TryFromBytes, transmute, try_transmute};
 
 use crate::best_prices::BestPrice;
+use crate::trading::{Collar, Complete, Hours, Market, Phase, ShortSale};
 
 /// What an event tells, whatever venue said it. The values are ITCH's letters where ITCH has the thing, so
 /// that a dump of events can be read.
@@ -36,9 +37,27 @@ pub enum Kind {
     Clear = b'C',
     /// Says what a locate code stands for: [`MarketEvent::symbol`].
     Directory = b'R',
-    /// Whether a symbol is traded, and how. `number` is the venue's type byte.
+    /// Whether a symbol is traded, and how: [`MarketEvent::phase`], [`MarketEvent::reason`].
     Status = b'H',
-    /// The market's day: hours begin and end. `number` is the venue's type byte.
+    /// Whether short sales of a symbol are restricted: [`MarketEvent::short_sale`].
+    ShortSale = b'Y',
+    /// One market halted a symbol for reasons of its own, or let it go: [`MarketEvent::operational_halt`].
+    OperationalHalt = b'h',
+    /// The opening or closing process of a security is complete: [`MarketEvent::complete`].
+    SecurityEvent = b'e',
+    /// Between which prices the auction after a pause may end: [`MarketEvent::collar`].
+    Collar = b'J',
+    /// When a new offering is released, or that it is not: `price` is its own, [`MarketEvent::symbol`] its
+    /// name, since the venue may give no locate code. The table has the rest.
+    Release = b'K',
+    /// An auction to come: `price` is the reference, `qty` the paired shares, `number` the imbalance. The
+    /// table has the rest.
+    Imbalance = b'I',
+    /// Declines of the index at which the whole market stops: `number` is the first, with eight decimals.
+    BreakerLevels = b'V',
+    /// The market stops: the level `number` was breached.
+    Breach = b'W',
+    /// The market's day: hours begin and end, [`MarketEvent::hours`].
     System = b'S',
     /// Anything else that the venue says. `number` is its type byte.
     Other = b'?',
@@ -57,15 +76,15 @@ pub enum Kind {
     /// place of what was lost, or a new session has begun.
     Fresh = b'+',
     /// Where a symbol stands, after this strategy missed something of it: best prices as they were at the
-    /// number `seq`, the last that changed them; [`MarketEvent::symbol`]. Or after a snapshot has taken the
-    /// place of messages that were lost, where its best prices are others than before: `seq` is the last
-    /// message's then. No message caused it.
+    /// number `seq`, the last that changed them or the symbol's status; [`MarketEvent::symbol`]. Or after a snapshot
+    /// has taken the place of messages that were lost, where its best prices or its status are others than
+    /// before: `seq` is the last message's then. No message caused it. The status is in the table.
     Refresh = b'=',
 }
 
 #[cfg(test)]
 impl Kind {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 28] = [
         Self::Add,
         Self::Execute,
         Self::Cancel,
@@ -78,6 +97,14 @@ impl Kind {
         Self::Clear,
         Self::Directory,
         Self::Status,
+        Self::ShortSale,
+        Self::OperationalHalt,
+        Self::SecurityEvent,
+        Self::Collar,
+        Self::Release,
+        Self::Imbalance,
+        Self::BreakerLevels,
+        Self::Breach,
         Self::System,
         Self::Other,
         Self::Gap,
@@ -223,11 +250,68 @@ impl MarketEvent {
         }
     }
 
-    /// The symbol that a directory or a refresh names.
+    /// The symbol that a directory, a refresh or a release names.
     #[must_use]
     pub fn symbol(&self) -> Option<Symbol> {
-        let names = matches!(self.kind, Kind::Directory | Kind::Refresh) && self.number != 0;
+        let has_name = matches!(self.kind, Kind::Directory | Kind::Refresh | Kind::Release);
+        let names = has_name && self.number != 0;
         names.then(|| Symbol(self.number.to_ne_bytes()))
+    }
+
+    /// How the symbol is traded from here on; `None`: the event is about something else.
+    #[must_use]
+    pub fn phase(&self) -> Option<Phase> {
+        self.coded(Kind::Status).and_then(Phase::of_code)
+    }
+
+    /// The venue's code for why; spaces: none.
+    #[must_use]
+    pub fn reason(&self) -> Option<[u8; 4]> {
+        let [_, a, b, c, d, ..] = self.number.to_le_bytes();
+        (self.kind == Kind::Status).then_some([a, b, c, d])
+    }
+
+    /// Whether short sales of the symbol are restricted from here on.
+    #[must_use]
+    pub fn short_sale(&self) -> Option<ShortSale> {
+        self.coded(Kind::ShortSale).and_then(ShortSale::of_code)
+    }
+
+    /// The market that halted the symbol (`true`) or let it go.
+    #[must_use]
+    pub fn operational_halt(&self) -> Option<(Market, bool)> {
+        let market = self.coded(Kind::OperationalHalt)?;
+        Some((Market::of_code(market)?, self.number >> 8 != 0))
+    }
+
+    /// What of the security's day is complete.
+    #[must_use]
+    pub fn complete(&self) -> Option<Complete> {
+        self.coded(Kind::SecurityEvent).and_then(Complete::of_code)
+    }
+
+    /// Between which prices the auction may end.
+    #[must_use]
+    pub fn collar(&self) -> Option<Collar> {
+        let [a, b, c, d, e, f, g, h] = self.number.to_be_bytes();
+        (self.kind == Kind::Collar).then_some(Collar {
+            reference: self.price,
+            upper: Price4(u32::from_be_bytes([a, b, c, d])),
+            lower: Price4(u32::from_be_bytes([e, f, g, h])),
+            extensions: self.qty.0,
+        })
+    }
+
+    /// How far the market's day is.
+    #[must_use]
+    pub fn hours(&self) -> Option<Hours> {
+        self.coded(Kind::System).and_then(Hours::of_code)
+    }
+
+    /// The code in the lowest byte of `number`, if it is an event of this kind.
+    fn coded(&self, kind: Kind) -> Option<u8> {
+        let [code, ..] = self.number.to_le_bytes();
+        (self.kind == kind).then_some(code)
     }
 
     /// The event as a ring of words has it.
@@ -302,6 +386,14 @@ mod tests {
         | K::Clear
         | K::Directory
         | K::Status
+        | K::ShortSale
+        | K::OperationalHalt
+        | K::SecurityEvent
+        | K::Collar
+        | K::Release
+        | K::Imbalance
+        | K::BreakerLevels
+        | K::Breach
         | K::System
         | K::Other
         | K::Gap

@@ -44,5 +44,7 @@ pub mod best_prices;
 pub mod event;
 pub mod position;
 pub mod publish;
+pub mod statuses;
+pub mod trading;
 
 pub mod feed;

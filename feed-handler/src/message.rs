@@ -10,6 +10,7 @@
 use protocol::types::{MatchNumber, OrderRef, Price4, Qty, Side, Symbol};
 
 use crate::event::Kind;
+use crate::trading::Said;
 
 /// What a message says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub enum Effect {
     },
     /// Every order of the symbol leaves.
     Clear,
+    /// None: it says how the symbol or the market is traded ([`Venue::said`](crate::venue::Venue::said)).
+    Status,
     /// The order has a price that no book here can hold. It leaves, and the book is incomplete.
     Unfit,
     /// Its symbol found every number taken. It is of no symbol, and does nothing.
@@ -99,5 +102,61 @@ impl Message {
             names: None,
             effect: Effect::None,
         }
+    }
+
+    /// A message that says how something is traded; `None`: in a code that the venue does not have, which
+    /// is then counted.
+    pub(crate) fn status(said: Option<&Said>, type_byte: u8, base: Self) -> Self {
+        let Some(said) = said else {
+            return Self {
+                kind: Kind::Other,
+                number: u64::from(type_byte),
+                effect: Effect::Status,
+                ..base
+            };
+        };
+        plain(said, base)
+    }
+}
+
+/// As an event tells it: kind, number, price, shares. [`Statuses`](crate::statuses::Statuses) has the rest.
+fn plain(said: &Said, base: Message) -> Message {
+    let bare = |kind, number| Message {
+        kind,
+        number,
+        effect: Effect::Status,
+        ..base
+    };
+    match *said {
+        Said::Phase(phase, [a, b, c, d]) => {
+            let number = u64::from_le_bytes([phase as u8, a, b, c, d, 0, 0, 0]);
+            bare(Kind::Status, number)
+        }
+        Said::ShortSale(state) => bare(Kind::ShortSale, u64::from(state as u8)),
+        Said::Halt(market, is_halted) => bare(
+            Kind::OperationalHalt,
+            u64::from(market as u8) | u64::from(is_halted) << 8,
+        ),
+        Said::Complete(what) => bare(Kind::SecurityEvent, u64::from(what as u8)),
+        Said::Collar(collar) => Message {
+            price: collar.reference,
+            qty: Qty(collar.extensions),
+            ..bare(
+                Kind::Collar,
+                u64::from(collar.upper.0) << 32 | u64::from(collar.lower.0),
+            )
+        },
+        Said::Release(symbol, release) => Message {
+            price: release.price,
+            ..bare(Kind::Release, u64::from_ne_bytes(symbol.0))
+        },
+        Said::Imbalance(imbalance) => Message {
+            price: imbalance.reference,
+            qty: Qty(u32::try_from(imbalance.paired).unwrap_or(u32::MAX)),
+            ..bare(Kind::Imbalance, imbalance.shares)
+        },
+        Said::Hours(hours) => bare(Kind::System, u64::from(hours as u8)),
+        Said::Levels([first, ..]) => bare(Kind::BreakerLevels, first.0),
+        Said::Breach(level) => bare(Kind::Breach, u64::from(level)),
     }
 }

@@ -217,7 +217,11 @@ impl<V: Venue> Delivery<'_, V> {
                 table.set_complete(locate);
             }
             let best = self.room.books.best(locate);
-            let is_new = table.load(locate) != Some(best);
+            let has_new_gap = self.room.rejoin.as_ref().is_some_and(|it| it.has_new_gap);
+            // A snapshot from before a gap proves nothing of what the gap hides.
+            let status = spare.status(locate).filter(|_| !has_new_gap);
+            let is_other = status.is_some_and(|status| table.statuses().take(locate, status));
+            let is_new = table.load(locate) != Some(best) || is_other;
             if is_new {
                 self.show_row(locate, &best);
                 if let Some(rejoin) = &mut self.room.rejoin {

@@ -11,6 +11,7 @@
 //! after strategies have been told its end. That takes about a millisecond, and more where many orders
 //! were left: once a day, when nothing trades.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -28,9 +29,10 @@ use crate::event::{
 };
 use crate::message::Message;
 use crate::position::Position;
-use crate::publish::{PublishCounters, Publisher};
+use crate::publish::Publisher;
 use crate::recovery::rejoin::Rejoin;
 use crate::status::{STALE_ENDED, STALE_GAP, STALE_SILENT, STALE_WAITING, Status};
+use crate::trading::{Cross, Said};
 use crate::venue::Venue;
 
 /// Orders, and empty sides of books, that one quiet turn in 16 checks: less than a message costs. With all
@@ -104,6 +106,7 @@ impl<V> Room<V> {
             rejoin: None,
             has_told_stale: false,
         };
+        room.best_prices.statuses().set_unheard(true);
         room.best_prices.set_stale(true);
         room
     }
@@ -217,7 +220,9 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
             flags: 0,
             best_prices,
             changed,
-            counters: &self.counters.publish,
+            counters: self.counters,
+            bytes,
+            venue: PhantomData::<V>,
         };
         books.apply(&message, &self.counters.book, &mut changes);
         let Changes {
@@ -241,6 +246,7 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
             rejoin.on_gap(self.origin.seen_ns);
             self.room.is_recovering = true;
         }
+        self.room.best_prices.statuses().on_gap();
         self.set_stale(self.room.stale | STALE_GAP);
         self.announce(Kind::Gap, first.0, count);
     }
@@ -302,6 +308,9 @@ impl<V> Delivery<'_, V> {
         let is_told = stale & !STALE_WAITING != 0;
         self.room.stale_flag = if is_told { FLAG_STALE } else { 0 };
         self.room.show(&self.counters.status);
+        // What a gap hides of a status is told piece by piece; a silence hides everything.
+        let statuses = self.room.best_prices.statuses();
+        statuses.set_unheard(stale & !STALE_GAP != 0);
         self.room.best_prices.set_stale(stale != 0);
         if stale == 0 && self.room.has_told_stale {
             self.announce(Kind::Fresh, 0, 0);
@@ -406,20 +415,23 @@ impl<V> Delivery<'_, V> {
 }
 
 /// Hears what a message did to the books.
-struct Changes<'a> {
+struct Changes<'a, V> {
     locate: u16,
     price: Price4,
     qty: Qty,
     flags: u8,
     best_prices: &'a BestPrices,
     changed: Position,
-    counters: &'a PublishCounters,
+    counters: &'a Counters,
+    /// The message itself: what is rare is read only where it is wanted.
+    bytes: &'a [u8],
+    venue: PhantomData<V>,
 }
 
-impl BookSink for Changes<'_> {
+impl<V: Venue> BookSink for Changes<'_, V> {
     #[inline]
     fn on_bbo(&mut self, locate: u16, bbo: &Bbo) {
-        self.counters.bbo_changes.increment();
+        self.counters.publish.bbo_changes.increment();
         self.best_prices.store(locate, &bbo.price(), self.changed);
         // An add with a stale reference may change another symbol's book as well; strategies hear of
         // that in the table.
@@ -430,11 +442,14 @@ impl BookSink for Changes<'_> {
 
     #[inline]
     fn on_trade(&mut self, print: &TradePrint) {
+        if print.kind == Kind::Cross as u8 {
+            self.on_cross(print);
+        }
         // A broken trade has no price, a cross without orders no shares: neither is a trade.
         if print.price == Price4(0) || print.shares == 0 {
             return;
         }
-        self.counters.trades.increment();
+        self.counters.publish.trades.increment();
         self.price = print.price;
         self.qty = Qty(u32::try_from(print.shares).unwrap_or(u32::MAX));
         self.flags |= FLAG_TRADE;
@@ -442,5 +457,36 @@ impl BookSink for Changes<'_> {
 
     fn on_incomplete(&mut self, locate: u16) {
         self.best_prices.set_incomplete(locate);
+    }
+
+    #[cold]
+    fn on_status(&mut self) {
+        let Some(said) = V::said(self.bytes) else {
+            return self.counters.feed.unknown_codes.increment();
+        };
+        let mut locate = self.locate;
+        if let (0, Said::Release(symbol, _)) = (locate, &said) {
+            // ITCH gives it no locate code.
+            locate = self.best_prices.locate_of(*symbol).unwrap_or(0);
+        }
+        self.counters.feed.statuses.increment();
+        self.best_prices.statuses().hear(locate, &said);
+        if locate != 0 {
+            self.best_prices.touch(locate, self.changed);
+        }
+    }
+}
+
+impl<V> Changes<'_, V> {
+    #[cold]
+    fn on_cross(&self, print: &TradePrint) {
+        let cross = Cross {
+            shares: print.shares,
+            price: print.price,
+            cross: print.cross_type,
+        };
+        let statuses = self.best_prices.statuses();
+        statuses.hear_cross(self.locate, &cross);
+        self.best_prices.touch(self.locate, self.changed);
     }
 }

@@ -29,9 +29,13 @@ use feed_handler::recovery::snapshots::SnapshotOptions;
 use feed_handler::recovery::stage::{RecoveryOptions, RecoveryStage};
 use feed_handler::recovery::wire::{TcpEvent, Wire};
 use feed_handler::source::{Packet, PacketSource};
+use feed_handler::statuses::{COLLAR, HALT, HOURS, IMBALANCE, PHASE, SHORT_SALE};
+use feed_handler::trading::{Hours, Phase};
 use feed_handler::venue::Nasdaq;
 use protocol::glimpse::EndOfSnapshot;
-use protocol::itch::{AddOrder, Head, OrderDelete, StockDirectory};
+use protocol::itch::{
+    AddOrder, Head, OrderDelete, StockDirectory, StockTradingAction, SystemEvent,
+};
 use protocol::mold::{Header, PacketBuilder, Session};
 use protocol::soup::{self, LoginAccepted, kind};
 use protocol::types::{Nanos, OrderRef, Price4, Qty, Seq, Symbol};
@@ -354,6 +358,18 @@ fn directory(locate: u16, symbol: &str) -> Vec<u8> {
     directory.as_bytes().to_vec()
 }
 
+fn action(locate: u16, state: u8) -> Vec<u8> {
+    let mut action = StockTradingAction::new_zeroed();
+    action.head = Head::new(b'H', locate, Nanos(1));
+    action.state = state;
+    action.as_bytes().to_vec()
+}
+
+fn event(event: u8) -> Vec<u8> {
+    let head = Head::new(b'S', 0, Nanos(1));
+    SystemEvent { head, event }.as_bytes().to_vec()
+}
+
 #[test]
 fn gap_open_second_line_fills_without_request_and_without_staleness() {
     let mut bench = Bench::new();
@@ -540,6 +556,43 @@ fn snapshot_takes_the_place_of_a_gap_at_exactly_its_number() {
     assert_eq!(bench.bid(8), 300);
     assert_eq!(bench.counters.join.snapshots_joined.get(), 1);
     assert!(bench.stage.is_idle());
+}
+
+#[test]
+fn snapshot_tells_how_symbols_are_traded_and_leaves_stale_what_it_does_not_say() {
+    let mut bench = Bench::new();
+    bench.send(1, &[&directory(7, "ALC"), &directory(8, "BOB")]);
+    bench.send(3, &[&action(7, b'T'), &action(8, b'T'), &event(b'Q')]);
+    bench.hears("R1 R2 H3 H4 S5");
+    bench.send(7, &[&action(8, b'P')]);
+    bench.give_up();
+    bench.hears("gap 6+1 H7~");
+    let status = |bench: &Bench, locate| bench.prices.statuses().load(locate).expect("calm");
+    assert!(status(&bench, 7).is_stale(PHASE) && !status(&bench, 8).is_stale(PHASE));
+    bench.send(8, &[&action(8, b'Q')]);
+    bench.hears("H8~");
+    // What the gap hid is that the one was halted; of the other the snapshot does not know the latest.
+    let (alc, bob) = (directory(7, "ALC"), directory(8, "BOB"));
+    bench.snapshot(&[&alc, &bob, &action(7, b'H'), &action(8, b'P')], 8);
+    bench.wait(1);
+    bench.hears("7 at 0 fresh");
+    let (alc, bob) = (status(&bench, 7), status(&bench, 8));
+    assert_eq!(alc.phase, Some(Phase::Halted));
+    assert_eq!(bob.phase, Some(Phase::QuotationOnly));
+    assert!(!alc.is_stale(PHASE | SHORT_SALE | HALT) && alc.is_stale(COLLAR | IMBALANCE));
+    let market = bench.prices.statuses().market().expect("calm");
+    assert_eq!(market.hours, Some(Hours::MarketBegin));
+    assert_ne!(
+        market.stale & HOURS,
+        0,
+        "the snapshot says nothing of the day"
+    );
+    bench.send(9, &[&event(b'M')]);
+    let market = bench.prices.statuses().market().expect("calm");
+    assert_eq!(
+        (market.hours, market.stale & HOURS),
+        (Some(Hours::MarketEnd), 0)
+    );
 }
 
 #[test]

@@ -82,6 +82,7 @@ impl Books {
                 let change = Add::new(message, None);
                 self.modify(&change, keeps_priority, counters, sink);
             }
+            Effect::Status => sink.on_status(),
             Effect::Clear => self.clear_book(message.locate, counters, sink),
             Effect::Unnumbered => counters.refused_symbol.increment(),
             Effect::Unfit => self.refuse_price(message, counters, sink),

@@ -75,6 +75,8 @@ pub trait BookSink {
     fn on_incomplete(&mut self, locate: u16) {
         let _ = locate;
     }
+    /// The message says how something is traded: no book's business, and for who keeps statuses.
+    fn on_status(&mut self) {}
 }
 
 /// Nothing is of interest.

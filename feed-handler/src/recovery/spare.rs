@@ -14,7 +14,8 @@ use rt::ring::Consumer;
 
 use super::live::Live;
 use crate::book::{BookCounters, Books};
-use crate::message::Message;
+use crate::message::Effect;
+use crate::statuses::State;
 use crate::venue::{Nasdaq, Venue};
 
 /// Messages that should have been copied are missing.
@@ -27,6 +28,8 @@ pub struct Spare {
     pub(crate) books: Books,
     /// What the snapshot's directory and later ones say, by locate code; 0: nothing.
     directory: Box<[u64]>,
+    /// How symbols are traded, by locate code.
+    statuses: Box<[State]>,
     live: Consumer<Live>,
     epoch: u32,
     next_seq: u64,
@@ -38,6 +41,7 @@ impl Spare {
         Self {
             books,
             directory: vec![0; 1 << 16].into_boxed_slice(),
+            statuses: vec![State::default(); 1 << 16].into_boxed_slice(),
             live,
             epoch: 0,
             next_seq: u64::MAX,
@@ -61,6 +65,7 @@ impl Spare {
         self.discard();
         self.books.clear();
         self.directory.fill(0);
+        self.statuses.fill(State::default());
         (self.epoch, self.next_seq) = (epoch, u64::MAX);
     }
 
@@ -74,11 +79,7 @@ impl Spare {
 
     /// A message of the snapshot. `false`: it cannot be read.
     pub(crate) fn load(&mut self, message: &[u8]) -> bool {
-        let Ok(message) = Nasdaq.message(message) else {
-            return false;
-        };
-        self.apply(&message);
-        true
+        self.apply(message)
     }
 
     /// The snapshot is loaded; this is the first message to apply.
@@ -103,20 +104,35 @@ impl Spare {
             }
             self.next_seq += 1;
             // What cannot be read changes no book: the live ones passed over it, too.
-            if let Ok(message) = Nasdaq.message(live.message()) {
-                self.apply(&message);
-            }
+            self.apply(live.message());
         }
         Ok(messages_max)
     }
 
-    fn apply(&mut self, message: &Message) {
+    /// `false`: it cannot be read.
+    fn apply(&mut self, bytes: &[u8]) -> bool {
+        let Ok(message) = Nasdaq.message(bytes) else {
+            return false;
+        };
         if let Some(name) = message.names
             && let Some(symbol) = self.directory.get_mut(usize::from(message.locate))
         {
             *symbol = u64::from_ne_bytes(name.0);
         }
-        self.books.apply(message, &self.counters, &mut ());
+        if message.effect == Effect::Status
+            && let Some(said) = Nasdaq::said(bytes)
+            && let Some(state) = self.statuses.get_mut(usize::from(message.locate))
+        {
+            state.hear(0, &said);
+        }
+        self.books.apply(&message, &self.counters, &mut ());
+        true
+    }
+
+    /// How a symbol that the directory names is traded.
+    pub(crate) fn status(&self, locate: u16) -> Option<&State> {
+        self.symbol(locate)?;
+        self.statuses.get(usize::from(locate))
     }
 
     /// What a locate code stands for, if the directory has said.

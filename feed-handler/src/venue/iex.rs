@@ -19,6 +19,7 @@ use super::symbols::{Numbered, Symbols};
 use super::{Content, Packet, Venue};
 use crate::event::Kind;
 use crate::message::{Effect, Message, Print};
+use crate::trading::{Complete, Hours, Market, Phase, Said, ShortSale};
 
 /// IEX, and the numbers of its symbols.
 #[derive(Debug, Default)]
@@ -50,6 +51,11 @@ impl Venue for Iex {
     #[inline]
     fn message(&mut self, bytes: &[u8]) -> Result<Message, DecodeError> {
         deep_plus::Message::decode(bytes).map(|message| self.read(&message))
+    }
+
+    #[cold]
+    fn said(bytes: &[u8]) -> Option<Said> {
+        said(&deep_plus::Message::decode(bytes).ok()?)
     }
 }
 
@@ -144,32 +150,38 @@ impl Iex {
         }
     }
 
-    /// What no book is interested in: strategies are told which type it was.
+    /// What no book is interested in: how things are traded, and where it is nothing of that, which type it
+    /// was.
     fn read_other(&mut self, message: &deep_plus::Message<'_>) -> Message {
         use deep_plus::Message as M;
-        let (symbol, kind) = match message {
-            M::SecurityDirectory(m) => (m.symbol, Kind::Directory),
-            M::TradingStatus(m) => (m.symbol, Kind::Status),
-            M::OperationalHalt(m) => (m.symbol, Kind::Status),
-            M::ShortSalePriceTest(m) => (m.symbol, Kind::Other),
-            M::RetailLiquidity(m) => (m.symbol, Kind::Other),
-            M::SecurityEvent(m) => (m.symbol, Kind::Other),
-            _ => {
+        let type_byte = message.as_bytes().first().copied().unwrap_or(0);
+        let symbol = match message {
+            M::SecurityDirectory(m) => {
                 return Message {
-                    number: u64::from(SystemEvent::KIND),
-                    ..Message::bare(Kind::System, 0)
+                    number: u64::from_ne_bytes(m.symbol.0),
+                    ..self.about(m.symbol, Kind::Directory, Effect::None)
                 };
             }
+            M::RetailLiquidity(m) => {
+                return Message {
+                    number: u64::from(type_byte),
+                    ..self.about(m.symbol, Kind::Other, Effect::None)
+                };
+            }
+            M::TradingStatus(m) => m.symbol,
+            M::OperationalHalt(m) => m.symbol,
+            M::ShortSalePriceTest(m) => m.symbol,
+            M::SecurityEvent(m) => m.symbol,
+            _ => {
+                let base = Message::bare(Kind::System, 0);
+                return Message::status(said(message).as_ref(), type_byte, base);
+            }
         };
-        let type_byte = message.as_bytes().first().copied().unwrap_or(0);
-        let number = match kind {
-            Kind::Directory => u64::from_ne_bytes(symbol.0),
-            _ => u64::from(type_byte),
-        };
-        Message {
-            number,
-            ..self.about(symbol, kind, Effect::None)
+        let base = self.about(symbol, Kind::Other, Effect::Status);
+        if base.effect == Effect::Unnumbered {
+            return base;
         }
+        Message::status(said(message).as_ref(), type_byte, base)
     }
 
     /// A message about a symbol.
@@ -187,6 +199,42 @@ impl Iex {
             ..Message::bare(kind, locate)
         }
     }
+}
+
+/// What it says of how its symbol or the market is traded.
+fn said(message: &deep_plus::Message<'_>) -> Option<Said> {
+    use deep_plus::Message as M;
+    Some(match message {
+        M::SystemEvent(m) => Said::Hours(match m.event {
+            // Regular hours begin with another letter than ITCH's.
+            b'R' => Hours::MarketBegin,
+            b'Q' => return None,
+            code => Hours::of_code(code)?,
+        }),
+        M::TradingStatus(m) => {
+            let phase = match m.status {
+                b'H' => Phase::Halted,
+                b'O' => Phase::QuotationOnly,
+                b'P' => Phase::Paused,
+                b'T' => Phase::Trading,
+                _ => return None,
+            };
+            Said::Phase(phase, m.reason)
+        }
+        M::OperationalHalt(m) => match m.status {
+            b'O' => Said::Halt(Market::Iex, true),
+            b'N' => Said::Halt(Market::Iex, false),
+            _ => return None,
+        },
+        M::ShortSalePriceTest(m) => match (m.status, m.detail) {
+            (0 | b'0', _) => Said::ShortSale(ShortSale::Free),
+            (1 | b'1', b'C') => Said::ShortSale(ShortSale::Remains),
+            (1 | b'1', _) => Said::ShortSale(ShortSale::Restricted),
+            _ => return None,
+        },
+        M::SecurityEvent(m) => Said::Complete(Complete::of_code(m.event)?),
+        _ => return None,
+    })
 }
 
 /// A message that gives an order this price; `None`: it does not fit.

@@ -22,6 +22,7 @@ use protocol::mold;
 use protocol::types::DecodeError;
 
 use crate::message::Message;
+use crate::trading::Said;
 
 pub use iex::Iex;
 pub use nasdaq::Nasdaq;
@@ -56,6 +57,10 @@ pub trait Venue: fmt::Debug + Send + 'static {
     /// # Errors
     /// A type that the venue does not have, or a length that is not the type's.
     fn message(&mut self, bytes: &[u8]) -> Result<Message, DecodeError>;
+
+    /// What a message says of how its symbol or the market is traded. Asked only where its effect is
+    /// [`Effect::Status`](crate::message::Effect::Status); `None`: in a code that the venue does not have.
+    fn said(bytes: &[u8]) -> Option<Said>;
 }
 
 /// A packet of a venue.

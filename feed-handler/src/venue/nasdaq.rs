@@ -10,6 +10,7 @@ use protocol::types::{DecodeError, MatchNumber, Price4, Side};
 use super::{Content, Packet, Venue};
 use crate::event::Kind;
 use crate::message::{Effect, Message, Print};
+use crate::trading::{Collar, Hours, Imbalance, Market, Phase, Release, Said, ShortSale};
 
 /// Nasdaq. Its messages carry locate codes, so there is nothing to remember.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,6 +41,11 @@ impl Venue for Nasdaq {
     #[inline]
     fn message(&mut self, bytes: &[u8]) -> Result<Message, DecodeError> {
         itch::Message::decode(bytes).map(|message| Self::read(&message))
+    }
+
+    #[cold]
+    fn said(bytes: &[u8]) -> Option<Said> {
+        said(&itch::Message::decode(bytes).ok()?)
     }
 }
 
@@ -145,20 +151,79 @@ impl Nasdaq {
                 names: Some(m.stock),
                 ..bare(Kind::Directory)
             },
-            M::StockTradingAction(_) | M::OperationalHalt(_) => other(head, Kind::Status),
-            M::SystemEvent(_) => other(head, Kind::System),
-            _ => other(head, Kind::Other),
+            _ => read_other(message),
         }
     }
 }
 
-/// What no book is interested in: strategies are told which type it was.
-#[inline]
-fn other(head: &itch::Head, kind: Kind) -> Message {
-    Message {
+/// What no book is interested in: how things are traded, and where it is nothing of that, which type it was.
+fn read_other(message: &itch::Message<'_>) -> Message {
+    use itch::Message as M;
+    let head = message.head();
+    let base = Message {
         number: u64::from(head.kind),
-        ..Message::bare(kind, head.locate.get())
+        exchange_ns: head.timestamp.get().0,
+        ..Message::bare(Kind::Other, head.locate.get())
+    };
+    match message {
+        M::MarketParticipantPosition(_) | M::RetailInterest(_) | M::DirectListing(_) => base,
+        _ => Message::status(said(message).as_ref(), head.kind, base),
     }
+}
+
+/// What it says of how its symbol or the market is traded.
+fn said(message: &itch::Message<'_>) -> Option<Said> {
+    use itch::Message as M;
+    Some(match message {
+        M::SystemEvent(m) => Said::Hours(Hours::of_code(m.event)?),
+        M::StockTradingAction(m) => Said::Phase(Phase::of_code(m.state)?, m.reason),
+        M::RegSho(m) => Said::ShortSale(ShortSale::of_code(m.action)?),
+        M::OperationalHalt(m) => {
+            let market = match m.market {
+                b'Q' => Market::Nasdaq,
+                b'B' => Market::NasdaqTexas,
+                b'X' => Market::Psx,
+                _ => return None,
+            };
+            Said::Halt(market, is_first(m.action, [b'H', b'T'])?)
+        }
+        M::LuldAuctionCollar(m) => Said::Collar(Collar {
+            reference: m.reference_price.get(),
+            upper: m.upper_price.get(),
+            lower: m.lower_price.get(),
+            extensions: m.extension.get(),
+        }),
+        M::IpoQuotingPeriod(m) => {
+            let release = Release {
+                at_s: m.release_time_s.get(),
+                price: m.price.get(),
+                is_cancelled: is_first(m.qualifier, [b'C', b'A'])?,
+            };
+            Said::Release(m.stock, release)
+        }
+        M::Noii(m) => Said::Imbalance(Imbalance {
+            paired: m.paired_shares.get(),
+            shares: m.imbalance_shares.get(),
+            direction: m.direction,
+            far: m.far_price.get(),
+            near: m.near_price.get(),
+            reference: m.reference_price.get(),
+            cross: m.cross_type,
+            variation: m.variation,
+        }),
+        M::MwcbDeclineLevels(m) => {
+            Said::Levels([m.level_1.get(), m.level_2.get(), m.level_3.get()])
+        }
+        M::MwcbStatus(m) if matches!(m.breached_level, b'1'..=b'3') => {
+            Said::Breach(m.breached_level - b'0')
+        }
+        _ => return None,
+    })
+}
+
+/// Whether a code is the first of two; `None`: it is neither.
+fn is_first(code: u8, [first, second]: [u8; 2]) -> Option<bool> {
+    (code == first || code == second).then_some(code == first)
 }
 
 /// Trades that touch no displayed order.

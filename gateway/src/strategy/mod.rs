@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::event::{MarketEvent, Origin, delta_ns};
+use feed_handler::statuses::{MarketStatus, SymbolStatus};
 use protocol::types::{Price4, Qty, Side, Symbol};
 use rt::clock::Clock;
 use rt::counters;
@@ -142,6 +143,18 @@ impl Context<'_> {
     #[must_use]
     pub fn is_stale(&self, locate: u16) -> bool {
         self.desk.best_prices.is_stale(locate)
+    }
+
+    /// How a symbol is traded now; `None` when its row keeps moving.
+    #[must_use]
+    pub fn status(&self, locate: u16) -> Option<SymbolStatus> {
+        self.desk.best_prices.statuses().load(locate)
+    }
+
+    /// How the symbol's market is now; `None` when its row keeps moving.
+    #[must_use]
+    pub fn market(&self) -> Option<MarketStatus> {
+        self.desk.best_prices.statuses().market()
     }
 
     /// What a locate code stands for today.
