@@ -1,6 +1,6 @@
 //! What can be asked of the books: depth to any level, every order, an order's place in its queue.
 //!
-//! Thread:      feed core, hot: nothing here allocates or changes anything. Costs are in `docs/performance.md`.
+//! Thread:      feed core, hot: nothing here allocates or changes anything.
 //! Bounds:      who asks says how far to look; a queue has no bound of its own.
 
 use protocol::types::{OrderRef, Price4, Side};
