@@ -1,0 +1,254 @@
+//! Whatever two lines of IEX bring: each few bytes become a segment (in turn, out of turn, cut, damaged, of
+//! another session, or any bytes at all) of DEEP+ messages that may name any order and symbol, or a pause. Behind it
+//! runs the whole feed handler: its numbers come without a hole that was not announced, the table says what the
+//! event said, and no book is ever other than its orders.
+#![no_main]
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use feed_handler::arbiter::{Arbiter, Patience};
+use feed_handler::best_prices::BestPrices;
+use feed_handler::book::{Books, Limits};
+use feed_handler::event::{Kind, MarketEvent};
+use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
+use feed_handler::publish::{Listener, Publisher, Subscription, Way};
+use feed_handler::source::{Packet, PacketSource};
+use feed_handler::venue::Iex;
+use libfuzzer_sys::fuzz_target;
+use protocol::iex_tp::{PROTOCOL_DEEP_PLUS, PacketBuilder, Place, Session};
+use protocol::types::{Nanos, Seq};
+use rt::clock::Clock;
+use rt::mem::Want;
+
+/// Segments of one input at most.
+const STEPS_MAX: usize = 400;
+const STALE_NS: u64 = 1_000_000_000;
+/// The smallest gap between two turns that makes a repeated segment no copy.
+const TURN_NS: u64 = 110_000_000;
+const SYMBOLS: [&[u8; 8]; 4] = [b"ALC     ", b"BOB     ", b"CAT     ", b"\0\0\0\0\0\0\0\0"];
+/// Each message's type byte and length.
+const MESSAGES: [(u8, usize); 14] = [
+    (b'a', 38),
+    (b'M', 38),
+    (b'R', 26),
+    (b'L', 46),
+    (b'T', 38),
+    (b'B', 38),
+    (b'C', 18),
+    (b'D', 31),
+    (b'H', 22),
+    (b'S', 10),
+    (b'I', 18),
+    (b'O', 18),
+    (b'P', 19),
+    (b'E', 18),
+];
+
+/// Takes an input apart; past its end everything is 0.
+struct Input<'a>(&'a [u8]);
+
+impl Input<'_> {
+    fn byte(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.byte()).collect()
+    }
+}
+
+type Arrivals = Rc<RefCell<Vec<(u8, Vec<u8>)>>>;
+
+struct Script(Arrivals);
+
+impl PacketSource for Script {
+    fn acquire(&mut self) -> usize {
+        self.0.borrow().len()
+    }
+    fn each(&mut self, mut on_packet: impl FnMut(Packet<'_>)) {
+        for (line, payload) in self.0.borrow().iter() {
+            on_packet(Packet { payload, wire_ns: 0, line: *line });
+        }
+    }
+    fn release(&mut self) {
+        self.0.borrow_mut().clear();
+    }
+    fn housekeep(&mut self) {}
+}
+
+/// A message of few symbols and orders: kind, flags or side, time, symbol, order, size, price.
+fn message(input: &mut Input) -> Vec<u8> {
+    let [what, which, order, size, price] = [0; 5].map(|_: u8| input.byte());
+    let (kind, len) = MESSAGES[usize::from(what & 15).min(MESSAGES.len() - 1)];
+    // Adds with a side as the venue writes it, mostly.
+    let flags = match kind {
+        b'a' if which & 0x80 == 0 => if which & 4 == 0 { b'8' } else { b'5' },
+        b'S' => [b'O', b'S', b'R', b'M', b'E', b'C', b'?', 0][usize::from(which >> 5)],
+        _ => which >> 2,
+    };
+    let mut bytes = vec![kind, flags];
+    bytes.extend_from_slice(&1u64.to_le_bytes());
+    bytes.extend_from_slice(SYMBOLS[usize::from(which & 3)]);
+    let sold_first = matches!(kind, b'T' | b'B');
+    if !sold_first {
+        bytes.extend_from_slice(&u64::from(order).to_le_bytes());
+    }
+    bytes.extend_from_slice(&u32::from(size).to_le_bytes());
+    let price = match price {
+        255 => i64::MIN,
+        254 => -1,
+        253 => i64::from(u32::MAX) + 1,
+        cents => i64::from(cents & 31) * 100,
+    };
+    bytes.extend_from_slice(&price.to_le_bytes());
+    bytes.resize(len, order);
+    bytes
+}
+
+fn segment(session: u32, seq: u64, messages: &[Vec<u8>]) -> Vec<u8> {
+    let mut buffer = [0; 1400];
+    let place = Place {
+        session: Session { channel: 1, session },
+        protocol: PROTOCOL_DEEP_PLUS,
+        seq: Seq(seq),
+        offset: 0,
+        sent: Nanos(1),
+    };
+    let mut builder = PacketBuilder::new(&mut buffer, place).expect("room");
+    for message in messages {
+        assert!(builder.push(message));
+    }
+    builder.finish().to_vec()
+}
+
+/// What a strategy hears, checked.
+struct Ear {
+    events: Listener,
+    prices: Arc<BestPrices>,
+    next: u64,
+    /// The number of the name that was told before its message.
+    named: u64,
+}
+
+impl Ear {
+    /// `has_begun`: a session began in this turn, so that numbers may begin again.
+    fn hear(&mut self, has_begun: bool) {
+        let mut last: [Option<MarketEvent>; 8] = [None; 8];
+        while let Some(event) = self.events.hear() {
+            match event.kind {
+                Kind::Gap => {
+                    assert!(has_begun || event.origin.seq == self.next, "{event:?}, {} due", self.next);
+                    self.next = event.origin.seq + event.number;
+                }
+                Kind::EndOfSession => self.next = 1,
+                _ if event.is_news() => {}
+                _ => {
+                    let seq = event.origin.seq;
+                    let is_due = seq == self.next || (seq + 1 == self.next && self.named == seq);
+                    // What cannot be read keeps its number and is told to nobody.
+                    assert!(has_begun || is_due || seq > self.next, "{seq} instead of {}", self.next);
+                    self.named = if event.kind == Kind::Directory { seq } else { 0 };
+                    self.next = seq + 1;
+                    if let Some(place) = last.get_mut(usize::from(event.locate)) {
+                        *place = Some(event);
+                    }
+                }
+            }
+        }
+        for event in last.into_iter().flatten().filter(|_| !has_begun) {
+            let table = self.prices.load(event.locate).expect("nobody writes");
+            assert_eq!(table, event.best(), "{event:?}");
+        }
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let mut input = Input(data);
+    let prices = Arc::new(BestPrices::new(Want::LAZY).expect("memory"));
+    let mut publisher = Publisher::new(Arc::clone(&prices), 1 << 12);
+    let events = publisher.listen(Subscription::All, Way::Own, 1 << 12).expect("a power of two");
+    let counters = Arc::new(Counters::default());
+    let arrivals = Arrivals::default();
+    let limits = Limits { orders_max: 64, levels_max: 64 };
+    let mut feed = Feed::new(Parts {
+        source: Script(Rc::clone(&arrivals)),
+        venue: Iex::default(),
+        arbiter: Arbiter::new(Patience {
+            gap_timeout_ns: [0, 50_000_000, 400_000_000, 2_000_000_000][usize::from(input.byte() & 3)],
+            stale_ns: STALE_NS,
+        }),
+        books: Books::new(&limits, Want::LAZY).expect("memory"),
+        publisher,
+        counters: Arc::clone(&counters),
+        histograms: FeedHistograms::default(),
+        feed: 0,
+        lines: 2,
+        stale_ns: STALE_NS,
+    });
+    let mut ear = Ear { events, prices, next: 1, named: 0 };
+    let mut clock = Clock::manual(1_000);
+    let mut turn = |by_ns: u64| {
+        clock.set_ns(clock.now_ns() + by_ns);
+        let begun = counters.arbiter.sessions_begun.get();
+        feed.poll(&clock);
+        // Quiet turns: the books are looked through.
+        for _ in 0..16 {
+            feed.poll(&clock);
+        }
+        ear.hear(counters.arbiter.sessions_begun.get() != begun);
+        assert_eq!(counters.check.broken.get(), 0, "a book is not what its orders are");
+        ear.next
+    };
+    let mut session = 7;
+    for _ in 0..3 {
+        arrivals.borrow_mut().push((0, segment(session, 1, &[])));
+        turn(TURN_NS);
+    }
+    let mut next = 1;
+    for _ in 0..STEPS_MAX {
+        if input.0.is_empty() {
+            break;
+        }
+        let [op, near] = [0; 2].map(|_: u8| input.byte());
+        let line = op >> 4 & 1;
+        let seq = next.max(1u64).saturating_add_signed(i64::from(near.cast_signed() >> 3));
+        let arriving = match op & 15 {
+            0..=6 => {
+                let count = usize::from(op >> 5) + 1;
+                let messages: Vec<_> = (0..count).map(|_| message(&mut input)).collect();
+                let seq = if op & 15 < 4 { next } else { seq };
+                segment(session, seq, &messages)
+            }
+            7 => segment(session, seq, &[]),
+            8 | 9 => {
+                let mut wild = segment(session, seq, &[message(&mut input), message(&mut input)]);
+                let at = usize::from(input.byte()) % wild.len();
+                wild[at] = near;
+                wild
+            }
+            10 => {
+                let mut cut = segment(session, seq, &[message(&mut input), message(&mut input)]);
+                cut.truncate(usize::from(input.byte()));
+                cut
+            }
+            11 => input.bytes(usize::from(near)),
+            12 => {
+                session = 7 + u32::from(near & 3);
+                continue;
+            }
+            _ => {
+                next = turn(u64::from(near) * 10_000_000);
+                continue;
+            }
+        };
+        arrivals.borrow_mut().push((line, arriving));
+        if op & 0x20 == 0 {
+            next = turn(u64::from(near) * 1_000);
+        }
+    }
+    turn(4 * STALE_NS);
+});
