@@ -165,7 +165,8 @@ pub(crate) struct Head {
 pub struct MarketEvent {
     /// The frame that caused it.
     pub origin: Origin,
-    /// When the exchange says that it happened, in the venue's own count: Nasdaq's is ns since midnight.
+    /// When the exchange says that it happened, in the venue's own count: Nasdaq's is ns since midnight, IEX's
+    /// ns since 1970 UTC.
     /// 0: no message of the exchange says so.
     pub exchange_ns: u64,
     /// Order reference; the symbol's eight bytes for a directory; the count for a gap or lag; the venue's

@@ -365,7 +365,7 @@ impl<V> Delivery<'_, V> {
         self.learn(message.locate, symbol);
         if message.kind != Kind::Directory {
             let mut event = MarketEvent::bare(Kind::Directory, self.origin);
-            event.locate = message.locate;
+            (event.locate, event.exchange_ns) = (message.locate, message.exchange_ns);
             event.number = u64::from_ne_bytes(symbol.0);
             event.flags = self.room.stale_flag;
             self.publish(event);

@@ -242,6 +242,7 @@ fn orders_live_and_die_in_the_book_of_their_symbol() {
     let sell = add("IBKR", u64::MAX, Side::Sell, 300, 1_366_000);
     let events = bench.send(&[&buy, &sell]);
     assert_eq!(kinds(&events), "RAA");
+    assert!(events.iter().all(|event| event.exchange_ns == 1));
     assert!(events[1].has(FLAG_BBO_CHANGED) && !events[1].has(FLAG_STALE));
     assert_eq!(bench.best(1), [1_365_000, 100, 1_366_000, 300]);
     let events = bench.send(&[&executed("IBKR", u64::MAX, 100, 1_365_500)]);

@@ -15,4 +15,5 @@ pub mod generate;
 pub mod triggers;
 
 mod counterparty;
+mod outlet;
 pub mod replay;

@@ -50,7 +50,10 @@ impl Venue for Iex {
 
     #[inline]
     fn message(&mut self, bytes: &[u8]) -> Result<Message, DecodeError> {
-        deep_plus::Message::decode(bytes).map(|message| self.read(&message))
+        deep_plus::Message::decode(bytes).map(|message| Message {
+            exchange_ns: message.timestamp().get().0,
+            ..self.read(&message)
+        })
     }
 
     #[cold]

@@ -254,7 +254,7 @@ impl Report {
         std::fs::write(path, text)
     }
 
-    /// Each run's histograms as a table, in the order of the way, and its sessions with so many positions.
+    /// Each run's histograms as a table, in the order of the way, and its sessions with their largest positions.
     #[must_use]
     pub fn table(&self, positions_max: usize) -> String {
         let mut out = String::new();
