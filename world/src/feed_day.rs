@@ -39,7 +39,7 @@ pub fn play_feed(seed: u64) -> FeedTotals {
     play(seed, None, |_| ())
 }
 
-/// Lives one long day: until the market has published so many messages, on lines that lose 2 % each. `on_turn`
+/// Lives one long day: until the market has published this many messages, on lines that lose 2 % each. `on_turn`
 /// hears how many there are.
 ///
 /// # Panics

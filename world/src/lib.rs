@@ -28,6 +28,7 @@ mod feed_day;
 mod hearing;
 mod line;
 mod operator;
+mod overheard;
 mod quoting;
 mod record;
 mod servers;

@@ -25,7 +25,7 @@ use rt::ring::ring;
 use crate::connection::Connection;
 use crate::hearing::{FeedTotals, Hearing, Ways};
 use crate::line::{Counter, Line};
-use crate::quoting::Overheard;
+use crate::overheard::Overheard;
 use crate::servers::Fate;
 use crate::traders::{Trader, belief, set_calm};
 use crate::venue::Venue;

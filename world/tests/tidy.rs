@@ -22,7 +22,7 @@ const ISLANDS: [&str; 17] = [
     "feed-handler/tests/support/mod.rs",
     "gateway/src/order/transport/provided.rs",
     "gateway/src/order/transport/uring.rs",
-    "bench/feeds/src/replay.rs",
+    "bench/feeds/src/outlet.rs",
     "bench/lab/src/process.rs",
     "bench/peers/src/bin/tickgate-peer-floor.rs",
     "bench/src/flood.rs",

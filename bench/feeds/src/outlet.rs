@@ -1,13 +1,22 @@
 //! Where a line's packets leave: a UDP socket, or whole frames out of an interface.
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use protocol::frame::{FrameBuilder, multicast_mac};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::replay::Line;
+/// Where a line goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Group or address, and port.
+    pub to: SocketAddrV4,
+    /// Own address: the group's interface, or the frame's source.
+    pub from: Ipv4Addr,
+    /// Send whole frames out of this interface.
+    pub interface: Option<String>,
+}
 
 /// One line's socket.
 pub(crate) enum Outlet {

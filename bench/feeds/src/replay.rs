@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::counterparty::Counterparty;
 use crate::feed_file::FeedFile;
+pub use crate::outlet::Line;
 use crate::outlet::Outlet;
 use crate::triggers;
 
@@ -46,17 +47,6 @@ pub enum Pace {
     Poisson(f64, u64),
     /// The messages' own times, this many times as fast.
     Speed(f64),
-}
-
-/// Where a line goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// Group or address, and port.
-    pub to: SocketAddrV4,
-    /// Own address: the group's interface, or the frame's source.
-    pub from: Ipv4Addr,
-    /// Send whole frames out of this interface.
-    pub interface: Option<String>,
 }
 
 /// What to send and how.
