@@ -6,7 +6,7 @@
 //! A line goes to an address (a UDP socket) or, given an interface, as whole frames through a packet
 //! socket, with our own headers and checksums.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
