@@ -145,11 +145,9 @@ impl BestPrices {
 
     /// Says what a locate code stands for today, and which message says so. Prices stay.
     pub fn store_symbol(&self, locate: u16, symbol: Symbol, changed: Position) {
-        let at = usize::from(locate);
-        if let (Some(place), Some(row)) = (self.symbols.get(at), self.rows.get(at)) {
+        if let Some(place) = self.symbols.get(usize::from(locate)) {
             place.store(u64::from_ne_bytes(symbol.0), Ordering::Release);
-            let [bid, ask, _] = row.words.own();
-            self.store(locate, &BestPrice::of_words(bid, ask), changed);
+            self.touch(locate, changed);
         }
     }
 
@@ -160,8 +158,8 @@ impl BestPrices {
         &self.statuses
     }
 
-    /// A message changed a symbol's status: its row says so, too, so that who missed it is told of the symbol
-    /// again.
+    /// A message changed what goes with a symbol, its name or its status: its row says so, so that who missed it
+    /// is told of the symbol again. A row never goes back.
     #[cold]
     pub(crate) fn touch(&self, locate: u16, changed: Position) {
         if let Some(row) = self.rows.get(usize::from(locate)) {

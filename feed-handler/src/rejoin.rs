@@ -208,6 +208,7 @@ impl<V: Venue> Delivery<'_, V> {
     /// Brings rows of the table up to date; with the last of them the gap is over.
     fn show(&mut self, spare: Box<Spare>, from: u32) {
         let to = (from + ROWS_EACH).min(ROWS);
+        let has_new_gap = self.room.rejoin.as_ref().is_some_and(|it| it.has_new_gap);
         for row in from..to {
             let locate = u16::try_from(row).unwrap_or(u16::MAX);
             let table = &self.room.best_prices;
@@ -217,7 +218,6 @@ impl<V: Venue> Delivery<'_, V> {
                 table.set_complete(locate);
             }
             let best = self.room.books.best(locate);
-            let has_new_gap = self.room.rejoin.as_ref().is_some_and(|it| it.has_new_gap);
             // A snapshot from before a gap proves nothing of what the gap hides.
             let status = spare.status(locate).filter(|_| !has_new_gap);
             let is_other = status.is_some_and(|status| table.statuses().take(locate, status));

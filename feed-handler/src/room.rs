@@ -190,9 +190,7 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
     /// Silence is over before the message that ends it: who hears it may trade on it.
     #[inline]
     fn on_next(&mut self) {
-        if self.room.stale & STALE_SILENT != 0 {
-            self.on_whole();
-        }
+        self.on_whole();
     }
 
     #[inline]
@@ -284,7 +282,7 @@ impl<V> Delivery<'_, V> {
     }
 
     /// A line speaks, and nothing up to where it is is waited for.
-    #[cold]
+    #[inline]
     pub(crate) fn on_whole(&mut self) {
         if self.room.stale & STALE_SILENT != 0 {
             self.set_stale(self.room.stale & !STALE_SILENT);
@@ -303,6 +301,7 @@ impl<V> Delivery<'_, V> {
 
     /// Says how the feed is from here on: the table first, then strategies if it is fresh again. That
     /// it is stale is said by the event that made it so.
+    #[cold]
     pub(crate) fn set_stale(&mut self, stale: u64) {
         self.room.stale = stale;
         let is_told = stale & !STALE_WAITING != 0;
@@ -380,8 +379,7 @@ impl<V> Delivery<'_, V> {
             ..
         } = &mut *self.room;
         let named = publisher.position(self.origin.seq);
-        let before = best_prices.load_row(locate).unwrap_or_default().changed;
-        best_prices.store_symbol(locate, symbol, named.max(before));
+        best_prices.store_symbol(locate, symbol, named);
         publisher.on_directory(locate, symbol);
     }
 

@@ -7,8 +7,9 @@
     reason = "tests"
 )]
 
+mod script;
+
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -18,7 +19,6 @@ use feed_handler::book::{Books, Limits};
 use feed_handler::event::{FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, MarketEvent};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Listener, Publisher, Subscription, Way};
-use feed_handler::source::{Packet, PacketSource};
 use feed_handler::venue::Iex;
 use protocol::deep_plus::{
     AddOrder, ClearBook, FLAG_CROSS, FLAG_KEEPS_PRIORITY, OrderDelete, OrderExecuted, OrderModify,
@@ -28,6 +28,7 @@ use protocol::iex_tp::{PROTOCOL_DEEP_PLUS, PacketBuilder, Place, Session};
 use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Qty, Seq, Side, SignedPrice4, Symbol};
 use rt::clock::Clock;
 use rt::mem::Want;
+use script::{Arrivals, Script};
 use zerocopy::IntoBytes;
 
 const STALE_NS: u64 = 1_000_000_000;
@@ -40,31 +41,9 @@ const TUESDAY: Session = Session {
     session: 8,
 };
 
-#[derive(Default)]
-struct Script(Rc<RefCell<VecDeque<Vec<u8>>>>);
-
-impl PacketSource for Script {
-    fn acquire(&mut self) -> usize {
-        self.0.borrow().len()
-    }
-    fn each(&mut self, mut on_packet: impl FnMut(Packet<'_>)) {
-        for payload in self.0.borrow().iter() {
-            on_packet(Packet {
-                payload,
-                wire_ns: 0,
-                line: 0,
-            });
-        }
-    }
-    fn release(&mut self) {
-        self.0.borrow_mut().clear();
-    }
-    fn housekeep(&mut self) {}
-}
-
 struct Bench {
     feed: Feed<Script, Iex>,
-    arrivals: Rc<RefCell<VecDeque<Vec<u8>>>>,
+    arrivals: Rc<RefCell<Arrivals>>,
     events: Listener,
     best_prices: Arc<BestPrices>,
     counters: Arc<Counters>,
@@ -140,7 +119,7 @@ impl Bench {
     }
 
     fn send_raw(&mut self, payload: Vec<u8>) -> Vec<MarketEvent> {
-        self.arrivals.borrow_mut().push_back(payload);
+        self.arrivals.borrow_mut().push((0, payload));
         self.clock.set_ns(self.clock.now_ns() + 200_000_000);
         self.feed.poll(&self.clock);
         std::iter::from_fn(|| self.events.hear()).collect()

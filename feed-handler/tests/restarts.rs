@@ -5,6 +5,8 @@
     clippy::indexing_slicing,
     reason = "tests"
 )]
+mod script;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,34 +16,13 @@ use feed_handler::best_prices::BestPrices;
 use feed_handler::book::{Books, Limits};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Listener, Publisher, Subscription, Way};
-use feed_handler::source::{Packet, PacketSource};
 use feed_handler::venue::Nasdaq;
 use protocol::mold::{PacketBuilder, Session};
 use protocol::types::Seq;
 use rt::clock::Clock;
 use rt::mem::Want;
+use script::{Arrivals, Script};
 
-type Arrivals = Rc<RefCell<Vec<(u8, Vec<u8>)>>>;
-#[derive(Default)]
-struct Script(Arrivals);
-impl PacketSource for Script {
-    fn acquire(&mut self) -> usize {
-        self.0.borrow().len()
-    }
-    fn each(&mut self, mut on: impl FnMut(Packet<'_>)) {
-        for (line, payload) in self.0.borrow().iter() {
-            on(Packet {
-                payload,
-                wire_ns: 0,
-                line: *line,
-            });
-        }
-    }
-    fn release(&mut self) {
-        self.0.borrow_mut().clear();
-    }
-    fn housekeep(&mut self) {}
-}
 const S1: Session = *b"SESSION001";
 const MS: u64 = 1_000_000;
 const SEC: u64 = 1_000_000_000;
@@ -55,7 +36,7 @@ fn data(seq: u64, count: u64) -> Vec<u8> {
 }
 struct F {
     feed: Feed<Script, Nasdaq>,
-    s: Arrivals,
+    s: Rc<RefCell<Arrivals>>,
     c: Arc<Counters>,
     clock: Clock,
     _e: Listener,

@@ -8,6 +8,8 @@
     reason = "tests"
 )]
 
+mod script;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,7 +20,6 @@ use feed_handler::book::{Books, Limits};
 use feed_handler::event::{Kind, MarketEvent};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Listener, Publisher, Subscription, Way};
-use feed_handler::source::{Packet, PacketSource};
 use feed_handler::statuses::{BREACH, COLLAR, HOURS, LEVELS, PHASE, SHORT_SALE, SymbolStatus};
 use feed_handler::trading::{
     Collar, Complete, Cross, Hours, Imbalance, Market, Phase, Release, ShortSale,
@@ -29,35 +30,14 @@ use protocol::mold::{self, Session};
 use protocol::types::{Nanos, Price4, Price8, Seq};
 use rt::clock::Clock;
 use rt::mem::Want;
+use script::{Arrivals, Script};
 
 const SESSION: Session = *b"SESSION001";
 const STALE_NS: u64 = 1_000_000_000;
 
-#[derive(Default)]
-struct Script(Rc<RefCell<Vec<Vec<u8>>>>);
-
-impl PacketSource for Script {
-    fn acquire(&mut self) -> usize {
-        self.0.borrow().len()
-    }
-    fn each(&mut self, mut on_packet: impl FnMut(Packet<'_>)) {
-        for payload in self.0.borrow().iter() {
-            on_packet(Packet {
-                payload,
-                wire_ns: 0,
-                line: 0,
-            });
-        }
-    }
-    fn release(&mut self) {
-        self.0.borrow_mut().clear();
-    }
-    fn housekeep(&mut self) {}
-}
-
 struct Bench<V: Venue> {
     feed: Feed<Script, V>,
-    arrivals: Rc<RefCell<Vec<Vec<u8>>>>,
+    arrivals: Rc<RefCell<Arrivals>>,
     events: Listener,
     prices: Arc<BestPrices>,
     counters: Arc<Counters>,
@@ -113,7 +93,7 @@ impl<V: Venue> Bench<V> {
     fn send(&mut self, messages: &[&[u8]]) -> Vec<MarketEvent> {
         let payload = (self.packet)(self.next, messages);
         self.next += messages.len() as u64;
-        self.arrivals.borrow_mut().push(payload);
+        self.arrivals.borrow_mut().push((0, payload));
         // Copies on one line are no agreement of strangers.
         self.clock.set_ns(self.clock.now_ns() + STALE_NS / 4);
         self.turn()

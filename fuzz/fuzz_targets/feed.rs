@@ -3,10 +3,13 @@
 //! handler with everything it says checked, as on the random days of `feed-handler/tests/feed_days.rs`.
 #![no_main]
 
+mod input;
+
 #[path = "../../feed-handler/tests/market/mod.rs"]
 #[allow(dead_code, reason = "the random days look at more")]
 mod market;
 
+use input::Input;
 use libfuzzer_sys::fuzz_target;
 use market::{Arrivals, Hearer, LINES, Market, STALE_NS, end, heartbeat, packet};
 use feed_handler::publish::Way;
@@ -18,21 +21,6 @@ use zerocopy::{FromZeros, IntoBytes};
 
 /// Packets of one input at most: an input is a day, not a year.
 const STEPS_MAX: usize = 400;
-
-/// Takes an input apart; past its end everything is 0.
-struct Input<'a>(&'a [u8]);
-
-impl Input<'_> {
-    fn byte(&mut self) -> u8 {
-        let Some((first, rest)) = self.0.split_first() else { return 0 };
-        self.0 = rest;
-        *first
-    }
-
-    fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.byte()).collect()
-    }
-}
 
 fn message(input: &mut Input) -> Vec<u8> {
     let [kind, what, reference, other] = [0; 4].map(|_: u8| input.byte());

@@ -4,7 +4,10 @@
 //! books say, and no book is ever other than its orders.
 #![no_main]
 
-use std::cell::RefCell;
+mod input;
+#[path = "../../feed-handler/tests/script/mod.rs"]
+mod script;
+
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,13 +17,14 @@ use feed_handler::book::{Books, Limits};
 use feed_handler::event::Kind;
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Listener, Publisher, Subscription, Way};
-use feed_handler::source::{Packet, PacketSource};
 use feed_handler::venue::Iex;
+use input::Input;
 use libfuzzer_sys::fuzz_target;
 use protocol::iex_tp::{PROTOCOL_DEEP_PLUS, PacketBuilder, Place, Session};
 use protocol::types::{Nanos, Seq};
 use rt::clock::Clock;
 use rt::mem::Want;
+use script::Script;
 
 /// Segments of one input at most.
 const STEPS_MAX: usize = 400;
@@ -45,40 +49,6 @@ const MESSAGES: [(u8, usize); 14] = [
     (b'P', 19),
     (b'E', 18),
 ];
-
-/// Takes an input apart; past its end everything is 0.
-struct Input<'a>(&'a [u8]);
-
-impl Input<'_> {
-    fn byte(&mut self) -> u8 {
-        let Some((first, rest)) = self.0.split_first() else { return 0 };
-        self.0 = rest;
-        *first
-    }
-
-    fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.byte()).collect()
-    }
-}
-
-type Arrivals = Rc<RefCell<Vec<(u8, Vec<u8>)>>>;
-
-struct Script(Arrivals);
-
-impl PacketSource for Script {
-    fn acquire(&mut self) -> usize {
-        self.0.borrow().len()
-    }
-    fn each(&mut self, mut on_packet: impl FnMut(Packet<'_>)) {
-        for (line, payload) in self.0.borrow().iter() {
-            on_packet(Packet { payload, wire_ns: 0, line: *line });
-        }
-    }
-    fn release(&mut self) {
-        self.0.borrow_mut().clear();
-    }
-    fn housekeep(&mut self) {}
-}
 
 /// A message of few symbols and orders: kind, flags or side, time, symbol, order, size, price.
 fn message(input: &mut Input) -> Vec<u8> {
@@ -134,22 +104,27 @@ struct Ear {
 }
 
 impl Ear {
-    /// `has_begun`: a session began in this turn, so that numbers may begin again.
-    fn hear(&mut self, has_begun: bool) {
+    /// `has_begun`: a session began in this turn, so that numbers may begin again. `unread`: messages that could
+    /// not be read in it; each keeps its number and is told to nobody.
+    fn hear(&mut self, has_begun: bool, mut unread: u64) {
+        let mut come_to = |next: u64, seq: u64| {
+            assert!(has_begun || seq.checked_sub(next).is_some_and(|silent| silent <= unread), "{seq} instead of {next}");
+            unread = unread.saturating_sub(seq.saturating_sub(next));
+        };
         while let Some(event) = self.events.hear() {
             match event.kind {
                 Kind::Gap => {
-                    // What cannot be read before it keeps its number, too.
-                    assert!(has_begun || event.origin.seq >= self.next, "{event:?}, {} due", self.next);
+                    come_to(self.next, event.origin.seq);
                     self.next = event.origin.seq + event.number;
                 }
                 Kind::EndOfSession => self.next = 1,
                 _ if event.is_news() => {}
                 _ => {
                     let seq = event.origin.seq;
-                    let is_due = seq == self.next || (seq + 1 == self.next && self.named == seq);
-                    // What cannot be read keeps its number and is told to nobody.
-                    assert!(has_begun || is_due || seq > self.next, "{seq} instead of {}", self.next);
+                    let is_named = seq + 1 == self.next && self.named == seq;
+                    if !is_named {
+                        come_to(self.next, seq);
+                    }
                     self.named = if event.kind == Kind::Directory { seq } else { 0 };
                     self.next = seq + 1;
                 }
@@ -164,10 +139,11 @@ fuzz_target!(|data: &[u8]| {
     let mut publisher = Publisher::new(Arc::clone(&prices), 1 << 12);
     let events = publisher.listen(Subscription::All, Way::Own, 1 << 12).expect("a power of two");
     let counters = Arc::new(Counters::default());
-    let arrivals = Arrivals::default();
+    let source = Script::default();
+    let arrivals = Rc::clone(&source.0);
     let limits = Limits { orders_max: 64, levels_max: 64 };
     let mut feed = Feed::new(Parts {
-        source: Script(Rc::clone(&arrivals)),
+        source,
         venue: Iex::default(),
         arbiter: Arbiter::new(Patience {
             gap_timeout_ns: [0, 50_000_000, 400_000_000, 2_000_000_000][usize::from(input.byte() & 3)],
@@ -185,13 +161,14 @@ fuzz_target!(|data: &[u8]| {
     let mut clock = Clock::manual(1_000);
     let mut turn = |by_ns: u64| {
         clock.set_ns(clock.now_ns() + by_ns);
-        let begun = counters.arbiter.sessions_begun.get();
+        let unread = || counters.feed.unknown.get() + counters.feed.malformed.get();
+        let (begun, unread_before) = (counters.arbiter.sessions_begun.get(), unread());
         feed.poll(&clock);
         // Quiet turns: the books are looked through.
         for _ in 0..16 {
             feed.poll(&clock);
         }
-        ear.hear(counters.arbiter.sessions_begun.get() != begun);
+        ear.hear(counters.arbiter.sessions_begun.get() != begun, unread() - unread_before);
         assert_eq!(counters.check.broken.get(), 0, "a book is not what its orders are");
         for locate in 1..8 {
             let table = prices.load(locate).expect("nobody writes");

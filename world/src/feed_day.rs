@@ -85,17 +85,11 @@ pub fn play_24_hours(seed: u64, mut on_hour: impl FnMut(u32)) -> FeedTotals {
         }
         on_hour(hour);
     }
-    venue.is_calm = true;
-    for turns in 0.. {
-        assert!(turns < 3_000, "a calm feed does not become whole");
+    end_calmly(&mut venue, &mut feed, |venue, feed| {
         now_ns += 5 * MS;
         clock.set_ns(now_ns);
-        feed.turn(&mut venue, &clock);
-        if turns > 20 && feed.is_whole(&venue) {
-            break;
-        }
-    }
-    feed.compare_books(&venue);
+        feed.turn(venue, &clock);
+    });
     sum += feed.heard();
     sum
 }
@@ -153,22 +147,33 @@ fn play(seed: u64, messages: Option<u64>, mut on_turn: impl FnMut(u64)) -> FeedT
         turn(&mut venue, &mut feed, random.u64(MS / 10..4 * MS));
         on_turn(venue.published);
     }
-    venue.is_calm = true;
     venue.fate = Fate::default();
-    for turns in 0.. {
-        assert!(turns < 3_000, "a calm feed does not become whole");
-        turn(&mut venue, &mut feed, 5 * MS);
-        if turns > 20 && feed.is_whole(&venue) {
-            break;
-        }
-    }
-    feed.compare_books(&venue);
+    end_calmly(&mut venue, &mut feed, |venue, feed| {
+        turn(venue, feed, 5 * MS);
+    });
     if servers == Servers::Alive {
         let (said, truth) = (feed.said.take(), perfect.said.take());
         assert_eq!(said, truth, "events of one feed alone");
         assert_eq!(feed.heard().gaps, 0);
     }
     feed.heard()
+}
+
+/// Nothing goes wrong any more: in the end the feed is whole, and its books are the exchange's.
+fn end_calmly(
+    venue: &mut Venue,
+    feed: &mut Hearing,
+    mut turn: impl FnMut(&mut Venue, &mut Hearing),
+) {
+    venue.is_calm = true;
+    for turns in 0.. {
+        assert!(turns < 3_000, "a calm feed does not become whole");
+        turn(venue, feed);
+        if turns > 20 && feed.is_whole(venue) {
+            break;
+        }
+    }
+    feed.compare_books(venue);
 }
 
 /// Holds what the feed has said against the perfect one, as far as both have come, and forgets it.

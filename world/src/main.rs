@@ -54,14 +54,19 @@ fn one(arguments: &Arguments) -> ExitCode {
 fn long_day(seed: u64, messages: u64) {
     let clock = Clock::new();
     let began_ns = clock.now_ns();
-    let style = ProgressStyle::with_template("{pos} of {len} messages, {eta} left {wide_bar}");
-    let bar = ProgressBar::new(messages)
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bar = bar(messages, "messages");
     let heard = world::play_long_feed(seed, messages, |published| bar.set_position(published));
     bar.finish_and_clear();
     let took_s = (clock.now_ns() - began_ns) as f64 / 1e9;
     println!("{heard:#?}");
     println!("1 passed, 0 failed; {took_s:.0} s");
+}
+
+/// How far it is, of this many.
+fn bar(len: u64, of: &str) -> ProgressBar {
+    let template = format!("{{pos}} of {{len}} {of}, {{eta}} left {{wide_bar}}");
+    let style = ProgressStyle::with_template(&template);
+    ProgressBar::new(len).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// One world, or a feed's day as a world of which nothing else is known.
@@ -88,9 +93,7 @@ fn many(arguments: &Arguments, seeds: u64) -> ExitCode {
     let (first, threads) = (arguments.seed, arguments.threads.max(1));
     let clock = Clock::new();
     let began_ns = clock.now_ns();
-    let style = ProgressStyle::with_template("{pos} of {len} worlds, {eta} left {wide_bar}");
-    let bar =
-        ProgressBar::new(seeds).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bar = bar(seeds, "worlds");
     let next = AtomicU64::new(first);
     let live_many = || {
         let mut sum = Sum::default();

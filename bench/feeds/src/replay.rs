@@ -257,14 +257,9 @@ impl<'a> Sender<'a> {
             let seq = Seq(self.next_seq);
             let heartbeat = PacketBuilder::new(&mut buffer, self.options.session, seq);
             let Some(heartbeat) = heartbeat else { break };
-            let payload = heartbeat.finish();
-            for outlet in &mut self.outlets {
-                outlet.send(payload)?;
-            }
+            self.send_payload(heartbeat.finish())?;
             self.wait(self.clock.now_ns() + HEARTBEAT_NS);
         }
-        // That a heartbeat was late matters to nobody.
-        self.sent = Sent::default();
         self.started_ns = self.clock.now_ns();
         Ok(())
     }
@@ -302,15 +297,15 @@ impl<'a> Sender<'a> {
         }
         let payload = packet.finish();
         let due_ns = self.schedule(pending);
-        self.wait(due_ns);
+        let late_ns = self.wait(due_ns);
+        self.sent.late_ns_max = self.sent.late_ns_max.max(late_ns);
+        self.sent.late += u64::from(late_ns > 1_000_000);
         if let Some(stamps) = &self.stamps {
             for seq in self.next_seq..self.next_seq + u64::from(pending.count) {
                 stamps.set_sent(seq, due_ns);
             }
         }
-        for outlet in &mut self.outlets {
-            outlet.send(payload)?;
-        }
+        self.send_payload(payload)?;
         self.next_seq += u64::from(pending.count);
         self.sent.messages += u64::from(pending.count);
         self.sent.packets += 1;
@@ -357,15 +352,19 @@ impl<'a> Sender<'a> {
         self.started_ns + self.due_ns
     }
 
-    /// Waits without giving a punctual packet away: sleeps while there is much time, then yields.
-    fn wait(&mut self, due_ns: u64) {
+    fn send_payload(&mut self, payload: &[u8]) -> Result<()> {
+        self.outlets
+            .iter_mut()
+            .try_for_each(|outlet| outlet.send(payload))
+    }
+
+    /// Waits without giving a punctual packet away: sleeps while there is much time, then yields. Returns how
+    /// late it is.
+    fn wait(&mut self, due_ns: u64) -> u64 {
         loop {
             let now_ns = self.clock.now_ns();
             if now_ns >= due_ns {
-                let late_ns = now_ns - due_ns;
-                self.sent.late_ns_max = self.sent.late_ns_max.max(late_ns);
-                self.sent.late += u64::from(late_ns > 1_000_000);
-                return;
+                return now_ns - due_ns;
             }
             match due_ns - now_ns {
                 _ if self.exchange.is_some() => self.poll_exchange(),
@@ -383,10 +382,7 @@ impl<'a> Sender<'a> {
             let mut buffer = [0; mold::Header::LEN];
             let end = PacketBuilder::new(&mut buffer, self.options.session, Seq(self.next_seq));
             let Some(end) = end else { break };
-            let payload = end.finish_end_of_session();
-            for outlet in &mut self.outlets {
-                outlet.send(payload)?;
-            }
+            self.send_payload(end.finish_end_of_session())?;
         }
         Ok(())
     }

@@ -17,6 +17,9 @@
     reason = "tests"
 )]
 
+#[path = "../script/mod.rs"]
+mod script;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -29,43 +32,19 @@ use feed_handler::event::{FLAG_STALE, FLAG_TRADE, Kind, MarketEvent};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::position::Position;
 use feed_handler::publish::{Listener as Ring, Publisher, Subscription, Way};
-use feed_handler::source::{Packet, PacketSource};
 use feed_handler::venue::Nasdaq;
 use protocol::itch::Message;
 use protocol::mold::{PacketBuilder, Session};
 use protocol::types::{Price4, Qty, Seq, Side, Symbol};
 use rt::clock::Clock;
 use rt::mem::Want;
+pub(crate) use script::Arrivals;
+use script::Script;
 
 pub(crate) const STALE_NS: u64 = 10_000;
 pub(crate) const LINES: u8 = 2;
 /// What is lost is told seven pieces at a time, and the whole table is looked through in 128 calls each.
 const TURNS_TO_THE_END: u32 = 300;
-
-/// What arrives in a turn: line and payload.
-pub(crate) type Arrivals = Vec<(u8, Vec<u8>)>;
-
-#[derive(Default)]
-struct Script(Rc<RefCell<Arrivals>>);
-
-impl PacketSource for Script {
-    fn acquire(&mut self) -> usize {
-        self.0.borrow().len()
-    }
-    fn each(&mut self, mut on_packet: impl FnMut(Packet<'_>)) {
-        for (line, payload) in self.0.borrow().iter() {
-            on_packet(Packet {
-                payload,
-                wire_ns: 0,
-                line: *line,
-            });
-        }
-    }
-    fn release(&mut self) {
-        self.0.borrow_mut().clear();
-    }
-    fn housekeep(&mut self) {}
-}
 
 /// One message that was delivered.
 pub(crate) struct Delivered {
