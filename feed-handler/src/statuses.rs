@@ -4,7 +4,7 @@
 //!  message ──hear──> row, its pieces told ──load──> SymbolStatus: value or nothing, stale or not
 //!  gap     ──────> era + 1: no piece is told any more     a piece that is said again is known again
 //!  snapshot ─────> proves PHASE, SHORT_SALE, HALT         the rest waits until it is said again
-//!  session ──────> rows empty, era + 1: nothing is hidden
+//!  session ──────> rows empty, era + 1: nothing is hidden; a reader that still holds a row of before finds it stale
 //! ```
 //!
 //! Thread:      written by one feed core; read by any, without a lock
@@ -12,8 +12,6 @@
 //!              A piece is stale exactly when a gap of this session may hide a later word about it, or the feed
 //!              as a whole is not heard.
 //! Cost:        a message that is about something else does none of this; a gap is one store.
-//! Known fault: a reader that is between row and eras while a session begins may take a stale row of the day
-//!              before for a good one. Nobody sends on it yet; cure it before risk asks.
 //! When wrong:  a reader gives up as one of best prices does.
 
 use std::io;
@@ -126,7 +124,7 @@ impl SymbolStatus {
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub(crate) struct State {
-    /// The gap after which `told` counts.
+    /// The gap after which `told` counts; 0: nothing was said.
     era: u32,
     /// Pieces that were said since.
     told: u8,
@@ -184,6 +182,9 @@ struct MarketState {
     levels: [u64; 3],
 }
 
+/// Rows of which nothing was said have 0.
+const FIRST_ERA: u64 = 1;
+
 /// What gaps may hide.
 #[derive(Clone, Copy, Debug)]
 struct Eras {
@@ -214,7 +215,7 @@ impl Statuses {
         Ok(Self {
             rows: Pages::zeroed(1 << 16, want)?,
             market: Versioned::default(),
-            eras: AtomicU64::new(0),
+            eras: AtomicU64::new(FIRST_ERA << 32 | FIRST_ERA),
             unheard: AtomicU64::new(0),
         })
     }
@@ -349,7 +350,9 @@ fn piece_of_market(said: &Said) -> Option<Piece> {
 impl Eras {
     /// Pieces that may be others by now, where these were said in that era.
     fn stale(self, era: u32, told: Piece) -> Piece {
-        if self.is_unheard {
+        // A reader took the row before this session began, and the eras behind it.
+        let is_of_before = era != 0 && era.wrapping_sub(self.session) > u32::MAX / 2;
+        if self.is_unheard || is_of_before {
             return Piece::MAX;
         }
         if self.now == self.session {
@@ -570,6 +573,18 @@ mod tests {
         table.set_unheard(true);
         assert!(table.load(7).unwrap().is_stale(PHASE));
         assert_eq!(table.market().unwrap().stale, HOURS | LEVELS | BREACH);
+    }
+
+    #[test]
+    fn row_that_a_reader_took_before_the_session_began_is_stale() {
+        let table = table();
+        table.hear(7, &TRADING);
+        let held: State = transmute!(table.rows.get(7).unwrap().words.load().unwrap());
+        assert!(held.show(table.eras()).is_trading_on(Market::Nasdaq));
+        table.clear();
+        let shown = held.show(table.eras());
+        assert!(shown.is_stale(PHASE) && !shown.is_trading_on(Market::Nasdaq));
+        assert_eq!(shown.halts_stale, u8::MAX);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use gateway::telemetry::{Kind, Report};
 use lab::netns::{Lab, Side};
 use lab::process::{Process, send_signal, sibling};
 use rt::clock::monotonic_ns;
-use support::{has, is_root, shared, stderr, tool};
+use support::{has, is_root, sent_packets, shared, stderr, tool};
 
 static NEVER: AtomicBool = AtomicBool::new(false);
 
@@ -667,6 +667,12 @@ fn trial_passes_when_wanted_frames_arrive_and_the_kernel_hears_the_rest() {
         "--quiet",
     ]);
     let _sender = Process::start("sender", command).expect("it starts");
+    // Heartbeats come first; the gateway is to miss the beginning of what follows them.
+    let until = monotonic_ns() + 20_000_000_000;
+    while sent_packets(&lab) < 50 {
+        assert!(monotonic_ns() < until, "nothing is sent");
+        std::thread::yield_now();
+    }
     let config = desk.write("tickgate.toml", &quoting(&desk));
     let mut command = gateway_command(&lab, &config);
     command.args(["--set", "feed.itch.af_xdp.trial_ms=10000"]);

@@ -5,6 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use lab::netns::{Lab, Side};
+
 /// Third-party data that lies beside the project, not in it.
 pub(crate) fn shared(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -89,4 +91,13 @@ pub(crate) fn python_with(package: &str) -> Option<PathBuf> {
     }
     skip(&format!("{package} could not be installed from PyPI"));
     None
+}
+
+/// Packets that the exchange's side of the feed has sent.
+pub(crate) fn sent_packets(lab: &Lab) -> u64 {
+    let mut command = lab.command(Side::Exchange, Path::new("cat"));
+    command.arg("/sys/class/net/feed0/statistics/tx_packets");
+    let output = command.output().expect("cat runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim().parse().expect("a number")
 }
