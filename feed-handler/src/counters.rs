@@ -15,9 +15,9 @@ counters! {
         packets,
         /// Packets whose wire stamp lies after the moment we saw them: a clock is wrong.
         stamps_backwards,
-        /// Messages of a type that the venue does not have; skipped.
+        /// Messages of a type that the venue does not have, or without a byte; skipped.
         unknown,
-        /// Messages whose length is not their type's; skipped.
+        /// Messages whose length is not their type's: lost, and announced as a gap of one.
         malformed,
         /// Messages about how a symbol or the market is traded.
         statuses,

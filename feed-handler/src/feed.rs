@@ -284,7 +284,9 @@ mod tests {
     use std::cell::RefCell;
     use std::rc::Rc;
 
-    use protocol::itch::{AddOrder, BrokenTrade, CrossTrade, Head, StockDirectory, Trade};
+    use protocol::itch::{
+        AddOrder, BrokenTrade, CrossTrade, Head, OrderCancel, OrderDelete, StockDirectory, Trade,
+    };
     use protocol::mold::{PacketBuilder, Session};
     use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Qty, Seq, Side, Symbol};
     use rt::histogram::Reader;
@@ -511,15 +513,28 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_messages_keep_their_numbers_and_are_counted() {
+    fn unreadable_messages_keep_their_numbers_and_one_of_a_known_type_is_a_gap() {
         let mut bench = bench();
         let bid = add(1, Side::Buy, 200);
-        let events = bench.send(1, &[b"?", b"Axx", b"", &bid]);
+        let events = bench.send(1, &[b"?", b"", &bid]);
         assert_eq!(events.len(), 1);
-        assert_eq!(events[0].origin.seq, 4);
+        assert_eq!(events[0].origin.seq, 3);
+        assert!(!bench.best_prices.feed_is_stale());
+        // An add whose end is missing: which order, and of which symbol, nobody can say.
+        let ask = add(2, Side::Sell, 300);
+        let events = bench.send(4, &[b"Axx", &ask]);
+        let [gap, added] = events[..] else {
+            panic!("{events:?}")
+        };
+        assert_eq!(
+            (gap.kind, gap.gap_first(), gap.number),
+            (Kind::Gap, Some(Seq(4)), 1)
+        );
+        assert!(gap.has(FLAG_STALE) && added.has(FLAG_STALE));
+        assert!(bench.best_prices.feed_is_stale());
         let feed = &bench.counters.feed;
-        assert_eq!((feed.unknown.get(), feed.malformed.get()), (1, 2));
-        assert_eq!(bench.counters.arbiter.messages.get(), 4);
+        assert_eq!((feed.unknown.get(), feed.malformed.get()), (2, 1));
+        assert_eq!(bench.counters.arbiter.messages.get(), 5);
     }
 
     #[test]
@@ -759,6 +774,41 @@ mod tests {
     }
 
     #[test]
+    fn message_that_contradicts_its_book_makes_that_symbol_stale_until_the_next_session() {
+        let head = |kind| Head::new(kind, 7, Nanos(1));
+        let order = |number| OrderRef(number).into();
+        let unknown = OrderDelete {
+            head: head(b'D'),
+            order: order(9),
+        };
+        let too_many = OrderCancel {
+            head: head(b'X'),
+            order: order(1),
+            shares: Qty(101).into(),
+        };
+        let free = add(3, Side::Buy, 0);
+        let twice = add(1, Side::Sell, 300);
+        let contradictions = [unknown.as_bytes(), too_many.as_bytes(), &free, &twice];
+        for (at, wrong) in contradictions.iter().enumerate() {
+            let mut bench = bench();
+            let events = bench.send(1, &[&add(1, Side::Buy, 200), wrong]);
+            assert!(
+                !events[0].has(FLAG_STALE) && events[1].has(FLAG_STALE),
+                "{at}"
+            );
+            assert!(
+                bench.best_prices.is_stale(7) && !bench.best_prices.is_stale(8),
+                "{at}"
+            );
+            assert!(!bench.best_prices.feed_is_stale(), "{at}");
+            bench.send_raw(end(SESSION, 3));
+            bench.send_raw(end(SESSION, 3));
+            bench.begin(*b"SESSION002");
+            assert!(!bench.best_prices.is_stale(7), "{at}");
+        }
+    }
+
+    #[test]
     fn new_session_clears_what_belonged_to_the_old_day() {
         let alc = Symbol::new("ALC").unwrap();
         let mut bench = silent_bench(64, Subscription::Symbols(vec![alc]), 0);
@@ -791,7 +841,8 @@ mod tests {
         assert_eq!(bench.best_prices.symbol(7), None);
         assert_eq!(bench.best_prices.load(7), Some(BestPrice::default()));
         assert_eq!(bench.best_prices.load(9).unwrap().ask_price, Price4(800));
-        assert!(!bench.best_prices.is_stale(7) && !bench.best_prices.is_stale(9));
+        // 7 has lost an order of which nobody said that it is gone.
+        assert!(bench.best_prices.is_stale(7) && !bench.best_prices.is_stale(9));
         assert_eq!(bench.counters.arbiter.sessions_end_missed.get(), 1);
     }
 

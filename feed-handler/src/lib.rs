@@ -33,6 +33,7 @@ mod stream;
 
 pub mod recovery;
 
+mod changes;
 mod counters;
 mod rejoin;
 mod room;

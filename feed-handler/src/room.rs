@@ -5,7 +5,7 @@
 //! Invariants:  the table of best prices is stale whenever an event would say so, and from before that
 //!              event on. Fresh follows stale only when nothing is missing: a gap lasts until a snapshot
 //!              has taken its place or another session begins, an end until then.
-//! When wrong:  a message that cannot be read keeps its number and is counted.
+//! When wrong:  a message that cannot be read keeps its number and is counted; one of a known type is a gap.
 //!
 //! A new session clears what belonged to the old day (books, best prices, what locate codes stand for),
 //! after strategies have been told its end. That takes about a millisecond, and more where many orders
@@ -15,24 +15,23 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use protocol::types::{DecodeError, Price4, Qty, Seq, Symbol};
+use protocol::types::{DecodeError, Seq, Symbol};
 use rt::clock::Clock;
 use rt::histograms;
 
 use crate::arbiter::StreamSink;
 use crate::best_prices::BestPrices;
-use crate::book::{Bbo, BookSink, Books, CheckCounters, Cursor, Fault, TradePrint};
+use crate::book::{Books, CheckCounters, Cursor, Fault};
+use crate::changes::Changes;
 use crate::counters::Counters;
 use crate::event::{
-    DELTA_UNKNOWN, FLAG_BBO_CHANGED, FLAG_NO_MESSAGE, FLAG_STALE, FLAG_TRADE, Kind, MarketEvent,
-    Origin, delta_ns,
+    DELTA_UNKNOWN, FLAG_BBO_CHANGED, FLAG_NO_MESSAGE, FLAG_STALE, Kind, MarketEvent, Origin,
+    delta_ns,
 };
 use crate::message::Message;
-use crate::position::Position;
 use crate::publish::Publisher;
 use crate::recovery::rejoin::Rejoin;
 use crate::status::{STALE_ENDED, STALE_GAP, STALE_SILENT, STALE_WAITING, Status};
-use crate::trading::{Cross, Said};
 use crate::venue::Venue;
 
 /// Orders, and empty sides of books, that one quiet turn in 16 checks: less than a message costs. With all
@@ -201,8 +200,7 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
         }
         let message = match self.room.venue.message(bytes) {
             Ok(message) => message,
-            Err(DecodeError::UnknownType(_)) => return self.counters.feed.unknown.increment(),
-            Err(_) => return self.counters.feed.malformed.increment(),
+            Err(error) => return self.on_unread(seq, &error),
         };
         if let Some(symbol) = message.names {
             self.on_name(&message, symbol);
@@ -270,6 +268,23 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
         // A next session begins with empty books; these are full of the last one's orders.
         self.set_stale(self.room.stale | STALE_ENDED);
         self.announce(Kind::EndOfSession, next.0, 0);
+    }
+}
+
+impl<V: Venue> Delivery<'_, V> {
+    /// A message that cannot be read: of a new type, or of none, it says nothing of the books; of a known one it does,
+    /// and nobody knows what.
+    #[cold]
+    fn on_unread(&mut self, seq: Seq, error: &DecodeError) {
+        match error {
+            DecodeError::UnknownType(_) | DecodeError::Empty => {
+                self.counters.feed.unknown.increment();
+            }
+            DecodeError::WrongLength { .. } | DecodeError::BadAppendage => {
+                self.counters.feed.malformed.increment();
+                self.on_gap(seq, 1);
+            }
+        }
     }
 }
 
@@ -409,82 +424,5 @@ impl<V> Delivery<'_, V> {
             flags: if is_stale { FLAG_STALE } else { 0 },
             ..MarketEvent::bare(message.kind, self.origin)
         }
-    }
-}
-
-/// Hears what a message did to the books.
-struct Changes<'a, V> {
-    locate: u16,
-    price: Price4,
-    qty: Qty,
-    flags: u8,
-    best_prices: &'a BestPrices,
-    changed: Position,
-    counters: &'a Counters,
-    /// The message itself: what is rare is read only where it is wanted.
-    bytes: &'a [u8],
-    venue: PhantomData<V>,
-}
-
-impl<V: Venue> BookSink for Changes<'_, V> {
-    #[inline]
-    fn on_bbo(&mut self, locate: u16, bbo: &Bbo) {
-        self.counters.publish.bbo_changes.increment();
-        self.best_prices.store(locate, &bbo.price(), self.changed);
-        // An add with a stale reference may change another symbol's book as well; strategies hear of
-        // that in the table.
-        if locate == self.locate {
-            self.flags |= FLAG_BBO_CHANGED;
-        }
-    }
-
-    #[inline]
-    fn on_trade(&mut self, print: &TradePrint) {
-        if print.kind == Kind::Cross as u8 {
-            self.on_cross(print);
-        }
-        // A broken trade has no price, a cross without orders no shares: neither is a trade.
-        if print.price == Price4(0) || print.shares == 0 {
-            return;
-        }
-        self.counters.publish.trades.increment();
-        self.price = print.price;
-        self.qty = Qty(u32::try_from(print.shares).unwrap_or(u32::MAX));
-        self.flags |= FLAG_TRADE;
-    }
-
-    fn on_incomplete(&mut self, locate: u16) {
-        self.best_prices.set_incomplete(locate);
-    }
-
-    #[cold]
-    fn on_status(&mut self) {
-        let Some(said) = V::said(self.bytes) else {
-            return self.counters.feed.unknown_codes.increment();
-        };
-        let mut locate = self.locate;
-        if let (0, Said::Release(symbol, _)) = (locate, &said) {
-            // ITCH gives it no locate code.
-            locate = self.best_prices.locate_of(*symbol).unwrap_or(0);
-        }
-        self.counters.feed.statuses.increment();
-        self.best_prices.statuses().hear(locate, &said);
-        if locate != 0 {
-            self.best_prices.touch(locate, self.changed);
-        }
-    }
-}
-
-impl<V> Changes<'_, V> {
-    #[cold]
-    fn on_cross(&self, print: &TradePrint) {
-        let cross = Cross {
-            shares: print.shares,
-            price: print.price,
-            cross: print.cross_type,
-        };
-        let statuses = self.best_prices.statuses();
-        statuses.hear_cross(self.locate, &cross);
-        self.best_prices.touch(self.locate, self.changed);
     }
 }

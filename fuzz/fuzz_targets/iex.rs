@@ -104,8 +104,8 @@ struct Ear {
 }
 
 impl Ear {
-    /// `has_begun`: a session began in this turn, so that numbers may begin again. `unread`: messages that could
-    /// not be read in it; each keeps its number and is told to nobody.
+    /// `has_begun`: a session began in this turn, so that numbers may begin again. `unread`: messages of no known
+    /// type in it; each keeps its number and is told to nobody.
     fn hear(&mut self, has_begun: bool, mut unread: u64) {
         let mut come_to = |next: u64, seq: u64| {
             assert!(has_begun || seq.checked_sub(next).is_some_and(|silent| silent <= unread), "{seq} instead of {next}");
@@ -161,7 +161,7 @@ fuzz_target!(|data: &[u8]| {
     let mut clock = Clock::manual(1_000);
     let mut turn = |by_ns: u64| {
         clock.set_ns(clock.now_ns() + by_ns);
-        let unread = || counters.feed.unknown.get() + counters.feed.malformed.get();
+        let unread = || counters.feed.unknown.get();
         let (begun, unread_before) = (counters.arbiter.sessions_begun.get(), unread());
         feed.poll(&clock);
         // Quiet turns: the books are looked through.

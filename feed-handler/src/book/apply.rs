@@ -5,8 +5,9 @@
 //! When full:   an add that finds no room is refused and counted.
 //! When wrong:  unknown references are counted and ignored; a second add with a live reference
 //!              replaces the stale order; an execution or cancel takes at most what is left; an add
-//!              without shares, price or side is rejected and counted; an order whose price no book here
-//!              can hold leaves its book incomplete.
+//!              without shares, price or side is rejected. Each is counted and leaves the book incomplete: book and
+//!              message contradict each other, so one of them is not what the exchange has. So does an order
+//!              whose price no book here can hold.
 
 use protocol::types::{MatchNumber, OrderRef, Price4, Side};
 use rt::counters;
@@ -31,13 +32,14 @@ counters! {
         modifies,
         /// Books emptied by their venue.
         clears,
-        /// Messages that name an order we do not have; ignored.
+        /// Messages that name an order we do not have; ignored, the book is incomplete.
         missing_ref,
-        /// Adds and replaces to a reference that was live; the stale order is gone.
+        /// Adds and replaces to a reference that was live; the stale order is gone, its book is
+        /// incomplete.
         duplicate_ref,
-        /// Adds and replaces without shares, price, side or reference.
+        /// Adds and replaces without shares, price, side or reference; the book is incomplete.
         rejected,
-        /// Executions and cancels of more shares than were left.
+        /// Executions and cancels of more shares than were left; the book is incomplete.
         clamped,
         /// Adds refused because memory for orders or levels is used up; the book is incomplete.
         refused_full,
@@ -61,6 +63,7 @@ impl Books {
                 is_printable,
             } => {
                 let execution = Execution {
+                    locate: message.locate,
                     reference: OrderRef(message.number),
                     shares: message.qty.0,
                     match_number,
@@ -70,11 +73,16 @@ impl Books {
                 self.execute(&execution, counters, sink);
             }
             Effect::Cancel => {
-                if self.reduce(message.number, message.qty.0, counters, sink) {
+                let reduction = Reduction {
+                    locate: message.locate,
+                    reference: message.number,
+                    shares: message.qty.0,
+                };
+                if self.reduce(&reduction, counters, sink) {
                     counters.cancels.increment();
                 }
             }
-            Effect::Delete => self.delete(message.number, counters, sink),
+            Effect::Delete => self.delete(message.locate, message.number, counters, sink),
             Effect::Replace(old) => {
                 self.replace(old.0, &Add::new(message, None), counters, sink);
             }
@@ -101,7 +109,8 @@ impl Books {
             .side
             .filter(|_| Self::is_valid(add.reference, add.shares, add.price))
         else {
-            return counters.rejected.increment();
+            counters.rejected.increment();
+            return self.contradict(add.locate, sink);
         };
         let mut touched = Touched::One(side);
         if let Some(stale) = self.orders.find(add.reference) {
@@ -146,7 +155,12 @@ impl Books {
                 ..TradePrint::new(kind, level.locate)
             });
         }
-        if self.reduce(reference.0, execution.shares, counters, sink) {
+        let reduction = Reduction {
+            locate: execution.locate,
+            reference: reference.0,
+            shares: execution.shares,
+        };
+        if self.reduce(&reduction, counters, sink) {
             counters.executes.increment();
         }
     }
@@ -155,23 +169,29 @@ impl Books {
     #[inline]
     fn reduce(
         &mut self,
-        reference: u64,
-        shares: u32,
+        reduction: &Reduction,
         counters: &BookCounters,
         sink: &mut impl BookSink,
     ) -> bool {
+        let Reduction {
+            locate,
+            reference,
+            shares,
+        } = *reduction;
         let Some(handle) = self.orders.find(reference) else {
-            counters.missing_ref.increment();
+            self.miss(locate, counters, sink);
             return false;
         };
         let order = &mut self.orders[handle];
         let level_handle = order.level;
         if shares >= order.shares {
-            if shares > order.shares {
-                counters.clamped.increment();
-            }
+            let is_clamped = shares > order.shares;
             let side = self.levels[level_handle].side();
             let locate = self.remove(reference, handle);
+            if is_clamped {
+                counters.clamped.increment();
+                self.contradict(locate, sink);
+            }
             self.refresh(locate, Touched::One(side), sink);
             return true;
         }
@@ -184,9 +204,15 @@ impl Books {
     }
 
     #[inline]
-    fn delete(&mut self, reference: u64, counters: &BookCounters, sink: &mut impl BookSink) {
+    fn delete(
+        &mut self,
+        locate: u16,
+        reference: u64,
+        counters: &BookCounters,
+        sink: &mut impl BookSink,
+    ) {
         let Some(handle) = self.orders.find(reference) else {
-            return counters.missing_ref.increment();
+            return self.miss(locate, counters, sink);
         };
         counters.deletes.increment();
         let side = self.levels[self.orders[handle].level].side();
@@ -197,7 +223,7 @@ impl Books {
     /// `new`: everything of the new order but its symbol and side, which are the old one's.
     fn replace(&mut self, old: u64, new: &Add, counters: &BookCounters, sink: &mut impl BookSink) {
         let Some(handle) = self.orders.find(old) else {
-            return counters.missing_ref.increment();
+            return self.miss(new.locate, counters, sink);
         };
         let level = &self.levels[self.orders[handle].level];
         let (locate, side) = (level.locate, level.side());
@@ -218,6 +244,7 @@ impl Books {
         self.remove(old, handle);
         if !Self::is_valid(add.reference, add.shares, add.price) {
             counters.rejected.increment();
+            self.contradict(locate, sink);
         } else if self.insert(locate, side, &add) {
             counters.replaces.increment();
         } else {
@@ -237,7 +264,7 @@ impl Books {
         sink: &mut impl BookSink,
     ) {
         let Some(handle) = self.orders.find(change.reference) else {
-            return counters.missing_ref.increment();
+            return self.miss(change.locate, counters, sink);
         };
         let order = &mut self.orders[handle];
         let level = &mut self.levels[order.level];
@@ -251,6 +278,7 @@ impl Books {
         self.remove(change.reference, handle);
         if !Self::is_valid(change.reference, change.shares, change.price) {
             counters.rejected.increment();
+            self.contradict(locate, sink);
         } else if self.insert(locate, side, change) {
             counters.modifies.increment();
         } else {
@@ -276,12 +304,25 @@ impl Books {
         sink: &mut impl BookSink,
     ) {
         counters.refused_price.increment();
-        self.set_incomplete(message.locate);
-        sink.on_incomplete(message.locate);
+        self.contradict(message.locate, sink);
         if let Some(handle) = self.orders.find(message.number) {
             let locate = self.remove(message.number, handle);
             self.refresh(locate, Touched::Both, sink);
         }
+    }
+
+    /// The order that a message names is not there: a book lacks it, and nobody knows what else.
+    #[cold]
+    fn miss(&mut self, locate: u16, counters: &BookCounters, sink: &mut impl BookSink) {
+        counters.missing_ref.increment();
+        self.contradict(locate, sink);
+    }
+
+    /// This symbol's book is not what the exchange has, until a snapshot or a new day.
+    #[cold]
+    fn contradict(&mut self, locate: u16, sink: &mut impl BookSink) {
+        self.set_incomplete(locate);
+        sink.on_incomplete(locate);
     }
 
     /// Takes away the stale order whose reference comes again. Returns what the add touches then.
@@ -294,6 +335,7 @@ impl Books {
         sink: &mut impl BookSink,
     ) -> Touched {
         let evicted = self.remove(add.reference, stale);
+        self.contradict(evicted, sink);
         if evicted == add.locate {
             return Touched::Both;
         }
@@ -306,8 +348,18 @@ impl Books {
     }
 }
 
+/// Shares that leave an order.
+struct Reduction {
+    /// The message's.
+    locate: u16,
+    reference: u64,
+    shares: u32,
+}
+
 /// An execution, at the order's price or at one of its own.
 struct Execution {
+    /// The message's.
+    locate: u16,
     reference: OrderRef,
     shares: u32,
     match_number: MatchNumber,

@@ -177,13 +177,14 @@ impl Books {
         }
     }
 
-    /// Whether an order of this symbol was refused for want of memory or for its price.
+    /// Whether this symbol's book may be another than the exchange's: an order was refused for want of memory or for
+    /// its price, or a message contradicted the book.
     #[must_use]
     pub fn is_incomplete(&self, locate: u16) -> bool {
         self.books[usize::from(locate)].incomplete != 0
     }
 
-    /// This symbol's book is not what the exchange has, until a new day.
+    /// This symbol's book is not what the exchange has, until a snapshot or a new day.
     #[cold]
     pub fn set_incomplete(&mut self, locate: u16) {
         self.books[usize::from(locate)].incomplete = 1;

@@ -35,7 +35,7 @@ use feed_handler::publish::{Listener as Ring, Publisher, Subscription, Way};
 use feed_handler::venue::Nasdaq;
 use protocol::itch::Message;
 use protocol::mold::{PacketBuilder, Session};
-use protocol::types::{Price4, Qty, Seq, Side, Symbol};
+use protocol::types::{DecodeError, Price4, Qty, Seq, Side, Symbol};
 use rt::clock::Clock;
 use rt::mem::Want;
 pub(crate) use script::Arrivals;
@@ -411,8 +411,10 @@ impl Market {
     }
 
     fn on_message(&mut self, seq: u64, bytes: &[u8]) {
-        let Ok(message) = Message::decode(bytes) else {
-            return;
+        let message = match Message::decode(bytes) {
+            Ok(message) => message,
+            Err(DecodeError::WrongLength { .. }) => return self.on_said(Said::Gap(seq, 1)),
+            Err(_) => return,
         };
         let locate = message.head().locate.get();
         if let Message::StockDirectory(m) = message {

@@ -29,6 +29,8 @@ pub(crate) struct FeedWatch {
 struct Seen {
     gaps: u64,
     lost: u64,
+    malformed: u64,
+    contradictions: u64,
     recovered: u64,
     joined: u64,
     stale_gap_ns: u64,
@@ -44,6 +46,10 @@ struct Seen {
 pub(crate) enum News {
     /// How many messages are lost in how many gaps, and where the last gap begins.
     Gap { lost: u64, gaps: u64, first: u64 },
+    /// So many messages of a known type could not be read: each is a gap of one.
+    Malformed(u64),
+    /// So many messages contradicted the books of a feed that misses nothing.
+    Contradicted(u64),
     /// So many holes were asked for and filled.
     Recovered(u64),
     /// So many snapshots took the place of what was lost, and how long the feed was stale for them, ms.
@@ -107,6 +113,15 @@ impl FeedWatch {
                 first: self.counters.status.gap_first(),
             });
         }
+        if now.malformed > before.malformed {
+            tell(News::Malformed(now.malformed - before.malformed));
+        }
+        // Where messages are lost, contradictions are what follows from it.
+        if now.contradictions > before.contradictions && (before.stale | now.stale) == 0 {
+            tell(News::Contradicted(
+                now.contradictions - before.contradictions,
+            ));
+        }
         if now.recovered > before.recovered {
             tell(News::Recovered(now.recovered - before.recovered));
         }
@@ -157,13 +172,22 @@ impl FeedWatch {
         let Counters {
             feed,
             arbiter,
+            book,
             join,
             status,
             ..
         } = &*self.counters;
+        let contradictions = [
+            &book.missing_ref,
+            &book.duplicate_ref,
+            &book.rejected,
+            &book.clamped,
+        ];
         Seen {
             gaps: arbiter.gaps.get(),
             lost: arbiter.messages_lost.get(),
+            malformed: feed.malformed.get(),
+            contradictions: contradictions.map(|counter| counter.get()).iter().sum(),
             recovered: arbiter.holes_recovered.get(),
             // The last thing that a snapshot changes.
             joined: if status.stale() & STALE_GAP == 0 {
@@ -211,6 +235,22 @@ impl fmt::Display for News {
                 f,
                 "gaps in the feed: {lost} messages are lost in {gaps} gaps, the last from {first} \
                  on; books are stale"
+            ),
+            Self::Malformed(1) => {
+                f.write_str("a message of the feed cannot be read; books are stale")
+            }
+            Self::Malformed(messages) => {
+                write!(
+                    f,
+                    "{messages} messages of the feed cannot be read; books are stale"
+                )
+            }
+            Self::Contradicted(1) => {
+                f.write_str("a message contradicts its symbol's book; that book is stale")
+            }
+            Self::Contradicted(messages) => write!(
+                f,
+                "{messages} messages contradict their symbols' books; those books are stale"
             ),
             Self::Recovered(1) => f.write_str("a hole in the feed was asked for and filled"),
             Self::Recovered(holes) => {
@@ -376,6 +416,27 @@ mod tests {
             "3 holes in the feed were asked for and filled",
             "a snapshot took the place of what was lost; books were stale for 107 ms",
             "the feed is fresh, nothing is missing",
+        ];
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn what_cannot_be_read_and_what_contradicts_a_book_is_told() {
+        let counters = Arc::new(Counters::default());
+        let mut watch = FeedWatch::new("itch", 1, Arc::clone(&counters));
+        let mut said = Vec::new();
+        for second in 1..5 {
+            if second == 2 {
+                counters.feed.malformed.increment();
+                counters.book.missing_ref.increment();
+                counters.book.clamped.increment();
+            }
+            watch.turn(second * 1_000_000_000, |news| said.push(news.to_string()));
+        }
+        let expected = [
+            "the feed is fresh, nothing is missing",
+            "a message of the feed cannot be read; books are stale",
+            "2 messages contradict their symbols' books; those books are stale",
         ];
         assert_eq!(said, expected);
     }
