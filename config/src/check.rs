@@ -2,6 +2,7 @@
 //!
 //! Each key's own range stands beside it, in `settings`.
 
+use crate::cores;
 use crate::settings::{Found, LayoutKind, Receive, Session, Settings, Strategy};
 
 /// Strategies on one session: a `ClOrdID` has two hexadecimal digits for the strategy. Beyond it an
@@ -13,6 +14,7 @@ pub(crate) fn check(settings: &Settings, cpus: &[usize]) -> Vec<Found> {
     let mut found = Vec::new();
     names(settings, &mut found);
     host(settings, cpus, &mut found);
+    cores::check(settings, cpus, &mut found);
     for (name, feed) in &settings.feed {
         feed.check(&format!("feed.{name}"), &mut found);
     }
@@ -65,11 +67,15 @@ fn host(settings: &Settings, cpus: &[usize], found: &mut Vec<Found>) {
         found.push(("layout.cpus".into(), text));
     }
     // `inline` takes the last of several CPUs by itself.
-    let is_pinned = given != 0 || settings.layout.kind == LayoutKind::Inline && cpus.len() > 1;
+    let is_pinned = match settings.layout.kind {
+        LayoutKind::Inline => given != 0 || cpus.len() > 1,
+        LayoutKind::Pipeline => given != 0,
+        LayoutKind::Cores => settings.layout.core.values().all(|core| core.cpu.is_some()),
+    };
     if settings.host.realtime_priority > 0 && !is_pinned {
         let text = format!(
-            "{}: hot cores that are not pinned would starve whatever they meet; expected layout.cpus, \
-             or 0",
+            "{}: hot cores that are not pinned would starve whatever they meet; expected layout.cpus \
+             (or a cpu for each layout.core), or 0",
             settings.host.realtime_priority
         );
         found.push(("host.realtime_priority".into(), text));

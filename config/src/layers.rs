@@ -525,7 +525,10 @@ mod tests {
             variant.contains("layout.kind: \"star\": unknown variant"),
             "{variant}"
         );
-        assert!(variant.contains("`inline` or `pipeline`"), "{variant}");
+        assert!(
+            variant.contains("`inline`, `pipeline`, `cores`"),
+            "{variant}"
+        );
     }
 
     #[test]
@@ -675,6 +678,77 @@ mod tests {
         ] {
             let is_one_line = found.lines().count() == 1;
             assert!(is_one_line && found.contains(expected), "{found}");
+        }
+    }
+
+    #[test]
+    fn cores_run_each_stage_once_on_a_cpu_of_their_own() {
+        let cores = |first: &str, second: &str| {
+            format!(
+                "{GOOD}\n[layout]\nkind = \"cores\"\n[layout.core.first]\n{first}\n\
+                 [layout.core.second]\n{second}\n"
+            )
+        };
+        let (feed, rest) = (
+            "runs = [\"feed.nasdaq\"]",
+            "runs = [\"strategy.p\", \"session.ouch\"]",
+        );
+        let on = |cpu: usize, runs: &str| format!("cpu = {cpu}\n{runs}");
+        let good = load(&cores(&on(0, feed), &on(1, rest)), |_, _| ()).unwrap();
+        let second = &good.settings.layout.core["second"];
+        assert_eq!((second.cpu, second.runs.len()), (Some(1), 2));
+        load(&cores(feed, rest), |_, _| ()).unwrap();
+        for (found, expected) in [
+            (
+                cores(&on(1, feed), &on(1, rest)),
+                "layout.core.second.cpu: 1: layout.core.first has it, expected a CPU of its own",
+            ),
+            (
+                cores(&on(9, feed), rest),
+                "layout.core.first.cpu: 9: no such CPU, expected one of 0, 1",
+            ),
+            (
+                cores(feed, "runs = [\"strategy.p\"]"),
+                "layout.core: no core runs session.ouch, expected it in the runs of one",
+            ),
+            (
+                cores(
+                    feed,
+                    "runs = [\"feed.nasdaq\", \"strategy.p\", \"session.ouch\"]",
+                ),
+                "layout.core.second.runs: \"feed.nasdaq\": layout.core.first runs it, expected it once",
+            ),
+            (
+                cores("runs = [\"feed.nasdaq\", \"feed.b\"]", rest),
+                "layout.core.first.runs: \"feed.b\": no such stage, expected one of feed.nasdaq, \
+                 strategy.p, session.ouch",
+            ),
+            (
+                cores("runs = []", rest),
+                "layout.core.first.runs: nothing, expected at least one stage",
+            ),
+            (
+                cores(feed, rest).replace("\"cores\"", "\"pipeline\""),
+                "layout.core.first: given, but layout.kind is another",
+            ),
+            (
+                cores(feed, rest).replace("\"cores\"", "\"cores\"\ncpus = [1]"),
+                "layout.cpus: given with layout.kind = \"cores\"",
+            ),
+            (
+                cores(&on(0, feed), rest) + "[host]\nrealtime_priority = 5",
+                "host.realtime_priority: 5: hot cores that are not pinned",
+            ),
+            (
+                cores(
+                    "runs = [\"feed.nasdaq\", \"strategy.p\"]",
+                    "runs = [\"session.ouch\"]",
+                ) + "[feed.nasdaq.udp]\nblock_us = 10",
+                "feed.nasdaq.udp.block_us: 10: the rest of layout.core.first would wait",
+            ),
+        ] {
+            let found = fault(&found);
+            assert!(found.contains(expected), "{found}, not {expected}");
         }
     }
 

@@ -7,12 +7,13 @@
 //! Must not know: sockets, rings, strategies. Only binaries' front doors read it.
 
 mod check;
+mod cores;
 mod layers;
 mod settings;
 
 pub use layers::{Fault, Layers, Loaded, Origin};
 pub use settings::{
-    AfXdp, Books, Events, Feed, Host, Layout, LayoutKind, Line, Mode, Parameters, Receive,
+    AfXdp, Books, Core, Events, Feed, Host, Layout, LayoutKind, Line, Mode, Parameters, Receive,
     Recovery, Rings, Risk, Rung, Session, Settings, Snapshot, Strategy, Submit, Telemetry, Udp,
     Venue,
 };

@@ -30,6 +30,8 @@ pub struct Options {
     pub state_dir: Option<PathBuf>,
     /// CPUs for hot cores; empty: the last one for `inline`, unpinned for the rest.
     pub cpus: Vec<usize>,
+    /// Which stages share a core, each stage once; empty: as `is_inline` says.
+    pub cores: Vec<Core>,
     /// Ring sizes, powers of two.
     pub rings: Rings,
     /// Feeds, in the order in which others name them.
@@ -40,6 +42,17 @@ pub struct Options {
     pub strategies: Vec<StrategyOptions>,
     /// What to write at the end and on SIGUSR1.
     pub output: Output,
+}
+
+/// One hot core.
+#[derive(Clone, Debug)]
+pub struct Core {
+    /// What its thread is called.
+    pub name: String,
+    /// Where it is pinned, if anywhere.
+    pub cpu: Option<usize>,
+    /// The names of its stages.
+    pub runs: Vec<String>,
 }
 
 /// Messages that each ring holds.

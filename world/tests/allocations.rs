@@ -67,6 +67,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
         state_dir: None,
         is_inline: true,
         cpus: Vec::new(),
+        cores: Vec::new(),
         rings: Rings {
             events: 4096,
             intents: 1024,

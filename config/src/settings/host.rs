@@ -2,6 +2,8 @@
 
 #![expect(missing_docs, reason = "default.toml is the manual of these fields")]
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Found, power_of_two};
@@ -30,6 +32,16 @@ impl Host {
 pub struct Layout {
     pub kind: LayoutKind,
     pub cpus: Vec<usize>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub core: BTreeMap<String, Core>,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Core {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<usize>,
+    pub runs: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -37,6 +49,7 @@ pub struct Layout {
 pub enum LayoutKind {
     Inline,
     Pipeline,
+    Cores,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use feed::{AfXdp, Books, Feed, Line, Mode, Receive, Rung, Udp, Venue};
-pub use host::{Host, Layout, LayoutKind, Rings, Telemetry};
+pub use host::{Core, Host, Layout, LayoutKind, Rings, Telemetry};
 pub use recovery::{Recovery, Snapshot};
 pub use session::{Risk, Session, Submit};
 pub use strategy::{Events, Parameters, Strategy};

@@ -47,6 +47,7 @@ pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result
         state_dir: state_folder(settings),
         is_inline: settings.layout.kind == settings::LayoutKind::Inline,
         cpus: settings.layout.cpus.clone(),
+        cores: settings.layout.core.iter().map(core).collect(),
         rings: Rings {
             events: settings.rings.events,
             intents: settings.rings.intents,
@@ -68,6 +69,19 @@ pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result
             warm_up_ms: settings.telemetry.warm_up_ms,
         },
     })
+}
+
+/// A core; a stage's name says enough without its kind, since names are unique over all kinds.
+fn core((name, core): (&String, &settings::Core)) -> options::Core {
+    let stage = |key: &String| match key.split_once('.') {
+        Some((_, stage)) => stage.to_owned(),
+        None => key.clone(),
+    };
+    options::Core {
+        name: name.clone(),
+        cpu: core.cpu,
+        runs: core.runs.iter().map(stage).collect(),
+    }
 }
 
 /// Where what outlives the process is kept.

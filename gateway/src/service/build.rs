@@ -16,6 +16,7 @@ use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
 
 use super::control::{self, Control, SessionControl};
 use super::feed_watch::FeedWatch;
+use super::layout::{self, Layout};
 use super::receive::{self, Receiver};
 use super::recovery::{self, FeedRecoverer};
 use crate::core_loop::{CoreOptions, Stage};
@@ -108,7 +109,7 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
         .map_err(|error| format!("memory for best prices: {error}"))?;
     let mut wiring = wire(&options, &best_prices)?;
     house.settings = describe(&options);
-    let mut layout = Layout::new(&options);
+    let layout = Layout::new(&options);
     let mut control = Control::default();
     for (index, feed) in options.feeds.iter().enumerate() {
         if let Some(publisher) = wiring.publishers.get_mut(index).and_then(Option::take) {
@@ -146,7 +147,7 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
             build_session(session, room, &mut house, &mut control)?,
         ));
     }
-    let (stages, layout) = layout.place(stages);
+    let (stages, layout) = layout.place(stages)?;
     Ok(Built {
         stages,
         layout,
@@ -429,53 +430,6 @@ impl TransportUser for SessionStart<'_> {
     }
 }
 
-/// Which core runs which stage.
-struct Layout {
-    is_inline: bool,
-    cpus: Vec<usize>,
-    priority: i32,
-}
-
-impl Layout {
-    fn new(options: &Options) -> Self {
-        let mut cpus = options.cpus.clone();
-        let allowed = rt::cpu::allowed();
-        if cpus.is_empty() && options.is_inline && allowed.len() > 1 {
-            cpus.extend(allowed.last());
-        }
-        Self {
-            is_inline: options.is_inline,
-            cpus,
-            priority: options.realtime_priority,
-        }
-    }
-
-    fn place(
-        &mut self,
-        stages: Vec<(String, Box<dyn Stage>)>,
-    ) -> (Vec<Vec<Box<dyn Stage>>>, Vec<CoreOptions>) {
-        let core = |name: String, index: usize| CoreOptions {
-            name,
-            cpu: self.cpus.get(index).copied(),
-            priority: self.priority,
-        };
-        if self.is_inline {
-            let stages = stages.into_iter().map(|(_, stage)| stage).collect();
-            return (vec![stages], vec![core("inline".to_owned(), 0)]);
-        }
-        let (names, stages): (Vec<_>, Vec<_>) = stages.into_iter().unzip();
-        let layout = names
-            .into_iter()
-            .enumerate()
-            .map(|(at, name)| core(name, at))
-            .collect();
-        (
-            stages.into_iter().map(|stage| vec![stage]).collect(),
-            layout,
-        )
-    }
-}
-
 fn describe(options: &Options) -> serde_json::Value {
     let feeds = options.feeds.iter().map(|feed| {
         let receive = if feed.xdp.is_empty() { "udp" } else { "af_xdp" };
@@ -486,7 +440,7 @@ fn describe(options: &Options) -> serde_json::Value {
         .iter()
         .map(|session| serde_json::json!({ "name": session.name, "submit": session.way.name() }));
     serde_json::json!({
-        "layout": if options.is_inline { "inline" } else { "pipeline" },
+        "layout": layout::name(options),
         "cpus": options.cpus,
         "feeds": feeds.collect::<Vec<_>>(),
         "sessions": sessions.collect::<Vec<_>>(),

@@ -9,6 +9,7 @@ pub mod control;
 mod feed_watch;
 mod housekeeping;
 mod kill_file;
+mod layout;
 mod receive;
 mod recovery;
 
