@@ -442,6 +442,7 @@ fn describe(options: &Options) -> serde_json::Value {
     serde_json::json!({
         "layout": layout::name(options),
         "cpus": options.cpus,
+        "cores": layout::describe(options),
         "feeds": feeds.collect::<Vec<_>>(),
         "sessions": sessions.collect::<Vec<_>>(),
         "strategies": options.strategies.iter().map(|s| s.name.clone()).collect::<Vec<_>>(),

@@ -23,6 +23,15 @@ pub(super) fn name(options: &Options) -> &'static str {
     }
 }
 
+/// Each core that the operator named, for the report.
+pub(super) fn describe(options: &Options) -> serde_json::Value {
+    let cores = options
+        .cores
+        .iter()
+        .map(|core| serde_json::json!({ "name": core.name, "cpu": core.cpu, "runs": core.runs }));
+    cores.collect()
+}
+
 impl Layout {
     pub(super) fn new(options: &Options) -> Self {
         let mut cpus = options.cpus.clone();
