@@ -250,7 +250,13 @@ impl Listener {
                 self.is_calm = false;
                 self.seq = self.seq.max(event.origin.seq);
             }
-            Kind::EndOfSession => (self.ended, self.seq) = (event.number, 0),
+            Kind::EndOfSession => {
+                (self.ended, self.seq) = (event.number, 0);
+                // Symbols of the session that is over are void; of the next one some may have moved already.
+                if let Some(behind) = &mut self.behind {
+                    (behind.upto, behind.row) = (None, 0);
+                }
+            }
             Kind::Stale | Kind::Fresh => self.seq = self.seq.max(event.origin.seq),
             _ => {}
         }

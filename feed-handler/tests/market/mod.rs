@@ -44,7 +44,7 @@ use script::Script;
 pub(crate) const STALE_NS: u64 = 10_000;
 pub(crate) const LINES: u8 = 2;
 /// What is lost is told seven pieces at a time, and the whole table is looked through in 128 calls each.
-const TURNS_TO_THE_END: u32 = 300;
+const TURNS_TO_THE_END: u32 = 1_200;
 
 /// One message that was delivered.
 pub(crate) struct Delivered {

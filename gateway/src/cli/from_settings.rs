@@ -47,7 +47,12 @@ pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result
         state_dir: state_folder(settings),
         is_inline: settings.layout.kind == settings::LayoutKind::Inline,
         cpus: settings.layout.cpus.clone(),
-        cores: settings.layout.core.iter().map(core).collect(),
+        cores: settings
+            .layout
+            .core
+            .iter()
+            .map(|(name, of)| core(name, of))
+            .collect(),
         rings: Rings {
             events: settings.rings.events,
             intents: settings.rings.intents,
@@ -72,13 +77,13 @@ pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result
 }
 
 /// A core; a stage's name says enough without its kind, since names are unique over all kinds.
-fn core((name, core): (&String, &settings::Core)) -> options::Core {
+fn core(name: &str, core: &settings::Core) -> options::Core {
     let stage = |key: &String| match key.split_once('.') {
         Some((_, stage)) => stage.to_owned(),
         None => key.clone(),
     };
     options::Core {
-        name: name.clone(),
+        name: name.to_owned(),
         cpu: core.cpu,
         runs: core.runs.iter().map(stage).collect(),
     }
