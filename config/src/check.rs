@@ -54,11 +54,7 @@ fn host(settings: &Settings, cpus: &[usize], found: &mut Vec<Found>) {
             let text = format!("{cpu}: given twice, expected a CPU of its own for each hot core");
             found.push(("layout.cpus".into(), text));
         }
-        if !cpus.contains(cpu) {
-            let list: Vec<String> = cpus.iter().map(ToString::to_string).collect();
-            let text = format!("{cpu}: no such CPU, expected one of {}", list.join(", "));
-            found.push(("layout.cpus".into(), text));
-        }
+        cores::exists(*cpu, cpus, "layout.cpus", found);
     }
     let stages = settings.feed.len() + settings.session.len() + settings.strategy.len();
     let given = settings.layout.cpus.len();

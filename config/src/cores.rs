@@ -24,16 +24,21 @@ pub(crate) fn check(settings: &Settings, cpus: &[usize], found: &mut Vec<Found>)
             let text = format!("{cpu}: layout.core.{other} has it, expected a CPU of its own");
             found.push((key.clone(), text));
         }
-        if !cpus.contains(&cpu) {
-            let list: Vec<String> = cpus.iter().map(ToString::to_string).collect();
-            let text = format!("{cpu}: no such CPU, expected one of {}", list.join(", "));
-            found.push((key, text));
-        }
+        exists(cpu, cpus, &key, found);
         pinned.push((cpu, name));
     }
     stages(settings, found);
     for (name, core) in &layout.core {
         blocking(name, core, settings, found);
+    }
+}
+
+/// A CPU that this process may use.
+pub(crate) fn exists(cpu: usize, cpus: &[usize], key: &str, found: &mut Vec<Found>) {
+    if !cpus.contains(&cpu) {
+        let list: Vec<String> = cpus.iter().map(ToString::to_string).collect();
+        let text = format!("{cpu}: no such CPU, expected one of {}", list.join(", "));
+        found.push((key.to_owned(), text));
     }
 }
 

@@ -2,13 +2,13 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
+mod desk;
 mod support;
 
 use std::path::Path;
-use std::process::Stdio;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use desk::{Desk, NEVER, gateway_command, start_gateway, start_sim_with};
 use lab::netns::{Lab, Side};
 use lab::process::{Process, sibling};
 use order_sim::store::Store;
@@ -17,8 +17,6 @@ use protocol::types::{Price4, Qty, Symbol};
 use rt::clock::monotonic_ns;
 use support::is_root;
 use zerocopy::FromBytes;
-
-static NEVER: AtomicBool = AtomicBool::new(false);
 
 const PIPELINE: &str = "[layout]\nkind = \"pipeline\"\n";
 
@@ -104,42 +102,22 @@ fn send_day(lab: &Lab, day: &Path, seed: u64, line: &str) -> Process {
 /// Plays both days to a gateway of this layout. What the exchange has accepted, in an order of its own.
 fn orders(layout: &str) -> Vec<Order> {
     let lab = Lab::new().expect("a lab");
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = |name: &str| folder.path().join(name);
-    let write = |name: &str, text: &str| {
-        lab::exchange::write_secret(&path(name), text).expect("written");
-        path(name)
-    };
+    let desk = Desk::new();
     let sim = format!(
         "address = \"10.77.2.1:12000\"\nsession = \"LAYOUT0001\"\nstore = \"{}\"\nfill_every = 0\n\
          [account.demo]\npassword = \"demo\"\n",
-        path("store").display()
+        desk.path("store").display()
     );
-    let mut command = lab.command(Side::Exchange, &sibling("tickgate-sim").expect("built"));
-    command
-        .args(["run", "--config"])
-        .arg(write("sim.toml", &sim));
-    let mut sim = Process::start_service("exchange", command).expect("it starts");
-    sim.await_ready(Duration::from_secs(10), &NEVER)
-        .expect("it listens");
-    let text = config(layout, &path("out.json"));
-    let mut command = lab.command(Side::Gateway, &sibling("tickgate").expect("built"));
-    command
-        .args(["run", "--config"])
-        .arg(write("tickgate.toml", &text))
-        .stdout(Stdio::null())
-        .env("RUST_LOG", "info");
-    let mut gateway = Process::start("gateway", command).expect("it starts");
-    gateway
-        .await_line("session open", Duration::from_secs(20), &NEVER)
-        .expect("it trades");
+    let _sim = start_sim_with(&lab, &desk, &sim);
+    let config = desk.write("tickgate.toml", &config(layout, &desk.path("out.json")));
+    let mut gateway = start_gateway(gateway_command(&lab, &config));
     let senders = [(1, "239.77.0.1:26400"), (2, "239.77.0.2:26401")]
-        .map(|(seed, line)| send_day(&lab, &path(&format!("{seed}.itch50")), seed, line));
+        .map(|(seed, line)| send_day(&lab, &desk.path(&format!("{seed}.itch50")), seed, line));
     for mut sender in senders {
         let has_ended = sender.wait(Duration::from_secs(60), &NEVER);
         assert!(has_ended.expect("it ends"), "{:?}", sender.said);
     }
-    let file = path("store").join("LAYOUT0001").join("demo.soup");
+    let file = desk.path("store").join("LAYOUT0001").join("demo.soup");
     // Whatever is on its way arrives; then the report says how many there were.
     let mut before = 0;
     let until = monotonic_ns() + 20_000_000_000;
@@ -153,7 +131,7 @@ fn orders(layout: &str) -> Vec<Order> {
         assert!(monotonic_ns() < until, "no end of orders");
     }
     gateway.end();
-    let text = std::fs::read_to_string(path("out.json")).expect("a report");
+    let text = std::fs::read_to_string(desk.path("out.json")).expect("a report");
     let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let run = &report["runs"][0];
     assert_eq!(

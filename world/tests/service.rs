@@ -9,45 +9,21 @@
 )]
 #![allow(clippy::too_many_lines, reason = "a scenario reads from top to bottom")]
 
+mod desk;
 mod support;
 
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use desk::{Desk, NEVER, gateway_command, start_gateway, start_sim_with};
 use gateway::telemetry::{Kind, Report};
 use lab::netns::{Lab, Side};
 use lab::process::{Process, send_signal, sibling};
 use rt::clock::monotonic_ns;
 use support::{has, is_root, sent_packets, shared, stderr, tool};
-
-static NEVER: AtomicBool = AtomicBool::new(false);
-
-/// A folder with configuration files for one test.
-struct Desk {
-    folder: tempfile::TempDir,
-}
-
-impl Desk {
-    fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().expect("a folder"),
-        }
-    }
-
-    fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.folder.path().join(name);
-        lab::exchange::write_secret(&path, text).expect("written");
-        path
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-}
 
 const SIM: &str =
     "address = \"10.77.2.1:12000\"\nfill_every = 0\n[account.demo]\npassword = \"demo\"\n";
@@ -71,34 +47,6 @@ fn start_sim(lab: &Lab, desk: &Desk) -> Process {
     let control = desk.path("control");
     let config = format!("control = \"{}\"\n{SIM}", control.display());
     start_sim_with(lab, desk, &config)
-}
-
-fn start_sim_with(lab: &Lab, desk: &Desk, config: &str) -> Process {
-    let config = desk.write("sim.toml", config);
-    let mut command = lab.command(Side::Exchange, &sibling("tickgate-sim").expect("built"));
-    command.args(["run", "--config"]).arg(config);
-    let mut sim = Process::start_service("exchange", command).expect("it starts");
-    sim.await_ready(Duration::from_secs(10), &NEVER)
-        .expect("it listens");
-    sim
-}
-
-fn gateway_command(lab: &Lab, config: &Path) -> Command {
-    let mut command = lab.command(Side::Gateway, &sibling("tickgate").expect("built"));
-    command
-        .args(["run", "--config"])
-        .arg(config)
-        .stdout(Stdio::null());
-    command
-}
-
-fn start_gateway(mut command: Command) -> Process {
-    command.env("RUST_LOG", "info");
-    let mut gateway = Process::start("gateway", command).expect("it starts");
-    gateway
-        .await_line("session open", Duration::from_secs(20), &NEVER)
-        .expect("it trades");
-    gateway
 }
 
 /// Sends a generated day and waits until all of it is sent.

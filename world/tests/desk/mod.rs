@@ -1,0 +1,62 @@
+//! An exchange and a gateway in a laboratory, each with a configuration file of the test's own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use lab::netns::{Lab, Side};
+use lab::process::{Process, sibling};
+
+pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
+
+/// A folder with configuration files for one test.
+pub(crate) struct Desk {
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl Desk {
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+        }
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        lab::exchange::write_secret(&path, text).expect("written");
+        path
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+pub(crate) fn start_sim_with(lab: &Lab, desk: &Desk, config: &str) -> Process {
+    let config = desk.write("sim.toml", config);
+    let mut command = lab.command(Side::Exchange, &sibling("tickgate-sim").expect("built"));
+    command.args(["run", "--config"]).arg(config);
+    let mut sim = Process::start_service("exchange", command).expect("it starts");
+    sim.await_ready(Duration::from_secs(10), &NEVER)
+        .expect("it listens");
+    sim
+}
+
+pub(crate) fn gateway_command(lab: &Lab, config: &Path) -> Command {
+    let mut command = lab.command(Side::Gateway, &sibling("tickgate").expect("built"));
+    command
+        .args(["run", "--config"])
+        .arg(config)
+        .stdout(Stdio::null());
+    command
+}
+
+pub(crate) fn start_gateway(mut command: Command) -> Process {
+    command.env("RUST_LOG", "info");
+    let mut gateway = Process::start("gateway", command).expect("it starts");
+    gateway
+        .await_line("session open", Duration::from_secs(20), &NEVER)
+        .expect("it trades");
+    gateway
+}
