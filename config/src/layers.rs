@@ -553,7 +553,8 @@ mod tests {
         }
         let line = "{ address = \"233.54.12.111:26477\", interface = \"ens1\" }";
         let found = fault(&GOOD.replace(line, &format!("{line}, {line}")));
-        let expected = "feed.nasdaq.lines: 233.54.12.111:26477 is there twice: expected line B's";
+        let expected =
+            "feed.nasdaq.lines: 233.54.12.111:26477 is there twice: expected each line once";
         assert!(found.contains(expected), "{found}");
         let other = "{ address = \"233.54.12.112:26477\", interface = \"ens1\" }";
         let found = fault(&format!("{GOOD}\n[feed.bx]\nlines = [{other}]"));

@@ -40,7 +40,9 @@ use crate::venue::{Content, Packet, Venue};
 pub use crate::kept::PACKET_LEN_MAX;
 pub use crate::sequencer::HELD_MAX;
 pub use crate::strangers::AGREE;
-pub use crate::stream::{ArbiterCounters, Arrival, BACK_MAX, JUMP_MAX, Recovery, StreamSink};
+pub use crate::stream::{
+    ArbiterCounters, Arrival, BACK_MAX, Brought, Fate, JUMP_MAX, Recovery, StreamSink,
+};
 
 /// End packets that must agree.
 const ENDS_AGREE: u8 = 2;
@@ -54,6 +56,25 @@ pub enum Standing {
     Old,
     /// It is of it, and says how far the stream is.
     Current,
+}
+
+/// What a packet turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// How it stands to the running stream.
+    pub standing: Standing,
+    /// What it brought to a session that ran before it; `None`: nothing that could be read.
+    pub brought: Option<Brought>,
+    /// A session began with it.
+    pub is_begin: bool,
+}
+
+impl Verdict {
+    const STRANGE: Self = Self {
+        standing: Standing::Strange,
+        brought: None,
+        is_begin: false,
+    };
 }
 
 /// One feed's lines.
@@ -165,11 +186,11 @@ impl<V: Venue> Arbiter<V> {
         arrival: &Arrival<'_>,
         counters: &ArbiterCounters,
         sink: &mut impl StreamSink,
-    ) -> Standing {
+    ) -> Verdict {
         let mut out = Out { counters, sink };
         let Some(packet) = V::packet(arrival.payload) else {
             counters.packets_malformed.increment();
-            return Standing::Strange;
+            return Verdict::STRANGE;
         };
         if self.stream.is_of(&packet) {
             self.stream.take(&packet, arrival, &mut out)
@@ -219,7 +240,7 @@ impl<V: Venue> Arbiter<V> {
         packet: &V::Packet<'p>,
         arrival: &Arrival<'p>,
         out: &mut Out<'_, S>,
-    ) -> Standing {
+    ) -> Verdict {
         let Self {
             stream, strangers, ..
         } = self;
@@ -238,16 +259,17 @@ impl<V: Venue> Arbiter<V> {
         // A line may repeat the end of the day before for as long as it likes.
         let is_over = stream.over == Some(claim.session) && !is_ours;
         if is_over && silence_ns < self.silent_ns {
-            return Standing::Strange;
+            return Verdict::STRANGE;
         }
         let Some(Agreement { story, agreed }) = strangers.hear(&claim, arrival) else {
-            return Standing::Strange;
+            return Verdict::STRANGE;
         };
         let has_place = stream.session.is_none()
             || stream.has_ended
             || silence_ns >= self.silent_ns
             || agreed >= AGREE_AGAINST;
-        if is_ours && claim.seq > stream.sequencer.frontier() {
+        let is_jump = is_ours && claim.seq > stream.sequencer.frontier();
+        if is_jump {
             out.counters.jumps_believed.increment();
         } else if has_place {
             let first = strangers.packets(story).filter_map(V::packet);
@@ -255,7 +277,7 @@ impl<V: Venue> Arbiter<V> {
             stream.begin(claim.session, first, out);
             stream.heard_ns = arrival.now_ns;
         } else {
-            return Standing::Strange;
+            return Verdict::STRANGE;
         }
         for payload in strangers.packets(story) {
             if let Some(packet) = V::packet(payload) {
@@ -267,9 +289,13 @@ impl<V: Venue> Arbiter<V> {
             }
         }
         strangers.clear();
-        stream.take(packet, arrival, out);
+        let verdict = stream.take(packet, arrival, out);
         // Whatever its numbers are, this packet has just told where the stream is.
-        Standing::Current
+        Verdict {
+            standing: Standing::Current,
+            is_begin: !is_jump,
+            ..verdict
+        }
     }
 }
 
@@ -290,13 +316,17 @@ impl<V: Venue> Stream<V> {
         packet: &V::Packet<'p>,
         arrival: &Arrival<'p>,
         out: &mut Out<'_, S>,
-    ) -> Standing {
+    ) -> Verdict {
         let (seq, now_ns) = (packet.seq(), arrival.now_ns);
+        let mut fate = Fate::Copy;
         let end = match packet.content() {
             Content::Data(count) => {
                 let Some(end) = seq.checked_add(u64::from(count)) else {
                     out.counters.packets_malformed.increment();
-                    return Standing::Old;
+                    return Verdict {
+                        standing: Standing::Old,
+                        ..Verdict::STRANGE
+                    };
                 };
                 let data = Data {
                     packet: *packet,
@@ -307,7 +337,7 @@ impl<V: Venue> Stream<V> {
                 if self.sequencer.is_next(seq, end) {
                     out.sink.on_next();
                 }
-                self.sequencer.on_data(&data, out);
+                fate = self.sequencer.on_data(&data, out);
                 self.note_last();
                 end
             }
@@ -324,11 +354,16 @@ impl<V: Venue> Stream<V> {
         if self.sequencer.frontier() >= self.end_seq {
             self.end_if_over(out);
         }
-        if end >= self.sequencer.frontier() {
+        let standing = if end >= self.sequencer.frontier() {
             self.heard_ns = now_ns;
             Standing::Current
         } else {
             Standing::Old
+        };
+        Verdict {
+            standing,
+            brought: Some(Brought { seq, end, fate }),
+            is_begin: false,
         }
     }
 
@@ -359,7 +394,7 @@ impl<V: Venue> Stream<V> {
             end,
             now_ns: arrival.now_ns,
         };
-        self.sequencer.on_data(&data, out);
+        let _ = self.sequencer.on_data(&data, out);
         self.note_last();
         if self.sequencer.frontier() >= self.end_seq {
             self.end_if_over(out);
@@ -507,6 +542,7 @@ mod tests {
             };
             self.arbiter
                 .on_packet(&arrival, &self.counters, &mut self.heard)
+                .standing
         }
 
         fn packet(&mut self, payload: &[u8], now_ns: u64) -> &mut Self {

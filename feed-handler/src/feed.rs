@@ -19,12 +19,14 @@ use crate::book::Books;
 use crate::event::{DELTA_UNKNOWN, Origin};
 use crate::lines::Lines;
 use crate::publish::Publisher;
+use crate::race::Race;
 use crate::recovery::link::FeedEnd;
 use crate::room::{Audience, Delivery, Room};
 use crate::source::PacketSource;
 use crate::venue::Venue;
 
 pub use crate::counters::{Counters, FeedCounters};
+pub use crate::race::{LineCounters, LineHistograms, LineView};
 pub use crate::room::FeedHistograms;
 pub use crate::status::{STALE_ENDED, STALE_GAP, STALE_SILENT, STALE_WAITING, Status};
 
@@ -37,6 +39,7 @@ pub struct Feed<S, V: Venue> {
     source: S,
     arbiter: Arbiter<V>,
     lines: Lines,
+    race: Race,
     room: Room<V>,
     counters: Arc<Counters>,
     turns: u64,
@@ -99,6 +102,7 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
             source,
             arbiter,
             lines: Lines::new(lines, stale_ns),
+            race: Race::new(lines),
             room,
             counters,
             turns: 0,
@@ -131,6 +135,7 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
             source,
             arbiter,
             lines,
+            race,
             room,
             counters,
             is_current,
@@ -161,7 +166,9 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
                 line: packet.line,
                 now_ns: seen_ns,
             };
-            let standing = arbiter.on_packet(&arrival, &counters.arbiter, &mut delivery);
+            let verdict = arbiter.on_packet(&arrival, &counters.arbiter, &mut delivery);
+            race.on_verdict(&verdict, &packet, seen_ns);
+            let standing = verdict.standing;
             if standing != Standing::Strange && lines.on_heard(packet.line, seen_ns) {
                 on_returned(lines, counters);
             }
@@ -185,6 +192,12 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
             self.look(seen_ns, clock);
         }
         taken
+    }
+
+    /// What each line brought, in the order of the configuration.
+    #[must_use]
+    pub fn line_views(&self) -> Vec<LineView> {
+        self.race.views()
     }
 
     /// The books, for checks and views.
@@ -662,6 +675,45 @@ mod tests {
         assert_eq!((waited.len(), waited.min(), waited.max()), (1, 300, 300));
         let arbiter = &bench.counters.arbiter;
         assert_eq!((arbiter.holes_filled.get(), arbiter.gaps.get()), (1, 0));
+        let [first, second] =
+            [0, 1].map(|line: usize| bench.feed.line_views()[line].counters.clone());
+        // A heartbeat says that the second line lacks the first packet and the third.
+        let heartbeat = packet(SESSION, 4, &[]);
+        bench.script.borrow_mut().push((1, heartbeat));
+        bench.turn();
+        let lines = [first, second].map(|it| (it.packets_won.get(), it.messages_lost.get()));
+        assert_eq!(lines, [(2, 1), (1, 2)]);
+    }
+
+    #[test]
+    fn lines_race_and_each_has_its_own_counts_and_lead() {
+        let mut bench = bench();
+        for seq in 1..=4 {
+            let data = packet(SESSION, seq, &[&add(seq, Side::Buy, 200)]);
+            bench.script.borrow_mut().push((0, data.clone()));
+            bench.turn();
+            bench.clock.set_ns(bench.clock.now_ns() + 70);
+            bench.script.borrow_mut().push((1, data));
+            bench.turn();
+        }
+        let views = bench.feed.line_views();
+        let count = |line: usize| {
+            let it = &views[line].counters;
+            [&it.packets_won, &it.packets_duplicate, &it.messages_lost].map(|count| count.get())
+        };
+        assert_eq!((count(0), count(1)), ([4, 0, 0], [0, 4, 0]));
+        let led = |line: usize| views[line].histograms[0].1.snapshot().len();
+        assert_eq!((led(0), led(1)), (4, 0));
+        // Another session begins with other numbers: nothing is lost by that.
+        let end = end(SESSION, 5);
+        bench
+            .script
+            .borrow_mut()
+            .extend([(0, end.clone()), (1, end)]);
+        bench.turn();
+        bench.begin(*b"SESSION002");
+        bench.send_raw(packet(*b"SESSION002", 1, &[&add(9, Side::Buy, 200)]));
+        assert_eq!((count(0)[2], count(1)[2]), (0, 0));
     }
 
     #[test]

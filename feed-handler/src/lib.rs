@@ -7,7 +7,7 @@
 //!                           └ holes, kept
 //!                  venue::Venue::packet  venue::Venue::message
 //!
-//!  feed runs it (`Feed::poll`), lines watches who speaks, counters and status are for others
+//!  feed runs it (`Feed::poll`), lines watches who speaks, race who is first; counters and status are for others
 //! ```
 //!
 //! Thread:      one feed core owns all of it; `best_prices` is what others read
@@ -20,6 +20,7 @@ pub mod xdp;
 pub mod source;
 
 mod lines;
+mod race;
 
 pub mod message;
 pub mod venue;

@@ -282,8 +282,11 @@ impl<V: Venue> Delivery<'_, V> {
             rejoin.state = State::Telling(spare, row);
             return;
         }
+        let loaded_ns = spare.loaded_ns();
         rejoin.end.to_stage.give(spare);
         if !rejoin.has_new_gap {
+            let took_ns = now_ns.saturating_sub(loaded_ns);
+            self.room.histograms.snapshot_to_fresh.record(took_ns);
             let since_ns = std::mem::take(&mut rejoin.gap_since_ns);
             let stale_ns = now_ns.saturating_sub(since_ns);
             self.counters.join.stale_gap_ns.add(stale_ns);

@@ -48,6 +48,8 @@ histograms! {
         seen_to_published,
         /// a packet ahead shows a hole -> another line or a server has filled it
         hole_to_filled,
+        /// a snapshot is loaded -> the feed is fresh by it
+        snapshot_to_fresh,
     }
 }
 
@@ -58,7 +60,7 @@ pub(crate) struct Room<V> {
     pub(crate) books: Books,
     pub(crate) best_prices: Arc<BestPrices>,
     pub(crate) publisher: Publisher,
-    histograms: FeedHistograms,
+    pub(crate) histograms: FeedHistograms,
     feed: u16,
     /// Where the check of the books goes on.
     checked: Cursor,
@@ -224,13 +226,13 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
         let Changes {
             price, qty, flags, ..
         } = changes;
-        let event = self.event_of(&message);
-        self.publish(MarketEvent {
-            price,
-            qty,
-            flags: event.flags | flags,
-            ..event
-        });
+        // Most symbols of a market are nobody's: no event is made that nobody hears.
+        if self.room.publisher.is_wanted(message.locate) {
+            let mut event = self.event_of(&message);
+            (event.price, event.qty) = (price, qty);
+            event.flags |= flags;
+            self.publish_wanted(event);
+        }
     }
 
     fn on_gap(&mut self, first: Seq, count: u64) {
@@ -347,9 +349,16 @@ impl<V> Delivery<'_, V> {
         self.room.publisher.announce(&event, &self.counters.publish);
     }
 
+    /// Gives the event to every strategy that hears its symbol, if there is one.
+    pub(crate) fn publish(&mut self, event: MarketEvent) {
+        if self.room.publisher.is_wanted(event.locate) {
+            self.publish_wanted(event);
+        }
+    }
+
     /// Stamps the event and gives it to every strategy that hears its symbol.
     #[inline]
-    pub(crate) fn publish(&mut self, mut event: MarketEvent) {
+    fn publish_wanted(&mut self, mut event: MarketEvent) {
         if self.room.publisher.has_news() {
             self.tell_news();
         }
@@ -358,9 +367,6 @@ impl<V> Delivery<'_, V> {
             histograms,
             ..
         } = &mut *self.room;
-        if !publisher.is_wanted(event.locate) {
-            return;
-        }
         let published_ns = self.clock.now_ns();
         event.published_delta_ns = delta_ns(event.origin.seen_ns, published_ns);
         // What a snapshot brought, no frame did.

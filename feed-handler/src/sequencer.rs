@@ -27,7 +27,7 @@ use protocol::types::Seq;
 use crate::holes::{Hole, Holes};
 use crate::kept::{Kept, PACKET_LEN_MAX};
 use crate::recovery::ASK_MAX;
-use crate::stream::{ArbiterCounters, Recovery, StreamSink};
+use crate::stream::{ArbiterCounters, Fate, Recovery, StreamSink};
 use crate::venue::{Packet, Venue};
 
 /// Packets kept behind holes where nobody is asked for them. At 1,000,000 packets a second it is 64 µs: the
@@ -170,7 +170,7 @@ impl<V: Venue> Sequencer<V> {
         &mut self,
         data: &Data<'p, V::Packet<'p>>,
         out: &mut Out<'_, S>,
-    ) {
+    ) -> Fate {
         let seq = data.packet.seq();
         if data.end <= self.next_seq {
             return self.count_old(seq, data.end, out.counters);
@@ -188,6 +188,7 @@ impl<V: Venue> Sequencer<V> {
         } else {
             self.join(JOIN_EACH, out);
         }
+        Fate::First
     }
 
     /// All numbers before `next` exist: a heartbeat or the end of the session said so.
@@ -262,15 +263,16 @@ impl<V: Venue> Sequencer<V> {
         &mut self,
         data: &Data<'p, V::Packet<'p>>,
         out: &mut Out<'_, S>,
-    ) {
+    ) -> Fate {
         let seq = data.packet.seq();
         let Some(end) = self.readable_end(data, out.counters) else {
-            return;
+            return Fate::Copy;
         };
         let is_missing = || self.holes.all().iter().any(|hole| hole.meets(seq, end));
         let is_news = end > self.frontier || is_missing();
         if !is_news {
-            return out.counters.packets_duplicate.increment();
+            out.counters.packets_duplicate.increment();
+            return Fate::Copy;
         }
         // Each turn gives numbers up, so it ends.
         while self.has_no_room() && seq > self.next_seq {
@@ -278,7 +280,8 @@ impl<V: Venue> Sequencer<V> {
         }
         if seq <= self.next_seq {
             deliver::<V, S>(&data.packet, &mut self.next_seq, &mut self.last_end, out);
-            return self.join(JOIN_EACH, out);
+            self.join(JOIN_EACH, out);
+            return Fate::First;
         }
         self.prove(seq, data.now_ns, out);
         self.holes.fill(seq, end, |hole| out.on_filled(hole));
@@ -286,12 +289,14 @@ impl<V: Venue> Sequencer<V> {
         if seq <= self.next_seq {
             // Nothing is waited for: the hole before this packet has been given up.
             deliver::<V, S>(&data.packet, &mut self.next_seq, &mut self.last_end, out);
-            return self.join(JOIN_EACH, out);
+            self.join(JOIN_EACH, out);
+            return Fate::First;
         }
         let is_kept = self.held.push(seq, end, data.payload);
         debug_assert!(is_kept, "room was made");
         out.counters.packets_held.increment();
         self.settle();
+        Fate::First
     }
 
     /// Lets go what can go, or else gives the first hole up, to `limit` at most.
@@ -412,12 +417,14 @@ impl<V: Venue> Sequencer<V> {
 
     /// A packet that brings nothing: a copy, or what was given up before it came.
     #[inline]
-    fn count_old(&self, seq: u64, end: u64, counters: &ArbiterCounters) {
+    fn count_old(&self, seq: u64, end: u64, counters: &ArbiterCounters) -> Fate {
         let is_late = || self.lost.iter().any(|range| range.meets(seq, end));
         if seq < self.lost_end && is_late() {
             counters.packets_late.increment();
+            Fate::Late
         } else {
             counters.packets_duplicate.increment();
+            Fate::Copy
         }
     }
 

@@ -93,6 +93,28 @@ pub struct Arrival<'a> {
     pub now_ns: u64,
 }
 
+/// What a packet of the running session brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Brought {
+    /// Its first number; where it has none, the one that comes next.
+    pub seq: u64,
+    /// The number after its last.
+    pub end: u64,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// What became of a packet's messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It was the first to bring some of them.
+    First,
+    /// All of them were there.
+    Copy,
+    /// They had been given up.
+    Late,
+}
+
 /// How holes are recovered that the lines leave open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recovery {

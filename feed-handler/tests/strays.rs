@@ -72,15 +72,17 @@ impl B {
         if now_ns >= self.a.deadline_ns() {
             self.a.on_timeout(now_ns, &self.c, &mut self.h);
         }
-        self.a.on_packet(
-            &Arrival {
-                payload,
-                line,
-                now_ns,
-            },
-            &self.c,
-            &mut self.h,
-        )
+        self.a
+            .on_packet(
+                &Arrival {
+                    payload,
+                    line,
+                    now_ns,
+                },
+                &self.c,
+                &mut self.h,
+            )
+            .standing
     }
     fn begin(&mut self, s: Session) {
         for i in 0..3 {

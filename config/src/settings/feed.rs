@@ -10,6 +10,8 @@ use super::{Found, Recovery, Snapshot, power_of_two};
 
 /// Ten minutes: a feed that may be silent for longer is not watched.
 const STALE_MS_MAX: u64 = 600_000;
+/// Copies of a feed: venues send two, and a firm may carry each over several providers.
+const LINES_MAX: usize = 8;
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -29,8 +31,8 @@ pub struct Feed {
 impl Feed {
     /// What is out of range by itself, under the key of this section.
     pub(crate) fn check(&self, key: &str, found: &mut Vec<Found>) {
-        if self.lines.is_empty() || self.lines.len() > 2 {
-            let text = format!("{} lines: expected 1 or 2 (A and B)", self.lines.len());
+        if !(1..=LINES_MAX).contains(&self.lines.len()) {
+            let text = format!("{} lines: expected 1 to {LINES_MAX}", self.lines.len());
             found.push((format!("{key}.lines"), text));
         }
         if !(1..=STALE_MS_MAX).contains(&self.stale_ms)
@@ -51,11 +53,11 @@ impl Feed {
                 found.push((format!("{key}.lines"), text));
             }
         }
-        if let [first, second] = &self.lines[..]
-            && first == second
-        {
-            let text = format!("{} is there twice: expected line B's", first.address);
-            found.push((format!("{key}.lines"), text));
+        for (at, line) in self.lines.iter().enumerate() {
+            if self.lines.iter().take(at).any(|other| other == line) {
+                let text = format!("{} is there twice: expected each line once", line.address);
+                found.push((format!("{key}.lines"), text));
+            }
         }
         self.check_recovery(key, found);
         let x = &self.af_xdp;

@@ -171,7 +171,7 @@ impl Snapshots {
         });
         // What closes behind the end has nothing more to say.
         if let (Some(next_seq), None | Some(Failure::Closed)) = (next_seq, failure) {
-            spare.set_next_seq(next_seq);
+            spare.on_loaded(next_seq, now_ns);
             counters.snapshots_loaded.increment();
             wire.close();
             self.state = State::CatchingUp;

@@ -33,6 +33,8 @@ pub struct Spare {
     live: Consumer<Live>,
     epoch: u32,
     next_seq: u64,
+    /// When the snapshot came to its end.
+    loaded_ns: u64,
     counters: BookCounters,
 }
 
@@ -45,6 +47,7 @@ impl Spare {
             live,
             epoch: 0,
             next_seq: u64::MAX,
+            loaded_ns: 0,
             counters: BookCounters::default(),
         }
     }
@@ -83,8 +86,13 @@ impl Spare {
     }
 
     /// The snapshot is loaded; this is the first message to apply.
-    pub(crate) fn set_next_seq(&mut self, next_seq: u64) {
-        self.next_seq = next_seq;
+    pub(crate) fn on_loaded(&mut self, next_seq: u64, now_ns: u64) {
+        (self.next_seq, self.loaded_ns) = (next_seq, now_ns);
+    }
+
+    /// When the snapshot came to its end.
+    pub(crate) fn loaded_ns(&self) -> u64 {
+        self.loaded_ns
     }
 
     /// Applies live messages, `messages_max` at most; how many it took from the ring.

@@ -295,7 +295,8 @@ impl Market {
             };
             let standing = self
                 .second
-                .on_packet(&arrival, &self.second_counters, &mut record);
+                .on_packet(&arrival, &self.second_counters, &mut record)
+                .standing;
             if standing != Standing::Strange {
                 self.heard_ns[usize::from(*line)] = now_ns;
             }

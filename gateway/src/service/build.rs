@@ -5,7 +5,7 @@ use std::sync::Arc;
 use feed_handler::arbiter::Arbiter;
 use feed_handler::best_prices::BestPrices;
 use feed_handler::book::Books;
-use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
+use feed_handler::feed::{Counters, Feed, FeedHistograms, LineView, Parts};
 use feed_handler::publish::{Publisher, Subscription};
 use feed_handler::source::PacketSource;
 use feed_handler::venue::{Iex, Nasdaq, Venue};
@@ -280,6 +280,7 @@ fn build_feed_of<V: Venue>(
         house.recovery.push(recoverer);
     }
     let stale_ns = feed.patience.stale_ns;
+    let name = &feed.name;
     macro_rules! stage {
         ($source:expr) => {{
             let feed = Feed::new(Parts {
@@ -294,6 +295,7 @@ fn build_feed_of<V: Venue>(
                 lines,
                 stale_ns,
             });
+            register_lines(name, feed.line_views(), house);
             Box::new(FeedStage(match feed_end {
                 Some(end) => feed.with_recovery(end),
                 None => feed,
@@ -328,6 +330,16 @@ fn register_feed(name: &str, counters: Arc<Counters>, house: &mut House) {
             ];
             groups.into_iter().flatten().collect()
         });
+}
+
+/// Makes what each line brings known.
+fn register_lines(feed: &str, lines: Vec<LineView>, house: &mut House) {
+    for (line, view) in (1..).zip(lines) {
+        let label = Label::new(Kind::Line, format!("{feed}.{line}"));
+        house.registry.histograms(label.clone(), view.histograms);
+        let counters = view.counters;
+        house.registry.counters(label, move || counters.list());
+    }
 }
 
 /// What a session is given beside its own options.

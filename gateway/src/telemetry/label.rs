@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Kind {
     /// A feed: its packets, messages and books.
     Feed,
+    /// A line of a feed, by the feed's name and its place in the configuration, as in `itch.1`.
+    Line,
     /// The kernel sockets of a feed, by the feed's name.
     Socket,
     /// What a feed's recovery core did: re-requests and snapshots, by the feed's name.
@@ -29,6 +31,7 @@ impl Kind {
     fn name(self) -> &'static str {
         match self {
             Self::Feed => "feed",
+            Self::Line => "line",
             Self::Socket => "socket",
             Self::Recovery => "recovery",
             Self::Interface => "interface",
@@ -100,6 +103,7 @@ mod tests {
     fn kinds_are_written_as_they_are_spoken_of() {
         for kind in [
             Kind::Feed,
+            Kind::Line,
             Kind::Socket,
             Kind::Interface,
             Kind::Strategy,

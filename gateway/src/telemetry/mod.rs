@@ -20,7 +20,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use comfy_table::presets;
 use comfy_table::{CellAlignment, Table};
-use feed_handler::feed::FeedHistograms;
+use feed_handler::feed::{FeedHistograms, LineHistograms};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
 use rt::histogram::empty;
@@ -39,7 +39,8 @@ const WIRE_TO_WIRE: (&str, &str) = ("wire_to_wire", "sender's stamp -> exchange 
 /// The design's histograms in the order of the way, with what they run from and to.
 pub fn histograms() -> impl Iterator<Item = (&'static str, &'static str)> {
     let feed = FeedHistograms::NAMES.iter();
-    feed.chain(StrategyHistograms::NAMES)
+    feed.chain(LineHistograms::NAMES)
+        .chain(StrategyHistograms::NAMES)
         .chain(OrderHistograms::NAMES)
         .copied()
         .chain([WIRE_TO_WIRE])
