@@ -31,7 +31,7 @@ fn every_venues_feed_becomes_books_decisions_and_orders_and_nothing_is_lost() {
             venue,
             lines: 2,
             live: Some(Live::Flow {
-                is_lossy: false,
+                trouble: None,
                 seed: 3,
                 symbols: 20,
                 rate: 5_000,

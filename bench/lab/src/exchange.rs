@@ -26,8 +26,8 @@ pub enum Live {
         rate: u32,
         /// It ends after this many.
         limit: u64,
-        /// Lines lose packets; re-requests and snapshots are served. For a second the former are not.
-        is_lossy: bool,
+        /// What goes wrong; re-requests and snapshots are served then.
+        trouble: Option<Trouble>,
     },
     /// From a recorded day.
     Record {
@@ -36,6 +36,29 @@ pub enum Live {
         /// Messages a second.
         rate: u32,
     },
+}
+
+/// What can go wrong with a feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Trouble {
+    /// Both lines lose packets; for a second nobody answers re-requests.
+    Lossy,
+    /// The gateway starts three seconds into a day of 200,000 orders a second.
+    Late,
+}
+
+impl Live {
+    /// How long the market has been running when the gateway starts, ms.
+    #[must_use]
+    pub fn head_start_ms(&self) -> u64 {
+        match self {
+            Self::Flow {
+                trouble: Some(Trouble::Late),
+                ..
+            } => 3_000,
+            _ => 0,
+        }
+    }
 }
 
 /// Writes a file that holds a password: only its owner may read it, or the exchange refuses it.
@@ -118,13 +141,23 @@ pub(crate) fn live_config(live: &Live, venue: Venue, stamps: &Path, control: &Pa
         }
     };
     let (servers, faults) = match live {
-        Live::Flow { is_lossy: true, .. } => (SERVERS, FAULTS),
+        Live::Flow {
+            trouble: Some(trouble),
+            ..
+        } => match trouble {
+            Trouble::Lossy => (SERVERS, FAULTS),
+            Trouble::Late => (SERVERS, ""),
+        },
         _ => ("", ""),
+    };
+    // The market waits for the gateway, but for one that comes late.
+    let clock = match live.head_start_ms() {
+        0 => "[clock]\nwait_for_login_ms = 300\n",
+        _ => "",
     };
     format!(
         "address = \"{EXCHANGE}:{PORT}\"\nwire_stamps = \"{}\"\ncontrol = \"{}\"\ncpu = {cpu}\n\
-         is_busy = true\n[clock]\nwait_for_login_ms = 300\n\
-         {market}\
+         is_busy = true\n{clock}{market}\
          [feed]\nvenue = \"{}\"\nwindow_us = 5\nlines = [{{ address = \"{a}\", interface = \"{FEED_SENDER}\" }}, \
          {{ address = \"{b}\", interface = \"{FEED_SENDER}\" }}]\n\
          {servers}[account.demo]\npassword = \"demo\"\n{faults}",

@@ -240,6 +240,7 @@ impl Place<'_> {
         let control = self.folder.join("control");
         let config = exchange::live_config(live, self.traffic.venue, self.stamps, &control);
         let mut exchange = exchange::start_with(self.lab, self.folder, &config, self.stop)?;
+        wait(live.head_start_ms(), self.stop);
         let mut gateway = ours::start(self.lab, self.folder, self.traffic, options, self.stop)?;
         during(&gateway);
         // As long as it takes: a whole day may be the market.
@@ -289,8 +290,13 @@ fn shared_memory() -> PathBuf {
     }
 }
 
+/// Until what is on its way has come.
 fn settle(stop: &AtomicBool) {
-    let until = rt::clock::monotonic_ns() + 300_000_000;
+    wait(300, stop);
+}
+
+fn wait(length_ms: u64, stop: &AtomicBool) {
+    let until = rt::clock::monotonic_ns() + length_ms * 1_000_000;
     while rt::clock::monotonic_ns() < until && !stop.load(std::sync::atomic::Ordering::SeqCst) {
         std::thread::park_timeout(Duration::from_millis(10));
     }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use gateway::telemetry::{Kind, POSITIONS_SHOWN, grouped};
 
 use crate::demo;
+use crate::exchange::Trouble;
 use crate::venue::Venue;
 
 /// What the demo is told.
@@ -18,9 +19,9 @@ pub struct Arguments {
     /// A feed to replay; without it a generated day.
     #[arg(long, value_name = "FILE")]
     feed: Option<PathBuf>,
-    /// What goes wrong meanwhile: both lines lose packets, re-requests and a snapshot bring them back.
-    #[arg(long, value_name = "KIND", conflicts_with = "feed")]
-    faults: Option<Faults>,
+    /// What goes wrong meanwhile, and is recovered.
+    #[arg(long, value_name = "KIND", value_enum, conflicts_with = "feed")]
+    faults: Option<Trouble>,
     /// Write the report there.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -32,19 +33,12 @@ pub struct Arguments {
     sets: Vec<String>,
 }
 
-/// What can go wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Faults {
-    /// Both lines lose packets; for a second nobody answers re-requests.
-    Lossy,
-}
-
 #[expect(clippy::print_stdout, reason = "the table is what the demo is for")]
 pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
     let show = demo::Show {
         venue: arguments.venue,
         feed: arguments.feed.clone(),
-        is_lossy: arguments.faults == Some(Faults::Lossy),
+        trouble: arguments.faults,
         hgrm_dir: arguments.hgrm.clone(),
         sets: arguments.sets.clone(),
     };
@@ -73,7 +67,7 @@ pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
         feed("packets_duplicate"),
         feed("gaps"),
     );
-    if show.is_lossy {
+    if show.trouble.is_some() {
         println!(
             "recovery: {} holes filled by the other line in time, {} asked for and filled ({} messages by {} \
              requests, {} timed out), {} gaps ({} messages); {} snapshots ended them, the feed was stale for \
