@@ -6,7 +6,7 @@
 //! ```text
 //!  latency, growth ──> lab::run, round by round ─┐
 //!  flood ────────────> lab, peers ───────────────┤
-//!  book, exchange, rings, order_path ────────────┼──> aims ──> report
+//!  book, exchange, rings, order_path, lag ───────┼──> aims ──> report
 //!  (in this process)                             │
 //!  micro ──> callgrind ──> instructions.json     ┘  (a record of its own)
 //!
@@ -20,6 +20,7 @@ pub mod latency;
 
 pub mod flood;
 pub mod growth;
+pub mod lag;
 
 pub mod book;
 pub mod exchange;

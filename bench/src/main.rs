@@ -5,7 +5,7 @@ mod command;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use command::{book, compare, exchange, flood, latency, micro, suite};
+use command::{book, compare, exchange, flood, lag, latency, micro, suite};
 
 #[derive(Debug, Parser)]
 #[command(name = "tickgate-bench", version, about = "Replay, measure, compare")]
@@ -28,6 +28,8 @@ enum Command {
     Micro(micro::Arguments),
     /// What the exchange can do: operations, orders, messages a second, and memory.
     Exchange(exchange::Arguments),
+    /// What a strategy that sleeps a second costs the feed, and itself.
+    Lag(lag::Arguments),
     /// Decode a file and build its books.
     Book(book::Arguments),
     /// Packets as fast as they go: started by the laboratory.
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
             Command::Compare(arguments) => compare::run(arguments, stop),
             Command::Micro(arguments) => micro::run(arguments),
             Command::Exchange(arguments) => exchange::run(arguments, stop),
+            Command::Lag(arguments) => lag::run(arguments, stop),
             Command::Book(arguments) => book::run(arguments),
             Command::Flood(arguments) => flood::run(arguments),
         },

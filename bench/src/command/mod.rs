@@ -4,6 +4,7 @@ pub(crate) mod book;
 pub(crate) mod compare;
 pub(crate) mod exchange;
 pub(crate) mod flood;
+pub(crate) mod lag;
 pub(crate) mod latency;
 pub(crate) mod micro;
 mod shown;

@@ -19,7 +19,7 @@ use rt::mem::Want;
 use rt::ring::{NotPowerOfTwo, ring};
 use rt::versioned::Versioned;
 
-use super::feed::FeedDay;
+use super::feed::{FeedDay, Opening};
 use super::{CALLS, DAY, Piece};
 
 /// Events that a ring keeps.
@@ -47,8 +47,10 @@ struct Crowd {
     way: Way,
 }
 
-/// A day through the feed stage and everybody's strategy stage.
-fn hear(day: &FeedDay, limits: &Limits, crowd: &Crowd) -> Result<u64> {
+/// The feed's stage before its day, and everybody's.
+type House = (Opening<Nasdaq>, Vec<StrategyStage>);
+
+fn open(day: &FeedDay, limits: &Limits, crowd: &Crowd) -> Result<House> {
     let bad = |error: NotPowerOfTwo| anyhow!("{error:?}");
     let prices = Arc::new(BestPrices::new(Want::LAZY)?);
     let mut publisher = Publisher::new(Arc::clone(&prices), ROOM);
@@ -73,11 +75,7 @@ fn hear(day: &FeedDay, limits: &Limits, crowd: &Crowd) -> Result<u64> {
         let stage = StrategyStage::new(Box::new(Idle), ends, prices, Notices(notices));
         stages.push(stage);
     }
-    day.run::<Nasdaq>(limits, publisher, |clock| {
-        for stage in &mut stages {
-            stage.poll(clock);
-        }
-    })
+    Ok((day.open::<Nasdaq>(limits, publisher)?, stages))
 }
 
 pub(super) fn pieces(day: &'static [u8], limits: Limits) -> Result<Vec<Piece>> {
@@ -101,9 +99,14 @@ pub(super) fn pieces(day: &'static [u8], limits: Limits) -> Result<Vec<Piece>> {
     for crowd in crowds {
         let day = FeedDay::nasdaq(day);
         let name = format!("feed and strategies: {}, ours", crowd.name);
-        pieces.push(Piece::new(name, DAY, move || {
-            let delivered = hear(&day, &limits, &crowd);
-            assert_eq!(delivered.ok(), Some(DAY), "the whole day was heard");
+        let make = move || open(&day, &limits, &crowd);
+        pieces.push(Piece::prepared(name, DAY, make, |(opening, stages)| {
+            let delivered = opening.run(|clock| {
+                for stage in stages.iter_mut() {
+                    stage.poll(clock);
+                }
+            });
+            assert_eq!(delivered, DAY, "the whole day was heard");
         }));
     }
     let mut writer = broadcast::<WORDS>(ROOM).map_err(bad)?;

@@ -10,7 +10,7 @@ use feed_handler::arbiter::{Arbiter, Patience};
 use feed_handler::best_prices::BestPrices;
 use feed_handler::book::{Books, Limits};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
-use feed_handler::publish::{Publisher, Subscription, Way};
+use feed_handler::publish::{Listener, Publisher, Subscription, Way};
 use feed_handler::source::{Packet, PacketSource};
 use feed_handler::venue::{Iex, Nasdaq, Venue};
 use order_sim::exchange::Exchange;
@@ -24,7 +24,7 @@ use super::{DAY, Piece};
 
 const SESSION: Session = *b"MICRO     ";
 /// Messages of a packet, and packets of a turn on each line.
-const MESSAGES_EACH: usize = 8;
+pub(crate) const MESSAGES_EACH: usize = 8;
 const PACKETS_EACH: usize = 2;
 const LINES: u8 = 2;
 
@@ -61,15 +61,15 @@ impl PacketSource for Script {
 
 /// A day in packets.
 #[derive(Debug)]
-pub(super) struct FeedDay {
+pub(crate) struct FeedDay {
     packets: Arc<[Vec<u8>]>,
     /// Messages in them.
-    pub(super) messages: u64,
+    pub(crate) messages: u64,
 }
 
 impl FeedDay {
     /// A day of ITCH messages.
-    pub(super) fn nasdaq(day: &[u8]) -> Self {
+    pub(crate) fn nasdaq(day: &[u8]) -> Self {
         let heartbeat = || packet(1, &[]);
         let messages: Vec<&[u8]> = Messages::new(day).collect();
         // Three packets begin a session, copies on one line not counted.
@@ -82,6 +82,11 @@ impl FeedDay {
             packets: begin.into_iter().chain(data).collect(),
             messages: messages.len() as u64,
         }
+    }
+
+    /// Its packets; the first two are heartbeats, which begin the session.
+    pub(crate) fn packets(&self) -> &[Vec<u8>] {
+        &self.packets
     }
 
     /// A day of the exchange's, of this many steps of its market.
@@ -109,16 +114,14 @@ impl FeedDay {
         })
     }
 
-    /// One pass: a feed that begins with nothing hears the whole day, and after each turn those who listen
-    /// have theirs. Says what it delivered.
-    pub(super) fn run<V: Venue + Default>(
+    /// A feed that has heard nothing yet, with those who listen.
+    pub(super) fn open<V: Venue + Default>(
         &self,
         limits: &Limits,
         publisher: Publisher,
-        mut listen: impl FnMut(&Clock),
-    ) -> Result<u64> {
+    ) -> Result<Opening<V>> {
         let counters = Arc::new(Counters::default());
-        let mut feed = Feed::new(Parts {
+        let feed = Feed::new(Parts {
             source: Script {
                 packets: Arc::clone(&self.packets),
                 next: 0,
@@ -137,15 +140,28 @@ impl FeedDay {
             lines: usize::from(LINES),
             stale_ns: 1_000_000_000,
         });
+        Ok(Opening { feed, counters })
+    }
+}
+
+/// A feed before its day.
+pub(super) struct Opening<V: Venue> {
+    feed: Feed<Script, V>,
+    counters: Arc<Counters>,
+}
+
+impl<V: Venue> Opening<V> {
+    /// The whole day, and after each turn those who listen have theirs. Says what it delivered.
+    pub(super) fn run(&mut self, mut listen: impl FnMut(&Clock)) -> u64 {
         let mut clock = Clock::manual(1_000);
         // What is said again at once is a copy, so the first data follows after some time.
         let mut step_ns = 200_000_000;
-        while feed.poll(&clock) > 0 {
+        while self.feed.poll(&clock) > 0 {
             clock.set_ns(clock.now_ns() + step_ns);
             step_ns = 1_000;
             listen(&clock);
         }
-        Ok(counters.arbiter.messages.get())
+        self.counters.arbiter.messages.get()
     }
 }
 
@@ -161,50 +177,54 @@ fn packet(seq: usize, messages: &[&[u8]]) -> Vec<u8> {
     builder.finish().to_vec()
 }
 
-/// The feed stage and one ring of everything, without a strategy behind it.
-pub(super) fn hear_alone<V: Venue + Default>(day: &FeedDay, limits: &Limits) -> Result<u64> {
-    let prices = Arc::new(BestPrices::new(Want::LAZY)?);
-    let mut publisher = Publisher::new(prices, 256);
-    let mut events = publisher
-        .listen(Subscription::All, Way::Shared, 256)
-        .map_err(|error| anyhow::anyhow!("{error:?}"))?;
-    day.run::<V>(limits, publisher, |_| {
-        while let Some(event) = events.hear() {
-            black_box(event);
-        }
+/// The feed stage, to one ring of everything or to nobody, without a strategy behind it.
+fn alone<V: Venue + Default>(name: &str, day: FeedDay, limits: Limits, is_heard: bool) -> Piece {
+    let messages = day.messages;
+    let make = move || {
+        let prices = Arc::new(BestPrices::new(Want::LAZY)?);
+        let mut publisher = Publisher::new(prices, 256);
+        let listener = if is_heard {
+            let heard = publisher.listen(Subscription::All, Way::Shared, 256);
+            Some(heard.map_err(|error| anyhow::anyhow!("{error:?}"))?)
+        } else {
+            None
+        };
+        Ok((day.open::<V>(&limits, publisher)?, listener))
+    };
+    Piece::prepared(name, messages, make, move |(opening, listener)| {
+        let delivered = opening.run(|_| {
+            while let Some(event) = listener.as_mut().and_then(Listener::hear) {
+                black_box(event);
+            }
+        });
+        assert_eq!(delivered, messages, "the whole day was heard");
     })
 }
 
 /// Both venues' days through the stage.
 ///
 /// # Errors
-/// The exchange has no day, or the host not the memory.
+/// The exchange has no day.
 pub(super) fn pieces(day: &'static [u8], limits: Limits) -> Result<Vec<Piece>> {
-    let nasdaq = FeedDay::nasdaq(day);
-    let feed_of_nasdaq = move || {
-        let delivered = hear_alone::<Nasdaq>(&nasdaq, &limits);
-        assert_eq!(delivered.ok(), Some(DAY), "the whole day was heard");
-    };
-    let iex = FeedDay::iex(DAY)?;
-    let iex_messages = iex.messages;
-    let feed_of_iex = move || {
-        let delivered = hear_alone::<Iex>(&iex, &limits);
-        assert_eq!(
-            delivered.ok(),
-            Some(iex_messages),
-            "the whole day was heard"
-        );
-    };
+    let nasdaq = || FeedDay::nasdaq(day);
     Ok(vec![
-        Piece::new(
-            "feed: a day from packets to events, ours",
-            DAY,
-            feed_of_nasdaq,
+        alone::<Nasdaq>(
+            "feed: a day that nobody hears, ours",
+            nasdaq(),
+            limits,
+            false,
         ),
-        Piece::new(
+        alone::<Nasdaq>(
+            "feed: a day from packets to events, ours",
+            nasdaq(),
+            limits,
+            true,
+        ),
+        alone::<Iex>(
             "feed: a day of IEX from packets to events, ours",
-            iex_messages,
-            feed_of_iex,
+            FeedDay::iex(DAY)?,
+            limits,
+            true,
         ),
     ])
 }
