@@ -16,6 +16,7 @@ use rt::mem::{Pages, Want};
 use rt::versioned::Versioned;
 use zerocopy::FromZeros;
 
+use crate::depth::Depths;
 use crate::position::Position;
 use crate::statuses::Statuses;
 
@@ -57,6 +58,8 @@ pub struct BestPrices {
     rows: Pages<Line>,
     symbols: Pages<AtomicU64>,
     statuses: Statuses,
+    /// `None`: no strategy looks behind the best price.
+    depths: Option<Depths>,
     /// A bit for each symbol whose book misses an order.
     incomplete: Box<[AtomicU64; 1024]>,
     /// 0: the feed is whole. Otherwise something is missing or silent, and every row may be stale.
@@ -76,16 +79,29 @@ impl BestPrices {
             rows: Pages::zeroed(1 << 16, want)?,
             symbols: Pages::zeroed(1 << 16, want)?,
             statuses: Statuses::new(want)?,
+            depths: None,
             incomplete: Box::new([const { AtomicU64::new(0) }; 1024]),
             stale: AtomicU64::new(0),
             rows_used: CachePadded::new(AtomicU64::new(0)),
         })
     }
 
+    /// With the best `levels` of each side beside it.
+    ///
+    /// # Errors
+    /// The host has not that much memory.
+    pub fn with_depth(mut self, levels: usize, want: Want) -> io::Result<Self> {
+        self.depths = Some(Depths::new(levels, want)?);
+        Ok(self)
+    }
+
     /// Forgets prices, symbols, statuses and what was incomplete: a new day begins at this position. Readers see each
     /// row as it was or empty.
     pub fn clear(&self, begin: Position) {
         self.statuses.clear();
+        if let Some(depths) = &self.depths {
+            depths.clear(begin);
+        }
         for (locate, row) in (0..=u16::MAX).zip(self.rows.iter()) {
             if row.words.own() != [0; 3] {
                 self.store(locate, &BestPrice::default(), begin);
@@ -156,6 +172,13 @@ impl BestPrices {
     #[must_use]
     pub fn statuses(&self) -> &Statuses {
         &self.statuses
+    }
+
+    /// What stands behind the best prices; `None`: no strategy of this feed asked for it.
+    #[inline]
+    #[must_use]
+    pub fn depths(&self) -> Option<&Depths> {
+        self.depths.as_ref()
     }
 
     /// A message changed what goes with a symbol, its name or its status: its row says so, so that who missed it

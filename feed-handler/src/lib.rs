@@ -43,6 +43,7 @@ mod status;
 pub mod book;
 
 pub mod best_prices;
+pub mod depth;
 pub mod event;
 pub mod position;
 pub mod publish;

@@ -229,6 +229,10 @@ impl<V: Venue> Delivery<'_, V> {
                 }
                 self.counters.join.symbols_refreshed.increment();
             }
+            if self.room.publisher.is_wanted(locate) {
+                let moment = self.room.publisher.moment();
+                self.room.show_depth(locate, moment);
+            }
             if let Some(symbol) = spare.symbol(locate)
                 && self.room.best_prices.symbol(locate) != Some(symbol)
             {

@@ -15,7 +15,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use protocol::types::{DecodeError, Seq, Symbol};
+use protocol::types::{DecodeError, Seq, Side, Symbol};
 use rt::clock::Clock;
 use rt::histograms;
 
@@ -29,6 +29,7 @@ use crate::event::{
     delta_ns,
 };
 use crate::message::Message;
+use crate::position::Position;
 use crate::publish::Publisher;
 use crate::recovery::rejoin::Rejoin;
 use crate::status::{STALE_ENDED, STALE_GAP, STALE_SILENT, STALE_WAITING, Status};
@@ -150,6 +151,15 @@ impl<V> Room<V> {
         self.publisher.prefetch();
     }
 
+    /// Brings a symbol's levels up to date where somebody looks at them.
+    #[inline]
+    pub(crate) fn show_depth(&self, locate: u16, changed: Position) {
+        if let Some(depths) = self.best_prices.depths() {
+            let sides = [Side::Buy, Side::Sell].map(|side| self.books.depth(locate, side));
+            depths.store(locate, sides, changed);
+        }
+    }
+
     #[inline]
     pub(crate) fn wire_to_seen(&mut self, wire_ns: u64, seen_ns: u64, counters: &Counters) -> u32 {
         let delta = delta_ns(wire_ns, seen_ns);
@@ -228,6 +238,9 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
         } = changes;
         // Most symbols of a market are nobody's: no event is made that nobody hears.
         if self.room.publisher.is_wanted(message.locate) {
+            if message.effect.moves_book() {
+                self.room.show_depth(message.locate, changed);
+            }
             let mut event = self.event_of(&message);
             (event.price, event.qty) = (price, qty);
             event.flags |= flags;
@@ -402,6 +415,8 @@ impl<V> Delivery<'_, V> {
         let named = publisher.position(self.origin.seq);
         best_prices.store_symbol(locate, symbol, named);
         publisher.on_directory(locate, symbol);
+        // Until now it may have been nobody's.
+        self.room.show_depth(locate, named);
     }
 
     /// An event of a symbol that no message caused: how it stands now.

@@ -151,7 +151,8 @@ impl Bench {
     }
 
     fn with(held_max: usize, subscription: Subscription) -> Self {
-        let prices = Arc::new(BestPrices::new(Want::LAZY).expect("memory"));
+        let prices = BestPrices::new(Want::LAZY).expect("memory");
+        let prices = Arc::new(prices.with_depth(2, Want::LAZY).expect("memory"));
         let mut publisher = Publisher::new(Arc::clone(&prices), 8);
         let sleeping = publisher.listen(Subscription::All, Way::Shared, 8);
         let sleeper = sleeping.expect("a power of two");
@@ -313,6 +314,13 @@ impl Bench {
 
     fn stale(&self) -> u64 {
         self.counters.status.stale()
+    }
+
+    /// The two best bids.
+    fn bids(&self, locate: u16) -> [u32; 2] {
+        let depth = self.prices.depths().and_then(|depths| depths.load(locate));
+        let bids = depth.expect("a row").bids;
+        [bids[0].price.0, bids[1].price.0]
     }
 
     fn bid(&self, locate: u16) -> u32 {
@@ -551,9 +559,12 @@ fn snapshot_takes_the_place_of_a_gap_at_exactly_its_number() {
     // 8 was told by its own message; 7 is what the gap had changed.
     bench.hears("A4~ 7 at 250 fresh");
     assert_eq!((bench.bid(7), bench.bid(8), bench.stale()), (250, 400, 0));
+    // Behind the best price the table shows what the snapshot brought, too.
+    assert_eq!(bench.bids(8), [400, 300]);
     bench.send(5, &[&delete(8, 4)]);
     bench.hears("D5");
     assert_eq!(bench.bid(8), 300);
+    assert_eq!(bench.bids(8), [300, 0]);
     assert_eq!(bench.counters.join.snapshots_joined.get(), 1);
     assert!(bench.stage.is_idle());
 }

@@ -140,6 +140,8 @@ pub struct StrategyOptions {
     pub subscription: Subscription,
     /// On which way.
     pub hears: Hears,
+    /// Levels of a side that it looks at; 0: the best only.
+    pub depth: usize,
     /// Sends orders although the feed has a gap.
     pub trade_on_stale: bool,
 }

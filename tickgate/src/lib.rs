@@ -93,6 +93,8 @@
 //!   Where a snapshot ended it, [`Kind::Refresh`](prelude::Kind::Refresh) tells each symbol whose best prices are others than before.
 //! - **Each intent is answered once**, by the event whose [`answers`](prelude::ExecutionEvent::answers) names it: accepted, replaced,
 //!   refused by risk, rejected by the exchange, too late, lost with a connection.
+//! - **Behind the best price** is what [`Context::depth`](prelude::Context::depth) shows, if the strategy's configuration
+//!   says how many levels it looks at (`depth = 5`).
 //! - **[`Kind::Lagged`](prelude::Kind::Lagged)** means that this strategy was too slow and missed events. What it missed of
 //!   gaps and ends follows, then a [`Kind::Refresh`](prelude::Kind::Refresh) for each of its symbols that moved meanwhile,
 //!   and then the stream goes on. [`MarketEvent::symbol`](prelude::MarketEvent::symbol) names a symbol in both a directory
@@ -107,6 +109,8 @@ pub mod prelude {
     pub use std::process::ExitCode;
 
     pub use feed_handler::best_prices::BestPrice;
+    pub use feed_handler::book::Top;
+    pub use feed_handler::depth::Depth;
     pub use feed_handler::event::{FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, Kind, MarketEvent};
     pub use gateway::cli::{Parameters, built_in, run};
     pub use gateway::message::execution::{ExecutionEvent, Outcome};

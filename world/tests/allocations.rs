@@ -58,6 +58,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
         session: 0,
         subscription: Subscription::All,
         hears: Hears::Shared,
+        depth: 5,
         trade_on_stale: false,
     };
     Options {

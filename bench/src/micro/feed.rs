@@ -177,17 +177,31 @@ fn packet(seq: usize, messages: &[&[u8]]) -> Vec<u8> {
     builder.finish().to_vec()
 }
 
+/// What somebody hears of a feed.
+#[derive(Clone, Copy)]
+enum Hears {
+    Nothing,
+    All,
+    /// All, with a table of this many levels.
+    Levels(usize),
+}
+
 /// The feed stage, to one ring of everything or to nobody, without a strategy behind it.
-fn alone<V: Venue + Default>(name: &str, day: FeedDay, limits: Limits, is_heard: bool) -> Piece {
+fn alone<V: Venue + Default>(name: &str, day: FeedDay, limits: Limits, hears: Hears) -> Piece {
     let messages = day.messages;
     let make = move || {
-        let prices = Arc::new(BestPrices::new(Want::LAZY)?);
-        let mut publisher = Publisher::new(prices, 256);
-        let listener = if is_heard {
-            let heard = publisher.listen(Subscription::All, Way::Shared, 256);
-            Some(heard.map_err(|error| anyhow::anyhow!("{error:?}"))?)
-        } else {
-            None
+        let prices = BestPrices::new(Want::LAZY)?;
+        let prices = match hears {
+            Hears::Levels(levels) => prices.with_depth(levels, Want::LAZY)?,
+            Hears::Nothing | Hears::All => prices,
+        };
+        let mut publisher = Publisher::new(Arc::new(prices), 256);
+        let listener = match hears {
+            Hears::Nothing => None,
+            Hears::All | Hears::Levels(_) => {
+                let heard = publisher.listen(Subscription::All, Way::Shared, 256);
+                Some(heard.map_err(|error| anyhow::anyhow!("{error:?}"))?)
+            }
         };
         Ok((day.open::<V>(&limits, publisher)?, listener))
     };
@@ -206,25 +220,18 @@ fn alone<V: Venue + Default>(name: &str, day: FeedDay, limits: Limits, is_heard:
 /// # Errors
 /// The exchange has no day.
 pub(super) fn pieces(day: &'static [u8], limits: Limits) -> Result<Vec<Piece>> {
-    let nasdaq = || FeedDay::nasdaq(day);
+    let nasdaq = |name, hears| alone::<Nasdaq>(name, FeedDay::nasdaq(day), limits, hears);
+    let iex = FeedDay::iex(DAY)?;
     Ok(vec![
-        alone::<Nasdaq>(
-            "feed: a day that nobody hears, ours",
-            nasdaq(),
-            limits,
-            false,
-        ),
-        alone::<Nasdaq>(
-            "feed: a day from packets to events, ours",
-            nasdaq(),
-            limits,
-            true,
-        ),
+        nasdaq("feed: a day that nobody hears, ours", Hears::Nothing),
+        nasdaq("feed: a day from packets to events, ours", Hears::All),
+        nasdaq("feed: a day with five levels, ours", Hears::Levels(5)),
+        nasdaq("feed: a day with ten levels, ours", Hears::Levels(10)),
         alone::<Iex>(
             "feed: a day of IEX from packets to events, ours",
-            FeedDay::iex(DAY)?,
+            iex,
             limits,
-            true,
+            Hears::All,
         ),
     ])
 }

@@ -7,11 +7,10 @@
 mod fanout;
 pub(crate) mod feed;
 pub mod instructions;
+mod piece;
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::hint::black_box;
-use std::rc::Rc;
 
 use anyhow::{Context, Result};
 use crossbeam_queue::ArrayQueue;
@@ -42,80 +41,12 @@ use crate::exchange::MixedFlow;
 use crate::order_path::{self, OrderPath};
 use feeds::generate;
 use lab::peer;
+pub use piece::Piece;
 
 /// Messages of the day that decoders and books work on.
 const DAY: u64 = 50_000;
 /// Calls of a piece in one pass.
 const CALLS: u64 = 10_000;
-
-/// One piece.
-pub struct Piece {
-    /// Its name; after a comma, whose.
-    pub name: String,
-    /// Operations in one pass.
-    pub operations: u64,
-    prepare: Box<dyn FnMut() -> Result<()>>,
-    pass: Box<dyn FnMut()>,
-}
-
-impl std::fmt::Debug for Piece {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Piece")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Piece {
-    fn new(name: impl Into<String>, operations: u64, pass: impl FnMut() + 'static) -> Self {
-        Self {
-            name: name.into(),
-            operations: operations.max(1),
-            prepare: Box::new(|| Ok(())),
-            pass: Box::new(pass),
-        }
-    }
-
-    /// A piece whose every pass begins with something new, which is made beforehand: what is set up once a day
-    /// is not what a message costs.
-    fn prepared<T: 'static>(
-        name: impl Into<String>,
-        operations: u64,
-        mut make: impl FnMut() -> Result<T> + 'static,
-        mut pass: impl FnMut(&mut T) + 'static,
-    ) -> Self {
-        let made = Rc::new(RefCell::new(None));
-        let to_make = Rc::clone(&made);
-        let taken = move || match made.borrow_mut().as_mut() {
-            Some(made) => pass(made),
-            None => unreachable!("`prepare` comes first"),
-        };
-        Self {
-            prepare: Box::new(move || {
-                // The last one goes first: it may hold the memory of a whole day.
-                to_make.replace(None);
-                let new = make()?;
-                to_make.replace(Some(new));
-                Ok(())
-            }),
-            ..Self::new(name, operations, taken)
-        }
-    }
-
-    /// Makes what the next pass needs.
-    ///
-    /// # Errors
-    /// The host has not the memory.
-    pub fn prepare(&mut self) -> Result<()> {
-        (self.prepare)()
-    }
-
-    /// One pass, after [`Piece::prepare`]. Callgrind counts what happens inside this function.
-    #[inline(never)]
-    pub fn run_measured_pass(&mut self) {
-        (self.pass)();
-    }
-}
 
 /// Every piece, ready to run.
 ///

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Found;
 
+/// What a row of the table of levels holds.
+const DEPTH_MAX: usize = 10;
+
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Strategy {
@@ -14,6 +17,7 @@ pub struct Strategy {
     pub session: String,
     pub symbols: Vec<String>,
     pub events: Events,
+    pub depth: usize,
     pub trade_on_stale: bool,
     #[serde(default)]
     pub parameters: Parameters,
@@ -31,6 +35,10 @@ pub enum Events {
 impl Strategy {
     /// What is out of range by itself, under the key of this section.
     pub(crate) fn check(&self, key: &str, found: &mut Vec<Found>) {
+        if self.depth > DEPTH_MAX {
+            let text = format!("{}: expected 0 to {DEPTH_MAX} levels", self.depth);
+            found.push((format!("{key}.depth"), text));
+        }
         for symbol in &self.symbols {
             if symbol.is_empty()
                 || symbol.len() > 8

@@ -3,6 +3,7 @@
 use protocol::types::{MatchNumber, OrderRef, Price4, Qty, Side};
 
 use crate::best_prices::BestPrice;
+use crate::depth::Top;
 
 /// Best price of each side after a change; a side without orders has price 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,17 +12,6 @@ pub struct Bbo {
     pub bid: Top,
     /// Best ask.
     pub ask: Top,
-}
-
-/// One side's best level.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Top {
-    /// Four decimals; 0: no orders.
-    pub price: Price4,
-    /// Shares of all orders at that price.
-    pub shares: u64,
-    /// Number of those orders.
-    pub orders: u32,
 }
 
 impl Bbo {

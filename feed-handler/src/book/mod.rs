@@ -35,8 +35,9 @@ use zerocopy::FromZeros;
 
 use crate::best_prices::BestPrice;
 
+pub use crate::depth::Top;
 pub use apply::BookCounters;
-pub use changes::{Bbo, BookSink, Top, TradePrint};
+pub use changes::{Bbo, BookSink, TradePrint};
 pub use check::{CheckCounters, Cursor, Fault};
 pub use view::{Ahead, Place};
 

@@ -27,7 +27,8 @@ use std::sync::Arc;
 
 use feed_handler::arbiter::{Arbiter, ArbiterCounters, Arrival, Patience, Standing, StreamSink};
 use feed_handler::best_prices::{BestPrice, BestPrices};
-use feed_handler::book::{Books, Limits};
+use feed_handler::book::{Books, Limits, Top};
+use feed_handler::depth::LEVELS_MAX;
 use feed_handler::event::{FLAG_STALE, FLAG_TRADE, Kind, MarketEvent};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::position::Position;
@@ -45,6 +46,9 @@ pub(crate) const STALE_NS: u64 = 10_000;
 pub(crate) const LINES: u8 = 2;
 /// What is lost is told seven pieces at a time, and the whole table is looked through in 128 calls each.
 const TURNS_TO_THE_END: u32 = 1_200;
+
+/// Levels of a side that the feed's table shows.
+const DEPTH: usize = 3;
 
 /// One message that was delivered.
 pub(crate) struct Delivered {
@@ -205,7 +209,8 @@ impl Market {
             orders_max: 1 << 12,
             levels_max: 1 << 12,
         };
-        let best_prices = Arc::new(BestPrices::new(Want::LAZY).unwrap());
+        let best_prices = BestPrices::new(Want::LAZY).unwrap();
+        let best_prices = Arc::new(best_prices.with_depth(DEPTH, Want::LAZY).unwrap());
         let mut publisher = Publisher::new(Arc::clone(&best_prices), shared_room);
         let mut listeners = Vec::new();
         for hearer in hearers {
@@ -455,6 +460,16 @@ impl Market {
                 self.best_prices.symbol(locate),
                 self.symbols.get(&locate).copied()
             );
+            let hears = |it: &Listener| it.symbols.is_none() || it.wanted.contains(&locate);
+            // Levels of what contradicted itself may be anything: its symbol is stale.
+            if self.listeners.iter().any(hears) && !self.best_prices.is_stale(locate) {
+                let depth = self.best_prices.depths().unwrap().load(locate).unwrap();
+                for (side, levels) in [(Side::Buy, depth.bids), (Side::Sell, depth.asks)] {
+                    let naive = self.books.levels(locate, side);
+                    assert_eq!(levels[..DEPTH], naive, "{side:?} of {locate}");
+                    assert_eq!(levels[DEPTH..], [Top::default(); LEVELS_MAX - DEPTH]);
+                }
+            }
         }
         let must_be = self.session.is_none() || self.is_missing || self.has_ended;
         assert!(
@@ -718,6 +733,24 @@ impl NaiveBooks {
             self.0.remove(&reference);
         }
         vec![locate]
+    }
+
+    /// The best levels of a side; what is not there is empty.
+    fn levels(&self, locate: u16, side: Side) -> [Top; DEPTH] {
+        let mut by_price = BTreeMap::<u32, Top>::new();
+        let of = |order: &&Order| order.locate == locate && order.side == side;
+        for order in self.0.values().filter(of) {
+            let level = by_price.entry(order.price).or_default();
+            level.price = Price4(order.price);
+            level.shares += u64::from(order.shares);
+            level.orders += 1;
+        }
+        let mut levels: Vec<Top> = by_price.into_values().collect();
+        if side == Side::Buy {
+            levels.reverse();
+        }
+        levels.resize(DEPTH.max(levels.len()), Top::default());
+        levels[..DEPTH].try_into().unwrap()
     }
 
     fn best(&self, locate: u16) -> BestPrice {

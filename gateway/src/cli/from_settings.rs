@@ -355,6 +355,7 @@ fn strategy(
         )?,
         subscription,
         hears,
+        depth: strategy.depth,
         trade_on_stale: strategy.trade_on_stale,
     })
 }

@@ -1,5 +1,6 @@
 //! Builds rings and stages from options and puts them on cores.
 
+use std::io;
 use std::sync::Arc;
 
 use feed_handler::arbiter::Arbiter;
@@ -104,7 +105,8 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
     let best_prices = options
         .feeds
         .iter()
-        .map(|_| BestPrices::new(want).map(Arc::new))
+        .enumerate()
+        .map(|(feed, _)| prices_of(feed, &options.strategies, want).map(Arc::new))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| format!("memory for best prices: {error}"))?;
     let mut wiring = wire(&options, &best_prices)?;
@@ -154,6 +156,20 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
         house,
         control,
     })
+}
+
+/// A feed's table, with as much depth as the strategy that looks deepest wants.
+fn prices_of(
+    feed: usize,
+    strategies: &[options::StrategyOptions],
+    want: Want,
+) -> io::Result<BestPrices> {
+    let of_feed = strategies.iter().filter(|strategy| strategy.feed == feed);
+    let prices = BestPrices::new(want)?;
+    match of_feed.map(|strategy| strategy.depth).max() {
+        None | Some(0) => Ok(prices),
+        Some(levels) => prices.with_depth(levels, want),
+    }
 }
 
 fn wire(options: &Options, best_prices: &[Arc<BestPrices>]) -> Result<Wiring, String> {

@@ -11,6 +11,7 @@ mod trial;
 use std::sync::Arc;
 
 use feed_handler::best_prices::{BestPrice, BestPrices};
+use feed_handler::depth::Depth;
 use feed_handler::event::{MarketEvent, Origin, delta_ns};
 use feed_handler::statuses::{MarketStatus, SymbolStatus};
 use protocol::types::{Price4, Qty, Side, Symbol};
@@ -137,6 +138,13 @@ impl Context<'_> {
     #[must_use]
     pub fn best(&self, locate: u16) -> Option<BestPrice> {
         self.desk.best_prices.load(locate)
+    }
+
+    /// The best levels of a symbol now, as many as the strategy's `depth` says at least; `None` when its row keeps
+    /// moving, or `depth` is 0. They are at least as new as the event at hand, and `changed` says of which message.
+    #[must_use]
+    pub fn depth(&self, locate: u16) -> Option<Depth> {
+        self.desk.best_prices.depths()?.load(locate)
     }
 
     /// Whether the book of a symbol may not be what the exchange has.
