@@ -11,8 +11,8 @@
 //!
 //! A feed without a capture has no tap: its source's type says so, and its hot path has no instruction of it.
 //!
-//! Invariants:  nothing here slows the feed. What finds no room in the ring or on the disk is counted. Memory is taken
-//!              at the start: the ring, and the frames before a gap. Files are bounded in size and number.
+//! Invariants:  nothing here slows the feed. What finds no room in the ring or on the disk is counted. Memory is
+//!              bounded: the ring, and a number of frames before a gap. Files are bounded in size and number.
 //! Not in it:   frames that are no datagram of a line (the receiver counts them), and what recovery servers answer.
 
 mod files;

@@ -85,7 +85,7 @@ pub struct Trouble {
 
 /// Whose frames they are.
 #[derive(Clone, Debug)]
-pub struct Origin {
+pub struct FeedLines {
     /// How files are called: the feed's name, fit for one.
     pub stem: String,
     /// Its lines, in the order of the configuration.
@@ -100,7 +100,7 @@ pub struct CaptureStage {
     records: Records,
     frames: Frames,
     files: Files,
-    origin: Origin,
+    named: FeedLines,
     counters: Arc<CaptureCounters>,
     feed: Arc<Counters>,
     /// What was said in front of the last packet.
@@ -137,7 +137,12 @@ impl CaptureStage {
     /// # Panics
     /// No file, or a gap without a frame.
     #[must_use]
-    pub fn new(options: CaptureOptions, origin: Origin, end: TapEnd, feed: Arc<Counters>) -> Self {
+    pub fn new(
+        options: CaptureOptions,
+        named: FeedLines,
+        end: TapEnd,
+        feed: Arc<Counters>,
+    ) -> Self {
         assert!(options.files_max > 0, "a capture of no file");
         let before = match options.frames {
             Frames::All => 0,
@@ -148,7 +153,7 @@ impl CaptureStage {
         };
         let files = Files::new(FilesOptions {
             folder: options.folder,
-            stem: origin.stem.clone(),
+            stem: named.stem.clone(),
             file_bytes: options.file_bytes,
             files_max: options.files_max,
         });
@@ -160,7 +165,7 @@ impl CaptureStage {
             records: Records::new(end.cells),
             frames: options.frames,
             files,
-            origin,
+            named,
             counters: Arc::new(counters),
             feed,
             before: Header::default(),
@@ -228,11 +233,8 @@ impl CaptureStage {
 
     fn on_packet(&mut self, kept: Kept, now: Now) {
         if let Frames::Gaps { before, after } = self.frames {
-            let gaps = kept.header.gaps;
-            if gaps > self.gaps_kept {
-                self.on_gap(gaps, now);
-            }
             if kept.is_after_gap {
+                self.on_gap(kept.header.gaps, now);
                 self.after = after;
             }
             if self.after == 0 {
@@ -255,8 +257,11 @@ impl CaptureStage {
 
     /// Gaps were announced: what was seen before is kept.
     fn on_gap(&mut self, gaps: u64, now: Now) {
-        self.counters.gaps_kept.add(gaps - self.gaps_kept);
-        self.gaps_kept = gaps;
+        // The counter that an empty ring was compared with may be ahead of what packets say.
+        self.counters
+            .gaps_kept
+            .add(gaps.saturating_sub(self.gaps_kept));
+        self.gaps_kept = gaps.max(self.gaps_kept);
         while let Some(kept) = self.waiting.pop_front() {
             self.write(kept, now);
         }
@@ -300,10 +305,10 @@ impl CaptureStage {
         };
         let mut head = Vec::new();
         pcapng::section(APPLICATION, &self.scale.to_string(), &mut head);
-        for (number, line) in (1..).zip(&self.origin.lines) {
+        for (number, line) in (1..).zip(&self.named.lines) {
             let LineName { address, interface } = line;
-            let mut text = format!("line {number} of feed {}, {address}", self.origin.stem);
-            if !self.origin.has_frames {
+            let mut text = format!("line {number} of feed {}, {address}", self.named.stem);
+            if !self.named.has_frames {
                 text.push_str(MADE_UP);
             }
             pcapng::interface(interface, &text, &mut head);
@@ -377,7 +382,7 @@ impl CaptureStage {
 
     /// A frame around a payload of this line, into `frame`.
     fn make_up(&mut self, line: u8, payload: &[u8]) {
-        let line = self.origin.lines.get(usize::from(line));
+        let line = self.named.lines.get(usize::from(line));
         let nowhere = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
         let destination = line.map_or(nowhere, |line| line.address);
         let group = destination.ip();
@@ -446,7 +451,7 @@ mod tests {
             files_max: 2,
             ring_bytes: 1 << 16,
         };
-        let origin = Origin {
+        let named = FeedLines {
             stem: "itch".to_owned(),
             lines: vec![LineName {
                 address: "239.77.0.1:26400".parse().unwrap(),
@@ -456,7 +461,7 @@ mod tests {
         };
         Bench {
             source: Tapped::new(Numbers::default(), tap),
-            stage: CaptureStage::new(options, origin, end, Arc::clone(&feed)),
+            stage: CaptureStage::new(options, named, end, Arc::clone(&feed)),
             feed,
             now: Now {
                 monotonic_ns: 1,
@@ -571,6 +576,30 @@ mod tests {
         assert_eq!(numbers(&mut bench), expected);
         assert_eq!(bench.ended(), [16, 22, 0, 3]);
         assert_eq!(bench.stage.counters().gaps_kept.get(), 4);
+    }
+
+    #[test]
+    fn packet_seen_before_a_gap_that_was_noticed_first_is_kept_in_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let frames = Frames::Gaps {
+            before: 3,
+            after: 2,
+        };
+        let mut bench = bench(folder.path(), frames);
+        bench.hear(1);
+        bench.feed.arbiter.gaps.set(2);
+        bench.wait(1);
+        for gaps in [0, 1, 2] {
+            bench.feed.arbiter.gaps.set(gaps);
+            bench.hear(1);
+        }
+        bench.feed.arbiter.gaps.set(3);
+        bench.hear(1);
+        bench.stage.finish(bench.now);
+        let numbers = kept(folder.path());
+        let numbers: Vec<u8> = numbers.into_iter().map(|(number, _)| number).collect();
+        assert_eq!(numbers, [1, 2, 3, 4, 5]);
+        assert_eq!(bench.stage.counters().gaps_kept.get(), 3);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use feed_handler::capture::stage::{CaptureStage, Now, Origin, PAUSE_NS, Trouble};
+use feed_handler::capture::stage::{CaptureStage, FeedLines, Now, PAUSE_NS, Trouble};
 use feed_handler::capture::tap::{Tap, tap};
 use feed_handler::capture::{CaptureOptions, LineName};
 use feed_handler::feed::Counters;
@@ -51,12 +51,12 @@ pub(super) fn open(
         address: line.address,
         interface: line.interface.clone().unwrap_or_default(),
     });
-    let origin = Origin {
+    let named = FeedLines {
         stem: Label::new(Kind::Capture, name).file_name(),
         lines: lines.collect(),
         has_frames,
     };
-    let stage = CaptureStage::new(options.clone(), origin, end, Arc::clone(counters));
+    let stage = CaptureStage::new(options.clone(), named, end, Arc::clone(counters));
     let name = name.clone();
     Ok((tap, FeedCapturer { name, stage }))
 }
