@@ -10,6 +10,7 @@
 mod support;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use feed_handler::arbiter::{Arbiter, Patience};
 use feed_handler::best_prices::BestPrices;
 use feed_handler::book::{Books, Limits};
-use feed_handler::capture::stage::{CaptureCounters, CaptureStage, Now, Origin};
+use feed_handler::capture::stage::{CaptureCounters, CaptureStage, FeedLines, Now};
 use feed_handler::capture::tap::{Tapped, tap};
 use feed_handler::capture::{CaptureOptions, Frames, LineName};
 use feed_handler::event::MarketEvent;
@@ -30,7 +31,7 @@ use feed_handler::venue::Nasdaq;
 use feeds::capture::{Capture, Captured, play};
 use protocol::binary_file::Messages;
 use protocol::frame::{FrameBuilder, multicast_mac};
-use protocol::mold::{PacketBuilder, Session};
+use protocol::mold::{self, PacketBuilder, Session};
 use protocol::types::Seq;
 use rt::clock::Clock;
 use rt::mem::Want;
@@ -231,7 +232,7 @@ fn live(day: &[Arriving], options: CaptureOptions) -> Lived {
     let lines = Lines::default();
     let (parts, mut listener, counters) = parts(());
     let (hot, end) = tap(options.ring_bytes, Arc::clone(&counters)).expect("a ring");
-    let origin = Origin {
+    let named = FeedLines {
         stem: "itch".to_owned(),
         lines: LINES
             .map(|address| LineName {
@@ -241,7 +242,7 @@ fn live(day: &[Arriving], options: CaptureOptions) -> Lived {
             .into(),
         has_frames: day.iter().all(|packet| !packet.frame.is_empty()),
     };
-    let mut stage = CaptureStage::new(options, origin, end, Arc::clone(&counters));
+    let mut stage = CaptureStage::new(options, named, end, Arc::clone(&counters));
     let mut feed = Feed::new(parts.with_source(Tapped::new(lines.clone(), hot)));
     let mut clock = Clock::manual(START_NS);
     let mut events = Vec::new();
@@ -519,6 +520,40 @@ fn frames_around_gaps_are_kept_with_the_gap_in_their_middle() {
         let is_edge = place == 0 || place + 1 == stretches.len();
         assert!(is_edge || *stretch >= BEFORE + AFTER, "{stretches:?}");
     }
+}
+
+#[test]
+fn lines_of_a_capture_read_as_a_feed_are_one_stream() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut options = everything(folder.path());
+    options.file_bytes = 1 << 30;
+    let day = day(8, true);
+    let lived = live(&day, options);
+    let [file] = &files(folder.path())[..] else {
+        panic!("one file");
+    };
+    let mut feed = feeds::feed_file::FeedFile::open(file).expect("a feed");
+    let mut read = Vec::new();
+    while let Some(chunk) = feed.next_chunk().expect("read") {
+        read.extend_from_slice(chunk);
+    }
+    // Each message that came, by session and number.
+    let mut truth = BTreeMap::new();
+    for packet in &day {
+        let packet = mold::Packet::decode(&packet.payload).expect("a packet");
+        for (seq, message) in (packet.seq().0..).zip(packet.blocks()) {
+            truth.insert((packet.header.session, seq), message);
+        }
+    }
+    let mut rest = truth.values();
+    let messages: Vec<&[u8]> = Messages::new(&read).collect();
+    for message in &messages {
+        assert!(rest.any(|came| came == message), "once, and in order");
+    }
+    // It waits longer for the other line than the gateway did, so it has what was late there.
+    let heard = lived.feed.arbiter.messages.get();
+    let read = messages.len() as u64;
+    assert!(read >= heard, "{read} of {heard}");
 }
 
 #[test]

@@ -101,6 +101,12 @@ impl Capture {
         Ok(capture)
     }
 
+    /// Whether a file is one: it begins as a gateway's captures do.
+    #[must_use]
+    pub fn is_one(path: &Path) -> bool {
+        Open::new(path.to_owned()).is_ok()
+    }
+
     /// When the next turn was; `None`: there is none.
     #[must_use]
     pub fn next_ns(&self) -> Option<u64> {
