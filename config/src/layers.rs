@@ -683,6 +683,45 @@ mod tests {
     }
 
     #[test]
+    fn capture_out_of_range_is_refused_with_key_value_and_range() {
+        for (given, expected) in [
+            (
+                "frames = \"some\"",
+                "capture.frames: \"some\": unknown variant",
+            ),
+            ("file_mib = 0", "capture.file_mib: 0: expected 1 to 65536"),
+            ("files = 0", "capture.files: 0: expected 1 to 10000"),
+            (
+                "ring_kib = 32",
+                "capture.ring_kib: 32: expected 64 to 1048576",
+            ),
+            (
+                "ring_kib = 96",
+                "capture.ring_kib: 96: expected a power of two",
+            ),
+            (
+                "before_frames = 1048577",
+                "capture.before_frames: 1048577: expected 0 to 1048576",
+            ),
+            (
+                "after_frames = 0",
+                "capture.after_frames: 0: expected 1 to 1048576",
+            ),
+            ("seconds = 1", "capture.seconds: 1: unknown key"),
+        ] {
+            let found = fault(&format!("{GOOD}\n[feed.nasdaq.capture]\n{given}"));
+            let is_one_line = found.lines().count() == 1;
+            assert!(is_one_line && found.contains(expected), "{found}");
+        }
+        let kept = format!("{GOOD}\n[feed.nasdaq.capture]\nframes = \"gaps\"\nfolder = \"/x\"");
+        let capture = &load(&kept, |_, _| ()).unwrap().settings.feed["nasdaq"].capture;
+        assert_eq!(
+            (capture.frames, capture.folder.as_str()),
+            (crate::Frames::Gaps, "/x")
+        );
+    }
+
+    #[test]
     fn cores_run_each_stage_once_on_a_cpu_of_their_own() {
         let cores = |first: &str, second: &str| {
             format!(

@@ -74,6 +74,24 @@ pub struct Parts<S, V: Venue> {
     pub stale_ns: u64,
 }
 
+impl<S, V: Venue> Parts<S, V> {
+    /// The same, with packets from elsewhere.
+    pub fn with_source<T>(self, source: T) -> Parts<T, V> {
+        Parts {
+            source,
+            venue: self.venue,
+            arbiter: self.arbiter,
+            books: self.books,
+            publisher: self.publisher,
+            counters: self.counters,
+            histograms: self.histograms,
+            feed: self.feed,
+            lines: self.lines,
+            stale_ns: self.stale_ns,
+        }
+    }
+}
+
 impl<S: PacketSource, V: Venue> Feed<S, V> {
     /// Puts a feed together.
     ///
@@ -145,6 +163,7 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
         let seen_ns = clock.now_ns();
         let batch = u8::try_from(taken).unwrap_or(u8::MAX);
         let mut place = 0u8;
+        source.on_seen(seen_ns);
         source.each(|packet| {
             counters.feed.packets.increment();
             let wire_delta_ns = room.wire_to_seen(packet.wire_ns, seen_ns, counters);
@@ -198,6 +217,17 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
     #[must_use]
     pub fn line_views(&self) -> Vec<LineView> {
         self.race.views()
+    }
+
+    /// The source, for who drives it.
+    pub fn source_mut(&mut self) -> &mut S {
+        &mut self.source
+    }
+
+    /// When a turn has something to do though no packet comes; not later than now: at once.
+    #[must_use]
+    pub fn due_ns(&self) -> u64 {
+        self.look_ns()
     }
 
     /// The books, for checks and views.
@@ -330,6 +360,7 @@ mod tests {
             for (line, payload) in self.0.borrow().iter() {
                 on_packet(Packet {
                     payload,
+                    frame: &[],
                     wire_ns: 1,
                     line: *line,
                 });

@@ -7,6 +7,7 @@
 //!                           └ holes, kept
 //!                  venue::Venue::packet  venue::Venue::message
 //!
+//!  capture keeps a copy of packets, if it is asked to, between source and arbiter
 //!  feed runs it (`Feed::poll`), lines watches who speaks, race who is first; counters and status are for others
 //! ```
 //!
@@ -17,6 +18,7 @@
 pub mod udp;
 pub mod xdp;
 
+pub mod capture;
 pub mod source;
 
 mod lines;

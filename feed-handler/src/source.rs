@@ -1,6 +1,6 @@
 //! Where packets come from: AF_XDP sockets, kernel sockets, or a test.
 //!
-//! Contract:    **`acquire`, then `each`, then `release`: what `each` shows belongs to the source
+//! Contract:    **`acquire`, then `on_seen`, `each` and `release`: what `each` shows belongs to the source
 //!              again after `release`.**
 
 /// One packet of a line.
@@ -8,6 +8,9 @@
 pub struct Packet<'a> {
     /// The UDP payload.
     pub payload: &'a [u8],
+    /// The frame around it as it arrived, from the Ethernet header on; empty where the source had the payload
+    /// alone, as kernel sockets have.
+    pub frame: &'a [u8],
     /// When the wire had it, on the monotonic clock: the XDP program's or the kernel's stamp; 0 when
     /// nobody said.
     pub wire_ns: u64,
@@ -19,6 +22,12 @@ pub struct Packet<'a> {
 pub trait PacketSource {
     /// Takes what has arrived, a bounded number, and says how many packets it is.
     fn acquire(&mut self) -> usize;
+
+    /// The packets taken were seen at this time. For a source that keeps what it shows: others need no time.
+    #[inline]
+    fn on_seen(&mut self, seen_ns: u64) {
+        let _ = seen_ns;
+    }
 
     /// Shows the packets taken.
     fn each(&mut self, on_packet: impl FnMut(Packet<'_>));

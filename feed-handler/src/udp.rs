@@ -307,6 +307,7 @@ impl Receiver {
             let payload = buffer.get(..header.msg_len as usize).unwrap_or_default();
             on_packet(Packet {
                 payload,
+                frame: &[],
                 // No stamp, or one from before the host started: nobody said.
                 wire_ns: wire_ns.unwrap_or(0),
                 line: *line,

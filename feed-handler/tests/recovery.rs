@@ -68,6 +68,7 @@ impl PacketSource for Script {
         for (line, payload) in self.0.borrow().iter() {
             on_packet(Packet {
                 payload,
+                frame: &[],
                 wire_ns: 0,
                 line: *line,
             });

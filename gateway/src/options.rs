@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use feed_handler::arbiter::{Patience, Recovery};
 use feed_handler::book::Limits as BookLimits;
+use feed_handler::capture::CaptureOptions;
 use feed_handler::publish::{Subscription, Way as Hears};
 use feed_handler::recovery::stage::RecoveryOptions;
 use feed_handler::udp::UdpOptions;
@@ -92,6 +93,8 @@ pub struct Feed {
     pub books: BookLimits,
     /// What is done about messages that no line brought; `None`: nothing.
     pub recovery: Option<FeedRecovery>,
+    /// Which of its frames are kept; `None`: none.
+    pub capture: Option<CaptureOptions>,
 }
 
 /// What a feed does about messages that no line brought.

@@ -54,6 +54,7 @@ impl PacketSource for Arrived {
         if let Some(first) = self.packets.borrow().front().filter(|_| self.has_taken) {
             on_packet(Packet {
                 payload: &first.payload,
+                frame: &[],
                 wire_ns: 0,
                 line: first.line,
             });

@@ -1,5 +1,5 @@
 //! The hot cores do not allocate: the whole gateway in this process, under a counting allocator, from
-//! the first market message to the last order.
+//! the first market message to the last order, with every frame captured.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "tests")]
 #![allow(clippy::too_many_lines, reason = "options are one long list")]
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use feed_handler::arbiter::Patience;
 use feed_handler::book::Limits as BookLimits;
+use feed_handler::capture::{CaptureOptions, Frames};
 use feed_handler::publish::{Subscription, Way as Hears};
 use feed_handler::udp::{UdpLine, UdpOptions};
 use feed_handler::xdp::{Mode, Options as XdpOptions, Rung, SocketOptions, Wanted};
@@ -24,6 +25,8 @@ use gateway::order::risk::Limits;
 use gateway::order::transport::{TransportOptions, Way};
 use gateway::service::{self, StopHandle};
 use gateway::strategy::{Probe, ProbeParameters, Quoter, QuoterParameters, Strategy};
+use gateway::telemetry::Kind;
+use protocol::frame::Datagram;
 use protocol::types::Qty;
 use rt::alloc_guard::{CountingAllocator, hot_allocations};
 
@@ -31,6 +34,8 @@ use rt::alloc_guard::{CountingAllocator, hot_allocations};
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const EXCHANGE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 12_077);
+/// Where frames are kept, beside the report.
+const CAPTURE: &str = "capture";
 const GROUP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 77, 0, 9), 26_409);
 
 /// Moves this thread, and those that it starts, into a network namespace of its own.
@@ -117,6 +122,13 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
                 levels_max: 1 << 16,
             },
             recovery: None,
+            capture: Some(CaptureOptions {
+                frames: Frames::All,
+                folder: json.with_file_name(CAPTURE),
+                file_bytes: 1 << 30,
+                files_max: 1,
+                ring_bytes: 1 << 24,
+            }),
         }],
         sessions: vec![Session {
             name: "ouch".to_owned(),
@@ -158,6 +170,8 @@ fn no_allocation_on_hot_cores_from_the_first_message_to_the_last_order() {
     own_network();
     let folder = tempfile::tempdir().expect("a folder");
     let day = folder.path().join("day.itch50");
+    let captures = folder.path().join(CAPTURE);
+    std::fs::create_dir(&captures).expect("a folder");
     let generated = feeds::generate::Options {
         seed: 3,
         messages: 20_000,
@@ -219,4 +233,22 @@ fn no_allocation_on_hot_cores_from_the_first_message_to_the_last_order() {
         hot_allocations()
     );
     assert_eq!(hot_allocations(), 0);
+    let counted = |kind, name| run.counters[&kind]["itch"][name];
+    let packets = counted(Kind::Feed, "packets");
+    assert_eq!(counted(Kind::Capture, "frames"), packets);
+    let files = std::fs::read_dir(captures).expect("a folder");
+    let files = files.map(|entry| entry.expect("a file").path());
+    let mut capture = feeds::capture::Capture::open(files).expect("a capture");
+    let (mut frames, mut turn) = (0, Vec::new());
+    while capture.next_ns().is_some() {
+        capture.next_turn(&mut turn).expect("read");
+        for packet in &turn {
+            let datagram = Datagram::parse(&packet.frame).expect("a frame");
+            assert_eq!((datagram.vlan, datagram.destination), (Some(77), GROUP));
+            assert!(datagram.checksums_fit());
+            assert!(0 < packet.wire_ns && packet.wire_ns < packet.seen_ns);
+            frames += 1;
+        }
+    }
+    assert_eq!(frames, packets);
 }

@@ -1,5 +1,6 @@
 //! Feeds in files: BinaryFILE (plain or gzip) and captures (pcap, pcapng), read as one stream of
-//! length-prefixed messages.
+//! length-prefixed messages. What two lines of a gateway's own capture say is merged; of other captures every frame is
+//! read as it comes.
 //!
 //! Invariants:  memory is one chunk, however large the file (a capture is taken apart in memory).
 //! When wrong:  a file of another kind, and one that ends inside a message, are told with the byte.
@@ -9,6 +10,8 @@ use std::io::{BufReader, Cursor, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use feed_handler::arbiter::{Arbiter, ArbiterCounters, Arrival, Patience, StreamSink};
+use feed_handler::venue::Nasdaq;
 use flate2::read::MultiGzDecoder;
 use pcap_file::pcap::PcapReader;
 use pcap_file::pcapng::{Block, PcapNgReader};
@@ -16,9 +19,16 @@ use protocol::binary_file::Messages;
 use protocol::frame::Datagram;
 use protocol::itch;
 use protocol::mold::Packet;
+use protocol::types::Seq;
+
+use crate::capture::Capture;
 
 /// Bytes read at once: large enough to amortise the call, small enough for the cache.
 const CHUNK_BYTES: usize = 1 << 20;
+/// How long a hole in one line of a capture waits for the other line, and how long a session is silent that gives way to
+/// another: nobody waits here, so longer than a gateway would.
+const GAP_TIMEOUT_NS: u64 = 10_000_000;
+const STALE_NS: u64 = 2_000_000_000;
 
 /// A feed that is read chunk by chunk.
 pub struct FeedFile {
@@ -55,6 +65,9 @@ impl FeedFile {
         let plain = BufReader::with_capacity(CHUNK_BYTES, start.chain(file));
         let reader: Box<dyn Read> = match magic {
             [0x1F, 0x8B, ..] => Box::new(MultiGzDecoder::new(plain)),
+            [0x0A, 0x0D, 0x0D, 0x0A] if Capture::is_one(path) => {
+                Box::new(Cursor::new(arbitrated(path)?))
+            }
             [0x0A, 0x0D, 0x0D, 0x0A] => Box::new(Cursor::new(unpack_pcapng(plain, &name)?)),
             [0xD4, 0xC3, 0xB2, 0xA1]
             | [0xA1, 0xB2, 0xC3, 0xD4]
@@ -168,6 +181,49 @@ fn unpack_pcapng(reader: impl Read, name: &str) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// What the lines of a gateway's capture say together, each message once and in order.
+fn arbitrated(path: &Path) -> Result<Vec<u8>> {
+    let mut capture = Capture::open([path.to_owned()])?;
+    let mut arbiter = Arbiter::<Nasdaq>::new(Patience {
+        gap_timeout_ns: GAP_TIMEOUT_NS,
+        stale_ns: STALE_NS,
+    });
+    let counters = ArbiterCounters::default();
+    let (mut stream, mut turn) = (Stream(Vec::new()), Vec::new());
+    while let Some(now_ns) = capture.next_ns() {
+        capture.next_turn(&mut turn)?;
+        for packet in &turn {
+            let Ok(datagram) = Datagram::parse(&packet.frame) else {
+                continue;
+            };
+            let arrival = Arrival {
+                payload: datagram.payload,
+                line: packet.line,
+                now_ns,
+            };
+            arbiter.on_packet(&arrival, &counters, &mut stream);
+        }
+        arbiter.on_timeout(now_ns, &counters, &mut stream);
+    }
+    arbiter.on_timeout(u64::MAX, &counters, &mut stream);
+    Ok(stream.0)
+}
+
+/// Messages of an ordered stream, with their lengths.
+struct Stream(Vec<u8>);
+
+impl StreamSink for Stream {
+    fn on_session(&mut self, _: Seq, _: bool) {}
+
+    fn on_message(&mut self, _: Seq, message: &[u8]) {
+        append_message(message, &mut self.0);
+    }
+
+    fn on_gap(&mut self, _: Seq, _: u64) {}
+
+    fn on_end_of_session(&mut self, _: Seq) {}
+}
+
 /// Appends the messages of a MoldUDP64 frame; other frames carry none.
 fn append(frame: &[u8], out: &mut Vec<u8>) {
     let Ok(datagram) = Datagram::parse(frame) else {
@@ -177,11 +233,15 @@ fn append(frame: &[u8], out: &mut Vec<u8>) {
         return;
     };
     for message in packet.blocks() {
-        // An empty message counts in MoldUDP64 and would end a BinaryFILE.
-        if let (Ok(len), false) = (u16::try_from(message.len()), message.is_empty()) {
-            out.extend_from_slice(&len.to_be_bytes());
-            out.extend_from_slice(message);
-        }
+        append_message(message, out);
+    }
+}
+
+fn append_message(message: &[u8], out: &mut Vec<u8>) {
+    // An empty message counts in MoldUDP64 and would end a BinaryFILE.
+    if let (Ok(len), false) = (u16::try_from(message.len()), message.is_empty()) {
+        out.extend_from_slice(&len.to_be_bytes());
+        out.extend_from_slice(message);
     }
 }
 

@@ -47,6 +47,7 @@ impl PacketSource for Script {
             for line in 0..LINES {
                 on_packet(Packet {
                     payload,
+                    frame: &[],
                     wire_ns: 1,
                     line,
                 });

@@ -6,7 +6,7 @@ use std::net::SocketAddrV4;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Found, Recovery, Snapshot, power_of_two};
+use super::{Capture, Found, Recovery, Snapshot, power_of_two};
 
 /// Ten minutes: a feed that may be silent for longer is not watched.
 const STALE_MS_MAX: u64 = 600_000;
@@ -26,6 +26,7 @@ pub struct Feed {
     pub books: Books,
     pub recovery: Recovery,
     pub snapshot: Snapshot,
+    pub capture: Capture,
 }
 
 impl Feed {
@@ -60,6 +61,7 @@ impl Feed {
             }
         }
         self.check_recovery(key, found);
+        self.capture.check(&format!("{key}.capture"), found);
         let x = &self.af_xdp;
         power_of_two(&format!("{key}.af_xdp.frames"), u64::from(x.frames), found);
         power_of_two(

@@ -4,6 +4,7 @@
 
 #![expect(missing_docs, reason = "default.toml is the manual of these fields")]
 
+mod capture;
 mod feed;
 mod host;
 mod recovery;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use capture::{Capture, Frames};
 pub use feed::{AfXdp, Books, Feed, Line, Mode, Receive, Rung, Udp, Venue};
 pub use host::{Core, Host, Layout, LayoutKind, Rings, Telemetry};
 pub use recovery::{Recovery, Snapshot};

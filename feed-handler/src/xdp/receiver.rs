@@ -149,6 +149,7 @@ impl PacketSource for XdpSource {
                 }
                 on_packet(Packet {
                     payload: datagram.payload,
+                    frame,
                     wire_ns: stamp_ns,
                     line,
                 });

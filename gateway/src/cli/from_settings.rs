@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use feed_handler::arbiter::{Patience, Recovery};
 use feed_handler::book::Limits as BookLimits;
+use feed_handler::capture::{CaptureOptions, Frames};
 use feed_handler::publish::{Subscription, Way as Hears};
 use feed_handler::recovery::glimpse::GlimpseOptions;
 use feed_handler::recovery::requester::RequestOptions;
@@ -143,7 +144,35 @@ fn feed(name: &str, feed: &settings::Feed, host: &settings::Host) -> Result<opti
         },
         books: book_limits(&feed.books),
         recovery: recovery(name, feed)?,
+        capture: capture(name, &feed.capture)?,
     })
+}
+
+/// Which frames are kept; `None`: none.
+fn capture(name: &str, capture: &settings::Capture) -> Result<Option<CaptureOptions>, String> {
+    let count = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    let frames = match capture.frames {
+        settings::Frames::Off => return Ok(None),
+        settings::Frames::All => Frames::All,
+        settings::Frames::Gaps => Frames::Gaps {
+            before: count(capture.before_frames),
+            after: count(capture.after_frames),
+        },
+    };
+    let folder = if capture.folder.is_empty() {
+        systemd_folder().ok_or_else(|| {
+            format!("feed.{name}.capture.folder: empty: expected a folder, for there is no STATE_DIRECTORY")
+        })?
+    } else {
+        PathBuf::from(&capture.folder)
+    };
+    Ok(Some(CaptureOptions {
+        frames,
+        folder,
+        file_bytes: capture.file_mib << 20,
+        files_max: count(capture.files),
+        ring_bytes: count(capture.ring_kib << 10),
+    }))
 }
 
 /// What is done about messages that no line brought; `None`: there is no server.

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use feed_handler::arbiter::Arbiter;
 use feed_handler::best_prices::BestPrices;
 use feed_handler::book::Books;
+use feed_handler::capture::tap::{Tap, Tapped};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, LineView, Parts};
 use feed_handler::publish::{Publisher, Subscription};
+use feed_handler::recovery::link::FeedEnd;
 use feed_handler::source::PacketSource;
 use feed_handler::venue::{Iex, Nasdaq, Venue};
 use feed_handler::xdp::Watch;
@@ -15,6 +17,7 @@ use rt::clock::Clock;
 use rt::mem::Want;
 use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
 
+use super::capture::{self, FeedCapturer};
 use super::control::{self, Control, SessionControl};
 use super::feed_watch::FeedWatch;
 use super::layout::{self, Layout};
@@ -54,6 +57,8 @@ pub(super) struct House {
     pub(super) traces: Vec<Consumer<OrderTrace>>,
     /// What the recovery core runs.
     pub(super) recovery: Vec<FeedRecoverer>,
+    /// What the capture core runs.
+    pub(super) captures: Vec<FeedCapturer>,
 }
 
 /// What housekeeping sees of a session.
@@ -295,40 +300,76 @@ fn build_feed_of<V: Venue>(
         house.registry.counters(label, move || counters.list());
         house.recovery.push(recoverer);
     }
-    let stale_ns = feed.patience.stale_ns;
-    let name = &feed.name;
-    macro_rules! stage {
-        ($source:expr) => {{
-            let feed = Feed::new(Parts {
-                source: $source,
-                venue,
-                arbiter,
-                books,
-                publisher,
-                counters,
-                histograms,
-                feed: index,
-                lines,
-                stale_ns,
-            });
-            register_lines(name, feed.line_views(), house);
-            Box::new(FeedStage(match feed_end {
-                Some(end) => feed.with_recovery(end),
-                None => feed,
-            }))
-        }};
-    }
-    Ok(match receive::open(feed)? {
+    let start = FeedStart {
+        parts: Parts {
+            source: (),
+            venue,
+            arbiter,
+            books,
+            publisher,
+            counters,
+            histograms,
+            feed: index,
+            lines,
+            stale_ns: feed.patience.stale_ns,
+        },
+        feed_end,
+    };
+    match receive::open(feed)? {
         Receiver::Xdp(source, watches) => {
             house.watches.extend(watches);
-            stage!(source)
+            let tap = tap_of(feed, true, &start.parts.counters, house)?;
+            Ok(start.with(source, tap))
         }
         Receiver::Udp(source, udp) => {
             let label = Label::new(Kind::Socket, &feed.name);
             house.registry.counters(label, move || udp.list());
-            stage!(source)
+            let tap = tap_of(feed, false, &start.parts.counters, house)?;
+            Ok(start.with(source, tap))
         }
-    })
+    }
+}
+
+/// The hot end of the feed's capture, if it has one, whose other end goes to the capture core.
+fn tap_of(
+    feed: &options::Feed,
+    has_frames: bool,
+    counters: &Arc<Counters>,
+    house: &mut House,
+) -> Result<Option<Tap>, String> {
+    let Some(options) = &feed.capture else {
+        return Ok(None);
+    };
+    let (tap, capturer) = capture::open(feed, options, has_frames, counters)?;
+    let counters = capturer.stage.counters();
+    let label = Label::new(Kind::Capture, &feed.name);
+    house.registry.counters(label, move || counters.list());
+    house.captures.push(capturer);
+    Ok(Some(tap))
+}
+
+/// A feed that has all but its source.
+struct FeedStart<V: Venue> {
+    parts: Parts<(), V>,
+    feed_end: Option<FeedEnd>,
+}
+
+impl<V: Venue> FeedStart<V> {
+    /// The stage: one whose packets nobody captures has no instruction for it.
+    fn with<S: PacketSource + Send + 'static>(self, source: S, tap: Option<Tap>) -> Box<dyn Stage> {
+        match tap {
+            None => self.stage(source),
+            Some(tap) => self.stage(Tapped::new(source, tap)),
+        }
+    }
+
+    fn stage<S: PacketSource + Send + 'static>(self, source: S) -> Box<dyn Stage> {
+        let feed = Feed::new(self.parts.with_source(source));
+        Box::new(FeedStage(match self.feed_end {
+            Some(end) => feed.with_recovery(end),
+            None => feed,
+        }))
+    }
 }
 
 /// Makes a feed's counters known.

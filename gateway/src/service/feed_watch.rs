@@ -324,6 +324,7 @@ mod tests {
             for (line, payload) in self.0.borrow().iter() {
                 on_packet(Packet {
                     payload,
+                    frame: &[],
                     wire_ns: 0,
                     line: *line,
                 });

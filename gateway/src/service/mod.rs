@@ -2,9 +2,10 @@
 //!
 //! Path:        options -> receive -> rings -> stages -> cores; then housekeeping until a signal
 //! Thread:      the main thread is the housekeeping core; it sleeps when idle. So does the recovery core,
-//!              which there is where a feed has servers to ask.
+//!              which there is where a feed has servers to ask, and the capture core, where frames are kept.
 
 mod build;
+mod capture;
 pub mod control;
 mod feed_watch;
 mod housekeeping;
@@ -96,6 +97,7 @@ pub fn run(
     let (cores, logs) = start(stages, layout, &flag)?;
     register_clocks(&cores, &mut house);
     keep_off(&hot);
+    let capture = capture::start(std::mem::take(&mut house.captures))?;
     let recovery = recovery::start(std::mem::take(&mut house.recovery), &flag)?;
     let traces = std::mem::take(&mut house.traces);
     let slow = SlowFile::new(output.slow_orders.clone(), traces, logs);
@@ -128,6 +130,7 @@ pub fn run(
     flag.store(true, Ordering::SeqCst);
     join(cores, &mut house)?;
     recovery::join(recovery)?;
+    capture.finish()?;
     house.last_words();
     let report = house.report();
     write(&report, &house, &output)?;

@@ -17,6 +17,8 @@ pub enum Kind {
     Socket,
     /// What a feed's recovery core did: re-requests and snapshots, by the feed's name.
     Recovery,
+    /// What became of the packets that a feed captures, by the feed's name.
+    Capture,
     /// The XDP program and the AF_XDP sockets of an interface.
     Interface,
     /// A strategy.
@@ -34,6 +36,7 @@ impl Kind {
             Self::Line => "line",
             Self::Socket => "socket",
             Self::Recovery => "recovery",
+            Self::Capture => "capture",
             Self::Interface => "interface",
             Self::Strategy => "strategy",
             Self::Session => "session",
@@ -64,11 +67,17 @@ impl Label {
         }
     }
 
-    /// `KIND.NAME` as part of a file's name. Names are the operator's and may hold anything: what is neither
-    /// a letter, a digit nor one of `-_.` becomes `%` and two hexadecimal digits, so that no two meet.
+    /// `KIND.NAME` as part of a file's name.
     #[must_use]
     pub fn file_stem(&self) -> String {
-        let mut out = format!("{}.", self.kind.name());
+        format!("{}.{}", self.kind.name(), self.file_name())
+    }
+
+    /// The name as part of a file's. Names are the operator's and may hold anything: what is neither
+    /// a letter, a digit nor one of `-_.` becomes `%` and two hexadecimal digits, so that no two meet.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        let mut out = String::new();
         for byte in self.name.bytes() {
             match byte {
                 b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
@@ -105,6 +114,8 @@ mod tests {
             Kind::Feed,
             Kind::Line,
             Kind::Socket,
+            Kind::Recovery,
+            Kind::Capture,
             Kind::Interface,
             Kind::Strategy,
             Kind::Session,

@@ -1,0 +1,640 @@
+//! A feed's capture: takes packets out of the tap's ring, decides which are kept, and writes them.
+//!
+//! **Call `poll` until it takes nothing, then wait; `finish` at the end.**
+//!
+//! Thread:      capture core
+//! Invariants:  every packet that came out of the ring ends in exactly one of `frames`, `passed_over` and `unwritten`,
+//!              once it is no longer among those that wait for a gap.
+//! Time:        comes in. A file keeps the scale it began with; one that is a millisecond off ends it (a step of the
+//!              wall clock: both clocks are slewed alike).
+//! When wrong:  a disk error is counted and told, and nothing is written for [`PAUSE_NS`]; the ring is emptied meanwhile.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use protocol::frame::{FrameBuilder, multicast_mac};
+use rt::clock::SECOND_NS;
+use rt::counters;
+
+use super::files::{Failure, Files, FilesOptions, Written};
+use super::pcapng::{self, EnhancedPacket};
+use super::records::Records;
+use super::remark::{Scale, Turn, announced};
+use super::tap::{Header, PAYLOAD_ALONE, TapCounters, TapEnd};
+use super::{CaptureOptions, Frames, LineName};
+use crate::counters::Counters;
+
+/// After a disk error: long enough that a disk that is full is not asked at every frame, short enough that one that was
+/// made room on is used soon.
+pub const PAUSE_NS: u64 = 10 * SECOND_NS;
+/// What waits in memory is written after this time: the most that a killed process loses.
+const FLUSH_NS: u64 = SECOND_NS;
+/// Packets that one call takes, so that a caller with several feeds comes to each.
+const BATCH: usize = 1024;
+/// How far the wall clock may have gone from a file's scale: reading the difference is off by less, a step by more.
+const SCALE_OFF_NS: u64 = 1_000_000;
+const APPLICATION: &str = concat!("tickgate ", env!("CARGO_PKG_VERSION"));
+const MADE_UP: &str = "; from a kernel socket, so Ethernet, IPv4 and UDP headers are made up";
+
+counters! {
+    /// What became of the packets that were to be captured.
+    pub struct CaptureCounters {
+        /// Frames written.
+        frames,
+        /// Bytes written, heads of files aside.
+        bytes,
+        /// Frames that surrounded no gap.
+        passed_over,
+        /// Frames that a disk error cost, and those of the pause after it.
+        unwritten,
+        /// Disk errors.
+        disk_errors,
+        /// Gaps around which frames were kept.
+        gaps_kept,
+        /// Files begun.
+        files_begun,
+        /// Files removed to make room for new ones.
+        files_removed,
+    }
+    with {
+        /// At the ring.
+        tap: Arc<TapCounters>,
+    }
+}
+
+/// A moment, on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// The gateway's clock.
+    pub monotonic_ns: u64,
+    /// Real time minus that.
+    pub realtime_offset_ns: i64,
+}
+
+/// What went wrong, for the operator.
+#[derive(Debug)]
+pub struct Trouble {
+    /// Where.
+    pub path: PathBuf,
+    /// What.
+    pub error: io::Error,
+}
+
+/// Whose frames they are.
+#[derive(Clone, Debug)]
+pub struct FeedLines {
+    /// How files are called: the feed's name, fit for one.
+    pub stem: String,
+    /// Its lines, in the order of the configuration.
+    pub lines: Vec<LineName>,
+    /// Frames come whole; else kernel sockets gave payloads alone, and the headers are made up.
+    pub has_frames: bool,
+}
+
+/// One feed's capture.
+#[derive(Debug)]
+pub struct CaptureStage {
+    records: Records,
+    frames: Frames,
+    files: Files,
+    named: FeedLines,
+    counters: Arc<CaptureCounters>,
+    feed: Arc<Counters>,
+    /// What was said in front of the last packet.
+    before: Header,
+    /// Packets that wait for a gap, and their memory when they have gone.
+    waiting: VecDeque<Kept>,
+    spare: Vec<Vec<u8>>,
+    /// Packets that are kept after the last gap.
+    after: usize,
+    /// Gaps around which packets were kept.
+    gaps_kept: u64,
+    scale: Scale,
+    flush_ns: u64,
+    paused_until_ns: u64,
+    trouble: Option<Trouble>,
+    /// Memory for one block, and for one frame that is made up.
+    block: Vec<u8>,
+    frame: Vec<u8>,
+}
+
+/// A packet, and what was announced before it.
+#[derive(Debug)]
+struct Kept {
+    header: Header,
+    announced: Vec<String>,
+    /// A gap was among it.
+    is_after_gap: bool,
+    bytes: Vec<u8>,
+}
+
+impl CaptureStage {
+    /// The capture of a feed with these counters, whose packets come out of this ring.
+    ///
+    /// # Panics
+    /// No file, or a gap without a frame.
+    #[must_use]
+    pub fn new(
+        options: CaptureOptions,
+        named: FeedLines,
+        end: TapEnd,
+        feed: Arc<Counters>,
+    ) -> Self {
+        assert!(options.files_max > 0, "a capture of no file");
+        let before = match options.frames {
+            Frames::All => 0,
+            Frames::Gaps { before, after } => {
+                assert!(after > 0, "a gap without the frame that shows it");
+                before
+            }
+        };
+        let files = Files::new(FilesOptions {
+            folder: options.folder,
+            stem: named.stem.clone(),
+            file_bytes: options.file_bytes,
+            files_max: options.files_max,
+        });
+        let counters = CaptureCounters {
+            tap: end.counters,
+            ..CaptureCounters::default()
+        };
+        Self {
+            records: Records::new(end.cells),
+            frames: options.frames,
+            files,
+            named,
+            counters: Arc::new(counters),
+            feed,
+            before: Header::default(),
+            waiting: VecDeque::with_capacity(before),
+            spare: Vec::new(),
+            after: 0,
+            gaps_kept: 0,
+            scale: Scale {
+                realtime_offset_ns: 0,
+            },
+            flush_ns: 0,
+            paused_until_ns: 0,
+            trouble: None,
+            block: Vec::new(),
+            frame: Vec::new(),
+        }
+    }
+
+    /// What became of the packets.
+    #[must_use]
+    pub fn counters(&self) -> Arc<CaptureCounters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// The last disk error, once.
+    pub fn take_trouble(&mut self) -> Option<Trouble> {
+        self.trouble.take()
+    }
+
+    /// Takes what is in the ring, a bounded number of packets, and says how many.
+    pub fn poll(&mut self, now: Now) -> usize {
+        let mut taken = 0;
+        while taken < BATCH {
+            let mut bytes = self.spare.pop().unwrap_or_default();
+            let Some(header) = self.records.next(&mut bytes) else {
+                self.spare.push(bytes);
+                break;
+            };
+            let kept = Kept {
+                announced: announced(&self.before, &header),
+                is_after_gap: header.gaps > self.before.gaps,
+                header,
+                bytes,
+            };
+            self.before = header;
+            self.on_packet(kept, now);
+            taken += 1;
+        }
+        // A gap that no packet has followed yet.
+        let gaps = self.feed.arbiter.gaps.get();
+        if taken == 0 && matches!(self.frames, Frames::Gaps { .. }) && gaps > self.gaps_kept {
+            self.on_gap(gaps, now);
+        }
+        if now.monotonic_ns >= self.flush_ns {
+            self.flush(now);
+        }
+        taken
+    }
+
+    /// Takes and writes all there is: the feed core has ended.
+    pub fn finish(&mut self, now: Now) {
+        while self.poll(now) > 0 {}
+        self.flush(now);
+    }
+
+    fn on_packet(&mut self, kept: Kept, now: Now) {
+        if let Frames::Gaps { before, after } = self.frames {
+            if kept.is_after_gap {
+                self.on_gap(kept.header.gaps, now);
+                self.after = after;
+            }
+            if self.after == 0 {
+                return self.wait(kept, before);
+            }
+            self.after -= 1;
+        }
+        self.write(kept, now);
+    }
+
+    fn wait(&mut self, kept: Kept, before: usize) {
+        self.waiting.push_back(kept);
+        while self.waiting.len() > before {
+            if let Some(oldest) = self.waiting.pop_front() {
+                self.counters.passed_over.increment();
+                self.spare.push(oldest.bytes);
+            }
+        }
+    }
+
+    /// Gaps were announced: what was seen before is kept.
+    fn on_gap(&mut self, gaps: u64, now: Now) {
+        // The counter that an empty ring was compared with may be ahead of what packets say.
+        self.counters
+            .gaps_kept
+            .add(gaps.saturating_sub(self.gaps_kept));
+        self.gaps_kept = gaps.max(self.gaps_kept);
+        while let Some(kept) = self.waiting.pop_front() {
+            self.write(kept, now);
+        }
+    }
+
+    fn write(&mut self, kept: Kept, now: Now) {
+        let is_written = self.try_write(&kept, now);
+        self.spare.push(kept.bytes);
+        if !is_written {
+            self.counters.unwritten.increment();
+        }
+    }
+
+    /// `false`: a disk error, or the pause after one.
+    fn try_write(&mut self, kept: &Kept, now: Now) -> bool {
+        let offset_ns = now.realtime_offset_ns;
+        if offset_ns.abs_diff(self.scale.realtime_offset_ns) > SCALE_OFF_NS {
+            self.flush(now);
+            self.files.close();
+        }
+        self.encode(kept);
+        if !self.files.has_room(self.block.len()) {
+            self.flush(now);
+            if now.monotonic_ns < self.paused_until_ns || !self.begin(now) {
+                return false;
+            }
+            self.encode(kept);
+        }
+        if now.monotonic_ns < self.paused_until_ns {
+            return false;
+        }
+        let result = self.files.append(&self.block);
+        self.account(result, now);
+        true
+    }
+
+    /// A new file, on the scale of now. `false`: there is none.
+    fn begin(&mut self, now: Now) -> bool {
+        self.scale = Scale {
+            realtime_offset_ns: now.realtime_offset_ns,
+        };
+        let mut head = Vec::new();
+        pcapng::section(APPLICATION, &self.scale.to_string(), &mut head);
+        for (number, line) in (1..).zip(&self.named.lines) {
+            let LineName { address, interface } = line;
+            let mut text = format!("line {number} of feed {}, {address}", self.named.stem);
+            if !self.named.has_frames {
+                text.push_str(MADE_UP);
+            }
+            pcapng::interface(interface, &text, &mut head);
+        }
+        let began = self.scale.realtime_ns(now.monotonic_ns);
+        match self.files.begin(began, &head) {
+            Ok(removed) => {
+                self.counters.files_begun.increment();
+                self.counters.files_removed.add(removed);
+                true
+            }
+            Err(failure) => {
+                self.on_failure(failure, now);
+                false
+            }
+        }
+    }
+
+    fn flush(&mut self, now: Now) {
+        self.flush_ns = now.monotonic_ns.saturating_add(FLUSH_NS);
+        let result = self.files.flush();
+        self.account(result, now);
+    }
+
+    fn account(&mut self, result: Result<Written, Failure>, now: Now) {
+        match result {
+            Ok(Written { frames, bytes }) => {
+                self.counters.frames.add(frames);
+                self.counters.bytes.add(bytes);
+            }
+            Err(failure) => self.on_failure(failure, now),
+        }
+    }
+
+    #[cold]
+    fn on_failure(&mut self, failure: Failure, now: Now) {
+        self.counters.disk_errors.increment();
+        self.counters.unwritten.add(failure.frames_lost);
+        self.paused_until_ns = now.monotonic_ns.saturating_add(PAUSE_NS);
+        self.trouble = Some(Trouble {
+            path: failure.path,
+            error: failure.error,
+        });
+    }
+
+    /// The packet's block, into `block`.
+    fn encode(&mut self, kept: &Kept) {
+        let header = &kept.header;
+        let frame = if header.kind == PAYLOAD_ALONE {
+            self.make_up(header.line, &kept.bytes);
+            &self.frame
+        } else {
+            &kept.bytes
+        };
+        let arrived_ns = if header.wire_ns == 0 {
+            header.seen_ns
+        } else {
+            header.wire_ns
+        };
+        let packet = EnhancedPacket {
+            interface: u32::from(header.line),
+            arrived_realtime_ns: self.scale.realtime_ns(arrived_ns),
+            frame,
+            drops: u64::from(header.dropped),
+        };
+        let turn = Turn::of(header).to_string();
+        let comments = std::iter::once(&turn).chain(&kept.announced);
+        self.block.clear();
+        packet.encode(comments.map(String::as_str), &mut self.block);
+    }
+
+    /// A frame around a payload of this line, into `frame`.
+    fn make_up(&mut self, line: u8, payload: &[u8]) {
+        let line = self.named.lines.get(usize::from(line));
+        let nowhere = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+        let destination = line.map_or(nowhere, |line| line.address);
+        let group = destination.ip();
+        let builder = FrameBuilder {
+            source_mac: [0; 6],
+            destination_mac: if group.is_multicast() {
+                multicast_mac(*group)
+            } else {
+                [0; 6]
+            },
+            vlan: None,
+            source: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, destination.port()),
+            destination,
+            ttl: 1,
+        };
+        self.frame.clear();
+        self.frame.resize(builder.header_len() + payload.len(), 0);
+        let built = builder.build(payload, &mut self.frame);
+        debug_assert!(built.is_some(), "a UDP payload fits a frame");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::capture::tap::{Tapped, tap};
+    use crate::source::{Packet, PacketSource};
+
+    /// Shows one packet a turn: its number, twice.
+    #[derive(Default)]
+    struct Numbers(u8);
+
+    impl PacketSource for Numbers {
+        fn acquire(&mut self) -> usize {
+            1
+        }
+        fn each(&mut self, mut on_packet: impl FnMut(Packet<'_>)) {
+            self.0 += 1;
+            on_packet(Packet {
+                payload: &[self.0; 2],
+                frame: &[],
+                wire_ns: 0,
+                line: 0,
+            });
+        }
+        fn release(&mut self) {}
+        fn housekeep(&mut self) {}
+    }
+
+    struct Bench {
+        source: Tapped<Numbers>,
+        stage: CaptureStage,
+        feed: Arc<Counters>,
+        now: Now,
+    }
+
+    fn bench(folder: &Path, frames: Frames) -> Bench {
+        let feed = Arc::new(Counters::default());
+        let (tap, end) = tap(1 << 16, Arc::clone(&feed)).unwrap();
+        let options = CaptureOptions {
+            frames,
+            folder: folder.to_owned(),
+            file_bytes: 1 << 20,
+            files_max: 2,
+            ring_bytes: 1 << 16,
+        };
+        let named = FeedLines {
+            stem: "itch".to_owned(),
+            lines: vec![LineName {
+                address: "239.77.0.1:26400".parse().unwrap(),
+                interface: "feed0".to_owned(),
+            }],
+            has_frames: false,
+        };
+        Bench {
+            source: Tapped::new(Numbers::default(), tap),
+            stage: CaptureStage::new(options, named, end, Arc::clone(&feed)),
+            feed,
+            now: Now {
+                monotonic_ns: 1,
+                realtime_offset_ns: 1_764_171_234_000_000_000,
+            },
+        }
+    }
+
+    impl Bench {
+        /// This many packets come.
+        fn hear(&mut self, packets: usize) {
+            for _ in 0..packets {
+                self.source.acquire();
+                self.source.on_seen(self.now.monotonic_ns);
+                self.source.each(|_| ());
+                self.source.release();
+            }
+            while self.stage.poll(self.now) > 0 {}
+        }
+
+        fn wait(&mut self, ns: u64) {
+            self.now.monotonic_ns += ns;
+            self.stage.poll(self.now);
+        }
+
+        /// Frames, those passed over, those lost to the disk, those that wait.
+        fn ended(&self) -> [u64; 4] {
+            let counters = self.stage.counters();
+            let waiting = self.stage.waiting.len() as u64;
+            [
+                counters.frames.get(),
+                counters.passed_over.get(),
+                counters.unwritten.get(),
+                waiting,
+            ]
+        }
+    }
+
+    /// The numbers of the packets in the files of a folder, and what was said with each that is no turn.
+    fn kept(folder: &Path) -> Vec<(u8, Vec<String>)> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        let mut found = Vec::new();
+        for path in paths {
+            let bytes = std::fs::read(path).unwrap();
+            let mut rest = &bytes[..];
+            while let [kind, _, _, _, a, b, c, d, ..] = *rest {
+                let len = u32::from_le_bytes([a, b, c, d]) as usize;
+                let (block, after) = rest.split_at(len);
+                rest = after;
+                if kind == 6 {
+                    // A block's head and a packet's; an Ethernet, an IPv4 and a UDP header; two bytes.
+                    let number = block[28 + 42];
+                    let text = String::from_utf8_lossy(&block[28 + 44..]);
+                    let said = text.split('\0').filter(|text| text.contains(':'));
+                    found.push((number, said.map(str::to_owned).collect()));
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_frame_is_kept_and_what_was_announced_is_said_with_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bench = bench(folder.path(), Frames::All);
+        bench.hear(2);
+        bench.feed.arbiter.gaps.increment();
+        bench.feed.arbiter.messages_lost.add(3);
+        bench.hear(2);
+        assert_eq!(bench.ended(), [0, 0, 0, 0], "nothing is written at once");
+        bench.wait(SECOND_NS);
+        assert_eq!(bench.ended(), [4, 0, 0, 0]);
+        let gap = "gap: 3 messages from 0 on are lost".to_owned();
+        let none = Vec::new;
+        let expected = [(1, none()), (2, none()), (3, vec![gap]), (4, none())];
+        assert_eq!(kept(folder.path()), expected);
+    }
+
+    #[test]
+    fn frames_around_gaps_are_kept_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let frames = Frames::Gaps {
+            before: 3,
+            after: 2,
+        };
+        let mut bench = bench(folder.path(), frames);
+        let gap = |bench: &Bench| bench.feed.arbiter.gaps.increment();
+        let numbers = |bench: &mut Bench| -> Vec<u8> {
+            bench.stage.finish(bench.now);
+            let kept = kept(folder.path());
+            kept.into_iter().map(|(number, _)| number).collect()
+        };
+        bench.hear(10);
+        assert_eq!(bench.ended(), [0, 7, 0, 3]);
+        assert_eq!(numbers(&mut bench), []);
+        gap(&bench);
+        bench.hear(10);
+        assert_eq!(numbers(&mut bench), [8, 9, 10, 11, 12]);
+        // Nothing follows this gap for a while: what was before it is kept nevertheless, and then what follows.
+        gap(&bench);
+        bench.wait(1);
+        assert_eq!(numbers(&mut bench), [8, 9, 10, 11, 12, 18, 19, 20]);
+        bench.hear(10);
+        // A gap while the frames after another one are kept.
+        gap(&bench);
+        bench.hear(1);
+        gap(&bench);
+        bench.hear(10);
+        let expected = [8, 9, 10, 11, 12, 18, 19, 20, 21, 22, 28, 29, 30, 31, 32, 33];
+        assert_eq!(numbers(&mut bench), expected);
+        assert_eq!(bench.ended(), [16, 22, 0, 3]);
+        assert_eq!(bench.stage.counters().gaps_kept.get(), 4);
+    }
+
+    #[test]
+    fn packet_seen_before_a_gap_that_was_noticed_first_is_kept_in_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let frames = Frames::Gaps {
+            before: 3,
+            after: 2,
+        };
+        let mut bench = bench(folder.path(), frames);
+        bench.hear(1);
+        bench.feed.arbiter.gaps.set(2);
+        bench.wait(1);
+        for gaps in [0, 1, 2] {
+            bench.feed.arbiter.gaps.set(gaps);
+            bench.hear(1);
+        }
+        bench.feed.arbiter.gaps.set(3);
+        bench.hear(1);
+        bench.stage.finish(bench.now);
+        let numbers = kept(folder.path());
+        let numbers: Vec<u8> = numbers.into_iter().map(|(number, _)| number).collect();
+        assert_eq!(numbers, [1, 2, 3, 4, 5]);
+        assert_eq!(bench.stage.counters().gaps_kept.get(), 3);
+    }
+
+    #[test]
+    fn disk_error_is_told_once_and_costs_a_pause_and_nothing_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("inner");
+        let mut bench = bench(&inner, Frames::All);
+        bench.hear(5);
+        assert_eq!(bench.ended(), [0, 0, 5, 0]);
+        let trouble = bench.stage.take_trouble().unwrap();
+        assert_eq!(trouble.path, inner);
+        assert!(bench.stage.take_trouble().is_none());
+        std::fs::create_dir(&inner).unwrap();
+        bench.wait(PAUSE_NS - 1);
+        bench.hear(5);
+        assert_eq!(bench.ended(), [0, 0, 10, 0]);
+        assert_eq!(bench.stage.counters().disk_errors.get(), 1);
+        bench.wait(1);
+        bench.hear(5);
+        bench.stage.finish(bench.now);
+        assert_eq!(bench.ended(), [5, 0, 10, 0]);
+        assert_eq!(kept(&inner).len(), 5);
+    }
+
+    #[test]
+    fn step_of_the_wall_clock_begins_a_file_and_reading_it_less_well_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bench = bench(folder.path(), Frames::All);
+        for step_ns in [0, 900_000, 1_800_000, -1_764_000_000_000_000_000] {
+            bench.now.realtime_offset_ns += step_ns;
+            bench.hear(1);
+        }
+        bench.stage.finish(bench.now);
+        assert_eq!(bench.stage.counters().files_begun.get(), 3);
+        let names = std::fs::read_dir(folder.path()).unwrap();
+        assert_eq!(names.count(), 2, "files are bounded");
+    }
+}

@@ -1,0 +1,158 @@
+//! The capture core: one thread that writes the captured frames of every feed, and sleeps between.
+//!
+//! Path:        rings of feed cores -> capture stages -> files
+//! Thread:      capture core, which keeps off the other cores' CPUs where it can
+//! Time:        a look every [`IDLE`] while nothing is there, so a ring bridges that, and what the disk takes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use feed_handler::capture::stage::{CaptureStage, FeedLines, Now, PAUSE_NS, Trouble};
+use feed_handler::capture::tap::{Tap, tap};
+use feed_handler::capture::{CaptureOptions, LineName};
+use feed_handler::feed::Counters;
+use rt::clock::{SECOND_NS, monotonic_ns, realtime_offset_ns};
+
+use super::pause;
+use crate::options::Feed;
+use crate::telemetry::{Kind, Label};
+
+/// How long frames wait in the ring at most: a thousand looks a second.
+const IDLE: Duration = Duration::from_millis(1);
+/// How often the wall clock is looked at.
+const OFFSET_NS: u64 = SECOND_NS;
+
+/// One feed's capture.
+#[derive(Debug)]
+pub(super) struct FeedCapturer {
+    name: String,
+    pub(super) stage: CaptureStage,
+}
+
+/// Joins a capture to a feed with these counters.
+pub(super) fn open(
+    feed: &Feed,
+    options: &CaptureOptions,
+    has_frames: bool,
+    counters: &Arc<Counters>,
+) -> Result<(Tap, FeedCapturer), String> {
+    let name = &feed.name;
+    if !options.folder.is_dir() {
+        let folder = options.folder.display();
+        return Err(format!(
+            "feed.{name}.capture.folder: {folder}: expected a folder that exists"
+        ));
+    }
+    let (tap, end) = tap(options.ring_bytes, Arc::clone(counters))
+        .map_err(|error| format!("feed.{name}.capture.ring_kib: {error:?}"))?;
+    let lines = feed.udp.lines.iter().map(|line| LineName {
+        address: line.address,
+        interface: line.interface.clone().unwrap_or_default(),
+    });
+    let named = FeedLines {
+        stem: Label::new(Kind::Capture, name).file_name(),
+        lines: lines.collect(),
+        has_frames,
+    };
+    let stage = CaptureStage::new(options.clone(), named, end, Arc::clone(counters));
+    let name = name.clone();
+    Ok((tap, FeedCapturer { name, stage }))
+}
+
+/// The thread. However the service ends, what the feed cores have put into their rings is written first.
+#[derive(Debug)]
+pub(super) struct CaptureCore {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Runs the captures of all feeds.
+///
+/// # Errors
+/// The thread cannot be had.
+pub(super) fn start(feeds: Vec<FeedCapturer>) -> Result<CaptureCore, String> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut core = CaptureCore {
+        stop: Arc::clone(&stop),
+        thread: None,
+    };
+    if !feeds.is_empty() {
+        let thread = std::thread::Builder::new()
+            .name("capture".to_owned())
+            .spawn(move || run(feeds, &stop))
+            .map_err(|error| format!("core capture: {error}"))?;
+        core.thread = Some(thread);
+    }
+    Ok(core)
+}
+
+fn run(mut feeds: Vec<FeedCapturer>, stop: &AtomicBool) {
+    let mut now = now();
+    let mut offset_next_ns = now.monotonic_ns + OFFSET_NS;
+    while !stop.load(Ordering::Acquire) {
+        now.monotonic_ns = monotonic_ns();
+        if now.monotonic_ns >= offset_next_ns {
+            now.realtime_offset_ns = realtime_offset_ns();
+            offset_next_ns = now.monotonic_ns + OFFSET_NS;
+        }
+        let mut taken = 0;
+        for feed in &mut feeds {
+            taken += feed.stage.poll(now);
+            feed.warn();
+        }
+        if taken == 0 {
+            pause(IDLE);
+        }
+    }
+    for feed in &mut feeds {
+        feed.stage.finish(now);
+        feed.warn();
+    }
+}
+
+impl CaptureCore {
+    /// Writes what is in the rings, and ends. The feed cores have ended before.
+    ///
+    /// # Errors
+    /// It panicked.
+    pub(super) fn finish(mut self) -> Result<(), String> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        self.stop.store(true, Ordering::Release);
+        let thread = self.thread.take();
+        let ended = thread.map_or(Ok(()), JoinHandle::join);
+        ended.map_err(|_| "core capture panicked".to_owned())
+    }
+}
+
+impl Drop for CaptureCore {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            log::error!("{error}");
+        }
+    }
+}
+
+fn now() -> Now {
+    Now {
+        monotonic_ns: monotonic_ns(),
+        realtime_offset_ns: realtime_offset_ns(),
+    }
+}
+
+impl FeedCapturer {
+    fn warn(&mut self) {
+        if let Some(Trouble { path, error }) = self.stage.take_trouble() {
+            log::warn!(
+                "feed {}: capture: {}: {error}; nothing is captured for {} s",
+                self.name,
+                path.display(),
+                PAUSE_NS / SECOND_NS
+            );
+        }
+    }
+}
