@@ -9,7 +9,7 @@ use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Publisher, Subscription};
 use feed_handler::source::PacketSource;
 use feed_handler::venue::{Iex, Nasdaq, Venue};
-use feed_handler::xdp::Watch;
+use feed_handler::xdp::Interfaces;
 use rt::clock::Clock;
 use rt::mem::Want;
 use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
@@ -17,7 +17,7 @@ use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
 use super::control::{self, Control, SessionControl};
 use super::feed_watch::FeedWatch;
 use super::layout::{self, Layout};
-use super::receive::{self, Receiver};
+use super::receive::{self, InterfaceWatch, Receiver};
 use super::recovery::{self, FeedRecoverer};
 use crate::core_loop::{CoreOptions, Stage};
 use crate::message::command::Command;
@@ -44,7 +44,7 @@ const TRACES: usize = 64;
 pub(super) struct House {
     pub(super) registry: Registry,
     pub(super) notices: Vec<(String, Consumer<Notice>)>,
-    pub(super) watches: Vec<Watch>,
+    pub(super) watches: Vec<InterfaceWatch>,
     pub(super) feeds: Vec<FeedWatch>,
     pub(super) sessions: Vec<SessionHouse>,
     pub(super) kills: Vec<KillSwitch>,
@@ -111,12 +111,14 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
     house.settings = describe(&options);
     let layout = Layout::new(&options);
     let mut control = Control::default();
+    let mut interfaces = receive::interfaces(&options.feeds);
     for (index, feed) in options.feeds.iter().enumerate() {
         if let Some(publisher) = wiring.publishers.get_mut(index).and_then(Option::take) {
             let room = FeedRoom {
                 index: u16::try_from(index).unwrap_or(u16::MAX),
                 want,
                 publisher,
+                interfaces: &mut interfaces,
             };
             stages.push((feed.name.clone(), build_feed(feed, room, &mut house)?));
         }
@@ -224,17 +226,19 @@ fn notices(stage: &str, house: &mut House) -> Result<Notices, String> {
 }
 
 /// What a feed is given beside its own options.
-struct FeedRoom {
+struct FeedRoom<'a> {
     /// Its number, in the order of the configuration.
     index: u16,
     want: Want,
     publisher: Publisher,
+    /// Those that feeds before it have opened are open.
+    interfaces: &'a mut Interfaces,
 }
 
 /// A feed's stage, made for its venue.
 fn build_feed(
     feed: &options::Feed,
-    room: FeedRoom,
+    room: FeedRoom<'_>,
     house: &mut House,
 ) -> Result<Box<dyn Stage>, String> {
     match feed.venue {
@@ -246,13 +250,14 @@ fn build_feed(
 fn build_feed_of<V: Venue>(
     venue: V,
     feed: &options::Feed,
-    room: FeedRoom,
+    room: FeedRoom<'_>,
     house: &mut House,
 ) -> Result<Box<dyn Stage>, String> {
     let FeedRoom {
         index,
         want,
         publisher,
+        interfaces,
     } = room;
     let books = Books::new(&feed.books, want).map_err(|error| {
         format!(
@@ -300,7 +305,7 @@ fn build_feed_of<V: Venue>(
             }))
         }};
     }
-    Ok(match receive::open(feed)? {
+    Ok(match receive::open(feed, interfaces)? {
         Receiver::Xdp(source, watches) => {
             house.watches.extend(watches);
             stage!(source)

@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 pub enum Kind {
     /// A feed: its packets, messages and books.
     Feed,
-    /// The kernel sockets of a feed, by the feed's name.
+    /// The sockets of a feed, AF_XDP or the kernel's, by the feed's name.
     Socket,
     /// What a feed's recovery core did: re-requests and snapshots, by the feed's name.
     Recovery,
-    /// The XDP program and the AF_XDP sockets of an interface.
+    /// The XDP program of an interface, and its AF_XDP sockets over all feeds.
     Interface,
     /// A strategy.
     Strategy,
