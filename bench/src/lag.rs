@@ -166,6 +166,7 @@ impl PacketSource for Paced<'_> {
                 on_packet(Packet {
                     payload: self.packets.get(index).map_or(&[], Vec::as_slice),
                     wire_ns,
+                    frame: &[],
                     line,
                 });
             }

@@ -3,7 +3,7 @@
 //! Each key's own range stands beside it, in `settings`.
 
 use crate::cores;
-use crate::settings::{Found, LayoutKind, Receive, Session, Settings, Strategy};
+use crate::settings::{Feed, Found, LayoutKind, Line, Receive, Session, Settings, Strategy};
 
 /// Strategies on one session: a `ClOrdID` has two hexadecimal digits for the strategy. Beyond it an
 /// answer would go to another strategy.
@@ -87,27 +87,75 @@ fn host(settings: &Settings, cpus: &[usize], found: &mut Vec<Found>) {
     }
 }
 
-/// One XDP program for each interface, so one feed.
+/// Feeds on one interface share an XDP program, and those on one queue its packet memory.
 fn interfaces(settings: &Settings, found: &mut Vec<Found>) {
-    let mut seen: Vec<(&String, &String)> = Vec::new();
-    for (name, feed) in settings
-        .feed
-        .iter()
-        .filter(|(_, feed)| feed.receive == Receive::AfXdp)
-    {
-        for line in &feed.lines {
-            let other = seen
-                .iter()
-                .find(|(other, interface)| *other != name && **interface == line.interface);
-            if let Some((other, _)) = other {
-                let text = format!(
-                    "\"{}\": feed.{other} has an XDP program there already; expected another \
-                     interface, or receive = \"udp\"",
-                    line.interface
-                );
-                found.push((format!("feed.{name}.lines"), text));
-            }
-            seen.push((name, &line.interface));
+    let feeds = || {
+        let feeds = settings.feed.iter();
+        feeds.filter(|(_, feed)| feed.receive == Receive::AfXdp)
+    };
+    for (at, (name, feed)) in feeds().enumerate() {
+        for (other_name, other) in feeds().take(at) {
+            let pair = Pair {
+                name,
+                feed,
+                other_name,
+                other,
+            };
+            pair.check(found);
+        }
+    }
+}
+
+/// Two feeds by AF_XDP.
+struct Pair<'a> {
+    name: &'a str,
+    feed: &'a Feed,
+    other_name: &'a str,
+    other: &'a Feed,
+}
+
+impl Pair<'_> {
+    fn check(&self, found: &mut Vec<Found>) {
+        let Self {
+            name,
+            feed,
+            other_name,
+            other,
+        } = self;
+        let shares = |line: &Line| {
+            let mut lines = other.lines.iter();
+            lines.any(|theirs| theirs.interface == line.interface)
+        };
+        let Some(shared) = feed.lines.iter().find(|line| shares(line)) else {
+            return;
+        };
+        let interface = &shared.interface;
+        if let Some(line) = feed.lines.iter().find(|line| other.lines.contains(line)) {
+            let text = format!(
+                "{} on \"{}\": feed.{other_name} takes its packets; expected another destination",
+                line.address, line.interface
+            );
+            found.push((format!("feed.{name}.lines"), text));
+        }
+        let (x, y) = (&feed.af_xdp, &other.af_xdp);
+        let same = format!("expected the same: feeds on \"{interface}\" share an XDP program");
+        if x.mode != y.mode {
+            let text = format!("feed.{other_name} has another one; {same}");
+            found.push((format!("feed.{name}.af_xdp.mode"), text));
+        }
+        if x.trusted_drivers != y.trusted_drivers {
+            let text = format!("feed.{other_name} has others; {same}");
+            found.push((format!("feed.{name}.af_xdp.trusted_drivers"), text));
+        }
+        let is_for_all = x.queues.is_empty() || y.queues.is_empty();
+        let meet = is_for_all || x.queues.iter().any(|queue| y.queues.contains(queue));
+        if meet && x.frame_bytes != y.frame_bytes {
+            let text = format!(
+                "{}: feed.{other_name} has {} and shares a queue of \"{interface}\" and its packet memory; \
+                 expected the same, or queues of its own for each (af_xdp.queues)",
+                x.frame_bytes, y.frame_bytes
+            );
+            found.push((format!("feed.{name}.af_xdp.frame_bytes"), text));
         }
     }
 }
@@ -167,4 +215,66 @@ fn check_strategy(key: &str, strategy: &Strategy, settings: &Settings, found: &m
         settings.session.keys().collect(),
     );
     strategy.check(key, found);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Layers;
+
+    const NASDAQ: &str = "[feed.nasdaq]\ngap_timeout_us = 0\n\
+        lines = [{ address = \"233.54.12.111:26477\", interface = \"ens1\" }]\n";
+
+    fn load(text: &str) -> Result<(), String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tickgate.toml");
+        std::fs::write(&file, text).unwrap();
+        let layers = Layers {
+            file: Some(file),
+            cpus: vec![0, 1],
+            ..Layers::default()
+        };
+        let Err(faults) = layers.load() else {
+            return Ok(());
+        };
+        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        Err(told.join("\n"))
+    }
+
+    #[test]
+    fn two_feeds_on_one_interface_are_refused_where_one_program_or_one_memory_cannot_serve_both() {
+        let with = |group: u8, more: &str| {
+            let line = format!("{{ address = \"233.54.12.{group}:26477\", interface = \"ens1\" }}");
+            format!("{NASDAQ}[feed.bx]\nlines = [{line}]\n{more}")
+        };
+        assert!(load(&with(112, "")).is_ok());
+        let refusals = [
+            (
+                with(111, ""),
+                "feed.nasdaq.lines: 233.54.12.111:26477 on \"ens1\": feed.bx takes its packets; expected \
+                 another destination",
+            ),
+            (
+                with(112, "af_xdp.mode = \"generic\""),
+                "feed.nasdaq.af_xdp.mode: feed.bx has another one; expected the same: feeds on \"ens1\" \
+                 share an XDP program",
+            ),
+            (
+                with(112, "af_xdp.trusted_drivers = [\"ena\"]"),
+                "feed.nasdaq.af_xdp.trusted_drivers: feed.bx has others; expected the same",
+            ),
+            (
+                with(112, "af_xdp.frame_bytes = 4096"),
+                "feed.nasdaq.af_xdp.frame_bytes: 2048: feed.bx has 4096 and shares a queue of \"ens1\" and \
+                 its packet memory; expected the same, or queues of its own for each (af_xdp.queues)",
+            ),
+        ];
+        for (text, expected) in refusals {
+            let found = load(&text).unwrap_err();
+            assert!(found.contains(expected), "{found}");
+        }
+        let apart = "af_xdp.frame_bytes = 4096\naf_xdp.queues = [1]";
+        let own = "gap_timeout_us = 0\naf_xdp.queues = [0]";
+        let text = with(112, apart).replace("gap_timeout_us = 0", own);
+        assert!(load(&text).is_ok());
+    }
 }

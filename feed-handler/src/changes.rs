@@ -8,10 +8,11 @@ use std::marker::PhantomData;
 use protocol::types::{Price4, Qty};
 
 use crate::best_prices::BestPrices;
-use crate::book::{Bbo, BookSink, TradePrint};
+use crate::book::{Bbo, BookSink, Top, TradePrint};
 use crate::counters::Counters;
 use crate::event::{FLAG_BBO_CHANGED, FLAG_TRADE, Kind};
 use crate::position::Position;
+use crate::publish::Publisher;
 use crate::trading::{Cross, Said};
 use crate::venue::Venue;
 
@@ -22,6 +23,7 @@ pub(crate) struct Changes<'a, V> {
     pub(crate) qty: Qty,
     pub(crate) flags: u8,
     pub(crate) best_prices: &'a BestPrices,
+    pub(crate) publisher: &'a Publisher,
     pub(crate) changed: Position,
     pub(crate) counters: &'a Counters,
     /// The message itself: what is rare is read only where it is wanted.
@@ -38,6 +40,15 @@ impl<V: Venue> BookSink for Changes<'_, V> {
         // that in the table.
         if locate == self.locate {
             self.flags |= FLAG_BBO_CHANGED;
+        }
+    }
+
+    #[inline]
+    fn on_moved(&mut self, locate: u16, sides: [impl Iterator<Item = Top>; 2]) {
+        if let Some(depths) = self.best_prices.depths()
+            && self.publisher.is_wanted(locate)
+        {
+            depths.store(locate, sides, self.changed);
         }
     }
 

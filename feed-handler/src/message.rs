@@ -72,17 +72,6 @@ pub enum Effect {
     Print(Print),
 }
 
-impl Effect {
-    /// Whether it can change a book.
-    #[inline]
-    pub(crate) fn moves_book(self) -> bool {
-        !matches!(
-            self,
-            Self::None | Self::Status | Self::Unnumbered | Self::Print(_)
-        )
-    }
-}
-
 /// A trade that touches no displayed order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Print {

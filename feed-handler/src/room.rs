@@ -219,7 +219,10 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
         }
         let changed = self.room.publisher.position(seq.0);
         let Room {
-            books, best_prices, ..
+            books,
+            best_prices,
+            publisher,
+            ..
         } = &mut *self.room;
         let mut changes = Changes {
             locate: message.locate,
@@ -227,6 +230,7 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
             qty: message.qty,
             flags: 0,
             best_prices,
+            publisher,
             changed,
             counters: self.counters,
             bytes,
@@ -238,9 +242,6 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
         } = changes;
         // Most symbols of a market are nobody's: no event is made that nobody hears.
         if self.room.publisher.is_wanted(message.locate) {
-            if message.effect.moves_book() {
-                self.room.show_depth(message.locate, changed);
-            }
             let mut event = self.event_of(&message);
             (event.price, event.qty) = (price, qty);
             event.flags |= flags;

@@ -50,6 +50,7 @@ impl PacketSource for Wire {
         on_packet(Packet {
             payload: &self.payloads[self.next],
             wire_ns: 0,
+            frame: &[],
             line: 0,
         });
     }

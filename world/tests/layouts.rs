@@ -1,6 +1,11 @@
-//! Which core runs which stage changes when orders go out, and nothing else of them.
+//! Which core runs which stage, and how packets come in, changes when orders go out, and nothing else of them.
 
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
 
 mod desk;
 mod support;
@@ -15,10 +20,63 @@ use order_sim::store::Store;
 use protocol::ouch::OrderAccepted;
 use protocol::types::{Price4, Qty, Symbol};
 use rt::clock::monotonic_ns;
-use support::is_root;
+use support::{is_root, skip};
 use zerocopy::FromBytes;
 
+const INLINE: &str = "[layout]\nkind = \"inline\"\n";
 const PIPELINE: &str = "[layout]\nkind = \"pipeline\"\n";
+const TWO_FEED_CORES: &str = "[layout]\nkind = \"cores\"\n\
+     [layout.core.left]\nruns = [\"feed.a\", \"strategy.one\", \"strategy.two\"]\n\
+     [layout.core.right]\nruns = [\"feed.b\", \"strategy.three\", \"strategy.four\"]\n\
+     [layout.core.orders]\nruns = [\"session.ouch\"]\n";
+
+/// How both channels come in on their interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Arrival {
+    /// To kernel sockets.
+    Sockets,
+    /// By AF_XDP, each channel on a receive queue of its own, which its feed alone serves.
+    OwnQueues,
+    /// By AF_XDP, both channels on the only queue.
+    OneQueue,
+}
+
+impl Arrival {
+    /// The keys of the feed of that number.
+    fn keys(self, feed: u32) -> String {
+        let xdp = "receive = \"af_xdp\"\naf_xdp.require = \"native-copy\"\n";
+        match self {
+            Self::Sockets => "receive = \"udp\"\n".to_owned(),
+            Self::OwnQueues => format!("{xdp}af_xdp.queues = [{feed}]\n"),
+            Self::OneQueue => xdp.to_owned(),
+        }
+    }
+
+    fn lab(self) -> Lab {
+        match self {
+            Self::Sockets | Self::OneQueue => Lab::new().expect("a lab"),
+            Self::OwnQueues => Lab::with_feed_queues(2).expect("a lab"),
+        }
+    }
+
+    /// Each channel came in where it should, and the program saw both.
+    fn check(self, counters: &serde_json::Value) {
+        if self == Self::Sockets {
+            return;
+        }
+        let of = |feed: &str, name: &str| {
+            let count = &counters["socket"][feed][name];
+            count.as_u64().unwrap_or_else(|| panic!("{feed}: {name}"))
+        };
+        let frames = ["a", "b"].map(|feed| {
+            assert_eq!((of(feed, "unserved"), of(feed, "not_wanted")), (0, 0));
+            assert!(of(feed, "frames") >= MESSAGES, "a packet a message");
+            of(feed, "frames")
+        });
+        let redirected = &counters["interface"]["feed0"]["xdp_redirected"];
+        assert_eq!(*redirected, frames.iter().sum::<u64>());
+    }
+}
 
 /// Messages of each channel's day.
 const MESSAGES: u64 = 4_000;
@@ -37,21 +95,22 @@ struct Order {
 /// Two channels on one interface, two strategies for each, one session. A strategy's order is immediate or cancel at
 /// its own side's best price, so no order meets another. The end of the day, after which books are stale, may overtake
 /// the last orders where cores share a CPU: they go out all the same.
-fn config(layout: &str, report: &Path) -> String {
+fn config(layout: &str, arrival: Arrival, report: &Path) -> String {
     let strategy = |name: &str, feed: &str, every: u32| {
         format!(
             "[strategy.{name}]\nkind = \"probe\"\nfeed = \"{feed}\"\nsession = \"ouch\"\n\
              trade_on_stale = true\n[strategy.{name}.parameters]\nevery = {every}\n"
         )
     };
-    let feed = |name: &str, group: &str| {
+    let feed = |name: &str, number: u32, group: &str| {
+        let keys = arrival.keys(number);
         format!(
-            "[feed.{name}]\nreceive = \"udp\"\nlines = [{{ address = \"{group}\", interface = \"feed0\" }}]\n"
+            "[feed.{name}]\n{keys}lines = [{{ address = \"{group}\", interface = \"feed0\" }}]\n"
         )
     };
     [
-        feed("a", "239.77.0.1:26400"),
-        feed("b", "239.77.0.2:26401"),
+        feed("a", 0, "239.77.0.1:26400"),
+        feed("b", 1, "239.77.0.2:26401"),
         "[session.ouch]\naddress = \"10.77.2.1:12000\"\nusername = \"demo\"\npassword = \"demo\"\n\
          [session.ouch.risk]\norder_qty_max = 10000\nnotional_max_dollars = 1000000\ncollar_bps = 5000\n\
          position_max = 1000000\nopen_orders_max = 10000\norders_per_second_max = 100000\n"
@@ -86,22 +145,44 @@ fn accepted(file: &Path) -> Vec<Order> {
     orders
 }
 
-fn send_day(lab: &Lab, day: &Path, seed: u64, line: &str) -> Process {
+/// One channel's day.
+struct Channel {
+    line: &'static str,
+    /// Of the made-up day; and its sender's CPU, which the lab turns into the receive queue of the same number.
+    number: u32,
+}
+
+const CHANNELS: [Channel; 2] = [
+    Channel {
+        line: "239.77.0.1:26400",
+        number: 0,
+    },
+    Channel {
+        line: "239.77.0.2:26401",
+        number: 1,
+    },
+];
+
+fn send_day(lab: &Lab, day: &Path, channel: &Channel) -> Process {
     let options = feeds::generate::Options {
-        seed,
+        seed: u64::from(channel.number) + 1,
         messages: MESSAGES,
         symbols: 10,
     };
     feeds::generate::to_file(&options, day, |_| ()).expect("written");
     let mut command = lab.command(Side::Exchange, &sibling("tickgate-bench").expect("built"));
-    command.arg("replay").arg(day).args(["--line", line]);
+    command
+        .arg("replay")
+        .arg(day)
+        .args(["--line", channel.line]);
+    command.args(["--cpu", &channel.number.to_string()]);
     command.args(["--from", "10.77.1.1", "--rate", "2000", "--quiet"]);
     Process::start("sender", command).expect("it starts")
 }
 
 /// Plays both days to a gateway of this layout. What the exchange has accepted, in an order of its own.
-fn orders(layout: &str) -> Vec<Order> {
-    let lab = Lab::new().expect("a lab");
+fn orders(layout: &str, arrival: Arrival) -> Vec<Order> {
+    let lab = arrival.lab();
     let desk = Desk::new();
     let sim = format!(
         "address = \"10.77.2.1:12000\"\nsession = \"LAYOUT0001\"\nstore = \"{}\"\nfill_every = 0\n\
@@ -109,10 +190,13 @@ fn orders(layout: &str) -> Vec<Order> {
         desk.path("store").display()
     );
     let _sim = start_sim_with(&lab, &desk, &sim);
-    let config = desk.write("tickgate.toml", &config(layout, &desk.path("out.json")));
+    let report = desk.path("out.json");
+    let config = desk.write("tickgate.toml", &config(layout, arrival, &report));
     let mut gateway = start_gateway(gateway_command(&lab, &config));
-    let senders = [(1, "239.77.0.1:26400"), (2, "239.77.0.2:26401")]
-        .map(|(seed, line)| send_day(&lab, &desk.path(&format!("{seed}.itch50")), seed, line));
+    let senders = CHANNELS.map(|channel| {
+        let day = desk.path(&format!("{}.itch50", channel.number));
+        send_day(&lab, &day, &channel)
+    });
     for mut sender in senders {
         let has_ended = sender.wait(Duration::from_secs(60), &NEVER);
         assert!(has_ended.expect("it ends"), "{:?}", sender.said);
@@ -131,24 +215,29 @@ fn orders(layout: &str) -> Vec<Order> {
         assert!(monotonic_ns() < until, "no end of orders");
     }
     gateway.end();
-    let text = std::fs::read_to_string(desk.path("out.json")).expect("a report");
+    let text = std::fs::read_to_string(report).expect("a report");
     let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let run = &report["runs"][0];
     assert_eq!(
         (&run["received"], &run["lost"]),
         (&(2 * MESSAGES).into(), &0.into())
     );
+    arrival.check(&run["counters"]);
     let orders = accepted(&file);
     assert_eq!(run["orders"], orders.len(), "each order is accepted");
     orders
 }
 
 #[test]
-fn orders_are_the_same_whatever_the_layout() {
+fn orders_are_the_same_whatever_the_layout_and_the_receiver() {
     if !is_root() {
         return;
     }
-    let inline = orders("[layout]\nkind = \"inline\"\n");
+    let cpus = std::thread::available_parallelism().expect("it is known");
+    if cpus.get() < CHANNELS.len() {
+        return skip("needs a CPU for each of two senders");
+    }
+    let inline = orders(INLINE, Arrival::Sockets);
     let of = |strategy: &str| {
         let strategy = strategy.as_bytes();
         inline
@@ -159,12 +248,16 @@ fn orders_are_the_same_whatever_the_layout() {
     let of_each = ["00", "01", "02", "03"].map(of);
     println!("{} orders; of each strategy {of_each:?}", inline.len());
     assert!(of_each.iter().all(|orders| *orders > 50), "{of_each:?}");
-    let two_feed_cores = "[layout]\nkind = \"cores\"\n\
-         [layout.core.left]\nruns = [\"feed.a\", \"strategy.one\", \"strategy.two\"]\n\
-         [layout.core.right]\nruns = [\"feed.b\", \"strategy.three\", \"strategy.four\"]\n\
-         [layout.core.orders]\nruns = [\"session.ouch\"]\n";
-    for (name, layout) in [("cores", two_feed_cores), ("pipeline", PIPELINE)] {
-        let orders = orders(layout);
+    let runs = [
+        (TWO_FEED_CORES, Arrival::Sockets),
+        (PIPELINE, Arrival::Sockets),
+        (INLINE, Arrival::OwnQueues),
+        (TWO_FEED_CORES, Arrival::OwnQueues),
+        (INLINE, Arrival::OneQueue),
+        (TWO_FEED_CORES, Arrival::OneQueue),
+    ];
+    for (layout, arrival) in runs {
+        let orders = orders(layout, arrival);
         let lacks = |here: &[Order], order: &Order| here.binary_search(order).is_err();
         let more: Vec<_> = orders
             .iter()
@@ -174,6 +267,9 @@ fn orders_are_the_same_whatever_the_layout() {
             .iter()
             .filter(|order| lacks(&orders, order))
             .collect();
-        assert!(orders == inline, "{name}: more {more:?}, fewer {fewer:?}");
+        assert!(
+            orders == inline,
+            "{arrival:?}, {layout}: more {more:?}, fewer {fewer:?}"
+        );
     }
 }

@@ -389,7 +389,7 @@ fn cables_out_on_both_lines_are_told_and_so_is_their_return() {
     let is_blamed = gateway
         .said
         .iter()
-        .any(|line| line.contains("no socket serves"));
+        .any(|line| line.contains("where it has no socket"));
     assert!(!is_blamed, "{:?}", gateway.said);
     gateway.end();
 }

@@ -20,7 +20,7 @@ pub struct Gateway {
     pub program: Option<PathBuf>,
     /// `af_xdp` or `udp`.
     pub receive: String,
-    /// `inline` or `pipeline`.
+    /// `inline`, `pipeline`, or `cores`: the market's side on one core, order entry on another.
     pub layout: String,
     /// `enter`, `sqpoll` or `write`.
     pub submit: String,
@@ -144,11 +144,7 @@ fn config(traffic: &Traffic, options: &Gateway, report: &Path) -> String {
         } else {
             u64::MAX >> 1
         };
-        let name = if number == 0 {
-            "probe".to_owned()
-        } else {
-            format!("listener{number:02}")
-        };
+        let name = strategy(number);
         let _ = write!(
             text,
             "[strategy.{name}]\nkind = \"probe\"\nfeed = \"itch\"\nsession = \"ouch\"\n\
@@ -161,5 +157,40 @@ fn config(traffic: &Traffic, options: &Gateway, report: &Path) -> String {
             let _ = writeln!(text, "symbol = \"{}\"", triggers::SYMBOL);
         }
     }
+    if options.layout == "cores" {
+        text.push_str(&two_cores(options.strategies));
+    }
     text
+}
+
+/// Two hot cores: what a tick causes is decided where it is read, and its order is checked and sent beside that.
+fn two_cores(strategies: u16) -> String {
+    let strategies = (0..strategies).map(|number| format!(", \"strategy.{}\"", strategy(number)));
+    format!(
+        "[layout.core.market]\nruns = [\"feed.itch\"{}]\n\
+         [layout.core.orders]\nruns = [\"session.ouch\"]\n",
+        strategies.collect::<String>()
+    )
+}
+
+/// A strategy's name: the first one trades.
+fn strategy(number: u16) -> String {
+    match number {
+        0 => "probe".to_owned(),
+        _ => format!("listener{number:02}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stage_has_one_of_two_cores() {
+        assert_eq!(
+            two_cores(2),
+            "[layout.core.market]\nruns = [\"feed.itch\", \"strategy.probe\", \"strategy.listener01\"]\n\
+             [layout.core.orders]\nruns = [\"session.ouch\"]\n"
+        );
+    }
 }

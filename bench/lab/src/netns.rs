@@ -53,6 +53,15 @@ impl Lab {
     /// # Errors
     /// Not root, or `ip` is not installed.
     pub fn new() -> Result<Self> {
+        Self::with_feed_queues(1)
+    }
+
+    /// Makes both namespaces, with this many queues on the feed's pair: what the exchange's side sends from CPU n comes
+    /// in on queue n.
+    ///
+    /// # Errors
+    /// Not root, or `ip` is not installed; fewer CPUs than queues, or a kernel without XPS.
+    pub fn with_feed_queues(queues: u32) -> Result<Self> {
         remove_stale();
         // A name of its own for each lab of this process: the kernel takes its time to let one go.
         static LABS: AtomicU32 = AtomicU32::new(0);
@@ -66,10 +75,12 @@ impl Lab {
         ip(&["netns", "add", x])
             .context("making a network namespace needs root and Debian's iproute2")?;
         ip(&["netns", "add", g])?;
-        for (link, net) in [("feed0", 1), ("order0", 2)] {
-            ip(&[
-                "link", "add", link, "netns", x, "type", "veth", "peer", "name", link, "netns", g,
-            ])?;
+        for (link, net, queues) in [("feed0", 1, queues), ("order0", 2, 1)] {
+            let ends = format!("numrxqueues {queues} numtxqueues {queues}");
+            let pair = format!(
+                "link add {link} netns {x} {ends} type veth peer name {link} netns {g} {ends}"
+            );
+            ip(&pair.split(' ').collect::<Vec<_>>())?;
             for (namespace, host) in [(x, 1), (g, 2)] {
                 let address = format!("10.77.{net}.{host}/24");
                 ip(&["-n", namespace, "addr", "add", &address, "dev", link])?;
@@ -79,7 +90,23 @@ impl Lab {
         for namespace in [x, g] {
             ip(&["-n", namespace, "link", "set", "lo", "up"])?;
         }
+        if queues > 1 {
+            for queue in 0..queues {
+                lab.send_from_cpu_on_queue(queue)?;
+            }
+        }
         Ok(lab)
+    }
+
+    /// Transmit packet steering: the queue takes what the CPU of the same number sends. The pair turns it into
+    /// the same receive queue.
+    fn send_from_cpu_on_queue(&self, queue: u32) -> Result<()> {
+        let file = format!("/sys/class/net/feed0/queues/tx-{queue}/xps_cpus");
+        let cpus = format!("{:x}", 1u64 << queue);
+        // Only a shell of that namespace sees its interfaces in /sys.
+        let script = format!("echo {cpus} > {file}");
+        ip(&["netns", "exec", &self.exchange, "sh", "-c", &script])
+            .with_context(|| format!("CPU {queue} on queue {queue} (XPS)"))
     }
 
     /// The name of a namespace.

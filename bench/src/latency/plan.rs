@@ -69,7 +69,7 @@ pub struct Plan {
     /// Senders: io_uring (enter), io_uring-sqpoll, write.
     #[arg(long, value_delimiter = ',')]
     pub send: Vec<String>,
-    /// Layouts: inline, pipeline.
+    /// Layouts: inline, pipeline, cores (feed and strategies on one core, order entry on another).
     #[arg(long, value_delimiter = ',')]
     pub layout: Vec<String>,
     /// When triggers come: fixed, poisson, burst1, burst10, burst25, burst100, silence.
@@ -228,8 +228,8 @@ fn combine(choices: &[Choice]) -> Result<Combination> {
                 .to_owned();
             }
             "layout" => match value.as_str() {
-                "inline" | "pipeline" => gateway.layout.clone_from(value),
-                _ => bail!("layout {value}: expected inline or pipeline"),
+                "inline" | "pipeline" | "cores" => gateway.layout.clone_from(value),
+                _ => bail!("layout {value}: expected inline, pipeline or cores"),
             },
             "load" => combination.load = value.parse().map_err(anyhow::Error::msg)?,
             "rate" => combination.rate = value.parse()?,
@@ -305,6 +305,12 @@ mod tests {
         };
         let error = wrong.combinations().unwrap_err().to_string();
         assert!(error.contains("receive dpdk: expected af_xdp"), "{error}");
+        let wrong = Plan {
+            layout: vec!["sharded".to_owned()],
+            ..Plan::default()
+        };
+        let error = wrong.combinations().unwrap_err().to_string();
+        assert_eq!(error, "layout sharded: expected inline, pipeline or cores");
         assert!("burst0".parse::<Load>().is_err());
         assert!(
             "calm"

@@ -65,6 +65,10 @@ pub trait BookSink {
     fn on_incomplete(&mut self, locate: u16) {
         let _ = locate;
     }
+    /// A symbol's book is another now: its levels, bids and asks from the best.
+    fn on_moved(&mut self, locate: u16, sides: [impl Iterator<Item = Top>; 2]) {
+        let _ = (locate, sides);
+    }
     /// The message says how something is traded: no book's business, and for who keeps statuses.
     fn on_status(&mut self) {}
 }

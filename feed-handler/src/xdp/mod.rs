@@ -10,6 +10,9 @@
 //! Every step down is told with the kernel's error, the driver and a hint; a floor refuses to start
 //! below it; what was granted is read back from the kernel.
 //!
+//! All feeds of an interface share one program (`interfaces`), which knows whose each destination is; each feed
+//! has a socket of its own on each of its queues, and a rung of its own.
+//!
 //! Path:        card -> steer.bpf.c -> socket -> source -> arbiter
 //! Thread:      opening and watching: start-up and housekeeping; receiving: feed core, hot
 
@@ -18,17 +21,24 @@
     reason = "AF_XDP rings, socket options, netlink and ethtool calls"
 )]
 
+mod fill;
+mod interfaces;
 pub mod nic;
 mod open;
+mod options;
 mod program;
 mod receiver;
 mod socket;
+mod sockopt;
 mod tap;
 mod trial;
 
-pub use open::{Mode, OpenError, Opened, Options, Rung, StepDown, TRUSTED_DRIVERS, Wanted, open};
-pub use program::{Program, ProgramError, QUEUES_MAX, Verdict};
+pub use interfaces::Interfaces;
+pub use open::{OpenError, Opened, StepDown, TRUSTED_DRIVERS, open};
+pub use options::{Mode, Options, Rung};
+pub use program::{FEEDS_MAX, Program, ProgramError, QUEUES_MAX, Verdict, Wanted};
 pub use receiver::{QueueWatch, Unserved, Watch, XdpCounters, XdpSource};
-pub(crate) use socket::write_option;
-pub use socket::{SocketOptions, Statistics};
+pub use socket::SocketOptions;
+pub use sockopt::Statistics;
+pub(crate) use sockopt::write_option;
 pub use trial::Trial;

@@ -1,5 +1,8 @@
 //! The XDP program in the kernel: loaded, attached by a link, its maps filled and read.
 //!
+//! One serves all feeds of an interface. Who fills its maps (`Steering`) is there at the start only; who reads its
+//! counts holds the program.
+//!
 //! Thread:      start-up and housekeeping only
 //! Invariants:  attached by a BPF link and by nothing else: when the process ends, however it ends,
 //!              the kernel closes the link and takes the program off.
@@ -21,8 +24,31 @@ pub struct Wanted {
     pub line: u8,
 }
 
-/// Queues that one program can serve: the size of its socket map.
+/// Queues of an interface that one program can serve each feed (`QUEUES` in the program).
 pub const QUEUES_MAX: u32 = 64;
+/// Feeds that one program can serve (`FEEDS` in the program).
+pub const FEEDS_MAX: u32 = 64;
+
+/// One receive queue of a feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FeedQueue {
+    /// The feed's number on the interface, below [`FEEDS_MAX`].
+    pub(super) feed: u32,
+    /// Below [`QUEUES_MAX`]; for what nobody serves also that, for those beyond.
+    pub(super) queue: u32,
+}
+
+impl FeedQueue {
+    /// Its place in the maps of sockets and of frames redirected.
+    fn place(self) -> u32 {
+        self.feed * QUEUES_MAX + self.queue
+    }
+
+    /// Its place in the map of frames that nobody served.
+    fn unserved_place(self) -> u32 {
+        self.feed * (QUEUES_MAX + 1) + self.queue
+    }
+}
 
 /// How a frame went through the program, in the program's own order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +66,7 @@ pub enum Verdict {
     PassedFragment,
     /// To the kernel: shorter than its headers.
     PassedTruncated,
-    /// To the kernel: wanted, but its queue has no socket.
+    /// To the kernel: wanted, but its feed has no socket on its queue.
     PassedNoSocket,
     /// To its socket; the driver has no room for a stamp.
     RedirectedUnstamped,
@@ -71,6 +97,16 @@ struct Destination {
 
 // SAFETY: plain bytes without padding.
 unsafe impl Pod for Destination {}
+
+impl Destination {
+    fn of(address: SocketAddrV4) -> Self {
+        Self {
+            address: address.ip().octets(),
+            port: address.port().to_be_bytes(),
+            zero: [0; 2],
+        }
+    }
+}
 
 /// The program on one interface.
 #[derive(Debug)]
@@ -107,29 +143,23 @@ impl ProgramError {
 }
 
 impl Program {
-    /// Loads the program and tells it which destinations are wanted. It sees no frame yet.
+    /// Loads the program. It wants nothing and sees no frame yet.
     ///
     /// # Errors
     /// `EPERM`: neither root nor `CAP_BPF` and `CAP_NET_ADMIN`. `ENOMEM`: `RLIMIT_MEMLOCK`.
-    pub fn load(wanted: &[Wanted]) -> Result<Self, ProgramError> {
+    pub(super) fn load() -> Result<(Self, Steering), ProgramError> {
         let code = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer.bpf.o"));
         let mut ebpf = Ebpf::load(code).map_err(|e| ProgramError::new("loading maps", &e))?;
-        let mut map: HashMap<&mut MapData, Destination, u32> = map(&mut ebpf, "wanted")?;
-        for Wanted { address, .. } in wanted {
-            let key = Destination {
-                address: address.ip().octets(),
-                port: address.port().to_be_bytes(),
-                zero: [0; 2],
-            };
-            map.insert(key, 1, 0)
-                .map_err(|e| ProgramError::new("filling the map", &e))?;
-        }
+        let steering = Steering {
+            wanted: map(&mut ebpf, "wanted")?,
+            sockets: map(&mut ebpf, "sockets")?,
+        };
         let mut program = Self { ebpf, link: None };
         program
             .xdp()?
             .load()
             .map_err(|e| ProgramError::new("loading the program", &e))?;
-        Ok(program)
+        Ok((program, steering))
     }
 
     /// Attaches the program to an interface.
@@ -137,7 +167,7 @@ impl Program {
     /// # Errors
     /// `EBUSY`: another program is there. `EOPNOTSUPP`: the driver cannot. `EINVAL`: the kernel has no
     /// links for XDP (before 5.9); the older way outlives a killed process, so it is not taken.
-    pub fn attach(&mut self, index: u32, native: bool) -> Result<(), ProgramError> {
+    pub(super) fn attach(&mut self, index: u32, native: bool) -> Result<(), ProgramError> {
         let mode = if native {
             XdpMode::Driver
         } else {
@@ -161,39 +191,21 @@ impl Program {
         Ok(())
     }
 
-    /// Takes the program off the interface.
-    pub fn detach(&mut self) {
-        self.link = None;
-    }
-
-    /// Says which socket serves a queue.
-    ///
-    /// # Errors
-    /// The queue is beyond [`QUEUES_MAX`].
-    pub fn serve(&mut self, queue: u32, socket: RawFd) -> Result<(), ProgramError> {
-        let mut sockets: XskMap<&mut MapData> = map(&mut self.ebpf, "sockets")?;
-        sockets
-            .set(queue, socket, 0)
-            .map_err(|e| ProgramError::new("registering a socket", &e))
-    }
-
     /// Frames per verdict since the start, over all CPUs.
     #[must_use]
     pub fn verdicts(&self) -> [u64; Verdict::ALL.len()] {
         Verdict::ALL.map(|(verdict, _)| self.sum("verdicts", verdict as u32))
     }
 
-    /// Frames redirected on one queue since the start.
-    #[must_use]
-    pub fn redirected(&self, queue: u32) -> u64 {
-        self.sum("redirected", queue)
+    /// Frames redirected to a feed on one queue since the start.
+    pub(super) fn redirected(&self, of: FeedQueue) -> u64 {
+        self.sum("redirected", of.place())
     }
 
-    /// Wanted frames of a queue without a socket since the start; those of queues that no program can serve
-    /// are all counted at [`QUEUES_MAX`].
-    #[must_use]
-    pub fn unserved(&self, queue: u32) -> u64 {
-        self.sum("unserved", queue)
+    /// A feed's frames on a queue where it has no socket, since the start; those of queues that no program can
+    /// serve are all counted at [`QUEUES_MAX`].
+    pub(super) fn unserved(&self, of: FeedQueue) -> u64 {
+        self.sum("unserved", of.unserved_place())
     }
 
     fn sum(&self, name: &str, index: u32) -> u64 {
@@ -215,11 +227,57 @@ impl Program {
     }
 }
 
-fn map<'a, T>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<T, ProgramError>
+/// The maps that say whose frame is whose: what the program is told.
+pub(super) struct Steering {
+    wanted: HashMap<MapData, Destination, u32>,
+    sockets: XskMap<MapData>,
+}
+
+impl std::fmt::Debug for Steering {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Steering").finish_non_exhaustive()
+    }
+}
+
+impl Steering {
+    /// Says which socket serves a feed on a queue.
+    ///
+    /// # Errors
+    /// The feed or the queue is beyond what the program can serve.
+    pub(super) fn serve(&mut self, of: FeedQueue, socket: RawFd) -> Result<(), ProgramError> {
+        self.sockets
+            .set(of.place(), socket, 0)
+            .map_err(|e| ProgramError::new("registering a socket", &e))
+    }
+
+    /// From now on frames for these destinations are the feed's, on every queue.
+    ///
+    /// # Errors
+    /// `E2BIG`: 1024 destinations are there already.
+    pub(super) fn want(&mut self, wanted: &[Wanted], feed: u32) -> Result<(), ProgramError> {
+        for Wanted { address, .. } in wanted {
+            self.wanted
+                .insert(Destination::of(*address), feed, 0)
+                .map_err(|e| ProgramError::new("filling the map", &e))?;
+        }
+        Ok(())
+    }
+
+    /// From now on frames for these destinations are the kernel's.
+    pub(super) fn unwant(&mut self, wanted: &[Wanted]) {
+        for Wanted { address, .. } in wanted {
+            // ENOENT: it was not there, as shall be.
+            let _ = self.wanted.remove(&Destination::of(*address));
+        }
+    }
+}
+
+/// Takes a map out of what was loaded.
+fn map<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, ProgramError>
 where
-    T: TryFrom<&'a mut aya::maps::Map, Error = aya::maps::MapError>,
+    T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
 {
-    let map = ebpf.map_mut(name).ok_or_else(|| missing(name))?;
+    let map = ebpf.take_map(name).ok_or_else(|| missing(name))?;
     T::try_from(map).map_err(|e| ProgramError::new("opening a map", &e))
 }
 

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use protocol::frame::{Datagram, NotUdp};
 use rt::counters;
 
-use super::program::{Program, QUEUES_MAX, Verdict, Wanted};
-use super::socket::{Statistics, XskSocket, statistics};
+use super::program::{FeedQueue, Program, QUEUES_MAX, Verdict, Wanted};
+use super::socket::XskSocket;
+use super::sockopt::{Statistics, statistics};
 use crate::source::{Packet, PacketSource};
 
 counters! {
@@ -190,18 +191,21 @@ fn count_drop(counters: &XdpCounters, reason: NotUdp) {
     }
 }
 
-/// One queue as housekeeping sees it.
+/// One queue of a feed as housekeeping sees it.
 #[derive(Debug)]
 pub struct QueueWatch {
     /// The receive queue.
     pub queue: u32,
+    of: FeedQueue,
     socket: OwnedFd,
     counters: Arc<XdpCounters>,
+    /// Another feed's socket opened the queue, and counts for both how often the fill ring was empty.
+    is_beside: bool,
     redirected_before: u64,
     frames_before: u64,
 }
 
-/// A queue on which the feed arrives and which nobody serves: its packets are lost to the feed.
+/// A queue on which the feed arrives and where it has no socket: its packets are lost to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unserved {
     /// The receive queue; [`QUEUES_MAX`]: one or more from there on.
@@ -210,15 +214,16 @@ pub struct Unserved {
     pub frames: u64,
 }
 
-/// One interface as housekeeping sees it. It owns the program: dropping it detaches.
+/// A feed on one interface as housekeeping sees it. The last one of an interface takes the program off.
 #[derive(Debug)]
 pub struct Watch {
     /// The interface.
     pub interface: String,
-    /// The program on it.
-    pub program: Program,
-    /// The queues.
+    /// The program on it, the same for all feeds there.
+    pub program: Arc<Program>,
+    /// The queues that the feed serves.
     pub queues: Vec<QueueWatch>,
+    feed: u32,
     unserved_before: [u64; UNSERVED_PLACES],
 }
 
@@ -226,11 +231,18 @@ pub struct Watch {
 const UNSERVED_PLACES: usize = QUEUES_MAX as usize + 1;
 
 impl QueueWatch {
-    pub(super) fn new(queue: u32, socket: OwnedFd, counters: Arc<XdpCounters>) -> Self {
+    pub(super) fn new(
+        of: FeedQueue,
+        socket: OwnedFd,
+        counters: Arc<XdpCounters>,
+        is_beside: bool,
+    ) -> Self {
         Self {
-            queue,
+            queue: of.queue,
+            of,
             socket,
             counters,
+            is_beside,
             redirected_before: 0,
             frames_before: 0,
         }
@@ -240,23 +252,49 @@ impl QueueWatch {
         Arc::clone(&self.counters)
     }
 
+    /// Frames that the program sent to the socket.
+    pub(super) fn redirected(&self, program: &Program) -> u64 {
+        program.redirected(self.of)
+    }
+
     /// Frames that the stage took.
     #[must_use]
     pub fn counters(&self) -> &XdpCounters {
         &self.counters
     }
 
-    /// The kernel's statistics.
+    /// The kernel's statistics. What it counts for a queue and not for a socket is told by the queue's first
+    /// socket alone.
     ///
     /// # Errors
     /// What `getsockopt` says.
     pub fn statistics(&self) -> io::Result<Statistics> {
-        statistics(self.socket.as_raw_fd())
+        let mut all = statistics(self.socket.as_raw_fd())?;
+        if self.is_beside {
+            all.fill_ring_empty = 0;
+        }
+        Ok(all)
     }
 }
 
 impl Watch {
-    /// Frames per verdict of the program, by counter name.
+    /// A feed whose sockets are in the program's map, before its first frame.
+    pub(super) fn new(
+        interface: String,
+        program: Arc<Program>,
+        feed: u32,
+        queues: Vec<QueueWatch>,
+    ) -> Self {
+        Self {
+            interface,
+            program,
+            queues,
+            feed,
+            unserved_before: [0; UNSERVED_PLACES],
+        }
+    }
+
+    /// Frames per verdict of the program, over all feeds of the interface, by counter name.
     #[must_use]
     pub fn verdicts(&self) -> Vec<(&'static str, u64)> {
         let counts = self.program.verdicts();
@@ -267,42 +305,56 @@ impl Watch {
             .collect()
     }
 
-    /// The sockets are in the program's map by now. What a served queue passed on before that came too early,
-    /// and is missing from the feed as a gap.
-    pub(super) fn new(interface: String, program: Program, queues: Vec<QueueWatch>) -> Self {
-        let mut unserved_before = [0; UNSERVED_PLACES];
-        for queue in &queues {
-            if let Some(before) = unserved_before.get_mut(queue.queue as usize) {
-                *before = program.unserved(queue.queue);
+    /// What the feed's sockets here have counted, and the kernel for them, by counter name, beginning with
+    /// `unserved`: the feed's frames on queues where it has no socket.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+        let unserved = (0..=QUEUES_MAX).map(|queue| self.unserved(queue)).sum();
+        let mut counts = vec![("unserved", unserved)];
+        for queue in &self.queues {
+            let own = queue.counters().list().into_iter();
+            counts.extend(own.map(|(name, _, value)| (name, value)));
+            let Ok(kernel) = queue.statistics() else {
+                continue;
+            };
+            counts.extend([
+                ("rx_dropped", kernel.rx_dropped),
+                ("rx_ring_full", kernel.rx_ring_full),
+                ("fill_ring_empty", kernel.fill_ring_empty),
+            ]);
+        }
+        counts
+    }
+
+    /// Queues on which, since the last call, frames of the feed arrived and where it has no socket.
+    pub fn unserved_queues(&mut self) -> Vec<Unserved> {
+        let mut found = Vec::new();
+        for queue in 0..=QUEUES_MAX {
+            let now = self.unserved(queue);
+            let Some(before) = self.unserved_before.get_mut(queue as usize) else {
+                continue;
+            };
+            let frames = now.saturating_sub(std::mem::replace(before, now));
+            if frames > 0 {
+                found.push(Unserved { queue, frames });
             }
         }
-        Self {
-            interface,
-            program,
-            queues,
-            unserved_before,
-        }
+        found
     }
 
-    /// Queues without a socket on which, since the last call, wanted frames arrived.
-    pub fn unserved_queues(&mut self) -> Vec<Unserved> {
-        let places = (0..).zip(&mut self.unserved_before);
-        let unserved = places.filter_map(|(queue, before)| {
-            let now = self.program.unserved(queue);
-            let frames = now.saturating_sub(std::mem::replace(before, now));
-            (frames > 0).then_some(Unserved { queue, frames })
-        });
-        unserved.collect()
+    fn unserved(&self, queue: u32) -> u64 {
+        let feed = self.feed;
+        self.program.unserved(FeedQueue { feed, queue })
     }
 
-    /// Queues on which, since the last call, the program redirected frames and the stage took none:
+    /// Queues on which, since the last call, the program redirected frames to the feed and its stage took none:
     /// they stand still. Call it about once a second.
     pub fn stalled_queues(&mut self) -> Vec<u32> {
         let Self {
             program, queues, ..
         } = self;
         let stalled = queues.iter_mut().filter_map(|queue| {
-            let redirected = program.redirected(queue.queue);
+            let redirected = queue.redirected(program);
             let frames = queue.counters.frames.get();
             let is_stalled = redirected > queue.redirected_before && frames == queue.frames_before;
             queue.redirected_before = redirected;

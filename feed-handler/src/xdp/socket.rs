@@ -11,7 +11,8 @@
 //!              the fill ring on, so some frames stand in it twice for a moment) and is filled before
 //!              the program knows the socket, so it never runs dry while frames are returned. A frame
 //!              is with the kernel or in `taken`, never in both, and leaves `taken` only into the fill
-//!              ring: one that found no room would stay and be tried again, not be lost.
+//!              ring: one that found no room would stay and be tried again, not be lost. Sockets of several
+//!              feeds on one queue share packet memory and fill ring (`fill`); each frame is in one's hands.
 //! System calls: in `wake` only: `poll` with no wait when the kernel asks to be woken; `recvfrom` to drive
 //!              the card's queue when busy polling is on. Registration pins the memory, so it is resident
 //!              and never swapped.
@@ -20,22 +21,22 @@ use std::ffi::CString;
 use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
 use rt::mem::{await_loads, prefetch};
 use xsk_rs::config::{
     BindFlags, FrameSize, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig,
 };
-use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem};
+use xsk_rs::{CompQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem};
+
+use super::fill::{Fill, Memory, SharedFill, SharedMemory};
+use super::sockopt::{is_zero_copy, write_option};
 
 /// In front of a stamp; the program writes it (`STAMP_MARK`).
 const STAMP_MARK: u64 = 0x6574_6167_6b63_6974;
 const STAMP_BYTES: usize = 16;
 const LINE_BYTES: usize = 64;
 
-const SOL_XDP: i32 = 283;
-const XDP_STATISTICS: i32 = 7;
-const XDP_OPTIONS: i32 = 8;
-const XDP_OPTIONS_ZEROCOPY: u32 = 1;
 const SO_PREFER_BUSY_POLL: i32 = 69;
 const SO_BUSY_POLL_BUDGET: i32 = 70;
 
@@ -58,24 +59,14 @@ pub struct SocketOptions {
     pub busy_poll_budget: u32,
 }
 
-/// What the kernel counted on one socket (`XDP_STATISTICS`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Statistics {
-    /// Frames dropped because no frame of UMEM was free.
-    pub rx_dropped: u64,
-    /// Frames dropped because the receive ring was full.
-    pub rx_ring_full: u64,
-    /// Times that the fill ring was empty.
-    pub fill_ring_empty: u64,
-}
-
 /// A socket on one receive queue.
 pub(super) struct XskSocket {
     // Dropped in this order: the rings before the memory that they point into.
     rx: RxQueue,
-    fill: FillQueue,
+    fill: Fill,
     _tx: TxQueue,
-    _completion: CompQueue,
+    /// `None`: the socket that opened the queue has it.
+    _completion: Option<CompQueue>,
     umem: Umem,
     /// Frames that the kernel gave us: the first `taken_len`; `each` shows the first `shown_len`.
     taken: Vec<FrameDesc>,
@@ -93,6 +84,14 @@ impl std::fmt::Debug for XskSocket {
     }
 }
 
+/// Where a socket receives, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) interface: &'a str,
+    pub(super) queue: u32,
+    pub(super) is_zero_copy: bool,
+}
+
 impl XskSocket {
     /// Opens a socket on a queue. The caller registers it with the program.
     ///
@@ -100,83 +99,129 @@ impl XskSocket {
     /// `EOPNOTSUPP`, `EINVAL`: the driver has no zero-copy. `EBUSY`: the queue is taken. `EPERM`:
     /// `CAP_NET_RAW` is missing. `ENOBUFS`: `RLIMIT_MEMLOCK`. `EAFNOSUPPORT`: a kernel without AF_XDP.
     pub(super) fn open(
-        interface: &str,
-        queue: u32,
-        zero_copy: bool,
+        place: Place<'_>,
         options: &SocketOptions,
+        memory: Memory<'_>,
     ) -> io::Result<Self> {
-        let frames = NonZeroU32::new(options.frames).ok_or_else(|| from_errno(libc::EINVAL))?;
-        assert!(
-            options.frames < 1 << 31,
-            "the fill ring has two entries for each"
-        );
-        let ring = |size| {
-            QueueSize::new(size)
-                .map_err(|_| libc::EINVAL)
-                .map_err(from_errno)
+        let mut socket = match memory {
+            Memory::Own => Self::with_memory(place, options, options.frames)?,
+            Memory::ToShare { frames } => Self::with_memory(place, options, frames)?.sharing(),
+            Memory::Of(shared) => Self::beside(place, options, shared)?,
         };
+        socket.enable_busy_poll(options)?;
+        Ok(socket)
+    }
+
+    /// With packet memory and a fill ring of its own, filled.
+    fn with_memory(place: Place<'_>, options: &SocketOptions, frames: u32) -> io::Result<Self> {
+        let count = NonZeroU32::new(frames).ok_or_else(|| from_errno(libc::EINVAL))?;
+        assert!(
+            frames <= 1 << 30,
+            "the fill ring has two entries for each, and is a power of two"
+        );
         let frame_size =
             FrameSize::new(options.frame_bytes).map_err(|_| from_errno(libc::EINVAL))?;
         let umem_config = UmemConfig::builder()
             .frame_size(frame_size)
-            .fill_queue_size(ring(options.frames * 2)?)
-            .comp_queue_size(ring(64)?)
+            .fill_queue_size(ring_size(frames.next_power_of_two() * 2)?)
+            .comp_queue_size(ring_size(64)?)
             .build()
             .map_err(|_| from_errno(libc::EINVAL))?;
-        let bind = if zero_copy {
-            BindFlags::XDP_ZEROCOPY
-        } else {
-            BindFlags::XDP_COPY
-        };
-        let socket_config = SocketConfig::builder()
-            .rx_queue_size(ring(options.rx_ring)?)
-            .tx_queue_size(ring(64)?)
-            .libxdp_flags(LibxdpFlags::XSK_LIBXDP_FLAGS_INHIBIT_PROG_LOAD)
-            .bind_flags(bind | BindFlags::XDP_USE_NEED_WAKEUP)
-            .build();
-        let with_umem = |huge| Umem::new(umem_config, frames, huge);
+        let with_umem = |huge| Umem::new(umem_config, count, huge);
         let huge = options.huge_pages.then(|| with_umem(true).ok()).flatten();
         let has_huge_pages = huge.is_some();
         let (umem, mut descriptors) = match huge {
             Some(umem) => umem,
             None => with_umem(false).map_err(|error| cause(&error))?,
         };
-        let name = Interface::new(CString::new(interface).map_err(|_| from_errno(libc::EINVAL))?);
-        // SAFETY: this UMEM is bound to this queue only, once, and no default program is loaded.
-        let opened = unsafe { Socket::new(socket_config, &umem, &name, queue) };
+        let (config, name) = socket_config(place, options)?;
+        // SAFETY: no default program is loaded.
+        let opened = unsafe { Socket::new(config, &umem, &name, place.queue) };
         let (tx, rx, rings) = opened.map_err(|error| cause(&error))?;
-        let (mut fill, completion) = rings.ok_or_else(|| from_errno(libc::EINVAL))?;
+        let (fill, completion) = rings.ok_or_else(|| from_errno(libc::EINVAL))?;
+        let mut fill = Fill::Own(fill);
         // SAFETY: every descriptor is of this UMEM and none has been given away yet.
-        let filled = unsafe { fill.produce(&descriptors) };
-        if filled != descriptors.len() {
+        if !unsafe { fill.give(&descriptors) } {
             return Err(from_errno(libc::ENOBUFS));
         }
         descriptors.truncate(options.batch.max(1) as usize);
-        let mut socket = Self {
+        Ok(Self {
             rx,
             fill,
             _tx: tx,
-            _completion: completion,
+            _completion: Some(completion),
             umem,
             taken: descriptors,
             taken_len: 0,
             shown_len: 0,
             is_busy_polled: false,
             has_huge_pages,
+        })
+    }
+
+    /// The same socket, its fill ring open to others.
+    fn sharing(self) -> Self {
+        let fill = match self.fill {
+            Fill::Own(ring) => Fill::Shared(Arc::new(SharedFill::new(ring))),
+            shared @ Fill::Shared(_) => shared,
         };
-        socket.enable_busy_poll(options)?;
-        Ok(socket)
+        Self { fill, ..self }
+    }
+
+    /// Another socket on a queue, with the packet memory and the fill ring that are there. The kernel takes the
+    /// copy mode from the first one.
+    fn beside(
+        place: Place<'_>,
+        options: &SocketOptions,
+        shared: &SharedMemory,
+    ) -> io::Result<Self> {
+        let (config, name) = socket_config(place, options)?;
+        // SAFETY: no default program is loaded.
+        let opened = unsafe { Socket::new(config, &shared.umem, &name, place.queue) };
+        let (tx, rx, rings) = opened.map_err(|error| cause(&error))?;
+        // A second fill ring would mean that this is not the same queue, and nobody would fill it.
+        if rings.is_some() {
+            return Err(from_errno(libc::EINVAL));
+        }
+        Ok(Self {
+            rx,
+            fill: Fill::Shared(Arc::clone(&shared.fill)),
+            _tx: tx,
+            _completion: None,
+            umem: shared.umem.clone(),
+            taken: vec![shared.blank; options.batch.max(1) as usize],
+            taken_len: 0,
+            shown_len: 0,
+            is_busy_polled: false,
+            has_huge_pages: shared.has_huge_pages,
+        })
+    }
+
+    /// What another feed needs to open a socket on the same queue; `None`: this one shares nothing.
+    pub(super) fn shared_memory(&self) -> Option<SharedMemory> {
+        let Fill::Shared(fill) = &self.fill else {
+            return None;
+        };
+        Some(SharedMemory {
+            umem: self.umem.clone(),
+            fill: Arc::clone(fill),
+            has_huge_pages: self.has_huge_pages,
+            blank: *self.taken.first()?,
+        })
     }
 
     /// Takes frames that have arrived. No system call: what does not wait is asked for by `wake`.
     #[inline]
     pub(super) fn acquire(&mut self) -> usize {
-        debug_assert_eq!(self.taken_len, 0, "frames were not released");
+        debug_assert!(
+            self.taken_len == 0 || !self.fill.is_own(),
+            "frames were not released"
+        );
         if self.taken_len != 0 && !self.give_back() {
             return 0;
         }
         // SAFETY: every descriptor received is of this UMEM: it has one fill ring, which holds only
-        // its own frames.
+        // its own frames, and the kernel puts each into one socket's receive ring.
         self.taken_len = unsafe { self.rx.consume(&mut self.taken) };
         debug_assert!(self.taken_len <= self.taken.len());
         self.shown_len = self.taken_len;
@@ -232,8 +277,9 @@ impl XskSocket {
         self.shown_len = 0;
         if self.taken_len != 0 {
             let is_given = self.give_back();
-            // The ring has two entries for every frame of the UMEM, so there is always room.
-            debug_assert!(is_given, "the fill ring is full");
+            // The ring has two entries for every frame of the UMEM, so there is always room; another feed
+            // may be at it.
+            debug_assert!(is_given || !self.fill.is_own(), "the fill ring is full");
         }
     }
 
@@ -243,8 +289,7 @@ impl XskSocket {
         let frames = self.taken.get(..self.taken_len).unwrap_or_default();
         debug_assert_eq!(frames.len(), self.taken_len);
         // SAFETY: the frames are of this UMEM and nobody looks at them any more.
-        let given = unsafe { self.fill.produce(frames) };
-        if given == self.taken_len {
+        if unsafe { self.fill.give(frames) } {
             self.taken_len = 0;
         }
         self.taken_len == 0
@@ -261,9 +306,7 @@ impl XskSocket {
     /// # Errors
     /// What `getsockopt` says.
     pub(super) fn is_zero_copy(&self) -> io::Result<bool> {
-        let mut flags = 0u32;
-        read_option(self.raw_fd(), XDP_OPTIONS, &mut flags)?;
-        Ok(flags & XDP_OPTIONS_ZEROCOPY != 0)
+        is_zero_copy(self.raw_fd())
     }
 
     /// Whether UMEM lies on huge pages.
@@ -326,7 +369,7 @@ impl XskSocket {
             self.kick();
         } else {
             // A wake-up that fails is tried again in the next turn; no wait, so no deadline.
-            let _ = self.fill.wakeup(self.rx.fd_mut(), 0);
+            let _ = self.rx.poll(0);
         }
     }
 
@@ -364,51 +407,28 @@ fn stamp_of(frame: &[u8]) -> *mut [u64; 2] {
     std::ptr::with_exposed_provenance_mut(address)
 }
 
-/// Reads the kernel's statistics of an AF_XDP socket.
-///
-/// # Errors
-/// What `getsockopt` says.
-pub(super) fn statistics(fd: RawFd) -> io::Result<Statistics> {
-    // rx_dropped, rx_invalid, tx_invalid, rx_ring_full, rx_fill_ring_empty, tx_ring_empty.
-    let mut raw = [0u64; 6];
-    read_option(fd, XDP_STATISTICS, &mut raw)?;
-    let [rx_dropped, _, _, rx_ring_full, fill_ring_empty, _] = raw;
-    Ok(Statistics {
-        rx_dropped,
-        rx_ring_full,
-        fill_ring_empty,
-    })
-}
-
-fn read_option<T>(fd: RawFd, option: i32, value: &mut T) -> io::Result<()> {
-    let mut len = libc::socklen_t::try_from(size_of::<T>()).map_err(io::Error::other)?;
-    // SAFETY: `value` is a plain integer or array of them, as large as `len` says.
-    let result = unsafe {
-        libc::getsockopt(
-            fd,
-            SOL_XDP,
-            option,
-            std::ptr::from_mut(value).cast(),
-            &raw mut len,
-        )
+/// How a socket is bound, and where. What is said of the copy mode holds for the first socket on a queue.
+fn socket_config(
+    place: Place<'_>,
+    options: &SocketOptions,
+) -> io::Result<(SocketConfig, Interface)> {
+    let bind = if place.is_zero_copy {
+        BindFlags::XDP_ZEROCOPY
+    } else {
+        BindFlags::XDP_COPY
     };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    let config = SocketConfig::builder()
+        .rx_queue_size(ring_size(options.rx_ring)?)
+        .tx_queue_size(ring_size(64)?)
+        .libxdp_flags(LibxdpFlags::XSK_LIBXDP_FLAGS_INHIBIT_PROG_LOAD)
+        .bind_flags(bind | BindFlags::XDP_USE_NEED_WAKEUP)
+        .build();
+    let name = CString::new(place.interface).map_err(|_| from_errno(libc::EINVAL))?;
+    Ok((config, Interface::new(name)))
 }
 
-/// Sets a socket option of the generic level.
-pub(crate) fn write_option(fd: RawFd, option: i32, value: u32) -> io::Result<()> {
-    // SAFETY: the value lives across the call and its size is given.
-    let result =
-        unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, option, (&raw const value).cast(), 4) };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+fn ring_size(entries: u32) -> io::Result<QueueSize> {
+    QueueSize::new(entries).map_err(|_| from_errno(libc::EINVAL))
 }
 
 fn from_errno(errno: i32) -> io::Error {

@@ -1,7 +1,7 @@
-// The XDP program: wanted UDP datagrams go to the AF_XDP socket of their receive queue, with the time
-// in front of them; everything else goes to the kernel untouched.
+// The XDP program, one for all feeds of an interface: wanted UDP datagrams go to the AF_XDP socket that their
+// feed has on their receive queue, with the time in front of them; everything else goes to the kernel untouched.
 //
-//   Ethernet -> up to two VLAN tags -> IPv4 -> UDP -> (address, port) wanted? -> stamp -> socket
+//   Ethernet -> up to two VLAN tags -> IPv4 -> UDP -> (address, port) wanted by a feed? -> stamp -> its socket
 //
 // It knows no libbpf and no kernel headers, so that clang alone builds it. Each way through it counts
 // once in `verdicts`. An IPv4 fragment has no port, or hides its rest: it is the kernel's.
@@ -65,12 +65,18 @@ struct stamp {
         value_type *value;                                 \
     } name SECTION(".maps")
 
+// FEEDS_MAX and QUEUES_MAX on the Rust side.
+#define FEEDS 64
+#define QUEUES 64
+
+// The number of the feed that wants it.
 MAP(wanted, MAP_HASH, struct destination, u32, 1024);
-MAP(sockets, MAP_XSKMAP, u32, u32, 64);
+// Each feed has a place for each queue, so that no queue's frames can reach the socket of another feed there.
+MAP(sockets, MAP_XSKMAP, u32, u32, FEEDS *QUEUES);
 MAP(verdicts, MAP_PERCPU_ARRAY, u32, u64, CAUSES);
-MAP(redirected, MAP_PERCPU_ARRAY, u32, u64, 64);
-// Wanted frames of a queue that has no socket; those of queues beyond 64 in the last place.
-MAP(unserved, MAP_PERCPU_ARRAY, u32, u64, 65);
+MAP(redirected, MAP_PERCPU_ARRAY, u32, u64, FEEDS *QUEUES);
+// A feed's wanted frames of a queue on which it has no socket; those of queues beyond 64 in its last place.
+MAP(unserved, MAP_PERCPU_ARRAY, u32, u64, FEEDS *(QUEUES + 1));
 
 INLINE int counted(u32 cause, int action)
 {
@@ -122,18 +128,20 @@ int steer(struct xdp_md *ctx)
     if (at + 8 > end)
         return counted(PASSED_TRUNCATED, XDP_PASS);
     __builtin_memcpy(&to.port, at + 2, 2);
-    if (!map_lookup(&wanted, &to))
+    u32 *feed = map_lookup(&wanted, &to);
+    if (!feed)
         return counted(PASSED_NOT_WANTED, XDP_PASS);
 
-    u32 queue = ctx->rx_queue_index;
-    if (!map_lookup(&sockets, &queue)) {
-        u32 place = queue < 64 ? queue : 64;
+    u32 queue = ctx->rx_queue_index < QUEUES ? ctx->rx_queue_index : QUEUES;
+    u32 place = *feed * QUEUES + queue;
+    if (queue == QUEUES || !map_lookup(&sockets, &place)) {
+        place = *feed * (QUEUES + 1) + queue;
         u64 *missed = map_lookup(&unserved, &place);
         if (missed)
             ++*missed;
         return counted(PASSED_NO_SOCKET, XDP_PASS);
     }
-    u64 *count = map_lookup(&redirected, &queue);
+    u64 *count = map_lookup(&redirected, &place);
     if (count)
         ++*count;
     u32 cause = REDIRECTED_UNSTAMPED;
@@ -145,7 +153,7 @@ int steer(struct xdp_md *ctx)
             cause = REDIRECTED;
         }
     }
-    return counted(cause, (int)redirect_map(&sockets, queue, XDP_PASS));
+    return counted(cause, (int)redirect_map(&sockets, place, XDP_PASS));
 }
 
 char _license[] SECTION("license") = "Dual MIT/GPL";

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rt::clock::monotonic_ns;
 
 use super::program::{Program, Verdict};
+use super::receiver::QueueWatch;
 use super::socket::XskSocket;
 use super::tap::PacketTap;
 
@@ -28,12 +29,26 @@ pub enum Trial {
 /// Why a rung does not hold, and what an operator can do about it.
 pub(super) type Refused = (String, &'static str);
 
+/// A feed on trial, beside whatever other feeds the program serves.
+pub(super) struct Watched<'a> {
+    pub(super) program: &'a Program,
+    pub(super) queues: &'a [QueueWatch],
+}
+
+impl Watched<'_> {
+    /// Frames redirected to the feed since its sockets are there.
+    fn sent(&self) -> u64 {
+        let queues = self.queues.iter();
+        queues.map(|queue| queue.redirected(self.program)).sum()
+    }
+}
+
 /// Waits, at most `trial`, until wanted frames were seen to arrive and, where frames were passed on, the kernel was
 /// seen to hear them. The frames stay in the rings for the feed stage.
 pub(super) fn run(
     interface: &str,
     trial: Duration,
-    program: &Program,
+    watched: &Watched<'_>,
     sockets: &mut [XskSocket],
 ) -> Result<Trial, Refused> {
     if trial.is_zero() {
@@ -42,9 +57,9 @@ pub(super) fn run(
     let plain = |e: std::io::Error| (e.to_string(), "a packet socket is needed for the trial");
     let tap = PacketTap::open(interface).map_err(plain)?;
     // What was passed on before the tap was open says nothing.
-    let before = passed_and_sent(program).0;
+    let before = passed(watched.program);
     let mut look = || {
-        let (passed, sent) = passed_and_sent(program);
+        let (passed, sent) = (passed(watched.program), watched.sent());
         let arrived = sockets.iter_mut().map(XskSocket::waiting).sum();
         tap.heard().map(|heard| Seen {
             sent,
@@ -111,16 +126,12 @@ impl Seen {
     }
 }
 
-/// Frames that the program passed on, and frames that it redirected.
-fn passed_and_sent(program: &Program) -> (u64, u64) {
-    let counts = program.verdicts();
-    let all = Verdict::ALL.iter().zip(counts);
+/// Frames that the program passed on.
+fn passed(program: &Program) -> u64 {
+    let all = Verdict::ALL.iter().zip(program.verdicts());
     let is_sent = |verdict| matches!(verdict, Verdict::Redirected | Verdict::RedirectedUnstamped);
-    let sent: u64 = all
-        .filter(|((verdict, _), _)| is_sent(*verdict))
-        .map(|(_, n)| n)
-        .sum();
-    (counts.iter().sum::<u64>() - sent, sent)
+    let passed = all.filter(|((verdict, _), _)| !is_sent(*verdict));
+    passed.map(|(_, frames)| frames).sum()
 }
 
 #[cfg(test)]

@@ -52,7 +52,16 @@ impl Wire {
         ip(&format!("addr add {address}/24 dev {from}"));
         ip(&format!("link set {from} up"));
         ip(&format!("link set {to} up"));
+        // Until the kernel has noticed that both are, it drops what is sent.
+        while !said_by_ip(&format!("-o link show {from}")).contains("state UP") {
+            std::thread::yield_now();
+        }
     }
+}
+
+fn said_by_ip(arguments: &str) -> String {
+    let output = Command::new("ip").args(arguments.split(' ')).output();
+    String::from_utf8_lossy(&output.expect("ip runs").stdout).into_owned()
 }
 
 fn ip(arguments: &str) {

@@ -344,7 +344,7 @@ fn queues_served(interface: &str, served: &[u32], queues: u32) -> Finding {
             format!("all but {} of {queues}", left_out.join(", "))
         },
         wanted: "all, or the feed steered to those that are",
-        why: "packets of the feed on another queue are lost to it (xdp_passed_no_socket)",
+        why: "packets of the feed on another queue are lost to it (socket.NAME.unserved)",
         how: "af_xdp.queues = [] for all; ethtool -N IF flow-type udp4 ... action QUEUE to steer",
     }
 }

@@ -3,72 +3,34 @@
 use std::io;
 use std::sync::Arc;
 
-use feed_handler::arbiter::Arbiter;
 use feed_handler::best_prices::BestPrices;
-use feed_handler::book::Books;
-use feed_handler::capture::tap::{Tap, Tapped};
-use feed_handler::feed::{Counters, Feed, FeedHistograms, LineView, Parts};
 use feed_handler::publish::{Publisher, Subscription};
-use feed_handler::recovery::link::FeedEnd;
-use feed_handler::source::PacketSource;
-use feed_handler::venue::{Iex, Nasdaq, Venue};
-use feed_handler::xdp::Watch;
-use rt::clock::Clock;
 use rt::mem::Want;
 use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
 
-use super::capture::{self, FeedCapturer};
 use super::control::{self, Control, SessionControl};
-use super::feed_watch::FeedWatch;
+use super::feed::{self, FeedRoom};
+use super::house::{House, SessionHouse};
 use super::layout::{self, Layout};
-use super::receive::{self, Receiver};
-use super::recovery::{self, FeedRecoverer};
+use super::receive;
 use crate::core_loop::{CoreOptions, Stage};
 use crate::message::command::Command;
-use crate::message::notice::{Notice, Notices};
+use crate::message::notice::Notices;
 use crate::options::{self, Options};
 use crate::order::account::Account;
-use crate::order::entry::{DESKS_MAX, DeskOptions, Entry, EntryCounters, Lifecycle};
+use crate::order::entry::{DESKS_MAX, DeskOptions, Entry, Lifecycle};
 use crate::order::links::Link;
 use crate::order::risk::{KillCause, KillSwitch, Risk};
-use crate::order::snapshot::{PositionsView, SessionView};
 use crate::order::stage::{OrderStage, Parts as OrderParts};
 use crate::order::transport::{Transport, TransportUser};
 use crate::strategy::{Ends, StrategyStage};
-use crate::telemetry::{Kind, Label, Registry};
-use crate::trace::recorder::{OrderTrace, Slowest};
+use crate::telemetry::{Kind, Label};
+use crate::trace::recorder::Slowest;
 
 /// News that one stage may have waiting.
 const NOTICES: usize = 256;
 /// Traces of slow orders that a session may have waiting: sixteen a second.
 const TRACES: usize = 64;
-
-/// What housekeeping is given.
-#[derive(Debug, Default)]
-pub(super) struct House {
-    pub(super) registry: Registry,
-    pub(super) notices: Vec<(String, Consumer<Notice>)>,
-    pub(super) watches: Vec<Watch>,
-    pub(super) feeds: Vec<FeedWatch>,
-    pub(super) sessions: Vec<SessionHouse>,
-    pub(super) kills: Vec<KillSwitch>,
-    pub(super) settings: serde_json::Value,
-    /// Slow orders of each session.
-    pub(super) traces: Vec<Consumer<OrderTrace>>,
-    /// What the recovery core runs.
-    pub(super) recovery: Vec<FeedRecoverer>,
-    /// What the capture core runs.
-    pub(super) captures: Vec<FeedCapturer>,
-}
-
-/// What housekeeping sees of a session.
-#[derive(Debug)]
-pub(super) struct SessionHouse {
-    pub(super) name: String,
-    pub(super) counters: Arc<EntryCounters>,
-    pub(super) view: Arc<SessionView>,
-    pub(super) positions: Arc<PositionsView>,
-}
 
 /// Everything, ready to run.
 pub(super) struct Built {
@@ -76,20 +38,6 @@ pub(super) struct Built {
     pub(super) layout: Vec<CoreOptions>,
     pub(super) house: House,
     pub(super) control: Control,
-}
-
-/// The feed's stage on a core.
-struct FeedStage<S, V: Venue>(Feed<S, V>);
-
-impl<S: PacketSource + Send, V: Venue> Stage for FeedStage<S, V> {
-    #[inline]
-    fn poll(&mut self, clock: &Clock) -> usize {
-        self.0.poll(clock)
-    }
-
-    fn housekeep(&mut self, _: &Clock) {
-        self.0.housekeep();
-    }
 }
 
 /// Rings of each strategy, taken apart as the stages are built.
@@ -118,14 +66,19 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
     house.settings = describe(&options);
     let layout = Layout::new(&options);
     let mut control = Control::default();
-    for (index, feed) in options.feeds.iter().enumerate() {
+    let mut interfaces = receive::interfaces(&options.feeds);
+    for (index, options) in options.feeds.iter().enumerate() {
         if let Some(publisher) = wiring.publishers.get_mut(index).and_then(Option::take) {
             let room = FeedRoom {
                 index: u16::try_from(index).unwrap_or(u16::MAX),
                 want,
                 publisher,
+                interfaces: &mut interfaces,
             };
-            stages.push((feed.name.clone(), build_feed(feed, room, &mut house)?));
+            stages.push((
+                options.name.clone(),
+                feed::build(options, room, &mut house)?,
+            ));
         }
     }
     for (strategy, ends) in options.strategies.into_iter().zip(wiring.ends.drain(..)) {
@@ -242,161 +195,6 @@ fn notices(stage: &str, house: &mut House) -> Result<Notices, String> {
     let (producer, consumer) = pair(NOTICES, "notices")?;
     house.notices.push((stage.to_owned(), consumer));
     Ok(Notices(producer))
-}
-
-/// What a feed is given beside its own options.
-struct FeedRoom {
-    /// Its number, in the order of the configuration.
-    index: u16,
-    want: Want,
-    publisher: Publisher,
-}
-
-/// A feed's stage, made for its venue.
-fn build_feed(
-    feed: &options::Feed,
-    room: FeedRoom,
-    house: &mut House,
-) -> Result<Box<dyn Stage>, String> {
-    match feed.venue {
-        options::Venue::Nasdaq => build_feed_of(Nasdaq, feed, room, house),
-        options::Venue::Iex => build_feed_of(Iex::default(), feed, room, house),
-    }
-}
-
-fn build_feed_of<V: Venue>(
-    venue: V,
-    feed: &options::Feed,
-    room: FeedRoom,
-    house: &mut House,
-) -> Result<Box<dyn Stage>, String> {
-    let FeedRoom {
-        index,
-        want,
-        publisher,
-    } = room;
-    let books = Books::new(&feed.books, want).map_err(|error| {
-        format!(
-            "feed {}: memory for books: {error}; see books.orders_max",
-            feed.name
-        )
-    })?;
-    let counters = Arc::new(Counters::default());
-    let histograms = FeedHistograms::default();
-    house
-        .registry
-        .histograms(Label::new(Kind::Feed, &feed.name), histograms.readers());
-    let lines = feed.udp.lines.len();
-    let watched = Arc::clone(&counters);
-    house.feeds.push(FeedWatch::new(&feed.name, lines, watched));
-    register_feed(&feed.name, Arc::clone(&counters), house);
-    let mut arbiter = Arbiter::new(feed.patience);
-    let mut feed_end = None;
-    if let Some(options) = &feed.recovery {
-        let (recovering, end, recoverer) = recovery::open(feed, options, arbiter, want)?;
-        (arbiter, feed_end) = (recovering, Some(end));
-        let counters = recoverer.stage.counters();
-        let label = Label::new(Kind::Recovery, &feed.name);
-        house.registry.counters(label, move || counters.list());
-        house.recovery.push(recoverer);
-    }
-    let start = FeedStart {
-        parts: Parts {
-            source: (),
-            venue,
-            arbiter,
-            books,
-            publisher,
-            counters,
-            histograms,
-            feed: index,
-            lines,
-            stale_ns: feed.patience.stale_ns,
-        },
-        feed_end,
-    };
-    match receive::open(feed)? {
-        Receiver::Xdp(source, watches) => {
-            house.watches.extend(watches);
-            let tap = tap_of(feed, true, &start.parts.counters, house)?;
-            Ok(start.with(source, tap))
-        }
-        Receiver::Udp(source, udp) => {
-            let label = Label::new(Kind::Socket, &feed.name);
-            house.registry.counters(label, move || udp.list());
-            let tap = tap_of(feed, false, &start.parts.counters, house)?;
-            Ok(start.with(source, tap))
-        }
-    }
-}
-
-/// The hot end of the feed's capture, if it has one, whose other end goes to the capture core.
-fn tap_of(
-    feed: &options::Feed,
-    has_frames: bool,
-    counters: &Arc<Counters>,
-    house: &mut House,
-) -> Result<Option<Tap>, String> {
-    let Some(options) = &feed.capture else {
-        return Ok(None);
-    };
-    let (tap, capturer) = capture::open(feed, options, has_frames, counters)?;
-    let counters = capturer.stage.counters();
-    let label = Label::new(Kind::Capture, &feed.name);
-    house.registry.counters(label, move || counters.list());
-    house.captures.push(capturer);
-    Ok(Some(tap))
-}
-
-/// A feed that has all but its source.
-struct FeedStart<V: Venue> {
-    parts: Parts<(), V>,
-    feed_end: Option<FeedEnd>,
-}
-
-impl<V: Venue> FeedStart<V> {
-    /// The stage: one whose packets nobody captures has no instruction for it.
-    fn with<S: PacketSource + Send + 'static>(self, source: S, tap: Option<Tap>) -> Box<dyn Stage> {
-        match tap {
-            None => self.stage(source),
-            Some(tap) => self.stage(Tapped::new(source, tap)),
-        }
-    }
-
-    fn stage<S: PacketSource + Send + 'static>(self, source: S) -> Box<dyn Stage> {
-        let feed = Feed::new(self.parts.with_source(source));
-        Box::new(FeedStage(match self.feed_end {
-            Some(end) => feed.with_recovery(end),
-            None => feed,
-        }))
-    }
-}
-
-/// Makes a feed's counters known.
-fn register_feed(name: &str, counters: Arc<Counters>, house: &mut House) {
-    house
-        .registry
-        .counters(Label::new(Kind::Feed, name), move || {
-            let groups = [
-                counters.feed.list(),
-                counters.arbiter.list(),
-                counters.join.list(),
-                counters.book.list(),
-                counters.check.list(),
-                counters.publish.list(),
-            ];
-            groups.into_iter().flatten().collect()
-        });
-}
-
-/// Makes what each line brings known.
-fn register_lines(feed: &str, lines: Vec<LineView>, house: &mut House) {
-    for (line, view) in (1..).zip(lines) {
-        let label = Label::new(Kind::Line, format!("{feed}.{line}"));
-        house.registry.histograms(label.clone(), view.histograms);
-        let counters = view.counters;
-        house.registry.counters(label, move || counters.list());
-    }
 }
 
 /// What a session is given beside its own options.

@@ -1,5 +1,6 @@
 //! The housekeeping core: signals, notices, watchdogs, reports. It sleeps between turns.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,11 +12,12 @@ use rt::clock::monotonic_ns;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
-use super::build::{House, SessionHouse};
+use super::house::{House, SessionHouse};
 use super::kill_file::KillWatch;
+use super::receive::InterfaceWatch;
 use super::{Core, StopHandle, pause};
 use crate::order::risk::KillCause;
-use crate::telemetry::{Gathered, Kind, PositionReport, Report, Run, SessionReport};
+use crate::telemetry::{ByLabel, Gathered, Kind, PositionReport, Report, Run, SessionReport};
 use crate::trace::file::SlowFile;
 
 /// How often it looks up: the longest that a signal waits.
@@ -51,7 +53,6 @@ pub(crate) struct Housekeeping {
     waiting_for: String,
     patience_asked_ns: u64,
     turns_before: Vec<u64>,
-    queue_stalls: u64,
     warm_up: WarmUp,
 }
 
@@ -96,7 +97,6 @@ impl Housekeeping {
             waiting_for: String::new(),
             patience_asked_ns: 0,
             turns_before: Vec::new(),
-            queue_stalls: 0,
             warm_up: WarmUp {
                 length_ns: warm_up_ms * 1_000_000,
                 ..WarmUp::default()
@@ -222,18 +222,24 @@ impl Housekeeping {
     }
 
     fn check_queues(&mut self) {
-        for watch in &mut self.house.watches {
+        for InterfaceWatch {
+            feed,
+            watch,
+            stalls,
+        } in &mut self.house.watches
+        {
             for queue in watch.stalled_queues() {
-                self.queue_stalls += 1;
+                *stalls += 1;
                 log::error!(
-                    "{}: queue {queue} stands still: frames are redirected and none arrives",
+                    "feed {feed}: {}: queue {queue} stands still: frames are redirected and none arrives",
                     watch.interface
                 );
             }
             for Unserved { queue, frames } in watch.unserved_queues() {
                 log::error!(
-                    "{}: {frames} packets of the feed came in on queue {queue}, which no socket serves, \
-                     and are lost to it: add the queue to af_xdp.queues, or steer the feed to those (ethtool -N)",
+                    "feed {feed}: {}: {frames} packets of the feed came in on queue {queue}, where it has no \
+                     socket, and are lost to it: add the queue to feed.{feed}.af_xdp.queues, or steer the feed \
+                     to those (ethtool -N)",
                     watch.interface
                 );
             }
@@ -268,32 +274,7 @@ impl Housekeeping {
     /// Everything measured and counted so far.
     pub(super) fn report(&self) -> Report {
         let mut counters = self.house.registry.count();
-        for watch in &self.house.watches {
-            let interfaces = counters.entry(Kind::Interface).or_default();
-            let list = interfaces.entry(watch.interface.clone()).or_default();
-            list.extend(
-                watch
-                    .verdicts()
-                    .into_iter()
-                    .map(|(name, n)| (name.to_owned(), n)),
-            );
-            list.insert("queue_stalls".to_owned(), self.queue_stalls);
-            for queue in &watch.queues {
-                for (name, _, value) in queue.counters().list() {
-                    *list.entry(name.to_owned()).or_default() += value;
-                }
-                let Ok(kernel) = queue.statistics() else {
-                    continue;
-                };
-                for (name, value) in [
-                    ("rx_dropped", kernel.rx_dropped),
-                    ("rx_ring_full", kernel.rx_ring_full),
-                    ("fill_ring_empty", kernel.fill_ring_empty),
-                ] {
-                    *list.entry(name.to_owned()).or_default() += value;
-                }
-            }
-        }
+        self.count_interfaces(&mut counters);
         let feeds = &self.house.feeds;
         let sessions = &self.house.sessions;
         let mut run = Run {
@@ -319,6 +300,27 @@ impl Housekeeping {
         };
         self.measured().put_into(&mut run);
         Report::new("tickgate", vec![run])
+    }
+
+    /// What programs and sockets have counted: of each interface, and of each feed.
+    fn count_interfaces(&self, counters: &mut ByLabel<BTreeMap<String, u64>>) {
+        for InterfaceWatch {
+            feed,
+            watch,
+            stalls,
+        } in &self.house.watches
+        {
+            let interfaces = counters.entry(Kind::Interface).or_default();
+            let of_interface = interfaces.entry(watch.interface.clone()).or_default();
+            for (name, value) in watch.verdicts() {
+                of_interface.insert(name.to_owned(), value);
+            }
+            let mut counts = watch.counts();
+            counts.push(("queue_stalls", *stalls));
+            add(of_interface, &counts);
+            let sockets = counters.entry(Kind::Socket).or_default();
+            add(sockets.entry(feed.clone()).or_default(), &counts);
+        }
     }
 
     /// How each session is, and what its account holds.
@@ -367,6 +369,13 @@ impl Housekeeping {
     /// Writes the histograms as HdrHistogram's files.
     pub(super) fn write_hgrm(&self, folder: &Path) -> io::Result<()> {
         self.measured().write_hgrm(folder)
+    }
+}
+
+/// Adds to counters of the same names.
+fn add(to: &mut BTreeMap<String, u64>, counts: &[(&'static str, u64)]) {
+    for (name, value) in counts {
+        *to.entry((*name).to_owned()).or_default() += value;
     }
 }
 

@@ -7,7 +7,9 @@
 mod build;
 mod capture;
 pub mod control;
+mod feed;
 mod feed_watch;
+mod house;
 mod housekeeping;
 mod kill_file;
 mod layout;
@@ -28,8 +30,9 @@ use crate::trace::file::{CoreLog, SlowFile};
 
 use rt::ring::ring;
 
-use build::{Built, House};
+use build::Built;
 use control::Control;
+use house::House;
 use housekeeping::{Housekeeping, Parts};
 use kill_file::KillWatch;
 

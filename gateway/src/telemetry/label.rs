@@ -13,13 +13,13 @@ pub enum Kind {
     Feed,
     /// A line of a feed, by the feed's name and its place in the configuration, as in `itch.1`.
     Line,
-    /// The kernel sockets of a feed, by the feed's name.
+    /// The sockets of a feed, AF_XDP or the kernel's, by the feed's name.
     Socket,
     /// What a feed's recovery core did: re-requests and snapshots, by the feed's name.
     Recovery,
     /// What became of the packets that a feed captures, by the feed's name.
     Capture,
-    /// The XDP program and the AF_XDP sockets of an interface.
+    /// The XDP program of an interface, and its AF_XDP sockets over all feeds.
     Interface,
     /// A strategy.
     Strategy,

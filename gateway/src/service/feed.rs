@@ -1,0 +1,208 @@
+//! A feed's stage, made for its venue and its source, and what of it is made known.
+
+use std::sync::Arc;
+
+use feed_handler::arbiter::Arbiter;
+use feed_handler::book::Books;
+use feed_handler::capture::tap::{Tap, Tapped};
+use feed_handler::feed::{Counters, Feed, FeedHistograms, LineView, Parts};
+use feed_handler::publish::Publisher;
+use feed_handler::recovery::link::FeedEnd;
+use feed_handler::source::PacketSource;
+use feed_handler::venue::{Iex, Nasdaq, Venue};
+use feed_handler::xdp::Interfaces;
+use rt::clock::Clock;
+use rt::mem::Want;
+
+use super::capture;
+use super::feed_watch::FeedWatch;
+use super::house::House;
+use super::receive::{self, Receiver};
+use super::recovery;
+use crate::core_loop::Stage;
+use crate::options;
+use crate::telemetry::{Kind, Label};
+
+/// What a feed is given beside its own options.
+pub(super) struct FeedRoom<'a> {
+    /// Its number, in the order of the configuration.
+    pub(super) index: u16,
+    pub(super) want: Want,
+    pub(super) publisher: Publisher,
+    /// Those that feeds before it have opened are open.
+    pub(super) interfaces: &'a mut Interfaces,
+}
+
+/// A feed's stage, made for its venue.
+pub(super) fn build(
+    feed: &options::Feed,
+    room: FeedRoom<'_>,
+    house: &mut House,
+) -> Result<Box<dyn Stage>, String> {
+    match feed.venue {
+        options::Venue::Nasdaq => build_of(Nasdaq, feed, room, house),
+        options::Venue::Iex => build_of(Iex::default(), feed, room, house),
+    }
+}
+
+fn build_of<V: Venue>(
+    venue: V,
+    feed: &options::Feed,
+    room: FeedRoom<'_>,
+    house: &mut House,
+) -> Result<Box<dyn Stage>, String> {
+    let FeedRoom {
+        index,
+        want,
+        publisher,
+        interfaces,
+    } = room;
+    let books = Books::new(&feed.books, want).map_err(|error| {
+        format!(
+            "feed {}: memory for books: {error}; see books.orders_max",
+            feed.name
+        )
+    })?;
+    let counters = Arc::new(Counters::default());
+    let histograms = FeedHistograms::default();
+    house
+        .registry
+        .histograms(Label::new(Kind::Feed, &feed.name), histograms.readers());
+    let lines = feed.udp.lines.len();
+    let watched = Arc::clone(&counters);
+    house.feeds.push(FeedWatch::new(&feed.name, lines, watched));
+    register_feed(&feed.name, Arc::clone(&counters), house);
+    let mut arbiter = Arbiter::new(feed.patience);
+    let mut feed_end = None;
+    if let Some(options) = &feed.recovery {
+        let (recovering, end, recoverer) = recovery::open(feed, options, arbiter, want)?;
+        (arbiter, feed_end) = (recovering, Some(end));
+        let counters = recoverer.stage.counters();
+        let label = Label::new(Kind::Recovery, &feed.name);
+        house.registry.counters(label, move || counters.list());
+        house.recovery.push(recoverer);
+    }
+    let start = FeedStart {
+        name: &feed.name,
+        parts: Parts {
+            source: (),
+            venue,
+            arbiter,
+            books,
+            publisher,
+            counters,
+            histograms,
+            feed: index,
+            lines,
+            stale_ns: feed.patience.stale_ns,
+        },
+        feed_end,
+    };
+    match receive::open(feed, interfaces)? {
+        Receiver::Xdp(source, watches) => {
+            house.watches.extend(watches);
+            let tap = tap_of(feed, true, &start.parts.counters, house)?;
+            Ok(start.with(source, tap, house))
+        }
+        Receiver::Udp(source, udp) => {
+            let label = Label::new(Kind::Socket, &feed.name);
+            house.registry.counters(label, move || udp.list());
+            let tap = tap_of(feed, false, &start.parts.counters, house)?;
+            Ok(start.with(source, tap, house))
+        }
+    }
+}
+
+/// The hot end of the feed's capture, if it has one, whose other end goes to the capture core.
+fn tap_of(
+    feed: &options::Feed,
+    has_frames: bool,
+    counters: &Arc<Counters>,
+    house: &mut House,
+) -> Result<Option<Tap>, String> {
+    let Some(options) = &feed.capture else {
+        return Ok(None);
+    };
+    let (tap, capturer) = capture::open(feed, options, has_frames, counters)?;
+    let counters = capturer.stage.counters();
+    let label = Label::new(Kind::Capture, &feed.name);
+    house.registry.counters(label, move || counters.list());
+    house.captures.push(capturer);
+    Ok(Some(tap))
+}
+
+/// A feed that has all but its source.
+struct FeedStart<'a, V: Venue> {
+    name: &'a str,
+    parts: Parts<(), V>,
+    feed_end: Option<FeedEnd>,
+}
+
+impl<V: Venue> FeedStart<'_, V> {
+    /// The stage: one whose packets nobody captures has no instruction for it.
+    fn with<S: PacketSource + Send + 'static>(
+        self,
+        source: S,
+        tap: Option<Tap>,
+        house: &mut House,
+    ) -> Box<dyn Stage> {
+        match tap {
+            None => self.stage(source, house),
+            Some(tap) => self.stage(Tapped::new(source, tap), house),
+        }
+    }
+
+    fn stage<S: PacketSource + Send + 'static>(
+        self,
+        source: S,
+        house: &mut House,
+    ) -> Box<dyn Stage> {
+        let feed = Feed::new(self.parts.with_source(source));
+        register_lines(self.name, feed.line_views(), house);
+        Box::new(FeedStage(match self.feed_end {
+            Some(end) => feed.with_recovery(end),
+            None => feed,
+        }))
+    }
+}
+
+/// Makes a feed's counters known.
+fn register_feed(name: &str, counters: Arc<Counters>, house: &mut House) {
+    house
+        .registry
+        .counters(Label::new(Kind::Feed, name), move || {
+            let groups = [
+                counters.feed.list(),
+                counters.arbiter.list(),
+                counters.join.list(),
+                counters.book.list(),
+                counters.check.list(),
+                counters.publish.list(),
+            ];
+            groups.into_iter().flatten().collect()
+        });
+}
+
+/// Makes what each line brings known.
+fn register_lines(feed: &str, lines: Vec<LineView>, house: &mut House) {
+    for (line, view) in (1..).zip(lines) {
+        let label = Label::new(Kind::Line, format!("{feed}.{line}"));
+        house.registry.histograms(label.clone(), view.histograms);
+        let counters = view.counters;
+        house.registry.counters(label, move || counters.list());
+    }
+}
+
+/// The feed's stage on a core.
+struct FeedStage<S, V: Venue>(Feed<S, V>);
+
+impl<S: PacketSource + Send, V: Venue> Stage for FeedStage<S, V> {
+    #[inline]
+    fn poll(&mut self, clock: &Clock) -> usize {
+        self.0.poll(clock)
+    }
+
+    fn housekeep(&mut self, _: &Clock) {
+        self.0.housekeep();
+    }
+}

@@ -1,0 +1,43 @@
+//! What stages leave with housekeeping while the service is built.
+
+use std::sync::Arc;
+
+use rt::ring::Consumer;
+
+use super::capture::FeedCapturer;
+use super::feed_watch::FeedWatch;
+use super::receive::InterfaceWatch;
+use super::recovery::FeedRecoverer;
+use crate::message::notice::Notice;
+use crate::order::entry::EntryCounters;
+use crate::order::risk::KillSwitch;
+use crate::order::snapshot::{PositionsView, SessionView};
+use crate::telemetry::Registry;
+use crate::trace::recorder::OrderTrace;
+
+/// What housekeeping is given.
+#[derive(Debug, Default)]
+pub(super) struct House {
+    pub(super) registry: Registry,
+    pub(super) notices: Vec<(String, Consumer<Notice>)>,
+    pub(super) watches: Vec<InterfaceWatch>,
+    pub(super) feeds: Vec<FeedWatch>,
+    pub(super) sessions: Vec<SessionHouse>,
+    pub(super) kills: Vec<KillSwitch>,
+    pub(super) settings: serde_json::Value,
+    /// Slow orders of each session.
+    pub(super) traces: Vec<Consumer<OrderTrace>>,
+    /// What the recovery core runs.
+    pub(super) recovery: Vec<FeedRecoverer>,
+    /// What the capture core runs.
+    pub(super) captures: Vec<FeedCapturer>,
+}
+
+/// What housekeeping sees of a session.
+#[derive(Debug)]
+pub(super) struct SessionHouse {
+    pub(super) name: String,
+    pub(super) counters: Arc<EntryCounters>,
+    pub(super) view: Arc<SessionView>,
+    pub(super) positions: Arc<PositionsView>,
+}
