@@ -99,21 +99,29 @@ pub fn measure(options: &Options, stop: &AtomicBool) -> Result<Outcome> {
     let readers = histograms.readers();
     let is_over = AtomicBool::new(false);
     let cpus = cpu::allowed();
+    // Each on a thread of its own: what a thread is pinned to, those that it starts are, too.
+    let [first, .., last] = cpus.as_slice() else {
+        bail!("one CPU: a strategy that listens would take the feed's time; expected two");
+    };
     thread::scope(|scope| {
         let feed = scope.spawn(|| {
-            pin(cpus.last());
-            let books = run_feed(&day, rate, publisher, histograms, stop);
-            is_over.store(true, Ordering::Release);
-            books
+            let _over = Over(&is_over);
+            pin(*last);
+            run_feed(&day, rate, publisher, histograms, stop)
         });
-        pin(cpus.first());
-        let mut strategy = Sleeper::new(listener);
-        let kinds = strategy.live(&readers, || {
-            is_over.load(Ordering::Acquire) || stop.load(Ordering::Relaxed)
+        let strategy = scope.spawn(|| {
+            pin(*first);
+            let mut strategy = Sleeper::new(listener);
+            let kinds = strategy.live(&readers, || is_over.load(Ordering::Acquire));
+            (strategy, kinds)
         });
-        let books = feed.join().map_err(|_| anyhow!("the feed ended"))??;
+        let books = feed
+            .join()
+            .map_err(|_| anyhow!("the feed's thread failed"))??;
+        let ended = strategy.join();
+        let (strategy, [awake, asleep]) =
+            ended.map_err(|_| anyhow!("the strategy's thread failed"))?;
         strategy.check(&books)?;
-        let [awake, asleep] = kinds;
         Ok(Outcome {
             messages,
             heard: strategy.heard,
@@ -125,11 +133,18 @@ pub fn measure(options: &Options, stop: &AtomicBool) -> Result<Outcome> {
     })
 }
 
-fn pin(cpu: Option<&usize>) {
-    // Where it is not allowed, the kernel chooses.
-    if let Some(cpu) = cpu {
-        let _ = cpu::pin(*cpu);
+/// Says that the feed is over, however it ended.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
     }
+}
+
+fn pin(cpu: usize) {
+    // Where it is not allowed, the kernel chooses.
+    let _ = cpu::pin(cpu);
 }
 
 /// Shows packets when they are due.

@@ -318,7 +318,7 @@ impl<V: Venue> Stream<V> {
         out: &mut Out<'_, S>,
     ) -> Verdict {
         let (seq, now_ns) = (packet.seq(), arrival.now_ns);
-        let mut fate = Fate::Copy;
+        let mut fate = Fate::Said;
         let end = match packet.content() {
             Content::Data(count) => {
                 let Some(end) = seq.checked_add(u64::from(count)) else {

@@ -100,7 +100,7 @@ impl BestPrices {
     pub fn clear(&self, begin: Position) {
         self.statuses.clear();
         if let Some(depths) = &self.depths {
-            depths.clear(begin);
+            depths.clear(begin, usize::try_from(self.rows_used()).unwrap_or(0));
         }
         for (locate, row) in (0..=u16::MAX).zip(self.rows.iter()) {
             if row.words.own() != [0; 3] {

@@ -5,7 +5,7 @@
 
 use std::marker::PhantomData;
 
-use protocol::types::{Price4, Qty};
+use protocol::types::{Price4, Qty, Side};
 
 use crate::best_prices::BestPrices;
 use crate::book::{Bbo, BookSink, Top, TradePrint};
@@ -44,11 +44,11 @@ impl<V: Venue> BookSink for Changes<'_, V> {
     }
 
     #[inline]
-    fn on_moved(&mut self, locate: u16, sides: [impl Iterator<Item = Top>; 2]) {
+    fn on_moved<L: Iterator<Item = Top>>(&mut self, locate: u16, levels: impl Fn(Side) -> L) {
         if let Some(depths) = self.best_prices.depths()
             && self.publisher.is_wanted(locate)
         {
-            depths.store(locate, sides, self.changed);
+            depths.store(locate, [Side::Buy, Side::Sell].map(levels), self.changed);
         }
     }
 

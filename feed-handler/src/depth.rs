@@ -98,9 +98,9 @@ impl Depths {
         row.store(words);
     }
 
-    /// Forgets every level: a new day begins at this position.
-    pub(crate) fn clear(&self, begin: Position) {
-        for row in self.rows.iter() {
+    /// Forgets every level of the first `rows` rows, those that were ever written: a new day begins at this position.
+    pub(crate) fn clear(&self, begin: Position, rows: usize) {
+        for row in self.rows.iter().take(rows) {
             if row.own() != [0; WORDS] {
                 let mut words = [0; WORDS];
                 let [position, ..] = &mut words;

@@ -274,6 +274,7 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
         let Self {
             arbiter,
             lines,
+            race,
             room,
             counters,
             is_current,
@@ -300,6 +301,7 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
         }
         if now_ns >= lines.look_ns() {
             let fell_silent = lines.look(now_ns);
+            race.look(arbiter.next_seq().0);
             counters.feed.lines_silenced.add(fell_silent);
             counters.status.set_silent_lines(lines.silent_mask());
             if lines.is_feed_silent(now_ns) {
@@ -712,7 +714,7 @@ mod tests {
         let heartbeat = packet(SESSION, 4, &[]);
         bench.script.borrow_mut().push((1, heartbeat));
         bench.turn();
-        let lines = [first, second].map(|it| (it.packets_won.get(), it.messages_lost.get()));
+        let lines = [first, second].map(|it| (it.packets_won.get(), it.messages_missing.get()));
         assert_eq!(lines, [(2, 1), (1, 2)]);
     }
 
@@ -730,7 +732,7 @@ mod tests {
         let views = bench.feed.line_views();
         let count = |line: usize| {
             let it = &views[line].counters;
-            [&it.packets_won, &it.packets_duplicate, &it.messages_lost].map(|count| count.get())
+            [&it.packets_won, &it.packets_duplicate, &it.messages_missing].map(|count| count.get())
         };
         assert_eq!((count(0), count(1)), ([4, 0, 0], [0, 4, 0]));
         let led = |line: usize| views[line].histograms[0].1.snapshot().len();
@@ -941,5 +943,70 @@ mod tests {
         bench.begin(*b"SESSION002");
         assert_eq!(kinds(&bench.turn()), "+");
         assert!(!bench.best_prices.feed_is_stale());
+    }
+
+    #[test]
+    fn session_that_begins_with_data_leaves_no_line_out_of_order() {
+        let mut bench = bench();
+        let session = *b"SESSION002";
+        let end = end(SESSION, 1);
+        bench
+            .script
+            .borrow_mut()
+            .extend([(0, end.clone()), (1, end)]);
+        bench.turn();
+        for line in 0..2 {
+            for seq in 1..=4 {
+                let data = packet(session, seq, &[&add(seq, Side::Buy, 200)]);
+                bench.script.borrow_mut().push((line, data));
+                bench.turn();
+            }
+        }
+        let views = bench.feed.line_views();
+        let [first, second] = [0, 1].map(|line: usize| &views[line].counters);
+        // The two that made the session believed are not counted.
+        let counts = (first.packets_won.get(), second.packets_duplicate.get());
+        assert_eq!(counts, (2, 4));
+        for line in [first, second] {
+            let wrong = line.packets_out_of_order.get() + line.messages_missing.get();
+            assert_eq!(wrong, 0);
+        }
+    }
+
+    #[test]
+    fn packet_that_cannot_be_read_is_no_copy_and_wins_nothing() {
+        let mut bench = bench();
+        for (line, seq) in [(0, 1), (1, 3)] {
+            let mut data = packet(SESSION, seq, &[&add(seq, Side::Buy, 200)]);
+            data.truncate(data.len() - 5);
+            bench.script.borrow_mut().push((line, data));
+            bench.turn();
+        }
+        for view in bench.feed.line_views().iter().take(2) {
+            let count = &view.counters;
+            let said = [
+                &count.packets_won,
+                &count.packets_duplicate,
+                &count.packets_unreadable,
+            ];
+            assert_eq!(said.map(|count| count.get()), [0, 0, 1]);
+        }
+    }
+
+    #[test]
+    fn line_that_died_is_behind_by_what_the_other_brought() {
+        let mut bench = bench();
+        for seq in 1..=500 {
+            let data = packet(SESSION, seq, &[&add(seq, Side::Buy, 200)]);
+            bench.script.borrow_mut().push((0, data.clone()));
+            if seq <= 2 {
+                bench.script.borrow_mut().push((1, data));
+            }
+            bench.turn();
+        }
+        bench.wait(STALE_NS);
+        let views = bench.feed.line_views();
+        let behind = [0, 1].map(|line: usize| views[line].counters.messages_behind.get());
+        assert_eq!(behind, [0, 498]);
     }
 }

@@ -229,16 +229,14 @@ impl<V: Venue> Delivery<'_, V> {
                 }
                 self.counters.join.symbols_refreshed.increment();
             }
-            if self.room.publisher.is_wanted(locate) {
-                let moment = self.room.publisher.moment();
-                self.room.show_depth(locate, moment);
-            }
             if let Some(symbol) = spare.symbol(locate)
                 && self.room.best_prices.symbol(locate) != Some(symbol)
             {
                 self.learn(locate, symbol);
                 self.tell_symbol(Kind::Directory, locate, u64::from_ne_bytes(symbol.0));
             }
+            let moment = self.room.publisher.moment();
+            self.room.show_depth(locate, moment);
         }
         let Some(rejoin) = &mut self.room.rejoin else {
             return;

@@ -151,10 +151,12 @@ impl<V> Room<V> {
         self.publisher.prefetch();
     }
 
-    /// Brings a symbol's levels up to date where somebody looks at them.
-    #[inline]
+    /// Brings a symbol's levels up to date where somebody hears it.
     pub(crate) fn show_depth(&self, locate: u16, changed: Position) {
-        if let Some(depths) = self.best_prices.depths() {
+        if let Some(depths) = self.best_prices.depths()
+            && self.publisher.is_wanted(locate)
+            && u32::from(locate) < self.best_prices.rows_used()
+        {
             let sides = [Side::Buy, Side::Sell].map(|side| self.books.depth(locate, side));
             depths.store(locate, sides, changed);
         }
@@ -417,7 +419,8 @@ impl<V> Delivery<'_, V> {
         best_prices.store_symbol(locate, symbol, named);
         publisher.on_directory(locate, symbol);
         // Until now it may have been nobody's.
-        self.room.show_depth(locate, named);
+        let moment = self.room.publisher.moment();
+        self.room.show_depth(locate, named.max(moment));
     }
 
     /// An event of a symbol that no message caused: how it stands now.

@@ -178,17 +178,22 @@ impl<V: Venue> Sequencer<V> {
         if seq > self.next_seq {
             return self.on_ahead(data, out);
         }
-        let was_whole = self.is_whole();
+        let (was_whole, before) = (self.is_whole(), self.next_seq);
         let is_cut = deliver::<V, S>(&data.packet, &mut self.next_seq, &mut self.last_end, out);
         if is_cut {
             out.counters.packets_malformed.increment();
         }
+        let is_news = self.next_seq > before;
         if was_whole {
             self.frontier = self.next_seq;
         } else {
             self.join(JOIN_EACH, out);
         }
-        Fate::First
+        if is_news {
+            Fate::First
+        } else {
+            Fate::Unreadable
+        }
     }
 
     /// All numbers before `next` exist: a heartbeat or the end of the session said so.
@@ -266,7 +271,7 @@ impl<V: Venue> Sequencer<V> {
     ) -> Fate {
         let seq = data.packet.seq();
         let Some(end) = self.readable_end(data, out.counters) else {
-            return Fate::Copy;
+            return Fate::Unreadable;
         };
         let is_missing = || self.holes.all().iter().any(|hole| hole.meets(seq, end));
         let is_news = end > self.frontier || is_missing();

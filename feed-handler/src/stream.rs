@@ -113,6 +113,10 @@ pub enum Fate {
     Copy,
     /// They had been given up.
     Late,
+    /// None can be read.
+    Unreadable,
+    /// It has none: a heartbeat, or an end.
+    Said,
 }
 
 /// How holes are recovered that the lines leave open.

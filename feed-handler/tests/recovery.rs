@@ -152,10 +152,15 @@ impl Bench {
     }
 
     fn with(held_max: usize, subscription: Subscription) -> Self {
+        Self::beside(Subscription::All, held_max, subscription)
+    }
+
+    /// `sleeps_on`: what the strategy is told that hears nothing of it.
+    fn beside(sleeps_on: Subscription, held_max: usize, subscription: Subscription) -> Self {
         let prices = BestPrices::new(Want::LAZY).expect("memory");
         let prices = Arc::new(prices.with_depth(2, Want::LAZY).expect("memory"));
         let mut publisher = Publisher::new(Arc::clone(&prices), 8);
-        let sleeping = publisher.listen(Subscription::All, Way::Shared, 8);
+        let sleeping = publisher.listen(sleeps_on, Way::Shared, 8);
         let sleeper = sleeping.expect("a power of two");
         let listening = publisher.listen(subscription, Way::Own, 1 << 10);
         let events = listening.expect("a power of two");
@@ -815,4 +820,37 @@ fn strategy_that_was_overtaken_while_a_snapshot_was_told_ends_with_its_prices() 
             assert_eq!(told, Some(bench.bid(locate)), "{locate}, {is_followed}");
         }
     }
+}
+
+#[test]
+fn row_of_levels_is_as_new_as_the_event_that_names_the_symbol_by_snapshot() {
+    let mut bench = Bench::new();
+    bench.send(1, &[&add(7, 1, 100)]);
+    bench.send(3, &[&add(8, 3, 300)]);
+    bench.give_up();
+    let (alc, bob) = (directory(7, "ALC"), directory(8, "BOB"));
+    bench.snapshot(&[&alc, &bob, &add(7, 2, 250), &add(8, 3, 300)], 4);
+    bench.wait(1);
+    let depths = bench.prices.depths().expect("a table");
+    for locate in [7, 8] {
+        let changed = depths.load(locate).expect("a row").changed;
+        assert!(changed.seq() >= 3, "{locate}: {changed:?}");
+    }
+}
+
+#[test]
+fn row_of_levels_of_who_nobody_hears_stays_empty() {
+    let hears = Subscription::Symbols(vec![Symbol::new("ALC").expect("a name")]);
+    let mut bench = Bench::beside(hears.clone(), 64, hears);
+    bench.send(1, &[&directory(7, "ALC"), &directory(8, "BOB")]);
+    bench.send(3, &[&add(8, 3, 300), &add(7, 9, 100)]);
+    bench.send(6, &[&add(7, 5, 300)]);
+    bench.give_up();
+    let (alc, bob) = (directory(7, "ALC"), directory(8, "BOB"));
+    bench.snapshot(&[&alc, &bob, &add(7, 2, 250), &add(8, 3, 300)], 7);
+    bench.wait(1);
+    bench.send(7, &[&delete(8, 3)]);
+    bench.wait(1);
+    assert_eq!((bench.bid(8), bench.bids(8)), (0, [0, 0]));
+    assert_eq!((bench.bid(7), bench.bids(7)), (250, [250, 0]));
 }

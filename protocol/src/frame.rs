@@ -82,6 +82,8 @@ pub enum NotUdp {
     NotUdp,
     /// A UDP length shorter than its header or longer than the packet.
     BadUdp,
+    /// A checksum that does not fit.
+    Checksum,
 }
 
 /// A UDP datagram inside a frame.
@@ -126,6 +128,20 @@ impl<'a> Datagram<'a> {
             vlan,
             ..Self::parse_ipv4(rest)?
         })
+    }
+
+    /// Finds the datagram in a frame, if its checksums fit: what a receiver that the kernel does not check for takes.
+    ///
+    /// # Errors
+    /// The reason why there is none.
+    #[inline]
+    pub fn parse_whole(frame: &'a [u8]) -> Result<Self, NotUdp> {
+        let datagram = Self::parse(frame)?;
+        if datagram.checksums_fit() {
+            Ok(datagram)
+        } else {
+            Err(NotUdp::Checksum)
+        }
     }
 
     /// Finds the datagram in an IPv4 packet (raw IP captures, VLAN already taken off).

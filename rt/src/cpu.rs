@@ -7,7 +7,7 @@
 
 use std::io;
 
-/// CPUs that this process may run on, in order.
+/// CPUs that the calling thread may run on, in order.
 #[must_use]
 pub fn allowed() -> Vec<usize> {
     // SAFETY: an all-zero set is a valid, empty one.

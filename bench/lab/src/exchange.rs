@@ -59,6 +59,12 @@ impl Live {
             _ => 0,
         }
     }
+
+    /// How long after the market's end its last packets may still be on their way, ms: a fast one has a queue.
+    #[must_use]
+    pub fn settle_ms(&self) -> u64 {
+        if self.head_start_ms() > 0 { 2_000 } else { 300 }
+    }
 }
 
 /// Writes a file that holds a password: only its owner may read it, or the exchange refuses it.

@@ -245,7 +245,7 @@ impl Place<'_> {
         during(&gateway);
         // As long as it takes: a whole day may be the market.
         exchange.await_line("the flow is over", Duration::from_secs(86_400), self.stop)?;
-        settle(self.stop);
+        wait(live.settle_ms(), self.stop);
         // The last orders traded after the flow was over; what the exchange says at its own end is not for
         // a gateway that has gone.
         let sent = exchange::published(self.folder)?;

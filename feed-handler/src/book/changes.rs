@@ -65,9 +65,9 @@ pub trait BookSink {
     fn on_incomplete(&mut self, locate: u16) {
         let _ = locate;
     }
-    /// A symbol's book is another now: its levels, bids and asks from the best.
-    fn on_moved(&mut self, locate: u16, sides: [impl Iterator<Item = Top>; 2]) {
-        let _ = (locate, sides);
+    /// A symbol's book is another now; `levels` gives those of a side, from the best.
+    fn on_moved<L: Iterator<Item = Top>>(&mut self, locate: u16, levels: impl Fn(Side) -> L) {
+        let _ = (locate, levels);
     }
     /// The message says how something is traded: no book's business, and for who keeps statuses.
     fn on_status(&mut self) {}

@@ -312,10 +312,7 @@ impl Books {
     /// Tells `sink` when the best price or its shares are not what was said last.
     #[inline]
     fn refresh(&mut self, locate: u16, touched: Touched, sink: &mut impl BookSink) {
-        sink.on_moved(
-            locate,
-            [Side::Buy, Side::Sell].map(|side| self.depth(locate, side)),
-        );
+        sink.on_moved(locate, |side| self.depth(locate, side));
         let book = &mut self.books[usize::from(locate)];
         let mut changed = false;
         if !matches!(touched, Touched::One(Side::Sell)) {

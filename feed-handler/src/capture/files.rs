@@ -152,7 +152,9 @@ impl Files {
             error.kind(),
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded
         );
-        if !(is_full && open.cut().is_ok()) {
+        // Half a block would end the file for who reads it.
+        let is_cut = open.cut().is_ok();
+        if !(is_full && is_cut) {
             self.open = None;
         }
         Err(Failure {

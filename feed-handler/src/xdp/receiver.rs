@@ -137,17 +137,14 @@ impl PacketSource for XdpSource {
                 if stamp_ns == 0 {
                     counters.unstamped.increment();
                 }
-                let datagram = match Datagram::parse(frame) {
+                // Checksums as the kernel looks at them for its sockets.
+                let datagram = match Datagram::parse_whole(frame) {
                     Ok(datagram) => datagram,
                     Err(reason) => return count_drop(counters, reason),
                 };
                 let Some(line) = queue.line_of(datagram.destination) else {
                     return counters.not_wanted.increment();
                 };
-                // As the kernel does for its sockets.
-                if !datagram.checksums_fit() {
-                    return counters.checksum_wrong.increment();
-                }
                 on_packet(Packet {
                     payload: datagram.payload,
                     frame,
@@ -188,6 +185,7 @@ fn count_drop(counters: &XdpCounters, reason: NotUdp) {
         NotUdp::Fragment => counters.fragments.increment(),
         NotUdp::NotUdp => counters.not_udp.increment(),
         NotUdp::BadUdp => counters.bad_udp.increment(),
+        NotUdp::Checksum => counters.checksum_wrong.increment(),
     }
 }
 

@@ -84,6 +84,9 @@ impl std::fmt::Debug for XskSocket {
     }
 }
 
+/// Frames of one memory: its fill ring has two entries for each, and a power of two in 32 bits.
+const FRAMES_MAX: u32 = 1 << 30;
+
 /// Where a socket receives, and how.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place<'a> {
@@ -97,7 +100,7 @@ impl XskSocket {
     ///
     /// # Errors
     /// `EOPNOTSUPP`, `EINVAL`: the driver has no zero-copy. `EBUSY`: the queue is taken. `EPERM`:
-    /// `CAP_NET_RAW` is missing. `ENOBUFS`: `RLIMIT_MEMLOCK`. `EAFNOSUPPORT`: a kernel without AF_XDP.
+    /// `CAP_NET_RAW` is missing. `ENOBUFS`: `RLIMIT_MEMLOCK`. `ENOMEM`: too many frames. `EAFNOSUPPORT`: a kernel without AF_XDP.
     pub(super) fn open(
         place: Place<'_>,
         options: &SocketOptions,
@@ -115,10 +118,9 @@ impl XskSocket {
     /// With packet memory and a fill ring of its own, filled.
     fn with_memory(place: Place<'_>, options: &SocketOptions, frames: u32) -> io::Result<Self> {
         let count = NonZeroU32::new(frames).ok_or_else(|| from_errno(libc::EINVAL))?;
-        assert!(
-            frames <= 1 << 30,
-            "the fill ring has two entries for each, and is a power of two"
-        );
+        if frames > FRAMES_MAX {
+            return Err(from_errno(libc::ENOMEM));
+        }
         let frame_size =
             FrameSize::new(options.frame_bytes).map_err(|_| from_errno(libc::EINVAL))?;
         let umem_config = UmemConfig::builder()

@@ -37,7 +37,8 @@ pub(super) fn open(feed: &Feed, interfaces: &mut Interfaces) -> Result<Receiver,
     let mut watches = Vec::new();
     for options in &feed.xdp {
         let Some((source, watch)) = open_xdp(feed, options, interfaces)? else {
-            for opened in &feed.xdp {
+            // Those before this one, which are as many as have a watch.
+            for opened in feed.xdp.iter().take(watches.len()) {
                 interfaces.withdraw(opened);
             }
             return open_udp(feed);
