@@ -101,23 +101,30 @@ struct Ear {
     next: u64,
     /// The number of the name that was told before its message.
     named: u64,
+    /// Messages of no known type, each of which has a number that nobody is told.
+    silent: u64,
 }
 
 impl Ear {
     /// `has_begun`: a session began in this turn, so that numbers may begin again. `unread`: messages of no known
-    /// type in it; each keeps its number and is told to nobody.
-    fn hear(&mut self, has_begun: bool, mut unread: u64) {
+    /// type in it.
+    fn hear(&mut self, has_begun: bool, unread: u64) {
+        self.silent += unread;
+        let silent = &mut self.silent;
         let mut come_to = |next: u64, seq: u64| {
-            assert!(has_begun || seq.checked_sub(next).is_some_and(|silent| silent <= unread), "{seq} instead of {next}");
-            unread = unread.saturating_sub(seq.saturating_sub(next));
+            assert!(has_begun || seq.checked_sub(next).is_some_and(|skipped| skipped <= *silent), "{seq} instead of {next}");
+            *silent = silent.saturating_sub(seq.saturating_sub(next));
         };
+        // Numbers begin again with the session; of one that was over, and yet goes on, they go on.
+        let mut is_new = has_begun;
         while let Some(event) = self.events.hear() {
             match event.kind {
                 Kind::Gap => {
                     come_to(self.next, event.origin.seq);
                     self.next = event.origin.seq + event.number;
+                    is_new = false;
                 }
-                Kind::EndOfSession => self.next = 1,
+                Kind::EndOfSession => (self.next, is_new) = (event.origin.seq, has_begun),
                 _ if event.is_news() => {}
                 _ => {
                     let seq = event.origin.seq;
@@ -127,8 +134,12 @@ impl Ear {
                     }
                     self.named = if event.kind == Kind::Directory { seq } else { 0 };
                     self.next = seq + 1;
+                    is_new = false;
                 }
             }
+        }
+        if is_new {
+            self.next = 1;
         }
     }
 }
@@ -157,7 +168,7 @@ fuzz_target!(|data: &[u8]| {
         lines: 2,
         stale_ns: STALE_NS,
     });
-    let mut ear = Ear { events, next: 1, named: 0 };
+    let mut ear = Ear { events, next: 1, named: 0, silent: 0 };
     let mut clock = Clock::manual(1_000);
     let mut turn = |by_ns: u64| {
         clock.set_ns(clock.now_ns() + by_ns);
