@@ -336,13 +336,7 @@ impl Sleeper {
         }
         self.is_stale = event.has(FLAG_STALE);
         if event.locate != 0 {
-            let best = BestPrice {
-                bid_price: event.bid_price,
-                bid_qty: event.bid_qty,
-                ask_price: event.ask_price,
-                ask_qty: event.ask_qty,
-            };
-            self.believed.insert(event.locate, best);
+            self.believed.insert(event.locate, event.best());
         }
     }
 

@@ -229,14 +229,16 @@ impl<V: Venue> Delivery<'_, V> {
                 }
                 self.counters.join.symbols_refreshed.increment();
             }
-            if let Some(symbol) = spare.symbol(locate)
-                && self.room.best_prices.symbol(locate) != Some(symbol)
-            {
+            let known = self.room.best_prices.symbol(locate);
+            let named = spare.symbol(locate).filter(|it| known != Some(*it));
+            if let Some(symbol) = named {
                 self.learn(locate, symbol);
-                self.tell_symbol(Kind::Directory, locate, u64::from_ne_bytes(symbol.0));
             }
             let moment = self.room.publisher.moment();
             self.room.show_depth(locate, moment);
+            if let Some(symbol) = named {
+                self.tell_symbol(Kind::Directory, locate, u64::from_ne_bytes(symbol.0));
+            }
         }
         let Some(rejoin) = &mut self.room.rejoin else {
             return;

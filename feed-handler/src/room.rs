@@ -41,7 +41,7 @@ const CHECK_ORDERS: u32 = 16;
 
 histograms! {
     /// The histograms that this stage writes: the wire's for each packet that has a stamp, the next for each
-    /// message that went to a strategy, the last for each hole that was filled.
+    /// message that went to a strategy, the last two for each hole that was filled and each gap that a snapshot ended.
     pub struct FeedHistograms {
         /// frame's stamp in the kernel -> feed stage has it
         wire_to_seen,
@@ -399,6 +399,9 @@ impl<V> Delivery<'_, V> {
     #[cold]
     fn on_name(&mut self, message: &Message, symbol: Symbol) {
         self.learn(message.locate, symbol);
+        // Until now it may have been nobody's.
+        let named = self.room.publisher.position(self.origin.seq);
+        self.room.show_depth(message.locate, named);
         if message.kind != Kind::Directory {
             let mut event = MarketEvent::bare(Kind::Directory, self.origin);
             (event.locate, event.exchange_ns) = (message.locate, message.exchange_ns);
@@ -418,9 +421,6 @@ impl<V> Delivery<'_, V> {
         let named = publisher.position(self.origin.seq);
         best_prices.store_symbol(locate, symbol, named);
         publisher.on_directory(locate, symbol);
-        // Until now it may have been nobody's.
-        let moment = self.room.publisher.moment();
-        self.room.show_depth(locate, named.max(moment));
     }
 
     /// An event of a symbol that no message caused: how it stands now.

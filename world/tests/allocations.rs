@@ -66,19 +66,12 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
         depth: 5,
         trade_on_stale: false,
     };
+    let rings = Rings {
+        events: 4096,
+        intents: 1024,
+        executions: 4096,
+    };
     Options {
-        lock_memory: false,
-        huge_pages: false,
-        realtime_priority: 0,
-        state_dir: None,
-        is_inline: true,
-        cpus: Vec::new(),
-        cores: Vec::new(),
-        rings: Rings {
-            events: 4096,
-            intents: 1024,
-            executions: 4096,
-        },
         feeds: vec![Feed {
             name: "itch".to_owned(),
             venue: Venue::Nasdaq,
@@ -159,6 +152,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
             hgrm_dir: None,
             table: false,
         },
+        ..support::bare(rings)
     }
 }
 

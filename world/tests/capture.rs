@@ -593,20 +593,13 @@ fn what_is_no_whole_capture_of_a_gateway_is_refused_by_name() {
 
 /// A gateway with nothing but a feed on kernel sockets, whose frames are kept.
 fn gateway(line: SocketAddrV4, capture: CaptureOptions) -> gateway::options::Options {
-    use gateway::options::{Feed as FeedOptions, Options, Output, Rings, Venue};
+    use gateway::options::{Feed as FeedOptions, Options, Rings, Venue};
+    let rings = Rings {
+        events: 64,
+        intents: 64,
+        executions: 64,
+    };
     Options {
-        lock_memory: false,
-        huge_pages: false,
-        realtime_priority: 0,
-        state_dir: None,
-        is_inline: true,
-        cpus: Vec::new(),
-        cores: Vec::new(),
-        rings: Rings {
-            events: 64,
-            intents: 64,
-            executions: 64,
-        },
         feeds: vec![FeedOptions {
             name: "a/b".to_owned(),
             venue: Venue::Nasdaq,
@@ -631,9 +624,7 @@ fn gateway(line: SocketAddrV4, capture: CaptureOptions) -> gateway::options::Opt
             recovery: None,
             capture: Some(capture),
         }],
-        sessions: Vec::new(),
-        strategies: Vec::new(),
-        output: Output::default(),
+        ..support::bare(rings)
     }
 }
 

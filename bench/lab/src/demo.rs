@@ -64,10 +64,11 @@ pub fn demo(show: &Show, stop: &AtomicBool) -> Result<(Report, Outcome)> {
                 .with_context(|| feed.display().to_string())?;
             (PathBuf::new(), Some(Live::Record { file, rate: RATE }), 1)
         }
-        None if show.trouble == Some(Trouble::Late) => {
-            (PathBuf::new(), Some(live(show.trouble)), EVERY_LATE)
+        None => {
+            let is_late = show.trouble == Some(Trouble::Late);
+            let every = if is_late { EVERY_LATE } else { EVERY };
+            (PathBuf::new(), Some(live(show.trouble)), every)
         }
-        None => (PathBuf::new(), Some(live(show.trouble)), EVERY),
     };
     if show.feed.is_some() && show.venue != Venue::Nasdaq {
         bail!("a feed from a file is Nasdaq's: leave the venue out");

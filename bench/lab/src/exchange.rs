@@ -38,6 +38,9 @@ pub enum Live {
     },
 }
 
+/// How long the last packets may be on their way, ms.
+pub(crate) const SETTLE_MS: u64 = 300;
+
 /// What can go wrong with a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Trouble {
@@ -63,7 +66,11 @@ impl Live {
     /// How long after the market's end its last packets may still be on their way, ms: a fast one has a queue.
     #[must_use]
     pub fn settle_ms(&self) -> u64 {
-        if self.head_start_ms() > 0 { 2_000 } else { 300 }
+        if self.head_start_ms() > 0 {
+            2_000
+        } else {
+            SETTLE_MS
+        }
     }
 }
 
@@ -148,12 +155,13 @@ pub(crate) fn live_config(live: &Live, venue: Venue, stamps: &Path, control: &Pa
     };
     let (servers, faults) = match live {
         Live::Flow {
-            trouble: Some(trouble),
+            trouble: Some(Trouble::Lossy),
             ..
-        } => match trouble {
-            Trouble::Lossy => (SERVERS, FAULTS),
-            Trouble::Late => (SERVERS, ""),
-        },
+        } => (SERVERS, FAULTS),
+        Live::Flow {
+            trouble: Some(Trouble::Late),
+            ..
+        } => (SERVERS, ""),
         _ => ("", ""),
     };
     // The market waits for the gateway, but for one that comes late.

@@ -11,7 +11,7 @@ use rt::histogram::empty;
 use rt::wire_stamps::WireStamps;
 use serde::Deserialize;
 
-use crate::exchange::{self, Live};
+use crate::exchange::{self, Live, SETTLE_MS};
 use crate::gateway::{self as ours, Gateway};
 use crate::netns::{EXCHANGE, FEED_SENDER, GROUPS, Lab, PORT, Side};
 use crate::peer::{self, Program};
@@ -222,7 +222,7 @@ impl Place<'_> {
         let sent = self.await_sender(&mut sender)?;
         if exchange.is_some() {
             // The last packets are on their way: until the gateway has them it must not be stopped.
-            settle(self.stop);
+            wait(SETTLE_MS, self.stop);
         }
         let mut run = ours::end(&mut gateway, self.folder, self.stop)?;
         drop(exchange);
@@ -288,11 +288,6 @@ fn shared_memory() -> PathBuf {
     } else {
         std::env::temp_dir()
     }
-}
-
-/// Until what is on its way has come.
-fn settle(stop: &AtomicBool) {
-    wait(300, stop);
 }
 
 fn wait(length_ms: u64, stop: &AtomicBool) {

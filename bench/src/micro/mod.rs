@@ -131,11 +131,8 @@ fn decoders(day: &'static [u8]) -> Vec<Piece> {
         CALLS,
         move || {
             for _ in 0..CALLS {
-                let datagram = Datagram::parse(black_box(frame));
-                let packet = datagram
-                    .ok()
-                    .filter(Datagram::checksums_fit)
-                    .and_then(|found| Packet::decode(found.payload));
+                let datagram = Datagram::parse_whole(black_box(frame)).ok();
+                let packet = datagram.and_then(|found| Packet::decode(found.payload));
                 black_box(packet.and_then(|packet| packet.blocks().next().map(<[u8]>::len)));
             }
         },

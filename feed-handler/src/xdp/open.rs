@@ -153,37 +153,29 @@ impl Interfaces {
             if rung > options.require {
                 break;
             }
-            if rung == Rung::KernelSocket {
-                let (huge_pages, trial) = (false, Trial::Skipped);
-                return Ok(Opened {
+            // Kernel sockets are the caller's to open.
+            let held = if rung == Rung::KernelSocket {
+                Ok(None)
+            } else {
+                let attempt = Attempt {
+                    options,
+                    index,
                     rung,
-                    steps,
-                    driver,
-                    huge_pages,
-                    trial,
-                    source: None,
-                });
-            }
-            let attempt = Attempt {
-                options,
-                index,
-                rung,
-                queues: &queues,
+                    queues: &queues,
+                };
+                self.attempt(&attempt).map(Some)
             };
-            match self.attempt(&attempt) {
-                Ok(Held {
-                    sockets,
-                    watch,
-                    huge_pages,
-                    trial,
-                }) => {
-                    let counters = watch
-                        .queues
-                        .iter()
-                        .map(QueueWatch::shared_counters)
-                        .collect();
-                    let source = XdpSource::new(sockets, counters, &options.wanted, memberships);
-                    let source = Some((source, watch));
+            match held {
+                Ok(held) => {
+                    let huge_pages = held.as_ref().is_some_and(|held| held.huge_pages);
+                    let trial = held.as_ref().map_or(Trial::Skipped, |held| held.trial);
+                    let source = held.map(|Held { sockets, watch, .. }| {
+                        let queues = watch.queues.iter();
+                        let counters = queues.map(QueueWatch::shared_counters).collect();
+                        let source =
+                            XdpSource::new(sockets, counters, &options.wanted, memberships);
+                        (source, watch)
+                    });
                     return Ok(Opened {
                         rung,
                         steps,

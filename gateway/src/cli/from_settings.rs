@@ -92,7 +92,11 @@ fn core(name: &str, core: &settings::Core) -> options::Core {
 
 /// Where what outlives the process is kept.
 pub(super) fn state_folder(settings: &settings::Settings) -> Option<PathBuf> {
-    let folder = &settings.host.state_dir;
+    folder_or_systemds(&settings.host.state_dir)
+}
+
+/// A folder of the configuration; where it is empty, systemd's.
+fn folder_or_systemds(folder: &str) -> Option<PathBuf> {
     (!folder.is_empty())
         .then(|| PathBuf::from(folder))
         .or_else(systemd_folder)
@@ -148,9 +152,13 @@ fn feed(name: &str, feed: &settings::Feed, host: &settings::Host) -> Result<opti
     })
 }
 
+/// A number of things, or more than there can be.
+fn count(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
 /// Which frames are kept; `None`: none.
 fn capture(name: &str, capture: &settings::Capture) -> Result<Option<CaptureOptions>, String> {
-    let count = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     let frames = match capture.frames {
         settings::Frames::Off => return Ok(None),
         settings::Frames::All => Frames::All,
@@ -159,13 +167,11 @@ fn capture(name: &str, capture: &settings::Capture) -> Result<Option<CaptureOpti
             after: count(capture.after_frames),
         },
     };
-    let folder = if capture.folder.is_empty() {
-        systemd_folder().ok_or_else(|| {
-            format!("feed.{name}.capture.folder: empty: expected a folder, for there is no STATE_DIRECTORY")
-        })?
-    } else {
-        PathBuf::from(&capture.folder)
-    };
+    let folder = folder_or_systemds(&capture.folder).ok_or_else(|| {
+        format!(
+            "feed.{name}.capture.folder: empty: expected a folder, for there is no STATE_DIRECTORY"
+        )
+    })?;
     Ok(Some(CaptureOptions {
         frames,
         folder,
@@ -181,7 +187,6 @@ fn recovery(name: &str, feed: &settings::Feed) -> Result<Option<FeedRecovery>, S
     if recovery.servers.is_empty() && snapshot.servers.is_empty() {
         return Ok(None);
     }
-    let count = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     let short = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
     let password = if snapshot.password_file.is_empty() {
         snapshot.password.clone()

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use gateway::options::{self, Options, Rings};
 use lab::netns::{Lab, Side};
 
 /// Third-party data that lies beside the project, not in it.
@@ -100,4 +101,22 @@ pub(crate) fn sent_packets(lab: &Lab) -> u64 {
     let output = command.output().expect("cat runs");
     let text = String::from_utf8_lossy(&output.stdout);
     text.trim().parse().expect("a number")
+}
+
+/// A gateway of nothing: no feed, no session, no strategy, and rings of this many messages.
+pub(crate) fn bare(rings: Rings) -> Options {
+    Options {
+        lock_memory: false,
+        huge_pages: false,
+        realtime_priority: 0,
+        state_dir: None,
+        is_inline: true,
+        cpus: Vec::new(),
+        cores: Vec::new(),
+        rings,
+        feeds: Vec::new(),
+        sessions: Vec::new(),
+        strategies: Vec::new(),
+        output: options::Output::default(),
+    }
 }
