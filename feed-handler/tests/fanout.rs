@@ -125,6 +125,11 @@ impl Market {
         self.publisher.tell_news(origin, false, &self.counters);
     }
 
+    fn end(&mut self) {
+        let event = MarketEvent::bare(Kind::EndOfSession, self.origin());
+        self.publisher.announce(&event, &self.counters);
+    }
+
     fn gap(&mut self, count: u64) {
         let first = self.seq + 1;
         self.seq += count;
@@ -297,4 +302,28 @@ fn listener_hears_and_writer_writes_at_the_same_time_and_beliefs_are_right_in_th
     }
     let strategy = thread.join().unwrap();
     assert_eq!(strategy.believes, market.truth);
+}
+
+#[test]
+fn after_an_end_of_session_a_symbol_is_heard_on_neither_way_before_a_directory_names_it_again() {
+    let mut market = Market::new(1024);
+    let mut listeners = [Way::Shared, Way::Own].map(|way| {
+        let symbols = Subscription::Symbols(vec![name(1)]);
+        market.listen(symbols, way)
+    });
+    market.open();
+    market.end();
+    // What a finished session goes on to say.
+    let say = |market: &mut Market| (0..5 * SYMBOLS).for_each(|_| market.message());
+    say(&mut market);
+    market.directory(1);
+    say(&mut market);
+    let kinds = listeners.each_mut().map(|listener| {
+        let heard = std::iter::from_fn(|| listener.hear());
+        heard.map(|event| event.kind).collect::<Vec<_>>()
+    });
+    assert_eq!(kinds[0], kinds[1]);
+    let before = [Kind::Directory, Kind::EndOfSession, Kind::Directory];
+    assert!(kinds[0].starts_with(&before), "{:?}", kinds[0]);
+    assert!(kinds[0].len() > before.len(), "and then it is heard");
 }

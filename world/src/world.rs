@@ -167,20 +167,31 @@ impl World {
         let mut links: [Vec<Link>; 2] = Default::default();
         let mut options: [Vec<DeskOptions>; 2] = Default::default();
         self.desks.clear();
+        // The last two hear the same feed: in half of all worlds from one stage, as on one core. It is only looked
+        // at, so that a seed's other dice fall as ever.
+        let shares = self.random.clone().bool();
         for (at, (feed, session)) in STRATEGIES.into_iter().enumerate() {
             let events = self.hearings[feed].listeners.pop_front();
             let (to_session, intents) = ring(64).expect("a power of two");
             let (to_desk, executions) = ring(8192).expect("a power of two");
             let (notices, _) = ring(8).expect("a power of two");
             let ends = Ends {
-                events: events.expect("one for each strategy"),
                 intents: to_session,
                 executions,
+                notices: Notices(notices),
             };
             let strategy = self.strategy(at);
-            let prices = Arc::clone(&self.hearings[feed].prices);
-            self.desks
-                .push(StrategyStage::new(strategy, ends, prices, Notices(notices)));
+            match self.desks.last_mut() {
+                Some(stage) if shares && at > 0 && STRATEGIES[at - 1].0 == feed => {
+                    stage.add(strategy, ends);
+                }
+                _ => {
+                    let prices = Arc::clone(&self.hearings[feed].prices);
+                    let events = events.expect("one for each strategy");
+                    let stage = StrategyStage::of_one(events, prices, strategy, ends);
+                    self.desks.push(stage);
+                }
+            }
             links[session].push(Link {
                 intents,
                 executions: to_desk,

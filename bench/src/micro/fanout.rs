@@ -47,32 +47,39 @@ struct Crowd {
     way: Way,
 }
 
-/// The feed's stage before its day, and everybody's.
+/// The feed's stage before its day, and the strategies': those that share a ring share a stage, as the service has
+/// them on one core.
 type House = (Opening<Nasdaq>, Vec<StrategyStage>);
 
 fn open(day: &FeedDay, limits: &Limits, crowd: &Crowd) -> Result<House> {
     let bad = |error: NotPowerOfTwo| anyhow!("{error:?}");
     let prices = Arc::new(BestPrices::new(Want::LAZY)?);
     let mut publisher = Publisher::new(Arc::clone(&prices), ROOM);
-    let mut stages = Vec::new();
+    let mut stages: Vec<StrategyStage> = Vec::new();
     for index in 0..crowd.count {
         let subscription = match crowd.symbols.get(index) {
             Some(symbol) => Subscription::Symbols(vec![*symbol]),
             None => Subscription::All,
         };
-        let events = publisher
-            .listen(subscription, crowd.way, ROOM)
-            .map_err(bad)?;
         let (intents, _) = ring(2).map_err(bad)?;
         let (_, executions) = ring(2).map_err(bad)?;
         let (notices, _) = ring(2).map_err(bad)?;
         let ends = Ends {
-            events,
             intents,
             executions,
+            notices: Notices(notices),
         };
+        let way = (subscription, crowd.way);
+        if let Some(stage) = stages.first_mut()
+            && way == (Subscription::All, Way::Shared)
+        {
+            stage.add(Box::new(Idle), ends);
+            continue;
+        }
+        let (subscription, way) = way;
+        let events = publisher.listen(subscription, way, ROOM).map_err(bad)?;
         let prices = Arc::clone(&prices);
-        let stage = StrategyStage::new(Box::new(Idle), ends, prices, Notices(notices));
+        let stage = StrategyStage::of_one(events, prices, Box::new(Idle), ends);
         stages.push(stage);
     }
     Ok((day.open::<Nasdaq>(limits, publisher)?, stages))

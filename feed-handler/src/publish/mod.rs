@@ -142,7 +142,7 @@ impl Publisher {
         &self.prices
     }
 
-    /// A new day: locate codes mean nothing until its directory has said.
+    /// The end of a session, and a new one: locate codes mean nothing until a directory has said.
     pub fn forget_directory(&mut self) {
         let mut everything = 0;
         let mut anybody = 0;
@@ -251,6 +251,8 @@ impl Publisher {
             Kind::EndOfSession => {
                 self.ended += 1;
                 self.last_seq = 0;
+                // Listeners forget with it, too, so whatever a finished session goes on to say finds all alike.
+                self.forget_directory();
                 event.number = self.ended;
             }
             Kind::Gap => {}

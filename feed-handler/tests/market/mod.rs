@@ -397,6 +397,7 @@ impl Market {
             }
             Said::End(next) => {
                 self.has_ended = true;
+                self.listeners.iter_mut().for_each(|l| l.wanted.clear());
                 self.due(|| Due::End(next));
             }
             Said::Message(seq, bytes) => {

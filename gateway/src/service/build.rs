@@ -11,8 +11,9 @@ use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
 use super::control::{self, Control, SessionControl};
 use super::feed::{self, FeedRoom};
 use super::house::{House, SessionHouse};
-use super::layout::{self, Layout};
+use super::layout::{self, Layout, Named};
 use super::receive;
+use super::strategies::{self, StrategyRoom};
 use crate::core_loop::{CoreOptions, Stage};
 use crate::message::command::Command;
 use crate::message::notice::Notices;
@@ -23,7 +24,7 @@ use crate::order::links::Link;
 use crate::order::risk::{KillCause, KillSwitch, Risk};
 use crate::order::stage::{OrderStage, Parts as OrderParts};
 use crate::order::transport::{Transport, TransportUser};
-use crate::strategy::{Ends, StrategyStage};
+use crate::strategy::Ends;
 use crate::telemetry::{Kind, Label};
 use crate::trace::recorder::Slowest;
 
@@ -50,7 +51,7 @@ struct Wiring {
 
 pub(super) fn build(options: Options) -> Result<Built, String> {
     let mut house = House::default();
-    let mut stages: Vec<(String, Box<dyn Stage>)> = Vec::new();
+    let mut stages = Vec::new();
     let want = Want {
         huge: options.huge_pages,
         ..Want::HOT
@@ -62,9 +63,17 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
         .map(|(feed, _)| prices_of(feed, &options.strategies, want).map(Arc::new))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| format!("memory for best prices: {error}"))?;
-    let mut wiring = wire(&options, &best_prices)?;
     house.settings = describe(&options);
     let layout = Layout::new(&options);
+    let mut wiring = wire(&options, &best_prices, &mut house)?;
+    let room = StrategyRoom {
+        layout: &layout,
+        best_prices: &best_prices,
+        publishers: &mut wiring.publishers,
+        events: options.rings.events,
+        house: &mut house,
+    };
+    let strategies = strategies::build(options.strategies, wiring.ends, room)?;
     let mut control = Control::default();
     let mut interfaces = receive::interfaces(&options.feeds);
     for (index, options) in options.feeds.iter().enumerate() {
@@ -75,25 +84,11 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
                 publisher,
                 interfaces: &mut interfaces,
             };
-            stages.push((
-                options.name.clone(),
-                feed::build(options, room, &mut house)?,
-            ));
+            let stage = feed::build(options, room, &mut house)?;
+            stages.push(Named::new(options.name.clone(), stage));
         }
     }
-    for (strategy, ends) in options.strategies.into_iter().zip(wiring.ends.drain(..)) {
-        let Some(prices) = best_prices.get(strategy.feed) else {
-            continue;
-        };
-        let notices = notices(&strategy.name, &mut house)?;
-        let stage = StrategyStage::new(strategy.strategy, ends, Arc::clone(prices), notices);
-        let counters = stage.counters();
-        let label = Label::new(Kind::Strategy, &strategy.name);
-        let readers = stage.histograms().readers();
-        house.registry.histograms(label.clone(), readers);
-        house.registry.counters(label, move || counters.list());
-        stages.push((strategy.name, Box::new(stage)));
-    }
+    stages.extend(strategies);
     for (index, session) in options.sessions.into_iter().enumerate() {
         let links = wiring.links.get_mut(index).map(std::mem::take);
         let room = SessionRoom {
@@ -102,10 +97,8 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
             best_prices: best_prices.clone(),
         };
         let name = session.name.clone();
-        stages.push((
-            name,
-            build_session(session, room, &mut house, &mut control)?,
-        ));
+        let stage = build_session(session, room, &mut house, &mut control)?;
+        stages.push(Named::new(name, stage));
     }
     let (stages, layout) = layout.place(stages)?;
     Ok(Built {
@@ -130,7 +123,11 @@ fn prices_of(
     }
 }
 
-fn wire(options: &Options, best_prices: &[Arc<BestPrices>]) -> Result<Wiring, String> {
+fn wire(
+    options: &Options,
+    best_prices: &[Arc<BestPrices>],
+    house: &mut House,
+) -> Result<Wiring, String> {
     let lists = |count: usize| (0..count).map(|_| Vec::new()).collect::<Vec<_>>();
     let publisher =
         |prices: &Arc<BestPrices>| Some(Publisher::new(Arc::clone(prices), options.rings.events));
@@ -143,14 +140,6 @@ fn wire(options: &Options, best_prices: &[Arc<BestPrices>]) -> Result<Wiring, St
     for strategy in &options.strategies {
         let (to_session, intents) = pair(options.rings.intents, "intents")?;
         let (to_desk, executions) = pair(options.rings.executions, "executions")?;
-        let publisher = wiring.publishers.get_mut(strategy.feed);
-        let Some(publisher) = publisher.and_then(Option::as_mut) else {
-            return Err(format!("strategy {}: no such feed", strategy.name));
-        };
-        let room = options.rings.events;
-        let events = publisher
-            .listen(strategy.subscription.clone(), strategy.hears, room)
-            .map_err(|NotPowerOfTwo| format!("rings.events: {room} is not a power of two"))?;
         if let Some(list) = wiring.links.get_mut(strategy.session) {
             list.push(Link {
                 intents,
@@ -167,9 +156,9 @@ fn wire(options: &Options, best_prices: &[Arc<BestPrices>]) -> Result<Wiring, St
             list.push(desk_of(strategy));
         }
         wiring.ends.push(Ends {
-            events,
             intents: to_session,
             executions,
+            notices: notices(&strategy.name, house)?,
         });
     }
     Ok(wiring)

@@ -3,6 +3,21 @@
 use crate::core_loop::{CoreOptions, Stage};
 use crate::options::{Core, Options};
 
+/// A stage, and whom it runs: a feed, a session, or strategies.
+pub(super) struct Named {
+    pub(super) names: Vec<String>,
+    pub(super) stage: Box<dyn Stage>,
+}
+
+impl Named {
+    pub(super) fn new(name: String, stage: Box<dyn Stage>) -> Self {
+        Self {
+            names: vec![name],
+            stage,
+        }
+    }
+}
+
 /// Stages of each core, and the cores.
 pub(super) type Placed = (Vec<Vec<Box<dyn Stage>>>, Vec<CoreOptions>);
 
@@ -47,9 +62,18 @@ impl Layout {
         }
     }
 
+    /// The core that is to run somebody, where it runs others, too; `None`: it has one of its own, or none.
+    pub(super) fn shared_core(&self, name: &str) -> Option<usize> {
+        if self.cores.is_empty() {
+            return self.is_inline.then_some(0);
+        }
+        let runs = |core: &Core| core.runs.iter().any(|it| it == name);
+        self.cores.iter().position(runs)
+    }
+
     /// # Errors
     /// A stage that no core runs, or a name without a stage.
-    pub(super) fn place(&self, stages: Vec<(String, Box<dyn Stage>)>) -> Result<Placed, String> {
+    pub(super) fn place(&self, stages: Vec<Named>) -> Result<Placed, String> {
         if !self.cores.is_empty() {
             return self.place_on_cores(stages);
         }
@@ -59,29 +83,27 @@ impl Layout {
             priority: self.priority,
         };
         if self.is_inline {
-            let stages = stages.into_iter().map(|(_, stage)| stage).collect();
+            let stages = stages.into_iter().map(|it| it.stage).collect();
             return Ok((vec![stages], vec![core("inline".to_owned(), 0)]));
         }
-        let (names, stages): (Vec<_>, Vec<_>) = stages.into_iter().unzip();
-        let names = names.into_iter().enumerate();
-        Ok((
-            stages.into_iter().map(|stage| vec![stage]).collect(),
-            names.map(|(at, name)| core(name, at)).collect(),
-        ))
+        let named = stages.into_iter().enumerate();
+        let placed = named.map(|(at, it)| (vec![it.stage], core(it.names.join(" "), at)));
+        Ok(placed.unzip())
     }
 
     /// Stages of one core keep their order, so that what a feed says is heard in the same turn.
-    fn place_on_cores(&self, stages: Vec<(String, Box<dyn Stage>)>) -> Result<Placed, String> {
+    fn place_on_cores(&self, stages: Vec<Named>) -> Result<Placed, String> {
         let mut placed: Vec<Vec<Box<dyn Stage>>> = self.cores.iter().map(|_| Vec::new()).collect();
         let mut count = 0;
-        for (name, stage) in stages {
-            let runs = |core: &Core| core.runs.contains(&name);
-            let at = self.cores.iter().position(runs);
+        for Named { names, stage } in stages {
+            // Strategies that share a stage are on one core: that is why they do.
+            let at = names.first().and_then(|name| self.shared_core(name));
             let Some(core) = at.and_then(|at| placed.get_mut(at)) else {
-                return Err(format!("layout: no core runs {name}, expected one"));
+                let names = names.join(", ");
+                return Err(format!("layout: no core runs {names}, expected one"));
             };
             core.push(stage);
-            count += 1;
+            count += names.len();
         }
         let named: usize = self.cores.iter().map(|core| core.runs.len()).sum();
         if named != count {

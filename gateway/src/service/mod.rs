@@ -15,6 +15,7 @@ mod kill_file;
 mod layout;
 mod receive;
 mod recovery;
+mod strategies;
 
 use std::io;
 use std::path::Path;

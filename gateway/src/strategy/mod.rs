@@ -24,7 +24,7 @@ use crate::message::intent::{Action, Cause, OrderId, OrderIntent, TimeInForce};
 
 pub use probe::{Parameters as ProbeParameters, Probe};
 pub use quoter::{Parameters as QuoterParameters, Quoter};
-pub use stage::{Ends, StrategyHistograms, StrategyStage};
+pub use stage::{DecidingHistograms, Ends, HearingHistograms, Measures, StrategyStage};
 pub use trial::Trial;
 
 counters! {
@@ -74,13 +74,19 @@ pub struct NewOrder {
 /// What a strategy may do while it is called.
 #[derive(Debug)]
 pub struct Context<'a> {
+    turn: &'a Turn<'a>,
+    desk: &'a mut DeskEnd,
+}
+
+/// What a strategy is called for: the same for all who hear it.
+#[derive(Debug)]
+struct Turn<'a> {
     origin: Origin,
     picked_ns: u64,
     published_delta_ns: u32,
     cause: Cause,
     queue: u16,
     ring_was_full: bool,
-    desk: &'a mut DeskEnd,
     clock: &'a Clock,
 }
 
@@ -91,7 +97,7 @@ struct DeskEnd {
     best_prices: Arc<BestPrices>,
     next_id: u32,
     counters: Arc<StrategyCounters>,
-    histograms: StrategyHistograms,
+    histograms: DecidingHistograms,
 }
 
 impl Context<'_> {
@@ -101,7 +107,7 @@ impl Context<'_> {
     pub fn enter(&mut self, order: &NewOrder) -> Option<OrderId> {
         let id = OrderId(self.desk.next_id);
         let sent = self.send(OrderIntent {
-            origin: self.origin,
+            origin: self.turn.origin,
             decided_ns: 0,
             id,
             price: order.price,
@@ -114,7 +120,7 @@ impl Context<'_> {
             action: Action::Enter,
             side: order.side,
             time_in_force: order.time_in_force,
-            cause: self.cause,
+            cause: self.turn.cause,
         });
         if sent {
             self.desk.next_id = self.desk.next_id.wrapping_add(1).max(1);
@@ -173,8 +179,8 @@ impl Context<'_> {
 
     /// Spins for a time: a stand-in for a strategy's own work.
     pub fn think(&self, length_ns: u64) {
-        let until_ns = self.clock.now_ns().saturating_add(length_ns);
-        while self.clock.now_ns() < until_ns {
+        let until_ns = self.turn.clock.now_ns().saturating_add(length_ns);
+        while self.turn.clock.now_ns() < until_ns {
             std::hint::spin_loop();
         }
     }
@@ -182,12 +188,12 @@ impl Context<'_> {
     /// When the event was taken from the ring, ns on the monotonic clock.
     #[must_use]
     pub fn picked_ns(&self) -> u64 {
-        self.picked_ns
+        self.turn.picked_ns
     }
 
     fn change(&self, id: OrderId, action: Action, price: Price4, qty: Qty) -> OrderIntent {
         OrderIntent {
-            origin: self.origin,
+            origin: self.turn.origin,
             decided_ns: 0,
             id,
             price,
@@ -200,22 +206,22 @@ impl Context<'_> {
             action,
             side: Side::Buy,
             time_in_force: TimeInForce::Day,
-            cause: self.cause,
+            cause: self.turn.cause,
         }
     }
 
     #[inline]
     fn send(&mut self, mut intent: OrderIntent) -> bool {
-        intent.decided_ns = self.clock.now_ns();
-        intent.published_delta_ns = self.published_delta_ns;
-        intent.picked_delta_ns = delta_ns(self.origin.seen_ns, self.picked_ns);
-        (intent.queue, intent.ring_was_full) = (self.queue, self.ring_was_full);
+        intent.decided_ns = self.turn.clock.now_ns();
+        intent.published_delta_ns = self.turn.published_delta_ns;
+        intent.picked_delta_ns = delta_ns(self.turn.origin.seen_ns, self.turn.picked_ns);
+        (intent.queue, intent.ring_was_full) = (self.turn.queue, self.turn.ring_was_full);
         if self.desk.intents.push(intent).is_err() {
             self.desk.counters.intent_ring_full.increment();
             return false;
         }
         self.desk.counters.intents.increment();
-        let decided = intent.decided_ns.saturating_sub(self.picked_ns);
+        let decided = intent.decided_ns.saturating_sub(self.turn.picked_ns);
         self.desk.histograms.picked_to_decided.record(decided);
         true
     }

@@ -25,6 +25,8 @@ pub struct Parameters {
     pub symbol: String,
     /// How long to think before an order, ns, at most one second.
     pub think_ns: u64,
+    /// Thinks before every this many orders, at least 1.
+    pub think_every: u64,
     /// Buy at the best ask, sell at the best bid.
     pub takes: bool,
 }
@@ -39,6 +41,7 @@ impl Default for Parameters {
             qty: 100,
             symbol: String::new(),
             think_ns: 0,
+            think_every: 1,
             takes: false,
         }
     }
@@ -50,6 +53,7 @@ pub struct Probe {
     every: u64,
     qty: Qty,
     think_ns: u64,
+    think_every: u64,
     takes: bool,
     only: Only,
     changes: u64,
@@ -68,18 +72,19 @@ impl Probe {
     /// Checks the parameters.
     ///
     /// # Errors
-    /// `every` or `qty` is 0, `symbol` is none, `think_ns` is beyond a second.
+    /// `every`, `qty` or `think_every` is 0, `symbol` is none, `think_ns` is beyond a second.
     pub fn new(parameters: &Parameters) -> Result<Self, String> {
         let Parameters {
             every,
             qty,
             ref symbol,
             think_ns,
+            think_every,
             takes,
         } = *parameters;
-        if every == 0 || qty == 0 {
+        if every == 0 || qty == 0 || think_every == 0 {
             return Err(format!(
-                "every = {every}, qty = {qty}: both must be at least 1"
+                "every = {every}, qty = {qty}, think_every = {think_every}: each must be at least 1"
             ));
         }
         if think_ns > THINK_NS_MAX {
@@ -98,6 +103,7 @@ impl Probe {
             every,
             qty: Qty(qty),
             think_ns,
+            think_every,
             takes,
             only,
             changes: 0,
@@ -138,7 +144,8 @@ impl Strategy for Probe {
         let (first, second) = if wants_buy { (buy, sell) } else { (sell, buy) };
         let (side, price) = if first.1.0 != 0 { first } else { second };
         if price.0 != 0 {
-            if self.think_ns > 0 {
+            let order = self.changes / self.every;
+            if self.think_ns > 0 && order.is_multiple_of(self.think_every) {
                 context.think(self.think_ns);
             }
             context.enter(&NewOrder {

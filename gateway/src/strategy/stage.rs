@@ -1,7 +1,15 @@
-//! The stage that runs one strategy.
+//! The stage that runs strategies: one, or all of a core that hear everything of a feed.
+//!
+//! ```text
+//!  event ring ──> listener ──> one event, one clock read ──> strategy, strategy, …
+//!                              its own executions ──> each, before the events of a turn
+//! ```
 //!
 //! Thread:      strategy core, hot
-//! Time:        `picked` is one clock read for each event.
+//! Invariants:  strategies that share a stage hear the same events in the same order; each is told of its own
+//!              executions alone.
+//! Time:        `picked` is one clock read for each event: when the stage has it. What a strategy waits there for
+//!              those before it is in its `picked_to_decided`.
 
 use std::sync::Arc;
 
@@ -9,120 +17,127 @@ use feed_handler::best_prices::BestPrices;
 use feed_handler::event::{Kind, MarketEvent, delta_ns};
 use feed_handler::publish::Listener;
 use rt::clock::Clock;
+use rt::histogram::Reader;
 use rt::histograms;
 use rt::ring::{Consumer, Producer};
 
-use super::{Context, DeskEnd, Strategy, StrategyCounters};
+use super::{Context, DeskEnd, Strategy, StrategyCounters, Turn};
 use crate::core_loop::Stage;
 use crate::message::execution::ExecutionEvent;
 use crate::message::intent::{Cause, OrderIntent};
 use crate::message::notice::{Notice, Notices};
 
-/// Events taken in one turn at most.
+/// Events taken in one turn at most, and executions of each strategy.
 const BATCH: usize = 64;
 
 histograms! {
-    /// The histograms that this stage writes: one for each event, one for each intent.
-    pub struct StrategyHistograms {
+    /// What the stage measures: one for each event.
+    pub struct HearingHistograms {
         /// event in the ring -> strategy has it
         published_to_picked,
+    }
+}
+
+histograms! {
+    /// What is measured of each strategy: one for each intent.
+    pub struct DecidingHistograms {
         /// strategy has it -> intent made
         picked_to_decided,
     }
 }
 
 /// The stage.
+#[derive(Debug)]
 pub struct StrategyStage {
-    strategy: Box<dyn Strategy>,
     events: Listener,
+    best_prices: Arc<BestPrices>,
+    heard: HearingHistograms,
+    seats: Vec<Seat>,
+}
+
+/// One strategy, and what it holds of others.
+struct Seat {
+    strategy: Box<dyn Strategy>,
     executions: Consumer<ExecutionEvent>,
     desk: DeskEnd,
     notices: Notices,
 }
 
-impl std::fmt::Debug for StrategyStage {
+impl std::fmt::Debug for Seat {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StrategyStage")
+        f.debug_struct("Seat")
             .field("desk", &self.desk)
             .finish_non_exhaustive()
     }
 }
 
-/// What a strategy holds of others.
+/// A strategy's ends of its rings to and from its order stage, and to the operator.
 #[derive(Debug)]
 pub struct Ends {
-    /// From the feed.
-    pub events: Listener,
     /// To the order stage.
     pub intents: Producer<OrderIntent>,
     /// From the order stage.
     pub executions: Consumer<ExecutionEvent>,
+    /// News for the operator.
+    pub notices: Notices,
+}
+
+/// What housekeeping reads of a strategy.
+#[derive(Debug)]
+pub struct Measures {
+    /// What it did.
+    pub counters: Arc<StrategyCounters>,
+    /// How long it took, by name.
+    pub histograms: Vec<(&'static str, Reader)>,
 }
 
 impl StrategyStage {
-    /// Puts the stage together.
+    /// A stage without strategies. `best_prices`: the table of the feed that is listened to.
     #[must_use]
-    pub fn new(
+    pub fn new(events: Listener, best_prices: Arc<BestPrices>) -> Self {
+        Self {
+            events,
+            best_prices,
+            heard: HearingHistograms::default(),
+            seats: Vec::new(),
+        }
+    }
+
+    /// A stage for one strategy.
+    #[must_use]
+    pub fn of_one(
+        events: Listener,
+        best_prices: Arc<BestPrices>,
         strategy: Box<dyn Strategy>,
         ends: Ends,
-        best_prices: Arc<BestPrices>,
-        notices: Notices,
     ) -> Self {
-        let Ends {
-            events,
-            intents,
-            executions,
-        } = ends;
+        let mut stage = Self::new(events, best_prices);
+        stage.add(strategy, ends);
+        stage
+    }
+
+    /// One more strategy that hears what the stage hears.
+    pub fn add(&mut self, strategy: Box<dyn Strategy>, ends: Ends) -> Measures {
         let desk = DeskEnd {
-            intents,
-            best_prices,
+            intents: ends.intents,
+            best_prices: Arc::clone(&self.best_prices),
             next_id: 1,
             counters: Arc::default(),
-            histograms: StrategyHistograms::default(),
+            histograms: DecidingHistograms::default(),
         };
-        Self {
+        let mut histograms = self.heard.readers();
+        histograms.extend(desk.histograms.readers());
+        let measures = Measures {
+            counters: Arc::clone(&desk.counters),
+            histograms,
+        };
+        self.seats.push(Seat {
             strategy,
-            events,
-            executions,
+            executions: ends.executions,
             desk,
-            notices,
-        }
-    }
-
-    /// The counters, for housekeeping.
-    #[must_use]
-    pub fn counters(&self) -> Arc<StrategyCounters> {
-        Arc::clone(&self.desk.counters)
-    }
-
-    /// The histograms, to be read by housekeeping.
-    #[must_use]
-    pub fn histograms(&self) -> &StrategyHistograms {
-        &self.desk.histograms
-    }
-
-    #[inline]
-    fn take_executions(&mut self, clock: &Clock) -> usize {
-        let mut taken = 0;
-        while taken < BATCH
-            && let Some(execution) = self.executions.pop()
-        {
-            taken += 1;
-            self.desk.counters.executions.increment();
-            let picked_ns = execution.acked_ns;
-            let mut context = Context {
-                origin: execution.origin,
-                picked_ns,
-                published_delta_ns: delta_ns(execution.origin.seen_ns, picked_ns),
-                cause: Cause::Execution,
-                queue: 0,
-                ring_was_full: false,
-                desk: &mut self.desk,
-                clock,
-            };
-            self.strategy.on_execution(&execution, &mut context);
-        }
-        taken
+            notices: ends.notices,
+        });
+        measures
     }
 
     #[inline]
@@ -135,32 +150,71 @@ impl StrategyStage {
         {
             taken += 1;
             let picked_ns = clock.now_ns();
-            self.desk
-                .histograms
-                .published_to_picked
-                .record(picked_ns.saturating_sub(event.published_ns()));
-            self.desk.counters.events.increment();
+            let waited_ns = picked_ns.saturating_sub(event.published_ns());
+            self.heard.published_to_picked.record(waited_ns);
             if event.kind == Kind::Gap || event.kind == Kind::Lagged {
-                self.on_loss(&event);
+                self.seats.iter_mut().for_each(|seat| seat.on_loss(&event));
                 ring_was_full |= event.kind == Kind::Lagged;
             }
-            let mut context = Context {
+            let turn = Turn {
                 origin: event.origin,
                 picked_ns,
                 published_delta_ns: event.published_delta_ns,
                 cause: Cause::Market,
                 queue,
                 ring_was_full,
-                desk: &mut self.desk,
                 clock,
             };
-            self.strategy.on_event(&event, &mut context);
+            for seat in &mut self.seats {
+                let mut context = Context {
+                    turn: &turn,
+                    desk: &mut seat.desk,
+                };
+                seat.strategy.on_event(&event, &mut context);
+            }
             queue += 1;
         }
         if taken > 0 {
-            self.desk.intents.prefetch();
+            for seat in &mut self.seats {
+                seat.desk.counters.events.add(taken as u64);
+                seat.desk.intents.prefetch();
+            }
         }
         taken
+    }
+}
+
+impl Seat {
+    #[inline]
+    fn take_executions(&mut self, clock: &Clock) -> usize {
+        let mut taken = 0;
+        while taken < BATCH
+            && let Some(execution) = self.executions.pop()
+        {
+            taken += 1;
+            self.on_execution(&execution, clock);
+        }
+        taken
+    }
+
+    #[inline]
+    fn on_execution(&mut self, execution: &ExecutionEvent, clock: &Clock) {
+        self.desk.counters.executions.increment();
+        let picked_ns = execution.acked_ns;
+        let turn = Turn {
+            origin: execution.origin,
+            picked_ns,
+            published_delta_ns: delta_ns(execution.origin.seen_ns, picked_ns),
+            cause: Cause::Execution,
+            queue: 0,
+            ring_was_full: false,
+            clock,
+        };
+        let mut context = Context {
+            turn: &turn,
+            desk: &mut self.desk,
+        };
+        self.strategy.on_execution(execution, &mut context);
     }
 
     #[cold]
@@ -179,7 +233,10 @@ impl StrategyStage {
 impl Stage for StrategyStage {
     #[inline]
     fn poll(&mut self, clock: &Clock) -> usize {
-        let taken = self.take_executions(clock);
+        let mut taken = 0;
+        for seat in &mut self.seats {
+            taken += seat.take_executions(clock);
+        }
         taken + self.take_events(clock)
     }
 

@@ -55,14 +55,15 @@ impl Trial {
         let (notices, _) = ring(ROOM).expect(power);
         let prices = Arc::new(BestPrices::new(Want::LAZY).expect("memory"));
         prices.set_stale(false);
+        let events = Listener::own(events, Subscription::All, Arc::clone(&prices));
         let ends = Ends {
-            events: Listener::own(events, Subscription::All, Arc::clone(&prices)),
             intents: to_session,
             executions,
+            notices: Notices(notices),
         };
         let of_stage = Arc::clone(&prices);
         Self {
-            stage: StrategyStage::new(strategy, ends, of_stage, Notices(notices)),
+            stage: StrategyStage::of_one(events, of_stage, strategy, ends),
             clock: Clock::manual(STEP_NS),
             prices,
             events: to_strategy,

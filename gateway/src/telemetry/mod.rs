@@ -27,7 +27,7 @@ use rt::histogram::empty;
 use serde::{Deserialize, Serialize};
 
 use crate::order::entry::OrderHistograms;
-use crate::strategy::StrategyHistograms;
+use crate::strategy::{DecidingHistograms, HearingHistograms};
 
 pub use label::{ByLabel, Kind, Label};
 pub use registry::{Count, Gathered, Registry};
@@ -40,7 +40,8 @@ const WIRE_TO_WIRE: (&str, &str) = ("wire_to_wire", "sender's stamp -> exchange 
 pub fn histograms() -> impl Iterator<Item = (&'static str, &'static str)> {
     let feed = FeedHistograms::NAMES.iter();
     feed.chain(LineHistograms::NAMES)
-        .chain(StrategyHistograms::NAMES)
+        .chain(HearingHistograms::NAMES)
+        .chain(DecidingHistograms::NAMES)
         .chain(OrderHistograms::NAMES)
         .copied()
         .chain([WIRE_TO_WIRE])

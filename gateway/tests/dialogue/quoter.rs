@@ -37,17 +37,13 @@ impl Bench {
         let (notices, _) = ring(8).unwrap();
         let prices = Arc::new(BestPrices::new(Want::LAZY).unwrap());
         let quoter = Quoter::new(&QuoterParameters::default()).unwrap();
+        let events = Listener::own(events, Subscription::All, Arc::clone(&prices));
         let ends = Ends {
-            events: Listener::own(events, Subscription::All, Arc::clone(&prices)),
             intents: to_session,
             executions,
+            notices: Notices(notices),
         };
-        let stage = StrategyStage::new(
-            Box::new(quoter),
-            ends,
-            Arc::clone(&prices),
-            Notices(notices),
-        );
+        let stage = StrategyStage::of_one(events, Arc::clone(&prices), Box::new(quoter), ends);
         let mut bench = Self {
             stage,
             events: to_strategy,
