@@ -228,6 +228,20 @@ impl Statuses {
         Some(state.show(self.eras()))
     }
 
+    /// Whether the symbol is known not to trade: halted, paused, only quoted, or halted by any market for
+    /// reasons of its own; so is one whose row kept moving. Where nobody has said anything it trades: a feed that
+    /// may have missed it is stale.
+    #[inline]
+    #[must_use]
+    pub fn is_stopped(&self, locate: u16) -> bool {
+        let words = self.rows.get(usize::from(locate));
+        let Some(words) = words.and_then(|row| row.words.load()) else {
+            return true;
+        };
+        let state: State = transmute!(words);
+        state.halts != 0 || (state.phase != 0 && state.phase != Phase::Trading as u8)
+    }
+
     /// The market's status; `None` when it kept moving.
     #[must_use]
     pub fn market(&self) -> Option<MarketStatus> {

@@ -15,6 +15,7 @@ use super::index::Unplaced;
 use super::instruments::Instrument;
 use super::ledger::Ledger;
 use super::live::{Links, Order};
+use super::risk::Lot;
 use super::telling::{AnswerEvent, News, tell_order};
 use crate::message::execution::Outcome;
 use crate::message::intent::{Action, OrderId};
@@ -118,7 +119,13 @@ impl Ledger<'_> {
             .orders
             .advance(UserRefNum(user_ref.0.saturating_add(1)));
         self.account.risk.on_opened();
-        self.account.risk.on_reserved(instrument, side, m.qty.get());
+        self.account.risk.on_reserved(&Lot {
+            instrument,
+            side,
+            limit: order.price,
+            qty: order.open,
+        });
+        self.account.risk.on_limit(instrument, side, order.price);
         if m.state == STATE_DEAD {
             self.session.counters.canceled.increment();
             self.close(user_ref);
@@ -144,6 +151,9 @@ fn adopted(user_ref: UserRefNum, m: &OrderAccepted, side: Side, instrument: Inst
         executed: Qty(0),
         replacing: None,
         replace_total: Qty(0),
+        replace_price: Price4(0),
+        is_marked_long: m.side == Side::Sell as u8,
+        known_limits: [m.price.get().unwrap_or(Price4(0)), Price4(0)],
         cancels_refused: 0,
         links: Links::default(),
     }
