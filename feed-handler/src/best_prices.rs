@@ -350,6 +350,16 @@ mod tests {
     }
 
     #[test]
+    fn last_trade_is_the_days() {
+        let table = BestPrices::new(Want::LAZY).unwrap();
+        table.store_last_trade(7, Price4(1_000_000));
+        let last = [6, 7].map(|locate| table.last_trade(locate));
+        assert_eq!(last, [Price4(0), Price4(1_000_000)]);
+        table.clear(Position::new(1, 0));
+        assert_eq!(table.last_trade(7), Price4(0));
+    }
+
+    #[test]
     fn symbol_is_known_after_the_directory_said_it() {
         let table = BestPrices::new(Want::LAZY).unwrap();
         assert_eq!(table.symbol(3), None);

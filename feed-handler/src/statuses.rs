@@ -576,6 +576,22 @@ mod tests {
     }
 
     #[test]
+    fn symbol_is_stopped_where_somebody_has_said_so() {
+        let table = table();
+        assert!(!table.is_stopped(7), "nobody has said anything");
+        for phase in [Phase::Halted, Phase::Paused, Phase::QuotationOnly] {
+            table.hear(7, &Said::Phase(phase, *b"    "));
+            assert!(table.is_stopped(7) && !table.is_stopped(8), "{phase:?}");
+        }
+        table.hear(7, &TRADING);
+        assert!(!table.is_stopped(7));
+        table.hear(7, &Said::Halt(Market::Psx, true));
+        assert!(table.is_stopped(7));
+        table.hear(7, &Said::Halt(Market::Psx, false));
+        assert!(!table.is_stopped(7));
+    }
+
+    #[test]
     fn session_begins_empty_and_with_nothing_hidden() {
         let table = table();
         table.hear(7, &HALTED);

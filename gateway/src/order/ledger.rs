@@ -150,16 +150,7 @@ impl Ledger<'_> {
             Unplaced::NumberIsLive | Unplaced::Full => Refusal::OpenOrders,
         })?;
         self.session.orders.advance(UserRefNum(user_ref.0 + 1));
-        self.account.risk.on_opened();
-        self.account.risk.on_reserved(&Lot {
-            instrument,
-            side: intent.side,
-            limit: intent.price,
-            qty: intent.qty,
-        });
-        self.account
-            .risk
-            .on_limit(instrument, intent.side, intent.price);
+        self.opened(&order);
         self.session.counters.orders.increment();
         self.session.last = (owner, intent.id);
         Ok(Sent {
@@ -242,26 +233,34 @@ impl Ledger<'_> {
             .begin_replace(original, replace)
             .map_err(|_| Refusal::OpenOrders)?;
         self.session.orders.advance(UserRefNum(replace.0 + 1));
-        let more = Qty(intent.qty.0.saturating_sub(order.reserved.0));
         if let Some(order) = self.session.orders.get_mut(original) {
-            order.reserved = Qty(order.reserved.0 + more.0);
             order.replace_total = total;
             order.replace_price = intent.price;
             order.origin = intent.origin;
-            note_limits(&mut self.account.risk, order);
+            let held = reserve(&mut self.account.risk, order);
+            self.hold(held);
         }
-        self.account.risk.on_reserved(&Lot {
-            instrument: order.instrument,
-            side: order.side,
-            limit: intent.price,
-            qty: more,
-        });
         self.session.counters.replaces.increment();
         Ok(Sent {
             len,
             user_ref: original,
             is_new: false,
         })
+    }
+
+    /// One more order is open: risk counts it.
+    #[inline]
+    pub(super) fn opened(&mut self, order: &Order) {
+        let (instrument, side) = (order.instrument, order.side);
+        let risk = &mut self.account.risk;
+        risk.on_opened();
+        risk.on_reserved(&Lot {
+            instrument,
+            side,
+            limit: order.price,
+            qty: order.reserved,
+        });
+        risk.on_limit(instrument, side, order.price);
     }
 
     /// Risk counts of an order what may stand open of it at worst.
@@ -382,7 +381,7 @@ pub(super) fn reserve(risk: &mut Risk, order: &mut Order) -> Result<(), Breach> 
 }
 
 /// Risk has of an order the limits that it may have at the exchange.
-pub(super) fn note_limits(risk: &mut Risk, order: &mut Order) {
+fn note_limits(risk: &mut Risk, order: &mut Order) {
     let (instrument, side) = (order.instrument, order.side);
     let now = order.limits();
     let before = std::mem::replace(&mut order.known_limits, now);
@@ -391,6 +390,13 @@ pub(super) fn note_limits(risk: &mut Risk, order: &mut Order) {
             continue;
         }
         risk.on_limit(instrument, side, now);
+        // Also where it has no more shares than before, they may cost more.
+        risk.on_reserved(&Lot {
+            instrument,
+            side,
+            limit: now,
+            qty: Qty(0),
+        });
         risk.on_limit_gone(instrument, side, before);
     }
 }

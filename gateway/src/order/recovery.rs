@@ -15,7 +15,6 @@ use super::index::Unplaced;
 use super::instruments::Instrument;
 use super::ledger::Ledger;
 use super::live::{Links, Order};
-use super::risk::Lot;
 use super::telling::{AnswerEvent, News, tell_order};
 use crate::message::execution::Outcome;
 use crate::message::intent::{Action, OrderId};
@@ -118,14 +117,7 @@ impl Ledger<'_> {
         self.session
             .orders
             .advance(UserRefNum(user_ref.0.saturating_add(1)));
-        self.account.risk.on_opened();
-        self.account.risk.on_reserved(&Lot {
-            instrument,
-            side,
-            limit: order.price,
-            qty: order.open,
-        });
-        self.account.risk.on_limit(instrument, side, order.price);
+        self.opened(&order);
         if m.state == STATE_DEAD {
             self.session.counters.canceled.increment();
             self.close(user_ref);

@@ -6,8 +6,8 @@
 //! a look at the market does.
 //!
 //! ```text
-//!  long  = position + open to buy        gross = Σ price * max(long, short, 0)
-//!  short = open to sell - position       net   = max(Σ price * long, Σ price * short)
+//!  long  = position + open to buy        gross = Σ worth of the larger of long and short, above zero
+//!  short = open to sell - position       net   = the larger of Σ worth of long and Σ worth of short
 //! ```
 //!
 //! Thread:      order core, hot

@@ -94,3 +94,24 @@ refusals! {
     /// Too many cancels in this second.
     CancelRate = 28 => refused_cancel_rate,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_list_every_refusal_with_its_code() {
+        let text = include_str!("../../../../docs/risk.md");
+        let listed: Vec<&str> = text.lines().filter(|it| it.contains("`refused_")).collect();
+        let expected: Vec<String> = Refusal::ALL
+            .iter()
+            .map(|(cause, counter, text)| format!("| {} | `{counter}` |{text} |", *cause as u8))
+            .collect();
+        assert_eq!(
+            listed,
+            expected,
+            "docs/risk.md should have\n{}",
+            expected.join("\n")
+        );
+    }
+}
