@@ -450,6 +450,9 @@ mod tests {
         position_max = 5000
         open_orders_max = 100
         orders_per_second_max = 1000
+        gross_exposure_max_dollars = 1000000
+        net_exposure_max_dollars = 500000
+        loss_max_dollars = 10000
         [strategy.p]
         kind = "probe"
         feed = "nasdaq"
@@ -575,7 +578,8 @@ mod tests {
         let other = "[session.other]\naddress = \"127.0.0.1:12000\"\nusername = \"USER\"\n\
                      [session.other.risk]\norder_qty_max = 1\nnotional_max_dollars = 1\n\
                      collar_bps = 1\nposition_max = 1\nopen_orders_max = 1\n\
-                     orders_per_second_max = 1\n";
+                     orders_per_second_max = 1\ngross_exposure_max_dollars = 1\n\
+                     net_exposure_max_dollars = 1\nloss_max_dollars = 1\n";
         for (found, expected) in [
             (
                 replaced("collar_bps = 500", "collar_bps = 4294967295"),

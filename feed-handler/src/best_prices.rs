@@ -8,7 +8,7 @@
 //! When wrong:  a reader gives up after [`rt::versioned::LOOKS_MAX`] looks (the writer was stopped in between).
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 use protocol::types::{Price4, Qty, Symbol};
@@ -57,6 +57,8 @@ pub struct BestPrice {
 pub struct BestPrices {
     rows: Pages<Line>,
     symbols: Pages<AtomicU64>,
+    /// Prices of the last trades; 0: none today.
+    last_trades: Pages<AtomicU32>,
     statuses: Statuses,
     /// `None`: no strategy looks behind the best price.
     depths: Option<Depths>,
@@ -70,7 +72,7 @@ pub struct BestPrices {
 }
 
 impl BestPrices {
-    /// Maps the table: 2.5 MiB, and 6 MiB for statuses.
+    /// Maps the table: 2.75 MiB, and 6 MiB for statuses.
     ///
     /// # Errors
     /// The host has not that much memory.
@@ -78,6 +80,7 @@ impl BestPrices {
         Ok(Self {
             rows: Pages::zeroed(1 << 16, want)?,
             symbols: Pages::zeroed(1 << 16, want)?,
+            last_trades: Pages::zeroed(1 << 16, want)?,
             statuses: Statuses::new(want)?,
             depths: None,
             incomplete: Box::new([const { AtomicU64::new(0) }; 1024]),
@@ -112,6 +115,11 @@ impl BestPrices {
                 symbol.store(0, Ordering::Release);
             }
         }
+        for last in self.last_trades.iter() {
+            if last.load(Ordering::Relaxed) != 0 {
+                last.store(0, Ordering::Release);
+            }
+        }
         for word in self.incomplete.iter() {
             word.store(0, Ordering::Release);
         }
@@ -132,6 +140,22 @@ impl BestPrices {
             self.rows_used
                 .store(u64::from(locate) + 1, Ordering::Release);
         }
+    }
+
+    /// Says what a symbol traded at last. Only the owning feed stage may.
+    #[inline]
+    pub fn store_last_trade(&self, locate: u16, price: Price4) {
+        if let Some(last) = self.last_trades.get(usize::from(locate)) {
+            last.store(price.0, Ordering::Release);
+        }
+    }
+
+    /// What a symbol traded at last today; 0: it did not. A trade that is broken later stays.
+    #[inline]
+    #[must_use]
+    pub fn last_trade(&self, locate: u16) -> Price4 {
+        let last = self.last_trades.get(usize::from(locate));
+        Price4(last.map_or(0, |last| last.load(Ordering::Acquire)))
     }
 
     /// A symbol's prices; `None` when its row kept moving.
@@ -323,6 +347,16 @@ mod tests {
         table.set_stale(false);
         assert!(!table.is_stale(70));
         assert_eq!((table.symbol(70), table.load(70)), (None, Some(price(0))));
+    }
+
+    #[test]
+    fn last_trade_is_the_days() {
+        let table = BestPrices::new(Want::LAZY).unwrap();
+        table.store_last_trade(7, Price4(1_000_000));
+        let last = [6, 7].map(|locate| table.last_trade(locate));
+        assert_eq!(last, [Price4(0), Price4(1_000_000)]);
+        table.clear(Position::new(1, 0));
+        assert_eq!(table.last_trade(7), Price4(0));
     }
 
     #[test]

@@ -62,6 +62,7 @@ impl<V: Venue> BookSink for Changes<'_, V> {
             return;
         }
         self.counters.publish.trades.increment();
+        self.best_prices.store_last_trade(print.locate, print.price);
         self.price = print.price;
         self.qty = Qty(u32::try_from(print.shares).unwrap_or(u32::MAX));
         self.flags |= FLAG_TRADE;

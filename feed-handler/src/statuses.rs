@@ -228,6 +228,20 @@ impl Statuses {
         Some(state.show(self.eras()))
     }
 
+    /// Whether the symbol is known not to trade: halted, paused, only quoted, or halted by any market for
+    /// reasons of its own; so is one whose row kept moving. Where nobody has said anything it trades: a feed that
+    /// may have missed it is stale.
+    #[inline]
+    #[must_use]
+    pub fn is_stopped(&self, locate: u16) -> bool {
+        let words = self.rows.get(usize::from(locate));
+        let Some(words) = words.and_then(|row| row.words.load()) else {
+            return true;
+        };
+        let state: State = transmute!(words);
+        state.halts != 0 || (state.phase != 0 && state.phase != Phase::Trading as u8)
+    }
+
     /// The market's status; `None` when it kept moving.
     #[must_use]
     pub fn market(&self) -> Option<MarketStatus> {
@@ -559,6 +573,22 @@ mod tests {
         assert!(status.is_stale(HALT));
         table.hear(7, &Said::Halt(Market::Nasdaq, true));
         assert!(!table.load(7).unwrap().is_trading_on(Market::Nasdaq));
+    }
+
+    #[test]
+    fn symbol_is_stopped_where_somebody_has_said_so() {
+        let table = table();
+        assert!(!table.is_stopped(7), "nobody has said anything");
+        for phase in [Phase::Halted, Phase::Paused, Phase::QuotationOnly] {
+            table.hear(7, &Said::Phase(phase, *b"    "));
+            assert!(table.is_stopped(7) && !table.is_stopped(8), "{phase:?}");
+        }
+        table.hear(7, &TRADING);
+        assert!(!table.is_stopped(7));
+        table.hear(7, &Said::Halt(Market::Psx, true));
+        assert!(table.is_stopped(7));
+        table.hear(7, &Said::Halt(Market::Psx, false));
+        assert!(!table.is_stopped(7));
     }
 
     #[test]

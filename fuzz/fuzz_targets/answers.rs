@@ -22,7 +22,6 @@ use protocol::soup::{LoginAccepted, LoginRequest, Packet, kind};
 use protocol::types::{Price4, Qty, Seq, Side, Symbol};
 use rt::mem::Want;
 
-#[expect(clippy::needless_update, reason = "a new limit does not concern it")]
 const LIMITS: Limits = Limits {
     order_qty_max: Qty(1000),
     notional_max: 1 << 40,

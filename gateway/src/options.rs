@@ -11,6 +11,7 @@ use feed_handler::recovery::stage::RecoveryOptions;
 use feed_handler::udp::UdpOptions;
 use feed_handler::xdp;
 
+use crate::order::account::DayStart;
 use crate::order::entry::Credentials;
 use crate::order::risk::Limits;
 use crate::order::transport::{TransportOptions, Way};
@@ -125,6 +126,8 @@ pub struct Session {
     pub credentials: Credentials,
     /// Limits.
     pub risk: Limits,
+    /// What it begins the day with.
+    pub day: DayStart,
     /// Begin with the kill switch on.
     pub start_killed: bool,
 }

@@ -148,7 +148,6 @@ impl World {
         self.sum_up();
         self.starts += 1;
         let is_tight = self.random.u8(0..3) == 0;
-        #[expect(clippy::needless_update, reason = "a new limit does not concern it")]
         let limits = Limits {
             order_qty_max: Qty(500),
             notional_max: 1 << 40,

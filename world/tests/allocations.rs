@@ -142,6 +142,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
                 orders_per_second_max: 100_000,
                 ..Limits::WIDEST
             },
+            day: gateway::order::account::DayStart::default(),
             start_killed: false,
         }],
         strategies: strategies.into_iter().map(strategy).collect(),

@@ -7,12 +7,13 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 7] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/claims.md",
     "docs/exchange.md",
     "docs/performance.md",
+    "docs/risk.md",
     "tickgate/src/lib.rs",
 ];
 /// The programs that users call.

@@ -113,7 +113,9 @@ fn config(layout: &str, arrival: Arrival, report: &Path) -> String {
         feed("b", 1, "239.77.0.2:26401"),
         "[session.ouch]\naddress = \"10.77.2.1:12000\"\nusername = \"demo\"\npassword = \"demo\"\n\
          [session.ouch.risk]\norder_qty_max = 10000\nnotional_max_dollars = 1000000\ncollar_bps = 5000\n\
-         position_max = 1000000\nopen_orders_max = 10000\norders_per_second_max = 100000\n"
+         position_max = 1000000\nopen_orders_max = 10000\norders_per_second_max = 100000\n\
+         gross_exposure_max_dollars = 1000000000\nnet_exposure_max_dollars = 1000000000\n\
+         loss_max_dollars = 1000000000\nallow_self_cross = true\n"
             .to_owned(),
         strategy("one", "a", 5),
         strategy("two", "a", 7),

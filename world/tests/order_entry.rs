@@ -31,7 +31,6 @@ use protocol::ouch::Outbound;
 use protocol::types::{Price4, Qty, Side, Symbol};
 use rt::mem::Want;
 
-#[expect(clippy::needless_update, reason = "a new limit does not concern it")]
 const LIMITS: Limits = Limits {
     order_qty_max: Qty(1000),
     notional_max: 1 << 40,

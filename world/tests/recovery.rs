@@ -76,7 +76,8 @@ fn lossy_lines_and_a_late_start_are_healed_by_requests_and_snapshots() {
          [feed.itch.snapshot]\nservers = [\"{GLIMPSE}\"]\nusername = \"demo\"\npassword = \"demo\"\n\
          [session.ouch]\naddress = \"10.77.2.1:12000\"\nusername = \"demo\"\npassword = \"demo\"\n\
          [session.ouch.risk]\norder_qty_max = 1\nnotional_max_dollars = 1\ncollar_bps = 1\nposition_max = 1\n\
-         open_orders_max = 1\norders_per_second_max = 1\n\
+         open_orders_max = 1\norders_per_second_max = 1\ngross_exposure_max_dollars = 1\n\
+         net_exposure_max_dollars = 1\nloss_max_dollars = 1\n\
          [strategy.ears]\nkind = \"probe\"\nfeed = \"itch\"\nsession = \"ouch\"\n\
          [strategy.ears.parameters]\nevery = 1000000000\n\
          [telemetry]\njson = \"{}\"\ntable = false\n",

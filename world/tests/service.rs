@@ -30,7 +30,8 @@ const SIM: &str =
 
 const LIMITS: &str = "[session.ouch.risk]\norder_qty_max = 10000\nnotional_max_dollars = 1000000\n\
                       collar_bps = 500\nposition_max = 100000\nopen_orders_max = 1000\n\
-                      orders_per_second_max = 10000\n";
+                      orders_per_second_max = 10000\ngross_exposure_max_dollars = 1000000000\n\
+                      net_exposure_max_dollars = 1000000000\nloss_max_dollars = 1000000000\n";
 
 /// A gateway that quotes, in the lab.
 fn quoting(desk: &Desk) -> String {

@@ -125,7 +125,9 @@ fn config(traffic: &Traffic, options: &Gateway, report: &Path) -> String {
          [session.ouch]\naddress = \"{EXCHANGE}:{PORT}\"\nusername = \"demo\"\npassword = \"demo\"\n\
          submit = \"{}\"\n[session.ouch.risk]\norder_qty_max = 10000\n\
          notional_max_dollars = 1000000\ncollar_bps = 500\nopen_orders_max = 1000\n\
-         orders_per_second_max = 1000000\nposition_max = 100000000\n[layout]\nkind = \"{}\"\n[telemetry]\njson = \"{}\"\n\
+         orders_per_second_max = 1000000\nposition_max = 100000000\n\
+         gross_exposure_max_dollars = 1000000000000\nnet_exposure_max_dollars = 1000000000000\n\
+         loss_max_dollars = 1000000000000\nallow_self_cross = true\nrejects_max = 0\n[layout]\nkind = \"{}\"\n[telemetry]\njson = \"{}\"\n\
          hgrm_dir = \"{}\"\ntable = false\nwarm_up_ms = {}\nslow_orders = \"{}\"\n",
         traffic.venue.key(),
         options.receive,

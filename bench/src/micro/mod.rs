@@ -19,11 +19,12 @@ use feed_handler::book::orders::Orders;
 use feed_handler::book::{Bbo, BookCounters, BookSink, Books, Limits as BookLimits, TradePrint};
 use feed_handler::position::Position;
 use feed_handler::venue::Nasdaq;
+use gateway::message::intent::Owner;
 use gateway::order::entry::{Credentials, Lifecycle};
 use gateway::order::inbox::Inbox;
 use gateway::order::instruments::Instrument;
 use gateway::order::lifecycle::SessionEvent;
-use gateway::order::risk::{KillSwitch, Limits, Proposal, Risk};
+use gateway::order::risk::{KillSwitch, Limits, Market, Proposal, Risk};
 use hashbrown::HashMap;
 use protocol::binary_file::Messages;
 use protocol::frame::Datagram;
@@ -306,19 +307,25 @@ fn orders() -> Vec<Piece> {
     };
     let mut risk = Risk::new(limits, KillSwitch::default());
     let proposal = Proposal {
+        owner: Owner(0),
         instrument: Instrument(3),
         side: Side::Buy,
         price: Price4(1_000_000),
         qty: Qty(100),
         counted_qty: Qty(0),
         is_new: true,
-        reference: Some(BestPrice {
-            bid_price: Price4(1_000_000),
-            bid_qty: Qty(100),
-            ask_price: Price4(1_010_000),
-            ask_qty: Qty(100),
-        }),
+        is_marked_long: false,
+        market: Market {
+            best: Some(BestPrice {
+                bid_price: Price4(1_000_000),
+                bid_qty: Qty(100),
+                ask_price: Price4(1_010_000),
+                ask_qty: Qty(100),
+            }),
+            last_trade: Price4(1_000_000),
+        },
         is_stale: false,
+        is_halted: false,
     };
     let mut now_ns = 1_000_000_000;
     let check = move || {

@@ -11,6 +11,8 @@ use super::Found;
 
 /// Half the price: wider than any band of the exchange's, so what is beyond is a mistyped number.
 const COLLAR_BPS_MAX: u64 = 5_000;
+/// Orders kept so that repetitions of them are found: 48 bytes each, with a place to find them.
+const WINDOW_ORDERS_MAX: u64 = 1_000_000;
 /// From two of the exchange's heartbeats (one a second), so that one late one cuts nothing, to the
 /// longest that a dead connection may look alive.
 const SERVER_TIMEOUT_MS: RangeInclusive<u64> = 2_000..=300_000;
@@ -102,6 +104,19 @@ pub struct Risk {
     pub position_max: u64,
     pub open_orders_max: u32,
     pub orders_per_second_max: u32,
+    pub gross_exposure_max_dollars: u64,
+    pub net_exposure_max_dollars: u64,
+    pub loss_max_dollars: u64,
+    pub cancels_per_second_max: u32,
+    pub rejects_max: u32,
+    pub reject_window_ms: u64,
+    pub duplicate_window_ms: u64,
+    pub allow_self_cross: bool,
+    pub trading_hours: String,
+    pub time_zone: String,
+    pub restricted: Vec<String>,
+    pub no_short: Vec<String>,
+    pub positions_file: String,
     pub intent_age_max_ms: u64,
     pub start_killed: bool,
 }
@@ -115,6 +130,9 @@ impl Risk {
         "position_max",
         "open_orders_max",
         "orders_per_second_max",
+        "gross_exposure_max_dollars",
+        "net_exposure_max_dollars",
+        "loss_max_dollars",
     ];
 
     /// What one order, one symbol and one second may cost.
@@ -138,12 +156,48 @@ impl Risk {
                 u64::from(self.orders_per_second_max),
                 10_000_000,
             ),
+            (
+                "gross_exposure_max_dollars",
+                self.gross_exposure_max_dollars,
+                1_000_000_000_000,
+            ),
+            (
+                "net_exposure_max_dollars",
+                self.net_exposure_max_dollars,
+                1_000_000_000_000,
+            ),
+            ("loss_max_dollars", self.loss_max_dollars, 1_000_000_000_000),
+            ("reject_window_ms", self.reject_window_ms, 60_000),
             ("intent_age_max_ms", self.intent_age_max_ms, 60_000),
         ] {
             if value == 0 || value > max {
                 let text = format!("{value}: expected 1 to {max}");
                 found.push((format!("{key}.{name}"), text));
             }
+        }
+        for (name, value, max) in [
+            (
+                "cancels_per_second_max",
+                u64::from(self.cancels_per_second_max),
+                10_000_000,
+            ),
+            ("rejects_max", u64::from(self.rejects_max), 1_000_000),
+            ("duplicate_window_ms", self.duplicate_window_ms, 60_000),
+        ] {
+            if value > max {
+                let text = format!("{value}: expected 0 (off) to {max}");
+                found.push((format!("{key}.{name}"), text));
+            }
+        }
+        let seconds = self.duplicate_window_ms.div_ceil(1_000);
+        let orders = seconds * u64::from(self.orders_per_second_max);
+        if orders > WINDOW_ORDERS_MAX {
+            let text = format!(
+                "{}: {} orders a second make {orders} in it, each of which is kept; expected at most \
+                 {WINDOW_ORDERS_MAX}",
+                self.duplicate_window_ms, self.orders_per_second_max
+            );
+            found.push((format!("{key}.duplicate_window_ms"), text));
         }
     }
 }

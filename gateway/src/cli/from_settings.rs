@@ -14,13 +14,12 @@ use feed_handler::recovery::snapshots::SnapshotOptions;
 use feed_handler::recovery::stage::RecoveryOptions;
 use feed_handler::udp::{UdpLine, UdpOptions};
 use feed_handler::xdp::{self, Mode, Rung, SocketOptions, Wanted};
-use protocol::types::{Qty, Symbol};
+use protocol::types::Symbol;
 use tickgate_config as settings;
 
-use super::Factory;
+use super::{Factory, risk};
 use crate::options::{self, FeedRecovery, Options, Output, Rings};
 use crate::order::entry::Credentials;
-use crate::order::risk::Limits;
 use crate::order::transport::{TransportOptions, Way};
 
 /// Options of checked settings.
@@ -308,15 +307,8 @@ fn session(name: &str, session: &settings::Session) -> Result<options::Session, 
             session: session.session.clone(),
             server_timeout_ns: session.server_timeout_ms * 1_000_000,
         },
-        risk: Limits {
-            order_qty_max: Qty(risk.order_qty_max),
-            notional_max: risk.notional_max_dollars * 10_000,
-            collar_bps: risk.collar_bps,
-            position_max: risk.position_max,
-            open_orders_max: risk.open_orders_max,
-            orders_per_second_max: risk.orders_per_second_max,
-            intent_age_max_ns: risk.intent_age_max_ms * 1_000_000,
-        },
+        risk: risk::limits(risk).map_err(|error| format!("session.{name}.risk.{error}"))?,
+        day: risk::day_start(risk).map_err(|error| format!("session.{name}.risk.{error}"))?,
         start_killed: risk.start_killed,
     })
 }

@@ -5,6 +5,7 @@
 
 mod doctor;
 mod from_settings;
+mod risk;
 mod why;
 
 use std::path::PathBuf;

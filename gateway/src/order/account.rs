@@ -10,12 +10,26 @@
 
 use std::sync::Arc;
 
-use feed_handler::best_prices::{BestPrice, BestPrices};
+use feed_handler::best_prices::BestPrices;
 use protocol::types::Symbol;
 
-use super::instruments::Instruments;
+use super::instruments::{Instrument, Instruments, Place};
 use super::live::Order;
-use super::risk::{Exposure, KillSwitch, Risk};
+use super::risk::{Exposure, KillSwitch, Market, Risk, Worth};
+
+/// Instruments whose market is looked at in one turn of housekeeping: about 2 µs of work.
+const LOOKS_A_TURN: usize = 256;
+
+/// What an account begins a day with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DayStart {
+    /// Shares held, short below zero; `None`: nobody knows, and sells are not marked long or short by them.
+    pub positions: Option<Vec<(Symbol, i64)>>,
+    /// Symbols in which nothing but cancels goes.
+    pub restricted: Vec<Symbol>,
+    /// Symbols that are not sold short.
+    pub no_short: Vec<Symbol>,
+}
 
 /// One account.
 #[derive(Debug)]
@@ -24,6 +38,8 @@ pub struct Account {
     pub(super) instruments: Instruments,
     /// Best prices of each feed: what orders are held against.
     pub(super) best_prices: Vec<Arc<BestPrices>>,
+    /// Whose market is looked at next.
+    next_look: usize,
 }
 
 impl Account {
@@ -35,7 +51,32 @@ impl Account {
             risk,
             instruments: Instruments::new(best_prices.len()),
             best_prices,
+            next_look: 0,
         }
+    }
+
+    /// Takes in what is held and what is not traded, before the first order.
+    ///
+    /// # Errors
+    /// The first symbol that there is no room for.
+    pub fn begin_day(&mut self, day: &DayStart) -> Result<(), Symbol> {
+        let Self {
+            risk, instruments, ..
+        } = self;
+        let mut of_symbol = |symbol: Symbol| instruments.of_symbol(symbol).ok_or(symbol);
+        for (symbol, shares) in day.positions.iter().flatten() {
+            risk.hold(of_symbol(*symbol)?, *shares);
+        }
+        for symbol in &day.restricted {
+            risk.restrict(of_symbol(*symbol)?);
+        }
+        for symbol in &day.no_short {
+            risk.forbid_short(of_symbol(*symbol)?);
+        }
+        if day.positions.is_some() {
+            risk.mark_sells();
+        }
+        Ok(())
     }
 
     /// The kill switch that risk looks at.
@@ -57,13 +98,79 @@ impl Account {
         instrument.map_or_else(Exposure::default, |at| self.risk.exposure(at))
     }
 
-    /// Best prices for a live order, and whether they are stale; `None` where its locate code means another
-    /// symbol by now.
+    /// What everything is worth at its worst, in 0.0001 dollars.
+    #[must_use]
+    pub fn worth(&self) -> Worth {
+        self.risk.worth()
+    }
+
+    /// What the day has brought, in 0.0001 dollars; a loss below zero.
+    #[must_use]
+    pub fn profit(&self) -> i128 {
+        self.risk.profit()
+    }
+
+    /// Looks at what the market pays for some of what is held: a loss is found also while no order goes out.
+    pub(super) fn look_around(&mut self) {
+        let mut may_search = true;
+        for _ in 0..LOOKS_A_TURN.min(self.instruments.len()) {
+            let at = self.next_look % self.instruments.len();
+            self.next_look = at + 1;
+            let Ok(index) = u16::try_from(at) else {
+                continue;
+            };
+            let instrument = Instrument(index);
+            if self.risk.exposure(instrument).position == 0 {
+                continue;
+            }
+            // A symbol that no order has named yet is searched for: once a turn, as that goes through a table.
+            if self.instruments.place(instrument).is_none() && std::mem::take(&mut may_search) {
+                self.search(instrument);
+            }
+            self.look_at(instrument);
+        }
+    }
+
+    fn look_at(&mut self, instrument: Instrument) {
+        let Some(place) = self.instruments.place(instrument) else {
+            return;
+        };
+        let Some(names) = self.best_prices.get(usize::from(place.feed)) else {
+            return;
+        };
+        let is_named = names.symbol(place.locate) == Some(self.instruments.symbol(instrument));
+        if is_named && !names.is_stale(place.locate) {
+            let market = market_of(names, place.locate);
+            self.risk.on_market(instrument, &market);
+        }
+    }
+
+    fn search(&mut self, instrument: Instrument) {
+        let symbol = self.instruments.symbol(instrument);
+        let feeds = (0..=u16::MAX).zip(&self.best_prices);
+        let mut found = feeds.filter_map(|(feed, names)| {
+            let locate = names.locate_of(symbol)?;
+            Some(Place { feed, locate })
+        });
+        if let Some(place) = found.next() {
+            self.instruments.set_place(instrument, place);
+        }
+    }
+
+    /// The table of a live order's feed; `None` where its locate code means another symbol by now.
     #[inline]
-    pub(super) fn reference_of(&self, order: &Order) -> Option<(Option<BestPrice>, bool)> {
+    pub(super) fn names_of(&self, order: &Order) -> Option<&BestPrices> {
         let names = self.best_prices.get(usize::from(order.feed))?;
         let symbol = names.symbol(order.locate)?;
-        (symbol == self.instruments.symbol(order.instrument))
-            .then(|| (names.load(order.locate), names.is_stale(order.locate)))
+        (symbol == self.instruments.symbol(order.instrument)).then_some(names)
+    }
+}
+
+/// What a feed says of a symbol's price.
+#[inline]
+pub(super) fn market_of(names: &BestPrices, locate: u16) -> Market {
+    Market {
+        best: names.load(locate),
+        last_trade: names.last_trade(locate),
     }
 }

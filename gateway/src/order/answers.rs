@@ -16,7 +16,7 @@ use super::endings::{STATE_DEAD, TakenOff, resize};
 use super::fills::{Fill, Undone};
 use super::ledger::{Ledger, reserve};
 use super::live::Order;
-use super::risk::KillCause;
+use super::risk::{KillCause, Traded};
 use super::telling::{AnswerEvent, News, tell_order};
 use crate::message::execution::{ExecutionEvent, Outcome};
 use crate::message::intent::Action;
@@ -137,12 +137,16 @@ impl Ledger<'_> {
         let open = order.open;
         order.executed = Qty(order.executed.0.saturating_add(qty.0));
         order.open = Qty(open.0.saturating_sub(qty.0));
-        self.account
-            .risk
-            .on_traded(order.instrument, order.side, qty, 1);
+        let price = m.price.get().unwrap_or(order.price);
+        self.account.risk.on_traded(&Traded {
+            instrument: order.instrument,
+            side: order.side,
+            qty,
+            price,
+        });
         let held = reserve(&mut self.account.risk, order);
         let mut told = *order;
-        told.price = m.price.get().unwrap_or(told.price);
+        told.price = price;
         self.hold(held);
         self.session.fills.keep(Fill {
             match_number,
@@ -189,9 +193,12 @@ impl Ledger<'_> {
                 return tell(AnswerEvent::UnknownBreak(match_number));
             }
         };
-        self.account
-            .risk
-            .on_traded(fill.instrument, fill.side, fill.qty, -1);
+        self.account.risk.on_undone(&Traded {
+            instrument: fill.instrument,
+            side: fill.side,
+            qty: fill.qty,
+            price: fill.price,
+        });
         let Some(owner) = fill.owner else { return };
         let live = self.session.orders.of_id(owner, fill.id);
         tell(AnswerEvent::Execution(

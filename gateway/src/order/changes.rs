@@ -50,13 +50,13 @@ impl Ledger<'_> {
         let Some(order) = self.session.orders.get_mut(user_ref) else {
             return;
         };
+        order.price = m.price.get().unwrap_or(order.price);
         let held = resize(
             &mut self.account.risk,
             order,
             m.qty.get(),
             answers.is_some(),
         );
-        order.price = m.price.get().unwrap_or(order.price);
         order.is_accepted = true;
         let order = *order;
         self.hold(held);
@@ -85,6 +85,7 @@ impl Ledger<'_> {
         tell: &mut impl FnMut(AnswerEvent),
     ) {
         let (number, reason) = (m.user_ref.get(), m.reason.get());
+        self.account.risk.on_rejected(now_ns);
         let Some(mut order) = self.session.orders.get(number).copied() else {
             return self.session.counters.unknown_order.increment();
         };

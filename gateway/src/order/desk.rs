@@ -6,7 +6,7 @@
 
 use protocol::types::{Side, Symbol};
 
-use super::instruments::{INSTRUMENTS_MAX, Instrument, Instruments};
+use super::instruments::{Instrument, InstrumentSet, Instruments};
 use crate::message::intent::OrderId;
 
 /// Strategies of one session: an [`Owner`](crate::message::intent::Owner) is a byte.
@@ -32,8 +32,8 @@ pub(super) struct Desk {
     pub(super) trade_on_stale: bool,
     /// The operator lets it send nothing new.
     pub(super) is_paused: bool,
-    /// A bit for each instrument; empty: it may trade every one.
-    allowed: Box<[u64]>,
+    /// `None`: it may trade every one.
+    allowed: Option<InstrumentSet>,
     /// Orders that ended, by the low bits of their numbers.
     ended: Box<[Ended]>,
 }
@@ -48,16 +48,12 @@ pub(super) struct Ended {
 
 impl Desk {
     pub(super) fn new(options: &DeskOptions, instruments: &mut Instruments) -> Self {
-        let mut allowed = Box::default();
-        if let Some(symbols) = &options.symbols {
-            allowed = vec![0u64; INSTRUMENTS_MAX / 64].into_boxed_slice();
+        let allowed = options.symbols.as_ref().map(|symbols| {
+            let mut allowed = InstrumentSet::default();
             let known = symbols.iter().filter_map(|it| instruments.of_symbol(*it));
-            for Instrument(index) in known {
-                if let Some(word) = allowed.get_mut(usize::from(index / 64)) {
-                    *word |= 1 << (index % 64);
-                }
-            }
-        }
+            known.for_each(|instrument| allowed.insert(instrument));
+            allowed
+        });
         let nothing = Ended {
             id: OrderId(0),
             locate: 0,
@@ -73,9 +69,9 @@ impl Desk {
     }
 
     #[inline]
-    pub(super) fn may_trade(&self, Instrument(index): Instrument) -> bool {
-        let word = self.allowed.get(usize::from(index / 64));
-        self.allowed.is_empty() || word.is_some_and(|word| word >> (index % 64) & 1 != 0)
+    pub(super) fn may_trade(&self, instrument: Instrument) -> bool {
+        let allowed = self.allowed.as_ref();
+        allowed.is_none_or(|allowed| allowed.has(instrument))
     }
 
     #[inline]

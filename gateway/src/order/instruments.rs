@@ -13,10 +13,21 @@ pub struct Instrument(pub u16);
 /// Room for symbols: all of Nasdaq's have about 11,000.
 pub const INSTRUMENTS_MAX: usize = 16_384;
 
+/// Where a feed tells of a symbol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The feed, in the order of the configuration.
+    pub feed: u16,
+    /// The symbol's locate code there.
+    pub locate: u16,
+}
+
 /// The table.
 #[derive(Debug)]
 pub struct Instruments {
     symbols: Vec<Symbol>,
+    /// Where each was looked up last; `None`: nobody has asked for it by a locate code.
+    places: Vec<Option<Place>>,
     /// For each feed: index plus one for each locate code, 0: not looked up yet.
     of_locate: Box<[Box<[u16]>]>,
 }
@@ -28,6 +39,7 @@ impl Instruments {
         let unknown = || vec![0; 1 << 16].into_boxed_slice();
         Self {
             symbols: Vec::with_capacity(INSTRUMENTS_MAX),
+            places: Vec::with_capacity(INSTRUMENTS_MAX),
             of_locate: (0..feeds).map(|_| unknown()).collect(),
         }
     }
@@ -54,11 +66,25 @@ impl Instruments {
             Some(index) => index,
             None if self.symbols.len() < INSTRUMENTS_MAX => {
                 self.symbols.push(symbol);
+                self.places.push(None);
                 self.symbols.len() - 1
             }
             None => return None,
         };
         u16::try_from(index).ok().map(Instrument)
+    }
+
+    /// Where an instrument was looked up last.
+    #[must_use]
+    pub fn place(&self, instrument: Instrument) -> Option<Place> {
+        *self.places.get(usize::from(instrument.0))?
+    }
+
+    /// A feed tells of an instrument here.
+    pub fn set_place(&mut self, instrument: Instrument, place: Place) {
+        if let Some(known) = self.places.get_mut(usize::from(instrument.0)) {
+            *known = Some(place);
+        }
     }
 
     /// Instruments known so far.
@@ -88,7 +114,35 @@ impl Instruments {
         let instrument = self.of_symbol(symbol)?;
         let known = self.of_locate.get_mut(usize::from(feed))?;
         *known.get_mut(usize::from(locate))? = instrument.0 + 1;
+        self.set_place(instrument, Place { feed, locate });
         Some(instrument)
+    }
+}
+
+/// Some of all instruments: a bit for each.
+#[derive(Clone, Debug, Default)]
+pub struct InstrumentSet {
+    /// Empty: none is in it.
+    bits: Box<[u64]>,
+}
+
+impl InstrumentSet {
+    /// Puts an instrument in.
+    pub fn insert(&mut self, Instrument(index): Instrument) {
+        if self.bits.is_empty() {
+            self.bits = vec![0; INSTRUMENTS_MAX / 64].into_boxed_slice();
+        }
+        if let Some(word) = self.bits.get_mut(usize::from(index / 64)) {
+            *word |= 1 << (index % 64);
+        }
+    }
+
+    /// Whether an instrument is in it.
+    #[inline]
+    #[must_use]
+    pub fn has(&self, Instrument(index): Instrument) -> bool {
+        let word = self.bits.get(usize::from(index / 64));
+        word.is_some_and(|word| word >> (index % 64) & 1 != 0)
     }
 }
 

@@ -10,15 +10,15 @@
 
 use protocol::ouch::{ClientOrderId, EnterOrder, PRICE_MAX, QTY_MAX, ReplaceOrder, TIF_DAY};
 use protocol::soup::{self, kind::UNSEQUENCED};
-use protocol::types::{Qty, UserRefNum};
+use protocol::types::{Price4, Qty, Side, UserRefNum};
 
-use super::account::Account;
+use super::account::{Account, market_of};
 use super::desk::Ended;
 use super::index::Unplaced;
 use super::instruments::Instrument;
 use super::live::{Links, Order};
 use super::progress::Sent;
-use super::risk::{KillCause, Proposal, Risk};
+use super::risk::{KillCause, Lot, Proposal, Risk};
 use super::session_orders::{MESSAGE_LEN_MAX, SessionOrders};
 use crate::message::intent::{Action, Cause, OrderIntent, Owner};
 use crate::message::invariant::{Breach, Invariant};
@@ -75,7 +75,11 @@ impl Ledger<'_> {
             Action::Replace => self.replace(asked, out),
             Action::Cancel => {
                 let order = self.session.orders.of_id(owner, intent.id);
-                let user_ref = order.ok_or(Refusal::NotLive)?.user_ref;
+                let order = order.ok_or(Refusal::NotLive)?;
+                let user_ref = order.user_ref;
+                if !order.is_canceling() {
+                    self.account.risk.check_cancel(now_ns)?;
+                }
                 let len = self.session.cancel(user_ref, true, out);
                 let len = len.ok_or(Refusal::ChangePending)?;
                 Ok(Sent {
@@ -113,14 +117,17 @@ impl Ledger<'_> {
             return Err(Refusal::PriceCollar);
         }
         let proposal = Proposal {
+            owner,
             instrument,
             side: intent.side,
             price: intent.price,
             qty: intent.qty,
             counted_qty: Qty(0),
             is_new: true,
-            reference: names.load(locate),
+            is_marked_long: false,
+            market: market_of(names, locate),
             is_stale: names.is_stale(locate) && !desk.trade_on_stale,
+            is_halted: names.statuses().is_stopped(locate),
         };
         self.account.risk.check(&proposal, now_ns)?;
         let user_ref = self
@@ -128,8 +135,13 @@ impl Ledger<'_> {
             .orders
             .next_number()
             .ok_or(Refusal::OpenOrders)?;
-        let order = new_order(asked, user_ref, instrument, feed);
-        let message = self.enter_message(&order, intent);
+        let mut order = new_order(asked, user_ref, instrument, feed);
+        let side_code = self
+            .account
+            .risk
+            .side_code(instrument, intent.side, intent.qty);
+        order.is_marked_long = side_code == Side::Sell as u8;
+        let message = self.enter_message(&order, side_code, intent);
         let len = soup::frame(UNSEQUENCED, out, |body| message.encode(&[], body))
             .ok_or(Refusal::Backlog)?;
         // Room is larger than risk's limit, and no live order has a number that is still to come.
@@ -138,10 +150,7 @@ impl Ledger<'_> {
             Unplaced::NumberIsLive | Unplaced::Full => Refusal::OpenOrders,
         })?;
         self.session.orders.advance(UserRefNum(user_ref.0 + 1));
-        self.account.risk.on_opened();
-        self.account
-            .risk
-            .on_reserved(instrument, intent.side, intent.qty);
+        self.opened(&order);
         self.session.counters.orders.increment();
         self.session.last = (owner, intent.id);
         Ok(Sent {
@@ -152,11 +161,11 @@ impl Ledger<'_> {
     }
 
     #[inline]
-    fn enter_message(&self, order: &Order, intent: &OrderIntent) -> EnterOrder {
+    fn enter_message(&self, order: &Order, side_code: u8, intent: &OrderIntent) -> EnterOrder {
         EnterOrder {
             kind: EnterOrder::KIND,
             user_ref: order.user_ref.into(),
-            side: order.side as u8,
+            side: side_code,
             qty: order.open.into(),
             symbol: self.account.instruments.symbol(order.instrument),
             price: order.price.into(),
@@ -193,19 +202,20 @@ impl Ledger<'_> {
         if desk.is_paused {
             return Err(Refusal::Paused);
         }
-        let (reference, is_stale) = self
-            .account
-            .reference_of(&order)
-            .ok_or(Refusal::UnknownSymbol)?;
+        let names = self.account.names_of(&order);
+        let names = names.ok_or(Refusal::UnknownSymbol)?;
         let proposal = Proposal {
+            owner,
             instrument: order.instrument,
             side: order.side,
             price: intent.price,
             qty: intent.qty,
             counted_qty: order.reserved,
             is_new: false,
-            reference,
-            is_stale: is_stale && !desk.trade_on_stale,
+            is_marked_long: order.is_marked_long,
+            market: market_of(names, order.locate),
+            is_stale: names.is_stale(order.locate) && !desk.trade_on_stale,
+            is_halted: names.statuses().is_stopped(order.locate),
         };
         self.account.risk.check(&proposal, now_ns)?;
         let (original, replace) = (
@@ -223,21 +233,34 @@ impl Ledger<'_> {
             .begin_replace(original, replace)
             .map_err(|_| Refusal::OpenOrders)?;
         self.session.orders.advance(UserRefNum(replace.0 + 1));
-        let more = Qty(intent.qty.0.saturating_sub(order.reserved.0));
         if let Some(order) = self.session.orders.get_mut(original) {
-            order.reserved = Qty(order.reserved.0 + more.0);
             order.replace_total = total;
+            order.replace_price = intent.price;
             order.origin = intent.origin;
+            let held = reserve(&mut self.account.risk, order);
+            self.hold(held);
         }
-        self.account
-            .risk
-            .on_reserved(order.instrument, order.side, more);
         self.session.counters.replaces.increment();
         Ok(Sent {
             len,
             user_ref: original,
             is_new: false,
         })
+    }
+
+    /// One more order is open: risk counts it.
+    #[inline]
+    pub(super) fn opened(&mut self, order: &Order) {
+        let (instrument, side) = (order.instrument, order.side);
+        let risk = &mut self.account.risk;
+        risk.on_opened();
+        risk.on_reserved(&Lot {
+            instrument,
+            side,
+            limit: order.price,
+            qty: order.reserved,
+        });
+        risk.on_limit(instrument, side, order.price);
     }
 
     /// Risk counts of an order what may stand open of it at worst.
@@ -261,6 +284,11 @@ impl Ledger<'_> {
         let Some(order) = self.session.orders.remove(user_ref) else {
             return;
         };
+        for limit in order.known_limits {
+            self.account
+                .risk
+                .on_limit_gone(order.instrument, order.side, limit);
+        }
         let held = free(&mut self.account.risk, &order, order.reserved);
         self.hold(held);
         if !self.account.risk.on_closed() {
@@ -299,6 +327,9 @@ fn new_order(asked: &Asked<'_>, user_ref: UserRefNum, instrument: Instrument, fe
         executed: Qty(0),
         replacing: None,
         replace_total: Qty(0),
+        replace_price: Price4(0),
+        is_marked_long: false,
+        known_limits: [intent.price, Price4(0)],
         cancels_refused: 0,
         links: Links::default(),
     }
@@ -331,13 +362,43 @@ fn replace_message(
 /// Risk counted less than the order had reserved.
 #[inline]
 pub(super) fn reserve(risk: &mut Risk, order: &mut Order) -> Result<(), Breach> {
+    if order.known_limits != order.limits() {
+        note_limits(risk, order);
+    }
     let (before, now) = (order.reserved.0, order.open_at_worst().0);
     order.reserved = Qty(now);
     if now > before {
-        risk.on_reserved(order.instrument, order.side, Qty(now - before));
+        let [price, asked] = order.limits();
+        risk.on_reserved(&Lot {
+            instrument: order.instrument,
+            side: order.side,
+            limit: price.max(asked),
+            qty: Qty(now - before),
+        });
         return Ok(());
     }
     free(risk, order, Qty(before - now))
+}
+
+/// Risk has of an order the limits that it may have at the exchange.
+fn note_limits(risk: &mut Risk, order: &mut Order) {
+    let (instrument, side) = (order.instrument, order.side);
+    let now = order.limits();
+    let before = std::mem::replace(&mut order.known_limits, now);
+    for (before, now) in before.into_iter().zip(order.known_limits) {
+        if before == now {
+            continue;
+        }
+        risk.on_limit(instrument, side, now);
+        // Also where it has no more shares than before, they may cost more.
+        risk.on_reserved(&Lot {
+            instrument,
+            side,
+            limit: now,
+            qty: Qty(0),
+        });
+        risk.on_limit_gone(instrument, side, before);
+    }
 }
 
 /// Releases this many shares of an order from risk.

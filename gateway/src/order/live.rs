@@ -48,6 +48,12 @@ pub struct Order {
     pub replacing: Option<UserRefNum>,
     /// What that replace asks for: shares over the whole chain, as OUCH counts them.
     pub replace_total: Qty,
+    /// The limit that it asks for.
+    pub replace_price: Price4,
+    /// A sell that the exchange was told is no short sale.
+    pub is_marked_long: bool,
+    /// The limits that risk has of it: [`Order::limits`] once the answer that changed them has been handled.
+    pub known_limits: [Price4; 2],
     /// Cancels that the exchange refused, one after another.
     pub cancels_refused: u8,
     /// [`Orders`](super::orders::Orders) alone keeps what follows.
@@ -118,6 +124,14 @@ impl Order {
                 Qty(asked.max(self.open.0))
             }
         }
+    }
+
+    /// The limits that it may have at the exchange: its own, and that of a replace on its way; 0: none.
+    #[inline]
+    #[must_use]
+    pub fn limits(&self) -> [Price4; 2] {
+        let asked = self.replacing.map_or(Price4(0), |_| self.replace_price);
+        [self.price, asked]
     }
 
     /// The number that a cancel has to name: behind a replace that is on its way it is the new one, as

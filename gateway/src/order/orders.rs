@@ -514,6 +514,9 @@ mod tests {
             executed: Qty(0),
             replacing: None,
             replace_total: Qty(0),
+            replace_price: Price4(0),
+            is_marked_long: false,
+            known_limits: [Price4(0); 2],
             cancels_refused: 0,
             links: Links::default(),
         }

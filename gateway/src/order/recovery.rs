@@ -117,8 +117,7 @@ impl Ledger<'_> {
         self.session
             .orders
             .advance(UserRefNum(user_ref.0.saturating_add(1)));
-        self.account.risk.on_opened();
-        self.account.risk.on_reserved(instrument, side, m.qty.get());
+        self.opened(&order);
         if m.state == STATE_DEAD {
             self.session.counters.canceled.increment();
             self.close(user_ref);
@@ -144,6 +143,9 @@ fn adopted(user_ref: UserRefNum, m: &OrderAccepted, side: Side, instrument: Inst
         executed: Qty(0),
         replacing: None,
         replace_total: Qty(0),
+        replace_price: Price4(0),
+        is_marked_long: m.side == Side::Sell as u8,
+        known_limits: [m.price.get().unwrap_or(Price4(0)), Price4(0)],
         cancels_refused: 0,
         links: Links::default(),
     }

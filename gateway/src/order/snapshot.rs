@@ -343,6 +343,9 @@ mod tests {
             executed: Qty(20),
             replacing: Some(UserRefNum(9)),
             replace_total: Qty(50),
+            replace_price: Price4(0),
+            is_marked_long: false,
+            known_limits: [Price4(0); 2],
             cancels_refused: 0,
             links: Links::default(),
         };

@@ -465,6 +465,7 @@ impl<T: Transport + Send> Stage for OrderStage<T> {
         self.on_timeout(now_ns, clock);
         self.slowest.housekeep(now_ns);
         self.cancels_rest = false;
+        self.account.look_around();
         self.tell_breach();
         self.take_commands(now_ns);
         self.snapshot.show(&self.entry, &self.account);

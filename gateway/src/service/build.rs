@@ -20,6 +20,7 @@ use crate::message::notice::Notices;
 use crate::options::{self, Options};
 use crate::order::account::Account;
 use crate::order::entry::{DESKS_MAX, DeskOptions, Entry, Lifecycle};
+use crate::order::instruments::INSTRUMENTS_MAX;
 use crate::order::links::Link;
 use crate::order::risk::{KillCause, KillSwitch, Risk};
 use crate::order::stage::{OrderStage, Parts as OrderParts};
@@ -211,6 +212,9 @@ fn build_session(
     }
     let orders_max = session.risk.open_orders_max;
     let mut account = Account::new(Risk::new(session.risk, kill.clone()), best_prices);
+    account.begin_day(&session.day).map_err(|symbol| {
+        format!("session {name}: {symbol:?}: expected at most {INSTRUMENTS_MAX} symbols in all")
+    })?;
     let lifecycle = Lifecycle::new(session.credentials);
     let entry = Entry::new(lifecycle, orders_max, &desks, &mut account);
     let no_memory = format!("session {name}: buffers and socket");

@@ -23,7 +23,6 @@ pub(crate) const SECOND: u64 = 1_000_000_000;
 /// Locate code 1 on the first feed, and on the second.
 pub(crate) const SYMBOLS: [&[u8; 8]; 2] = [b"ALC     ", b"BOB     "];
 
-#[expect(clippy::needless_update, reason = "a new limit does not concern it")]
 pub(crate) const LIMITS: Limits = Limits {
     order_qty_max: Qty(10_000),
     notional_max: 1 << 50,

@@ -14,6 +14,7 @@ mod account;
 mod crossings;
 mod desk;
 mod exchange;
+mod limits;
 mod orders;
 mod quoter;
 mod stage;

@@ -1,0 +1,136 @@
+//! The kill switch, and why it was turned.
+//!
+//! Thread:      any; the order core looks at it before each order, hot
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Why trading is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum KillCause {
+    /// `tickgate kill`.
+    Operator = 1,
+    /// SIGUSR2.
+    Signal = 2,
+    /// An execution of an order that is not known here.
+    UnknownExecution = 3,
+    /// A strategy did not take its executions.
+    ExecutionsLost = 4,
+    /// An answer of the exchange that cannot be decoded.
+    MalformedAnswer = 5,
+    /// What must hold of orders or positions does not.
+    BrokenInvariant = 6,
+    /// `start_killed` of the session.
+    StartKilled = 7,
+    /// A kill of an earlier run that nobody has ended.
+    Persisted = 8,
+    /// The exchange rejected too many orders within a moment.
+    RejectStorm = 9,
+    /// The day's loss went over its limit.
+    LossLimit = 10,
+}
+
+impl KillCause {
+    /// Every cause.
+    pub const ALL: [Self; 10] = [
+        Self::Operator,
+        Self::Signal,
+        Self::UnknownExecution,
+        Self::ExecutionsLost,
+        Self::MalformedAnswer,
+        Self::BrokenInvariant,
+        Self::StartKilled,
+        Self::Persisted,
+        Self::RejectStorm,
+        Self::LossLimit,
+    ];
+
+    fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| *cause as u8 == code)
+    }
+}
+
+impl std::fmt::Display for KillCause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Operator => "the operator",
+            Self::Signal => "SIGUSR2",
+            Self::UnknownExecution => "an execution of an unknown order",
+            Self::ExecutionsLost => "a strategy that did not take its executions",
+            Self::MalformedAnswer => "an answer of the exchange that cannot be decoded",
+            Self::BrokenInvariant => "a broken invariant of orders or positions",
+            Self::StartKilled => "start_killed in the configuration",
+            Self::Persisted => "a kill of an earlier run",
+            Self::RejectStorm => "too many rejects by the exchange",
+            Self::LossLimit => "a loss over loss_max_dollars",
+        })
+    }
+}
+
+/// No cause: orders may go.
+const NOT_KILLED: u8 = 0;
+
+/// The kill switch: anyone may turn it, the order core looks at it before each order. The first cause
+/// stays until it is released; `StartKilled` gives way to another.
+#[derive(Clone, Debug, Default)]
+pub struct KillSwitch(Arc<AtomicU8>);
+
+impl KillSwitch {
+    /// Stops new orders.
+    pub fn engage(&self, cause: KillCause) {
+        let (order, code) = (Ordering::SeqCst, cause as u8);
+        // An error: it is on already, and the first cause is the one to look into, unless that is only how
+        // the configuration starts.
+        if self
+            .0
+            .compare_exchange(NOT_KILLED, code, order, order)
+            .is_err()
+        {
+            let start = KillCause::StartKilled as u8;
+            let _ = self.0.compare_exchange(start, code, order, order);
+        }
+    }
+
+    /// Allows new orders.
+    pub fn release(&self) {
+        self.0.store(NOT_KILLED, Ordering::SeqCst);
+    }
+
+    /// Whether orders are stopped.
+    #[inline]
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != NOT_KILLED
+    }
+
+    /// Why orders are stopped; `None`: they are not.
+    #[must_use]
+    pub fn cause(&self) -> Option<KillCause> {
+        KillCause::from_code(self.0.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kill_switch_engaged_twice_keeps_the_first_cause_until_released() {
+        let kill = KillSwitch::default();
+        assert_eq!((kill.is_on(), kill.cause()), (false, None));
+        for cause in KillCause::ALL {
+            kill.engage(cause);
+            assert_eq!((kill.is_on(), kill.cause()), (true, Some(cause)));
+            kill.engage(KillCause::Signal);
+            let first = match cause {
+                // It says no more than how the configuration starts.
+                KillCause::StartKilled => KillCause::Signal,
+                first => first,
+            };
+            assert_eq!(kill.cause(), Some(first));
+            kill.release();
+            assert_eq!((kill.is_on(), kill.cause()), (false, None));
+        }
+    }
+}
