@@ -63,6 +63,11 @@ macro_rules! refusals {
             $($(#[doc = $text])+ $cause,)+
         }
 
+        impl Refusal {
+            /// Every refusal, by its code.
+            pub const ALL: &'static [Self] = &[$(Self::$cause),+];
+        }
+
         rt::counters! {
             /// Intents refused, by cause.
             pub struct RefusalCounters {
@@ -140,11 +145,15 @@ pub enum KillCause {
     StartKilled = 7,
     /// A kill of an earlier run that nobody has ended.
     Persisted = 8,
+    /// The journal's ring was full: what is decided could not be recorded.
+    JournalBehind = 9,
+    /// The journal could not be written.
+    JournalFailed = 10,
 }
 
 impl KillCause {
     /// Every cause.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Operator,
         Self::Signal,
         Self::UnknownExecution,
@@ -153,6 +162,8 @@ impl KillCause {
         Self::BrokenInvariant,
         Self::StartKilled,
         Self::Persisted,
+        Self::JournalBehind,
+        Self::JournalFailed,
     ];
 
     fn from_code(code: u8) -> Option<Self> {
@@ -171,6 +182,8 @@ impl std::fmt::Display for KillCause {
             Self::BrokenInvariant => "a broken invariant of orders or positions",
             Self::StartKilled => "start_killed in the configuration",
             Self::Persisted => "a kill of an earlier run",
+            Self::JournalBehind => "a journal that cannot keep up",
+            Self::JournalFailed => "a journal that cannot be written",
         })
     }
 }

@@ -11,6 +11,7 @@ use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
 use super::control::{self, Control, SessionControl};
 use super::feed::{self, FeedRoom};
 use super::house::{House, SessionHouse};
+use super::journal;
 use super::layout::{self, Layout};
 use super::receive;
 use crate::core_loop::{CoreOptions, Stage};
@@ -100,6 +101,7 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
             links: links.unwrap_or_default(),
             desks: wiring.desks.get(index).cloned().unwrap_or_default(),
             best_prices: best_prices.clone(),
+            journal: options.journal.as_ref().map(|it| (index, it.ring_bytes)),
         };
         let name = session.name.clone();
         stages.push((
@@ -202,6 +204,8 @@ struct SessionRoom {
     links: Vec<Link>,
     desks: Vec<DeskOptions>,
     best_prices: Vec<Arc<BestPrices>>,
+    /// The session's number and the bytes of its ring, where there is a journal.
+    journal: Option<(usize, usize)>,
 }
 
 fn build_session(
@@ -214,6 +218,7 @@ fn build_session(
         links,
         desks,
         best_prices,
+        journal,
     } = room;
     let name = session.name;
     let kill = KillSwitch::default();
@@ -223,7 +228,13 @@ fn build_session(
     let orders_max = session.risk.open_orders_max;
     let mut account = Account::new(Risk::new(session.risk, kill.clone()), best_prices);
     let lifecycle = Lifecycle::new(session.credentials);
-    let entry = Entry::new(lifecycle, orders_max, &desks, &mut account);
+    let mut entry = Entry::new(lifecycle, orders_max, &desks, &mut account);
+    if let Some((index, ring_bytes)) = journal {
+        let (inlet, outlet) = journal::open(index, ring_bytes, &kill)?;
+        journal::register(&outlet, &name, &mut house.registry);
+        house.journal.push(outlet);
+        entry = entry.with_journal(inlet);
+    }
     let no_memory = format!("session {name}: buffers and socket");
     let notices = notices(&name, house)?;
     let (slow, traces) = pair(TRACES, "slow orders")?;
