@@ -153,9 +153,7 @@ impl Setup {
 }
 
 fn settle(writer: &mut Writer, now_ns: u64) {
-    let mut idle = 0;
-    while idle < 1_000 {
-        idle = if writer.poll(now_ns) > 0 { 0 } else { idle + 1 };
+    while writer.poll(now_ns) > 0 || writer.is_busy() {
         std::thread::yield_now();
     }
 }
@@ -382,7 +380,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Program::new("umount").arg(self.0.path()).status();
+        let _ = Program::new("umount").arg("-l").arg(self.0.path()).status();
     }
 }
 
@@ -444,4 +442,102 @@ fn disk_that_stays_full_ends_the_run_with_an_error_and_a_readable_file() {
     let (given, end) = read(&bytes);
     let is_torn = matches!(end, Err(ReadError::Damaged(damage)) if damage.is_torn);
     assert!(is_torn || given.len() < 500, "{} records", given.len());
+}
+
+/// What `tickgate journal` prints of a file, line by line, and its status.
+fn printed(arguments: &[&str], file: &Path) -> (Vec<String>, Option<i32>) {
+    let mut program = Program::new(env!("CARGO_BIN_EXE_tickgate"));
+    let output = program.arg("journal").args(arguments).arg(file).output();
+    let output = output.unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    (
+        text.lines().map(str::to_owned).collect(),
+        output.status.code(),
+    )
+}
+
+/// A SoupBinTCP packet and a message of OUCH, from the specification's tables.
+fn enter_order(user_ref: u32) -> Vec<u8> {
+    let mut packet = vec![0, 48, b'U', b'O'];
+    packet.extend(user_ref.to_be_bytes());
+    packet.extend(b"S\0\0\0\x64ALC     ");
+    packet.extend(1_000_000_u64.to_be_bytes());
+    packet.extend(b"0YPNN0100000000004D\0\0");
+    packet
+}
+
+fn executed(user_ref: u32) -> Vec<u8> {
+    let mut message = vec![b'E'];
+    message.extend(9_u64.to_be_bytes());
+    message.extend(user_ref.to_be_bytes());
+    message.extend(40_u32.to_be_bytes());
+    message.extend(1_000_100_u64.to_be_bytes());
+    message.push(b'A');
+    message.extend(55_u64.to_be_bytes());
+    message.extend([0, 0]);
+    message
+}
+
+#[test]
+fn command_prints_what_is_asked_for_as_text_and_as_json_and_says_what_is_torn() {
+    let mut setup = setup();
+    for number in [5, 6] {
+        let mut room = enter_order(number);
+        let len = room.len();
+        assert_eq!(len, 50);
+        room.resize(4096, 0);
+        let judged = Judged {
+            owner: Owner(0),
+            intent: &intent(number),
+            now_ns: 1_000 + u64::from(number),
+        };
+        setup.inlet.on_sent(&judged, number, &room, len);
+    }
+    let message = executed(6);
+    let heard = Message {
+        seq: 3,
+        is_past: false,
+        bytes: &message,
+    };
+    setup.inlet.on_heard(&heard, 2_000);
+    setup.inlet.on_kill(Some(KillCause::Signal), 2_001);
+    let file = setup.finish();
+    let (all, status) = printed(&[], &file);
+    assert_eq!((all.len(), status), (6, Some(0)), "{all:#?}");
+    assert_eq!(
+        all[1],
+        "20231114-221320.000000005 ouch1 #1 sent action=enter order=5 strategy=probe id=5 side=sell locate=3 \
+         feed=itch message=77 seen_ns=500 decided_ns=600 shares=100 symbol=ALC price=100.0000 time_in_force=0"
+    );
+    assert!(
+        all[4].ends_with("ouch1 #4 kill-on cause=SIGUSR2"),
+        "{}",
+        all[4]
+    );
+    let (of_order, _) = printed(&["--order", "6", "--json"], setup.folder.path());
+    assert_eq!(of_order.len(), 2, "{of_order:#?}");
+    let told: serde_json::Value = serde_json::from_str(&of_order[1]).unwrap();
+    assert_eq!(
+        (&told["kind"], &told["message"]),
+        (&"heard".into(), &"executed".into())
+    );
+    assert_eq!(
+        (&told["shares"], &told["price"]),
+        (&40.into(), &"100.0100".into())
+    );
+    assert_eq!(told["time_ns"], BEGAN.realtime_ns + 1_000);
+    for (arguments, lines) in [
+        (["--kind", "sent"], 2),
+        (["--session", "ouch1"], 4),
+        (["--session", "gateway"], 2),
+        (["--strategy", "probe"], 3),
+        (["--strategy", "other"], 0),
+    ] {
+        let (found, _) = printed(&arguments, &file);
+        assert_eq!(found.len(), lines, "{arguments:?}: {found:#?}");
+    }
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &whole[..whole.len() - 1]).unwrap();
+    let (torn, status) = printed(&[], &file);
+    assert_eq!((torn.len(), status), (5, Some(1)), "{torn:#?}");
 }

@@ -188,6 +188,12 @@ impl Writer {
         open.map_or_else(|| Path::new(""), |open| open.path.as_path())
     }
 
+    /// Whether a write is under way.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.disk.is_busy()
+    }
+
     /// What the operator has to know, once.
     pub fn take_news(&mut self) -> Vec<News> {
         std::mem::take(&mut self.news)
