@@ -68,7 +68,7 @@ planted: build-packages
 	@deploy/packages patch
 	world/planted/run $(or $(SEEDS),1000)
 
-## Fuzzing, with a nightly compiler: TARGET=feed, iex, answers, session or orders; SECONDS_MAX=600.
+## Fuzzing, with a nightly compiler: TARGET=feed, iex, answers, session, orders or journal; SECONDS_MAX=600.
 fuzz: build-packages
 	command -v cargo-fuzz >/dev/null || { echo "installing cargo-fuzz from crates.io"; $(CARGO) install --locked cargo-fuzz; }
 	cd fuzz && $(CARGO) +nightly fuzz run $(or $(TARGET),feed) -- -max_total_time=$(or $(SECONDS_MAX),600)

@@ -13,6 +13,8 @@ pub mod strategy;
 
 pub mod order;
 
+pub mod journal;
+
 pub mod core_loop;
 
 pub mod cli;

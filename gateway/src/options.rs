@@ -11,6 +11,7 @@ use feed_handler::recovery::stage::RecoveryOptions;
 use feed_handler::udp::UdpOptions;
 use feed_handler::xdp;
 
+use crate::journal::writer::JournalOptions;
 use crate::order::account::DayStart;
 use crate::order::entry::Credentials;
 use crate::order::risk::Limits;
@@ -42,6 +43,8 @@ pub struct Options {
     pub sessions: Vec<Session>,
     /// Strategies.
     pub strategies: Vec<StrategyOptions>,
+    /// What is journaled; `None`: nothing.
+    pub journal: Option<JournalOptions>,
     /// What to write at the end and on SIGUSR1.
     pub output: Output,
 }

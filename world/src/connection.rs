@@ -18,6 +18,8 @@ pub(crate) struct Connection {
     pub(crate) sent: Vec<u8>,
     /// Bytes that the kernel takes at once.
     pub(crate) window: usize,
+    /// Every byte that was ever handed over.
+    pub(crate) told: Vec<u8>,
 }
 
 /// What the gateway hears next.
@@ -38,6 +40,7 @@ impl Connection {
             committed: 0,
             sent: Vec::new(),
             window: usize::MAX,
+            told: Vec::new(),
         }
     }
 
@@ -71,7 +74,9 @@ impl Transport for Connection {
     }
 
     fn commit(&mut self, len: usize) {
+        let begin = self.committed;
         self.committed += len;
+        self.told.extend_from_slice(&self.tx[begin..self.committed]);
     }
 
     fn flush(&mut self) {

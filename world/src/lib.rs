@@ -11,6 +11,7 @@
 //!
 //! - the feed is complete or says that it is not (`hearing`);
 //! - live orders, positions and exposure are what the exchange has told (`line`);
+//! - the journal of each life of a session has every packet that it sent and every message that it heard (`journaled`);
 //! - each intent is answered once, no order lives twice (`traders`, `record`).
 //!
 //! Must not know: sockets, threads, the time of day.
@@ -26,6 +27,7 @@ mod checks;
 mod connection;
 mod feed_day;
 mod hearing;
+mod journaled;
 mod line;
 mod operator;
 mod overheard;

@@ -12,6 +12,7 @@ use protocol::types::{Side, Symbol};
 use rt::ring::{Consumer, Producer};
 
 use crate::connection::{Connection, Event};
+use crate::journaled::{Facts, Journaled};
 use crate::record::Record;
 
 /// One session.
@@ -23,6 +24,7 @@ pub(crate) struct Line {
     to_gateway: Vec<u8>,
     record: Record,
     notices: Consumer<Notice>,
+    journaled: Journaled,
     /// The operator's commands.
     pub(crate) commands: Producer<Command>,
 }
@@ -38,6 +40,7 @@ impl Line {
         stage: OrderStage<Connection>,
         notices: Consumer<Notice>,
         commands: Producer<Command>,
+        journaled: Journaled,
     ) -> Self {
         Self {
             stage,
@@ -45,6 +48,7 @@ impl Line {
             to_gateway: Vec::new(),
             record: Record::default(),
             notices,
+            journaled,
             commands,
         }
     }
@@ -127,6 +131,7 @@ impl Line {
                 .read(exchange.message(account, index).expect("stored"));
         }
         let open_orders = entry.open_orders();
+        self.journaled.drain();
         let live = self.stage.live_orders();
         let believed = live.iter().filter(|order| order.is_accepted);
         let believed =
@@ -166,5 +171,20 @@ impl Line {
                 "{notice}"
             );
         }
+    }
+
+    /// The journal of this life says what was sent and what was heard.
+    pub(crate) fn compare_journal(&mut self, exchange: &Exchange, account: u16) {
+        let entry = self.stage.entry();
+        let (next_seq, counters) = (entry.next_seq().0, entry.counters());
+        let sent = std::mem::take(&mut self.stage.transport().told);
+        self.journaled.compare(&Facts {
+            sent: &sent,
+            next_seq,
+            counters: &counters,
+            exchange,
+            account,
+        });
+        self.stage.transport().told = sent;
     }
 }

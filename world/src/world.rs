@@ -24,6 +24,7 @@ use rt::ring::ring;
 
 use crate::connection::Connection;
 use crate::hearing::{FeedTotals, Hearing, Ways};
+use crate::journaled::Journaled;
 use crate::line::{Counter, Line};
 use crate::overheard::Overheard;
 use crate::servers::Fate;
@@ -141,6 +142,10 @@ impl World {
         for hearing in &self.hearings {
             self.heard += hearing.heard();
         }
+        for (line, name) in self.lines.iter_mut().zip(ACCOUNTS) {
+            let exchange = &self.counter.exchange;
+            line.compare_journal(exchange, exchange.account(name).expect("configured"));
+        }
     }
 
     /// A new process: it knows nothing, and its limits may be others.
@@ -244,6 +249,8 @@ impl World {
         let risk = Risk::new(limits, self.kill.clone());
         let mut account = Account::new(risk, prices.collect());
         let entry = Entry::new(lifecycle, limits.open_orders_max, desks, &mut account);
+        let (journaled, inlet) = Journaled::new(&self.kill);
+        let entry = entry.with_journal(inlet);
         let (notices, heard) = ring(64).expect("a power of two");
         let (asks, commands) = ring(4).expect("a power of two");
         let (slow, _) = ring(64).expect("a power of two");
@@ -256,7 +263,7 @@ impl World {
             notices: Notices(notices),
             slowest: Slowest::new(slow),
         });
-        Line::new(stage, heard, asks)
+        Line::new(stage, heard, asks, journaled)
     }
 
     /// One turn of every stage, each in its place on the way; then everything is compared.

@@ -1,5 +1,5 @@
 //! The hot cores do not allocate: the whole gateway in this process, under a counting allocator, from
-//! the first market message to the last order, with every frame captured.
+//! the first market message to the last order, with every frame captured and every order journaled.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "tests")]
 #![allow(clippy::too_many_lines, reason = "options are one long list")]
@@ -19,6 +19,12 @@ use feed_handler::capture::{CaptureOptions, Frames};
 use feed_handler::publish::{Subscription, Way as Hears};
 use feed_handler::udp::{UdpLine, UdpOptions};
 use feed_handler::xdp::{Mode, Options as XdpOptions, Rung, SocketOptions, Wanted};
+use gateway::journal::event::Event;
+use gateway::journal::files::list;
+use gateway::journal::format::Kind as Record;
+use gateway::journal::reader::Reader;
+use gateway::journal::writer::{JournalOptions, Sync};
+use gateway::message::intent::Action;
 use gateway::options::{Feed, Options, Output, Rings, Session, StrategyOptions, Venue};
 use gateway::order::entry::Credentials;
 use gateway::order::risk::Limits;
@@ -36,6 +42,8 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
 const EXCHANGE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 12_077);
 /// Where frames are kept, beside the report.
 const CAPTURE: &str = "capture";
+/// And where orders are journaled.
+const JOURNAL: &str = "journal";
 const GROUP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 77, 0, 9), 26_409);
 
 /// Moves this thread, and those that it starts, into a network namespace of its own.
@@ -153,6 +161,12 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
             hgrm_dir: None,
             table: false,
         },
+        journal: Some(JournalOptions {
+            folder: json.with_file_name(JOURNAL),
+            sync: Sync::Interval(1_000_000),
+            ring_bytes: 1 << 22,
+            file_bytes: 1 << 30,
+        }),
         ..support::bare(rings)
     }
 }
@@ -246,4 +260,28 @@ fn no_allocation_on_hot_cores_from_the_first_message_to_the_last_order() {
         }
     }
     assert_eq!(frames, packets);
+    let journal = |name| run.counters[&Kind::Journal]["ouch"][name];
+    assert_eq!(journal("journal_ring_full"), 0);
+    let entered = orders_journaled(&folder.path().join(JOURNAL));
+    assert_eq!(entered, run.orders, "every order is in the journal");
+}
+
+/// New orders in the one journal of this folder, which ends as it should.
+fn orders_journaled(folder: &Path) -> u64 {
+    let files = list(folder).expect("a folder");
+    assert_eq!(files.len(), 1);
+    let file = std::fs::File::open(&files[0]).expect("a journal");
+    let mut reader = Reader::new(file).expect("a head");
+    let (mut entered, mut last) = (0, None);
+    while let Some(record) = reader
+        .next_record()
+        .unwrap_or_else(|error| panic!("{error}"))
+    {
+        if let Event::Sent(intent, _) = Event::of(&record).expect("a payload") {
+            entered += u64::from(intent.action() == Some(Action::Enter));
+        }
+        last = Some(record.kind);
+    }
+    assert_eq!(last, Some(Record::Stop));
+    entered
 }

@@ -7,6 +7,7 @@
 mod capture;
 mod feed;
 mod host;
+mod journal;
 mod recovery;
 mod session;
 mod strategy;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use capture::{Capture, Frames};
 pub use feed::{AfXdp, Books, Feed, Line, Mode, Receive, Rung, Udp, Venue};
 pub use host::{Core, Host, Layout, LayoutKind, Rings, Telemetry};
+pub use journal::{Journal, Sync};
 pub use recovery::{Recovery, Snapshot};
 pub use session::{Risk, Session, Submit};
 pub use strategy::{Events, Parameters, Strategy};
@@ -33,6 +35,7 @@ pub struct Settings {
     pub layout: Layout,
     pub rings: Rings,
     pub telemetry: Telemetry,
+    pub journal: Journal,
     #[serde(default)]
     pub feed: BTreeMap<String, Feed>,
     #[serde(default)]

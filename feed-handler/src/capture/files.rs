@@ -223,7 +223,8 @@ impl Open {
 
 /// `YYYYMMDD-HHMMSS` in UTC. Civil days are counted from 0000-03-01, so that a leap day is a year's last: 146,097 days
 /// are 400 years, and months of a year that begins in March have 153 days in five.
-fn utc(seconds: u64) -> String {
+#[must_use]
+pub fn utc(seconds: u64) -> String {
     let days = seconds / SECONDS_A_DAY + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;

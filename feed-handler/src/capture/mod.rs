@@ -24,6 +24,8 @@ pub mod tap;
 
 use std::path::PathBuf;
 
+pub use files::utc;
+
 /// Which frames are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frames {

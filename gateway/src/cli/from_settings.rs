@@ -18,6 +18,7 @@ use protocol::types::Symbol;
 use tickgate_config as settings;
 
 use super::{Factory, risk};
+use crate::journal::writer::{JournalOptions, Sync};
 use crate::options::{self, FeedRecovery, Options, Output, Rings};
 use crate::order::entry::Credentials;
 use crate::order::transport::{TransportOptions, Way};
@@ -65,6 +66,7 @@ pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result
             .collect::<Result<_, _>>()?,
         sessions: sessions.collect::<Result<_, _>>()?,
         strategies: strategies.collect::<Result<_, _>>()?,
+        journal: journal(settings),
         output: Output {
             json: path(&settings.telemetry.json),
             hgrm_dir: path(&settings.telemetry.hgrm_dir),
@@ -73,6 +75,27 @@ pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result
                 .or_else(|| Some(systemd_folder()?.join("slow-orders.jsonl"))),
             warm_up_ms: settings.telemetry.warm_up_ms,
         },
+    })
+}
+
+/// What is journaled; `None`: nothing, or there is nowhere to keep it.
+fn journal(settings: &settings::Settings) -> Option<JournalOptions> {
+    let journal = &settings.journal;
+    let of_state = || Some(state_folder(settings)?.join("journal"));
+    let folder = if journal.folder.is_empty() {
+        of_state()?
+    } else {
+        PathBuf::from(&journal.folder)
+    };
+    journal.enabled.then_some(JournalOptions {
+        folder,
+        sync: match journal.sync {
+            settings::Sync::None => Sync::None,
+            settings::Sync::Interval => Sync::Interval(journal.sync_interval_ms * 1_000_000),
+            settings::Sync::Batch => Sync::Batch,
+        },
+        ring_bytes: count(journal.ring_kib << 10),
+        file_bytes: journal.file_mib << 20,
     })
 }
 

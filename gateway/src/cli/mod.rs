@@ -1,10 +1,11 @@
 //! The command line, the same for every build of the gateway: `run`, `check`, `kill`, `resume`, `doctor`,
-//! `why`.
+//! `journal`, `why`.
 //!
 //! The one module of this library that knows configuration files.
 
 mod doctor;
 mod from_settings;
+mod journal;
 mod risk;
 mod why;
 
@@ -84,6 +85,10 @@ enum Command {
         #[command(flatten)]
         source: OptionalSource,
     },
+    /// What a run decided, sent, heard and was told: prints the journal, a record a line.
+    ///
+    /// Status 1: a journal is damaged, or its tail is torn.
+    Journal(journal::Arguments),
     /// Why orders were slow: reads what the slow-order recorder wrote.
     Why(why::Arguments),
 }
@@ -170,6 +175,7 @@ pub fn run(factory: Factory) -> ExitCode {
                 doctor::run(Some(&loaded.settings))
             }),
         },
+        Command::Journal(arguments) => journal::run(arguments),
         Command::Why(arguments) => why::run(&arguments),
     }
 }

@@ -28,12 +28,13 @@ use super::lifecycle::SessionEvent;
 use super::live::Order;
 use super::session_orders::SessionOrders;
 use super::telling::AnswerEvent;
+use crate::journal::inlet::{Inlet, Judged, Message};
 use crate::message::command::Command;
 use crate::message::execution::ExecutionEvent;
 use crate::message::intent::{OrderId, OrderIntent, Owner};
 use crate::message::invariant::Breach;
 use crate::message::notice::Ended;
-use crate::order::risk::Refusal;
+use crate::order::risk::{KillSwitch, Refusal};
 
 pub use super::desk::{DESKS_MAX, DeskOptions};
 pub use super::ledger::Asked;
@@ -80,6 +81,7 @@ pub struct Entry {
     lifecycle: Lifecycle,
     inbox: Inbox,
     session: SessionOrders,
+    journal: Inlet,
 }
 
 impl Entry {
@@ -96,7 +98,28 @@ impl Entry {
             lifecycle,
             inbox: Inbox::new(),
             session: SessionOrders::new(open_orders_max, desks, &mut account.instruments),
+            journal: Inlet::default(),
         }
+    }
+
+    /// Everything that happens is journaled from now on.
+    #[must_use]
+    pub fn with_journal(mut self, journal: Inlet) -> Self {
+        self.journal = journal;
+        self
+    }
+
+    /// Whether the kill switch stands otherwise than the journal knows.
+    #[inline]
+    #[must_use]
+    pub fn has_news_of(&self, kill: &KillSwitch) -> bool {
+        self.journal.has_news_of(kill.cause())
+    }
+
+    /// Journals how the kill switch stands.
+    #[cold]
+    pub fn note_kill(&mut self, kill: &KillSwitch, now_ns: u64) {
+        self.journal.on_kill(kill.cause(), now_ns);
     }
 
     /// Has every page of its memory mapped, on the thread that will use it.
@@ -181,6 +204,7 @@ impl Entry {
         } else {
             counters.commands_unknown.increment();
         }
+        self.journal.on_command(command, is_known, now_ns);
         is_known
     }
 
@@ -204,6 +228,8 @@ impl Entry {
             return 0;
         }
         let len = self.session.sweep_some(orders_max, now_ns, out);
+        self.journal
+            .on_cancels(out.get(..len).unwrap_or_default(), now_ns);
         self.lifecycle.on_sent(len, now_ns)
     }
 
@@ -217,6 +243,8 @@ impl Entry {
     pub fn on_connected(&mut self, now_ns: u64, out: &mut [u8]) -> usize {
         self.session.counters.connections.increment();
         self.inbox.clear();
+        // The login itself is not journaled: it has the password.
+        self.journal.on_connected(now_ns);
         self.lifecycle.on_connected(now_ns, out)
     }
 
@@ -224,7 +252,9 @@ impl Entry {
     /// before the next try, ms.
     pub fn on_closed(&mut self, now_ns: u64) -> u32 {
         self.session.counters.disconnections.increment();
-        self.lifecycle.on_closed(now_ns)
+        let pause_ms = self.lifecycle.on_closed(now_ns);
+        self.journal.on_closed(pause_ms, now_ns);
+        pause_ms
     }
 
     /// From now on nothing new goes out and everything open is cancelled; whether the time for that is up.
@@ -249,13 +279,38 @@ impl Entry {
         asked: &Asked<'_>,
         out: &mut [u8],
     ) -> Result<Sent, Refusal> {
+        self.journal.make_sure();
+        let judged = Judged {
+            owner: asked.owner,
+            intent: asked.intent,
+            now_ns: asked.now_ns,
+        };
+        match self.judge(account, asked, out) {
+            Ok(sent) => {
+                self.journal
+                    .on_sent(&judged, sent.user_ref.0, out, sent.len);
+                self.lifecycle.on_sent(sent.len, asked.now_ns);
+                Ok(sent)
+            }
+            Err(refusal) => {
+                self.journal.on_refused(&judged, refusal);
+                Err(refusal)
+            }
+        }
+    }
+
+    #[inline]
+    fn judge(
+        &mut self,
+        account: &mut Account,
+        asked: &Asked<'_>,
+        out: &mut [u8],
+    ) -> Result<Sent, Refusal> {
         if self.lifecycle.state() != State::Open {
             return Err(Refusal::SessionDown);
         }
         let session = &mut self.session;
-        let sent = Ledger { session, account }.on_intent(asked, out)?;
-        self.lifecycle.on_sent(sent.len, asked.now_ns);
-        Ok(sent)
+        Ledger { session, account }.on_intent(asked, out)
     }
 
     /// Says when an order's bytes were ready.
@@ -269,6 +324,7 @@ impl Entry {
     pub fn prefetch(&self, account: &Account) {
         self.session.prefetch();
         account.risk.prefetch();
+        self.journal.prefetch();
     }
 
     /// The answer to an intent that was refused: the order as it stands.
@@ -296,6 +352,8 @@ impl Entry {
             return 0;
         }
         let len = self.session.cancel_some(orders_max, now_ns, out);
+        self.journal
+            .on_cancels(out.get(..len).unwrap_or_default(), now_ns);
         self.lifecycle.on_sent(len, now_ns)
     }
 
@@ -324,6 +382,7 @@ impl Entry {
             lifecycle,
             inbox,
             session,
+            journal,
         } = self;
         lifecycle.on_heard(now_ns);
         let mut has_logged_in = false;
@@ -338,16 +397,26 @@ impl Entry {
             };
             match lifecycle.on_packet(packet, now_ns) {
                 SessionEvent::Message(message, is_past) => {
+                    let heard = Message {
+                        seq: lifecycle.next_seq().0 - 1,
+                        is_past,
+                        bytes: message,
+                    };
+                    journal.on_heard(&heard, now_ns);
                     let mut ledger = Ledger { session, account };
                     let answer = ledger.on_message(now_ns, message, is_past, &mut tell);
                     if let (Some(next), State::Recovering) = (answer, lifecycle.state()) {
                         ledger.on_past_known(now_ns, next, &mut tell);
                         lifecycle.on_recovered();
+                        journal.on_opened(now_ns);
                         tell(AnswerEvent::Opened);
                     }
                 }
                 SessionEvent::Quiet => {}
-                SessionEvent::LoggedIn => has_logged_in = true,
+                SessionEvent::LoggedIn => {
+                    has_logged_in = true;
+                    journal.on_logged_in(lifecycle.next_seq().0, lifecycle.joined(), now_ns);
+                }
                 SessionEvent::Probed => {
                     lifecycle.on_probed();
                     tell(AnswerEvent::ConnectAgain);

@@ -240,6 +240,12 @@ impl Lifecycle {
         Seq(self.next_seq)
     }
 
+    /// The session that the server has named, padded on the right; blank: none yet.
+    #[must_use]
+    pub fn joined(&self) -> [u8; 10] {
+        self.joined.unwrap_or([b' '; 10])
+    }
+
     /// Whether it has been told to stop, and what is open is known. While the exchange cannot be asked that
     /// is so only if it was so before the connection went.
     #[must_use]

@@ -16,6 +16,7 @@ use super::fills::Fills;
 use super::instruments::Instruments;
 use super::orders::Orders;
 use super::progress::EntryCounters;
+use crate::journal::inlet::PACKET_BYTES;
 use crate::message::execution::{ExecutionEvent, Outcome};
 use crate::message::intent::{Action, OrderId, OrderIntent, Owner};
 use crate::message::invariant::Breach;
@@ -23,6 +24,10 @@ use crate::order::risk::Refusal;
 
 /// The longest message that one intent makes, with its SoupBinTCP header.
 pub(super) const MESSAGE_LEN_MAX: usize = soup::HEADER_LEN + EnterOrder::LEN + 2;
+const _: () = assert!(
+    MESSAGE_LEN_MAX <= PACKET_BYTES,
+    "an order's record has room for it"
+);
 /// A refused cancel is repeated after this pause, which doubles with each refusal up to the last.
 const CANCEL_PAUSE_FIRST_NS: u64 = 100_000_000;
 const CANCEL_PAUSE_DOUBLINGS_MAX: u32 = 7;

@@ -398,6 +398,9 @@ impl<T: Transport> OrderStage<T> {
     /// a slice each turn.
     #[inline]
     fn cancel_what_stands(&mut self, clock: &Clock) {
+        if self.entry.has_news_of(&self.kill) {
+            self.entry.note_kill(&self.kill, clock.now_ns());
+        }
         let is_wanted = self.cancels_everything() || self.entry.is_sweeping();
         if is_wanted && !self.cancels_rest && self.entry.can_cancel() {
             self.cancel_some(clock.now_ns());

@@ -11,6 +11,7 @@ use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
 use super::control::{self, Control, SessionControl};
 use super::feed::{self, FeedRoom};
 use super::house::{House, SessionHouse};
+use super::journal;
 use super::layout::{self, Layout, Named};
 use super::receive;
 use super::strategies::{self, StrategyRoom};
@@ -96,6 +97,7 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
             links: links.unwrap_or_default(),
             desks: wiring.desks.get(index).cloned().unwrap_or_default(),
             best_prices: best_prices.clone(),
+            journal: options.journal.as_ref().map(|it| (index, it.ring_bytes)),
         };
         let name = session.name.clone();
         let stage = build_session(session, room, &mut house, &mut control)?;
@@ -192,6 +194,8 @@ struct SessionRoom {
     links: Vec<Link>,
     desks: Vec<DeskOptions>,
     best_prices: Vec<Arc<BestPrices>>,
+    /// The session's number and the bytes of its ring, where there is a journal.
+    journal: Option<(usize, usize)>,
 }
 
 fn build_session(
@@ -204,6 +208,7 @@ fn build_session(
         links,
         desks,
         best_prices,
+        journal,
     } = room;
     let name = session.name;
     let kill = KillSwitch::default();
@@ -216,7 +221,13 @@ fn build_session(
         format!("session {name}: {symbol:?}: expected at most {INSTRUMENTS_MAX} symbols in all")
     })?;
     let lifecycle = Lifecycle::new(session.credentials);
-    let entry = Entry::new(lifecycle, orders_max, &desks, &mut account);
+    let mut entry = Entry::new(lifecycle, orders_max, &desks, &mut account);
+    if let Some((index, ring_bytes)) = journal {
+        let (inlet, outlet) = journal::open(index, ring_bytes, &kill)?;
+        journal::register(&outlet, &name, &mut house.registry);
+        house.journal.push(outlet);
+        entry = entry.with_journal(inlet);
+    }
     let no_memory = format!("session {name}: buffers and socket");
     let notices = notices(&name, house)?;
     let (slow, traces) = pair(TRACES, "slow orders")?;

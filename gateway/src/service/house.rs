@@ -8,6 +8,7 @@ use super::capture::FeedCapturer;
 use super::feed_watch::FeedWatch;
 use super::receive::InterfaceWatch;
 use super::recovery::FeedRecoverer;
+use crate::journal::inlet::Outlet;
 use crate::message::notice::Notice;
 use crate::order::entry::EntryCounters;
 use crate::order::risk::KillSwitch;
@@ -29,6 +30,8 @@ pub(super) struct House {
     pub(super) traces: Vec<Consumer<OrderTrace>>,
     /// What the recovery core runs.
     pub(super) recovery: Vec<FeedRecoverer>,
+    /// What the journal core empties: of each session, in the order of the configuration.
+    pub(super) journal: Vec<Outlet>,
     /// What the capture core runs.
     pub(super) captures: Vec<FeedCapturer>,
 }

@@ -2,7 +2,8 @@
 //!
 //! Path:        options -> receive -> rings -> stages -> cores; then housekeeping until a signal
 //! Thread:      the main thread is the housekeeping core; it sleeps when idle. So does the recovery core,
-//!              which there is where a feed has servers to ask, and the capture core, where frames are kept.
+//!              which there is where a feed has servers to ask, the capture core, where frames are kept, and the
+//!              journal core, where there is a journal.
 
 mod build;
 mod capture;
@@ -11,6 +12,7 @@ mod feed;
 mod feed_watch;
 mod house;
 mod housekeeping;
+mod journal;
 mod kill_file;
 mod layout;
 mod receive;
@@ -88,6 +90,7 @@ pub fn run(
         Some(folder) => Some(KillFile::in_folder(folder).map_err(|e| state_error(folder, &e))?),
         None => None,
     };
+    let journal = options.journal.clone().zip(Some(journal::names(&options)));
     let Built {
         stages,
         mut house,
@@ -96,11 +99,14 @@ pub fn run(
     } = build::build(options)?;
     let kill_watch = KillWatch::start(kill_file, &house.kills)
         .map_err(|error| format!("the kill file: {error}"))?;
+    // Before the first core runs: what cannot be journaled does not happen.
+    let journal = journal::begin(journal, &mut house)?;
     let flag = Arc::new(AtomicBool::new(false));
     let hot: Vec<usize> = layout.iter().filter_map(|core| core.cpu).collect();
     let (cores, logs) = start(stages, layout, &flag)?;
     register_clocks(&cores, &mut house);
     keep_off(&hot);
+    let journal = journal::start(journal)?;
     let capture = capture::start(std::mem::take(&mut house.captures))?;
     let recovery = recovery::start(std::mem::take(&mut house.recovery), &flag)?;
     let traces = std::mem::take(&mut house.traces);
@@ -135,12 +141,19 @@ pub fn run(
     join(cores, &mut house)?;
     recovery::join(recovery)?;
     capture.finish()?;
+    let journaled = journal.finish(failed.is_none());
     house.last_words();
     let report = house.report();
     write(&report, &house, &output)?;
-    match (failed, house.open_orders()) {
+    journaled?;
+    end(failed, house.open_orders()).map(|()| report)
+}
+
+/// How a run went that stopped by itself or was told to.
+fn end(failed: Option<String>, open_orders: u32) -> Result<(), String> {
+    match (failed, open_orders) {
         (Some(core), _) => Err(format!("core {core} ended by itself")),
-        (None, 0) => Ok(report),
+        (None, 0) => Ok(()),
         (None, open) => Err(format!(
             "stopped with {open} orders open at the exchange: they may trade; the next start finds them"
         )),

@@ -25,6 +25,8 @@ pub enum Kind {
     Strategy,
     /// A session with an exchange: its orders.
     Session,
+    /// The journal of a session, by the session's name; its writer, by "journal".
+    Journal,
     /// A hot core.
     Core,
 }
@@ -40,6 +42,7 @@ impl Kind {
             Self::Interface => "interface",
             Self::Strategy => "strategy",
             Self::Session => "session",
+            Self::Journal => "journal",
             Self::Core => "core",
         }
     }
@@ -119,6 +122,7 @@ mod tests {
             Kind::Interface,
             Kind::Strategy,
             Kind::Session,
+            Kind::Journal,
             Kind::Core,
         ] {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());

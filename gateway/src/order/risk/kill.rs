@@ -29,11 +29,15 @@ pub enum KillCause {
     RejectStorm = 9,
     /// The day's loss went over its limit.
     LossLimit = 10,
+    /// The journal's ring was full: what is decided could not be recorded.
+    JournalBehind = 11,
+    /// The journal could not be written.
+    JournalFailed = 12,
 }
 
 impl KillCause {
     /// Every cause.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Operator,
         Self::Signal,
         Self::UnknownExecution,
@@ -44,6 +48,8 @@ impl KillCause {
         Self::Persisted,
         Self::RejectStorm,
         Self::LossLimit,
+        Self::JournalBehind,
+        Self::JournalFailed,
     ];
 
     fn from_code(code: u8) -> Option<Self> {
@@ -64,6 +70,8 @@ impl std::fmt::Display for KillCause {
             Self::Persisted => "a kill of an earlier run",
             Self::RejectStorm => "too many rejects by the exchange",
             Self::LossLimit => "a loss over loss_max_dollars",
+            Self::JournalBehind => "a journal that cannot keep up",
+            Self::JournalFailed => "a journal that cannot be written",
         })
     }
 }

@@ -1,0 +1,51 @@
+//! What is journaled, and how safely. Each key's range stands beside it.
+
+#![expect(missing_docs, reason = "default.toml is the manual of these fields")]
+
+use serde::{Deserialize, Serialize};
+
+use super::{Found, power_of_two};
+
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journal {
+    pub enabled: bool,
+    pub folder: String,
+    pub sync: Sync,
+    pub sync_interval_ms: u64,
+    pub ring_kib: u64,
+    pub file_mib: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sync {
+    None,
+    Interval,
+    Batch,
+}
+
+impl Journal {
+    /// What is out of range by itself.
+    pub(crate) fn check(&self, found: &mut Vec<Found>) {
+        let values = [
+            ("sync_interval_ms", self.sync_interval_ms, 1, 60_000),
+            ("ring_kib", self.ring_kib, 256, 1 << 20),
+            ("file_mib", self.file_mib, 1, 1 << 20),
+        ];
+        for (name, value, min, max) in values {
+            if !(min..=max).contains(&value) {
+                let text = format!("{value}: expected {min} to {max}");
+                found.push((format!("journal.{name}"), text));
+            }
+        }
+        power_of_two("journal.ring_kib", self.ring_kib, found);
+        if !self.enabled && !self.folder.is_empty() {
+            let text = format!(
+                "\"{}\": nothing is written there while journal.enabled is false; expected \"\", or true there",
+                self.folder
+            );
+            found.push(("journal.folder".into(), text));
+        }
+    }
+}

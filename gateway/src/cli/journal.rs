@@ -1,0 +1,169 @@
+//! `tickgate journal`: prints, filters and follows the journals of runs.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::journal::event::Event;
+use crate::journal::files::list;
+use crate::journal::filter::{Filter, Wanted};
+use crate::journal::format::Kind;
+use crate::journal::reader::{Damage, ReadError, Reader};
+use crate::journal::show;
+
+/// How often a file that is followed is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// A journal, or a folder of them: `journal.folder`.
+    path: PathBuf,
+    /// Go on with what is written later, and with the files that come after.
+    #[arg(long)]
+    follow: bool,
+    /// Only records of this kind; may be given several times.
+    #[arg(long = "kind", value_name = "KIND", value_parser = kind)]
+    kinds: Vec<Kind>,
+    /// Only records of this session.
+    #[arg(long, value_name = "NAME")]
+    session: Option<String>,
+    /// Only what is about the order of this reference number (`UserRefNum`), and about those that replaced it.
+    #[arg(long, value_name = "REF")]
+    order: Option<u32>,
+    /// Only what is about the orders of this strategy, by its name or its number on its session.
+    #[arg(long, value_name = "NAME")]
+    strategy: Option<String>,
+    /// A JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+fn kind(word: &str) -> Result<Kind, String> {
+    Kind::named(word).ok_or_else(|| {
+        let words: Vec<&str> = Kind::ALL.into_iter().map(|(_, word)| word).collect();
+        format!("expected one of {}", words.join(", "))
+    })
+}
+
+/// How printing ended before its time.
+enum Ended {
+    /// Nobody reads what is printed.
+    Unread,
+    /// A file could not be read to its end.
+    Failed(String),
+}
+
+pub(super) fn run(arguments: Arguments) -> ExitCode {
+    match print(arguments) {
+        Ok(true) | Err(Ended::Unread) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(super::FAILED),
+        Err(Ended::Failed(text)) => super::fail(super::FAILED, &text),
+    }
+}
+
+/// Prints every file; `false`: one of them is damaged.
+fn print(arguments: Arguments) -> Result<bool, Ended> {
+    let Arguments { path, follow, .. } = &arguments;
+    let (path, follow) = (path.clone(), *follow);
+    let mut printer = Printer {
+        filter: Filter::new(Wanted {
+            kinds: arguments.kinds,
+            session: arguments.session,
+            order: arguments.order,
+            strategy: arguments.strategy,
+        }),
+        is_json: arguments.json,
+        out: io::BufWriter::new(io::stdout()),
+    };
+    let failed = |error: io::Error| Ended::Failed(format!("{}: {error}", path.display()));
+    let is_folder = path.is_dir();
+    let files = || {
+        if is_folder {
+            list(&path)
+        } else {
+            Ok(vec![path.clone()])
+        }
+    };
+    let (mut done, mut is_whole) = (Vec::new(), true);
+    loop {
+        let found = files().map_err(failed)?;
+        let Some(file) = found.iter().find(|file| !done.contains(*file)).cloned() else {
+            if is_folder && follow {
+                std::thread::park_timeout(LOOK);
+                continue;
+            }
+            break;
+        };
+        done.push(file.clone());
+        let is_over = || {
+            let newer = || files().is_ok_and(|all| all.iter().any(|one| !done.contains(one)));
+            !follow || newer()
+        };
+        is_whole &= printer.print(&file, is_over)?;
+    }
+    if done.is_empty() {
+        let text = format!("{}: no journal in it", path.display());
+        return Err(Ended::Failed(text));
+    }
+    Ok(is_whole)
+}
+
+struct Printer {
+    filter: Filter,
+    is_json: bool,
+    out: io::BufWriter<io::Stdout>,
+}
+
+impl Printer {
+    /// Prints a file, until it ends and `is_over`; `false`: it is damaged.
+    fn print(&mut self, path: &Path, is_over: impl Fn() -> bool) -> Result<bool, Ended> {
+        let failed = |error: ReadError| Ended::Failed(format!("{}: {error}", path.display()));
+        let file = File::open(path).map_err(|error| failed(error.into()))?;
+        let mut reader = Reader::new(file).map_err(failed)?;
+        let head = reader.head().clone();
+        // What is written while a file ends is read once more.
+        let mut is_last_look = false;
+        loop {
+            let ended = match reader.next_record() {
+                Ok(Some(record)) => {
+                    let event = Event::of(&record)
+                        .map_err(|flaw| Ended::Failed(format!("{}: {flaw}", path.display())))?;
+                    if self.filter.wants(&head, &record, &event) {
+                        let line = if self.is_json {
+                            show::json(&head, &record, &event)
+                        } else {
+                            show::text(&head, &record, &event)
+                        };
+                        writeln!(self.out, "{line}").map_err(|_| Ended::Unread)?;
+                    }
+                    continue;
+                }
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            self.out.flush().map_err(|_| Ended::Unread)?;
+            // The end of a file that is being written looks torn.
+            let may_grow = matches!(
+                ended,
+                Ok(()) | Err(ReadError::Damaged(Damage { is_torn: true, .. }))
+            );
+            if may_grow && !is_last_look {
+                is_last_look = is_over();
+                if !is_last_look {
+                    std::thread::park_timeout(LOOK);
+                }
+                continue;
+            }
+            return match ended {
+                Ok(()) => Ok(true),
+                Err(ReadError::Damaged(damage)) => {
+                    log::error!("{}: {damage}", path.display());
+                    Ok(false)
+                }
+                Err(error) => Err(failed(error)),
+            };
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! A record for people and for programs: a line of text, or of JSON.
+//!
+//! ```text
+//!  20261126-194455.123456789 ouch1 #12 sent action=enter order=5 strategy=probe id=3 side=sell shares=100 ...
+//! ```
+
+use feed_handler::capture::utc;
+use protocol::ouch::{Inbound, Outbound};
+use protocol::types::Symbol;
+use serde_json::{Map, Value, json};
+
+use super::event::{CommandRecord, Commanded, Event};
+use super::format::{BY_EXECUTION, GATEWAY, IntentRecord, Record, SELL};
+use super::head::Head;
+use super::ouch::{name_of, orders_heard, orders_sent, packets, sent};
+use crate::message::intent::Action;
+
+/// What there is to say of one record, name by name.
+type Fields = Vec<(&'static str, Value)>;
+
+/// One line of text.
+#[must_use]
+pub fn text(head: &Head, record: &Record<'_>, event: &Event<'_>) -> String {
+    let realtime_ns = head.began.realtime_ns(record.header.time_ns.get());
+    let (seconds, ns) = (realtime_ns / 1_000_000_000, realtime_ns % 1_000_000_000);
+    let mut line = format!(
+        "{}.{ns:09} {} #{} {}",
+        utc(seconds),
+        session_name(head, record.header.session),
+        record.header.sequence.get(),
+        record.kind.name()
+    );
+    for (name, value) in fields(head, record, event) {
+        let value = match value {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        line.push_str(&format!(" {name}={value}"));
+    }
+    line
+}
+
+/// One line of JSON.
+#[must_use]
+pub fn json(head: &Head, record: &Record<'_>, event: &Event<'_>) -> String {
+    let header = &record.header;
+    let common = [
+        (
+            "time_ns",
+            json!(head.began.realtime_ns(header.time_ns.get())),
+        ),
+        ("monotonic_ns", json!(header.time_ns.get())),
+        ("session", json!(session_name(head, header.session))),
+        ("sequence", json!(header.sequence.get())),
+        ("kind", json!(record.kind.name())),
+    ];
+    let all = common.into_iter().chain(fields(head, record, event));
+    let all: Map<String, Value> = all.map(|(name, value)| (name.to_owned(), value)).collect();
+    Value::Object(all).to_string()
+}
+
+/// A session's name.
+pub(super) fn session_name(head: &Head, session: u8) -> String {
+    let names = head.names.sessions.get(usize::from(session));
+    match names {
+        Some(names) => names.name.clone(),
+        None if session == GATEWAY => "gateway".to_owned(),
+        None => format!("session-{session}"),
+    }
+}
+
+/// A strategy's name, or its number where the head has none.
+pub(super) fn strategy_name(head: &Head, session: u8, owner: u8) -> String {
+    let names = head.names.sessions.get(usize::from(session));
+    let name = names.and_then(|names| names.strategies.get(usize::from(owner)));
+    name.map_or_else(|| owner.to_string(), String::clone)
+}
+
+fn fields(head: &Head, record: &Record<'_>, event: &Event<'_>) -> Fields {
+    let mut out = Fields::new();
+    let lost = record.header.lost.get();
+    if lost > 0 {
+        out.push(("lost_before", json!(lost)));
+    }
+    match *event {
+        Event::Start => {
+            out.push(("version", json!(head.names.gateway)));
+            out.push(("part", json!(head.part)));
+        }
+        Event::Sent(intent, packet) => {
+            intent_fields(head, record.header.session, &intent, &mut out);
+            packet_fields(packet, &mut out);
+        }
+        Event::Refused(intent) => {
+            intent_fields(head, record.header.session, &intent, &mut out);
+            let mut refusals = head.names.refusals.iter();
+            let name = refusals.find(|(code, _)| *code == intent.refusal);
+            let name = name.map(|(_, name)| name);
+            out.push(("refusal", name_or_code(name, intent.refusal)));
+            out.push(("shares", json!(intent.qty.get())));
+            out.push(("price", price(u64::from(intent.price.get()))));
+        }
+        Event::Cancels(packets) => {
+            let orders = orders_sent(packets);
+            out.push(("orders", json!(orders)));
+        }
+        Event::Heard(heard) => {
+            out.push(("seq", json!(heard.seq)));
+            if heard.is_past {
+                out.push(("past", json!(true)));
+            }
+            heard_fields(heard.message, &mut out);
+        }
+        Event::LoggedIn(next_seq, name) => {
+            out.push(("next_seq", json!(next_seq)));
+            out.push(("joined", json!(String::from_utf8_lossy(&name).trim())));
+        }
+        Event::Closed(pause_ms) => out.push(("pause_ms", json!(pause_ms))),
+        Event::Command(command) => command_fields(head, record.header.session, command, &mut out),
+        Event::KillOn(code) => {
+            let mut kills = head.names.kills.iter();
+            let name = kills
+                .find(|(known, _)| *known == code)
+                .map(|(_, name)| name);
+            out.push(("cause", name_or_code(name, code)));
+        }
+        Event::Stop | Event::Connected | Event::Opened | Event::KillOff => {}
+    }
+    out
+}
+
+fn name_or_code(name: Option<&String>, code: u8) -> Value {
+    name.map_or_else(|| json!(code), |name| json!(name))
+}
+
+fn intent_fields(head: &Head, session: u8, intent: &IntentRecord, out: &mut Fields) {
+    let action = match intent.action() {
+        Some(Action::Enter) => "enter",
+        Some(Action::Replace) => "replace",
+        Some(Action::Cancel) => "cancel",
+        None => "unknown",
+    };
+    out.push(("action", json!(action)));
+    if intent.user_ref.get() > 0 {
+        out.push(("order", json!(intent.user_ref.get())));
+    }
+    out.push((
+        "strategy",
+        json!(strategy_name(head, session, intent.owner)),
+    ));
+    out.push(("id", json!(intent.id.get())));
+    if intent.action() == Some(Action::Enter) {
+        let side = if intent.flags & SELL == 0 {
+            "buy"
+        } else {
+            "sell"
+        };
+        out.push(("side", json!(side)));
+        out.push(("locate", json!(intent.locate.get())));
+    }
+    if intent.flags & BY_EXECUTION == 0 {
+        let feed = head.names.feeds.get(usize::from(intent.feed));
+        out.push(("feed", name_or_code(feed, intent.feed)));
+        out.push(("message", json!(intent.seq.get())));
+        out.push(("seen_ns", json!(intent.seen_ns.get())));
+    }
+    out.push(("decided_ns", json!(intent.decided_ns.get())));
+}
+
+fn packet_fields(bytes: &[u8], out: &mut Fields) {
+    match packets(bytes).next().and_then(sent) {
+        Some(Inbound::EnterOrder(m)) => {
+            out.push(("shares", json!(m.qty.get().0)));
+            out.push(("symbol", symbol(m.symbol)));
+            out.push(("price", price(m.price.raw())));
+            out.push(("time_in_force", character(m.time_in_force)));
+        }
+        Some(Inbound::ReplaceOrder(m)) => {
+            out.push(("new_order", json!(m.user_ref.get().0)));
+            out.push(("shares", json!(m.qty.get().0)));
+            out.push(("price", price(m.price.raw())));
+        }
+        Some(Inbound::CancelOrder(m)) => {
+            out.push(("target", json!(m.user_ref.get().0)));
+            out.push(("shares", json!(m.qty.get().0)));
+        }
+        _ => out.push(("bytes", json!(bytes.len()))),
+    }
+}
+
+fn heard_fields(bytes: &[u8], out: &mut Fields) {
+    let Ok((message, _)) = Outbound::decode(bytes) else {
+        let kind = bytes.first().map_or(0, |kind| *kind);
+        out.push(("unreadable", character(kind)));
+        return out.push(("bytes", json!(bytes.len())));
+    };
+    out.push(("message", json!(name_of(&message))));
+    for (name, order) in ["order", "new_order"]
+        .into_iter()
+        .zip(orders_heard(&message))
+    {
+        out.push((name, json!(order)));
+    }
+    match message {
+        Outbound::OrderAccepted(m) => {
+            out.push(("side", character(m.side)));
+            out.push(("shares", json!(m.qty.get().0)));
+            out.push(("symbol", symbol(m.symbol)));
+            out.push(("price", price(m.price.raw())));
+            out.push(("state", character(m.state)));
+        }
+        Outbound::OrderReplaced(m) => {
+            out.push(("shares", json!(m.qty.get().0)));
+            out.push(("price", price(m.price.raw())));
+            out.push(("state", character(m.state)));
+        }
+        Outbound::Executed(m) => {
+            out.push(("shares", json!(m.qty.get().0)));
+            out.push(("price", price(m.price.raw())));
+            out.push(("match", json!(m.match_number.get().0)));
+        }
+        Outbound::Canceled(m) => {
+            out.push(("shares", json!(m.qty.get().0)));
+            out.push(("reason", character(m.reason)));
+        }
+        Outbound::AiqCanceled(m) => {
+            out.push(("shares", json!(m.qty.get().0)));
+            out.push(("reason", character(m.reason)));
+        }
+        Outbound::BrokenTrade(m) => out.push(("match", json!(m.match_number.get().0))),
+        Outbound::Rejected(m) => out.push(("reason", json!(m.reason.get()))),
+        Outbound::Modified(m) => out.push(("shares", json!(m.qty.get().0))),
+        Outbound::AccountQueryResponse(m) => {
+            out.push(("next_order", json!(m.next_user_ref.get().0)));
+        }
+        Outbound::SystemEvent(m) => out.push(("event", character(m.event))),
+        _ => {}
+    }
+}
+
+fn command_fields(head: &Head, session: u8, command: CommandRecord, out: &mut Fields) {
+    let what = match command.what {
+        Commanded::CancelAll => "cancel-all",
+        Commanded::Pause => "pause",
+        Commanded::Unpause => "unpause",
+    };
+    out.push(("command", json!(what)));
+    if command.what != Commanded::CancelAll {
+        out.push((
+            "strategy",
+            json!(strategy_name(head, session, command.owner)),
+        ));
+    }
+    if !command.is_known {
+        out.push(("unknown", json!(true)));
+    }
+}
+
+fn symbol(symbol: Symbol) -> Value {
+    json!(String::from_utf8_lossy(&symbol.0).trim_end())
+}
+
+/// Dollars, exactly: text, for a float would not be.
+fn price(price: u64) -> Value {
+    json!(format!("{}.{:04}", price / 10_000, price % 10_000))
+}
+
+fn character(byte: u8) -> Value {
+    json!(char::from(byte).escape_default().to_string())
+}

@@ -1,0 +1,205 @@
+//! The journal core: one thread that writes what order cores leave in their rings, and sleeps between.
+//!
+//! Path:        rings of order cores -> writer -> files
+//! Thread:      journal core, which keeps off the other cores' CPUs where it can
+//! Time:        a look every [`IDLE`] while nothing is there, so a ring bridges that, and what the disk takes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rt::clock::{monotonic_ns, realtime_ns};
+use rt::ring::NotPowerOfTwo;
+
+use super::house::House;
+use super::pause;
+use crate::journal::disk::Disk;
+use crate::journal::files::{Found, cut_tail};
+use crate::journal::format::GATEWAY;
+use crate::journal::head::{Began, Names, SessionNames};
+use crate::journal::inlet::{Inlet, Outlet, inlet};
+use crate::journal::writer::{JournalOptions, News, Writer};
+use crate::options::Options;
+use crate::order::risk::KillSwitch;
+use crate::telemetry::{Kind, Label, Registry};
+
+/// How long records wait in the ring at most: a thousand looks a second.
+const IDLE: Duration = Duration::from_millis(1);
+/// The name under which the writer counts.
+const WRITER: &str = "journal";
+
+/// What numbers mean in this run's journal.
+pub(super) fn names(options: &Options) -> Names {
+    let sessions = options.sessions.iter().enumerate();
+    let sessions = sessions.map(|(index, session)| {
+        let strategies = options.strategies.iter();
+        let of_it = strategies.filter(|strategy| strategy.session == index);
+        SessionNames {
+            name: session.name.clone(),
+            strategies: of_it.map(|strategy| strategy.name.clone()).collect(),
+            next: 1,
+        }
+    });
+    let feeds = options.feeds.iter().map(|feed| feed.name.clone());
+    Names::new(sessions.collect(), feeds.collect())
+}
+
+/// The two ends of the journal of the session with this number.
+pub(super) fn open(
+    index: usize,
+    ring_bytes: usize,
+    kill: &KillSwitch,
+) -> Result<(Inlet, Outlet), String> {
+    let number = u8::try_from(index).ok().filter(|number| *number < GATEWAY);
+    let number = number.ok_or_else(|| {
+        format!(
+            "{} sessions: a journal numbers at most {GATEWAY}",
+            index + 1
+        )
+    })?;
+    inlet(number, ring_bytes, kill.clone()).map_err(|NotPowerOfTwo| {
+        format!("journal.ring_kib: {ring_bytes} bytes are no power of two")
+    })
+}
+
+/// Makes known what a session's order core puts into its ring.
+pub(super) fn register(outlet: &Outlet, session: &str, registry: &mut Registry) {
+    let counters = Arc::clone(&outlet.counters);
+    registry.counters(Label::new(Kind::Journal, session), move || counters.list());
+}
+
+/// Begins the run's file; what an earlier run left torn is cut before. Without options there is none.
+///
+/// # Errors
+/// The folder or the file cannot be had.
+pub(super) fn begin(
+    journal: Option<(JournalOptions, Names)>,
+    house: &mut House,
+) -> Result<Option<Writer>, String> {
+    let begun = journal.map(|(options, names)| open_file(&options, names, house));
+    begun.transpose()
+}
+
+fn open_file(options: &JournalOptions, names: Names, house: &mut House) -> Result<Writer, String> {
+    let shown = options.folder.display();
+    let failed = |error| format!("journal.folder: {shown}: {error}; expected a folder to write to");
+    if !options.folder.is_dir() {
+        std::fs::create_dir(&options.folder).map_err(failed)?;
+    }
+    if let Some(found) = cut_tail(&options.folder).map_err(failed)? {
+        tell(&found);
+    }
+    let (disk, refused) = Disk::open();
+    if let Some(error) = refused {
+        log::warn!("journal: io_uring is refused ({error}): plain system calls instead");
+    }
+    let began = Began {
+        realtime_ns: realtime_ns(),
+        monotonic_ns: monotonic_ns(),
+    };
+    let outlets = std::mem::take(&mut house.journal);
+    let mut writer = Writer::begin(options, disk, began, names, outlets).map_err(failed)?;
+    let counters = writer.counters();
+    let label = Label::new(Kind::Journal, WRITER);
+    house.registry.counters(label, move || counters.list());
+    log::info!("journal: {}", writer.path().display());
+    Ok(writer)
+}
+
+fn tell(found: &Found) {
+    let Found {
+        path,
+        error,
+        is_cut,
+    } = found;
+    let path = path.display();
+    if *is_cut {
+        log::warn!("journal: {path}: {error}; cut off there, all before it is whole");
+    } else {
+        log::error!("journal: {path}: {error}; left as it is");
+    }
+}
+
+/// The thread. However the service ends, what the order cores have put into their rings is written first.
+#[derive(Debug, Default)]
+pub(super) struct JournalCore {
+    orders: Arc<Orders>,
+    thread: Option<JoinHandle<Result<(), String>>>,
+}
+
+/// What the thread is told.
+#[derive(Debug, Default)]
+struct Orders {
+    stop: AtomicBool,
+    /// The run ends as it should.
+    is_clean: AtomicBool,
+}
+
+/// Runs the writer of this run's journal, if there is one.
+///
+/// # Errors
+/// The thread cannot be had.
+pub(super) fn start(writer: Option<Writer>) -> Result<JournalCore, String> {
+    let Some(writer) = writer else {
+        return Ok(JournalCore::default());
+    };
+    let orders = Arc::new(Orders::default());
+    let told = Arc::clone(&orders);
+    let thread = std::thread::Builder::new()
+        .name(WRITER.to_owned())
+        .spawn(move || run(writer, &told))
+        .map_err(|error| format!("core journal: {error}"))?;
+    Ok(JournalCore {
+        orders,
+        thread: Some(thread),
+    })
+}
+
+fn run(mut writer: Writer, orders: &Orders) -> Result<(), String> {
+    while !orders.stop.load(Ordering::Acquire) {
+        let done = writer.poll(monotonic_ns());
+        log_news(&mut writer);
+        if done == 0 {
+            pause(IDLE);
+        }
+    }
+    let is_clean = orders.is_clean.load(Ordering::Acquire);
+    let finished = writer.finish(is_clean, monotonic_ns);
+    log_news(&mut writer);
+    finished
+}
+
+fn log_news(writer: &mut Writer) {
+    for news in writer.take_news() {
+        match news {
+            News::GoesOn(_) => log::warn!("journal: {news}"),
+            News::Failed(..) | News::Behind(..) => log::error!("journal: {news}"),
+        }
+    }
+}
+
+impl JournalCore {
+    /// Writes what is in the rings, and ends. The order cores have ended before; `is_clean`: as they should.
+    ///
+    /// # Errors
+    /// What could not be written, or it panicked.
+    pub(super) fn finish(mut self, is_clean: bool) -> Result<(), String> {
+        self.orders.is_clean.store(is_clean, Ordering::Release);
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        self.orders.stop.store(true, Ordering::Release);
+        let ended = self.thread.take().map_or(Ok(Ok(())), JoinHandle::join);
+        ended.map_err(|_| "core journal panicked".to_owned())?
+    }
+}
+
+impl Drop for JournalCore {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            log::error!("{error}");
+        }
+    }
+}

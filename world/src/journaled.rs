@@ -1,0 +1,168 @@
+//! One life of a session's journal, kept in memory, and what it must say: what was sent and what was heard.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gateway::journal::batch::Encoder;
+use gateway::journal::event::Event;
+use gateway::journal::head::{Began, Names, SessionNames, encode};
+use gateway::journal::inlet::{Inlet, Outlet, inlet};
+use gateway::journal::reader::Reader;
+use gateway::message::intent::Action;
+use gateway::order::entry::EntryCounters;
+use gateway::order::risk::KillSwitch;
+use order_sim::exchange::Exchange;
+use protocol::ouch::Inbound;
+use protocol::soup::{Packet, kind};
+
+/// Bytes of the ring: what a turn writes, and more.
+const RING_BYTES: usize = 1 << 20;
+const BEGAN: Began = Began {
+    realtime_ns: 1_700_000_000_000_000_000,
+    monotonic_ns: 0,
+};
+
+/// A journal in memory.
+pub(crate) struct Journaled {
+    outlet: Outlet,
+    encoder: Encoder,
+    file: Vec<u8>,
+}
+
+/// What the other ends say.
+pub(crate) struct Facts<'a> {
+    /// Every byte that the session has handed to its connection.
+    pub(crate) sent: &'a [u8],
+    /// The first message that it has not heard.
+    pub(crate) next_seq: u64,
+    pub(crate) counters: &'a EntryCounters,
+    pub(crate) exchange: &'a Exchange,
+    pub(crate) account: u16,
+}
+
+/// What a journal says.
+#[derive(Debug, Default)]
+struct Told<'a> {
+    /// Packets, in the order in which they went out.
+    packets: Vec<Packet<'a>>,
+    heard: BTreeMap<u64, &'a [u8]>,
+    /// Reference numbers of new orders.
+    numbers: BTreeSet<u32>,
+    refused: u64,
+    is_killed: bool,
+    last_ns: u64,
+}
+
+impl Journaled {
+    pub(crate) fn new(kill: &KillSwitch) -> (Self, Inlet) {
+        let (inlet, outlet) = inlet(0, RING_BYTES, kill.clone()).expect("a power of two");
+        let session = SessionNames {
+            next: 1,
+            ..SessionNames::default()
+        };
+        let names = Names::new(vec![session], Vec::new());
+        let journaled = Self {
+            file: encode(BEGAN, 0, &names),
+            encoder: Encoder::new(BEGAN.salt(), names),
+            outlet,
+        };
+        (journaled, inlet)
+    }
+
+    /// Takes what the order stage has left.
+    pub(crate) fn drain(&mut self) {
+        let mut batch = Vec::new();
+        while self.encoder.take(&mut self.outlet.records, &mut batch) > 0 {}
+        self.file.extend_from_slice(&batch);
+    }
+
+    /// Everything sent is in the journal, byte for byte and in order, and everything heard.
+    pub(crate) fn compare(&mut self, facts: &Facts<'_>) {
+        self.drain();
+        let mut records = Vec::new();
+        let mut reader = Reader::new(&self.file[..]).expect("a head");
+        while let Some(record) = reader
+            .next_record()
+            .unwrap_or_else(|error| panic!("{error}"))
+        {
+            records.push((record.header, record.kind, record.payload.to_vec()));
+        }
+        let mut told = Told::default();
+        for (header, kind, payload) in &records {
+            let record = gateway::journal::format::Record {
+                header: *header,
+                kind: *kind,
+                payload,
+            };
+            assert_eq!(header.lost.get(), 0, "the ring has room");
+            told.read(&Event::of(&record).expect("a payload"));
+            assert!(header.time_ns.get() >= told.last_ns, "time goes on");
+            told.last_ns = header.time_ns.get();
+        }
+        let sent = packets(facts.sent);
+        let is_order = |packet: &Packet<'_>| {
+            packet.kind == kind::UNSEQUENCED && packet.payload.first() != Some(&b'Q')
+        };
+        let sent: Vec<_> = sent.into_iter().filter(is_order).collect();
+        assert_eq!(told.packets, sent, "what was sent");
+        let counters = facts.counters;
+        let counted = counters.orders.get() + counters.replaces.get() + counters.cancels.get();
+        assert_eq!(sent.len() as u64, counted, "what was counted");
+        let refused = counters.list().into_iter();
+        let refused = refused.filter(|(name, _, _)| name.starts_with("refused_"));
+        let refused: u64 = refused.map(|(_, _, count)| count).sum();
+        assert_eq!(told.refused, refused, "refusals");
+        assert_eq!(told.heard.len() as u64, facts.next_seq - 1, "messages");
+        for (seq, message) in told.heard {
+            let index = usize::try_from(seq - 1).expect("few");
+            let said = facts.exchange.message(facts.account, index);
+            assert_eq!(said, Some(message), "message {seq}");
+        }
+    }
+}
+
+impl<'a> Told<'a> {
+    fn read(&mut self, event: &Event<'a>) {
+        match *event {
+            Event::Sent(intent, packet) => {
+                let packets = packets(packet);
+                assert_eq!(packets.len(), 1, "an intent makes one packet");
+                let (message, _) = Inbound::decode(packets[0].payload).expect("OUCH");
+                let order = intent.user_ref.get();
+                let (action, number) = match message {
+                    Inbound::EnterOrder(m) => (Action::Enter, m.user_ref.get().0),
+                    Inbound::ReplaceOrder(m) => (Action::Replace, m.original_user_ref.get().0),
+                    // Behind a replace it is for the replace's number.
+                    Inbound::CancelOrder(m) => (Action::Cancel, m.user_ref.get().0.min(order)),
+                    other => panic!("{other:?}"),
+                };
+                assert_eq!((intent.action(), order), (Some(action), number));
+                if action == Action::Enter {
+                    assert!(self.numbers.insert(order), "order {order} is here twice");
+                }
+                self.packets.extend(packets);
+            }
+            Event::Cancels(bytes) => self.packets.extend(packets(bytes)),
+            Event::Refused(_) => self.refused += 1,
+            Event::Heard(heard) => {
+                let before = self.heard.insert(heard.seq, heard.message);
+                assert_eq!(before, None, "message {} is here twice", heard.seq);
+            }
+            Event::KillOn(_) => self.is_killed = true,
+            Event::KillOff => {
+                assert!(self.is_killed, "off again without having been on");
+                self.is_killed = false;
+            }
+            _ => {}
+        }
+    }
+}
+
+fn packets(mut bytes: &[u8]) -> Vec<Packet<'_>> {
+    let mut packets = Vec::new();
+    while let Some((packet, rest)) = Packet::decode(bytes).expect("SoupBinTCP") {
+        packets.push(packet);
+        bytes = rest;
+    }
+    assert!(bytes.is_empty(), "whole packets");
+    packets
+}
