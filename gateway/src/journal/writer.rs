@@ -32,8 +32,9 @@ use crate::order::risk::KillCause;
 
 /// After a disk error: often enough that room made on a full disk is used soon.
 pub const RETRY_NS: u64 = SECOND_NS;
-/// How long the end waits for a device that does not answer.
-const FINISH_NS: u64 = 5 * SECOND_NS;
+/// How long the end waits for a device that does not answer: with the time that cancelling takes it is within what
+/// the service's unit gives a stop.
+const FINISH_NS: u64 = 2 * SECOND_NS;
 
 counters! {
     /// What became of the journal's records.
