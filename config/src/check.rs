@@ -48,6 +48,7 @@ fn names(settings: &Settings, found: &mut Vec<Found>) {
 fn host(settings: &Settings, cpus: &[usize], found: &mut Vec<Found>) {
     settings.rings.check(found);
     settings.host.check(found);
+    settings.control.check(found);
     for (at, cpu) in settings.layout.cpus.iter().enumerate() {
         let before = settings.layout.cpus.iter().take(at);
         if before.into_iter().any(|other| other == cpu) {

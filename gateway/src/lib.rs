@@ -16,6 +16,7 @@ pub mod order;
 pub mod core_loop;
 
 pub mod cli;
+pub mod control;
 pub mod options;
 pub mod service;
 pub mod telemetry;

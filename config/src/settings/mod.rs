@@ -5,6 +5,7 @@
 #![expect(missing_docs, reason = "default.toml is the manual of these fields")]
 
 mod capture;
+mod control;
 mod feed;
 mod host;
 mod recovery;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use capture::{Capture, Frames};
+pub use control::{Control, User};
 pub use feed::{AfXdp, Books, Feed, Line, Mode, Receive, Rung, Udp, Venue};
 pub use host::{Core, Host, Layout, LayoutKind, Rings, Telemetry};
 pub use recovery::{Recovery, Snapshot};
@@ -33,6 +35,7 @@ pub struct Settings {
     pub layout: Layout,
     pub rings: Rings,
     pub telemetry: Telemetry,
+    pub control: Control,
     #[serde(default)]
     pub feed: BTreeMap<String, Feed>,
     #[serde(default)]

@@ -27,6 +27,8 @@ pub enum Kind {
     Session,
     /// A hot core.
     Core,
+    /// The operator's door: what came to its socket.
+    Control,
 }
 
 impl Kind {
@@ -41,6 +43,7 @@ impl Kind {
             Self::Strategy => "strategy",
             Self::Session => "session",
             Self::Core => "core",
+            Self::Control => "control",
         }
     }
 }
