@@ -5,7 +5,7 @@
 //!                           └─ too long, cut off     └─> Waiting ──────────┘
 //! ```
 //!
-//! Thread:      one of its own, which sleeps in `poll` for [`TURN_MS`] at most
+//! Thread:      one of its own, which sleeps in `poll` for 100 ms at most
 //! Invariants:  the file belongs to one living process: a lock beside it says so, and what answers at the path is
 //!              left alone. Who may not ask is not read.
 //! Time:        a request has [`READ_NS`], an answer [`WRITE_NS`]; then the connection is closed.
