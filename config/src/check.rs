@@ -49,6 +49,7 @@ fn host(settings: &Settings, cpus: &[usize], found: &mut Vec<Found>) {
     settings.rings.check(found);
     settings.host.check(found);
     settings.journal.check(found);
+    settings.control.check(found);
     for (at, cpu) in settings.layout.cpus.iter().enumerate() {
         let before = settings.layout.cpus.iter().take(at);
         if before.into_iter().any(|other| other == cpu) {

@@ -18,6 +18,7 @@ pub mod journal;
 pub mod core_loop;
 
 pub mod cli;
+pub mod control;
 pub mod options;
 pub mod service;
 pub mod telemetry;

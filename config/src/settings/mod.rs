@@ -5,6 +5,7 @@
 #![expect(missing_docs, reason = "default.toml is the manual of these fields")]
 
 mod capture;
+mod control;
 mod feed;
 mod host;
 mod journal;
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use capture::{Capture, Frames};
+pub use control::{Control, User};
 pub use feed::{AfXdp, Books, Feed, Line, Mode, Receive, Rung, Udp, Venue};
 pub use host::{Core, Host, Layout, LayoutKind, Rings, Telemetry};
 pub use journal::{Journal, Sync};
@@ -36,6 +38,7 @@ pub struct Settings {
     pub rings: Rings,
     pub telemetry: Telemetry,
     pub journal: Journal,
+    pub control: Control,
     #[serde(default)]
     pub feed: BTreeMap<String, Feed>,
     #[serde(default)]

@@ -1,8 +1,9 @@
-//! The command line, the same for every build of the gateway: `run`, `check`, `kill`, `resume`, `doctor`,
-//! `journal`, `why`.
+//! The command line, the same for every build of the gateway: `run`, `check`, `ctl`, `kill`, `resume`,
+//! `doctor`, `journal`, `why`.
 //!
 //! The one module of this library that knows configuration files.
 
+mod ctl;
 mod doctor;
 mod from_settings;
 mod journal;
@@ -17,6 +18,8 @@ use tickgate_config::{Layers, Loaded};
 
 pub use tickgate_config::Parameters;
 
+use crate::control::server::{ControlOptions, Door};
+use crate::options::Options;
 use crate::order::risk::KillCause;
 use crate::service::{self, KillFile, StopHandle};
 use crate::strategy::{Probe, Quoter, Strategy};
@@ -64,6 +67,8 @@ enum Command {
         #[command(flatten)]
         source: Source,
     },
+    /// Look at a running gateway, and steer it, through its control socket.
+    Ctl(ctl::Arguments),
     /// Stop trading: no order goes out, open ones are cancelled; also after a restart, until `resume`.
     ///
     /// Works through the state folder, so the configuration must name the running gateway's.
@@ -138,21 +143,19 @@ pub fn run(factory: Factory) -> ExitCode {
                 Ok(options) => options,
                 Err(error) => return fail(WRONG_USAGE, &error),
             };
-            match service::run(options, &StopHandle::default(), |_| ()) {
-                Ok(_) => ExitCode::SUCCESS,
-                Err(error) => fail(FAILED, &error),
+            match ctl::control(&loaded.settings.control) {
+                Ok(control) => serve(options, control),
+                Err(error) => fail(WRONG_USAGE, &error),
             }
         }),
-        Command::Check { source } => {
-            with_settings(
-                Some(source.config),
-                source.sets,
-                |loaded| match from_settings::options(&loaded.settings, factory) {
-                    Ok(_) => print_effective(loaded),
-                    Err(error) => fail(WRONG_USAGE, &error),
-                },
-            )
-        }
+        Command::Check { source } => with_settings(Some(source.config), source.sets, |loaded| {
+            let options = from_settings::options(&loaded.settings, factory);
+            match options.and_then(|_| ctl::control(&loaded.settings.control)) {
+                Ok(_) => print_effective(loaded),
+                Err(error) => fail(WRONG_USAGE, &error),
+            }
+        }),
+        Command::Ctl(arguments) => ctl::run(arguments),
         Command::Kill { source, why } => with_kill_file(source, |file| {
             let is_first = file.write(KillCause::Operator, &why)?;
             Ok(if is_first {
@@ -177,6 +180,27 @@ pub fn run(factory: Factory) -> ExitCode {
         },
         Command::Journal(arguments) => journal::run(arguments),
         Command::Why(arguments) => why::run(&arguments),
+    }
+}
+
+/// Runs the service, and the operator's socket beside it.
+fn serve(options: Options, control: Option<ControlOptions>) -> ExitCode {
+    let door = match control.map(Door::open).transpose() {
+        Ok(door) => door,
+        Err(error) => return fail(FAILED, &error),
+    };
+    // It is served until the last order is cancelled, and removed then.
+    let mut served = None;
+    let done = service::run(options, &StopHandle::default(), |control| {
+        served = door.map(|door| door.serve(control));
+        if let Some(Err(error)) = &served {
+            log::error!("{error}; nobody can look or steer but by signals and the kill file");
+        }
+    });
+    drop(served);
+    match done {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => fail(FAILED, &error),
     }
 }
 

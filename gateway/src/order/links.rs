@@ -43,7 +43,7 @@ impl Listeners<'_> {
 
 /// Links are as many as desks, and those are fewer than an owner can number.
 #[inline]
-pub(super) fn owner_of(index: usize) -> Owner {
+pub(crate) fn owner_of(index: usize) -> Owner {
     debug_assert!(index < DESKS_MAX);
     Owner(u8::try_from(index).unwrap_or(u8::MAX))
 }

@@ -41,12 +41,15 @@ pub struct Health {
     pub next_seq: Seq,
     /// How often every order and every position has been shown anew.
     pub passes: u64,
+    /// How often this has been shown, every 10 ms at least. So whoever waits for two more knows that the stage has
+    /// seen since what was asked of it, and how many orders are open now.
+    pub shown: u64,
 }
 
 /// A session, as others see it.
 #[derive(Debug)]
 pub struct SessionView {
-    health: Versioned<3>,
+    health: Versioned<4>,
     orders: Box<[Versioned<5>]>,
 }
 
@@ -95,13 +98,14 @@ impl SessionView {
     /// How the session is; `None` where its core was stopped in the middle of saying so.
     #[must_use]
     pub fn health(&self) -> Option<Health> {
-        let [now, next_seq, passes] = patiently(&self.health)?;
+        let [now, next_seq, passes, shown] = patiently(&self.health)?;
         let (open_orders, state) = halves(now);
         Some(Health {
             state: State::of_code(u8::try_from(state).unwrap_or(u8::MAX)),
             open_orders,
             next_seq: Seq(next_seq),
             passes,
+            shown,
         })
     }
 
@@ -119,7 +123,9 @@ impl SessionView {
 
     fn show_health(&self, health: &Health) {
         let low = health.state as u64 | u64::from(health.open_orders) << 32;
-        self.health.store([low, health.next_seq.0, health.passes]);
+        let next_seq = health.next_seq.0;
+        self.health
+            .store([low, next_seq, health.passes, health.shown]);
     }
 
     fn show_order(&self, row: usize, order: Option<&Order>, symbol: Symbol) {
@@ -172,7 +178,7 @@ impl PositionsView {
 
 /// The writing end: what an order stage shows, a slice at a time.
 #[derive(Debug)]
-pub(super) struct Snapshot {
+pub(crate) struct Snapshot {
     session: Arc<SessionView>,
     positions: Arc<PositionsView>,
     next_order: usize,
@@ -180,11 +186,12 @@ pub(super) struct Snapshot {
     /// The slice that begins the next pass has been written, of orders and of positions.
     has_wrapped: [bool; 2],
     passes: u64,
+    shown: u64,
 }
 
 impl Snapshot {
     /// Shows `orders` orders at most.
-    pub(super) fn new(orders: usize) -> Self {
+    pub(crate) fn new(orders: usize) -> Self {
         Self {
             session: Arc::new(SessionView::new(orders)),
             positions: Arc::new(PositionsView::new()),
@@ -192,24 +199,39 @@ impl Snapshot {
             next_position: 0,
             has_wrapped: [false; 2],
             passes: 0,
+            shown: 0,
         }
     }
 
-    pub(super) fn session(&self) -> Arc<SessionView> {
+    pub(crate) fn session(&self) -> Arc<SessionView> {
         Arc::clone(&self.session)
     }
 
-    pub(super) fn positions(&self) -> Arc<PositionsView> {
+    pub(crate) fn positions(&self) -> Arc<PositionsView> {
         Arc::clone(&self.positions)
     }
 
     /// Says at once how the session is.
-    pub(super) fn show_health(&self, entry: &Entry) {
+    pub(super) fn show_health(&mut self, entry: &Entry) {
+        self.shown += 1;
         self.session.show_health(&Health {
             state: entry.state(),
             open_orders: entry.open_orders(),
             next_seq: entry.next_seq(),
             passes: self.passes,
+            shown: self.shown,
+        });
+    }
+
+    /// Says that an open session has this many orders.
+    #[cfg(test)]
+    pub(crate) fn show_open(&mut self, open_orders: u32) {
+        self.shown += 1;
+        self.session.show_health(&Health {
+            state: State::Open,
+            open_orders,
+            shown: self.shown,
+            ..Health::default()
         });
     }
 
@@ -382,6 +404,7 @@ mod tests {
                 open_orders: u32::MAX,
                 next_seq: Seq(7),
                 passes: 3,
+                shown: 4,
             };
             view.show_health(&health);
             assert_eq!(view.health(), Some(health));

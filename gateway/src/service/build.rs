@@ -8,7 +8,7 @@ use feed_handler::publish::{Publisher, Subscription};
 use rt::mem::Want;
 use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
 
-use super::control::{self, Control, SessionControl};
+use super::control::{self, Control, FeedControl, SessionControl, StrategyControl};
 use super::feed::{self, FeedRoom};
 use super::house::{House, SessionHouse};
 use super::journal;
@@ -22,8 +22,8 @@ use crate::options::{self, Options};
 use crate::order::account::Account;
 use crate::order::entry::{DESKS_MAX, DeskOptions, Entry, Lifecycle};
 use crate::order::instruments::INSTRUMENTS_MAX;
-use crate::order::links::Link;
-use crate::order::risk::{KillCause, KillSwitch, Risk};
+use crate::order::links::{Link, owner_of};
+use crate::order::risk::{KillCause, KillSwitch, Limits, Risk};
 use crate::order::stage::{OrderStage, Parts as OrderParts};
 use crate::order::transport::{Transport, TransportUser};
 use crate::strategy::Ends;
@@ -67,6 +67,7 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
         .map_err(|error| format!("memory for best prices: {error}"))?;
     house.settings = describe(&options);
     let layout = Layout::new(&options);
+    let mut control = door(&options, &mut house);
     let mut wiring = wire(&options, &best_prices, &mut house)?;
     let room = StrategyRoom {
         layout: &layout,
@@ -76,17 +77,22 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
         house: &mut house,
     };
     let strategies = strategies::build(options.strategies, wiring.ends, room)?;
-    let mut control = Control::default();
     let mut interfaces = receive::interfaces(&options.feeds);
     for (index, options) in options.feeds.iter().enumerate() {
         if let Some(publisher) = wiring.publishers.get_mut(index).and_then(Option::take) {
+            let prices = best_prices.get(index).map(Arc::clone);
             let room = FeedRoom {
                 index: u16::try_from(index).unwrap_or(u16::MAX),
                 want,
                 publisher,
                 interfaces: &mut interfaces,
             };
-            let stage = feed::build(options, room, &mut house)?;
+            let (stage, counters) = feed::build(options, room, &mut house)?;
+            control.feeds.extend(prices.map(|best_prices| FeedControl {
+                name: options.name.clone(),
+                counters,
+                best_prices,
+            }));
             stages.push(Named::new(options.name.clone(), stage));
         }
     }
@@ -110,6 +116,35 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
         house,
         control,
     })
+}
+
+/// The operator's door, as far as it is known before a stage is built.
+fn door(options: &Options, house: &mut House) -> Control {
+    let control = Control {
+        strategies: strategies_of(options),
+        ..Control::default()
+    };
+    let served = Arc::clone(&control.counters);
+    let label = Label::new(Kind::Control, "socket");
+    house.registry.counters(label, move || served.list());
+    control
+}
+
+/// Each strategy, and its number on its session: its place among those that trade there.
+fn strategies_of(options: &Options) -> Vec<StrategyControl> {
+    let mut counts = vec![0; options.sessions.len()];
+    let mut strategies = Vec::new();
+    for strategy in &options.strategies {
+        if let Some(count) = counts.get_mut(strategy.session) {
+            strategies.push(StrategyControl {
+                name: strategy.name.clone(),
+                session: strategy.session,
+                owner: owner_of(*count),
+            });
+            *count += 1;
+        }
+    }
+    strategies
 }
 
 /// A feed's table, with as much depth as the strategy that looks deepest wants.
@@ -215,7 +250,7 @@ fn build_session(
     if session.start_killed {
         kill.engage(KillCause::StartKilled);
     }
-    let orders_max = session.risk.open_orders_max;
+    let (limits, orders_max) = (session.risk, session.risk.open_orders_max);
     let mut account = Account::new(Risk::new(session.risk, kill.clone()), best_prices);
     account.begin_day(&session.day).map_err(|symbol| {
         format!("session {name}: {symbol:?}: expected at most {INSTRUMENTS_MAX} symbols in all")
@@ -232,10 +267,12 @@ fn build_session(
     let notices = notices(&name, house)?;
     let (slow, traces) = pair(TRACES, "slow orders")?;
     house.traces.push(traces);
-    house.kills.push(kill);
+    house.kills.push(kill.clone());
     let (asks, commands) = pair(control::COMMANDS, "commands")?;
     let start = SessionStart {
         name,
+        limits,
+        kill,
         account,
         entry,
         links,
@@ -253,6 +290,8 @@ fn build_session(
 /// A session that has all but its transport.
 struct SessionStart<'a> {
     name: String,
+    limits: Limits,
+    kill: KillSwitch,
     account: Account,
     entry: Entry,
     links: Vec<Link>,
@@ -283,6 +322,8 @@ impl TransportUser for SessionStart<'_> {
             name: self.name.clone(),
             session: stage.session_view(),
             positions: stage.positions_view(),
+            limits: self.limits,
+            kill: self.kill,
             commands: self.asks,
         });
         let House {

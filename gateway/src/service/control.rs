@@ -1,16 +1,49 @@
-//! The operator's door to a running service: commands in, what the order stages show out.
+//! The operator's door to a running service: commands in, what cores, feeds and order stages show out.
 //!
 //! Thread:      any; nothing here waits for a hot core
 
 use std::sync::Arc;
 
+use feed_handler::best_prices::BestPrices;
+use feed_handler::feed::Counters as FeedCounters;
+use rt::counters;
 use rt::ring::{Full, Producer};
 
+use super::kill_file::KillFile;
+use crate::core_loop::CoreState;
 use crate::message::command::Command;
+use crate::message::intent::Owner;
+use crate::order::risk::{KillSwitch, Limits};
 use crate::order::snapshot::{PositionsView, SessionView};
 
 /// Commands that one session may have waiting: its stage takes them every 10 ms.
 pub(super) const COMMANDS: usize = 16;
+
+counters! {
+    /// What came to the operator's socket.
+    pub struct ControlCounters {
+        /// Connections.
+        control_connections,
+        /// Connections that found as many as there may be.
+        control_turned_away,
+        /// Connections of users who may not ask.
+        control_refused_peers,
+        /// Requests that were understood and answered, those included that could not be done.
+        control_requests,
+        /// Of these, what changes something: kill, resume, cancel, pause, unpause.
+        control_steered,
+        /// Of these, what was refused: there is no such session or strategy, or the wrong scope.
+        control_refused,
+        /// Lines that are no request.
+        control_malformed,
+        /// Lines longer than a request may be.
+        control_too_long,
+        /// Connections that ended in the middle of a line.
+        control_cut_off,
+        /// Connections that said or took nothing for too long.
+        control_timed_out,
+    }
+}
 
 /// One session's door.
 #[derive(Debug)]
@@ -21,7 +54,11 @@ pub struct SessionControl {
     pub session: Arc<SessionView>,
     /// Positions of the account that it trades for.
     pub positions: Arc<PositionsView>,
-    pub(super) commands: Producer<Command>,
+    /// Its limits, in force since the start.
+    pub limits: Limits,
+    /// Its kill switch.
+    pub kill: KillSwitch,
+    pub(crate) commands: Producer<Command>,
 }
 
 impl SessionControl {
@@ -34,9 +71,52 @@ impl SessionControl {
     }
 }
 
-/// Every session's door, in the order of the configuration.
+/// A strategy, and as whom its session knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StrategyControl {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its session's place in [`Control::sessions`].
+    pub session: usize,
+    /// Its number there.
+    pub owner: Owner,
+}
+
+/// What is seen of a feed.
+#[derive(Clone, Debug)]
+pub struct FeedControl {
+    /// Its name in the configuration.
+    pub name: String,
+    /// How it is, and what it has counted.
+    pub counters: Arc<FeedCounters>,
+    /// Its best prices.
+    pub best_prices: Arc<BestPrices>,
+}
+
+/// What is seen of a hot core.
+#[derive(Clone, Debug)]
+pub struct CoreControl {
+    /// Its name.
+    pub name: String,
+    /// The CPU that it is pinned to.
+    pub cpu: Option<usize>,
+    /// Its turns.
+    pub state: Arc<CoreState>,
+}
+
+/// The whole door.
 #[derive(Debug, Default)]
 pub struct Control {
-    /// The sessions.
+    /// Every session, in the order of the configuration.
     pub sessions: Vec<SessionControl>,
+    /// Every strategy, likewise.
+    pub strategies: Vec<StrategyControl>,
+    /// Every feed, likewise.
+    pub feeds: Vec<FeedControl>,
+    /// Every hot core.
+    pub cores: Vec<CoreControl>,
+    /// The kill that outlives the process, where a folder for it is configured.
+    pub kill_file: Option<KillFile>,
+    /// What whoever serves the door counts; it is in the report. One thread may write it.
+    pub counters: Arc<ControlCounters>,
 }

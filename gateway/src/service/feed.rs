@@ -33,12 +33,12 @@ pub(super) struct FeedRoom<'a> {
     pub(super) interfaces: &'a mut Interfaces,
 }
 
-/// A feed's stage, made for its venue.
+/// A feed's stage, made for its venue, and its counters.
 pub(super) fn build(
     feed: &options::Feed,
     room: FeedRoom<'_>,
     house: &mut House,
-) -> Result<Box<dyn Stage>, String> {
+) -> Result<(Box<dyn Stage>, Arc<Counters>), String> {
     match feed.venue {
         options::Venue::Nasdaq => build_of(Nasdaq, feed, room, house),
         options::Venue::Iex => build_of(Iex::default(), feed, room, house),
@@ -50,7 +50,7 @@ fn build_of<V: Venue>(
     feed: &options::Feed,
     room: FeedRoom<'_>,
     house: &mut House,
-) -> Result<Box<dyn Stage>, String> {
+) -> Result<(Box<dyn Stage>, Arc<Counters>), String> {
     let FeedRoom {
         index,
         want,
@@ -69,7 +69,7 @@ fn build_of<V: Venue>(
         .registry
         .histograms(Label::new(Kind::Feed, &feed.name), histograms.readers());
     let lines = feed.udp.lines.len();
-    let watched = Arc::clone(&counters);
+    let (watched, shown) = (Arc::clone(&counters), Arc::clone(&counters));
     house.feeds.push(FeedWatch::new(&feed.name, lines, watched));
     register_feed(&feed.name, Arc::clone(&counters), house);
     let mut arbiter = Arbiter::new(feed.patience);
@@ -102,13 +102,13 @@ fn build_of<V: Venue>(
         Receiver::Xdp(source, watches) => {
             house.watches.extend(watches);
             let tap = tap_of(feed, true, &start.parts.counters, house)?;
-            Ok(start.with(source, tap, house))
+            Ok((start.with(source, tap, house), shown))
         }
         Receiver::Udp(source, udp) => {
             let label = Label::new(Kind::Socket, &feed.name);
             house.registry.counters(label, move || udp.list());
             let tap = tap_of(feed, false, &start.parts.counters, house)?;
-            Ok(start.with(source, tap, house))
+            Ok((start.with(source, tap, house), shown))
         }
     }
 }

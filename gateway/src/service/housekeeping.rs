@@ -17,7 +17,7 @@ use super::kill_file::KillWatch;
 use super::receive::InterfaceWatch;
 use super::{Core, StopHandle, pause};
 use crate::order::risk::KillCause;
-use crate::telemetry::{ByLabel, Gathered, Kind, PositionReport, Report, Run, SessionReport};
+use crate::telemetry::{ByLabel, Gathered, Kind, Report, Run, SessionReport};
 use crate::trace::file::SlowFile;
 
 /// How often it looks up: the longest that a signal waits.
@@ -326,14 +326,7 @@ impl Housekeeping {
     /// How each session is, and what its account holds.
     fn sessions(&self) -> Vec<SessionReport> {
         let report = |session: &SessionHouse| {
-            let health = session.view.health().unwrap_or_default();
-            let held = session.positions.iter().filter(|held| !held.is_flat());
-            SessionReport {
-                name: session.name.clone(),
-                state: format!("{:?}", health.state).to_lowercase(),
-                open_orders: health.open_orders,
-                positions: held.map(PositionReport::of).collect(),
-            }
+            SessionReport::of(&session.name, &session.view, &session.positions)
         };
         self.house.sessions.iter().map(report).collect()
     }

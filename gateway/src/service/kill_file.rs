@@ -12,6 +12,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rt::clock::realtime_ns;
 
@@ -21,6 +22,17 @@ use crate::order::risk::{KillCause, KillSwitch};
 #[derive(Clone, Debug)]
 pub struct KillFile {
     folder: PathBuf,
+}
+
+/// What the file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KillRecord {
+    /// Who or what has stopped trading; empty where the file does not say.
+    pub cause: String,
+    /// When, seconds of 1970; `None` where the file does not say.
+    pub since_s: Option<u64>,
+    /// A word of whoever did it.
+    pub why: String,
 }
 
 /// A file that is there, and why its bytes are not: a full disk has room for a name.
@@ -113,6 +125,32 @@ impl KillFile {
         }
     }
 
+    /// What the file says, field by field; `None`: trading is not stopped.
+    ///
+    /// # Errors
+    /// What the file system says, but for a link that leads nowhere: it stops trading, and says nothing.
+    pub fn record(&self) -> io::Result<Option<KillRecord>> {
+        if !self.is_there()? {
+            return Ok(None);
+        }
+        let text = match fs::read(self.kill()) {
+            Ok(text) => String::from_utf8_lossy(&text).into_owned(),
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        let of = |key: &str| {
+            let said = text.lines().find_map(|line| line.strip_prefix(key));
+            said.unwrap_or_default().trim().to_owned()
+        };
+        let since = of("since:");
+        let since_s = since.split(' ').next().and_then(|s| s.parse().ok());
+        Ok(Some(KillRecord {
+            cause: of("cause:"),
+            since_s,
+            why: of("why:"),
+        }))
+    }
+
     /// Whether anything of this name lies there, a link that leads nowhere included.
     fn is_there(&self) -> io::Result<bool> {
         match fs::symlink_metadata(self.kill()) {
@@ -140,9 +178,12 @@ impl KillFile {
         }
     }
 
-    /// A file of this process alone, with its bytes on the disk, as far as there is room for them.
+    /// A file of this call alone, with its bytes on the disk, as far as there is room for them.
     fn draft(&self, name: &str, text: &str) -> io::Result<Draft> {
-        let path = self.folder.join(format!(".{name}.{}", std::process::id()));
+        // Housekeeping and the control socket may write at the same time.
+        let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
+        let process = std::process::id();
+        let path = self.folder.join(format!(".{name}.{process}.{number}"));
         let mut file = File::create(&path)?;
         let written = file.write_all(text.as_bytes());
         let unwritten = written.and_then(|()| file.sync_all()).err();
@@ -155,6 +196,12 @@ impl KillFile {
     }
 }
 
+/// Drafts that this process has begun.
+static DRAFTS: AtomicU32 = AtomicU32::new(0);
+
+/// Looks that a kill of the operator may be without a file, 20 ms each: after a second it is written here.
+const UNWRITTEN_MAX: u32 = 50;
+
 /// Keeps the switches of a process and the file in step.
 #[derive(Debug)]
 pub(super) struct KillWatch {
@@ -165,6 +212,8 @@ pub(super) struct KillWatch {
     resumed: Option<Resumed>,
     /// Switches that were on at the last look: a resume ends what the operator could know of.
     seen_on: Vec<bool>,
+    /// Looks at an operator's kill without a file.
+    unwritten: u32,
     /// The last failure, so that each is told once.
     failure: Option<ErrorKind>,
 }
@@ -194,6 +243,7 @@ impl KillWatch {
             was_there,
             resumed,
             seen_on: kills.iter().map(KillSwitch::is_on).collect(),
+            unwritten: 0,
             failure: None,
         })
     }
@@ -236,7 +286,14 @@ impl KillWatch {
         let cause = inside
             .into_iter()
             .find(|one| *one != KillCause::StartKilled);
-        if let (Some(cause), false) = (cause, is_there) {
+        let (Some(cause), false) = (cause, is_there) else {
+            self.unwritten = 0;
+            return Ok(());
+        };
+        // Who gave the operator's word knows why, and writes the file with it in the same moment.
+        if cause == KillCause::Operator && self.unwritten < UNWRITTEN_MAX {
+            self.unwritten += 1;
+        } else {
             file.write(cause, "")?;
             log::warn!("kill switch on for every session, also after a restart: {cause}");
             engage(kills, cause);
@@ -396,6 +453,33 @@ mod tests {
         assert_eq!(setup.causes(), [Some(KillCause::UnknownExecution); 2]);
         let said = setup.file.read().unwrap().unwrap();
         assert!(said.contains("an execution of an unknown order"), "{said}");
+        assert_eq!(setup.restarted(), Some(KillCause::Persisted));
+    }
+
+    #[test]
+    fn operators_kill_from_inside_is_left_to_whoever_knows_why_and_kept_all_the_same() {
+        let setup = setup();
+        let mut watch = setup.watch();
+        setup.kills[0].engage(KillCause::Operator);
+        watch.turn(&setup.kills);
+        assert!(setup.file.write(KillCause::Operator, "lunch").unwrap());
+        watch.turn(&setup.kills);
+        assert_eq!(setup.causes(), [Some(KillCause::Operator); 2]);
+        let said = setup.file.record().unwrap().unwrap();
+        assert_eq!(
+            (said.cause.as_str(), said.why.as_str()),
+            ("the operator", "lunch")
+        );
+        assert!(said.since_s.is_some());
+        setup.file.remove().unwrap();
+        watch.turn(&setup.kills);
+        assert_eq!(setup.file.record().unwrap(), None);
+        // Nobody writes it.
+        setup.kills[1].engage(KillCause::Operator);
+        for _ in 0..=UNWRITTEN_MAX {
+            assert_eq!(setup.file.record().unwrap(), None);
+            watch.turn(&setup.kills);
+        }
         assert_eq!(setup.restarted(), Some(KillCause::Persisted));
     }
 

@@ -34,12 +34,12 @@ use crate::trace::file::{CoreLog, SlowFile};
 use rt::ring::ring;
 
 use build::Built;
-use control::Control;
+use control::{Control, CoreControl};
 use house::House;
 use housekeeping::{Housekeeping, Parts};
 use kill_file::KillWatch;
 
-pub use kill_file::KillFile;
+pub use kill_file::{KillFile, KillRecord};
 
 /// Stalls of a core that may wait for housekeeping.
 const STALLS: usize = 1024;
@@ -48,8 +48,19 @@ const STALLS: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Core {
     name: String,
+    cpu: Option<usize>,
     state: Arc<CoreState>,
     thread: JoinHandle<Result<(), String>>,
+}
+
+impl Core {
+    fn shown(&self) -> CoreControl {
+        CoreControl {
+            name: self.name.clone(),
+            cpu: self.cpu,
+            state: Arc::clone(&self.state),
+        }
+    }
 }
 
 /// Stops a running service from another thread: what SIGTERM does.
@@ -94,9 +105,10 @@ pub fn run(
     let Built {
         stages,
         mut house,
-        control,
+        mut control,
         layout,
     } = build::build(options)?;
+    control.kill_file = kill_file.clone();
     let kill_watch = KillWatch::start(kill_file, &house.kills)
         .map_err(|error| format!("the kill file: {error}"))?;
     // Before the first core runs: what cannot be journaled does not happen.
@@ -104,6 +116,7 @@ pub fn run(
     let flag = Arc::new(AtomicBool::new(false));
     let hot: Vec<usize> = layout.iter().filter_map(|core| core.cpu).collect();
     let (cores, logs) = start(stages, layout, &flag)?;
+    control.cores = cores.iter().map(Core::shown).collect();
     register_clocks(&cores, &mut house);
     keep_off(&hot);
     let journal = journal::start(journal)?;
@@ -146,11 +159,11 @@ pub fn run(
     let report = house.report();
     write(&report, &house, &output)?;
     journaled?;
-    end(failed, house.open_orders()).map(|()| report)
+    ended_well(failed, house.open_orders()).map(|()| report)
 }
 
-/// How a run went that stopped by itself or was told to.
-fn end(failed: Option<String>, open_orders: u32) -> Result<(), String> {
+/// Whether no core has failed, and nothing is left open.
+fn ended_well(failed: Option<String>, open_orders: u32) -> Result<(), String> {
     match (failed, open_orders) {
         (Some(core), _) => Err(format!("core {core} ended by itself")),
         (None, 0) => Ok(()),
@@ -189,7 +202,7 @@ fn start(
     for (stages, options) in stages.into_iter().zip(layout) {
         let state = Arc::new(CoreState::default());
         let (thread_state, stop) = (Arc::clone(&state), Arc::clone(flag));
-        let name = options.name.clone();
+        let (name, cpu) = (options.name.clone(), options.cpu);
         let (stalls, log) = ring(STALLS).map_err(|error| format!("core {name}: {error:?}"))?;
         logs.push(CoreLog::new(name.clone(), options.cpu, log));
         let thread = std::thread::Builder::new()
@@ -198,6 +211,7 @@ fn start(
             .map_err(|error| format!("core {name}: {error}"))?;
         cores.push(Core {
             name,
+            cpu,
             state,
             thread,
         });

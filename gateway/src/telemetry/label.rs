@@ -29,6 +29,8 @@ pub enum Kind {
     Journal,
     /// A hot core.
     Core,
+    /// The operator's door: what came to its socket.
+    Control,
 }
 
 impl Kind {
@@ -44,6 +46,7 @@ impl Kind {
             Self::Session => "session",
             Self::Journal => "journal",
             Self::Core => "core",
+            Self::Control => "control",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::order::snapshot::Position;
+use crate::order::snapshot::{Position, PositionsView, SessionView};
 
 /// How a session is, and what the account that it trades for holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -53,6 +53,19 @@ impl PositionReport {
 pub const POSITIONS_SHOWN: usize = 12;
 
 impl SessionReport {
+    /// What a session and its account show.
+    #[must_use]
+    pub fn of(name: &str, session: &SessionView, positions: &PositionsView) -> Self {
+        let health = session.health().unwrap_or_default();
+        let held = positions.iter().filter(|held| !held.is_flat());
+        Self {
+            name: name.to_owned(),
+            state: format!("{:?}", health.state).to_lowercase(),
+            open_orders: health.open_orders,
+            positions: held.map(PositionReport::of).collect(),
+        }
+    }
+
     /// How it is, in lines, with its `positions_max` largest positions.
     #[must_use]
     pub fn text(&self, positions_max: usize) -> String {
@@ -77,7 +90,7 @@ impl SessionReport {
         let more = positions.len() - largest.len();
         if more > 0 {
             out.push_str(&format!(
-                "\n  and {more} smaller ones: SIGUSR1 and the report have them"
+                "\n  and {more} smaller ones: SIGUSR1, the report and `tickgate ctl` have them"
             ));
         }
         out

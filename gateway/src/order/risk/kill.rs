@@ -105,6 +105,16 @@ impl KillSwitch {
         self.0.store(NOT_KILLED, Ordering::SeqCst);
     }
 
+    /// Allows new orders again where they are stopped for this cause; `false`: for another, or not at all.
+    #[must_use]
+    pub fn release_from(&self, cause: KillCause) -> bool {
+        let order = Ordering::SeqCst;
+        let released = self
+            .0
+            .compare_exchange(cause as u8, NOT_KILLED, order, order);
+        released.is_ok()
+    }
+
     /// Whether orders are stopped.
     #[inline]
     #[must_use]

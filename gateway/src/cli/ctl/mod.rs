@@ -1,0 +1,207 @@
+//! `tickgate ctl`: an operator looks at a running gateway, and steers it.
+
+mod resume;
+mod settings;
+mod tables;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::{FAILED, OptionalSource, WRONG_USAGE, fail, with_settings};
+use crate::control::answer::Body;
+use crate::control::client;
+use crate::control::request::{Filter, Verb, WAIT_MS_MAX};
+
+pub(super) use settings::control;
+
+/// Where the packaged unit's gateway listens.
+const PACKAGED: &str = "/run/tickgate/control.sock";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The running gateway's socket [default: the configuration's, else /run/tickgate/control.sock].
+    #[arg(long, value_name = "PATH", global = true)]
+    socket: Option<PathBuf>,
+    /// The running gateway's configuration file, which names the socket.
+    #[arg(long, value_name = "FILE", global = true, conflicts_with = "socket")]
+    config: Option<PathBuf>,
+    /// Set one value, after all files.
+    #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
+    sets: Vec<String>,
+    /// Print the answer as one JSON object.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    /// How the gateway is: kill switch, cores, feeds, sessions.
+    Status,
+    /// How its sessions are, with their strategies.
+    Sessions,
+    /// Live orders: all of them, or those that fit what is given. At most 10,000 are shown.
+    Orders {
+        /// Of this session.
+        #[arg(long, value_name = "NAME")]
+        session: Option<String>,
+        /// Of this symbol.
+        #[arg(long, value_name = "SYMBOL")]
+        symbol: Option<String>,
+        /// Of this strategy.
+        #[arg(long, value_name = "NAME")]
+        strategy: Option<String>,
+    },
+    /// What accounts hold, and what may still come.
+    Positions {
+        /// Of this session's account.
+        #[arg(long, value_name = "NAME")]
+        session: Option<String>,
+    },
+    /// The limits in force, by session.
+    Limits,
+    /// Stop trading: no order goes out, open ones are cancelled; also after a restart, until `resume`.
+    ///
+    /// Status 0: nothing is open any more. Status 1: something still is, or a session could not be heard.
+    Kill {
+        /// A word to whoever finds it killed.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+        /// How long to wait for nothing being open, s.
+        #[arg(long, value_name = "SECONDS", default_value_t = 5,
+              value_parser = clap::value_parser!(u64).range(0..=WAIT_MS_MAX / 1_000))]
+        wait_s: u64,
+    },
+    /// Trade again. Says what was killed, by whom and when, and asks for its scope to be typed.
+    Resume {
+        /// The scope, for scripts: `all`, or the session's name, as `status` has it.
+        #[arg(long, value_name = "SCOPE")]
+        yes_resume: Option<String>,
+    },
+    /// Cancel what is open now. Strategies go on.
+    Cancel {
+        /// In every session.
+        #[arg(value_parser = ["all"], required_unless_present = "session")]
+        all: Option<String>,
+        /// In this session.
+        #[arg(long, value_name = "NAME", conflicts_with = "all")]
+        session: Option<String>,
+    },
+    /// A strategy sends nothing new; what it has open stays.
+    Pause {
+        /// Its name.
+        strategy: String,
+    },
+    /// A strategy may send again.
+    Unpause {
+        /// Its name.
+        strategy: String,
+    },
+}
+
+pub(super) fn run(arguments: Arguments) -> ExitCode {
+    let Arguments {
+        socket,
+        config,
+        sets,
+        json,
+        command,
+    } = arguments;
+    let source = OptionalSource { config, sets };
+    let at = |socket: PathBuf| Operator { socket, json }.run(command);
+    match (socket, source.config) {
+        (Some(socket), _) => at(socket),
+        (None, None) => at(PathBuf::from(PACKAGED)),
+        (None, config) => with_settings(config, source.sets, |loaded| {
+            match settings::socket(&loaded.settings.control) {
+                Some(socket) => at(socket),
+                None => {
+                    let text = "no socket: expected control.socket in the configuration, \
+                                RUNTIME_DIRECTORY in the environment (systemd: /run/tickgate), or --socket";
+                    fail(WRONG_USAGE, text)
+                }
+            }
+        }),
+    }
+}
+
+/// Whoever has typed the command.
+#[derive(Debug)]
+struct Operator {
+    socket: PathBuf,
+    json: bool,
+}
+
+impl Operator {
+    fn run(&self, command: Command) -> ExitCode {
+        let verb = match command {
+            Command::Status => Verb::Status,
+            Command::Sessions => Verb::Sessions,
+            Command::Orders {
+                session,
+                symbol,
+                strategy,
+            } => Verb::Orders(Filter {
+                session,
+                symbol,
+                strategy,
+            }),
+            Command::Positions { session } => Verb::Positions { session },
+            Command::Limits => Verb::Limits,
+            Command::Kill { reason, wait_s } => Verb::Kill {
+                reason,
+                wait_ms: wait_s * 1_000,
+            },
+            Command::Resume { yes_resume } => return resume::run(self, yes_resume),
+            Command::Cancel { session, .. } => Verb::Cancel { session },
+            Command::Pause { strategy } => Verb::Pause { strategy },
+            Command::Unpause { strategy } => Verb::Unpause { strategy },
+        };
+        self.ask(verb)
+    }
+
+    /// Asks and prints the answer.
+    fn ask(&self, verb: Verb) -> ExitCode {
+        match client::ask(&self.socket, verb) {
+            Ok(body) => self.show(&body),
+            Err(error) => fail(FAILED, &error),
+        }
+    }
+
+    /// Prints an answer, and says by the status whether what was asked for holds.
+    #[expect(clippy::print_stdout, reason = "what this command prints")]
+    fn show(&self, body: &Body) -> ExitCode {
+        if let Body::Refused(refused) = body {
+            let status = if refused.is_usage {
+                WRONG_USAGE
+            } else {
+                FAILED
+            };
+            if self.json {
+                print_json(body);
+            }
+            return fail(status, &refused.error);
+        }
+        if self.json {
+            print_json(body);
+        } else {
+            print!("{}", tables::text(body));
+        }
+        let holds = match body {
+            Body::Killed(killed) => killed.is_nothing_open,
+            Body::Resumed(resumed) => resumed.is_released,
+            Body::Asked(asked) => asked.is_taken,
+            _ => true,
+        };
+        ExitCode::from(if holds { 0 } else { FAILED })
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "what this command prints")]
+fn print_json(body: &Body) {
+    // Text, numbers and lists: nothing that JSON does not have.
+    println!("{}", serde_json::to_string(body).unwrap_or_default());
+}

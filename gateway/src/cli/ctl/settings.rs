@@ -1,0 +1,42 @@
+//! The operator's socket, as the configuration has it.
+
+use std::path::PathBuf;
+
+use tickgate_config as settings;
+
+use crate::control::peer::uid_of;
+use crate::control::server::ControlOptions;
+
+/// Where the socket is; `None`: there is none.
+pub(super) fn socket(control: &settings::Control) -> Option<PathBuf> {
+    if !control.socket.is_empty() {
+        return Some(PathBuf::from(&control.socket));
+    }
+    // Several are joined by colons; the first is the service's own.
+    let folders = std::env::var_os("RUNTIME_DIRECTORY")?;
+    let first = std::env::split_paths(&folders).next();
+    let folder = first.filter(|folder| !folder.as_os_str().is_empty())?;
+    Some(folder.join("control.sock"))
+}
+
+/// Options of checked settings; `None`: there is no socket.
+///
+/// # Errors
+/// A user whom this host does not know.
+pub(crate) fn control(control: &settings::Control) -> Result<Option<ControlOptions>, String> {
+    let Some(path) = socket(control) else {
+        return Ok(None);
+    };
+    let uid = |user: &settings::User| match user {
+        settings::User::Number(uid) => Ok(*uid),
+        settings::User::Name(name) => {
+            uid_of(name).map_err(|error| format!("control.users: {error}"))
+        }
+    };
+    let mode = control.mode_bits();
+    Ok(Some(ControlOptions {
+        path,
+        mode: mode.ok_or_else(|| format!("control.mode: \"{}\"", control.mode))?,
+        users: control.users.iter().map(uid).collect::<Result<_, _>>()?,
+    }))
+}

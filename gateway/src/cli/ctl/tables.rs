@@ -1,0 +1,394 @@
+//! What the gateway answers, for people.
+
+use comfy_table::{CellAlignment, Table, presets};
+use jiff::Timestamp;
+
+use crate::control::answer::{
+    Asked, Body, FeedRow, KillStatus, Killed, LimitsRow, Orders, Positions, Resumed, SessionRow,
+    Status, StillOpen,
+};
+use crate::telemetry::grouped;
+
+/// An answer as text, each line with its end.
+pub(super) fn text(body: &Body) -> String {
+    match body {
+        Body::Status(it) => status(it),
+        Body::Sessions(it) => sessions(it),
+        Body::Orders(it) => orders(it),
+        Body::Positions(it) => positions(it),
+        Body::Limits(it) => limits(it),
+        Body::Killed(it) => killed(it),
+        Body::Resumed(it) => resumed(it),
+        Body::Asked(it) => asked(it),
+        Body::Refused(it) => format!("refused: {}\n", it.error),
+    }
+}
+
+/// Whether trading is stopped.
+pub(super) fn kill(kill: &KillStatus) -> String {
+    let mut out = if kill.is_on() {
+        format!("KILLED: {}", kill.scope.join(", "))
+    } else {
+        "trading: not killed".to_owned()
+    };
+    if let Some(cause) = &kill.cause {
+        out.push_str(&format!(", by {cause}"));
+    }
+    if let Some(since_s) = kill.since_s {
+        out.push_str(&format!(", since {}", time_of(since_s)));
+    }
+    if !kill.why.is_empty() {
+        out.push_str(&format!(", because: {}", kill.why));
+    }
+    if kill.is_on() && !kill.outlives_restart {
+        out.push_str("; a restart forgets it");
+    }
+    if let Some(error) = &kill.file_error {
+        out.push_str(&format!("; the kill file: {error}"));
+    }
+    out + "\n"
+}
+
+fn status(status: &Status) -> String {
+    let mut out = format!(
+        "tickgate {}, pid {}, up {}\n{}\n",
+        status.version,
+        status.pid,
+        duration(status.uptime_s),
+        kill(&status.kill)
+    );
+    let mut cores = table(&["core", "cpu", "turns", ""], &[1, 2]);
+    for core in &status.cores {
+        let still = match core.still_ms {
+            // A look every 100 ms.
+            0..200 => "turns".to_owned(),
+            ms => format!("STANDS STILL for {} ms", grouped(ms)),
+        };
+        let cpu = core
+            .cpu
+            .map_or_else(|| "any".to_owned(), |cpu| cpu.to_string());
+        cores.add_row([core.name.clone(), cpu, grouped(core.turns), still]);
+    }
+    out.push_str(&format!("{cores}\n\n"));
+    let mut feeds = table(
+        &["feed", "messages", "lost", "symbols", "stale", ""],
+        &[1, 2, 3, 4],
+    );
+    for feed in &status.feeds {
+        feeds.add_row([
+            feed.name.clone(),
+            grouped(feed.messages),
+            grouped(feed.messages_lost),
+            grouped(u64::from(feed.symbols)),
+            if feed.is_fresh {
+                grouped(u64::from(feed.stale_symbols))
+            } else {
+                "all".to_owned()
+            },
+            if feed.is_fresh { "fresh" } else { "STALE" }.to_owned(),
+        ]);
+    }
+    out.push_str(&format!("{feeds}\n"));
+    let words = status.feeds.iter().filter_map(feed_words);
+    words.for_each(|words| out.push_str(&words));
+    out.push_str(&format!("\n{}", sessions(&status.sessions)));
+    out
+}
+
+/// What is wrong with a feed, if anything.
+fn feed_words(feed: &FeedRow) -> Option<String> {
+    let silent = feed.silent_lines.iter();
+    let silent = silent.map(|line| format!("line {line} is silent"));
+    let reasons: Vec<String> = feed.stale_because.iter().cloned().chain(silent).collect();
+    (!reasons.is_empty()).then(|| format!("feed {}: {}\n", feed.name, reasons.join("; ")))
+}
+
+fn sessions(sessions: &[SessionRow]) -> String {
+    let mut rows = table(
+        &["session", "state", "open", "next seq", "strategies", ""],
+        &[2, 3],
+    );
+    for session in sessions {
+        let strategies = session.strategies.iter().map(|strategy| {
+            let paused = if strategy.is_paused { " (PAUSED)" } else { "" };
+            format!("{}{paused}", strategy.name)
+        });
+        rows.add_row([
+            session.name.clone(),
+            session.state.clone(),
+            grouped(u64::from(session.open_orders)),
+            grouped(session.next_seq),
+            strategies.collect::<Vec<_>>().join(", "),
+            session
+                .killed
+                .as_ref()
+                .map_or_else(String::new, |it| format!("KILLED: {it}")),
+        ]);
+    }
+    format!("{rows}\n")
+}
+
+fn orders(found: &Orders) -> String {
+    let names = [
+        "session", "ref", "strategy", "symbol", "side", "price", "open", "filled", "state",
+    ];
+    let mut rows = table(&names, &[1, 5, 6, 7]);
+    for order in &found.orders {
+        rows.add_row([
+            order.session.clone(),
+            order.user_ref.to_string(),
+            order.strategy.clone().unwrap_or_else(|| "?".to_owned()),
+            order.symbol.clone(),
+            order.side.clone(),
+            order.price.clone(),
+            grouped(u64::from(order.open)),
+            grouped(u64::from(order.executed)),
+            order.state.clone(),
+        ]);
+    }
+    let left_off = match found.left_off {
+        0 => String::new(),
+        count => format!(", {count} left off"),
+    };
+    let (shown, open) = (found.orders.len(), grouped(found.open_orders));
+    format!("{rows}\n{shown} orders{left_off}; open in these sessions: {open}\n")
+}
+
+fn positions(found: &Positions) -> String {
+    let names = [
+        "session",
+        "symbol",
+        "position",
+        "open to buy",
+        "open to sell",
+    ];
+    let mut rows = table(&names, &[2, 3, 4]);
+    for session in &found.sessions {
+        for held in &session.positions {
+            rows.add_row([
+                session.session.clone(),
+                held.symbol.clone(),
+                format!("{:+}", held.position),
+                grouped(held.open_buy),
+                grouped(held.open_sell),
+            ]);
+        }
+    }
+    let left_off = match found.left_off {
+        0 => String::new(),
+        count => format!("{count} left off\n"),
+    };
+    format!("{rows}\n{left_off}")
+}
+
+fn limits(found: &[LimitsRow]) -> String {
+    let mut names = vec!["limit"];
+    names.extend(found.iter().map(|row| row.session.as_str()));
+    let columns: Vec<usize> = (1..names.len()).collect();
+    let mut rows = table(&names, &columns);
+    let names = [
+        "order_qty_max",
+        "notional_max_dollars",
+        "collar_bps",
+        "position_max",
+        "open_orders_max",
+        "orders_per_second_max",
+        "intent_age_max_ms",
+    ];
+    let columns = found.iter().map(|row| {
+        [
+            u64::from(row.order_qty_max),
+            row.notional_max_dollars,
+            u64::from(row.collar_bps),
+            row.position_max,
+            u64::from(row.open_orders_max),
+            u64::from(row.orders_per_second_max),
+            row.intent_age_max_ms,
+        ]
+    });
+    let mut lines = names.map(|name| vec![name.to_owned()]);
+    for column in columns {
+        let cells = lines.iter_mut().zip(column);
+        cells.for_each(|(line, value)| line.push(grouped(value)));
+    }
+    for line in lines {
+        rows.add_row(line);
+    }
+    format!("{rows}\n")
+}
+
+fn killed(killed: &Killed) -> String {
+    let mut out = if killed.is_nothing_open {
+        format!(
+            "killed; nothing is open any more, {} ms later\n",
+            killed.after_ms
+        )
+    } else {
+        format!("killed; NOT all is closed {} ms later:\n", killed.after_ms)
+    };
+    if !killed.is_nothing_open {
+        out.push_str(&still_open(&killed.sessions));
+    }
+    if !killed.killed_before.is_empty() {
+        let names = killed.killed_before.join(", ");
+        out.push_str(&format!("killed already: {names}; the first cause stays\n"));
+    }
+    if let Some(error) = &killed.file_error {
+        out.push_str(&format!("A RESTART FORGETS IT: {error}\n"));
+    }
+    out
+}
+
+fn still_open(sessions: &[StillOpen]) -> String {
+    let mut rows = table(&["session", "state", "open", ""], &[2]);
+    for session in sessions {
+        let looked = if session.has_looked {
+            ""
+        } else {
+            "its core has not looked since"
+        };
+        rows.add_row([
+            session.session.clone(),
+            session.state.clone(),
+            grouped(u64::from(session.open_orders)),
+            looked.to_owned(),
+        ]);
+    }
+    format!("{rows}\n")
+}
+
+fn resumed(resumed: &Resumed) -> String {
+    if resumed.is_released {
+        return format!("resumed: {}\n", resumed.scope);
+    }
+    let still = resumed.still_killed.join("\n  ");
+    format!("NOT resumed, still killed:\n  {still}\n")
+}
+
+fn asked(asked: &Asked) -> String {
+    if asked.is_taken {
+        return format!("done: {}\n", asked.what);
+    }
+    let rows = still_open(&asked.sessions);
+    format!("NOT taken yet: {}\n{rows}", asked.what)
+}
+
+fn table(names: &[&str], right: &[usize]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header(names.iter().copied());
+    for column in right {
+        if let Some(column) = table.column_mut(*column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+fn duration(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let (hours, minutes) = (rest / 3_600, rest % 3_600 / 60);
+    format!("{days} d {hours:02}:{minutes:02}:{:02}", rest % 60)
+}
+
+/// A moment, as `2026-11-26T19:00:00Z`.
+fn time_of(seconds: u64) -> String {
+    let moment = i64::try_from(seconds).ok();
+    let moment = moment.and_then(|seconds| Timestamp::from_second(seconds).ok());
+    // What somebody wrote into the kill file may be no time.
+    moment.map_or_else(|| format!("second {seconds}"), |moment| moment.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::answer::{CoreRow, OrderRow, StrategyRow};
+
+    #[test]
+    fn status_says_first_whether_it_is_killed_and_fits_on_a_screen() {
+        let told = Status {
+            version: "0.1.0".to_owned(),
+            pid: 7,
+            uptime_s: 93_784,
+            kill: KillStatus {
+                scope: vec!["all".to_owned()],
+                cause: Some("the operator".to_owned()),
+                since_s: Some(1_795_719_600),
+                why: "lunch".to_owned(),
+                outlives_restart: true,
+                file_error: None,
+            },
+            cores: vec![CoreRow {
+                name: "inline".to_owned(),
+                cpu: Some(3),
+                turns: 123_456_789_012,
+                still_ms: 2_500,
+            }],
+            feeds: vec![FeedRow {
+                name: "itch".to_owned(),
+                silent_lines: vec![2],
+                stale_because: vec!["messages are missing".to_owned()],
+                ..FeedRow::default()
+            }],
+            sessions: vec![SessionRow {
+                name: "ouch".to_owned(),
+                state: "open".to_owned(),
+                strategies: vec![StrategyRow {
+                    name: "quotes".to_owned(),
+                    is_paused: true,
+                }],
+                ..SessionRow::default()
+            }],
+        };
+        let shown = text(&Body::Status(told));
+        let expected = [
+            "tickgate 0.1.0, pid 7, up 1 d 02:03:04",
+            "KILLED: all, by the operator, since 2026-11-26T19:00:00Z, because: lunch",
+            "STANDS STILL for 2,500 ms",
+            "feed itch: messages are missing; line 2 is silent",
+            "quotes (PAUSED)",
+        ];
+        for words in expected {
+            assert!(shown.contains(words), "{words}: {shown}");
+        }
+        assert!(shown.lines().all(|line| line.len() <= 80), "{shown}");
+    }
+
+    #[test]
+    fn orders_stand_in_columns_of_one_screen() {
+        let order = |user_ref, price: &str, open| OrderRow {
+            session: "ouch".to_owned(),
+            user_ref,
+            strategy: Some("quotes".to_owned()),
+            symbol: "AAPL".to_owned(),
+            side: "buy".to_owned(),
+            price: price.to_owned(),
+            open,
+            state: "open".to_owned(),
+            ..OrderRow::default()
+        };
+        let found = Orders {
+            orders: vec![
+                order(9, "99.0000", 100),
+                order(123_456, "1000.0000", 999_999),
+            ],
+            left_off: 3,
+            open_orders: 5,
+        };
+        let shown = text(&Body::Orders(found));
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(
+            lines[2].contains("|      9 |") && lines[2].contains("|   99.0000 |"),
+            "{shown}"
+        );
+        assert!(
+            lines[..4]
+                .iter()
+                .all(|line| line.len() == lines[0].len() && line.len() <= 90)
+        );
+        assert!(
+            shown.ends_with("2 orders, 3 left off; open in these sessions: 5\n"),
+            "{shown}"
+        );
+    }
+}

@@ -1,0 +1,566 @@
+//! The operator's socket without a socket: a line and who wrote it go in, an answer comes out.
+//!
+//! ```text
+//!  peer ──on_peer──> may ask?     line ──on_line──> Reply::Now(answer)
+//!                                                   Reply::Later(wait) ──poll_wait──> answer
+//! ```
+//!
+//! Contract:    **`on_turn` is called a few times a second; it sees cores that stand still, and kills.**
+//! Thread:      the control socket's
+//! Time:        comes in as [`Moment`]
+//! When wrong:  refused, with what was found and what was expected, and counted.
+
+use std::sync::Arc;
+
+use super::answer::{Answer, Body, Refused};
+use super::look::{self, Memory};
+use super::moment::Moment;
+use super::peer::{Allowed, Peer};
+use super::request::{Request, Verb};
+use super::steer::{self, Stop, failed, usage};
+use crate::message::command::Command;
+use crate::service::control::{Control, ControlCounters};
+
+pub use super::steer::Wait;
+
+/// The least time between two lines of log about what was refused.
+const TELL_PAUSE_NS: u64 = 1_000_000_000;
+
+/// What comes of a line.
+#[derive(Debug)]
+pub enum Reply {
+    /// The answer.
+    Now(Answer),
+    /// It is under way.
+    Later(Wait),
+}
+
+/// What stands behind the socket.
+#[derive(Debug)]
+pub struct Console {
+    control: Control,
+    allowed: Allowed,
+    memory: Memory,
+    counters: Arc<ControlCounters>,
+    /// When a refusal was last told, and how many were not since.
+    told_ns: Option<u64>,
+    untold: u64,
+}
+
+impl Console {
+    /// A console for those who are allowed.
+    #[must_use]
+    pub fn new(control: Control, allowed: Allowed, now: Moment) -> Self {
+        Self {
+            memory: Memory::new(&control, now),
+            counters: Arc::clone(&control.counters),
+            control,
+            allowed,
+            told_ns: None,
+            untold: 0,
+        }
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn counters(&self) -> &ControlCounters {
+        &self.counters
+    }
+
+    /// Somebody has connected.
+    ///
+    /// # Errors
+    /// He may not ask: what he is answered.
+    pub fn on_peer(&mut self, peer: Peer, now: Moment) -> Result<(), Refused> {
+        self.allowed.check(peer).map_err(|error| {
+            self.counters.control_refused_peers.increment();
+            self.tell(peer, &error, now);
+            failed(error)
+        })
+    }
+
+    /// A line, without its end, of somebody who may ask.
+    pub fn on_line(&mut self, line: &[u8], peer: Peer, now: Moment) -> Reply {
+        match Request::parse(line) {
+            Ok(request) => self.on_request(&request.verb, peer, now),
+            Err(error) => {
+                self.counters.control_malformed.increment();
+                Reply::Now(self.refuse(usage(error), peer, now))
+            }
+        }
+    }
+
+    /// A line that has become too long, or somebody whom there is no room for: what he is answered.
+    pub fn refuse(&mut self, refused: Refused, peer: Peer, now: Moment) -> Answer {
+        self.tell(peer, &refused.error, now);
+        Answer::new(Body::Refused(refused))
+    }
+
+    /// Looks at what only shows over time.
+    pub fn on_turn(&mut self, now: Moment) {
+        self.memory.look(&self.control, now);
+    }
+
+    /// The answer to what was under way, if it is done or its time is up.
+    #[must_use]
+    pub fn poll_wait(&self, wait: &Wait, now: Moment) -> Option<Answer> {
+        wait.poll(&self.control, now.now_ns).map(Answer::new)
+    }
+
+    fn on_request(&mut self, verb: &Verb, peer: Peer, now: Moment) -> Reply {
+        self.accept(verb, peer);
+        self.obey(verb, now).unwrap_or_else(|refused| {
+            self.counters.control_refused.increment();
+            Reply::Now(self.refuse(refused, peer, now))
+        })
+    }
+
+    /// Every request that is understood, of whoever may ask, passes here before anything is done about it: the
+    /// place to keep a record of them.
+    fn accept(&self, verb: &Verb, peer: Peer) {
+        self.counters.control_requests.increment();
+        if verb.steers() {
+            self.counters.control_steered.increment();
+            log::warn!("control: {peer}: {verb}");
+        } else {
+            log::info!("control: {peer}: {verb}");
+        }
+    }
+
+    fn obey(&mut self, verb: &Verb, now: Moment) -> Result<Reply, Refused> {
+        let now_ns = now.now_ns;
+        let body = match verb {
+            Verb::Status => Body::Status(self.memory.status(&self.control, now)),
+            Verb::Sessions => Body::Sessions(self.memory.sessions(&self.control)),
+            Verb::Limits => Body::Limits(look::limits(&self.control)),
+            Verb::Orders(filter) => {
+                filter
+                    .session
+                    .as_deref()
+                    .map(|it| self.session(it))
+                    .transpose()?;
+                filter
+                    .strategy
+                    .as_deref()
+                    .map(|it| self.strategy(it))
+                    .transpose()?;
+                Body::Orders(look::orders(&self.control, filter))
+            }
+            Verb::Positions { session } => {
+                session.as_deref().map(|it| self.session(it)).transpose()?;
+                Body::Positions(look::positions(&self.control, session.as_deref()))
+            }
+            Verb::Kill { reason, wait_ms } => {
+                let wait_ms = *wait_ms;
+                let stop = Stop {
+                    reason,
+                    wait_ms,
+                    now_ns,
+                };
+                return Ok(Reply::Later(steer::kill(&self.control, stop)));
+            }
+            Verb::Resume { scope } => {
+                let wait = steer::resume(&self.control, &self.memory, scope, now_ns);
+                return wait.map(Reply::Later);
+            }
+            Verb::Cancel { session } => {
+                let meant = match session {
+                    Some(name) => vec![self.session(name)?],
+                    None => (0..self.control.sessions.len()).collect(),
+                };
+                let what = verb.to_string();
+                let control = &mut self.control;
+                let wait = steer::ask(control, &meant, Command::CancelAll, what, now_ns);
+                return wait.map(Reply::Later);
+            }
+            Verb::Pause { strategy } => return self.pause(strategy, true, now_ns),
+            Verb::Unpause { strategy } => return self.pause(strategy, false, now_ns),
+        };
+        Ok(Reply::Now(Answer::new(body)))
+    }
+
+    fn pause(&mut self, name: &str, is_paused: bool, now_ns: u64) -> Result<Reply, Refused> {
+        let at = self.strategy(name)?;
+        let Some(strategy) = self.control.strategies.get(at).cloned() else {
+            return Err(failed(format!("strategy {name} has gone")));
+        };
+        let (command, verb) = if is_paused {
+            (Command::Pause(strategy.owner), "pause")
+        } else {
+            (Command::Unpause(strategy.owner), "unpause")
+        };
+        let what = format!("{verb} {name}");
+        let meant = [strategy.session];
+        let wait = steer::ask(&mut self.control, &meant, command, what, now_ns)?;
+        if let Some(known) = self.memory.is_paused.get_mut(at) {
+            *known = is_paused;
+        }
+        Ok(Reply::Later(wait))
+    }
+
+    fn session(&self, name: &str) -> Result<usize, Refused> {
+        let names = self.control.sessions.iter().map(|it| it.name.as_str());
+        place("session", name, names)
+    }
+
+    fn strategy(&self, name: &str) -> Result<usize, Refused> {
+        let names = self.control.strategies.iter().map(|it| it.name.as_str());
+        place("strategy", name, names)
+    }
+
+    /// Tells the log, a line a second at most.
+    fn tell(&mut self, peer: Peer, error: &str, now: Moment) {
+        let is_soon = |told_ns: u64| now.now_ns < told_ns + TELL_PAUSE_NS;
+        if self.told_ns.is_some_and(is_soon) {
+            self.untold += 1;
+            return;
+        }
+        let more = match std::mem::take(&mut self.untold) {
+            0 => String::new(),
+            untold => format!(" ({untold} more were refused before)"),
+        };
+        self.told_ns = Some(now.now_ns);
+        log::warn!("control: {peer}: refused: {error}{more}");
+    }
+}
+
+/// Where the one of this name stands.
+fn place<'a>(
+    kind: &str,
+    name: &str,
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> Result<usize, Refused> {
+    names.clone().position(|it| it == name).ok_or_else(|| {
+        let names: Vec<&str> = names.collect();
+        let known = if names.is_empty() {
+            "there is none".to_owned()
+        } else {
+            format!("expected one of {}", names.join(", "))
+        };
+        usage(format!("\"{name}\": no such {kind}, {known}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rt::ring::{Consumer, ring};
+
+    use super::*;
+    use crate::message::intent::Owner;
+    use crate::order::risk::{KillCause, KillSwitch, Limits};
+    use crate::order::snapshot::Snapshot;
+    use crate::service::KillFile;
+    use crate::service::control::{SessionControl, StrategyControl};
+
+    const OURS: Peer = Peer { uid: 0, pid: 77 };
+    const NOW: Moment = Moment {
+        now_ns: 1_000_000_000,
+        wall_s: 1_700_000_000,
+    };
+
+    /// A console of two sessions, `one` and `two`, and the ends that order stages have.
+    struct Bench {
+        console: Console,
+        kills: Vec<KillSwitch>,
+        commands: Vec<Consumer<Command>>,
+        snapshots: Vec<Snapshot>,
+        folder: tempfile::TempDir,
+    }
+
+    fn bench(has_file: bool) -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        let mut control = Control {
+            kill_file: has_file.then(|| KillFile::in_folder(folder.path()).unwrap()),
+            ..Control::default()
+        };
+        let (mut kills, mut commands, mut snapshots) = (Vec::new(), Vec::new(), Vec::new());
+        for name in ["one", "two"] {
+            let (asks, taken) = ring(4).unwrap();
+            let (kill, snapshot) = (KillSwitch::default(), Snapshot::new(4));
+            control.sessions.push(SessionControl {
+                name: name.to_owned(),
+                session: snapshot.session(),
+                positions: snapshot.positions(),
+                limits: Limits::WIDEST,
+                kill: kill.clone(),
+                commands: asks,
+            });
+            kills.push(kill);
+            commands.push(taken);
+            snapshots.push(snapshot);
+        }
+        control.strategies.push(StrategyControl {
+            name: "quotes".to_owned(),
+            session: 1,
+            owner: Owner(0),
+        });
+        Bench {
+            console: Console::new(control, Allowed::with(&[]), NOW),
+            kills,
+            commands,
+            snapshots,
+            folder,
+        }
+    }
+
+    impl Bench {
+        /// What a verb is answered, or is waited for.
+        fn ask(&mut self, verb: &str) -> Reply {
+            let line = format!("{{\"version\":1,\"verb\":{verb}}}");
+            self.console.on_line(line.as_bytes(), OURS, NOW)
+        }
+
+        fn wait(&mut self, verb: &str) -> Wait {
+            match self.ask(verb) {
+                Reply::Later(wait) => wait,
+                Reply::Now(answer) => panic!("{answer:?}"),
+            }
+        }
+
+        fn refused(&mut self, verb: &str) -> Refused {
+            match self.ask(verb) {
+                Reply::Now(Answer {
+                    answer: Body::Refused(refused),
+                    ..
+                }) => refused,
+                other => panic!("{other:?}"),
+            }
+        }
+
+        fn after(&self, wait: &Wait, more_ns: u64) -> Option<Body> {
+            let now_ns = NOW.now_ns + more_ns;
+            let later = Moment { now_ns, ..NOW };
+            self.console.poll_wait(wait, later).map(|it| it.answer)
+        }
+
+        /// The stages look, and say how many orders are open.
+        fn looks(&mut self, open_orders: [u32; 2]) {
+            for (snapshot, open) in self.snapshots.iter_mut().zip(open_orders) {
+                snapshot.show_open(open);
+            }
+        }
+    }
+
+    #[test]
+    fn kill_is_in_the_switches_at_once_and_done_when_both_have_looked_twice_and_hold_nothing() {
+        let mut bench = bench(true);
+        bench.looks([3, 0]);
+        let wait = bench.wait(r#"{"kill":{"reason":"lunch","wait_ms":1000}}"#);
+        let causes: Vec<_> = bench.kills.iter().map(KillSwitch::cause).collect();
+        assert_eq!(causes, [Some(KillCause::Operator); 2]);
+        let file = KillFile::in_folder(bench.folder.path()).unwrap();
+        assert_eq!(file.record().unwrap().unwrap().why, "lunch");
+        // One look may have been under way: nothing open then proves nothing.
+        bench.looks([0, 0]);
+        assert_eq!(bench.after(&wait, 1), None);
+        bench.looks([1, 0]);
+        assert_eq!(bench.after(&wait, 1), None);
+        bench.looks([0, 0]);
+        let Some(Body::Killed(killed)) = bench.after(&wait, 7_000_000) else {
+            panic!("both are empty");
+        };
+        assert!(killed.is_nothing_open && killed.outlives_restart && killed.after_ms == 7);
+        assert!(killed.killed_before.is_empty(), "{killed:?}");
+        // And again: what was killed stays, and says so.
+        let wait = bench.wait(r#"{"kill":{"wait_ms":1000}}"#);
+        bench.looks([0, 2]);
+        bench.looks([0, 2]);
+        assert_eq!(bench.after(&wait, 999_999_999), None);
+        let Some(Body::Killed(killed)) = bench.after(&wait, 1_000_000_000) else {
+            panic!("its time is up");
+        };
+        assert!(!killed.is_nothing_open);
+        assert_eq!(killed.killed_before, ["one", "two"]);
+        assert_eq!(killed.sessions[1].open_orders, 2);
+    }
+
+    #[test]
+    fn kill_without_a_folder_stops_and_says_that_a_restart_forgets_it() {
+        let mut bench = bench(false);
+        let wait = bench.wait(r#"{"kill":{}}"#);
+        assert!(bench.kills.iter().all(KillSwitch::is_on));
+        let Some(Body::Killed(killed)) = bench.after(&wait, 0) else {
+            panic!("nobody waits");
+        };
+        assert!(!killed.outlives_restart && !killed.is_nothing_open);
+        assert!(killed.file_error.unwrap().contains("host.state_dir"));
+        assert!(killed.sessions.iter().all(|it| !it.has_looked));
+    }
+
+    #[test]
+    fn resume_takes_the_scope_that_is_killed_and_no_other() {
+        let mut bench = bench(false);
+        let refused = bench.refused(r#"{"resume":{"scope":"all"}}"#);
+        assert!(refused.is_usage && refused.error == "nothing is killed");
+        bench.kills[1].engage(KillCause::StartKilled);
+        for scope in ["all", "one", ""] {
+            let refused = bench.refused(&format!(r#"{{"resume":{{"scope":"{scope}"}}}}"#));
+            assert!(
+                refused.error.contains("expected what is killed: \"two\""),
+                "{refused:?}"
+            );
+        }
+        assert!(bench.kills[1].is_on());
+        let wait = bench.wait(r#"{"resume":{"scope":"two"}}"#);
+        let Some(Body::Resumed(resumed)) = bench.after(&wait, 0) else {
+            panic!("it is off");
+        };
+        assert!(resumed.is_released && !bench.kills[1].is_on());
+    }
+
+    #[test]
+    fn resume_of_all_leaves_the_marks_that_housekeeping_looks_for_and_tells_what_stays() {
+        let mut bench = bench(true);
+        bench.wait(r#"{"kill":{}}"#);
+        let wait = bench.wait(r#"{"resume":{"scope":"all"}}"#);
+        let file = KillFile::in_folder(bench.folder.path()).unwrap();
+        assert_eq!(file.record().unwrap(), None);
+        assert!(bench.folder.path().join("resumed").exists());
+        assert_eq!(bench.after(&wait, 1), None, "housekeeping has not looked");
+        bench.kills[0].release();
+        let Some(Body::Resumed(resumed)) = bench.after(&wait, 2_000_000_000) else {
+            panic!("its time is up");
+        };
+        assert_eq!(resumed.still_killed, ["two: the operator"]);
+        assert!(!resumed.is_released);
+    }
+
+    #[test]
+    fn cancel_and_pause_go_to_whom_they_concern_and_are_done_when_he_has_looked() {
+        let mut bench = bench(false);
+        let wait = bench.wait(r#"{"pause":{"strategy":"quotes"}}"#);
+        assert_eq!(bench.commands[1].pop(), Some(Command::Pause(Owner(0))));
+        assert_eq!(bench.commands[0].pop(), None);
+        assert_eq!(bench.after(&wait, 0), None);
+        bench.looks([0, 0]);
+        bench.looks([0, 0]);
+        let Some(Body::Asked(asked)) = bench.after(&wait, 0) else {
+            panic!("it has looked");
+        };
+        assert_eq!(
+            (asked.what.as_str(), asked.is_taken),
+            ("pause quotes", true)
+        );
+        let Reply::Now(shown) = bench.ask(r#""sessions""#) else {
+            panic!("nothing to wait for");
+        };
+        let Body::Sessions(rows) = shown.answer else {
+            panic!("{shown:?}");
+        };
+        assert!(rows[0].strategies.is_empty() && rows[1].strategies[0].is_paused);
+        bench.wait(r#"{"cancel":{}}"#);
+        bench.wait(r#"{"cancel":{"session":"one"}}"#);
+        let taken =
+            |commands: &mut Consumer<Command>| std::iter::from_fn(|| commands.pop()).count();
+        let counts: Vec<usize> = bench.commands.iter_mut().map(taken).collect();
+        assert_eq!(counts, [2, 1]);
+    }
+
+    #[test]
+    fn core_that_takes_no_commands_is_told_and_one_that_does_not_look_is_not_waited_for_for_ever() {
+        let mut bench = bench(false);
+        for _ in 0..4 {
+            let wait = bench.wait(r#"{"cancel":{"session":"one"}}"#);
+            let Some(Body::Asked(asked)) = bench.after(&wait, 2_000_000_000) else {
+                panic!("its time is up");
+            };
+            assert!(!asked.is_taken);
+        }
+        let refused = bench.refused(r#"{"cancel":{"session":"one"}}"#);
+        assert!(
+            !refused.is_usage && refused.error.contains("does not turn"),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
+    fn who_and_what_is_refused_is_told_why_and_counted() {
+        let mut bench = bench(false);
+        let stranger = Peer {
+            uid: 4_000_000,
+            pid: 1,
+        };
+        let refused = bench.console.on_peer(stranger, NOW).unwrap_err();
+        assert!(refused.error.contains("uid 4000000 may not"), "{refused:?}");
+        assert_eq!(bench.console.on_peer(OURS, NOW), Ok(()));
+        let refused = bench.refused(r#"{"pause":{"strategy":"x"}}"#);
+        assert_eq!(
+            refused.error,
+            "\"x\": no such strategy, expected one of quotes"
+        );
+        let refused = bench.refused(r#"{"orders":{"session":"x"}}"#);
+        assert_eq!(
+            refused.error,
+            "\"x\": no such session, expected one of one, two"
+        );
+        bench.refused("\"dance\"");
+        let counts = bench.console.counters();
+        let counts = [
+            counts.control_refused_peers.get(),
+            counts.control_requests.get(),
+            counts.control_steered.get(),
+            counts.control_refused.get(),
+            counts.control_malformed.get(),
+        ];
+        assert_eq!(counts, [1, 2, 1, 2, 1]);
+    }
+
+    /// A line that is nearly right, or nothing like it.
+    fn line(random: &mut fastrand::Rng) -> Vec<u8> {
+        const LINES: [&str; 6] = [
+            r#"{"version":1,"verb":"status"}"#,
+            r#"{"version":1,"verb":{"orders":{"session":"one","symbol":null}}}"#,
+            r#"{"version":1,"verb":{"kill":{"reason":"x","wait_ms":5}}}"#,
+            r#"{"version":1,"verb":{"resume":{"scope":"all"}}}"#,
+            r#"{"version":1,"verb":{"cancel":{"session":"two"}}}"#,
+            r#"{"version":1,"verb":{"unpause":{"strategy":"quotes"}}}"#,
+        ];
+        if random.bool() {
+            return (0..random.usize(0..300)).map(|_| random.u8(..)).collect();
+        }
+        let mut line = random.choice(LINES).unwrap().as_bytes().to_vec();
+        for _ in 0..random.usize(0..4) {
+            let at = random.usize(0..line.len());
+            match random.u8(0..3) {
+                0 => line[at] = random.u8(..),
+                1 => line.insert(at, random.u8(..)),
+                _ => line.truncate(at.max(1)),
+            }
+        }
+        line
+    }
+
+    #[test]
+    fn any_line_is_answered_and_each_is_counted_once() {
+        let mut bench = bench(false);
+        let mut random = fastrand::Rng::with_seed(12);
+        let lines = 100_000;
+        for _ in 0..lines {
+            let line = line(&mut random);
+            let answer = match bench.console.on_line(&line, OURS, NOW) {
+                Reply::Now(answer) => answer,
+                Reply::Later(wait) => {
+                    let later = Moment {
+                        now_ns: u64::MAX,
+                        ..NOW
+                    };
+                    bench.console.poll_wait(&wait, later).unwrap()
+                }
+            };
+            let line = answer.line();
+            assert_eq!(line.matches('\n').count(), 1, "{line}");
+            let read: Answer = serde_json::from_str(&line).unwrap();
+            assert_eq!(read, answer);
+            for commands in &mut bench.commands {
+                while commands.pop().is_some() {}
+            }
+        }
+        let counts = bench.console.counters();
+        let (good, bad) = (
+            counts.control_requests.get(),
+            counts.control_malformed.get(),
+        );
+        assert_eq!(good + bad, lines);
+        assert!(good > 1_000 && bad > 50_000, "{good} and {bad}");
+    }
+}

@@ -1,0 +1,254 @@
+//! What an operator changes in a running gateway: kill, resume, cancel, pause; and how far it has come.
+//!
+//! Thread:      the control socket's
+//! Invariants:  a kill is in the switches before anything that may wait, the disk included. Nothing is said to be
+//!              done before the order stages have looked since. A resume releases only what was killed when the
+//!              operator was told.
+
+use super::answer::{Asked, Body, Killed, Refused, Resumed, StillOpen};
+use super::look::{ALL, Memory, state_of};
+use crate::message::command::Command;
+use crate::order::entry::State;
+use crate::order::risk::KillCause;
+use crate::service::control::{Control, SessionControl};
+
+/// How long order stages may take to look at a command, or housekeeping at a resume: they do so every 10 and
+/// 20 ms.
+const TAKEN_WITHIN_NS: u64 = 2_000_000_000;
+/// Looks after which a stage has surely seen: the first may have been under way.
+const LOOKS: u64 = 2;
+
+/// Something that was asked for and is not done yet.
+#[derive(Debug)]
+pub struct Wait {
+    what: Waited,
+    since_ns: u64,
+    until_ns: u64,
+    sessions: Vec<Watched>,
+}
+
+/// What is waited for.
+#[derive(Debug)]
+enum Waited {
+    /// Nothing is open any more.
+    Closed(Killed),
+    /// The stages have taken a command.
+    Taken(String),
+    /// The switches of this scope are off.
+    Released(String),
+}
+
+/// A session, and how often its stage had looked before.
+#[derive(Clone, Copy, Debug)]
+struct Watched {
+    index: usize,
+    shown: u64,
+}
+
+/// What a stop of trading is given.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stop<'a> {
+    pub(super) reason: &'a str,
+    pub(super) wait_ms: u64,
+    pub(super) now_ns: u64,
+}
+
+/// Stops new orders and has the open ones cancelled, here and after a restart.
+pub(super) fn kill(control: &Control, stop: Stop<'_>) -> Wait {
+    let on = |it: &&SessionControl| it.kill.is_on();
+    let before = control.sessions.iter().filter(on);
+    let killed_before = before.map(|session| session.name.clone()).collect();
+    let sessions = control.sessions.iter();
+    sessions.for_each(|session| session.kill.engage(KillCause::Operator));
+    let sessions = (0..control.sessions.len()).map(|index| watched(control, index));
+    let sessions = sessions.collect();
+    let file = control.kill_file.as_ref();
+    let written = file.map(|file| file.write(KillCause::Operator, stop.reason));
+    let (outlives_restart, file_error) = match written {
+        Some(Ok(_)) => (true, None),
+        Some(Err(error)) => (false, Some(error.to_string())),
+        None => (false, Some("no host.state_dir is configured".to_owned())),
+    };
+    Wait {
+        what: Waited::Closed(Killed {
+            killed_before,
+            outlives_restart,
+            file_error,
+            ..Killed::default()
+        }),
+        since_ns: stop.now_ns,
+        until_ns: stop.now_ns + stop.wait_ms * 1_000_000,
+        sessions,
+    }
+}
+
+/// Lets orders go again, if `scope` is what is killed.
+pub(super) fn resume(
+    control: &Control,
+    memory: &Memory,
+    scope: &str,
+    now_ns: u64,
+) -> Result<Wait, Refused> {
+    let told = memory.kill(control);
+    if let Some(error) = told.file_error {
+        return Err(failed(format!(
+            "the kill file: {error}; nothing is resumed"
+        )));
+    }
+    if told.scope.is_empty() {
+        return Err(usage("nothing is killed".to_owned()));
+    }
+    if !told.scope.iter().any(|killed| killed == scope) {
+        let killed = told.scope.join("\" or \"");
+        return Err(usage(format!(
+            "scope \"{scope}\": expected what is killed: \"{killed}\""
+        )));
+    }
+    match &control.kill_file {
+        // Housekeeping hears of it, and releases what it knew to be killed.
+        Some(file) if scope == ALL => {
+            let removed = file.remove();
+            removed
+                .map_err(|error| failed(format!("the kill file: {error}; nothing is resumed")))?;
+        }
+        _ => {
+            let sessions = control.sessions.iter();
+            let meant = sessions.filter(|session| scope == ALL || session.name == scope);
+            for session in meant {
+                // Another cause that came meanwhile stays, and is told.
+                let _ = session.kill.cause().map(|it| session.kill.release_from(it));
+            }
+        }
+    }
+    Ok(Wait {
+        what: Waited::Released(scope.to_owned()),
+        since_ns: now_ns,
+        until_ns: now_ns + TAKEN_WITHIN_NS,
+        sessions: Vec::new(),
+    })
+}
+
+/// Asks sessions for something.
+pub(super) fn ask(
+    control: &mut Control,
+    meant: &[usize],
+    command: Command,
+    what: String,
+    now_ns: u64,
+) -> Result<Wait, Refused> {
+    let mut sessions = Vec::new();
+    for index in meant {
+        let before = watched(control, *index);
+        let Some(session) = control.sessions.get_mut(*index) else {
+            continue;
+        };
+        if session.ask(command).is_err() {
+            let name = &session.name;
+            return Err(failed(format!(
+                "session {name} takes no commands: its core does not turn, and as many as may wait do"
+            )));
+        }
+        sessions.push(before);
+    }
+    Ok(Wait {
+        what: Waited::Taken(what),
+        since_ns: now_ns,
+        until_ns: now_ns + TAKEN_WITHIN_NS,
+        sessions,
+    })
+}
+
+/// What makes no sense here.
+pub(super) fn usage(error: String) -> Refused {
+    let is_usage = true;
+    Refused { is_usage, error }
+}
+
+/// What could not be done.
+pub(super) fn failed(error: String) -> Refused {
+    let is_usage = false;
+    Refused { is_usage, error }
+}
+
+fn watched(control: &Control, index: usize) -> Watched {
+    let session = control.sessions.get(index);
+    let health = session.and_then(|session| session.session.health());
+    let shown = health.map_or(0, |health| health.shown);
+    Watched { index, shown }
+}
+
+impl Wait {
+    /// The answer, once it is done or its time is up.
+    pub(super) fn poll(&self, control: &Control, now_ns: u64) -> Option<Body> {
+        let is_time_up = now_ns >= self.until_ns;
+        match &self.what {
+            Waited::Closed(killed) => {
+                let sessions = self.still_open(control);
+                let is_closed = |it: &StillOpen| it.has_looked && it.open_orders == 0;
+                let is_heard = self.sessions.iter().all(|it| is_settled(control, it.index));
+                let is_nothing_open = is_heard && sessions.iter().all(is_closed);
+                (is_nothing_open || is_time_up).then(|| {
+                    Body::Killed(Killed {
+                        is_nothing_open,
+                        sessions,
+                        after_ms: now_ns.saturating_sub(self.since_ns) / 1_000_000,
+                        ..killed.clone()
+                    })
+                })
+            }
+            Waited::Taken(what) => {
+                let sessions = self.still_open(control);
+                let is_taken = sessions.iter().all(|it| it.has_looked);
+                (is_taken || is_time_up).then(|| {
+                    Body::Asked(Asked {
+                        what: what.clone(),
+                        is_taken,
+                        sessions,
+                    })
+                })
+            }
+            Waited::Released(scope) => {
+                let still_killed = still_killed(control, scope);
+                let is_released = still_killed.is_empty();
+                (is_released || is_time_up).then(|| {
+                    Body::Resumed(Resumed {
+                        scope: scope.clone(),
+                        is_released,
+                        still_killed,
+                    })
+                })
+            }
+        }
+    }
+
+    fn still_open(&self, control: &Control) -> Vec<StillOpen> {
+        let known = self.sessions.iter().filter_map(|watched| {
+            let session = control.sessions.get(watched.index)?;
+            let health = session.session.health();
+            Some(StillOpen {
+                session: session.name.clone(),
+                state: state_of(session),
+                open_orders: health.map_or(0, |health| health.open_orders),
+                has_looked: health.is_some_and(|it| it.shown >= watched.shown + LOOKS),
+            })
+        });
+        known.collect()
+    }
+}
+
+/// Whether what a session believes of its orders is what the exchange believes.
+fn is_settled(control: &Control, index: usize) -> bool {
+    let session = control.sessions.get(index);
+    let health = session.and_then(|session| session.session.health());
+    health.is_some_and(|health| [State::Open, State::Stopped].contains(&health.state))
+}
+
+fn still_killed(control: &Control, scope: &str) -> Vec<String> {
+    let sessions = control.sessions.iter();
+    let meant = sessions.filter(|session| scope == ALL || session.name == scope);
+    let killed = meant.filter_map(|session| {
+        let cause = session.kill.cause()?;
+        Some(format!("{}: {cause}", session.name))
+    });
+    killed.collect()
+}

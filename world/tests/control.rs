@@ -1,0 +1,371 @@
+//! The operator's socket against a gateway that trades: what `tickgate ctl` shows is what the exchange has, and
+//! what it does arrives there.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+#![allow(clippy::too_many_lines, reason = "a scenario reads from top to bottom")]
+
+mod desk;
+mod support;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use desk::{Desk, NEVER, gateway_command, start_gateway, start_sim_with};
+use lab::netns::{Lab, Side};
+use lab::process::{Process, sibling};
+use rt::clock::monotonic_ns;
+use serde_json::{Value, json};
+use support::{has, is_root, stderr, tool};
+
+/// Against a hang only.
+const AT_MOST_NS: u64 = 30_000_000_000;
+
+/// `tickgate ctl` at this socket.
+fn ctl(socket: &Path, arguments: &[&str]) -> Output {
+    let socket = socket.to_str().expect("text");
+    let mut all = vec!["ctl", "--socket", socket];
+    all.extend(arguments);
+    tool("tickgate", &all)
+}
+
+/// What it answers as JSON; it must hold.
+fn told(socket: &Path, arguments: &[&str]) -> Value {
+    let mut all = vec!["--json"];
+    all.extend(arguments);
+    let output = ctl(socket, &all);
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        stderr(&output)
+    );
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// Asks again until it is so.
+fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let until_ns = monotonic_ns() + AT_MOST_NS;
+    loop {
+        if let Some(found) = ask() {
+            return found;
+        }
+        assert!(monotonic_ns() < until_ns, "never: {what}");
+    }
+}
+
+/// What the exchange's books have of the account.
+fn at_exchange(desk: &Desk) -> Value {
+    let config = desk.path("sim.toml");
+    let config = config.to_str().expect("text");
+    let arguments = [
+        "status",
+        "--config",
+        config,
+        "--accounts",
+        "--account",
+        "demo",
+        "--json",
+    ];
+    let output = tool("tickgate-sim", &arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    answer["accounts"][0].clone()
+}
+
+/// Orders and positions that aren't flat, in the form that both sides can be brought into.
+fn seen_at_exchange(desk: &Desk) -> Value {
+    let account = at_exchange(desk);
+    let orders = account["orders"].as_array().expect("a list").iter();
+    let orders: Vec<Value> = orders
+        .map(|it| {
+            let side = if it["side"] == "B" { "buy" } else { "sell" };
+            json!([it["user_ref"], it["symbol"], side, it["price"], it["open"]])
+        })
+        .collect();
+    let positions = account["positions"].as_array().expect("a list").iter();
+    let mut positions: Vec<Value> = positions
+        .filter(|it| it["net"] != 0)
+        .map(|it| json!([it["symbol"], it["net"]]))
+        .collect();
+    positions.sort_by_key(Value::to_string);
+    json!({ "orders": orders, "positions": positions })
+}
+
+/// The same, as the gateway shows it.
+fn seen_at_gateway(socket: &Path) -> Value {
+    let orders = told(socket, &["orders"]);
+    let orders = orders["orders"]["orders"]
+        .as_array()
+        .expect("a list")
+        .iter();
+    let orders: Vec<Value> = orders
+        .map(|it| {
+            json!([
+                it["user_ref"],
+                it["symbol"],
+                it["side"],
+                it["price"],
+                it["open"]
+            ])
+        })
+        .collect();
+    let positions = told(socket, &["positions"]);
+    let of_session = &positions["positions"]["sessions"][0]["positions"];
+    let positions = of_session.as_array().expect("a list").iter();
+    let mut positions: Vec<Value> = positions
+        .filter(|it| it["position"] != 0)
+        .map(|it| json!([it["symbol"], it["position"]]))
+        .collect();
+    positions.sort_by_key(Value::to_string);
+    json!({ "orders": orders, "positions": positions })
+}
+
+fn open_orders(socket: &Path) -> u64 {
+    let answer = told(socket, &["sessions"]);
+    answer["sessions"][0]["open_orders"]
+        .as_u64()
+        .expect("a number")
+}
+
+/// A day that goes on for longer than the test, at a pace that leaves room for it.
+fn start_day(lab: &Lab, desk: &Desk) -> Process {
+    let day = desk.path("day.itch50");
+    let options = feeds::generate::Options {
+        seed: 5,
+        messages: 300_000,
+        symbols: 10,
+    };
+    feeds::generate::to_file(&options, &day, |_| ()).expect("written");
+    let mut command = lab.command(Side::Exchange, &sibling("tickgate-bench").expect("built"));
+    command.arg("replay").arg(day).args([
+        "--line",
+        "239.77.0.1:26400",
+        "--from",
+        "10.77.1.1",
+        "--rate",
+        "2000",
+        "--quiet",
+    ]);
+    Process::start("sender", command).expect("it starts")
+}
+
+#[test]
+fn operator_sees_what_the_exchange_has_and_pauses_cancels_kills_and_resumes() {
+    if !is_root() {
+        return;
+    }
+    let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
+    let sim = format!(
+        "control = \"{}\"\naddress = \"10.77.2.1:12000\"\nfill_every = 7\n[account.demo]\n\
+         password = \"demo\"\n",
+        desk.path("control").display()
+    );
+    let _sim = start_sim_with(&lab, &desk, &sim);
+    let (socket, state) = (desk.path("gateway.sock"), desk.path("state"));
+    fs::create_dir(&state).expect("a folder");
+    let config = format!(
+        "[host]\nstate_dir = \"{}\"\n[control]\nsocket = \"{}\"\n\
+         [feed.itch]\nlines = [{{ address = \"239.77.0.1:26400\", interface = \"feed0\" }}]\n\
+         stale_ms = 60000\n\
+         [session.ouch]\naddress = \"10.77.2.1:12000\"\nusername = \"demo\"\npassword = \"demo\"\n\
+         [session.ouch.risk]\norder_qty_max = 10000\nnotional_max_dollars = 1000000\ncollar_bps = 500\n\
+         position_max = 100000\nopen_orders_max = 1000\norders_per_second_max = 10000\n\
+         [strategy.quotes]\nkind = \"quoter\"\nfeed = \"itch\"\nsession = \"ouch\"\n\
+         [telemetry]\njson = \"{}\"\ntable = false\n",
+        state.display(),
+        socket.display(),
+        desk.path("out.json").display()
+    );
+    let mut gateway = start_gateway(gateway_command(&lab, &desk.write("tickgate.toml", &config)));
+    let _day = start_day(&lab, &desk);
+
+    let status = until("a fresh feed", || {
+        let status = told(&socket, &["status"])["status"].clone();
+        (status["feeds"][0]["is_fresh"] == true).then_some(status)
+    });
+    assert_eq!(status["sessions"][0]["state"], "open");
+    assert_eq!(status["kill"]["scope"], json!([]));
+    let shown = ctl(&socket, &["status"]);
+    let shown = String::from_utf8_lossy(&shown.stdout);
+    assert!(shown.contains("trading: not killed"), "{shown}");
+    let limits = told(&socket, &["limits"]);
+    assert_eq!(limits["limits"][0]["notional_max_dollars"], 1_000_000);
+
+    // It trades; then it stands still, and both sides say the same.
+    until("orders and positions", || {
+        let seen = seen_at_gateway(&socket);
+        let has = |list: &str| seen[list].as_array().is_some_and(|list| list.len() > 2);
+        (has("orders") && has("positions")).then_some(())
+    });
+    let paused = told(&socket, &["pause", "quotes"]);
+    assert_eq!(paused["asked"]["is_taken"], true, "{paused}");
+    let seen = until("the same at both sides", || {
+        let (here, there) = (seen_at_gateway(&socket), seen_at_exchange(&desk));
+        (here == there).then_some(here)
+    });
+    eprintln!("gateway and exchange: {seen}");
+    assert!(seen["orders"].as_array().is_some_and(|it| !it.is_empty()));
+    assert!(
+        seen["positions"]
+            .as_array()
+            .is_some_and(|it| !it.is_empty())
+    );
+    let symbol = seen["orders"][0][1].as_str().expect("text");
+    let of_symbol = told(
+        &socket,
+        &["orders", "--symbol", symbol, "--strategy", "quotes"],
+    );
+    let of_symbol = of_symbol["orders"]["orders"].as_array().expect("a list");
+    assert!(!of_symbol.is_empty() && of_symbol.iter().all(|it| it["symbol"] == symbol));
+
+    // Cancelled, and nothing comes back while it is paused.
+    told(&socket, &["cancel", "all"]);
+    until("all cancelled", || {
+        (open_orders(&socket) == 0).then_some(())
+    });
+    assert_eq!(at_exchange(&desk)["orders_open"], 0);
+    told(&socket, &["unpause", "quotes"]);
+    until("orders again", || (open_orders(&socket) > 0).then_some(()));
+
+    let killed = told(&socket, &["kill", "--reason", "lunch"]);
+    assert_eq!(killed["killed"]["is_nothing_open"], true, "{killed}");
+    let there = at_exchange(&desk);
+    assert_eq!(there["orders_open"], 0);
+    let accepted = there["orders_accepted"].clone();
+    assert_eq!(seen_at_gateway(&socket)["orders"], json!([]));
+    let kill = told(&socket, &["status"])["status"]["kill"].clone();
+    assert_eq!(
+        (&kill["scope"], &kill["cause"], &kill["why"]),
+        (&json!(["all"]), &json!("the operator"), &json!("lunch"))
+    );
+    assert!(state.join("kill").exists());
+
+    // Only who types what is killed resumes it.
+    for wrong in [&["resume"][..], &["resume", "--yes-resume", "ouch"]] {
+        let refused = ctl(&socket, wrong);
+        assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+        let text = stderr(&refused);
+        assert!(
+            text.contains("because: lunch") && text.contains("It will not"),
+            "{text}"
+        );
+    }
+    assert_eq!(at_exchange(&desk)["orders_accepted"], accepted);
+    let resumed = told(&socket, &["resume", "--yes-resume", "all"]);
+    assert_eq!(resumed["resumed"]["is_released"], true, "{resumed}");
+    until("orders after the kill", || {
+        (open_orders(&socket) > 0).then_some(())
+    });
+    assert!(!state.join("kill").exists());
+
+    let unknown = ctl(&socket, &["pause", "nobody"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(
+        stderr(&unknown).contains("expected one of quotes"),
+        "{}",
+        stderr(&unknown)
+    );
+    gateway.signal(libc::SIGTERM);
+    assert!(
+        gateway
+            .wait(Duration::from_secs(5), &NEVER)
+            .expect("it ends")
+    );
+    assert!(!socket.exists());
+    let gone = ctl(&socket, &["status"]);
+    assert_eq!(gone.status.code(), Some(1));
+    let said = gateway.said.join("\n");
+    assert!(said.contains("kill --reason \"lunch\""), "{said}");
+    let text = fs::read_to_string(desk.path("out.json")).expect("a report");
+    let report: Value = serde_json::from_str(&text).expect("JSON");
+    let counters = &report["runs"][0]["counters"]["control"]["socket"];
+    assert_eq!(counters["control_steered"], 6, "{counters}");
+    assert_eq!(counters["control_refused"], 1, "{counters}");
+}
+
+/// A gateway on loopback, without an exchange, that serves its socket.
+fn start_alone(desk: &Desk, control: &str) -> Process {
+    let text = format!(
+        "[feed.itch]\nlines = [{{ address = \"127.0.0.1:26478\", interface = \"lo\" }}]\n\
+         receive = \"udp\"\n[session.ouch]\naddress = \"127.0.0.1:1\"\nusername = \"demo\"\n\
+         password = \"demo\"\n[session.ouch.risk]\norder_qty_max = 10000\n\
+         notional_max_dollars = 1000000\ncollar_bps = 500\nposition_max = 100000\n\
+         open_orders_max = 1000\norders_per_second_max = 10000\n\
+         [host]\nlock_memory = false\n[telemetry]\ntable = false\n\
+         [control]\nsocket = \"{}\"\n{control}",
+        desk.path("control.sock").display()
+    );
+    let mut command = Command::new(sibling("tickgate").expect("built"));
+    let config = desk.write("tickgate.toml", &text);
+    command.args(["run", "--config"]).arg(config);
+    command.env("RUST_LOG", "info").stdout(Stdio::null());
+    let mut gateway = Process::start("gateway", command).expect("it starts");
+    gateway
+        .await_line("control socket", Duration::from_secs(20), &NEVER)
+        .expect("it serves");
+    gateway
+}
+
+#[test]
+fn another_user_is_refused_unless_named_and_a_dead_gateways_socket_is_replaced() {
+    if !is_root() || !has("setpriv") {
+        return;
+    }
+    let desk = Desk::new();
+    fs::set_permissions(desk.folder.path(), Permissions::from_mode(0o755)).expect("set");
+    let socket = desk.path("control.sock");
+    let as_other = || {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=54321", "--regid=54321", "--clear-groups"]);
+        command.arg(sibling("tickgate").expect("built"));
+        command.args(["ctl", "status", "--socket"]).arg(&socket);
+        command.output().expect("it runs")
+    };
+    let mut gateway = start_alone(&desk, "");
+    told(&socket, &["status"]);
+    let refused = as_other();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        stderr(&refused).contains("see control.mode"),
+        "{}",
+        stderr(&refused)
+    );
+    gateway.signal(libc::SIGKILL);
+    gateway
+        .wait(Duration::from_secs(5), &NEVER)
+        .expect("it is gone");
+    assert!(socket.exists(), "killed before it could remove it");
+
+    let mut gateway = start_alone(&desk, "mode = \"0666\"\n");
+    let refused = as_other();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        stderr(&refused).contains("uid 54321 may not"),
+        "{}",
+        stderr(&refused)
+    );
+    gateway
+        .await_line("uid 54321", Duration::from_secs(5), &NEVER)
+        .expect("it is told");
+    // A session that nobody has heard may have orders: a kill does not say that nothing is open.
+    let killed = ctl(&socket, &["kill", "--wait-s", "0"]);
+    assert_eq!(killed.status.code(), Some(1), "{}", stderr(&killed));
+    let shown = String::from_utf8_lossy(&killed.stdout).into_owned();
+    assert!(
+        shown.contains("NOT all is closed") && shown.contains("A RESTART FORGETS IT"),
+        "{shown}"
+    );
+    gateway.end();
+
+    let mut gateway = start_alone(&desk, "mode = \"0666\"\nusers = [54321]\n");
+    let answered = as_other();
+    assert!(answered.status.success(), "{}", stderr(&answered));
+    gateway.end();
+}
