@@ -40,7 +40,7 @@ pub(super) struct OwnPrices {
 }
 
 impl OwnPrices {
-    /// None open; room for so many orders.
+    /// None open; room for this many orders.
     pub(super) fn new(open_orders_max: u32) -> Self {
         Self {
             first: vec![[NOWHERE; 2]; INSTRUMENTS_MAX].into_boxed_slice(),
