@@ -176,6 +176,8 @@ fn operator_sees_what_the_exchange_has_and_pauses_cancels_kills_and_resumes() {
          stale_ms = 60000\n\
          [session.ouch]\naddress = \"10.77.2.1:12000\"\nusername = \"demo\"\npassword = \"demo\"\n\
          [session.ouch.risk]\norder_qty_max = 10000\nnotional_max_dollars = 1000000\ncollar_bps = 500\n\
+         gross_exposure_max_dollars = 1000000000\nnet_exposure_max_dollars = 1000000000\n\
+         loss_max_dollars = 1000000000\n\
          position_max = 100000\nopen_orders_max = 1000\norders_per_second_max = 10000\n\
          [strategy.quotes]\nkind = \"quoter\"\nfeed = \"itch\"\nsession = \"ouch\"\n\
          [telemetry]\njson = \"{}\"\ntable = false\n",
@@ -297,6 +299,8 @@ fn start_alone(desk: &Desk, control: &str) -> Process {
          receive = \"udp\"\n[session.ouch]\naddress = \"127.0.0.1:1\"\nusername = \"demo\"\n\
          password = \"demo\"\n[session.ouch.risk]\norder_qty_max = 10000\n\
          notional_max_dollars = 1000000\ncollar_bps = 500\nposition_max = 100000\n\
+         gross_exposure_max_dollars = 1000000000\nnet_exposure_max_dollars = 1000000000\n\
+         loss_max_dollars = 1000000000\n\
          open_orders_max = 1000\norders_per_second_max = 10000\n\
          [host]\nlock_memory = false\n[telemetry]\ntable = false\n\
          [control]\nsocket = \"{}\"\n{control}",

@@ -15,8 +15,8 @@ fn two_hundred_worlds_end_in_one_belief() {
         quoted += u64::from(outcome.is_quoted);
     }
     println!("{quoted} with every quote: {sum:#?}");
-    // It is in a quarter of them, and by chance in fewer of two hundred.
-    assert!(quoted * 4 > worlds, "the quoter was free in {quoted}");
+    // It is in a quarter of them, and by chance in fewer of two hundred: six are one standard deviation.
+    assert!(quoted * 6 > worlds, "the quoter was free in {quoted}");
     // Worlds are no use if what they are for never happens.
     let heard = &sum.heard;
     assert!(heard.messages > 1_000 * worlds && heard.compared > 1_000 * worlds);

@@ -139,16 +139,7 @@ pub fn run(
         return Err("a core did not start".to_owned());
     }
     on_ready(control);
-    let failed = loop {
-        if house.is_stop_asked() {
-            break None;
-        }
-        if let Some(core) = cores.iter().find(|core| core.thread.is_finished()) {
-            break Some(core.name.clone());
-        }
-        house.turn(&cores);
-        house.wait();
-    };
+    let failed = keep_house(&mut house, &cores);
     house.stopping();
     flag.store(true, Ordering::SeqCst);
     join(cores, &mut house)?;
@@ -160,6 +151,18 @@ pub fn run(
     write(&report, &house, &output)?;
     journaled?;
     ended_well(failed, house.open_orders()).map(|()| report)
+}
+
+/// Until the service shall stop, or a core has ended by itself: that one's name.
+fn keep_house(house: &mut Housekeeping, cores: &[Core]) -> Option<String> {
+    while !house.is_stop_asked() {
+        if let Some(core) = cores.iter().find(|core| core.thread.is_finished()) {
+            return Some(core.name.clone());
+        }
+        house.turn(cores);
+        house.wait();
+    }
+    None
 }
 
 /// Whether no core has failed, and nothing is left open.

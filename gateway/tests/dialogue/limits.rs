@@ -194,11 +194,14 @@ fn without_positions_of_before_sells_are_not_marked_and_the_list_still_counts() 
         },
     );
     assert_eq!(desk.asks(1, &enter(1, Side::Sell, 1)).unwrap()[5], b'S');
+    desk.says(&accepted(1, b'S', 1, SYMBOLS[1], 1_000_000));
+    let more = change(Action::Replace, 1, 2);
+    assert!(desk.asks(1, &more).is_ok(), "its mark says nothing");
     let sell = |id, qty| at(1_000_100, enter(id, Side::Sell, qty));
     assert_eq!(desk.asks(0, &sell(2, 1)), Err(Refusal::NoShort));
     desk.asks(0, &enter(3, Side::Buy, 10)).unwrap();
-    desk.says(&accepted(2, b'B', 10, SYMBOLS[0], 1_000_000));
-    desk.says(&executed(2, 10, 1));
+    desk.says(&accepted(3, b'B', 10, SYMBOLS[0], 1_000_000));
+    desk.says(&executed(3, 10, 1));
     assert_eq!(desk.asks(0, &sell(4, 11)), Err(Refusal::NoShort));
     assert!(desk.asks(0, &sell(5, 6)).is_ok());
     assert_eq!(desk.asks(0, &sell(6, 5)), Err(Refusal::NoShort));

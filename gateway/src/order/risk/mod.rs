@@ -383,7 +383,8 @@ impl Risk {
             if self.no_short.has(instrument) {
                 return Err(Refusal::NoShort);
             }
-            if proposal.is_marked_long {
+            // Where nobody knows what is held, the mark says nothing.
+            if self.marks_sells && proposal.is_marked_long {
                 return Err(Refusal::MarkedLong);
             }
         }
