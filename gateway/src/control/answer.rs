@@ -244,10 +244,28 @@ pub struct LimitsRow {
     pub collar_bps: u32,
     /// Shares long or short in one symbol, everything open taken as filled.
     pub position_max: u64,
+    /// What all symbols together may be worth, longs and shorts added up, dollars.
+    pub gross_exposure_max_dollars: u64,
+    /// The same, longs less shorts or shorts less longs.
+    pub net_exposure_max_dollars: u64,
+    /// What may be lost in a day, dollars.
+    pub loss_max_dollars: u64,
     /// Open orders at one time.
     pub open_orders_max: u32,
     /// New orders and replaces in any second.
     pub orders_per_second_max: u32,
+    /// Cancels of strategies in any second; 0: any number.
+    pub cancels_per_second_max: u32,
+    /// Rejects by the exchange within `reject_window_ms` that kill; 0: none do.
+    pub rejects_max: u32,
+    /// That time, ms.
+    pub reject_window_ms: u64,
+    /// The time in which no order is repeated, ms; 0: it may be.
+    pub duplicate_window_ms: u64,
+    /// An order may meet another one of the account.
+    pub allow_self_cross: bool,
+    /// When orders may go, "09:30-16:00" in the time zone of the configuration; `None`: always.
+    pub trading_hours: Option<String>,
     /// How old a decision may be, ms.
     pub intent_age_max_ms: u64,
 }

@@ -186,35 +186,56 @@ fn limits(found: &[LimitsRow]) -> String {
     names.extend(found.iter().map(|row| row.session.as_str()));
     let columns: Vec<usize> = (1..names.len()).collect();
     let mut rows = table(&names, &columns);
-    let names = [
-        "order_qty_max",
-        "notional_max_dollars",
-        "collar_bps",
-        "position_max",
-        "open_orders_max",
-        "orders_per_second_max",
-        "intent_age_max_ms",
-    ];
-    let columns = found.iter().map(|row| {
-        [
-            u64::from(row.order_qty_max),
-            row.notional_max_dollars,
-            u64::from(row.collar_bps),
-            row.position_max,
-            u64::from(row.open_orders_max),
-            u64::from(row.orders_per_second_max),
-            row.intent_age_max_ms,
-        ]
-    });
-    let mut lines = names.map(|name| vec![name.to_owned()]);
-    for column in columns {
-        let cells = lines.iter_mut().zip(column);
-        cells.for_each(|(line, value)| line.push(grouped(value)));
-    }
-    for line in lines {
+    let columns: Vec<_> = found.iter().map(limits_column).collect();
+    let count = columns.iter().map(Vec::len).max().unwrap_or(0);
+    for at in 0..count {
+        let mut cells = columns.iter().filter_map(|column| column.get(at));
+        let first = cells.clone().next();
+        let mut line = vec![first.map_or_else(String::new, |(name, _)| (*name).to_owned())];
+        line.extend(cells.by_ref().map(|(_, value)| value.clone()));
         rows.add_row(line);
     }
     format!("{rows}\n")
+}
+
+/// A session's limits, as the configuration calls them.
+fn limits_column(row: &LimitsRow) -> Vec<(&'static str, String)> {
+    let number = |value: u32| grouped(u64::from(value));
+    let unless_none = |value: u64, none: &str| match value {
+        0 => none.to_owned(),
+        value => grouped(value),
+    };
+    let hours = row.trading_hours.as_deref().unwrap_or("always");
+    let crosses = if row.allow_self_cross { "yes" } else { "no" };
+    let cancels = u64::from(row.cancels_per_second_max);
+    let duplicates = row.duplicate_window_ms;
+    vec![
+        ("order_qty_max", number(row.order_qty_max)),
+        ("notional_max_dollars", grouped(row.notional_max_dollars)),
+        ("collar_bps", number(row.collar_bps)),
+        ("position_max", grouped(row.position_max)),
+        (
+            "gross_exposure_max_dollars",
+            grouped(row.gross_exposure_max_dollars),
+        ),
+        (
+            "net_exposure_max_dollars",
+            grouped(row.net_exposure_max_dollars),
+        ),
+        ("loss_max_dollars", grouped(row.loss_max_dollars)),
+        ("open_orders_max", number(row.open_orders_max)),
+        ("orders_per_second_max", number(row.orders_per_second_max)),
+        ("cancels_per_second_max", unless_none(cancels, "any")),
+        (
+            "rejects_max",
+            unless_none(u64::from(row.rejects_max), "any"),
+        ),
+        ("reject_window_ms", grouped(row.reject_window_ms)),
+        ("duplicate_window_ms", unless_none(duplicates, "off")),
+        ("allow_self_cross", crosses.to_owned()),
+        ("trading_hours", hours.to_owned()),
+        ("intent_age_max_ms", grouped(row.intent_age_max_ms)),
+    ]
 }
 
 fn killed(killed: &Killed) -> String {
@@ -390,5 +411,30 @@ mod tests {
             shown.ends_with("2 orders, 3 left off; open in these sessions: 5\n"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn limits_are_told_of_each_session_under_the_configurations_names() {
+        let one = LimitsRow {
+            session: "one".to_owned(),
+            loss_max_dollars: 10_000,
+            ..LimitsRow::default()
+        };
+        let two = LimitsRow {
+            session: "two".to_owned(),
+            cancels_per_second_max: 5,
+            trading_hours: Some("09:30-16:00".to_owned()),
+            ..LimitsRow::default()
+        };
+        let text = limits(&[one, two]);
+        let row = |name: &str| {
+            let line = text.lines().find(|line| line.contains(name)).unwrap();
+            let words = line.split_whitespace().filter(|word| *word != "|");
+            words.skip(1).collect::<Vec<_>>()
+        };
+        assert_eq!(row("limit "), ["one", "two"]);
+        assert_eq!(row("loss_max_dollars"), ["10,000", "0"]);
+        assert_eq!(row("cancels_per_second_max"), ["any", "5"]);
+        assert_eq!(row("trading_hours"), ["always", "09:30-16:00"]);
     }
 }

@@ -89,9 +89,31 @@ impl Hours {
     }
 }
 
+/// As the configuration has it: "09:30-16:00".
+impl std::fmt::Display for Hours {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [(from_h, from_m), (until_h, until_m)] = [self.from_ns, self.until_ns].map(|ns| {
+            let minutes = ns / (60 * 1_000_000_000);
+            (minutes / 60, minutes % 60)
+        });
+        write!(f, "{from_h:02}:{from_m:02}-{until_h:02}:{until_m:02}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hours_are_said_as_the_configuration_has_them() {
+        let minute = 60 * 1_000_000_000;
+        let hours = Hours {
+            clock_offset_ns: 0,
+            from_ns: (9 * 60 + 30) * minute,
+            until_ns: 16 * 60 * minute,
+        };
+        assert_eq!(hours.to_string(), "09:30-16:00");
+    }
 
     #[test]
     fn hours_begin_with_their_first_moment_and_end_before_their_last_each_day() {
