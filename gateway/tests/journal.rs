@@ -18,11 +18,11 @@ use gateway::journal::event::{Commanded, Event};
 use gateway::journal::files::list;
 use gateway::journal::format::Kind;
 use gateway::journal::head::{Began, Names, SessionNames};
-use gateway::journal::inlet::{Inlet, Judged, Message, Outlet, inlet};
+use gateway::journal::inlet::{Inlet, Message, Outlet, inlet};
 use gateway::journal::reader::{Damage, ReadError, Reader};
 use gateway::journal::writer::{JournalOptions, News, RETRY_NS, Sync, Writer};
 use gateway::message::command::Command;
-use gateway::message::intent::{Action, Cause, OrderId, OrderIntent, Owner, TimeInForce};
+use gateway::message::intent::{Action, Asked, Cause, OrderId, OrderIntent, Owner, TimeInForce};
 use gateway::order::risk::{KillCause, KillSwitch, Refusal};
 use protocol::types::{Price4, Qty, Side};
 
@@ -56,7 +56,7 @@ fn intent(id: u32) -> OrderIntent {
 
 /// An order of this number; `out` is as long as a transport's room.
 fn send(inlet: &mut Inlet, number: u32) {
-    let judged = Judged {
+    let judged = Asked {
         owner: Owner(1),
         intent: &intent(number),
         now_ns: 1_000 + u64::from(number),
@@ -80,7 +80,7 @@ fn tell_everything(inlet: &mut Inlet) {
     }
     inlet.on_opened(13);
     send(inlet, 1);
-    let refused = Judged {
+    let refused = Asked {
         owner: Owner(1),
         intent: &intent(2),
         now_ns: 1_010,
@@ -486,7 +486,7 @@ fn command_prints_what_is_asked_for_as_text_and_as_json_and_says_what_is_torn() 
         let len = room.len();
         assert_eq!(len, 50);
         room.resize(4096, 0);
-        let judged = Judged {
+        let judged = Asked {
             owner: Owner(0),
             intent: &intent(number),
             now_ns: 1_000 + u64::from(number),

@@ -18,8 +18,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use desk::{Desk, NEVER, gateway_command, start_gateway, start_sim_with};
-use lab::netns::{Lab, Side};
+use desk::{Day, Desk, NEVER, gateway_command, start_gateway, start_sim_with};
+use lab::netns::Lab;
 use lab::process::{Process, sibling};
 use rt::clock::monotonic_ns;
 use serde_json::{Value, json};
@@ -134,28 +134,6 @@ fn open_orders(socket: &Path) -> u64 {
         .expect("a number")
 }
 
-/// A day that goes on for longer than the test, at a pace that leaves room for it.
-fn start_day(lab: &Lab, desk: &Desk) -> Process {
-    let day = desk.path("day.itch50");
-    let options = feeds::generate::Options {
-        seed: 5,
-        messages: 300_000,
-        symbols: 10,
-    };
-    feeds::generate::to_file(&options, &day, |_| ()).expect("written");
-    let mut command = lab.command(Side::Exchange, &sibling("tickgate-bench").expect("built"));
-    command.arg("replay").arg(day).args([
-        "--line",
-        "239.77.0.1:26400",
-        "--from",
-        "10.77.1.1",
-        "--rate",
-        "2000",
-        "--quiet",
-    ]);
-    Process::start("sender", command).expect("it starts")
-}
-
 #[test]
 fn operator_sees_what_the_exchange_has_and_pauses_cancels_kills_and_resumes() {
     if !is_root() {
@@ -186,7 +164,15 @@ fn operator_sees_what_the_exchange_has_and_pauses_cancels_kills_and_resumes() {
         desk.path("out.json").display()
     );
     let mut gateway = start_gateway(gateway_command(&lab, &desk.write("tickgate.toml", &config)));
-    let _day = start_day(&lab, &desk);
+    // It goes on for longer than the test, at a pace that leaves room for it.
+    let day = Day {
+        line: "239.77.0.1:26400",
+        seed: 5,
+        messages: 300_000,
+        rate: "2000",
+        cpu: None,
+    };
+    let _sender = day.send(&lab, &desk);
 
     let status = until("a fresh feed", || {
         let status = told(&socket, &["status"])["status"].clone();

@@ -13,9 +13,8 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
-use desk::{Desk, NEVER, gateway_command, start_gateway, start_sim_with};
-use lab::netns::{Lab, Side};
-use lab::process::{Process, sibling};
+use desk::{Day, Desk, NEVER, gateway_command, start_gateway, start_sim_with};
+use lab::netns::Lab;
 use order_sim::store::Store;
 use protocol::ouch::OrderAccepted;
 use protocol::types::{Price4, Qty, Symbol};
@@ -165,23 +164,6 @@ const CHANNELS: [Channel; 2] = [
     },
 ];
 
-fn send_day(lab: &Lab, day: &Path, channel: &Channel) -> Process {
-    let options = feeds::generate::Options {
-        seed: u64::from(channel.number) + 1,
-        messages: MESSAGES,
-        symbols: 10,
-    };
-    feeds::generate::to_file(&options, day, |_| ()).expect("written");
-    let mut command = lab.command(Side::Exchange, &sibling("tickgate-bench").expect("built"));
-    command
-        .arg("replay")
-        .arg(day)
-        .args(["--line", channel.line]);
-    command.args(["--cpu", &channel.number.to_string()]);
-    command.args(["--from", "10.77.1.1", "--rate", "2000", "--quiet"]);
-    Process::start("sender", command).expect("it starts")
-}
-
 /// Plays both days to a gateway of this layout. What the exchange has accepted, in an order of its own.
 fn orders(layout: &str, arrival: Arrival) -> Vec<Order> {
     let lab = arrival.lab();
@@ -196,8 +178,14 @@ fn orders(layout: &str, arrival: Arrival) -> Vec<Order> {
     let config = desk.write("tickgate.toml", &config(layout, arrival, &report));
     let mut gateway = start_gateway(gateway_command(&lab, &config));
     let senders = CHANNELS.map(|channel| {
-        let day = desk.path(&format!("{}.itch50", channel.number));
-        send_day(&lab, &day, &channel)
+        let day = Day {
+            line: channel.line,
+            seed: u64::from(channel.number) + 1,
+            messages: MESSAGES,
+            rate: "2000",
+            cpu: Some(channel.number),
+        };
+        day.send(&lab, &desk)
     });
     for mut sender in senders {
         let has_ended = sender.wait(Duration::from_secs(60), &NEVER);

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use desk::{Desk, NEVER, gateway_command, start_gateway, start_sim_with};
+use desk::{Day, Desk, NEVER, gateway_command, start_gateway, start_sim_with};
 use gateway::telemetry::{Kind, Report};
 use lab::netns::{Lab, Side};
 use lab::process::{Process, send_signal, sibling};
@@ -597,25 +597,14 @@ fn trial_passes_when_wanted_frames_arrive_and_the_kernel_hears_the_rest() {
         return;
     }
     let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
-    let day = desk.path("day.itch50");
-    let options = feeds::generate::Options {
+    let day = Day {
+        line: "239.77.0.1:26400",
         seed: 5,
         messages: 20_000,
-        symbols: 10,
+        rate: "1000",
+        cpu: None,
     };
-    feeds::generate::to_file(&options, &day, |_| ()).expect("written");
-    let mut command = lab.command(Side::Exchange, &sibling("tickgate-bench").expect("built"));
-    command.arg("replay").arg(day);
-    command.args([
-        "--line",
-        "239.77.0.1:26400",
-        "--from",
-        "10.77.1.1",
-        "--rate",
-        "1000",
-        "--quiet",
-    ]);
-    let _sender = Process::start("sender", command).expect("it starts");
+    let _sender = day.send(&lab, &desk);
     // Heartbeats come first; the gateway is to miss the beginning of what follows them.
     let until = monotonic_ns() + 20_000_000_000;
     while sent_packets(&lab) < 50 {

@@ -15,7 +15,7 @@ use super::request::Filter;
 use crate::message::intent::Owner;
 use crate::order::entry::LiveOrder;
 use crate::service::control::{Control, CoreControl, FeedControl, SessionControl};
-use crate::telemetry::PositionReport;
+use crate::telemetry::{PositionReport, state_word};
 
 /// The scope of a kill of every session.
 pub(super) const ALL: &str = "all";
@@ -167,10 +167,8 @@ fn turns_of(core: &CoreControl) -> u64 {
 
 /// How far a session is, in the report's words.
 pub(super) fn state_of(session: &SessionControl) -> String {
-    match session.session.health() {
-        Some(health) => format!("{:?}", health.state).to_lowercase(),
-        None => "unknown".to_owned(),
-    }
+    let health = session.session.health();
+    health.map_or_else(|| "unknown".to_owned(), |health| state_word(health.state))
 }
 
 fn feed(feed: &FeedControl) -> FeedRow {

@@ -71,8 +71,8 @@ impl Kind {
     /// The kind of a code.
     #[must_use]
     pub fn of_code(code: u8) -> Option<Self> {
-        let all = Self::ALL.into_iter().map(|(kind, _)| kind);
-        all.into_iter().find(|kind| *kind as u8 == code)
+        let mut all = Self::ALL.into_iter().map(|(kind, _)| kind);
+        all.find(|kind| *kind as u8 == code)
     }
 
     /// The kind of a word.

@@ -25,7 +25,7 @@ use super::format::{
 };
 use super::records::{CELL_BYTES, Cell, Records};
 use crate::message::command::Command;
-use crate::message::intent::{Action, Cause, OrderIntent, Owner, TimeInForce};
+use crate::message::intent::{Action, Asked, Cause, Owner, TimeInForce};
 use crate::order::risk::{KillCause, KillSwitch, Refusal};
 
 /// Cells of an order, accepted or refused.
@@ -53,17 +53,6 @@ struct OrderCells {
 }
 
 const _: () = assert!(size_of::<OrderCells>() == ORDER_CELLS * CELL_BYTES);
-
-/// What a strategy asked for, and when it was judged.
-#[derive(Clone, Copy, Debug)]
-pub struct Judged<'a> {
-    /// The strategy.
-    pub owner: Owner,
-    /// What it asked for.
-    pub intent: &'a OrderIntent,
-    /// When, ns.
-    pub now_ns: u64,
-}
 
 /// A message of the exchange.
 #[derive(Clone, Copy, Debug)]
@@ -150,16 +139,16 @@ impl Inlet {
 
     /// An intent was accepted: this packet of `out`, which is as long, goes out for the order of this number.
     #[inline]
-    pub fn on_sent(&mut self, judged: &Judged<'_>, user_ref: u32, out: &[u8], len: usize) {
+    pub fn on_sent(&mut self, asked: &Asked<'_>, user_ref: u32, out: &[u8], len: usize) {
         let Some(hot) = &mut self.0 else { return };
-        let intent = intent_record(judged, user_ref, ACCEPTED);
+        let intent = intent_record(asked, user_ref, ACCEPTED);
         // Longer than the packet is copied: a copy of a fixed length is a few instructions.
         match out.first_chunk::<PACKET_BYTES>() {
             Some(packet) if len <= PACKET_BYTES => {
                 if !hot.has_room(ORDER_CELLS) {
                     return hot.lose();
                 }
-                let header = hot.header(Kind::Sent, judged.now_ns, INTENT_BYTES + len, [0; 2]);
+                let header = hot.header(Kind::Sent, asked.now_ns, INTENT_BYTES + len, [0; 2]);
                 let cells: [Cell; ORDER_CELLS] = zerocopy::transmute!(OrderCells {
                     header,
                     intent,
@@ -172,7 +161,7 @@ impl Inlet {
                 let packet = out.get(..len).unwrap_or_default();
                 hot.write(
                     Kind::Sent,
-                    judged.now_ns,
+                    asked.now_ns,
                     [0; 2],
                     [intent.as_bytes(), packet],
                 );
@@ -182,11 +171,11 @@ impl Inlet {
 
     /// An intent was refused.
     #[cold]
-    pub fn on_refused(&mut self, judged: &Judged<'_>, refusal: Refusal) {
+    pub fn on_refused(&mut self, asked: &Asked<'_>, refusal: Refusal) {
         if let Some(hot) = &mut self.0 {
-            let intent = intent_record(judged, 0, refusal as u8);
+            let intent = intent_record(asked, 0, refusal as u8);
             let parts = [intent.as_bytes(), &[]];
-            hot.write(Kind::Refused, judged.now_ns, [0; 2], parts);
+            hot.write(Kind::Refused, asked.now_ns, [0; 2], parts);
         }
     }
 
@@ -383,8 +372,8 @@ impl Pen<'_> {
 }
 
 #[inline]
-fn intent_record(judged: &Judged<'_>, user_ref: u32, refusal: u8) -> IntentRecord {
-    let Judged { owner, intent, .. } = judged;
+fn intent_record(asked: &Asked<'_>, user_ref: u32, refusal: u8) -> IntentRecord {
+    let Asked { owner, intent, .. } = asked;
     let mut flags = intent.action as u8;
     if intent.side == protocol::types::Side::Sell {
         flags |= SELL;

@@ -81,4 +81,15 @@ pub struct OrderIntent {
     pub cause: Cause,
 }
 
+/// What a strategy asks for, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The strategy.
+    pub owner: Owner,
+    /// What it asks for.
+    pub intent: &'a OrderIntent,
+    /// The time at which what is written goes out.
+    pub now_ns: u64,
+}
+
 const _: () = assert!(size_of::<OrderIntent>() == 64);

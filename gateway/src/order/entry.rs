@@ -28,7 +28,7 @@ use super::lifecycle::SessionEvent;
 use super::live::Order;
 use super::session_orders::SessionOrders;
 use super::telling::AnswerEvent;
-use crate::journal::inlet::{Inlet, Judged, Message};
+use crate::journal::inlet::{Inlet, Message};
 use crate::message::command::Command;
 use crate::message::execution::ExecutionEvent;
 use crate::message::intent::{OrderId, OrderIntent, Owner};
@@ -37,9 +37,9 @@ use crate::message::notice::Ended;
 use crate::order::risk::{KillSwitch, Refusal};
 
 pub use super::desk::{DESKS_MAX, DeskOptions};
-pub use super::ledger::Asked;
 pub use super::lifecycle::{Credentials, Due, Lifecycle, PROGRESS_TIMEOUT_NS, State};
 pub use super::progress::{EntryCounters, OrderHistograms, Sent};
+pub use crate::message::intent::Asked;
 
 /// A live order, for reports and tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,20 +280,14 @@ impl Entry {
         out: &mut [u8],
     ) -> Result<Sent, Refusal> {
         self.journal.make_sure();
-        let judged = Judged {
-            owner: asked.owner,
-            intent: asked.intent,
-            now_ns: asked.now_ns,
-        };
         match self.judge(account, asked, out) {
             Ok(sent) => {
-                self.journal
-                    .on_sent(&judged, sent.user_ref.0, out, sent.len);
+                self.journal.on_sent(asked, sent.user_ref.0, out, sent.len);
                 self.lifecycle.on_sent(sent.len, asked.now_ns);
                 Ok(sent)
             }
             Err(refusal) => {
-                self.journal.on_refused(&judged, refusal);
+                self.journal.on_refused(asked, refusal);
                 Err(refusal)
             }
         }

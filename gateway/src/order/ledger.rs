@@ -20,7 +20,7 @@ use super::live::{Links, Order};
 use super::progress::Sent;
 use super::risk::{KillCause, Lot, Proposal, Risk};
 use super::session_orders::{MESSAGE_LEN_MAX, SessionOrders};
-use crate::message::intent::{Action, Cause, OrderIntent, Owner};
+use crate::message::intent::{Action, Asked, Cause, OrderIntent, Owner};
 use crate::message::invariant::{Breach, Invariant};
 use crate::order::risk::Refusal;
 
@@ -29,17 +29,6 @@ use crate::order::risk::Refusal;
 pub(super) struct Ledger<'a> {
     pub(super) session: &'a mut SessionOrders,
     pub(super) account: &'a mut Account,
-}
-
-/// What a strategy asks for, and when.
-#[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
-    /// The strategy.
-    pub owner: Owner,
-    /// What it asks for.
-    pub intent: &'a OrderIntent,
-    /// The time at which what is written goes out.
-    pub now_ns: u64,
 }
 
 impl Ledger<'_> {

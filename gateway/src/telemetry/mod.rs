@@ -31,6 +31,7 @@ use crate::strategy::{DecidingHistograms, HearingHistograms};
 
 pub use label::{ByLabel, Kind, Label};
 pub use registry::{Count, Gathered, Registry};
+pub(crate) use sessions::state_word;
 pub use sessions::{POSITIONS_SHOWN, PositionReport, SessionReport};
 
 /// What only the exchange can tell.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::order::entry::State;
 use crate::order::snapshot::{Position, PositionsView, SessionView};
 
 /// How a session is, and what the account that it trades for holds.
@@ -52,6 +53,11 @@ impl PositionReport {
 /// Positions of a session that a run's table shows, the largest; its report has all of them.
 pub const POSITIONS_SHOWN: usize = 12;
 
+/// How far a session is, as reports and the control socket have it: for programs.
+pub(crate) fn state_word(state: State) -> String {
+    format!("{state:?}").to_lowercase()
+}
+
 impl SessionReport {
     /// What a session and its account show.
     #[must_use]
@@ -60,7 +66,7 @@ impl SessionReport {
         let held = positions.iter().filter(|held| !held.is_flat());
         Self {
             name: name.to_owned(),
-            state: format!("{:?}", health.state).to_lowercase(),
+            state: state_word(health.state),
             open_orders: health.open_orders,
             positions: held.map(PositionReport::of).collect(),
         }

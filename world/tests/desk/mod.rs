@@ -43,6 +43,37 @@ pub(crate) fn start_sim_with(lab: &Lab, desk: &Desk, config: &str) -> Process {
     sim
 }
 
+/// A made-up day of ten symbols, and how it is sent.
+pub(crate) struct Day<'a> {
+    pub(crate) line: &'a str,
+    pub(crate) seed: u64,
+    pub(crate) messages: u64,
+    /// Messages a second.
+    pub(crate) rate: &'a str,
+    /// The sender's CPU; `None`: wherever the kernel likes.
+    pub(crate) cpu: Option<u32>,
+}
+
+impl Day<'_> {
+    /// On the feed's network, of the exchange's side.
+    pub(crate) fn send(&self, lab: &Lab, desk: &Desk) -> Process {
+        let day = desk.path(&format!("day-{}.itch50", self.seed));
+        let options = feeds::generate::Options {
+            seed: self.seed,
+            messages: self.messages,
+            symbols: 10,
+        };
+        feeds::generate::to_file(&options, &day, |_| ()).expect("written");
+        let mut command = lab.command(Side::Exchange, &sibling("tickgate-bench").expect("built"));
+        command.arg("replay").arg(day).args(["--line", self.line]);
+        command.args(["--from", "10.77.1.1", "--rate", self.rate, "--quiet"]);
+        if let Some(cpu) = self.cpu {
+            command.args(["--cpu", &cpu.to_string()]);
+        }
+        Process::start("sender", command).expect("it starts")
+    }
+}
+
 pub(crate) fn gateway_command(lab: &Lab, config: &Path) -> Command {
     let mut command = lab.command(Side::Gateway, &sibling("tickgate").expect("built"));
     command

@@ -125,7 +125,11 @@ impl KillSwitch {
     /// Why orders are stopped; `None`: they are not.
     #[must_use]
     pub fn cause(&self) -> Option<KillCause> {
-        KillCause::from_code(self.0.load(Ordering::Relaxed))
+        // Order stages ask in each turn, and it is off in nearly all.
+        match self.0.load(Ordering::Relaxed) {
+            NOT_KILLED => None,
+            code => KillCause::from_code(code),
+        }
     }
 }
 
