@@ -268,6 +268,7 @@ impl World {
         let (past, found) = (life.past.clone(), life.found);
         let (journaled, inlet) = Journaled::new(&self.kill, names_of(at), life);
         let entry = entry.with_journal(inlet).with_past(past, found);
+        let entry = entry.with_answer_timeout(SECOND_NS);
         let (notices, heard) = ring(64).expect("a power of two");
         let (asks, commands) = ring(4).expect("a power of two");
         let (slow, _) = ring(64).expect("a power of two");

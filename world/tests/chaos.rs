@@ -113,7 +113,11 @@ impl Arena {
                 self.link("up");
             }
         }
-        self.compare()
+        self.agree()?;
+        for (strategy, _) in STRATEGIES {
+            self.ctl(&["unpause", strategy]).ok_or("no answer")?;
+        }
+        Ok(())
     }
 
     fn pause_ms(&mut self, range: std::ops::Range<u64>) {
@@ -130,8 +134,8 @@ impl Arena {
         assert!(done.expect("ip runs").success());
     }
 
-    /// Nothing new goes out, and both sides come to say the same; then trading goes on.
-    fn compare(&mut self) -> Result<(), String> {
+    /// Nothing new goes out, and both sides come to say the same.
+    fn agree(&mut self) -> Result<(), String> {
         let until_ns = monotonic_ns() + AGREE_NS;
         let mut seen = (None, None);
         loop {
@@ -154,9 +158,6 @@ impl Arena {
         let kill = &status["status"]["kill"];
         if kill["scope"] != serde_json::json!([]) {
             return Err(format!("{kill}"));
-        }
-        for (strategy, _) in STRATEGIES {
-            self.ctl(&["unpause", strategy]).ok_or("no answer")?;
         }
         Ok(())
     }
@@ -295,13 +296,14 @@ fn exchange_config(desk: &Desk, seed: u64) -> String {
 
 fn gateway_config(desk: &Desk) -> String {
     let mut text = format!(
-        "[host]\nstate_dir = \"{}\"\nlock_memory = false\n[control]\nsocket = \"{}\"\n\
+        "[host]\nstate_dir = \"{}\"\nlock_memory = false\n[journal]\ndrop_copy = \"{}\"\n[control]\nsocket = \"{}\"\n\
          [telemetry]\ntable = false\n\
          [feed.itch]\nlines = [{{ address = \"239.77.0.1:26400\", interface = \"feed0\" }}]\nreceive = \"udp\"\n\
          stale_ms = 300\n[feed.itch.recovery]\nservers = [\"10.77.2.1:26478\"]\n\
          [feed.itch.snapshot]\nservers = [\"10.77.2.1:26479\"]\nusername = \"one\"\npassword = \"secret\"\n\
          pause_ms = 100\n[feed.itch.books]\norders_max = 65536\nlevels_max = 4096\n",
         desk.path("state").display(),
+        desk.path("copy").display(),
         desk.path("gateway.sock").display()
     );
     for (name, found) in SESSIONS {
@@ -363,6 +365,32 @@ fn numbers_are_used_once(folder: &Path) -> usize {
     ids.len()
 }
 
+/// The drop copy's lines add up to what the exchange says that is held, and none is there twice. How many fills there are.
+fn every_fill_is_copied_once(folder: &Path, held: &BTreeMap<String, Account>) -> usize {
+    let mut fills = 0;
+    for (name, account) in held {
+        let path = folder.join(format!("{name}-CHAOS00001.jsonl"));
+        let lines = std::fs::read_to_string(&path).unwrap_or_default();
+        let (mut seqs, mut positions) = (BTreeSet::new(), BTreeMap::<String, i64>::new());
+        for line in lines.lines() {
+            let line: Value = serde_json::from_str(line).expect("JSON");
+            assert!(seqs.insert(line["seq"].as_u64()), "{name}: twice: {line}");
+            let shares = line["shares"].as_i64().expect("a number");
+            let shares = if line["side"] == "buy" {
+                shares
+            } else {
+                -shares
+            };
+            *positions.entry(text(&line["symbol"])).or_default() += shares;
+            assert!(line["strategy"].is_string(), "{name}: whose is {line}");
+        }
+        positions.retain(|_, shares| *shares != 0);
+        assert_eq!(positions, account.positions, "{name}");
+        fills += seqs.len();
+    }
+    fills
+}
+
 fn times(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
@@ -397,9 +425,18 @@ fn both_sides_agree_whatever_is_killed() {
             println!("{} of {} rounds", round + 1, blows.len());
         }
     }
+    // A stop cancels everything, so what was heard until then is all there is.
+    arena.agree().expect("both sides agree");
     arena.gateway.end();
+    let held = arena.exchange_says().expect("the exchange answers");
+    let fills = every_fill_is_copied_once(&arena.desk.path("copy"), &held);
     let orders = numbers_are_used_once(&arena.desk.path("state").join("journal"));
-    println!("{orders} orders, no number used twice; {passed} passed, {failed} failed");
+    println!(
+        "{orders} orders, no number used twice; {fills} fills, each copied once; {passed} passed, {failed} failed"
+    );
     assert_eq!(failed, 0);
-    assert!(orders > 100, "{orders} orders");
+    assert!(
+        orders > 100 && fills > 100,
+        "{orders} orders, {fills} fills"
+    );
 }

@@ -14,6 +14,7 @@ use protocol::types::{Price4, Qty, Side, UserRefNum};
 
 use super::account::{Account, market_of};
 use super::desk::Ended;
+use super::doubt::Sort;
 use super::index::Unplaced;
 use super::instruments::Instrument;
 use super::live::{Links, Order};
@@ -69,7 +70,7 @@ impl Ledger<'_> {
                 if !order.is_canceling() {
                     self.account.risk.check_cancel(now_ns)?;
                 }
-                let len = self.session.cancel(user_ref, true, out);
+                let len = self.session.cancel(user_ref, true, now_ns, out);
                 let len = len.ok_or(Refusal::ChangePending)?;
                 Ok(Sent {
                     len,
@@ -139,6 +140,7 @@ impl Ledger<'_> {
             Unplaced::NumberIsLive | Unplaced::Full => Refusal::OpenOrders,
         })?;
         self.session.orders.advance(UserRefNum(user_ref.0 + 1));
+        self.session.doubt.note(Sort::Enter, user_ref, now_ns);
         self.opened(&order);
         self.session.counters.orders.increment();
         self.session.last = (owner, intent.id);
@@ -222,6 +224,7 @@ impl Ledger<'_> {
             .begin_replace(original, replace)
             .map_err(|_| Refusal::OpenOrders)?;
         self.session.orders.advance(UserRefNum(replace.0 + 1));
+        self.session.doubt.note(Sort::Replace, replace, now_ns);
         if let Some(order) = self.session.orders.get_mut(original) {
             order.replace_total = total;
             order.replace_price = intent.price;

@@ -68,6 +68,8 @@ pub struct Links {
     pub(super) is_canceling: bool,
     /// Its strategy asked for the cancel, and waits for the answer.
     pub(super) is_asked: bool,
+    /// The exchange has put the cancel off.
+    pub(super) is_put_off: bool,
     /// A cancel of ours that was refused is not repeated before this time.
     pub(super) cancel_after_ns: u64,
 }
@@ -79,6 +81,7 @@ impl Default for Links {
             after: NOWHERE,
             is_canceling: false,
             is_asked: false,
+            is_put_off: false,
             cancel_after_ns: 0,
         }
     }

@@ -302,7 +302,9 @@ impl Orders {
     /// A cancel goes out; `is_asked`: for the strategy, which waits for the answer.
     #[inline]
     pub fn begin_cancel(&mut self, number: UserRefNum, is_asked: bool) {
-        self.relink(number, true, |links| links.is_asked = is_asked);
+        self.relink(number, true, |links| {
+            (links.is_asked, links.is_put_off) = (is_asked, false);
+        });
     }
 
     /// A cancel came to nothing; the next one may go after `cancel_after_ns`.
