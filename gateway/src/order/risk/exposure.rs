@@ -378,6 +378,11 @@ mod tests {
         random.u64(..) >> random.u32(u64::BITS - bits..u64::BITS)
     }
 
+    /// The same, up to 32 of them.
+    fn word(random: &mut fastrand::Rng, bits: u32) -> u32 {
+        random.u32(..) >> random.u32(u32::BITS - bits..u32::BITS)
+    }
+
     #[test]
     fn sums_are_those_of_the_rows_also_where_a_row_outgrows_64_bits_and_comes_back() {
         let mut crossings = 0;
@@ -388,8 +393,8 @@ mod tests {
             for _ in 0..1_000 {
                 let instrument = Instrument(random.u16(0..3));
                 let side = [Side::Buy, Side::Sell][random.usize(0..2)];
-                let price = Price4(number(&mut random, 32) as u32);
-                let qty = Qty(number(&mut random, 32) as u32);
+                let price = Price4(word(&mut random, 32));
+                let qty = Qty(word(&mut random, 32));
                 let held = all.of(instrument);
                 match random.u8(0..6) {
                     0 => all.on_mark(instrument, price),

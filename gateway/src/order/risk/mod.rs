@@ -636,6 +636,11 @@ mod tests {
         random.u64(..) >> random.u32(u64::BITS - bits..u64::BITS)
     }
 
+    /// The same, up to 32 of them.
+    fn word(random: &mut fastrand::Rng, bits: u32) -> u32 {
+        random.u32(..) >> random.u32(u32::BITS - bits..u32::BITS)
+    }
+
     /// An account of anything, also of what no exchange would let stand.
     fn anything(random: &mut fastrand::Rng) -> Risk {
         let mut risk = risk();
@@ -645,13 +650,13 @@ mod tests {
             let is_long = random.bool();
             risk.hold(instrument, if is_long { shares } else { -1 - shares });
             for _ in 0..random.u8(0..4) {
-                let mut lot = lot(Side::Buy, number(random, 32) as u32, 0);
+                let mut lot = lot(Side::Buy, word(random, 32), 0);
                 lot.instrument = instrument;
                 lot.side = [Side::Buy, Side::Sell][random.usize(0..2)];
-                lot.qty = Qty(number(random, shares_bits.min(32)) as u32);
+                lot.qty = Qty(word(random, shares_bits.min(32)));
                 risk.on_reserved(&lot);
                 if random.bool() {
-                    let mark = Price4(number(random, 32) as u32);
+                    let mark = Price4(word(random, 32));
                     risk.exposures.on_mark(instrument, mark);
                 }
             }
@@ -693,9 +698,9 @@ mod tests {
         for seed in 0..100_000 {
             let mut random = fastrand::Rng::with_seed(seed);
             let mut risk = anything(&mut random);
-            let mut one = proposal(Side::Buy, number(&mut random, 32) as u32, 0);
+            let mut one = proposal(Side::Buy, word(&mut random, 32), 0);
             one.side = [Side::Buy, Side::Sell][random.usize(0..2)];
-            one.qty = Qty(number(&mut random, 32) as u32);
+            one.qty = Qty(word(&mut random, 32));
             one.is_marked_long = random.bool();
             let lot = lot(one.side, one.price.0, one.qty.0);
             for _ in 0..4 {
