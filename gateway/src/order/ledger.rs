@@ -135,13 +135,16 @@ impl Ledger<'_> {
         let len = soup::frame(UNSEQUENCED, out, |body| message.encode(&[], body))
             .ok_or(Refusal::Backlog)?;
         // Room is larger than risk's limit, and no live order has a number that is still to come.
-        self.session.orders.insert(order).map_err(|why| match why {
-            Unplaced::IdIsLive => Refusal::IdInUse,
-            Unplaced::NumberIsLive | Unplaced::Full => Refusal::OpenOrders,
-        })?;
+        self.session
+            .orders
+            .insert(&order)
+            .map_err(|why| match why {
+                Unplaced::IdIsLive => Refusal::IdInUse,
+                Unplaced::NumberIsLive | Unplaced::Full => Refusal::OpenOrders,
+            })?;
         self.session.orders.advance(UserRefNum(user_ref.0 + 1));
         self.session.doubt.note(Sort::Enter, user_ref, now_ns);
-        self.opened(&order);
+        self.opened(&order.lot());
         self.session.counters.orders.increment();
         self.session.last = (owner, intent.id);
         Ok(Sent {
@@ -242,17 +245,11 @@ impl Ledger<'_> {
 
     /// One more order is open: risk counts it.
     #[inline]
-    pub(super) fn opened(&mut self, order: &Order) {
-        let (instrument, side) = (order.instrument, order.side);
+    pub(super) fn opened(&mut self, lot: &Lot) {
         let risk = &mut self.account.risk;
         risk.on_opened();
-        risk.on_reserved(&Lot {
-            instrument,
-            side,
-            limit: order.price,
-            qty: order.reserved,
-        });
-        risk.on_limit(instrument, side, order.price);
+        risk.on_reserved(lot);
+        risk.on_limit(lot.instrument, lot.side, lot.limit);
     }
 
     /// Risk counts of an order what may stand open of it at worst.
@@ -357,8 +354,16 @@ pub(super) fn reserve(risk: &mut Risk, order: &mut Order) -> Result<(), Breach> 
     if order.known_limits != order.limits() {
         note_limits(risk, order);
     }
-    let (before, now) = (order.reserved.0, order.open_at_worst().0);
-    order.reserved = Qty(now);
+    let worst = order.open_at_worst();
+    if worst == order.reserved {
+        return Ok(());
+    }
+    reserve_anew(risk, order, worst)
+}
+
+/// Risk counts of an order this many shares, not those that it counted before.
+fn reserve_anew(risk: &mut Risk, order: &mut Order, Qty(now): Qty) -> Result<(), Breach> {
+    let Qty(before) = std::mem::replace(&mut order.reserved, Qty(now));
     if now > before {
         let [price, asked] = order.limits();
         risk.on_reserved(&Lot {

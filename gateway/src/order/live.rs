@@ -8,6 +8,7 @@ use feed_handler::event::Origin;
 use protocol::types::{Price4, Qty, Side, UserRefNum};
 
 use super::instruments::Instrument;
+use super::risk::Lot;
 use crate::message::intent::{OrderId, Owner};
 
 /// The end of a list.
@@ -126,6 +127,18 @@ impl Order {
                 let asked = self.replace_total.0.saturating_sub(self.executed.0);
                 Qty(asked.max(self.open.0))
             }
+        }
+    }
+
+    /// What risk counts as open of it, at its own limit.
+    #[inline]
+    #[must_use]
+    pub fn lot(&self) -> Lot {
+        Lot {
+            instrument: self.instrument,
+            side: self.side,
+            limit: self.price,
+            qty: self.reserved,
         }
     }
 
