@@ -66,34 +66,7 @@ impl std::fmt::Display for Notice {
                 };
                 write!(f, "not connected: {why}; next try in {pause_ms} ms")
             }
-            Self::SessionEnded(Ended::NotAuthorised) => {
-                f.write_str("login rejected: wrong user name or password")
-            }
-            Self::SessionEnded(Ended::SessionNotAvailable) => {
-                f.write_str("login rejected: the session is not available")
-            }
-            Self::SessionEnded(Ended::OutOfStep) => {
-                f.write_str("the exchange's bytes are not SoupBinTCP; connection closed")
-            }
-            Self::SessionEnded(Ended::ServerSilent) => {
-                f.write_str("the exchange has been silent for too long; connection closed")
-            }
-            Self::SessionEnded(Ended::NoProgress) => f.write_str(
-                "the exchange lives but does not answer a login or an account query; connection closed",
-            ),
-            Self::SessionEnded(Ended::Swallowed) => f.write_str(
-                "the exchange answers a query, and not what was sent before it; connection closed, so that it tells \
-                 again what it has",
-            ),
-            Self::SessionEnded(Ended::Unanswered) => f.write_str(
-                "the exchange lives and answers neither orders nor the query about them; connection closed",
-            ),
-            Self::SessionEnded(Ended::EndOfSession) => f.write_str("the session is over"),
-            Self::SessionEnded(Ended::SessionChanged) => f.write_str(
-                "the exchange has another session or sequence than the one resumed; what it \
-                 believes of orders is not known, so nothing is sent: restart to begin from its \
-                 first message",
-            ),
+            Self::SessionEnded(ended) => ended.fmt(f),
             Self::UnknownExecution(user_ref) => write!(
                 f,
                 "execution of unknown order {user_ref}: the kill switch is on, compare positions"
@@ -155,6 +128,41 @@ pub enum Ended {
     Swallowed,
     /// The server answers neither what was sent nor the query about it.
     Unanswered,
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotAuthorised => {
+                f.write_str("login rejected: wrong user name or password")
+            }
+            Self::SessionNotAvailable => {
+                f.write_str("login rejected: the session is not available")
+            }
+            Self::OutOfStep => {
+                f.write_str("the exchange's bytes are not SoupBinTCP; connection closed")
+            }
+            Self::ServerSilent => {
+                f.write_str("the exchange has been silent for too long; connection closed")
+            }
+            Self::NoProgress => f.write_str(
+                "the exchange lives but does not answer a login or an account query; connection closed",
+            ),
+            Self::Swallowed => f.write_str(
+                "the exchange answers a query, and not what was sent before it; connection closed, so that it tells \
+                 again what it has",
+            ),
+            Self::Unanswered => f.write_str(
+                "the exchange lives and answers neither orders nor the query about them; connection closed",
+            ),
+            Self::EndOfSession => f.write_str("the session is over"),
+            Self::SessionChanged => f.write_str(
+                "the exchange has another session or sequence than the one resumed; what it \
+                 believes of orders is not known, so nothing is sent: restart to begin from its \
+                 first message",
+            ),
+        }
+    }
 }
 
 /// An answer that is not OUCH 5.0.

@@ -197,5 +197,5 @@ impl Note {
 #[inline]
 fn place(at: u64) -> usize {
     // A mask of the table's size: it fits.
-    (at & (NOTES_MAX as u64 - 1)) as usize
+    usize::try_from(at & (NOTES_MAX as u64 - 1)).unwrap_or(0)
 }

@@ -29,6 +29,7 @@ pub mod instruments;
 mod desk;
 mod doubt;
 mod index;
+mod lists;
 pub mod live;
 pub mod orders;
 mod session_orders;

@@ -18,6 +18,7 @@ use protocol::types::UserRefNum;
 use rt::mem::prefetch;
 
 use super::index::{Index, NotNoted};
+use super::lists::{List, Lists};
 use super::live::{Links, NOWHERE, Order};
 use crate::message::intent::{OrderId, Owner};
 
@@ -27,27 +28,13 @@ pub use super::index::Unplaced;
 /// order that is found at the exchange cannot be kept, and trading stops.
 pub const ORDERS_MAX: usize = 1 << 20;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct List {
-    first: u32,
-    last: u32,
-    len: u32,
-}
-
-const EMPTY: List = List {
-    first: NOWHERE,
-    last: NOWHERE,
-    len: 0,
-};
-
 /// The orders of one session.
 #[derive(Debug)]
 pub struct Orders {
     /// Live orders, and places that are free, those linked by `links.after`.
     places: Vec<Order>,
     free: u32,
-    standing: List,
-    canceling: List,
+    lists: Lists,
     by_ref: Index,
     by_id: Index,
     /// The number that was looked up last, and its place: one answer asks for its order several times.
@@ -67,8 +54,7 @@ impl Orders {
         Self {
             places: Vec::with_capacity(room),
             free: NOWHERE,
-            standing: EMPTY,
-            canceling: EMPTY,
+            lists: Lists::default(),
             // A replace on its way has a number of its own.
             by_ref: Index::new(room * 2),
             by_id: Index::new(room),
@@ -86,7 +72,7 @@ impl Orders {
     #[inline]
     #[must_use]
     pub fn len(&self) -> u32 {
-        self.standing.len + self.canceling.len
+        self.lists.standing.len + self.lists.canceling.len
     }
 
     /// Whether none is live.
@@ -143,7 +129,7 @@ impl Orders {
             return Err(Unplaced::of(why));
         }
         self.put(place, order);
-        self.link(place, false);
+        self.lists.link(&mut self.places, place, false);
         Ok(())
     }
 
@@ -161,7 +147,7 @@ impl Orders {
             .reserve_exact(room.saturating_sub(self.places.len()));
         self.by_ref = Index::new(room * 2);
         self.by_id = Index::new(room);
-        for list in [self.standing, self.canceling] {
+        for list in [self.lists.standing, self.lists.canceling] {
             let mut at = list.first;
             while let Some(order) = self.places.get(at as usize) {
                 let numbers = [Some(order.user_ref), order.replacing];
@@ -273,7 +259,7 @@ impl Orders {
         if let Some(owner) = order.owner {
             self.by_id.remove(id_key(owner, order.id));
         }
-        self.unlink(place);
+        self.lists.unlink(&mut self.places, place);
         if let Some(slot) = self.places.get_mut(place as usize) {
             slot.links.after = std::mem::replace(&mut self.free, place);
         }
@@ -320,8 +306,8 @@ impl Orders {
         let Some(place) = self.place_of(number) else {
             return;
         };
-        self.unlink(place);
-        self.link(place, is_canceling);
+        self.lists.unlink(&mut self.places, place);
+        self.lists.link(&mut self.places, place, is_canceling);
         if let Some(order) = self.places.get_mut(place as usize) {
             change(&mut order.links);
         }
@@ -331,14 +317,14 @@ impl Orders {
     #[inline]
     #[must_use]
     pub fn standing(&self) -> u32 {
-        self.standing.len
+        self.lists.standing.len
     }
 
     /// The one of them that has waited longest.
     #[inline]
     #[must_use]
     pub fn first_standing(&self) -> Option<&Order> {
-        self.places.get(self.standing.first as usize)
+        self.places.get(self.lists.standing.first as usize)
     }
 
     /// Every live order.
@@ -351,7 +337,7 @@ impl Orders {
                 Some(order)
             })
         };
-        walk(self.standing).chain(walk(self.canceling))
+        walk(self.lists.standing).chain(walk(self.lists.canceling))
     }
 
     /// Orders that there is room for.
@@ -379,9 +365,9 @@ impl Orders {
     /// it stands on.
     #[must_use]
     pub fn first(&self) -> Option<UserRefNum> {
-        let first = self.places.get(self.standing.first as usize);
+        let first = self.places.get(self.lists.standing.first as usize);
         first
-            .or_else(|| self.places.get(self.canceling.first as usize))
+            .or_else(|| self.places.get(self.lists.canceling.first as usize))
             .map(|order| order.user_ref)
     }
 
@@ -392,7 +378,7 @@ impl Orders {
         let next = self.places.get(order.links.after as usize);
         let other = || {
             (!order.links.is_canceling)
-                .then(|| self.places.get(self.canceling.first as usize))
+                .then(|| self.places.get(self.lists.canceling.first as usize))
                 .flatten()
         };
         next.or_else(other).map(|order| order.user_ref)
@@ -440,64 +426,6 @@ impl Orders {
         self.by_ref.remove(u64::from(number.0));
         if self.last.get().0 == number.0 {
             self.last.set((0, NOWHERE));
-        }
-    }
-
-    /// Puts an order at the end of a list.
-    #[inline]
-    fn link(&mut self, place: u32, is_canceling: bool) {
-        let list = self.list_mut(is_canceling);
-        let before = std::mem::replace(&mut list.last, place);
-        list.len += 1;
-        if before == NOWHERE {
-            list.first = place;
-        } else if let Some(order) = self.places.get_mut(before as usize) {
-            order.links.after = place;
-        }
-        if let Some(order) = self.places.get_mut(place as usize) {
-            order.links = Links {
-                before,
-                after: NOWHERE,
-                is_canceling,
-                ..order.links
-            };
-        }
-    }
-
-    #[inline]
-    fn unlink(&mut self, place: u32) {
-        let Some(Links {
-            before,
-            after,
-            is_canceling,
-            ..
-        }) = self.places.get(place as usize).map(|order| order.links)
-        else {
-            return;
-        };
-        if let Some(order) = self.places.get_mut(before as usize) {
-            order.links.after = after;
-        }
-        if let Some(order) = self.places.get_mut(after as usize) {
-            order.links.before = before;
-        }
-        let list = self.list_mut(is_canceling);
-        debug_assert!(list.len > 0, "an order that is linked is counted");
-        list.len -= 1;
-        if before == NOWHERE {
-            list.first = after;
-        }
-        if after == NOWHERE {
-            list.last = before;
-        }
-    }
-
-    #[inline]
-    fn list_mut(&mut self, is_canceling: bool) -> &mut List {
-        if is_canceling {
-            &mut self.canceling
-        } else {
-            &mut self.standing
         }
     }
 }
