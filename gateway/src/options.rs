@@ -151,6 +151,8 @@ pub struct StrategyOptions {
     pub hears: Hears,
     /// Levels of a side that it looks at; 0: the best only.
     pub depth: usize,
+    /// Orders that its own books hold; `None`: it has none.
+    pub own_book_orders: Option<u32>,
     /// Sends orders although the feed has a gap.
     pub trade_on_stale: bool,
 }

@@ -72,6 +72,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
         subscription: Subscription::All,
         hears: Hears::Shared,
         depth: 5,
+        own_book_orders: Some(1 << 12),
         trade_on_stale: false,
     };
     let rings = Rings {

@@ -405,6 +405,10 @@ fn strategy(
         subscription,
         hears,
         depth: strategy.depth,
+        own_book_orders: match strategy.book {
+            settings::Book::None => None,
+            settings::Book::Events => Some(strategy.book_orders),
+        },
         trade_on_stale: strategy.trade_on_stale,
     })
 }

@@ -74,6 +74,7 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
         best_prices: &best_prices,
         publishers: &mut wiring.publishers,
         events: options.rings.events,
+        want,
         house: &mut house,
     };
     let strategies = strategies::build(options.strategies, wiring.ends, room)?;
