@@ -99,6 +99,9 @@ pub struct Feed {
     pub recovery: Option<FeedRecovery>,
     /// Which of its frames are kept; `None`: none.
     pub capture: Option<CaptureOptions>,
+    /// What surrounds a packet is captured, too, if its order took longer than this until the kernel had it; `None`: no
+    /// order is that slow.
+    pub slow_order_ns: Option<u64>,
 }
 
 /// What a feed does about messages that no line brought.

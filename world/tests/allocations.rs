@@ -131,6 +131,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
                 files_max: 1,
                 ring_bytes: 1 << 24,
             }),
+            slow_order_ns: None,
         }],
         sessions: vec![Session {
             name: "ouch".to_owned(),
