@@ -153,6 +153,14 @@ impl Strategy for Trader {
         if matches!(execution.outcome, Outcome::SessionUp | Outcome::SessionDown) {
             return;
         }
+        if execution.outcome == Outcome::Found {
+            let order = (execution.locate, execution.side, execution.leaves);
+            return self.change(|belief| {
+                let before = belief.live.insert(execution.id, order);
+                assert_eq!(before, None, "{execution:?} is found twice");
+                *belief.answers.entry("Found".to_owned()).or_default() += 1;
+            });
+        }
         let known = belief(self.trader).live.get(&execution.id).copied();
         if let Some((locate, side, leaves)) = known {
             assert_eq!(

@@ -25,7 +25,8 @@ use rt::ring::ring;
 use crate::connection::Connection;
 use crate::hearing::{FeedTotals, Hearing, Ways};
 use crate::journaled::Journaled;
-use crate::line::{Counter, Line};
+use crate::line::{Counter, Line, Wired};
+use crate::lives::{Life, Lives, names_of};
 use crate::overheard::Overheard;
 use crate::servers::Fate;
 use crate::traders::{Trader, belief, set_calm};
@@ -73,6 +74,10 @@ pub(crate) struct World {
     pub(crate) heard: FeedTotals,
     /// Lives of the gateway.
     pub(crate) starts: u64,
+    /// Of each session, what they have left.
+    lives: [Lives; 2],
+    /// What a killed process takes with it, and what becomes of its orders.
+    fates: fastrand::Rng,
 }
 
 fn exchange_options(random: &mut fastrand::Rng) -> Options {
@@ -125,6 +130,8 @@ impl World {
             answers: BTreeMap::new(),
             heard: FeedTotals::default(),
             starts: 0,
+            lives: Default::default(),
+            fates: fastrand::Rng::with_seed(seed ^ 0x6A09_E667),
         };
         world.start();
         world
@@ -142,15 +149,21 @@ impl World {
         for hearing in &self.hearings {
             self.heard += hearing.heard();
         }
-        for (line, name) in self.lines.iter_mut().zip(ACCOUNTS) {
+        for (at, (line, name)) in self.lines.iter_mut().zip(ACCOUNTS).enumerate() {
             let exchange = &self.counter.exchange;
-            line.compare_journal(exchange, exchange.account(name).expect("configured"));
+            let account = exchange.account(name).expect("configured");
+            self.lives[at].add(line.compare_journal(exchange, account));
         }
     }
 
-    /// A new process: it knows nothing, and its limits may be others.
+    /// A new process: it knows what journals say, and its limits may be others.
     fn start(&mut self) {
         self.sum_up();
+        for (lives, line) in self.lives.iter_mut().zip(self.lines.drain(..)) {
+            lives.bury(line.kill(), &mut self.fates);
+        }
+        let found = Life::any_end(&mut self.fates);
+        let lives = [0, 1].map(|session| self.lives[session].next(session, found));
         self.starts += 1;
         let is_tight = self.random.u8(0..3) == 0;
         let limits = Limits {
@@ -183,6 +196,7 @@ impl World {
                 intents: to_session,
                 executions,
                 notices: Notices(notices),
+                first_id: lives[session].first_id(links[session].len()),
             };
             let strategy = self.strategy(at);
             match self.desks.last_mut() {
@@ -206,9 +220,10 @@ impl World {
                 trade_on_stale: self.random.u8(0..8) == 0 && at != QUOTER,
             });
         }
-        self.lines.clear();
-        for ((name, links), desks) in ACCOUNTS.into_iter().zip(links).zip(options) {
-            let line = self.line(name, limits, links, &desks);
+        let wired = links.into_iter().zip(options);
+        let wired = wired.map(|(links, desks)| Wired { links, desks });
+        for (at, (wired, life)) in wired.zip(lives).enumerate() {
+            let line = self.line(at, limits, wired, life);
             self.lines.push(line);
         }
     }
@@ -238,9 +253,10 @@ impl World {
         Box::new(Overheard::new(Arc::clone(&self.taken_off)))
     }
 
-    fn line(&self, name: &str, limits: Limits, links: Vec<Link>, desks: &[DeskOptions]) -> Line {
+    fn line(&self, at: usize, limits: Limits, wired: Wired, life: Life) -> Line {
+        let Wired { links, desks } = wired;
         let lifecycle = Lifecycle::new(Credentials {
-            username: name.into(),
+            username: ACCOUNTS[at].into(),
             password: "secret".into(),
             session: String::new(),
             server_timeout_ns: 15 * SECOND_NS,
@@ -248,9 +264,11 @@ impl World {
         let prices = self.hearings.iter().map(|it| Arc::clone(&it.prices));
         let risk = Risk::new(limits, self.kill.clone());
         let mut account = Account::new(risk, prices.collect());
-        let entry = Entry::new(lifecycle, limits.open_orders_max, desks, &mut account);
-        let (journaled, inlet) = Journaled::new(&self.kill);
-        let entry = entry.with_journal(inlet);
+        let entry = Entry::new(lifecycle, limits.open_orders_max, &desks, &mut account);
+        let (past, found) = (life.past.clone(), life.found);
+        let (journaled, inlet) = Journaled::new(&self.kill, names_of(at), life);
+        let entry = entry.with_journal(inlet).with_past(past, found);
+        let entry = entry.with_answer_timeout(SECOND_NS);
         let (notices, heard) = ring(64).expect("a power of two");
         let (asks, commands) = ring(4).expect("a power of two");
         let (slow, _) = ring(64).expect("a power of two");

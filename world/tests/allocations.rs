@@ -26,7 +26,7 @@ use gateway::journal::reader::Reader;
 use gateway::journal::writer::{JournalOptions, Sync};
 use gateway::message::intent::Action;
 use gateway::options::{Feed, Options, Output, Rings, Session, StrategyOptions, Venue};
-use gateway::order::entry::Credentials;
+use gateway::order::entry::{Credentials, FoundOrders};
 use gateway::order::risk::Limits;
 use gateway::order::transport::{TransportOptions, Way};
 use gateway::service::{self, StopHandle};
@@ -134,6 +134,8 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
             slow_order_ns: None,
         }],
         sessions: vec![Session {
+            found_orders: FoundOrders::Keep,
+            answer_timeout_ns: 1_000_000_000,
             name: "ouch".to_owned(),
             way: Way::Enter,
             transport: TransportOptions::to(EXCHANGE),
@@ -168,6 +170,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
             sync: Sync::Interval(1_000_000),
             ring_bytes: 1 << 22,
             file_bytes: 1 << 30,
+            drop_copy: None,
         }),
         ..support::bare(rings)
     }

@@ -68,6 +68,7 @@ fn open(day: &FeedDay, limits: &Limits, crowd: &Crowd) -> Result<House> {
             intents,
             executions,
             notices: Notices(notices),
+            first_id: 1,
         };
         let way = (subscription, crowd.way);
         if let Some(stage) = stages.first_mut()

@@ -5,7 +5,9 @@
 //!  entry ──records──> inlet ──ring of cells──> records ──> batch ──> disk ──> file     journal core
 //!  (order core, before the transport is flushed)    │        └ checksums, padding
 //!                                                   └──> memory, in `world`
-//!  file ──> reader ──> event ──> show: `tickgate journal`
+//!  file ──> reader ──> event ─┬> show: `tickgate journal`
+//!                             └> look back ──> past: what the next run has to know
+//!  records of all runs ──> executions ──> drop copy
 //! ```
 //!
 //! # Layout, version 1
@@ -84,6 +86,13 @@ pub mod uring;
 pub mod write;
 
 pub mod reader;
+pub mod replay;
+
+pub mod look_back;
+pub mod past;
+
+pub mod drop_copy;
+pub mod executions;
 
 pub mod filter;
 mod ouch;

@@ -14,3 +14,4 @@ pub mod execution;
 
 pub mod invariant;
 pub mod notice;
+pub mod past;

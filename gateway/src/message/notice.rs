@@ -7,6 +7,7 @@ use rt::ring::Producer;
 
 use super::command::Command;
 use super::invariant::Breach;
+use super::past::PastNews;
 
 /// One piece of news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum Notice {
     Malformed(Unreadable),
     /// Something that must hold about money did not; the kill switch is on.
     Breach(Breach),
+    /// What an earlier run left behind.
+    Past(PastNews),
     /// A strategy did not take its executions; the kill switch is on.
     ExecutionsLost(u8),
     /// A strategy was told that it lagged.
@@ -40,13 +43,14 @@ impl Notice {
     /// Whether it is worth an operator's attention at night.
     #[must_use]
     pub fn is_warning(&self) -> bool {
-        !matches!(
-            self,
+        match self {
             Self::SessionOpen
-                | Self::Stopped(0)
-                | Self::Disconnected(0, 0)
-                | Self::Commanded(_, true)
-        )
+            | Self::Stopped(0)
+            | Self::Disconnected(0, 0)
+            | Self::Commanded(_, true) => false,
+            Self::Past(news) => news.is_warning(),
+            _ => true,
+        }
     }
 }
 
@@ -76,6 +80,13 @@ impl std::fmt::Display for Notice {
             }
             Self::SessionEnded(Ended::NoProgress) => f.write_str(
                 "the exchange lives but does not answer a login or an account query; connection closed",
+            ),
+            Self::SessionEnded(Ended::Swallowed) => f.write_str(
+                "the exchange answers a query, and not what was sent before it; connection closed, so that it tells \
+                 again what it has",
+            ),
+            Self::SessionEnded(Ended::Unanswered) => f.write_str(
+                "the exchange lives and answers neither orders nor the query about them; connection closed",
             ),
             Self::SessionEnded(Ended::EndOfSession) => f.write_str("the session is over"),
             Self::SessionEnded(Ended::SessionChanged) => f.write_str(
@@ -107,6 +118,7 @@ impl std::fmt::Display for Notice {
                 breach.found,
                 breach.expected
             ),
+            Self::Past(news) => news.fmt(f),
             Self::ExecutionsLost(strategy) => write!(
                 f,
                 "strategy {strategy} does not take its executions: the kill switch is on"
@@ -139,6 +151,10 @@ pub enum Ended {
     SessionChanged,
     /// The server lives, but does not answer a login or an account query.
     NoProgress,
+    /// The server answers a query, and not what was sent before it.
+    Swallowed,
+    /// The server answers neither what was sent nor the query about it.
+    Unanswered,
 }
 
 /// An answer that is not OUCH 5.0.

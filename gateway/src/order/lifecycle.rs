@@ -30,6 +30,7 @@ use protocol::soup::{LoginAccepted, LoginReject, LoginRequest, Packet, kind};
 use protocol::types::Seq;
 use zerocopy::IntoBytes;
 
+use super::session_state::State;
 use crate::message::notice::Ended;
 
 /// How long we may be silent before a client heartbeat is due (SoupBinTCP section 2: one second).
@@ -59,68 +60,6 @@ pub struct Credentials {
     pub session: String,
     /// Silence of the server after which the connection is given up, ns.
     pub server_timeout_ns: u64,
-}
-
-/// How far a session is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
-pub enum State {
-    /// No connection; the next try waits.
-    #[default]
-    Waiting,
-    /// A connection is coming about.
-    Connecting,
-    /// The first login asks where the past ends.
-    Probing,
-    /// The second login asks for what is missing.
-    LoggingIn,
-    /// Logged in; the past is being learnt.
-    Recovering,
-    /// Orders go out.
-    Open,
-    /// Everything open is being cancelled; no order goes out.
-    Stopping,
-    /// Logged out, or without a connection, for good.
-    Stopped,
-    /// The connection is of no more use, and the driver closes it.
-    Ending,
-}
-
-impl State {
-    /// Every state.
-    pub const ALL: [Self; 9] = [
-        Self::Waiting,
-        Self::Connecting,
-        Self::Probing,
-        Self::LoggingIn,
-        Self::Recovering,
-        Self::Open,
-        Self::Stopping,
-        Self::Stopped,
-        Self::Ending,
-    ];
-
-    /// The state that a number stands for; what stands for none is no connection.
-    #[must_use]
-    pub fn of_code(code: u8) -> Self {
-        let found = Self::ALL.into_iter().find(|state| *state as u8 == code);
-        found.unwrap_or_default()
-    }
-}
-
-impl std::fmt::Display for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Waiting => "waiting to connect",
-            Self::Connecting => "connecting",
-            Self::Probing | Self::LoggingIn => "logging in",
-            Self::Recovering => "learning the past",
-            Self::Open => "open",
-            Self::Stopping => "stopping",
-            Self::Stopped => "stopped",
-            Self::Ending => "closing",
-        })
-    }
 }
 
 /// Why the lifecycle wakes up. Each has its time in one state or the other.
@@ -221,7 +160,7 @@ impl Lifecycle {
     #[inline]
     #[must_use]
     pub fn takes_cancels(&self) -> bool {
-        matches!(self.state, State::Open | State::Stopping)
+        matches!(self.state, State::Settling | State::Open | State::Stopping)
     }
 
     /// Whether packets of the server mean anything now.
@@ -252,7 +191,7 @@ impl Lifecycle {
     pub fn is_stopping_and_sure(&self) -> bool {
         let is_sure = match self.state {
             State::Stopping | State::Stopped => true,
-            State::Recovering | State::Open => false,
+            State::Recovering | State::Settling | State::Open => false,
             _ => self.has_been_open,
         };
         self.stop_by_ns.is_some() && is_sure
@@ -265,7 +204,7 @@ impl Lifecycle {
             .stop_by_ns
             .get_or_insert_with(|| now_ns.saturating_add(STOP_TIMEOUT_NS));
         match self.state {
-            State::Open => self.state = State::Stopping,
+            State::Settling | State::Open => self.state = State::Stopping,
             State::Waiting if is_first => self.deadline_ns = 0,
             _ => {}
         }
@@ -276,7 +215,7 @@ impl Lifecycle {
     pub fn log_out(&mut self, now_ns: u64, out: &mut [u8]) -> usize {
         let is_logged_in = matches!(
             self.state,
-            State::Recovering | State::Open | State::Stopping
+            State::Recovering | State::Settling | State::Open | State::Stopping
         );
         self.go(State::Stopped, NEVER);
         if is_logged_in {
@@ -367,6 +306,23 @@ impl Lifecycle {
         self.go(State::Waiting, 0);
     }
 
+    /// Whether nothing has gone out in this life: what stands is an earlier one's.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        !self.has_been_open
+    }
+
+    /// Everything that the exchange had said is known, and what an earlier run left open has to go before orders may
+    /// go out.
+    pub fn on_past_known(&mut self) {
+        let state = if self.stop_by_ns.is_some() {
+            State::Stopping
+        } else {
+            State::Settling
+        };
+        self.go(state, NEVER);
+    }
+
     /// Everything that the exchange had said is known: orders may go out, unless we stop.
     pub fn on_recovered(&mut self) {
         let state = if self.stop_by_ns.is_some() {
@@ -399,7 +355,7 @@ impl Lifecycle {
     pub fn on_packet<'a>(&mut self, packet: Packet<'a>, now_ns: u64) -> SessionEvent<'a> {
         let is_logged_in = matches!(
             self.state,
-            State::Open | State::Recovering | State::Stopping | State::Stopped
+            State::Open | State::Recovering | State::Settling | State::Stopping | State::Stopped
         );
         if packet.kind == kind::SEQUENCED && is_logged_in {
             self.next_seq += 1;

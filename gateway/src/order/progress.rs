@@ -34,6 +34,12 @@ counters! {
         cancels_refused,
         /// Cancels that the exchange put off.
         cancels_pending,
+        /// Times that something had no answer for too long, so that the exchange was asked.
+        doubts,
+        /// Of them, those after which the connection ended, because the exchange had swallowed what was sent.
+        doubts_lost,
+        /// Messages to the exchange whose answers are not watched for, because too many others had none.
+        unwatched,
         /// Replaces and cancels that went with a connection.
         changes_lost,
         /// Trades undone by the exchange.
@@ -47,8 +53,14 @@ counters! {
         invariants_broken,
         /// Orders found at the exchange that this process had not sent in this life.
         adopted,
-        /// Orders that the exchange never received: the connection went first.
+        /// Orders that the exchange never received: the connection went first, or the process of an earlier run.
         never_received,
+        /// Orders of an earlier run that went back to their strategies.
+        given_back,
+        /// Messages of the exchange's past that the journals of earlier runs did not have.
+        past_news,
+        /// Messages of the exchange's past that the journals of earlier runs have otherwise: trading stops.
+        past_differences,
         /// Answers about orders that are not known here.
         unknown_order,
         /// Messages that are not OUCH 5.0: trading stops, as they may have been executions.

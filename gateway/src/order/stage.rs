@@ -238,7 +238,8 @@ impl<T: Transport> OrderStage<T> {
     /// Hears the exchange, unless a strategy has to take its executions first.
     #[inline]
     fn hear(&mut self, clock: &Clock) -> usize {
-        if self.short_since_ns.is_some() && self.must_hold(clock) {
+        let is_held = self.short_since_ns.is_some() && self.must_hold(clock);
+        if is_held || self.entry.must_wait() {
             return 0;
         }
         let heard = self.read(clock);
@@ -409,7 +410,7 @@ impl<T: Transport> OrderStage<T> {
 
     #[inline]
     fn cancels_everything(&self) -> bool {
-        self.kill.is_on() || self.entry.state() == State::Stopping
+        self.kill.is_on() || matches!(self.entry.state(), State::Settling | State::Stopping)
     }
 
     #[cold]

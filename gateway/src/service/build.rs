@@ -16,6 +16,7 @@ use super::layout::{self, Layout, Named};
 use super::receive;
 use super::strategies::{self, StrategyRoom};
 use crate::core_loop::{CoreOptions, Stage};
+use crate::journal::past::Past;
 use crate::message::command::Command;
 use crate::message::notice::Notices;
 use crate::options::{self, Options};
@@ -51,7 +52,9 @@ struct Wiring {
     ends: Vec<Ends>,
 }
 
-pub(super) fn build(options: Options) -> Result<Built, String> {
+/// `pasts`: what earlier runs left of each session, in the order of the configuration.
+pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, String> {
+    pasts.resize_with(options.sessions.len(), Past::default);
     let mut house = House::default();
     let mut stages = Vec::new();
     let want = Want {
@@ -68,7 +71,7 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
     house.settings = describe(&options);
     let layout = Layout::new(&options);
     let mut control = door(&options, &mut house);
-    let mut wiring = wire(&options, &best_prices, &mut house)?;
+    let mut wiring = wire(&options, &best_prices, &pasts, &mut house)?;
     let room = StrategyRoom {
         layout: &layout,
         best_prices: &best_prices,
@@ -105,6 +108,7 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
             desks: wiring.desks.get(index).cloned().unwrap_or_default(),
             best_prices: best_prices.clone(),
             journal: options.journal.as_ref().map(|it| (index, it.ring_bytes)),
+            past: pasts.get_mut(index).map(std::mem::take).unwrap_or_default(),
         };
         let name = session.name.clone();
         let stage = build_session(session, room, &mut house, &mut control)?;
@@ -165,6 +169,7 @@ fn prices_of(
 fn wire(
     options: &Options,
     best_prices: &[Arc<BestPrices>],
+    pasts: &[Past],
     house: &mut House,
 ) -> Result<Wiring, String> {
     let lists = |count: usize| (0..count).map(|_| Vec::new()).collect::<Vec<_>>();
@@ -185,6 +190,7 @@ fn wire(
                 executions: to_desk,
             });
         }
+        let mut first_id = 1;
         if let Some(list) = wiring.desks.get_mut(strategy.session) {
             if list.len() == DESKS_MAX {
                 return Err(format!(
@@ -192,12 +198,15 @@ fn wire(
                     strategy.name
                 ));
             }
+            let past = pasts.get(strategy.session);
+            first_id = past.map_or(1, |past| past.next_id(owner_of(list.len())));
             list.push(desk_of(strategy));
         }
         wiring.ends.push(Ends {
             intents: to_session,
             executions,
             notices: notices(&strategy.name, house)?,
+            first_id,
         });
     }
     Ok(wiring)
@@ -232,6 +241,8 @@ struct SessionRoom {
     best_prices: Vec<Arc<BestPrices>>,
     /// The session's number and the bytes of its ring, where there is a journal.
     journal: Option<(usize, usize)>,
+    /// What earlier runs left.
+    past: Past,
 }
 
 fn build_session(
@@ -245,6 +256,7 @@ fn build_session(
         desks,
         best_prices,
         journal,
+        past,
     } = room;
     let name = session.name;
     let kill = KillSwitch::default();
@@ -257,7 +269,9 @@ fn build_session(
         format!("session {name}: {symbol:?}: expected at most {INSTRUMENTS_MAX} symbols in all")
     })?;
     let lifecycle = Lifecycle::new(session.credentials);
-    let mut entry = Entry::new(lifecycle, orders_max, &desks, &mut account);
+    let entry = Entry::new(lifecycle, orders_max, &desks, &mut account);
+    let mut entry = (entry.with_past(past, session.found_orders))
+        .with_answer_timeout(session.answer_timeout_ns);
     if let Some((index, ring_bytes)) = journal {
         let (inlet, outlet) = journal::open(index, ring_bytes, &kill)?;
         journal::register(&outlet, &name, &mut house.registry);

@@ -84,6 +84,8 @@ pub struct Ends {
     pub executions: Consumer<ExecutionEvent>,
     /// News for the operator.
     pub notices: Notices,
+    /// The number of its first order: beyond those of earlier runs of the day.
+    pub first_id: u32,
 }
 
 /// What housekeeping reads of a strategy.
@@ -133,7 +135,7 @@ impl StrategyStage {
         let desk = DeskEnd {
             intents: ends.intents,
             best_prices: Arc::clone(&self.best_prices),
-            next_id: 1,
+            next_id: ends.first_id,
             counters: Arc::default(),
             histograms: DecidingHistograms::default(),
         };

@@ -60,6 +60,7 @@ impl Trial {
             intents: to_session,
             executions,
             notices: Notices(notices),
+            first_id: 1,
         };
         let of_stage = Arc::clone(&prices);
         Self {

@@ -16,5 +16,6 @@ mod desk;
 mod exchange;
 mod limits;
 mod orders;
+mod past;
 mod quoter;
 mod stage;

@@ -42,6 +42,7 @@ impl Bench {
             intents: to_session,
             executions,
             notices: Notices(notices),
+            first_id: 1,
         };
         let stage = StrategyStage::of_one(events, Arc::clone(&prices), Box::new(quoter), ends);
         let mut bench = Self {
