@@ -238,6 +238,7 @@ impl World {
         let ends = Ends {
             intents: to_session,
             executions: to_desk,
+            first_id: 1,
             notices: Notices(notices),
         };
         let stage =
