@@ -25,8 +25,8 @@ use crate::book::{Books, CheckCounters, Cursor, Fault};
 use crate::changes::Changes;
 use crate::counters::Counters;
 use crate::event::{
-    DELTA_UNKNOWN, FLAG_BBO_CHANGED, FLAG_KEEPS_PRIORITY, FLAG_NO_MESSAGE, FLAG_SELL, FLAG_STALE,
-    Kind, MarketEvent, Origin, delta_ns,
+    DELTA_UNKNOWN, FLAG_BBO_CHANGED, FLAG_NO_MESSAGE, FLAG_STALE, Kind, MarketEvent, Origin,
+    delta_ns,
 };
 use crate::message::{Effect, Message};
 use crate::position::Position;
@@ -244,20 +244,14 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
         } = changes;
         // Most symbols of a market are nobody's: no event is made that nobody hears.
         if self.room.publisher.is_wanted(message.locate) {
-            let flags = match message.effect {
-                Effect::Add(Some(Side::Sell)) => flags | FLAG_SELL,
-                Effect::Replace(old) => {
-                    self.tell_leave(&message, old);
-                    flags
-                }
-                Effect::Modify {
-                    keeps_priority: true,
-                } => flags | FLAG_KEEPS_PRIORITY,
-                _ => flags,
-            };
+            if let Effect::Replace(old) = message.effect
+                && self.room.publisher.tells_leaves()
+            {
+                self.tell_leave(&message, old);
+            }
             let mut event = self.event_of(&message);
             (event.price, event.qty) = (price, qty);
-            event.flags |= flags;
+            event.flags |= flags | message.effect.flags();
             self.publish_wanted(event);
         }
     }
@@ -445,9 +439,6 @@ impl<V> Delivery<'_, V> {
 
     /// Which order left, for who keeps books of events: a replace's own event has the number of the new one.
     fn tell_leave(&mut self, message: &Message, old: OrderRef) {
-        if !self.room.publisher.tells_leaves() {
-            return;
-        }
         let mut event = self.event_of(message);
         (event.kind, event.number) = (Kind::Leave, old.0);
         self.publish_wanted(event);
