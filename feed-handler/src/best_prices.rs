@@ -262,9 +262,13 @@ impl BestPrices {
     #[inline]
     #[must_use]
     pub fn is_stale(&self, locate: u16) -> bool {
+        self.feed_is_stale() || self.is_incomplete(locate)
+    }
+
+    /// Whether this symbol's book lacks something, however the feed is.
+    pub(crate) fn is_incomplete(&self, locate: u16) -> bool {
         let word = self.incomplete.get(usize::from(locate / 64));
-        self.feed_is_stale()
-            || word.is_none_or(|word| word.load(Ordering::Acquire) >> (locate % 64) & 1 != 0)
+        word.is_none_or(|word| word.load(Ordering::Acquire) >> (locate % 64) & 1 != 0)
     }
 
     /// Whether something of the feed is missing, or the feed is silent.

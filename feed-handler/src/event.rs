@@ -3,7 +3,7 @@
 //! A message becomes one event for each strategy that hears its symbol. A gap, a silent feed and a full
 //! ring become events too, so that a strategy need not mistake silence for quiet.
 
-use protocol::types::{Price4, Qty, Seq, Symbol};
+use protocol::types::{Price4, Qty, Seq, Side, Symbol};
 use zerocopy::{Immutable, IntoBytes, TryFromBytes, transmute, try_transmute};
 
 use crate::best_prices::BestPrice;
@@ -14,7 +14,7 @@ use crate::trading::{Collar, Complete, Hours, Market, Phase, ShortSale};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoBytes, TryFromBytes, Immutable)]
 #[repr(u8)]
 pub enum Kind {
-    /// An order joined its book: `number`, `price`, `qty` are its own.
+    /// An order joined its book: `number`, `price`, `qty` are its own, [`MarketEvent::side`] its side.
     Add = b'A',
     /// An order was executed: `number` is its reference. With [`FLAG_TRADE`] `price` and `qty` are the
     /// trade's; without it this is no trade to be shown, or the order is not known.
@@ -23,9 +23,13 @@ pub enum Kind {
     Cancel = b'X',
     /// The order `number` left.
     Delete = b'D',
+    /// The order `number` leaves, and the next event, a [`Kind::Replace`] of the same message, says what takes its
+    /// place. Told where somebody keeps books of events ([`OwnBooks`](crate::own_books::OwnBooks)).
+    Leave = b'u',
     /// An order left, and the order `number` took its place: new price, shares and priority.
     Replace = b'U',
-    /// The order `number` has this price and these shares from now on.
+    /// The order `number` has this price and these shares from now on; with [`FLAG_KEEPS_PRIORITY`] and the same price it
+    /// keeps its place in the queue.
     Modify = b'M',
     /// A trade of orders that were not displayed.
     Trade = b'P',
@@ -84,11 +88,12 @@ pub enum Kind {
 
 #[cfg(test)]
 impl Kind {
-    const ALL: [Self; 28] = [
+    const ALL: [Self; 29] = [
         Self::Add,
         Self::Execute,
         Self::Cancel,
         Self::Delete,
+        Self::Leave,
         Self::Replace,
         Self::Modify,
         Self::Trade,
@@ -127,6 +132,11 @@ pub const FLAG_TRADE: u8 = 4;
 /// No message caused it: a snapshot has taken the place of messages that were lost. Its number is the last
 /// message's.
 pub const FLAG_NO_MESSAGE: u8 = 8;
+
+/// The order that was added sells; without it, it buys.
+pub const FLAG_SELL: u8 = 16;
+/// The order that was modified keeps its place in the queue, if its price stays.
+pub const FLAG_KEEPS_PRIORITY: u8 = 32;
 
 /// "Not known" in a difference of times.
 pub const DELTA_UNKNOWN: u32 = u32::MAX;
@@ -237,6 +247,18 @@ impl MarketEvent {
             self.kind,
             Kind::Gap | Kind::Lagged | Kind::EndOfSession | Kind::Stale | Kind::Fresh
         )
+    }
+
+    /// The side of the order that joined.
+    #[inline]
+    #[must_use]
+    pub fn side(&self) -> Option<Side> {
+        let side = if self.has(FLAG_SELL) {
+            Side::Sell
+        } else {
+            Side::Buy
+        };
+        (self.kind == Kind::Add).then_some(side)
     }
 
     /// Best prices after the message.
@@ -379,6 +401,7 @@ mod tests {
         | K::Execute
         | K::Cancel
         | K::Delete
+        | K::Leave
         | K::Replace
         | K::Modify
         | K::Trade

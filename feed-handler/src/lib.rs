@@ -7,6 +7,7 @@
 //!                           └ holes, kept
 //!                  venue::Venue::packet  venue::Venue::message
 //!
+//!  own_books, on a strategy's core, makes books of events by the code of book
 //!  capture keeps a copy of packets, if it is asked to, between source and arbiter
 //!  feed runs it (`Feed::poll`), lines watches who speaks, race who is first; counters and status are for others
 //! ```
@@ -47,6 +48,7 @@ pub mod book;
 pub mod best_prices;
 pub mod depth;
 pub mod event;
+pub mod own_books;
 pub mod position;
 pub mod publish;
 pub mod statuses;

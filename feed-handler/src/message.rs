@@ -9,7 +9,7 @@
 
 use protocol::types::{MatchNumber, OrderRef, Price4, Qty, Side, Symbol};
 
-use crate::event::Kind;
+use crate::event::{FLAG_KEEPS_PRIORITY, FLAG_SELL, Kind};
 use crate::trading::Said;
 
 /// What a message says.
@@ -85,6 +85,20 @@ pub struct Print {
     pub match_number: MatchNumber,
     /// `O`, `C`, `H` for a cross, else a space.
     pub cross_type: u8,
+}
+
+impl Effect {
+    /// What an event tells of it beside number, price and shares: `FLAG_` bits.
+    #[inline]
+    pub(crate) fn flags(&self) -> u8 {
+        match self {
+            Self::Add(Some(Side::Sell)) => FLAG_SELL,
+            Self::Modify {
+                keeps_priority: true,
+            } => FLAG_KEEPS_PRIORITY,
+            _ => 0,
+        }
+    }
 }
 
 impl Message {

@@ -15,7 +15,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use protocol::types::{DecodeError, Seq, Side, Symbol};
+use protocol::types::{DecodeError, OrderRef, Seq, Side, Symbol};
 use rt::clock::Clock;
 use rt::histograms;
 
@@ -28,7 +28,7 @@ use crate::event::{
     DELTA_UNKNOWN, FLAG_BBO_CHANGED, FLAG_NO_MESSAGE, FLAG_STALE, Kind, MarketEvent, Origin,
     delta_ns,
 };
-use crate::message::Message;
+use crate::message::{Effect, Message};
 use crate::position::Position;
 use crate::publish::Publisher;
 use crate::recovery::rejoin::Rejoin;
@@ -244,9 +244,14 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
         } = changes;
         // Most symbols of a market are nobody's: no event is made that nobody hears.
         if self.room.publisher.is_wanted(message.locate) {
+            if let Effect::Replace(old) = message.effect
+                && self.room.publisher.tells_leaves()
+            {
+                self.tell_leave(&message, old);
+            }
             let mut event = self.event_of(&message);
             (event.price, event.qty) = (price, qty);
-            event.flags |= flags;
+            event.flags |= flags | message.effect.flags();
             self.publish_wanted(event);
         }
     }
@@ -430,6 +435,13 @@ impl<V> Delivery<'_, V> {
         event.flags |= FLAG_BBO_CHANGED | FLAG_NO_MESSAGE;
         event.origin.seq = self.room.publisher.last_seq();
         self.publish(event);
+    }
+
+    /// Which order left, for who keeps books of events: a replace's own event has the number of the new one.
+    fn tell_leave(&mut self, message: &Message, old: OrderRef) {
+        let mut event = self.event_of(message);
+        (event.kind, event.number) = (Kind::Leave, old.0);
+        self.publish_wanted(event);
     }
 
     /// The event of a message that the books have taken: it may be the one that found no room.

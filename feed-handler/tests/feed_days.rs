@@ -207,6 +207,7 @@ struct Outcome {
     lags: u64,
     refreshed: u64,
     sums: u64,
+    own_books: u64,
     sessions: u64,
     wild: u64,
     silences: u64,
@@ -298,6 +299,7 @@ fn play(seed: u64) -> Outcome {
         lags: market.lags,
         refreshed: market.refreshed,
         sums: market.sums,
+        own_books: market.compared,
         sessions: counters.arbiter.sessions_begun.get(),
         wild: counters.arbiter.packets_wild.get(),
         silences: counters.feed.silences.get(),
@@ -336,6 +338,7 @@ fn feed_is_complete_or_says_that_it_is_not_whatever_the_lines_do() {
         sum.lags += outcome.lags;
         sum.refreshed += outcome.refreshed;
         sum.sums += outcome.sums;
+        sum.own_books += outcome.own_books;
         sum.sessions += outcome.sessions;
         sum.wild += outcome.wild;
         sum.silences += outcome.silences;
@@ -350,6 +353,7 @@ fn feed_is_complete_or_says_that_it_is_not_whatever_the_lines_do() {
         sum.refreshed,
         sum.wild,
         sum.silences,
+        sum.own_books,
         whole,
     ];
     assert!(

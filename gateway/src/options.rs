@@ -99,6 +99,9 @@ pub struct Feed {
     pub recovery: Option<FeedRecovery>,
     /// Which of its frames are kept; `None`: none.
     pub capture: Option<CaptureOptions>,
+    /// What surrounds a packet is captured, too, if its order took longer than this until the kernel had it; `None`: no
+    /// order is that slow.
+    pub slow_order_ns: Option<u64>,
 }
 
 /// What a feed does about messages that no line brought.
@@ -155,6 +158,8 @@ pub struct StrategyOptions {
     pub hears: Hears,
     /// Levels of a side that it looks at; 0: the best only.
     pub depth: usize,
+    /// Orders that its own books hold; `None`: it has none.
+    pub own_book_orders: Option<u32>,
     /// Sends orders although the feed has a gap.
     pub trade_on_stale: bool,
 }

@@ -95,6 +95,10 @@
 //!   refused by risk, rejected by the exchange, too late, lost with a connection.
 //! - **Behind the best price** is what [`Context::depth`](prelude::Context::depth) shows, if the strategy's configuration
 //!   says how many levels it looks at (`depth = 5`).
+//! - **Every order**, and the place of its own in their queues, is what [`Context::books`](prelude::Context::books) shows, if its
+//!   configuration says `book = "events"`: [`place`](prelude::OwnBooks::place) of the
+//!   [`reference`](prelude::ExecutionEvent::reference) that came with `Accepted` or `Replaced`. It is `None` until the feed has told
+//!   the order, and after a gap or a lag until the next session.
 //! - **[`Kind::Lagged`](prelude::Kind::Lagged)** means that this strategy was too slow and missed events. What it missed of
 //!   gaps and ends follows, then a [`Kind::Refresh`](prelude::Kind::Refresh) for each of its symbols that moved meanwhile,
 //!   and then the stream goes on. [`MarketEvent::symbol`](prelude::MarketEvent::symbol) names a symbol in both a directory
@@ -109,14 +113,15 @@ pub mod prelude {
     pub use std::process::ExitCode;
 
     pub use feed_handler::best_prices::BestPrice;
-    pub use feed_handler::book::Top;
+    pub use feed_handler::book::{Ahead, Place, Top};
     pub use feed_handler::depth::Depth;
     pub use feed_handler::event::{FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, Kind, MarketEvent};
+    pub use feed_handler::own_books::OwnBooks;
     pub use gateway::cli::{Parameters, built_in, run};
     pub use gateway::message::execution::{ExecutionEvent, Outcome};
     pub use gateway::message::intent::{Action, OrderId, OrderIntent, TimeInForce};
     pub use gateway::order::risk::Refusal;
     pub use gateway::strategy::{Context, NewOrder, Strategy, Trial};
-    pub use protocol::types::{Price4, Qty, Side, Symbol};
+    pub use protocol::types::{OrderRef, Price4, Qty, Side, Symbol};
     pub use serde::Deserialize;
 }

@@ -72,6 +72,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
         subscription: Subscription::All,
         hears: Hears::Shared,
         depth: 5,
+        own_book_orders: Some(1 << 12),
         trade_on_stale: false,
     };
     let rings = Rings {
@@ -130,6 +131,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
                 files_max: 1,
                 ring_bytes: 1 << 24,
             }),
+            slow_order_ns: None,
         }],
         sessions: vec![Session {
             found_orders: FoundOrders::Keep,

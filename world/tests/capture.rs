@@ -488,6 +488,7 @@ fn frames_around_gaps_are_kept_with_the_gap_in_their_middle() {
     options.frames = Frames::Gaps {
         before: BEFORE,
         after: AFTER,
+        is_asked: false,
     };
     let lived = live(&day, options);
     let (kept, all) = (captured(folder.path()), captured(all.path()));
@@ -623,6 +624,7 @@ fn gateway(line: SocketAddrV4, capture: CaptureOptions) -> gateway::options::Opt
             },
             recovery: None,
             capture: Some(capture),
+            slow_order_ns: None,
         }],
         ..support::bare(rings)
     }

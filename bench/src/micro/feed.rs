@@ -10,6 +10,7 @@ use feed_handler::arbiter::{Arbiter, Patience};
 use feed_handler::best_prices::BestPrices;
 use feed_handler::book::{Books, Limits};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
+use feed_handler::own_books::OwnBooks;
 use feed_handler::publish::{Listener, Publisher, Subscription, Way};
 use feed_handler::source::{Packet, PacketSource};
 use feed_handler::venue::{Iex, Nasdaq, Venue};
@@ -185,6 +186,8 @@ enum Hears {
     All,
     /// All, with a table of this many levels.
     Levels(usize),
+    /// All, with books of its own.
+    OwnBooks,
 }
 
 /// The feed stage, to one ring of everything or to nobody, without a strategy behind it.
@@ -194,21 +197,34 @@ fn alone<V: Venue + Default>(name: &str, day: FeedDay, limits: Limits, hears: He
         let prices = BestPrices::new(Want::LAZY)?;
         let prices = match hears {
             Hears::Levels(levels) => prices.with_depth(levels, Want::LAZY)?,
-            Hears::Nothing | Hears::All => prices,
+            Hears::Nothing | Hears::All | Hears::OwnBooks => prices,
         };
-        let mut publisher = Publisher::new(Arc::new(prices), 256);
+        let prices = Arc::new(prices);
+        let mut publisher = Publisher::new(Arc::clone(&prices), 256);
+        let own = match hears {
+            Hears::OwnBooks => {
+                publisher.tell_leaves();
+                let orders_max = limits.orders_max;
+                let own = OwnBooks::new(orders_max, prices, &Subscription::All, Want::LAZY)?;
+                Some(own)
+            }
+            Hears::Nothing | Hears::All | Hears::Levels(_) => None,
+        };
         let listener = match hears {
             Hears::Nothing => None,
-            Hears::All | Hears::Levels(_) => {
+            Hears::All | Hears::Levels(_) | Hears::OwnBooks => {
                 let heard = publisher.listen(Subscription::All, Way::Shared, 256);
                 Some(heard.map_err(|error| anyhow::anyhow!("{error:?}"))?)
             }
         };
-        Ok((day.open::<V>(&limits, publisher)?, listener))
+        Ok((day.open::<V>(&limits, publisher)?, listener, own))
     };
-    Piece::prepared(name, messages, make, move |(opening, listener)| {
+    Piece::prepared(name, messages, make, move |(opening, listener, own)| {
         let delivered = opening.run(|_| {
             while let Some(event) = listener.as_mut().and_then(Listener::hear) {
+                if let Some(own) = own {
+                    own.on_event(&event);
+                }
                 black_box(event);
             }
         });
@@ -228,6 +244,7 @@ pub(super) fn pieces(day: &'static [u8], limits: Limits) -> Result<Vec<Piece>> {
         nasdaq("feed: a day from packets to events, ours", Hears::All),
         nasdaq("feed: a day with five levels, ours", Hears::Levels(5)),
         nasdaq("feed: a day with ten levels, ours", Hears::Levels(10)),
+        nasdaq("feed: a day with own books, ours", Hears::OwnBooks),
         alone::<Iex>(
             "feed: a day of IEX from packets to events, ours",
             iex,

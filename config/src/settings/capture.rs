@@ -16,6 +16,7 @@ pub struct Capture {
     pub ring_kib: u64,
     pub before_frames: u64,
     pub after_frames: u64,
+    pub slow_order_us: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -35,6 +36,7 @@ impl Capture {
             ("ring_kib", self.ring_kib, 64, 1 << 20),
             ("before_frames", self.before_frames, 0, 1 << 20),
             ("after_frames", self.after_frames, 1, 1 << 20),
+            ("slow_order_us", self.slow_order_us, 0, 10_000_000),
         ];
         for (name, value, min, max) in values {
             if !(min..=max).contains(&value) {

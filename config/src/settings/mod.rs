@@ -24,7 +24,7 @@ pub use host::{Core, Host, Layout, LayoutKind, Rings, Telemetry};
 pub use journal::{Journal, Sync};
 pub use recovery::{Recovery, Snapshot};
 pub use session::{FoundOrders, Risk, Session, Submit};
-pub use strategy::{Events, Parameters, Strategy};
+pub use strategy::{Book, Events, Parameters, Strategy};
 
 /// A key, and what is wrong with its value and what would be right.
 pub(crate) type Found = (String, String);

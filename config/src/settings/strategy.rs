@@ -8,6 +8,8 @@ use super::Found;
 
 /// What a row of the table of levels holds.
 const DEPTH_MAX: usize = 10;
+/// Orders of a strategy's own books: what the books of a whole market may hold.
+const BOOK_ORDERS_MAX: u32 = 1 << 24;
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -18,6 +20,8 @@ pub struct Strategy {
     pub symbols: Vec<String>,
     pub events: Events,
     pub depth: usize,
+    pub book: Book,
+    pub book_orders: u32,
     pub trade_on_stale: bool,
     #[serde(default)]
     pub parameters: Parameters,
@@ -32,12 +36,27 @@ pub enum Events {
     Own,
 }
 
+/// Whether a strategy has books of its own, and what they are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Book {
+    None,
+    Events,
+}
+
 impl Strategy {
     /// What is out of range by itself, under the key of this section.
     pub(crate) fn check(&self, key: &str, found: &mut Vec<Found>) {
         if self.depth > DEPTH_MAX {
             let text = format!("{}: expected 0 to {DEPTH_MAX} levels", self.depth);
             found.push((format!("{key}.depth"), text));
+        }
+        if self.book_orders == 0 || self.book_orders > BOOK_ORDERS_MAX {
+            let text = format!(
+                "{}: expected 1 to {BOOK_ORDERS_MAX} orders",
+                self.book_orders
+            );
+            found.push((format!("{key}.book_orders"), text));
         }
         for symbol in &self.symbols {
             if symbol.is_empty()

@@ -5,7 +5,8 @@
 //! When full:   an add that finds no room is refused and counted.
 //! When wrong:  unknown references are counted and ignored; a second add with a live reference
 //!              replaces the stale order; an execution or cancel takes at most what is left; an add
-//!              without shares, price or side is rejected. Each is counted and leaves the book incomplete: book and
+//!              without shares, price or side is rejected; a message that names an order of another symbol changes
+//!              the order's book. Each is counted and leaves the book incomplete: book and
 //!              message contradict each other, so one of them is not what the exchange has. So does an order
 //!              whose price no book here can hold.
 
@@ -41,6 +42,9 @@ counters! {
         rejected,
         /// Executions and cancels of more shares than were left; the book is incomplete.
         clamped,
+        /// Messages that name an order and another symbol than its own; the order is what counts, the books of both
+        /// symbols are incomplete.
+        wrong_symbol,
         /// Adds refused because memory for orders or levels is used up; the book is incomplete.
         refused_full,
         /// Orders whose price no book here can hold; the book is incomplete.
@@ -187,19 +191,21 @@ impl Books {
         if shares >= order.shares {
             let is_clamped = shares > order.shares;
             let side = self.levels[level_handle].side();
-            let locate = self.remove(reference, handle);
+            let of = self.remove(reference, handle);
             if is_clamped {
                 counters.clamped.increment();
-                self.contradict(locate, sink);
+                self.contradict(of, sink);
             }
-            self.refresh(locate, Touched::One(side), sink);
+            self.compare_symbols(locate, of, counters, sink);
+            self.refresh(of, Touched::One(side), sink);
             return true;
         }
         order.shares -= shares;
         let level = &mut self.levels[level_handle];
         level.shares -= u64::from(shares);
-        let (locate, side) = (level.locate, level.side());
-        self.refresh(locate, Touched::One(side), sink);
+        let (of, side) = (level.locate, level.side());
+        self.compare_symbols(locate, of, counters, sink);
+        self.refresh(of, Touched::One(side), sink);
         true
     }
 
@@ -216,8 +222,9 @@ impl Books {
         };
         counters.deletes.increment();
         let side = self.levels[self.orders[handle].level].side();
-        let locate = self.remove(reference, handle);
-        self.refresh(locate, Touched::One(side), sink);
+        let of = self.remove(reference, handle);
+        self.compare_symbols(locate, of, counters, sink);
+        self.refresh(of, Touched::One(side), sink);
     }
 
     /// `new`: everything of the new order but its symbol and side, which are the old one's.
@@ -227,6 +234,7 @@ impl Books {
         };
         let level = &self.levels[self.orders[handle].level];
         let (locate, side) = (level.locate, level.side());
+        self.compare_symbols(new.locate, locate, counters, sink);
         let mut touched = Touched::One(side);
         let add = Add {
             locate,
@@ -266,9 +274,11 @@ impl Books {
         let Some(handle) = self.orders.find(change.reference) else {
             return self.miss(change.locate, counters, sink);
         };
+        let locate = self.levels[self.orders[handle].level].locate;
+        self.compare_symbols(change.locate, locate, counters, sink);
         let order = &mut self.orders[handle];
         let level = &mut self.levels[order.level];
-        let (locate, side) = (level.locate, level.side());
+        let side = level.side();
         if keeps_priority && level.price == change.price && change.shares != 0 {
             level.shares = level.shares - u64::from(order.shares) + u64::from(change.shares);
             order.shares = change.shares;
@@ -307,7 +317,36 @@ impl Books {
         self.contradict(message.locate, sink);
         if let Some(handle) = self.orders.find(message.number) {
             let locate = self.remove(message.number, handle);
+            self.compare_symbols(message.locate, locate, counters, sink);
             self.refresh(locate, Touched::Both, sink);
+        }
+    }
+
+    /// An order's symbol, and the one that a message names it by.
+    #[inline]
+    fn compare_symbols(
+        &mut self,
+        named: u16,
+        of: u16,
+        counters: &BookCounters,
+        sink: &mut impl BookSink,
+    ) {
+        if named != of {
+            self.on_wrong_symbol([named, of], counters, sink);
+        }
+    }
+
+    /// One of the two books is not what the exchange has, and nobody knows which.
+    #[cold]
+    fn on_wrong_symbol(
+        &mut self,
+        symbols: [u16; 2],
+        counters: &BookCounters,
+        sink: &mut impl BookSink,
+    ) {
+        counters.wrong_symbol.increment();
+        for locate in symbols {
+            self.contradict(locate, sink);
         }
     }
 

@@ -138,6 +138,13 @@ impl Books {
         debug_assert_eq!(self.orders_live(), 0, "every order was in a book");
     }
 
+    /// Takes every order out of a book that is incomplete, for the memory that they take.
+    #[cold]
+    pub(crate) fn abandon(&mut self, locate: u16) {
+        self.set_incomplete(locate);
+        self.empty(locate);
+    }
+
     /// Takes every order out of a book and tells nobody.
     fn empty(&mut self, locate: u16) {
         for side in [Side::Buy, Side::Sell] {

@@ -5,14 +5,15 @@
 //!                 │ header and frame in cells of 64 bytes; full: counted
 //!               ring
 //!                 └──> records ──> stage ──> remark, pcapng ──> files          capture core
-//!                                   │ all, or the last before and the next after a gap
+//!                                   │ all, or the last before and the next after a gap, or after a packet that
+//!                                   │ somebody asks for
 //!                                   └ a disk error: counted, told, a pause
 //! ```
 //!
 //! A feed without a capture has no tap: its source's type says so, and its hot path has no instruction of it.
 //!
 //! Invariants:  nothing here slows the feed. What finds no room in the ring or on the disk is counted. Memory is
-//!              bounded: the ring, and a number of frames before a gap. Files are bounded in size and number.
+//!              bounded: the ring, and a number of frames that may be wanted. Files are bounded in size and number.
 //! Not in it:   frames that are no datagram of a line (the receiver counts them), and what recovery servers answer.
 
 mod files;
@@ -21,10 +22,12 @@ mod records;
 pub mod remark;
 pub mod stage;
 pub mod tap;
+mod window;
 
 use std::path::PathBuf;
 
 pub use files::utc;
+pub use window::Seen;
 
 /// Which frames are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,9 @@ pub enum Frames {
         before: usize,
         /// That frame, and more of them after it; at least one.
         after: usize,
+        /// What surrounds a packet is kept, too, if it is asked for ([`stage::CaptureStage::keep_around`]) while the
+        /// packet is among the last `before + after`.
+        is_asked: bool,
     },
 }
 

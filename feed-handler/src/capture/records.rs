@@ -20,6 +20,11 @@ impl Records {
         Self { cells, begun: None }
     }
 
+    /// Cells that are there.
+    pub(super) fn cells(&self) -> usize {
+        self.cells.len()
+    }
+
     /// The next packet: what was said in front of it, and its bytes in `bytes`.
     pub(super) fn next(&mut self, bytes: &mut Vec<u8>) -> Option<Header> {
         let header: Header = match self.begun.take() {

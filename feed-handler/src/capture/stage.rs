@@ -4,7 +4,8 @@
 //!
 //! Thread:      capture core
 //! Invariants:  every packet that came out of the ring ends in exactly one of `frames`, `passed_over` and `unwritten`,
-//!              once it is no longer among those that wait for a gap.
+//!              once it is no longer among those that wait for a gap, or to be asked for. They are written in the order
+//!              in which they were seen.
 //! Time:        comes in. A file keeps the scale it began with; one that is a millisecond off ends it (a step of the
 //!              wall clock: both clocks are slewed alike).
 //! When wrong:  a disk error is counted and told, and nothing is written for [`PAUSE_NS`]; the ring is emptied meanwhile.
@@ -24,6 +25,7 @@ use super::pcapng::{self, EnhancedPacket};
 use super::records::Records;
 use super::remark::{Scale, Turn, announced};
 use super::tap::{Header, PAYLOAD_ALONE, TapCounters, TapEnd};
+use super::window::{Kept, Seen, Window};
 use super::{CaptureOptions, Frames, LineName};
 use crate::counters::Counters;
 
@@ -32,6 +34,8 @@ use crate::counters::Counters;
 pub const PAUSE_NS: u64 = 10 * SECOND_NS;
 /// What waits in memory is written after this time: the most that a killed process loses.
 const FLUSH_NS: u64 = SECOND_NS;
+/// How long a frame that is kept waits in memory where others may still be asked for: longer than it takes to ask.
+const HOLD_NS: u64 = SECOND_NS;
 /// Packets that one call takes, so that a caller with several feeds comes to each.
 const BATCH: usize = 1024;
 /// How far the wall clock may have gone from a file's scale: reading the difference is off by less, a step by more.
@@ -46,7 +50,7 @@ counters! {
         frames,
         /// Bytes written, heads of files aside.
         bytes,
-        /// Frames that surrounded no gap.
+        /// Frames that surrounded no gap, and no packet that was asked for.
         passed_over,
         /// Frames that a disk error cost, and those of the pause after it.
         unwritten,
@@ -54,6 +58,10 @@ counters! {
         disk_errors,
         /// Gaps around which frames were kept.
         gaps_kept,
+        /// Packets that were asked for and kept, with what surrounds them.
+        asked_kept,
+        /// Packets that were asked for when they had left memory, or had found no room in the ring.
+        asked_late,
         /// Files begun.
         files_begun,
         /// Files removed to make room for new ones.
@@ -105,11 +113,13 @@ pub struct CaptureStage {
     feed: Arc<Counters>,
     /// What was said in front of the last packet.
     before: Header,
-    /// Packets that wait for a gap, and their memory when they have gone.
-    waiting: VecDeque<Kept>,
+    /// Packets that may be wanted, and their memory when they have gone.
+    window: Window,
+    /// Packets that are asked for, and why.
+    asked: VecDeque<(Seen, String)>,
+    /// Cells of the ring that the next poll takes.
+    ready: usize,
     spare: Vec<Vec<u8>>,
-    /// Packets that are kept after the last gap.
-    after: usize,
     /// Gaps around which packets were kept.
     gaps_kept: u64,
     scale: Scale,
@@ -119,16 +129,6 @@ pub struct CaptureStage {
     /// Memory for one block, and for one frame that is made up.
     block: Vec<u8>,
     frame: Vec<u8>,
-}
-
-/// A packet, and what was announced before it.
-#[derive(Debug)]
-struct Kept {
-    header: Header,
-    announced: Vec<String>,
-    /// A gap was among it.
-    is_after_gap: bool,
-    bytes: Vec<u8>,
 }
 
 impl CaptureStage {
@@ -144,13 +144,6 @@ impl CaptureStage {
         feed: Arc<Counters>,
     ) -> Self {
         assert!(options.files_max > 0, "a capture of no file");
-        let before = match options.frames {
-            Frames::All => 0,
-            Frames::Gaps { before, after } => {
-                assert!(after > 0, "a gap without the frame that shows it");
-                before
-            }
-        };
         let files = Files::new(FilesOptions {
             folder: options.folder,
             stem: named.stem.clone(),
@@ -169,9 +162,10 @@ impl CaptureStage {
             counters: Arc::new(counters),
             feed,
             before: Header::default(),
-            waiting: VecDeque::with_capacity(before),
+            window: Window::new(options.frames),
+            asked: VecDeque::new(),
+            ready: usize::MAX,
             spare: Vec::new(),
-            after: 0,
             gaps_kept: 0,
             scale: Scale {
                 realtime_offset_ns: 0,
@@ -198,7 +192,8 @@ impl CaptureStage {
     /// Takes what is in the ring, a bounded number of packets, and says how many.
     pub fn poll(&mut self, now: Now) -> usize {
         let mut taken = 0;
-        while taken < BATCH {
+        let mut ready = std::mem::replace(&mut self.ready, usize::MAX);
+        while taken < BATCH && ready > 0 {
             let mut bytes = self.spare.pop().unwrap_or_default();
             let Some(header) = self.records.next(&mut bytes) else {
                 self.spare.push(bytes);
@@ -207,12 +202,18 @@ impl CaptureStage {
             let kept = Kept {
                 announced: announced(&self.before, &header),
                 is_after_gap: header.gaps > self.before.gaps,
+                is_wanted: false,
                 header,
                 bytes,
             };
             self.before = header;
+            ready = ready.saturating_sub(header.cells());
+            self.answer(header.seen_ns);
             self.on_packet(kept, now);
             taken += 1;
+        }
+        if taken == 0 {
+            self.answer(u64::MAX);
         }
         // A gap that no packet has followed yet.
         let gaps = self.feed.arbiter.gaps.get();
@@ -220,39 +221,55 @@ impl CaptureStage {
             self.on_gap(gaps, now);
         }
         if now.monotonic_ns >= self.flush_ns {
+            let seen_until_ns = now.monotonic_ns.saturating_sub(HOLD_NS);
+            self.leave(self.window.due(seen_until_ns), now);
             self.flush(now);
         }
         taken
     }
 
+    /// Where the next call of `poll` ends: what comes from now on is left for the one after. Who asks between the two
+    /// does so before a packet that came after his has made his leave.
+    pub fn look(&mut self) {
+        self.ready = self.records.cells();
+    }
+
+    /// Keeps a packet and what surrounds it, as soon as all that was seen with it has come out of the ring, and says why
+    /// with it.
+    pub fn keep_around(&mut self, seen: Seen, why: String) {
+        self.asked.push_back((seen, why));
+    }
+
+    /// Every packet that was seen before then has come out of the ring.
+    fn answer(&mut self, seen_before_ns: u64) {
+        for _ in 0..self.asked.len() {
+            match self.asked.pop_front() {
+                Some((seen, why)) if seen.seen_ns < seen_before_ns => {
+                    if self.window.want_around(seen, why) {
+                        self.counters.asked_kept.increment();
+                    } else {
+                        self.counters.asked_late.increment();
+                    }
+                }
+                Some(later) => self.asked.push_back(later),
+                None => {}
+            }
+        }
+    }
+
     /// Takes and writes all there is: the feed core has ended.
     pub fn finish(&mut self, now: Now) {
         while self.poll(now) > 0 {}
+        self.leave(self.window.due(u64::MAX), now);
         self.flush(now);
     }
 
     fn on_packet(&mut self, kept: Kept, now: Now) {
-        if let Frames::Gaps { before, after } = self.frames {
-            if kept.is_after_gap {
-                self.on_gap(kept.header.gaps, now);
-                self.after = after;
-            }
-            if self.after == 0 {
-                return self.wait(kept, before);
-            }
-            self.after -= 1;
+        if kept.is_after_gap && self.frames != Frames::All {
+            self.on_gap(kept.header.gaps, now);
         }
-        self.write(kept, now);
-    }
-
-    fn wait(&mut self, kept: Kept, before: usize) {
-        self.waiting.push_back(kept);
-        while self.waiting.len() > before {
-            if let Some(oldest) = self.waiting.pop_front() {
-                self.counters.passed_over.increment();
-                self.spare.push(oldest.bytes);
-            }
-        }
+        let leaving = self.window.push(kept);
+        self.leave(leaving, now);
     }
 
     /// Gaps were announced: what was seen before is kept.
@@ -262,8 +279,21 @@ impl CaptureStage {
             .gaps_kept
             .add(gaps.saturating_sub(self.gaps_kept));
         self.gaps_kept = gaps.max(self.gaps_kept);
-        while let Some(kept) = self.waiting.pop_front() {
-            self.write(kept, now);
+        let leaving = self.window.want_before();
+        self.leave(leaving, now);
+    }
+
+    /// This many packets have waited long enough.
+    fn leave(&mut self, packets: usize, now: Now) {
+        for _ in 0..packets {
+            match self.window.pop() {
+                Some(kept) if kept.is_wanted => self.write(kept, now),
+                Some(kept) => {
+                    self.counters.passed_over.increment();
+                    self.spare.push(kept.bytes);
+                }
+                None => {}
+            }
         }
     }
 
@@ -490,7 +520,7 @@ mod tests {
         /// Frames, those passed over, those lost to the disk, those that wait.
         fn ended(&self) -> [u64; 4] {
             let counters = self.stage.counters();
-            let waiting = self.stage.waiting.len() as u64;
+            let waiting = self.stage.window.len() as u64;
             [
                 counters.frames.get(),
                 counters.passed_over.get(),
@@ -548,6 +578,7 @@ mod tests {
         let frames = Frames::Gaps {
             before: 3,
             after: 2,
+            is_asked: false,
         };
         let mut bench = bench(folder.path(), frames);
         let gap = |bench: &Bench| bench.feed.arbiter.gaps.increment();
@@ -584,6 +615,7 @@ mod tests {
         let frames = Frames::Gaps {
             before: 3,
             after: 2,
+            is_asked: false,
         };
         let mut bench = bench(folder.path(), frames);
         bench.hear(1);
@@ -600,6 +632,82 @@ mod tests {
         let numbers: Vec<u8> = numbers.into_iter().map(|(number, _)| number).collect();
         assert_eq!(numbers, [1, 2, 3, 4, 5]);
         assert_eq!(bench.stage.counters().gaps_kept.get(), 3);
+    }
+
+    #[test]
+    fn frames_around_a_packet_that_is_asked_for_are_kept_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let frames = Frames::Gaps {
+            before: 3,
+            after: 2,
+            is_asked: true,
+        };
+        let mut bench = bench(folder.path(), frames);
+        // One packet each 10 ns, the first at 10.
+        let hear = |bench: &mut Bench, packets: u64| {
+            for _ in 0..packets {
+                bench.now.monotonic_ns = bench.now.monotonic_ns / 10 * 10 + 10;
+                bench.hear(1);
+            }
+        };
+        let seen = |number: u64| Seen {
+            seen_ns: 10 * number,
+            place: 0,
+        };
+        let said = |bench: &mut Bench| -> Vec<(u8, usize)> {
+            bench.stage.finish(bench.now);
+            let kept = kept(folder.path()).into_iter();
+            kept.map(|(number, said)| (number, said.len())).collect()
+        };
+        hear(&mut bench, 10);
+        // One packet has followed it: as many as are kept after it are there.
+        bench.stage.keep_around(seen(9), "slow: 9".to_owned());
+        hear(&mut bench, 10);
+        assert_eq!(said(&mut bench), [(6, 0), (7, 0), (8, 0), (9, 1), (10, 0)]);
+        // Nothing has followed this one yet, and it is asked for twice.
+        bench.stage.keep_around(seen(20), "slow: 20".to_owned());
+        bench.stage.keep_around(seen(20), "slow: again".to_owned());
+        hear(&mut bench, 10);
+        let kept_now = said(&mut bench);
+        let (_, later) = kept_now.split_at(5);
+        assert_eq!(later, [(17, 0), (18, 0), (19, 0), (20, 2), (21, 0)]);
+        // A gap has the same frames as ever.
+        bench.feed.arbiter.gaps.increment();
+        hear(&mut bench, 10);
+        let kept_now = said(&mut bench);
+        let (_, later) = kept_now.split_at(10);
+        assert_eq!(later, [(28, 0), (29, 0), (30, 0), (31, 1), (32, 0)]);
+        // Six packets later nobody has it any more.
+        bench.stage.keep_around(seen(34), "slow: 34".to_owned());
+        bench.wait(0);
+        let counters = bench.stage.counters();
+        assert_eq!(
+            (counters.asked_kept.get(), counters.asked_late.get()),
+            (3, 1)
+        );
+        let [frames, passed, unwritten, waiting] = bench.ended();
+        assert_eq!((frames, unwritten), (15, 0));
+        assert_eq!(frames + passed + waiting, 40);
+    }
+
+    #[test]
+    fn frames_that_are_wanted_do_not_wait_for_others_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let frames = Frames::Gaps {
+            before: 3,
+            after: 2,
+            is_asked: true,
+        };
+        let mut bench = bench(folder.path(), frames);
+        bench.hear(4);
+        let first = Seen {
+            seen_ns: 1,
+            place: 0,
+        };
+        bench.stage.keep_around(first, "slow: 1".to_owned());
+        bench.wait(FLUSH_NS);
+        bench.wait(FLUSH_NS);
+        assert_eq!(kept(folder.path()).len(), 2);
     }
 
     #[test]

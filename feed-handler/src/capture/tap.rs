@@ -71,6 +71,13 @@ pub(super) struct Header {
     pub(super) unused: [u8; 6],
 }
 
+impl Header {
+    /// Cells of the packet, its own with them.
+    pub(super) fn cells(&self) -> usize {
+        1 + usize::from(self.bytes).div_ceil(CELL_BYTES)
+    }
+}
+
 const _: () = assert!(size_of::<Header>() == CELL_BYTES && size_of::<Cell>() == CELL_BYTES);
 
 /// The bytes are a frame.

@@ -38,6 +38,7 @@ use own::OwnRing;
 use shared::SharedWriter;
 
 pub use listener::Listener;
+pub(crate) use subscription::Locates;
 pub use subscription::{Subscription, Way};
 
 counters! {
@@ -73,6 +74,8 @@ pub struct Publisher {
     wanted: Box<[u64]>,
     subscribers: Vec<Subscriber>,
     has_news: bool,
+    /// Somebody wants to know which order a replace took away.
+    tells_leaves: bool,
     /// The last number that somebody heard.
     last_seq: u64,
     /// Sessions that ended.
@@ -97,6 +100,7 @@ impl Publisher {
             wanted: vec![0; 1 << 16].into_boxed_slice(),
             subscribers: Vec::new(),
             has_news: false,
+            tells_leaves: false,
             last_seq: 0,
             ended: 0,
         }
@@ -133,6 +137,19 @@ impl Publisher {
         };
         self.subscribers.push(Subscriber { bit, subscription });
         Ok(listener)
+    }
+
+    /// Somebody who listens keeps books of what he hears ([`OwnBooks`](crate::own_books::OwnBooks)): from now on a
+    /// replaced order is told, too ([`Kind::Leave`]), to everybody who hears its symbol.
+    pub fn tell_leaves(&mut self) {
+        self.tells_leaves = true;
+    }
+
+    /// Whether replaced orders are told.
+    #[inline]
+    #[must_use]
+    pub fn tells_leaves(&self) -> bool {
+        self.tells_leaves
     }
 
     /// The table that goes with the events.

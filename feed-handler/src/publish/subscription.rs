@@ -42,29 +42,29 @@ impl Subscription {
 
 /// A bit for each locate code; that of 0 stands for messages of no symbol, which everybody hears.
 #[derive(Debug)]
-pub(super) struct Locates(Box<[u64; 1024]>);
+pub(crate) struct Locates(Box<[u64; 1024]>);
 
 impl Locates {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut locates = Self(Box::new([0; 1024]));
         locates.forget();
         locates
     }
 
     /// A new day: codes mean nothing until its directory has said.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.0.fill(0);
         self.insert(0);
     }
 
-    pub(super) fn insert(&mut self, locate: u16) {
+    pub(crate) fn insert(&mut self, locate: u16) {
         if let Some(word) = self.0.get_mut(usize::from(locate / 64)) {
             *word |= 1 << (locate % 64);
         }
     }
 
     #[inline]
-    pub(super) fn contains(&self, locate: u16) -> bool {
+    pub(crate) fn contains(&self, locate: u16) -> bool {
         self.0
             .get(usize::from(locate / 64))
             .is_some_and(|word| word >> (locate % 64) & 1 != 0)

@@ -7,6 +7,8 @@
 //! - events come in order, each as the naive book has it; what lies between two of them is exactly what
 //!   the lags, gaps and ends that were heard in between say;
 //! - the table of best prices is the naive book's;
+//! - a strategy's own books are, order by order, what the naive ones were at the event, or are hidden: after a loss, and
+//!   where the table says that the symbol is stale;
 //! - the feed says that it is stale whenever something is missing or over, or all lines are silent.
 
 #![allow(
@@ -17,6 +19,7 @@
     reason = "tests"
 )]
 
+mod naive;
 #[path = "../script/mod.rs"]
 mod script;
 
@@ -31,12 +34,14 @@ use feed_handler::book::{Books, Limits, Top};
 use feed_handler::depth::LEVELS_MAX;
 use feed_handler::event::{FLAG_STALE, FLAG_TRADE, Kind, MarketEvent};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
+use feed_handler::own_books::OwnBooks;
 use feed_handler::position::Position;
 use feed_handler::publish::{Listener as Ring, Publisher, Subscription, Way};
 use feed_handler::venue::Nasdaq;
+use naive::{NaiveBooks, Queue};
 use protocol::itch::Message;
 use protocol::mold::{PacketBuilder, Session};
-use protocol::types::{DecodeError, Price4, Qty, Seq, Side, Symbol};
+use protocol::types::{DecodeError, OrderRef, Price4, Seq, Side, Symbol};
 use rt::clock::Clock;
 use rt::mem::Want;
 pub(crate) use script::Arrivals;
@@ -86,10 +91,17 @@ impl StreamSink for Record {
 /// What a strategy has to hear, or to hear that it missed.
 #[derive(Debug)]
 enum Due {
-    Message { seen_ns: u64, event: Expected },
+    Message {
+        seen_ns: u64,
+        event: Expected,
+        book: Rc<[Vec<Queue>; 2]>,
+    },
     Gap(u64, u64),
     End(u64),
 }
+
+/// Orders that the own books of each strategy hold; those of one are too small.
+const OWN_ORDERS: [u32; 6] = [1 << 9, 1 << 9, 1 << 9, 1 << 9, 8, 1 << 9];
 
 #[derive(Debug, PartialEq, Eq)]
 struct Expected {
@@ -118,6 +130,16 @@ pub(crate) struct Hearer {
     pub(crate) is_narrow: bool,
 }
 
+/// When an event was seen, its number, and whether it is the first of a replace.
+type At = (u64, u64, bool);
+
+/// What a strategy holds.
+struct Heard {
+    events: Ring,
+    own: OwnBooks,
+    has_room: bool,
+}
+
 struct Listener {
     events: Ring,
     prices: Arc<BestPrices>,
@@ -130,9 +152,20 @@ struct Listener {
     wanted: BTreeSet<u16>,
     due: VecDeque<Due>,
     heard: Between,
-    last: Option<(u64, u64)>,
+    last: Option<At>,
     believes_stale: bool,
     messages: u64,
+    own: OwnBooks,
+    /// What its own books may hold is more than any day brings.
+    has_room: bool,
+    /// It missed something of this session.
+    has_lost: bool,
+    /// The number with which its last session ended, until another begins.
+    end_seq: Option<u64>,
+    /// After an end it heard what may be of either session.
+    has_doubt: bool,
+    /// Own books that were compared with what they have to be.
+    compared: u64,
     /// Best prices of each symbol, as it was told.
     believes: BTreeMap<u16, BestPrice>,
     /// Since the last message it was told that it lagged.
@@ -141,36 +174,6 @@ struct Listener {
     refreshed: u64,
     sums: u64,
 }
-
-#[derive(Clone, Copy)]
-struct Order {
-    locate: u16,
-    side: Side,
-    shares: u32,
-    price: u32,
-}
-
-impl Order {
-    /// `None`: no order that a book could hold.
-    fn new(locate: u16, side: u8, Qty(shares): Qty, Price4(price): Price4) -> Option<Self> {
-        let side = match side {
-            b'B' => Side::Buy,
-            b'S' => Side::Sell,
-            _ => return None,
-        };
-        let order = Self {
-            locate,
-            side,
-            shares,
-            price,
-        };
-        (shares > 0 && price > 0).then_some(order)
-    }
-}
-
-/// Orders by reference: everything else is found by looking at all of them.
-#[derive(Default)]
-struct NaiveBooks(BTreeMap<u64, Order>);
 
 /// Feed, second arbiter, naive book and strategies.
 pub(crate) struct Market {
@@ -194,6 +197,8 @@ pub(crate) struct Market {
     pub(crate) lags: u64,
     pub(crate) refreshed: u64,
     pub(crate) sums: u64,
+    /// Own books that were compared.
+    pub(crate) compared: u64,
 }
 
 impl Market {
@@ -212,16 +217,25 @@ impl Market {
         let best_prices = BestPrices::new(Want::LAZY).unwrap();
         let best_prices = Arc::new(best_prices.with_depth(DEPTH, Want::LAZY).unwrap());
         let mut publisher = Publisher::new(Arc::clone(&best_prices), shared_room);
+        publisher.tell_leaves();
         let mut listeners = Vec::new();
-        for hearer in hearers {
+        for (hearer, orders_max) in hearers.iter().zip(OWN_ORDERS) {
             let symbols = hearer.is_narrow.then(|| symbols.to_vec());
             let subscription = symbols
                 .clone()
                 .map_or(Subscription::All, Subscription::Symbols);
+            let prices = Arc::clone(&best_prices);
+            let own = OwnBooks::new(orders_max, prices, &subscription, Want::LAZY).unwrap();
             let events = publisher
                 .listen(subscription, hearer.way, hearer.room)
                 .unwrap();
-            listeners.push(Listener::new(hearer.way, symbols, events, &best_prices));
+            let has_room = orders_max > 8;
+            let heard = Heard {
+                events,
+                own,
+                has_room,
+            };
+            listeners.push(Listener::new(hearer.way, symbols, heard, &best_prices));
         }
         let counters = Arc::new(Counters::default());
         let source = Script::default();
@@ -264,6 +278,7 @@ impl Market {
             lags: 0,
             refreshed: 0,
             sums: 0,
+            compared: 0,
         }
     }
 
@@ -375,6 +390,7 @@ impl Market {
             self.lags += listener.lags;
             self.refreshed += listener.refreshed;
             self.sums += listener.sums;
+            self.compared += listener.compared;
             // Before the first session nothing need have been said.
             assert!(self.session.is_none() || listener.believes_stale != is_whole);
         }
@@ -438,17 +454,28 @@ impl Market {
         }
         self.touched.insert(locate);
         self.touched.extend(self.books.apply(&message));
+        let kind = kind_of(message.head().kind);
+        let leave = (kind == Kind::Replace).then_some(Kind::Leave);
+        let seen_ns = self.clock.now_ns();
+        let book = Rc::new([Side::Buy, Side::Sell].map(|side| self.books.queues(locate, side)));
         for listener in &mut self.listeners {
             if listener.symbols.is_none() || locate == 0 || listener.wanted.contains(&locate) {
-                let event = Expected {
-                    seq,
-                    kind: kind_of(message.head().kind),
-                    locate,
-                    best: self.books.best(locate),
-                    must_be_stale: self.is_missing || self.has_ended,
-                };
-                let seen_ns = self.clock.now_ns();
-                listener.due.push_back(Due::Message { seen_ns, event });
+                for kind in leave.into_iter().chain([kind]) {
+                    let event = Expected {
+                        seq,
+                        kind,
+                        locate,
+                        best: self.books.best(locate),
+                        must_be_stale: self.is_missing || self.has_ended,
+                    };
+                    let book = Rc::clone(&book);
+                    let due = Due::Message {
+                        seen_ns,
+                        event,
+                        book,
+                    };
+                    listener.due.push_back(due);
+                }
             }
         }
     }
@@ -506,7 +533,12 @@ fn kind_of(type_byte: u8) -> Kind {
 }
 
 impl Listener {
-    fn new(way: Way, symbols: Option<Vec<Symbol>>, events: Ring, prices: &Arc<BestPrices>) -> Self {
+    fn new(way: Way, symbols: Option<Vec<Symbol>>, heard: Heard, prices: &Arc<BestPrices>) -> Self {
+        let Heard {
+            events,
+            own,
+            has_room,
+        } = heard;
         Self {
             events,
             prices: Arc::clone(prices),
@@ -520,6 +552,12 @@ impl Listener {
             last: None,
             believes_stale: false,
             messages: 0,
+            own,
+            has_room,
+            has_lost: false,
+            end_seq: None,
+            has_doubt: false,
+            compared: 0,
             believes: BTreeMap::new(),
             has_lagged: false,
             lags: 0,
@@ -529,6 +567,8 @@ impl Listener {
     }
 
     fn hear(&mut self, event: &MarketEvent) {
+        self.own.on_event(event);
+        self.has_lost |= matches!(event.kind, Kind::Lagged | Kind::Gap);
         match event.kind {
             Kind::Lagged => {
                 self.heard.messages += event.number;
@@ -545,11 +585,16 @@ impl Listener {
                 self.heard.end = Some(event.origin.seq);
                 self.ended = event.number;
                 self.last = None;
+                (self.has_lost, self.has_doubt) = (false, false);
+                self.end_seq = Some(event.origin.seq);
                 self.believes.clear();
                 self.believes_stale = true;
             }
             Kind::Stale => self.believes_stale = true,
-            Kind::Fresh => self.believes_stale = false,
+            Kind::Fresh => {
+                self.believes_stale = false;
+                self.end_seq = None;
+            }
             _ => self.hear_message(event),
         }
     }
@@ -576,10 +621,19 @@ impl Listener {
     }
 
     fn hear_message(&mut self, event: &MarketEvent) {
-        let Some(due) = self.skip_to(Some((event.origin.seen_ns, event.origin.seq))) else {
+        if self.end_seq.is_some_and(|end| event.origin.seq < end) {
+            self.end_seq = None;
+        }
+        self.has_doubt |= self.end_seq.is_some();
+        let is_first = event.kind == Kind::Leave;
+        let at = (event.origin.seen_ns, event.origin.seq, !is_first);
+        let Some(due) = self.skip_to(Some(at)) else {
             panic!("{event:?}: nobody sent it");
         };
-        let Due::Message { event: due, .. } = due else {
+        let Due::Message {
+            event: due, book, ..
+        } = due
+        else {
             return;
         };
         let heard = Expected {
@@ -596,7 +650,9 @@ impl Listener {
         };
         assert_eq!(heard, due);
         assert!(!event.has(FLAG_TRADE) || event.price > Price4(0));
-        let at = (event.origin.seen_ns, event.origin.seq);
+        if !is_first {
+            self.compare_own(event, &book);
+        }
         let last = self.last;
         assert!(last.is_none_or(|last| last < at), "{at:?} after {last:?}");
         self.last = Some(at);
@@ -605,15 +661,64 @@ impl Listener {
         self.believes.insert(event.locate, event.best());
     }
 
+    /// Its own book of a symbol is what the naive one was at this event, or is hidden. It is not hidden where nothing
+    /// was lost and nothing contradicts itself.
+    fn compare_own(&mut self, event: &MarketEvent, book: &[Vec<Queue>; 2]) {
+        let locate = event.locate;
+        let is_complete = self.own.is_complete(locate);
+        assert!(!(is_complete && self.has_lost), "a loss hides every book");
+        if locate == 0 || self.ended != self.prices_ended() {
+            return;
+        }
+        let is_stale = event.has(FLAG_STALE) || self.prices.is_stale(locate);
+        let must_be = !(self.has_lost || self.has_doubt) && self.has_room && !is_stale;
+        assert!(is_complete || !must_be, "{locate} is hidden");
+        if !is_complete {
+            return;
+        }
+        self.compared += 1;
+        for (side, queues) in [Side::Buy, Side::Sell].into_iter().zip(book) {
+            let levels: Vec<Top> = self.own.depth(locate, side).unwrap().collect();
+            let prices: Vec<u32> = levels.iter().map(|level| level.price.0).collect();
+            let expected: Vec<u32> = queues.iter().map(|(price, _)| *price).collect();
+            assert_eq!(prices, expected, "{side:?} of {locate}");
+            for (level, (price, queue)) in levels.iter().zip(queues) {
+                let found = self.own.queue(locate, side, Price4(*price)).unwrap();
+                let found: Vec<_> = found.map(|(it, shares)| (it.0, shares)).collect();
+                assert_eq!(found, *queue, "{side:?} of {locate} at {price}");
+                let mut ahead = 0;
+                for (reference, shares) in queue {
+                    let place = self.own.place(OrderRef(*reference), u32::MAX).unwrap();
+                    assert_eq!((place.ahead.shares, place.level), (ahead, *level));
+                    ahead += u64::from(*shares);
+                }
+            }
+        }
+    }
+
+    /// Sessions of which the table has seen the end: it may be further than the events.
+    fn prices_ended(&self) -> u64 {
+        let rows = (1..5).filter_map(|locate| self.prices.load_row(locate));
+        rows.map(|row| row.changed.ended()).max().unwrap_or(0)
+    }
+
     /// Goes on to a message (or to the end): what lies before it must be what was heard of.
-    fn skip_to(&mut self, message: Option<(u64, u64)>) -> Option<Due> {
+    fn skip_to(&mut self, message: Option<At>) -> Option<Due> {
         let mut skipped = Between::default();
         let mut lost = BTreeMap::new();
         let found = loop {
             match self.due.pop_front() {
-                Some(Due::Message { seen_ns, event }) => {
-                    if message == Some((seen_ns, event.seq)) {
-                        break Some(Due::Message { seen_ns, event });
+                Some(Due::Message {
+                    seen_ns,
+                    event,
+                    book,
+                }) => {
+                    if message == Some((seen_ns, event.seq, event.kind != Kind::Leave)) {
+                        break Some(Due::Message {
+                            seen_ns,
+                            event,
+                            book,
+                        });
                     }
                     skipped.messages += 1;
                     lost.insert(event.locate, event);
@@ -675,104 +780,6 @@ impl Listener {
     fn finish(&mut self) {
         let rest = self.skip_to(None);
         assert!(rest.is_none());
-    }
-}
-
-impl NaiveBooks {
-    /// Applies a message; the symbols that it may have changed.
-    fn apply(&mut self, message: &Message<'_>) -> Vec<u16> {
-        match message {
-            Message::AddOrder(m) => {
-                let order = Order::new(m.head.locate.get(), m.side, m.shares.get(), m.price.get());
-                self.add(m.order.get().0, order)
-            }
-            Message::AddOrderMpid(m) => {
-                let order = Order::new(m.head.locate.get(), m.side, m.shares.get(), m.price.get());
-                self.add(m.order.get().0, order)
-            }
-            Message::OrderExecuted(m) => self.reduce(m.order.get().0, m.shares.get().0),
-            Message::OrderExecutedWithPrice(m) => self.reduce(m.order.get().0, m.shares.get().0),
-            Message::OrderCancel(m) => self.reduce(m.order.get().0, m.shares.get().0),
-            Message::OrderDelete(m) => self.reduce(m.order.get().0, u32::MAX),
-            Message::OrderReplace(m) => {
-                let Some(old) = self.0.get(&m.old_order.get().0).copied() else {
-                    return Vec::new();
-                };
-                let (new, shares, price) = (m.new_order.get().0, m.shares.get(), m.price.get());
-                let evicted = self.0.remove(&new).map(|order| order.locate);
-                self.0.remove(&m.old_order.get().0);
-                let order = Order::new(old.locate, old.side as u8, shares, price);
-                let mut touched = self.add(new, order);
-                touched.extend(evicted);
-                touched.push(old.locate);
-                touched
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    fn add(&mut self, reference: u64, order: Option<Order>) -> Vec<u16> {
-        let Some(order) = order.filter(|_| reference != 0) else {
-            return Vec::new();
-        };
-        let locate = order.locate;
-        let evicted = self.0.insert(reference, order);
-        evicted
-            .map(|order| order.locate)
-            .into_iter()
-            .chain([locate])
-            .collect()
-    }
-
-    fn reduce(&mut self, reference: u64, shares: u32) -> Vec<u16> {
-        let Some(order) = self.0.get_mut(&reference) else {
-            return Vec::new();
-        };
-        let locate = order.locate;
-        order.shares = order.shares.saturating_sub(shares);
-        if order.shares == 0 {
-            self.0.remove(&reference);
-        }
-        vec![locate]
-    }
-
-    /// The best levels of a side; what is not there is empty.
-    fn levels(&self, locate: u16, side: Side) -> [Top; DEPTH] {
-        let mut by_price = BTreeMap::<u32, Top>::new();
-        let of = |order: &&Order| order.locate == locate && order.side == side;
-        for order in self.0.values().filter(of) {
-            let level = by_price.entry(order.price).or_default();
-            level.price = Price4(order.price);
-            level.shares += u64::from(order.shares);
-            level.orders += 1;
-        }
-        let mut levels: Vec<Top> = by_price.into_values().collect();
-        if side == Side::Buy {
-            levels.reverse();
-        }
-        levels.resize(DEPTH.max(levels.len()), Top::default());
-        levels[..DEPTH].try_into().unwrap()
-    }
-
-    fn best(&self, locate: u16) -> BestPrice {
-        let of = |side| {
-            self.0
-                .values()
-                .filter(move |o| o.locate == locate && o.side == side)
-        };
-        let bid = of(Side::Buy).map(|order| order.price).max().unwrap_or(0);
-        let ask = of(Side::Sell).map(|order| order.price).min().unwrap_or(0);
-        let shares = |side, price| {
-            let at = of(side).filter(|order| order.price == price);
-            let sum: u64 = at.map(|order| u64::from(order.shares)).sum();
-            Qty(u32::try_from(sum).unwrap_or(u32::MAX))
-        };
-        BestPrice {
-            bid_price: Price4(bid),
-            bid_qty: shares(Side::Buy, bid),
-            ask_price: Price4(ask),
-            ask_qty: shares(Side::Sell, ask),
-        }
     }
 }
 

@@ -172,12 +172,19 @@ fn feed(name: &str, feed: &settings::Feed, host: &settings::Host) -> Result<opti
         books: book_limits(&feed.books),
         recovery: recovery(name, feed)?,
         capture: capture(name, &feed.capture)?,
+        slow_order_ns: slow_order_ns(&feed.capture),
     })
 }
 
 /// A number of things, or more than there can be.
 fn count(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+/// How slow an order is whose packet is kept; `None`: none is.
+fn slow_order_ns(capture: &settings::Capture) -> Option<u64> {
+    let is_on = capture.frames == settings::Frames::Gaps && capture.slow_order_us > 0;
+    is_on.then_some(capture.slow_order_us * 1_000)
 }
 
 /// Which frames are kept; `None`: none.
@@ -188,6 +195,7 @@ fn capture(name: &str, capture: &settings::Capture) -> Result<Option<CaptureOpti
         settings::Frames::Gaps => Frames::Gaps {
             before: count(capture.before_frames),
             after: count(capture.after_frames),
+            is_asked: slow_order_ns(capture).is_some(),
         },
     };
     let folder = folder_or_systemds(&capture.folder).ok_or_else(|| {
@@ -415,6 +423,10 @@ fn strategy(
         subscription,
         hears,
         depth: strategy.depth,
+        own_book_orders: match strategy.book {
+            settings::Book::None => None,
+            settings::Book::Events => Some(strategy.book_orders),
+        },
         trade_on_stale: strategy.trade_on_stale,
     })
 }

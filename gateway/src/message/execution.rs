@@ -6,7 +6,7 @@
 //!              what is still open; 0 means that the order is over.
 
 use feed_handler::event::Origin;
-use protocol::types::{Price4, Qty, Side};
+use protocol::types::{OrderRef, Price4, Qty, Side};
 
 use super::intent::{Action, OrderId};
 use crate::order::risk::Refusal;
@@ -57,6 +57,9 @@ pub struct ExecutionEvent {
     pub origin: Origin,
     /// When the answer was here.
     pub acked_ns: u64,
+    /// The exchange's number of an order that is live now, in [`Outcome::Accepted`] and [`Outcome::Replaced`]: where the
+    /// order is displayed, the exchange's feed names it by this number. 0 otherwise.
+    pub reference: OrderRef,
     /// The order, 0 for news of the session.
     pub id: OrderId,
     /// Price of the fill, or of the order.
@@ -85,6 +88,7 @@ impl ExecutionEvent {
         Self {
             origin: Origin::default(),
             acked_ns: now_ns,
+            reference: OrderRef(0),
             id: OrderId(0),
             price: Price4(0),
             qty: Qty(0),

@@ -8,7 +8,6 @@
 //!              picture is not the exchange's: the kill switch goes on. So does a broken invariant.
 //! Spec:        OUCH 5.0 revision 1.04, "Outbound Messages".
 
-use feed_handler::event::Origin;
 use protocol::ouch::{BrokenTrade, Executed, OrderAccepted, Outbound};
 use protocol::types::{Qty, Side, Symbol, UserRefNum};
 
@@ -17,7 +16,7 @@ use super::fills::{Fill, Undone};
 use super::ledger::{Ledger, reserve};
 use super::live::Order;
 use super::risk::{KillCause, Traded};
-use super::telling::{AnswerEvent, News, tell_order};
+use super::telling::{AnswerEvent, News, tell_live, tell_order};
 use crate::message::execution::{ExecutionEvent, Outcome};
 use crate::message::intent::Action;
 use crate::message::invariant::{Breach, Invariant};
@@ -112,7 +111,7 @@ impl Ledger<'_> {
             qty: order.open,
             answers,
         };
-        tell_order(now_ns, order, news, tell);
+        tell_live(now_ns, order, news, m.order.get(), tell);
         let open = order.open;
         self.hold(held);
         if m.state == STATE_DEAD {
@@ -204,16 +203,13 @@ impl Ledger<'_> {
         tell(AnswerEvent::Execution(
             owner,
             ExecutionEvent {
-                origin: Origin::default(),
-                acked_ns: now_ns,
                 id: fill.id,
                 price: fill.price,
                 qty: fill.qty,
                 leaves: live.map_or(Qty(0), |order| order.open),
                 locate: fill.locate,
                 side: fill.side,
-                answers: None,
-                outcome: Outcome::Broken,
+                ..ExecutionEvent::session(Outcome::Broken, now_ns)
             },
         ));
     }

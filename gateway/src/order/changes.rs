@@ -12,7 +12,7 @@ use protocol::types::{Qty, UserRefNum};
 use super::endings::{STATE_DEAD, TakenOff, resize};
 use super::ledger::Ledger;
 use super::live::Order;
-use super::telling::{AnswerEvent, News, tell_order};
+use super::telling::{AnswerEvent, News, tell_live, tell_order};
 use crate::message::execution::Outcome;
 use crate::message::intent::Action;
 use crate::message::invariant::{Breach, Invariant};
@@ -65,7 +65,7 @@ impl Ledger<'_> {
             qty: order.open,
             answers,
         };
-        tell_order(now_ns, &order, news, tell);
+        tell_live(now_ns, &order, news, m.order.get(), tell);
         if m.state == STATE_DEAD {
             self.take_off(
                 now_ns,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use protocol::ouch::{AccountQuery, CancelOrder, EnterOrder};
 use protocol::soup::{self, kind::UNSEQUENCED};
-use protocol::types::{Qty, UserRefNum};
+use protocol::types::{OrderRef, Qty, UserRefNum};
 
 use super::desk::{DESKS_MAX, Desk, DeskOptions, Ended};
 use super::doubt::{Doubt, Doubtful, Sort};
@@ -125,6 +125,7 @@ impl SessionOrders {
         let mut event = ExecutionEvent {
             origin: intent.origin,
             acked_ns: now_ns,
+            reference: OrderRef(0),
             id: intent.id,
             price: intent.price,
             qty: intent.qty,

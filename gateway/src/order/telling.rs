@@ -2,7 +2,7 @@
 //!
 //! Thread:      order core, hot
 
-use protocol::types::{MatchNumber, Qty, UserRefNum};
+use protocol::types::{MatchNumber, OrderRef, Qty, UserRefNum};
 
 use super::live::Order;
 use crate::message::execution::{ExecutionEvent, Outcome};
@@ -61,12 +61,25 @@ pub(super) fn tell_order(
     news: News,
     tell: &mut impl FnMut(AnswerEvent),
 ) {
+    tell_live(now_ns, order, news, OrderRef(0), tell);
+}
+
+/// The same, of an order that the exchange has just numbered.
+#[inline]
+pub(super) fn tell_live(
+    now_ns: u64,
+    order: &Order,
+    news: News,
+    reference: OrderRef,
+    tell: &mut impl FnMut(AnswerEvent),
+) {
     let Some(owner) = order.owner else { return };
     tell(AnswerEvent::Execution(
         owner,
         ExecutionEvent {
             origin: order.origin,
             acked_ns: now_ns,
+            reference,
             id: order.id,
             price: order.price,
             qty: news.qty,

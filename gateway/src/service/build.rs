@@ -29,7 +29,7 @@ use crate::order::stage::{OrderStage, Parts as OrderParts};
 use crate::order::transport::{Transport, TransportUser};
 use crate::strategy::Ends;
 use crate::telemetry::{Kind, Label};
-use crate::trace::recorder::Slowest;
+use crate::trace::recorder::{Slowest, Watch};
 
 /// News that one stage may have waiting.
 const NOTICES: usize = 256;
@@ -77,6 +77,7 @@ pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, Str
         best_prices: &best_prices,
         publishers: &mut wiring.publishers,
         events: options.rings.events,
+        want,
         house: &mut house,
     };
     let strategies = strategies::build(options.strategies, wiring.ends, room)?;
@@ -281,6 +282,10 @@ fn build_session(
     let notices = notices(&name, house)?;
     let (slow, traces) = pair(TRACES, "slow orders")?;
     house.traces.push(traces);
+    let captures = house.captures.iter_mut();
+    let watches = captures.map(|capturer| capturer.watch(&name));
+    let watches: Vec<Option<Watch>> = watches.collect::<Result<_, _>>()?;
+    let watches = watches.into_iter().flatten().collect();
     house.kills.push(kill.clone());
     let (asks, commands) = pair(control::COMMANDS, "commands")?;
     let start = SessionStart {
@@ -293,7 +298,7 @@ fn build_session(
         asks,
         commands,
         notices,
-        slowest: Slowest::new(slow),
+        slowest: Slowest::new(slow).with_watches(watches),
         house,
         control,
     };

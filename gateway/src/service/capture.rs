@@ -1,6 +1,6 @@
 //! The capture core: one thread that writes the captured frames of every feed, and sleeps between.
 //!
-//! Path:        rings of feed cores -> capture stages -> files
+//! Path:        rings of feed cores -> capture stages -> files; order cores -> slow orders -> capture stages
 //! Thread:      capture core, which keeps off the other cores' CPUs where it can
 //! Time:        a look every [`IDLE`] while nothing is there, so a ring bridges that, and what the disk takes.
 
@@ -11,16 +11,20 @@ use std::time::Duration;
 
 use feed_handler::capture::stage::{CaptureStage, FeedLines, Now, PAUSE_NS, Trouble};
 use feed_handler::capture::tap::{Tap, tap};
-use feed_handler::capture::{CaptureOptions, LineName};
+use feed_handler::capture::{CaptureOptions, LineName, Seen};
 use feed_handler::feed::Counters;
 use rt::clock::{SECOND_NS, monotonic_ns, realtime_offset_ns};
+use rt::ring::{Consumer, ring};
 
 use super::pause;
 use crate::options::Feed;
 use crate::telemetry::{Kind, Label};
+use crate::trace::recorder::{OrderTrace, Watch};
 
 /// How long frames wait in the ring at most: a thousand looks a second.
 const IDLE: Duration = Duration::from_millis(1);
+/// Slow orders that a session may have waiting for a look.
+const SLOW_ORDERS: usize = 256;
 /// How often the wall clock is looked at.
 const OFFSET_NS: u64 = SECOND_NS;
 
@@ -28,7 +32,12 @@ const OFFSET_NS: u64 = SECOND_NS;
 #[derive(Debug)]
 pub(super) struct FeedCapturer {
     name: String,
+    /// The feed's, in the order of the configuration.
+    pub(super) number: u16,
     pub(super) stage: CaptureStage,
+    slow_order_ns: Option<u64>,
+    /// Each session's name, and what it tells of slow orders.
+    slow_orders: Vec<(String, Consumer<OrderTrace>)>,
 }
 
 /// Joins a capture to a feed with these counters.
@@ -57,8 +66,14 @@ pub(super) fn open(
         has_frames,
     };
     let stage = CaptureStage::new(options.clone(), named, end, Arc::clone(counters));
-    let name = name.clone();
-    Ok((tap, FeedCapturer { name, stage }))
+    let capturer = FeedCapturer {
+        name: name.clone(),
+        number: 0,
+        stage,
+        slow_order_ns: feed.slow_order_ns,
+        slow_orders: Vec::new(),
+    };
+    Ok((tap, capturer))
 }
 
 /// The thread. However the service ends, what the feed cores have put into their rings is written first.
@@ -99,7 +114,7 @@ fn run(mut feeds: Vec<FeedCapturer>, stop: &AtomicBool) {
         }
         let mut taken = 0;
         for feed in &mut feeds {
-            taken += feed.stage.poll(now);
+            taken += feed.turn(now);
             feed.warn();
         }
         if taken == 0 {
@@ -107,6 +122,8 @@ fn run(mut feeds: Vec<FeedCapturer>, stop: &AtomicBool) {
         }
     }
     for feed in &mut feeds {
+        // Who waits for what the ring still holds has it when a turn takes nothing.
+        while feed.turn(now) > 0 {}
         feed.stage.finish(now);
         feed.warn();
     }
@@ -145,6 +162,38 @@ fn now() -> Now {
 }
 
 impl FeedCapturer {
+    /// Where a session tells its slow orders; `None`: they are not captured.
+    pub(super) fn watch(&mut self, session: &str) -> Result<Option<Watch>, String> {
+        let Some(over_ns) = self.slow_order_ns else {
+            return Ok(None);
+        };
+        let (out, slow) = ring(SLOW_ORDERS).map_err(|error| format!("slow orders: {error:?}"))?;
+        self.slow_orders.push((session.to_owned(), slow));
+        Ok(Some(Watch {
+            feed: self.number,
+            over_ns,
+            out,
+            missed: 0,
+        }))
+    }
+
+    /// Takes what is in the rings, a bounded number of packets, and says how many.
+    fn turn(&mut self, now: Now) -> usize {
+        if !self.slow_orders.is_empty() {
+            self.stage.look();
+        }
+        for (session, slow) in &mut self.slow_orders {
+            while let Some(trace) = slow.pop() {
+                let seen = Seen {
+                    seen_ns: trace.seen_ns,
+                    place: trace.place,
+                };
+                self.stage.keep_around(seen, told(session, &trace));
+            }
+        }
+        self.stage.poll(now)
+    }
+
     fn warn(&mut self) {
         if let Some(Trouble { path, error }) = self.stage.take_trouble() {
             log::warn!(
@@ -155,4 +204,16 @@ impl FeedCapturer {
             );
         }
     }
+}
+
+/// What is said with the packet of a slow order.
+fn told(session: &str, trace: &OrderTrace) -> String {
+    let (order, seq, way_ns) = (trace.user_ref, trace.seq, trace.way_ns());
+    let mut text =
+        format!("slow order: {order} of session {session}, by message {seq}: {way_ns} ns");
+    if trace.missed > 0 {
+        let more = format!("; {} slow orders before it were not told", trace.missed);
+        text.push_str(&more);
+    }
+    text
 }

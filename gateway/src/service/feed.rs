@@ -101,29 +101,30 @@ fn build_of<V: Venue>(
     match receive::open(feed, interfaces)? {
         Receiver::Xdp(source, watches) => {
             house.watches.extend(watches);
-            let tap = tap_of(feed, true, &start.parts.counters, house)?;
+            let tap = tap_of(feed, true, &start.parts, house)?;
             Ok((start.with(source, tap, house), shown))
         }
         Receiver::Udp(source, udp) => {
             let label = Label::new(Kind::Socket, &feed.name);
             house.registry.counters(label, move || udp.list());
-            let tap = tap_of(feed, false, &start.parts.counters, house)?;
+            let tap = tap_of(feed, false, &start.parts, house)?;
             Ok((start.with(source, tap, house), shown))
         }
     }
 }
 
 /// The hot end of the feed's capture, if it has one, whose other end goes to the capture core.
-fn tap_of(
+fn tap_of<S, V: Venue>(
     feed: &options::Feed,
     has_frames: bool,
-    counters: &Arc<Counters>,
+    parts: &Parts<S, V>,
     house: &mut House,
 ) -> Result<Option<Tap>, String> {
     let Some(options) = &feed.capture else {
         return Ok(None);
     };
-    let (tap, capturer) = capture::open(feed, options, has_frames, counters)?;
+    let (tap, mut capturer) = capture::open(feed, options, has_frames, &parts.counters)?;
+    capturer.number = parts.feed;
     let counters = capturer.stage.counters();
     let label = Label::new(Kind::Capture, &feed.name);
     house.registry.counters(label, move || counters.list());

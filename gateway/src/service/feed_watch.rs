@@ -182,6 +182,7 @@ impl FeedWatch {
             &book.duplicate_ref,
             &book.rejected,
             &book.clamped,
+            &book.wrong_symbol,
         ];
         Seen {
             gaps: arbiter.gaps.get(),

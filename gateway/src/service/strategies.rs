@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use feed_handler::best_prices::BestPrices;
+use feed_handler::own_books::OwnBooks;
 use feed_handler::publish::{Publisher, Subscription, Way};
+use rt::mem::Want;
 use rt::ring::NotPowerOfTwo;
 
 use super::house::House;
@@ -23,14 +25,24 @@ pub(super) struct StrategyRoom<'a> {
     pub(super) publishers: &'a mut [Option<Publisher>],
     /// Events that a ring holds.
     pub(super) events: usize,
+    /// What memory of own books shall be.
+    pub(super) want: Want,
     pub(super) house: &'a mut House,
 }
 
-/// A stage in the making, and which strategies may join it: those of this feed on this core; `None`: no other.
+/// A stage in the making, and which strategies may join it; `None`: no other.
 struct Choir {
     names: Vec<String>,
     stage: StrategyStage,
-    place: Option<(usize, usize)>,
+    place: Option<Place>,
+}
+
+/// Where a strategy hears, and with which books.
+#[derive(PartialEq, Eq)]
+struct Place {
+    core: usize,
+    feed: usize,
+    own_book_orders: Option<u32>,
 }
 
 /// Makes the stages, in the order of the first strategy of each.
@@ -51,9 +63,10 @@ pub(super) fn build(
         let at = if let Some(at) = joins {
             at
         } else {
+            let stage = room.stage_for(&strategy)?;
             choirs.push(Choir {
                 names: Vec::new(),
-                stage: room.stage_for(&strategy)?,
+                stage,
                 place,
             });
             choirs.len() - 1
@@ -75,11 +88,15 @@ pub(super) fn build(
 }
 
 impl StrategyRoom<'_> {
-    /// Its core and its feed, where others may hear with it.
-    fn place_of(&self, strategy: &StrategyOptions) -> Option<(usize, usize)> {
+    /// Where others may hear with it.
+    fn place_of(&self, strategy: &StrategyOptions) -> Option<Place> {
         let hears_all = strategy.subscription == Subscription::All && strategy.hears == Way::Shared;
         let core = self.layout.shared_core(&strategy.name);
-        core.filter(|_| hears_all).map(|core| (core, strategy.feed))
+        core.filter(|_| hears_all).map(|core| Place {
+            core,
+            feed: strategy.feed,
+            own_book_orders: strategy.own_book_orders,
+        })
     }
 
     /// A stage that hears what the strategy wants.
@@ -94,6 +111,18 @@ impl StrategyRoom<'_> {
         let events = publisher
             .listen(strategy.subscription.clone(), strategy.hears, room)
             .map_err(|NotPowerOfTwo| format!("rings.events: {room} is not a power of two"))?;
-        Ok(StrategyStage::new(events, Arc::clone(prices)))
+        let stage = StrategyStage::new(events, Arc::clone(prices));
+        let Some(orders_max) = strategy.own_book_orders else {
+            return Ok(stage);
+        };
+        publisher.tell_leaves();
+        let prices = Arc::clone(prices);
+        let books = OwnBooks::new(orders_max, prices, &strategy.subscription, self.want)
+            .map_err(|error| format!("strategy {}: memory for books: {error}", strategy.name))?;
+        let counters = Arc::clone(books.counters());
+        let label = Label::new(Kind::Strategy, &strategy.name);
+        let registry = &mut self.house.registry;
+        registry.counters(label, move || counters.list());
+        Ok(stage.with_books(books))
     }
 }

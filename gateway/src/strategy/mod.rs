@@ -13,6 +13,7 @@ use std::sync::Arc;
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::depth::Depth;
 use feed_handler::event::{MarketEvent, Origin, delta_ns};
+use feed_handler::own_books::OwnBooks;
 use feed_handler::statuses::{MarketStatus, SymbolStatus};
 use protocol::types::{Price4, Qty, Side, Symbol};
 use rt::clock::Clock;
@@ -87,6 +88,7 @@ struct Turn<'a> {
     cause: Cause,
     queue: u16,
     ring_was_full: bool,
+    books: Option<&'a OwnBooks>,
     clock: &'a Clock,
 }
 
@@ -100,7 +102,7 @@ struct DeskEnd {
     histograms: DecidingHistograms,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
     /// Sends a new order; its number is what executions will name. `None`: the ring is full, nothing
     /// was sent.
     #[inline]
@@ -151,6 +153,14 @@ impl Context<'_> {
     #[must_use]
     pub fn depth(&self, locate: u16) -> Option<Depth> {
         self.desk.best_prices.depths()?.load(locate)
+    }
+
+    /// Its own books up to the event at hand, in which its orders stand under [`ExecutionEvent::reference`]; `None` where
+    /// its `book` is "none".
+    #[inline]
+    #[must_use]
+    pub fn books(&self) -> Option<&'a OwnBooks> {
+        self.turn.books
     }
 
     /// Whether the book of a symbol may not be what the exchange has.

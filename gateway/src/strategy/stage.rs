@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  event ring ──> listener ──> one event, one clock read ──> strategy, strategy, …
+//!                  └> own books, where the configuration says so
 //!                              its own executions ──> each, before the events of a turn
 //! ```
 //!
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use feed_handler::best_prices::BestPrices;
 use feed_handler::event::{Kind, MarketEvent, delta_ns};
+use feed_handler::own_books::OwnBooks;
 use feed_handler::publish::Listener;
 use rt::clock::Clock;
 use rt::histogram::Reader;
@@ -51,6 +53,8 @@ histograms! {
 pub struct StrategyStage {
     events: Listener,
     best_prices: Arc<BestPrices>,
+    /// Books of what is heard: the same for all who hear it.
+    books: Option<OwnBooks>,
     heard: HearingHistograms,
     seats: Vec<Seat>,
 }
@@ -100,9 +104,17 @@ impl StrategyStage {
         Self {
             events,
             best_prices,
+            books: None,
             heard: HearingHistograms::default(),
             seats: Vec::new(),
         }
+    }
+
+    /// Its strategies have books of what the stage hears.
+    #[must_use]
+    pub fn with_books(mut self, books: OwnBooks) -> Self {
+        self.books = Some(books);
+        self
     }
 
     /// A stage for one strategy.
@@ -158,6 +170,9 @@ impl StrategyStage {
                 self.seats.iter_mut().for_each(|seat| seat.on_loss(&event));
                 ring_was_full |= event.kind == Kind::Lagged;
             }
+            if let Some(books) = &mut self.books {
+                books.on_event(&event);
+            }
             let turn = Turn {
                 origin: event.origin,
                 picked_ns,
@@ -165,6 +180,7 @@ impl StrategyStage {
                 cause: Cause::Market,
                 queue,
                 ring_was_full,
+                books: self.books.as_ref(),
                 clock,
             };
             for seat in &mut self.seats {
@@ -188,19 +204,24 @@ impl StrategyStage {
 
 impl Seat {
     #[inline]
-    fn take_executions(&mut self, clock: &Clock) -> usize {
+    fn take_executions(&mut self, books: Option<&OwnBooks>, clock: &Clock) -> usize {
         let mut taken = 0;
         while taken < BATCH
             && let Some(execution) = self.executions.pop()
         {
             taken += 1;
-            self.on_execution(&execution, clock);
+            self.on_execution(&execution, books, clock);
         }
         taken
     }
 
     #[inline]
-    fn on_execution(&mut self, execution: &ExecutionEvent, clock: &Clock) {
+    fn on_execution(
+        &mut self,
+        execution: &ExecutionEvent,
+        books: Option<&OwnBooks>,
+        clock: &Clock,
+    ) {
         self.desk.counters.executions.increment();
         let picked_ns = execution.acked_ns;
         let turn = Turn {
@@ -210,6 +231,7 @@ impl Seat {
             cause: Cause::Execution,
             queue: 0,
             ring_was_full: false,
+            books,
             clock,
         };
         let mut context = Context {
@@ -237,7 +259,7 @@ impl Stage for StrategyStage {
     fn poll(&mut self, clock: &Clock) -> usize {
         let mut taken = 0;
         for seat in &mut self.seats {
-            taken += seat.take_executions(clock);
+            taken += seat.take_executions(self.books.as_ref(), clock);
         }
         taken + self.take_events(clock)
     }

@@ -1,9 +1,10 @@
 //! What hot cores tell: the traces of each second's slowest orders, and turns that took too long.
 //!
-//! Path:        order::stage -> [`Slowest`] -> a ring -> `trace::file`; core_loop -> [`Stall`] -> a ring -> there
+//! Path:        order::stage -> [`Slowest`] -> a ring -> `trace::file`; core_loop -> [`Stall`] -> a ring -> there;
+//!              [`Slowest`] -> each [`Watch`] -> a ring -> the capture of the order's feed
 //! Thread:      [`Slowest`]: order core, hot; the rest: any
 //! Invariants:  always on and bounded: [`KEPT`] traces of each kind a second.
-//! Time:        no clock read of its own; one comparison for an order that is not slow.
+//! Time:        no clock read of its own; two comparisons for an order that is not slow.
 
 use feed_handler::event::DELTA_UNKNOWN;
 use protocol::types::UserRefNum;
@@ -153,9 +154,25 @@ pub struct Stall {
     pub missed_ns: u64,
 }
 
+/// Who is told at once of an order that a feed's packet caused and that took longer than this.
+#[derive(Debug)]
+pub struct Watch {
+    /// The feed, in the order of the configuration.
+    pub feed: u16,
+    /// From the first stamp that is known until the kernel had the order, ns.
+    pub over_ns: u64,
+    /// Where it is told.
+    pub out: Producer<OrderTrace>,
+    /// Orders that found no room there since the last that did.
+    pub missed: u32,
+}
+
 /// Keeps the slowest orders of each second.
 #[derive(Debug)]
 pub struct Slowest {
+    /// What an order must exceed so that a watch may want it.
+    watched_over_ns: u64,
+    watches: Vec<Watch>,
     remembered: Box<[OrderTrace; REMEMBERED]>,
     by_way: Kept,
     by_answer: Kept,
@@ -204,6 +221,8 @@ impl Slowest {
     #[must_use]
     pub fn new(out: Producer<OrderTrace>) -> Self {
         Self {
+            watched_over_ns: u64::MAX,
+            watches: Vec::new(),
             remembered: Box::new([OrderTrace::default(); REMEMBERED]),
             by_way: Kept::new(),
             by_answer: Kept::new(),
@@ -213,10 +232,23 @@ impl Slowest {
         }
     }
 
+    /// These are told at once, each of its feed's slow orders.
+    #[must_use]
+    pub fn with_watches(mut self, watches: Vec<Watch>) -> Self {
+        let over_ns = watches.iter().map(|watch| watch.over_ns);
+        self.watched_over_ns = over_ns.min().unwrap_or(u64::MAX);
+        self.watches = watches;
+        self
+    }
+
     /// An order went to the kernel.
     #[inline]
     pub fn on_submitted(&mut self, trace: &OrderTrace) {
-        self.by_way.offer(trace.way_ns(), trace);
+        let way_ns = trace.way_ns();
+        self.by_way.offer(way_ns, trace);
+        if way_ns > self.watched_over_ns {
+            self.tell_watches(way_ns, trace);
+        }
         if let Some(slot) = self.remembered.get_mut(slot_of(trace.user_ref)) {
             *slot = *trace;
         }
@@ -239,6 +271,22 @@ impl Slowest {
             if let Some((_, kept)) = self.by_way.traces.iter_mut().find(is_it) {
                 kept.acked_ns = acked_ns;
             }
+        }
+    }
+
+    /// An order whose packet is not known, because an answer caused it, is nobody's.
+    #[cold]
+    fn tell_watches(&mut self, way_ns: u64, trace: &OrderTrace) {
+        let is_its = |watch: &&mut Watch| watch.feed == trace.feed && way_ns > watch.over_ns;
+        for watch in self.watches.iter_mut().filter(is_its) {
+            if trace.seen_ns == 0 {
+                continue;
+            }
+            let missed = watch.missed;
+            watch.missed = match watch.out.push(OrderTrace { missed, ..*trace }) {
+                Ok(()) => 0,
+                Err(_) => missed.saturating_add(1),
+            };
         }
     }
 
@@ -334,6 +382,49 @@ mod tests {
         slowest.housekeep(3 * SECOND_NS);
         let trace = told.pop().unwrap();
         assert_eq!((trace.user_ref, trace.acked_ns), (1025, 0));
+    }
+
+    #[test]
+    fn watch_is_told_at_once_of_orders_of_its_feed_that_took_longer() {
+        let (out, _told) = ring(4).unwrap();
+        let (to_first, mut first) = ring(2).unwrap();
+        let (to_second, mut second) = ring(2).unwrap();
+        let watch = |feed, over_ns, out| Watch {
+            feed,
+            over_ns,
+            out,
+            missed: 0,
+        };
+        let watches = vec![watch(0, 100, to_first), watch(1, 50, to_second)];
+        let mut slowest = Slowest::new(out).with_watches(watches);
+        let of_feed = |feed, user_ref, way_ns| OrderTrace {
+            feed,
+            seen_ns: 1_000,
+            ..trace(user_ref, way_ns)
+        };
+        let no_packet = OrderTrace {
+            seen_ns: 0,
+            ..of_feed(0, 6, 900)
+        };
+        let orders = [
+            of_feed(0, 1, 100),
+            of_feed(0, 2, 101),
+            of_feed(1, 3, 51),
+            of_feed(1, 4, 50),
+            of_feed(2, 5, 900),
+            no_packet,
+            of_feed(0, 7, 200),
+            of_feed(0, 8, 200),
+        ];
+        orders.iter().for_each(|order| slowest.on_submitted(order));
+        let told = |ring: &mut rt::ring::Consumer<OrderTrace>| -> Vec<(u32, u32)> {
+            let told = std::iter::from_fn(|| ring.pop());
+            told.map(|it| (it.user_ref, it.missed)).collect()
+        };
+        assert_eq!(told(&mut first), [(2, 0), (7, 0)]);
+        assert_eq!(told(&mut second), [(3, 0)]);
+        slowest.on_submitted(&of_feed(0, 9, 200));
+        assert_eq!(told(&mut first), [(9, 1)]);
     }
 
     #[test]
