@@ -7,7 +7,7 @@
 //!  exchange <── OUCH <── session <── risk <─────────────────────────────────────────────┘
 //! ```
 //!
-//! A strategy is a value that hears two kinds of events and answers with intents. It runs alone on its core, so it needs
+//! A strategy is a value that hears events, executions and its timers, and answers with intents. It runs alone on its core, so it needs
 //! no lock; it runs between packets, so it must not block, allocate or panic. What it holds it takes when it is made.
 //! Everything else is the gateway's: lines and gaps, books, limits, sessions, cancels when something breaks, histograms.
 //!
@@ -53,6 +53,50 @@
 //! trial.trade(1, Price4(100_100), Qty(100));
 //! let bought = trial.intents();
 //! assert_eq!((bought[0].side, bought[0].price), (Side::Buy, ask));
+//! ```
+//!
+//! # Timers
+//!
+//! Each strategy has a wheel of its own with room for [`TIMERS_MAX`](prelude::TIMERS_MAX) timers. They fire between
+//! packets, never early, and also while nothing is heard:
+//!
+//! ```
+//! use tickgate::prelude::*;
+//!
+//! /// Cancels its order unless it is filled within a millisecond.
+//! struct Patient;
+//!
+//! impl Strategy for Patient {
+//!     fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>) {
+//!         if event.has(FLAG_BBO_CHANGED) {
+//!             let order = NewOrder {
+//!                 locate: event.locate,
+//!                 side: Side::Buy,
+//!                 price: event.bid_price,
+//!                 qty: Qty(100),
+//!                 time_in_force: TimeInForce::Day,
+//!             };
+//!             if let Some(OrderId(id)) = context.enter(&order) {
+//!                 context.start_timer(1_000_000, u64::from(id));
+//!             }
+//!         }
+//!     }
+//!
+//!     fn on_execution(&mut self, _: &ExecutionEvent, _: &mut Context<'_>) {}
+//!
+//!     fn on_timer(&mut self, token: u64, context: &mut Context<'_>) {
+//!         if let Ok(id) = u32::try_from(token) {
+//!             context.cancel(OrderId(id));
+//!         }
+//!     }
+//! }
+//!
+//! let mut trial = Trial::new(Box::new(Patient));
+//! trial.quote(1, Price4(99_900), Price4(100_100));
+//! let entered = trial.intents();
+//! trial.pass(2_000_000);
+//! let canceled = trial.intents();
+//! assert_eq!((canceled[0].action, canceled[0].id), (Action::Cancel, entered[0].id));
 //! ```
 //!
 //! # Its gateway
@@ -116,7 +160,9 @@ pub mod prelude {
     pub use gateway::message::execution::{ExecutionEvent, Outcome};
     pub use gateway::message::intent::{Action, OrderId, OrderIntent, TimeInForce};
     pub use gateway::order::risk::Refusal;
-    pub use gateway::strategy::{Context, NewOrder, Strategy, Trial};
+    pub use gateway::strategy::{
+        Context, NewOrder, Strategy, TIMER_TICK_NS, TIMERS_MAX, TimerId, Trial,
+    };
     pub use protocol::types::{Price4, Qty, Side, Symbol};
     pub use serde::Deserialize;
 }

@@ -21,7 +21,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::event::{Commanded, UNKNOWN};
 use super::format::{
-    ACCEPTED, BY_EXECUTION, HEADER_BYTES, Header, IMMEDIATE, INTENT_BYTES, IntentRecord, Kind, SELL,
+    ACCEPTED, BY_EXECUTION, BY_TIMER, HEADER_BYTES, Header, IMMEDIATE, INTENT_BYTES, IntentRecord,
+    Kind, SELL,
 };
 use super::records::{CELL_BYTES, Cell, Records};
 use crate::message::command::Command;
@@ -381,9 +382,11 @@ fn intent_record(asked: &Asked<'_>, user_ref: u32, refusal: u8) -> IntentRecord 
     if intent.time_in_force == TimeInForce::ImmediateOrCancel {
         flags |= IMMEDIATE;
     }
-    if intent.cause == Cause::Execution {
-        flags |= BY_EXECUTION;
-    }
+    flags |= match intent.cause {
+        Cause::Market => 0,
+        Cause::Execution => BY_EXECUTION,
+        Cause::Timer => BY_TIMER,
+    };
     IntentRecord {
         decided_ns: U64::new(intent.decided_ns),
         seen_ns: U64::new(intent.origin.seen_ns),

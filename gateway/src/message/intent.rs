@@ -35,6 +35,8 @@ pub enum Cause {
     Market,
     /// News of an order or of the session: the tick lies a round trip or more back.
     Execution,
+    /// A timer of the strategy's: no tick stands behind it.
+    Timer,
 }
 
 /// How long an order stands.

@@ -410,7 +410,7 @@ fn free(risk: &mut Risk, order: &Order, less: Qty) -> Result<(), Breach> {
 fn client_order_id(order: &Order, intent: &OrderIntent) -> [u8; 14] {
     let Owner(owner) = order.owner.unwrap_or(Owner(0));
     let mut id = ClientOrderId::new(owner, order.feed, intent.origin.seq);
-    if intent.cause == Cause::Execution {
+    if intent.cause != Cause::Market {
         id.seq = None;
     }
     id.encode()

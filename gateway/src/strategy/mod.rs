@@ -6,6 +6,7 @@
 mod probe;
 mod quoter;
 mod stage;
+mod timers;
 mod trial;
 
 use std::sync::Arc;
@@ -21,10 +22,12 @@ use rt::ring::Producer;
 
 use crate::message::execution::ExecutionEvent;
 use crate::message::intent::{Action, Cause, OrderId, OrderIntent, TimeInForce};
+use timers::Timers;
 
 pub use probe::{Parameters as ProbeParameters, Probe};
 pub use quoter::{Parameters as QuoterParameters, Quoter};
 pub use stage::{DecidingHistograms, Ends, HearingHistograms, Measures, StrategyStage};
+pub use timers::{TIMER_TICK_NS, TIMERS_MAX, TimerId};
 pub use trial::Trial;
 
 counters! {
@@ -44,6 +47,10 @@ counters! {
         missed,
         /// Gaps of the feed that it was told of.
         gaps,
+        /// Timers that fired.
+        timers,
+        /// Timers that found no room; the strategy was told.
+        timers_full,
     }
 }
 
@@ -54,6 +61,11 @@ pub trait Strategy: Send {
 
     /// Something happened to one of its orders, or to the session.
     fn on_execution(&mut self, execution: &ExecutionEvent, context: &mut Context<'_>);
+
+    /// A timer has fired that [`Context::start_timer`] was given this token for.
+    fn on_timer(&mut self, token: u64, context: &mut Context<'_>) {
+        let _ = (token, context);
+    }
 }
 
 /// A new order.
@@ -96,6 +108,7 @@ struct DeskEnd {
     intents: Producer<OrderIntent>,
     best_prices: Arc<BestPrices>,
     next_id: u32,
+    timers: Timers,
     counters: Arc<StrategyCounters>,
     histograms: DecidingHistograms,
 }
@@ -138,6 +151,29 @@ impl Context<'_> {
     #[inline]
     pub fn cancel(&mut self, id: OrderId) -> bool {
         self.send(self.change(id, Action::Cancel, Price4(0), Qty(0)))
+    }
+
+    /// Calls [`Strategy::on_timer`] with this token once `after_ns` have passed since [`Context::picked_ns`]: never
+    /// early, and late by [`TIMER_TICK_NS`] and what the turn takes that is running then. `None`: [`TIMERS_MAX`] run
+    /// already.
+    #[inline]
+    pub fn start_timer(&mut self, after_ns: u64, token: u64) -> Option<TimerId> {
+        self.start_timer_at(self.turn.picked_ns.saturating_add(after_ns), token)
+    }
+
+    /// The same, at a time of the monotonic clock, ns: what goes in step adds to the time that was meant, and not to
+    /// the one at which it was called. A time that is over already: in the next tick.
+    pub fn start_timer_at(&mut self, at_ns: u64, token: u64) -> Option<TimerId> {
+        let timer = self.desk.timers.start(at_ns, self.turn.picked_ns, token);
+        if timer.is_none() {
+            self.desk.counters.timers_full.increment();
+        }
+        timer
+    }
+
+    /// Stops a timer; `false`: it has fired, or was stopped before.
+    pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
+        self.desk.timers.cancel(timer)
     }
 
     /// Best prices of a symbol now; `None` when they keep moving.
@@ -185,7 +221,7 @@ impl Context<'_> {
         }
     }
 
-    /// When the event was taken from the ring, ns on the monotonic clock.
+    /// When the event was taken from the ring, the answer was here or the timer fired, ns on the monotonic clock.
     #[must_use]
     pub fn picked_ns(&self) -> u64 {
         self.turn.picked_ns

@@ -2,32 +2,34 @@
 //!
 //! ```text
 //!  event ring ──> listener ──> one event, one clock read ──> strategy, strategy, …
-//!                              its own executions ──> each, before the events of a turn
+//!            its own executions, then its own timers ──> each, before the events of a turn
 //! ```
 //!
 //! Thread:      strategy core, hot
 //! Invariants:  strategies that share a stage hear the same events in the same order; each is told of its own
 //!              executions alone.
 //! Time:        `picked` is one clock read for each event: when the stage has it. What a strategy waits there for
-//!              those before it is in its `picked_to_decided`.
+//!              those before it is in its `picked_to_decided`. Timers go by when the turn began, which the core
+//!              has read already: while none is due, they cost a strategy one comparison a turn.
 
 use std::sync::Arc;
 
 use feed_handler::best_prices::BestPrices;
-use feed_handler::event::{Kind, MarketEvent, delta_ns};
+use feed_handler::event::{DELTA_UNKNOWN, Kind, MarketEvent, Origin, delta_ns};
 use feed_handler::publish::Listener;
 use rt::clock::Clock;
 use rt::histogram::Reader;
 use rt::histograms;
 use rt::ring::{Consumer, Producer};
 
+use super::timers::Timers;
 use super::{Context, DeskEnd, Strategy, StrategyCounters, Turn};
 use crate::core_loop::Stage;
 use crate::message::execution::ExecutionEvent;
 use crate::message::intent::{Cause, OrderIntent};
 use crate::message::notice::{Notice, Notices};
 
-/// Events taken in one turn at most, and executions of each strategy.
+/// Events taken in one turn at most, and executions and timers of each strategy.
 const BATCH: usize = 64;
 
 histograms! {
@@ -122,6 +124,7 @@ impl StrategyStage {
             intents: ends.intents,
             best_prices: Arc::clone(&self.best_prices),
             next_id: 1,
+            timers: Timers::new(),
             counters: Arc::default(),
             histograms: DecidingHistograms::default(),
         };
@@ -138,6 +141,12 @@ impl StrategyStage {
             notices: ends.notices,
         });
         measures
+    }
+
+    /// When a timer may be due; `u64::MAX`: none runs.
+    pub(super) fn next_timer_ns(&self) -> u64 {
+        let timers = self.seats.iter().map(|seat| seat.desk.timers.next_ns());
+        timers.min().unwrap_or(u64::MAX)
     }
 
     #[inline]
@@ -217,6 +226,33 @@ impl Seat {
         self.strategy.on_execution(execution, &mut context);
     }
 
+    /// Fires what is due; what the calls start is due in a later turn.
+    #[cold]
+    fn take_timers(&mut self, clock: &Clock) -> usize {
+        let mut taken = 0;
+        while taken < BATCH
+            && let Some(token) = self.desk.timers.take_due(clock.turn_ns())
+        {
+            taken += 1;
+            self.desk.counters.timers.increment();
+            let turn = Turn {
+                origin: Origin::default(),
+                picked_ns: clock.now_ns(),
+                published_delta_ns: DELTA_UNKNOWN,
+                cause: Cause::Timer,
+                queue: 0,
+                ring_was_full: false,
+                clock,
+            };
+            let mut context = Context {
+                turn: &turn,
+                desk: &mut self.desk,
+            };
+            self.strategy.on_timer(token, &mut context);
+        }
+        taken
+    }
+
     #[cold]
     fn on_loss(&mut self, event: &MarketEvent) {
         if event.kind == Kind::Gap {
@@ -236,6 +272,9 @@ impl Stage for StrategyStage {
         let mut taken = 0;
         for seat in &mut self.seats {
             taken += seat.take_executions(clock);
+            if seat.desk.timers.next_ns() <= clock.turn_ns() {
+                taken += seat.take_timers(clock);
+            }
         }
         taken + self.take_events(clock)
     }

@@ -159,6 +159,23 @@ impl Trial {
         }
     }
 
+    /// Lets time pass: timers that are due meanwhile fire, each at its time.
+    pub fn pass(&mut self, length_ns: u64) {
+        let until_ns = self.clock.now_ns().saturating_add(length_ns);
+        // Ends: what a timer starts is due in a later tick.
+        while self.stage.next_timer_ns() <= until_ns {
+            self.clock.set_ns(self.stage.next_timer_ns());
+            self.stage.poll(&self.clock);
+        }
+        self.clock.set_ns(until_ns);
+    }
+
+    /// What time it is, ns.
+    #[must_use]
+    pub fn now_ns(&self) -> u64 {
+        self.clock.now_ns()
+    }
+
     /// What the strategy wants since the last call, in its order.
     pub fn intents(&mut self) -> Vec<OrderIntent> {
         std::iter::from_fn(|| self.intents.pop()).collect()

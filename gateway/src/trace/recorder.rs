@@ -64,8 +64,8 @@ impl OrderTrace {
     #[inline]
     #[must_use]
     pub fn begin(intent: &OrderIntent, user_ref: UserRefNum, encoded_ns: u64) -> Self {
-        if intent.cause == Cause::Execution {
-            // The tick lies a round trip back: this order's way begins with the decision.
+        if intent.cause != Cause::Market {
+            // The tick lies a round trip back, or there was none: this order's way begins with the decision.
             return Self {
                 seq: intent.origin.seq,
                 user_ref: user_ref.0,

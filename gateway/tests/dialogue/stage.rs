@@ -390,22 +390,26 @@ fn order_caused_by_an_execution_is_no_tick_to_order() {
     bench.asks(0, order);
     bench.turn();
     assert_eq!(count(&bench), 1);
-    for (id, seen_ns) in [(2, 0), (3, 1)] {
+    for (id, seen_ns, cause) in [
+        (2, 0, Cause::Execution),
+        (3, 1, Cause::Execution),
+        (4, 0, Cause::Timer),
+    ] {
         let mut order = enter(id, Side::Buy, 1);
-        order.cause = Cause::Execution;
+        order.cause = cause;
         order.origin.seen_ns = seen_ns;
         bench.asks(0, order);
         bench.turn();
     }
-    assert_eq!(bench.stage.entry().open_orders(), 3);
+    assert_eq!(bench.stage.entry().open_orders(), 4);
     assert_eq!(count(&bench), 1);
 }
 
 #[test]
-fn order_of_an_execution_names_no_message_in_its_client_order_id() {
+fn order_of_an_execution_or_a_timer_names_no_message_in_its_client_order_id() {
     let mut bench = Bench::open(LIMITS, &[on_feed(0)], 64);
     bench.sent();
-    for (id, cause) in [(1, Cause::Market), (2, Cause::Execution)] {
+    for (id, cause) in [(1, Cause::Market), (2, Cause::Execution), (3, Cause::Timer)] {
         let mut order = enter(id, Side::Buy, 1);
         (order.cause, order.origin.seq) = (cause, 0x1234);
         bench.asks(0, order);
@@ -418,7 +422,11 @@ fn order_of_an_execution_names_no_message_in_its_client_order_id() {
         .collect();
     assert_eq!(
         ids,
-        [b"00000000001234".to_vec(), b"0000FFFFFFFFFF".to_vec()]
+        [
+            b"00000000001234".to_vec(),
+            b"0000FFFFFFFFFF".to_vec(),
+            b"0000FFFFFFFFFF".to_vec()
+        ]
     );
 }
 
