@@ -1,4 +1,4 @@
-//! A strategy's life: timers, in a trial and on a core of its own.
+//! A strategy's life: its start, its timers, its stop, in a trial and on a core of its own.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -11,17 +11,27 @@ use feed_handler::event::MarketEvent;
 use feed_handler::publish::{Listener, Subscription};
 use gateway::core_loop::{CoreOptions, CoreState, run};
 use gateway::message::execution::{ExecutionEvent, Outcome};
-use gateway::message::intent::Cause;
-use gateway::message::intent::TimeInForce;
+use gateway::message::intent::{Action, Cause, OrderId, TimeInForce};
 use gateway::message::notice::Notices;
+use gateway::order::opening::OpeningView;
 use gateway::strategy::{
-    Context, Ends, NewOrder, Strategy, StrategyStage, TIMER_TICK_NS, TIMERS_MAX, TimerId, Trial,
+    Context, Ends, NewOrder, Start, Strategy, StrategyStage, TIMER_TICK_NS, TIMERS_MAX, TimerId,
+    Trial,
 };
-use protocol::types::{Price4, Qty, Side};
+use protocol::types::{Price4, Qty, Side, Symbol};
 use rt::mem::Want;
 use rt::ring::ring;
 
 const MS: u64 = 1_000_000;
+
+const ALC: Symbol = Symbol(*b"ALC     ");
+const ORDER: NewOrder = NewOrder {
+    locate: 1,
+    side: Side::Buy,
+    price: Price4(10_000),
+    qty: Qty(100),
+    time_in_force: TimeInForce::Day,
+};
 
 /// What a strategy was told, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +40,10 @@ enum Told {
     Up(u64),
     /// A timer with this token fired.
     Timer(u64, u64),
+    /// It starts, and the account holds this much of ALC and of anything else.
+    Start(i64, i64),
+    /// It stops: whether an order and a cancel went out.
+    Stop(bool, bool),
 }
 
 /// Starts timers when its session opens, and says what it is told.
@@ -79,6 +93,20 @@ impl Strategy for Clerk {
         }
     }
 
+    fn on_start(&mut self, start: &Start<'_>, _: &mut Context<'_>) {
+        assert_eq!(start.orders().count(), 0);
+        let alc = start.position(ALC);
+        let all: i64 = start.positions().map(|(_, shares)| shares).sum();
+        self.tell(Told::Start(alc, all - alc));
+    }
+
+    fn on_stop(&mut self, context: &mut Context<'_>) {
+        let entered = context.enter(&ORDER).is_some();
+        let replaced = context.replace(OrderId(1), Price4(1), Qty(1));
+        assert!(!replaced);
+        self.tell(Told::Stop(entered, context.cancel(OrderId(1))));
+    }
+
     fn on_timer(&mut self, token: u64, context: &mut Context<'_>) {
         self.tell(Told::Timer(token, context.picked_ns()));
         if let Some((_, stopped)) = self.stops.filter(|(by, _)| *by == token) {
@@ -91,20 +119,14 @@ impl Strategy for Clerk {
             self.due_ns += MS;
             assert!(context.start_timer_at(self.due_ns, token).is_some());
         }
-        context.enter(&NewOrder {
-            locate: 1,
-            side: Side::Buy,
-            price: Price4(10_000),
-            qty: Qty(100),
-            time_in_force: TimeInForce::Day,
-        });
+        context.enter(&ORDER);
     }
 }
 
 fn timers(told: &Receiver<Told>) -> Vec<(u64, u64)> {
     let timers = told.try_iter().filter_map(|told| match told {
         Told::Timer(token, at_ns) => Some((token, at_ns)),
-        Told::Up(_) => None,
+        _ => None,
     });
     timers.collect()
 }
@@ -145,9 +167,11 @@ fn timer_that_goes_in_step_does_not_drift() {
     clerk.repeats = 999;
     let mut trial = Trial::new(clerk);
     trial.set_session(true);
-    let Ok(Told::Up(up_ns)) = told.try_recv() else {
-        unreachable!("the session opened")
-    };
+    let up = told.try_iter().find_map(|told| match told {
+        Told::Up(at_ns) => Some(at_ns),
+        _ => None,
+    });
+    let up_ns = up.expect("the session opened");
     trial.pass(2_000 * MS);
     let fired = timers(&told);
     assert_eq!(fired.len(), 1_000);
@@ -179,6 +203,7 @@ fn core_that_hears_nothing_fires_timers_in_order_and_not_early() {
     let ends = Ends {
         intents,
         executions,
+        opening: OpeningView::default(),
         notices: Notices(notices),
     };
     let stage = StrategyStage::of_one(events, prices, clerk, ends);
@@ -193,19 +218,56 @@ fn core_that_hears_nothing_fires_timers_in_order_and_not_early() {
     to_desk.push(up).expect("there is room");
     let fired: Vec<Told> = std::thread::scope(|scope| {
         scope.spawn(|| run(vec![Box::new(stage)], &options, &state, stalls, &stop));
-        let fired = told.iter().take(5).collect();
+        let fired = told.iter().take(6).collect();
         stop.store(true, Ordering::Relaxed);
         fired
     });
-    let Told::Up(up_ns) = fired[0] else {
+    assert_eq!(fired[0], Told::Start(0, 0));
+    let Told::Up(up_ns) = fired[1] else {
         unreachable!("{fired:?}")
     };
     let due = [(2, 0), (1, 2 * MS), (3, 9 * MS), (0, 20 * MS)];
-    for (told, (token, wait_ns)) in fired[1..].iter().zip(due) {
+    for (told, (token, wait_ns)) in fired[2..].iter().zip(due) {
         let Told::Timer(fired_token, at_ns) = *told else {
             unreachable!("{fired:?}")
         };
         assert_eq!(fired_token, token);
         assert!(at_ns >= up_ns + wait_ns, "{fired:?}");
     }
+}
+
+#[test]
+fn strategy_starts_once_with_what_is_held_before_its_session_is_told_to_be_open() {
+    let (clerk, told) = Clerk::new(&[]);
+    let mut trial = Trial::new(clerk);
+    trial.hold(ALC, -300);
+    trial.hold(Symbol(*b"BLC     "), 500);
+    trial.hold(Symbol(*b"CLC     "), 0);
+    trial.quote(1, Price4(9_900), Price4(10_100));
+    assert_eq!(told.try_iter().count(), 0, "not before the session is open");
+    for is_up in [true, false, true] {
+        trial.set_session(is_up);
+    }
+    let told: Vec<Told> = told.try_iter().collect();
+    assert!(
+        matches!(told[..], [Told::Start(-300, 500), Told::Up(_), Told::Up(_)]),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn strategy_that_stops_is_told_once_and_sends_nothing_but_cancels() {
+    let (clerk, told) = Clerk::new(&[MS]);
+    let mut trial = Trial::new(clerk);
+    trial.set_session(true);
+    trial.stop();
+    trial.stop();
+    trial.pass(2 * MS);
+    let told: Vec<Told> = told.try_iter().skip(2).collect();
+    assert!(
+        matches!(told[..], [Told::Stop(false, true), Told::Timer(..)]),
+        "{told:?}"
+    );
+    let actions: Vec<Action> = trial.intents().iter().map(|it| it.action).collect();
+    assert_eq!(actions, [Action::Cancel], "the timer's order is not sent");
 }

@@ -7,8 +7,8 @@
 //!  exchange <── OUCH <── session <── risk <─────────────────────────────────────────────┘
 //! ```
 //!
-//! A strategy is a value that hears events, executions and its timers, and answers with intents. It runs alone on its core, so it needs
-//! no lock; it runs between packets, so it must not block, allocate or panic. What it holds it takes when it is made.
+//! A strategy is a value that hears events, executions and its timers, and answers with intents. Its core runs nothing else
+//! meanwhile, so it needs no lock; it runs between packets, so it must not block, allocate or panic. What it holds it takes when it is made.
 //! Everything else is the gateway's: lines and gaps, books, limits, sessions, cancels when something breaks, histograms.
 //!
 //! # A strategy
@@ -53,6 +53,64 @@
 //! trial.trade(1, Price4(100_100), Qty(100));
 //! let bought = trial.intents();
 //! assert_eq!((bought[0].side, bought[0].price), (Side::Buy, ask));
+//! ```
+//!
+//! # Its life
+//!
+//! | call | when |
+//! |---|---|
+//! | [`on_start`](prelude::Strategy::on_start) | once: its session is open for the first time, and what was before is known |
+//! | [`on_event`](prelude::Strategy::on_event) | something happened in the market; also before the session is open, so that it knows prices when it starts |
+//! | [`on_execution`](prelude::Strategy::on_execution) | something became of one of its orders, or its session opened or went down |
+//! | [`on_timer`](prelude::Strategy::on_timer) | a time has come that it asked for |
+//! | [`on_stop`](prelude::Strategy::on_stop) | once: the gateway stops in good order, and cancels what is open; nothing new goes out from here on |
+//!
+//! What the account holds survives a restart, and a strategy finds it where it starts:
+//!
+//! ```
+//! use tickgate::prelude::*;
+//!
+//! /// Sells what is held of one symbol.
+//! struct Unwind {
+//!     symbol: Symbol,
+//!     left: u32,
+//! }
+//!
+//! impl Strategy for Unwind {
+//!     fn on_start(&mut self, start: &Start<'_>, _: &mut Context<'_>) {
+//!         self.left = u32::try_from(start.position(self.symbol)).unwrap_or(0);
+//!     }
+//!
+//!     fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>) {
+//!         if self.left == 0 || !event.has(FLAG_BBO_CHANGED) || context.symbol(event.locate) != Some(self.symbol) {
+//!             return;
+//!         }
+//!         let sell = NewOrder {
+//!             locate: event.locate,
+//!             side: Side::Sell,
+//!             price: event.bid_price,
+//!             qty: Qty(self.left),
+//!             time_in_force: TimeInForce::ImmediateOrCancel,
+//!         };
+//!         if context.enter(&sell).is_some() {
+//!             self.left = 0;
+//!         }
+//!     }
+//!
+//!     fn on_execution(&mut self, execution: &ExecutionEvent, _: &mut Context<'_>) {
+//!         if execution.answers == Some(Action::Enter) && execution.outcome != Outcome::Accepted {
+//!             self.left = execution.qty.0;
+//!         }
+//!     }
+//! }
+//!
+//! let symbol = Symbol(*b"ALC     ");
+//! let mut trial = Trial::new(Box::new(Unwind { symbol, left: 0 }));
+//! trial.hold(symbol, 300);
+//! trial.list(1, symbol);
+//! trial.set_session(true);
+//! trial.quote(1, Price4(99_900), Price4(100_100));
+//! assert_eq!(trial.intents()[0].qty, Qty(300));
 //! ```
 //!
 //! # Timers
@@ -159,9 +217,10 @@ pub mod prelude {
     pub use gateway::cli::{Parameters, built_in, run};
     pub use gateway::message::execution::{ExecutionEvent, Outcome};
     pub use gateway::message::intent::{Action, OrderId, OrderIntent, TimeInForce};
+    pub use gateway::order::entry::LiveOrder;
     pub use gateway::order::risk::Refusal;
     pub use gateway::strategy::{
-        Context, NewOrder, Strategy, TIMER_TICK_NS, TIMERS_MAX, TimerId, Trial,
+        Context, NewOrder, Start, Strategy, TIMER_TICK_NS, TIMERS_MAX, TimerId, Trial,
     };
     pub use protocol::types::{Price4, Qty, Side, Symbol};
     pub use serde::Deserialize;

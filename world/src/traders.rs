@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 use feed_handler::event::MarketEvent;
 use gateway::message::execution::{ExecutionEvent, Outcome};
 use gateway::message::intent::{Action, OrderId, TimeInForce};
-use gateway::strategy::{Context, NewOrder, Strategy};
+use gateway::strategy::{Context, NewOrder, Start, Strategy};
 use protocol::types::{Price4, Qty, Side};
 
 /// What a trader believes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Belief {
+    /// It has been told what it begins with.
+    has_started: bool,
     /// Open orders: symbol of the day, side, shares open.
     pub(crate) live: BTreeMap<OrderId, (u16, Side, Qty)>,
     /// Intents that have not been answered.
@@ -148,8 +150,21 @@ impl Strategy for Trader {
         }
     }
 
+    fn on_start(&mut self, start: &Start<'_>, _: &mut Context<'_>) {
+        let has_started = belief(self.trader).has_started;
+        assert!(!has_started, "it starts once");
+        let found = start.positions().all(|(_, shares)| shares != 0);
+        assert!(found, "what is not held is not shown");
+        self.change(|belief| belief.has_started = true);
+    }
+
     fn on_execution(&mut self, execution: &ExecutionEvent, context: &mut Context<'_>) {
         self.settle(execution);
+        let has_started = belief(self.trader).has_started;
+        assert!(
+            has_started || execution.outcome != Outcome::SessionUp,
+            "it starts before its session is told to be open"
+        );
         if matches!(execution.outcome, Outcome::SessionUp | Outcome::SessionDown) {
             return;
         }

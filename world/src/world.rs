@@ -7,10 +7,12 @@ use std::sync::atomic::AtomicU64;
 
 use feed_handler::publish::Way;
 use gateway::core_loop::Stage;
+use gateway::message::intent::Owner;
 use gateway::message::notice::Notices;
 use gateway::order::account::Account;
 use gateway::order::entry::{Credentials, DeskOptions, Entry, Lifecycle, State};
 use gateway::order::links::Link;
+use gateway::order::opening::Opening;
 use gateway::order::risk::{KillCause, KillSwitch, Limits, Risk};
 use gateway::order::stage::{OrderStage, Parts};
 use gateway::strategy::{Ends, Strategy, StrategyStage};
@@ -97,6 +99,13 @@ fn exchange_options(random: &mut fastrand::Rng) -> Options {
     file::parse(&text).expect("sane").exchange
 }
 
+/// What joins a session to its strategies.
+struct Wiring {
+    links: Vec<Link>,
+    desks: Vec<DeskOptions>,
+    opening: Opening,
+}
+
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -170,6 +179,7 @@ impl World {
         self.listen();
         let mut links: [Vec<Link>; 2] = Default::default();
         let mut options: [Vec<DeskOptions>; 2] = Default::default();
+        let openings = [(); 2].map(|()| Opening::new(limits.open_orders_max as usize));
         self.desks.clear();
         // The last two hear the same feed: in half of all worlds from one stage, as on one core. It is only looked
         // at, so that a seed's other dice fall as ever.
@@ -179,9 +189,11 @@ impl World {
             let (to_session, intents) = ring(64).expect("a power of two");
             let (to_desk, executions) = ring(8192).expect("a power of two");
             let (notices, _) = ring(8).expect("a power of two");
+            let owner = Owner(u8::try_from(links[session].len()).expect("few"));
             let ends = Ends {
                 intents: to_session,
                 executions,
+                opening: openings[session].view(owner, None),
                 notices: Notices(notices),
             };
             let strategy = self.strategy(at);
@@ -207,8 +219,14 @@ impl World {
             });
         }
         self.lines.clear();
-        for ((name, links), desks) in ACCOUNTS.into_iter().zip(links).zip(options) {
-            let line = self.line(name, limits, links, &desks);
+        let wirings = links.into_iter().zip(options).zip(openings);
+        for (name, ((links, desks), opening)) in ACCOUNTS.into_iter().zip(wirings) {
+            let wiring = Wiring {
+                links,
+                desks,
+                opening,
+            };
+            let line = self.line(name, limits, wiring);
             self.lines.push(line);
         }
     }
@@ -238,7 +256,12 @@ impl World {
         Box::new(Overheard::new(Arc::clone(&self.taken_off)))
     }
 
-    fn line(&self, name: &str, limits: Limits, links: Vec<Link>, desks: &[DeskOptions]) -> Line {
+    fn line(&self, name: &str, limits: Limits, wiring: Wiring) -> Line {
+        let Wiring {
+            links,
+            desks,
+            opening,
+        } = wiring;
         let lifecycle = Lifecycle::new(Credentials {
             username: name.into(),
             password: "secret".into(),
@@ -248,7 +271,7 @@ impl World {
         let prices = self.hearings.iter().map(|it| Arc::clone(&it.prices));
         let risk = Risk::new(limits, self.kill.clone());
         let mut account = Account::new(risk, prices.collect());
-        let entry = Entry::new(lifecycle, limits.open_orders_max, desks, &mut account);
+        let entry = Entry::new(lifecycle, limits.open_orders_max, &desks, &mut account);
         let (journaled, inlet) = Journaled::new(&self.kill);
         let entry = entry.with_journal(inlet);
         let (notices, heard) = ring(64).expect("a power of two");
@@ -260,6 +283,7 @@ impl World {
             transport: Connection::new(),
             links,
             commands,
+            opening,
             notices: Notices(notices),
             slowest: Slowest::new(slow),
         });

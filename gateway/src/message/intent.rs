@@ -35,7 +35,7 @@ pub enum Cause {
     Market,
     /// News of an order or of the session: the tick lies a round trip or more back.
     Execution,
-    /// A timer of the strategy's: no tick stands behind it.
+    /// A timer of the strategy's, or the stop of the gateway: no tick stands behind it.
     Timer,
 }
 

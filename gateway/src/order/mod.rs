@@ -41,6 +41,7 @@ pub mod telling;
 
 mod progress;
 
+pub mod opening;
 pub mod snapshot;
 
 pub mod transport;

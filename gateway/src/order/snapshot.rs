@@ -47,14 +47,14 @@ pub struct Health {
 }
 
 /// A session, as others see it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct SessionView {
     health: Versioned<4>,
     orders: Box<[Versioned<5>]>,
 }
 
 /// An account's positions, as others see them: a row for each symbol that it knows.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct PositionsView {
     rows: Box<[Versioned<4>]>,
 }
@@ -139,7 +139,7 @@ impl SessionView {
 }
 
 impl PositionsView {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let rows = (0..INSTRUMENTS_MAX).map(|_| Versioned::default());
         Self {
             rows: rows.collect(),
@@ -161,7 +161,8 @@ impl PositionsView {
         })
     }
 
-    fn show(&self, row: usize, symbol: Symbol, exposure: &Exposure) {
+    pub(super) fn show(&self, row: usize, held: &Position) {
+        let Position { symbol, exposure } = held;
         if let Some(place) = self.rows.get(row) {
             let words = [
                 u64::from_ne_bytes(symbol.0),
@@ -255,8 +256,11 @@ impl Snapshot {
             let to = known.min(self.next_position + ROWS_A_TURN);
             for row in self.next_position..to {
                 let at = Instrument(u16::try_from(row).unwrap_or(u16::MAX));
-                let symbol = account.instruments.symbol(at);
-                self.positions.show(row, symbol, &account.risk.exposure(at));
+                let held = Position {
+                    symbol: account.instruments.symbol(at),
+                    exposure: account.risk.exposure(at),
+                };
+                self.positions.show(row, &held);
             }
             (self.next_position, *has_all_positions) = (to, to == known);
         }
@@ -423,7 +427,7 @@ mod tests {
                 open_sell: 2,
             },
         };
-        view.show(0, held.symbol, &held.exposure);
+        view.show(0, &held);
         assert_eq!(view.iter().collect::<Vec<_>>(), [held]);
     }
 }

@@ -23,6 +23,7 @@ use crate::order::account::Account;
 use crate::order::entry::{DESKS_MAX, DeskOptions, Entry, Lifecycle};
 use crate::order::instruments::INSTRUMENTS_MAX;
 use crate::order::links::{Link, owner_of};
+use crate::order::opening::{Opening, OpeningView};
 use crate::order::risk::{KillCause, KillSwitch, Limits, Risk};
 use crate::order::stage::{OrderStage, Parts as OrderParts};
 use crate::order::transport::{Transport, TransportUser};
@@ -46,9 +47,15 @@ pub(super) struct Built {
 /// Rings of each strategy, taken apart as the stages are built.
 struct Wiring {
     publishers: Vec<Option<Publisher>>,
-    links: Vec<Vec<Link>>,
-    desks: Vec<Vec<DeskOptions>>,
+    sessions: Vec<SessionWiring>,
     ends: Vec<Ends>,
+}
+
+/// A session's ends of what joins it to its strategies, and what they are to it.
+struct SessionWiring {
+    links: Vec<Link>,
+    desks: Vec<DeskOptions>,
+    opening: Opening,
 }
 
 pub(super) fn build(options: Options) -> Result<Built, String> {
@@ -97,11 +104,10 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
         }
     }
     stages.extend(strategies);
-    for (index, session) in options.sessions.into_iter().enumerate() {
-        let links = wiring.links.get_mut(index).map(std::mem::take);
+    let sessions = options.sessions.into_iter().zip(wiring.sessions);
+    for (index, (session, wiring)) in sessions.enumerate() {
         let room = SessionRoom {
-            links: links.unwrap_or_default(),
-            desks: wiring.desks.get(index).cloned().unwrap_or_default(),
+            wiring,
             best_prices: best_prices.clone(),
             journal: options.journal.as_ref().map(|it| (index, it.ring_bytes)),
         };
@@ -166,36 +172,42 @@ fn wire(
     best_prices: &[Arc<BestPrices>],
     house: &mut House,
 ) -> Result<Wiring, String> {
-    let lists = |count: usize| (0..count).map(|_| Vec::new()).collect::<Vec<_>>();
     let publisher =
         |prices: &Arc<BestPrices>| Some(Publisher::new(Arc::clone(prices), options.rings.events));
+    let sessions = options.sessions.iter().map(|session| SessionWiring {
+        links: Vec::new(),
+        desks: Vec::new(),
+        opening: Opening::new(session.risk.open_orders_max as usize),
+    });
     let mut wiring = Wiring {
         publishers: best_prices.iter().map(publisher).collect(),
-        links: (0..options.sessions.len()).map(|_| Vec::new()).collect(),
-        desks: lists(options.sessions.len()),
+        sessions: sessions.collect(),
         ends: Vec::new(),
     };
     for strategy in &options.strategies {
         let (to_session, intents) = pair(options.rings.intents, "intents")?;
         let (to_desk, executions) = pair(options.rings.executions, "executions")?;
-        if let Some(list) = wiring.links.get_mut(strategy.session) {
-            list.push(Link {
-                intents,
-                executions: to_desk,
-            });
-        }
-        if let Some(list) = wiring.desks.get_mut(strategy.session) {
-            if list.len() == DESKS_MAX {
+        let mut opening = OpeningView::default();
+        if let Some(session) = wiring.sessions.get_mut(strategy.session) {
+            if session.desks.len() == DESKS_MAX {
                 return Err(format!(
                     "strategy {}: its session has {DESKS_MAX} already, and an order can name no more",
                     strategy.name
                 ));
             }
-            list.push(desk_of(strategy));
+            let desk = desk_of(strategy);
+            let owner = owner_of(session.desks.len());
+            opening = session.opening.view(owner, desk.symbols.clone());
+            session.desks.push(desk);
+            session.links.push(Link {
+                intents,
+                executions: to_desk,
+            });
         }
         wiring.ends.push(Ends {
             intents: to_session,
             executions,
+            opening,
             notices: notices(&strategy.name, house)?,
         });
     }
@@ -226,8 +238,7 @@ fn notices(stage: &str, house: &mut House) -> Result<Notices, String> {
 
 /// What a session is given beside its own options.
 struct SessionRoom {
-    links: Vec<Link>,
-    desks: Vec<DeskOptions>,
+    wiring: SessionWiring,
     best_prices: Vec<Arc<BestPrices>>,
     /// The session's number and the bytes of its ring, where there is a journal.
     journal: Option<(usize, usize)>,
@@ -240,8 +251,7 @@ fn build_session(
     control: &mut Control,
 ) -> Result<Box<dyn Stage>, String> {
     let SessionRoom {
-        links,
-        desks,
+        wiring,
         best_prices,
         journal,
     } = room;
@@ -256,7 +266,7 @@ fn build_session(
         format!("session {name}: {symbol:?}: expected at most {INSTRUMENTS_MAX} symbols in all")
     })?;
     let lifecycle = Lifecycle::new(session.credentials);
-    let mut entry = Entry::new(lifecycle, orders_max, &desks, &mut account);
+    let mut entry = Entry::new(lifecycle, orders_max, &wiring.desks, &mut account);
     if let Some((index, ring_bytes)) = journal {
         let (inlet, outlet) = journal::open(index, ring_bytes, &kill)?;
         journal::register(&outlet, &name, &mut house.registry);
@@ -275,7 +285,7 @@ fn build_session(
         kill,
         account,
         entry,
-        links,
+        wiring,
         asks,
         commands,
         notices,
@@ -294,7 +304,7 @@ struct SessionStart<'a> {
     kill: KillSwitch,
     account: Account,
     entry: Entry,
-    links: Vec<Link>,
+    wiring: SessionWiring,
     asks: Producer<Command>,
     commands: Consumer<Command>,
     notices: Notices,
@@ -313,8 +323,9 @@ impl TransportUser for SessionStart<'_> {
             account: self.account,
             entry: self.entry,
             transport,
-            links: self.links,
+            links: self.wiring.links,
             commands: self.commands,
+            opening: self.wiring.opening,
             notices: self.notices,
             slowest: self.slowest,
         });

@@ -6,6 +6,7 @@
 mod probe;
 mod quoter;
 mod stage;
+mod start;
 mod timers;
 mod trial;
 
@@ -27,6 +28,7 @@ use timers::Timers;
 pub use probe::{Parameters as ProbeParameters, Probe};
 pub use quoter::{Parameters as QuoterParameters, Quoter};
 pub use stage::{DecidingHistograms, Ends, HearingHistograms, Measures, StrategyStage};
+pub use start::Start;
 pub use timers::{TIMER_TICK_NS, TIMERS_MAX, TimerId};
 pub use trial::Trial;
 
@@ -47,6 +49,8 @@ counters! {
         missed,
         /// Gaps of the feed that it was told of.
         gaps,
+        /// Orders and replaces that it wanted while the gateway stops; it was told.
+        stopping,
         /// Timers that fired.
         timers,
         /// Timers that found no room; the strategy was told.
@@ -61,6 +65,18 @@ pub trait Strategy: Send {
 
     /// Something happened to one of its orders, or to the session.
     fn on_execution(&mut self, execution: &ExecutionEvent, context: &mut Context<'_>);
+
+    /// Its session is open for the first time, the past is known, and orders may go from now on: called once, before
+    /// it hears [`Outcome::SessionUp`](crate::message::execution::Outcome::SessionUp). It may have heard events before.
+    fn on_start(&mut self, start: &Start<'_>, context: &mut Context<'_>) {
+        let _ = (start, context);
+    }
+
+    /// The gateway stops: called once. The gateway cancels whatever is open. Of what is sent here and later, only
+    /// cancels leave; a core of the strategy's own ends with this call.
+    fn on_stop(&mut self, context: &mut Context<'_>) {
+        let _ = context;
+    }
 
     /// A timer has fired that [`Context::start_timer`] was given this token for.
     fn on_timer(&mut self, token: u64, context: &mut Context<'_>) {
@@ -109,13 +125,14 @@ struct DeskEnd {
     best_prices: Arc<BestPrices>,
     next_id: u32,
     timers: Timers,
+    is_stopping: bool,
     counters: Arc<StrategyCounters>,
     histograms: DecidingHistograms,
 }
 
 impl Context<'_> {
-    /// Sends a new order; its number is what executions will name. `None`: the ring is full, nothing
-    /// was sent.
+    /// Sends a new order; its number is what executions will name. `None`: the ring is full, or the gateway stops;
+    /// nothing was sent.
     #[inline]
     pub fn enter(&mut self, order: &NewOrder) -> Option<OrderId> {
         let id = OrderId(self.desk.next_id);
@@ -141,7 +158,7 @@ impl Context<'_> {
         sent.then_some(id)
     }
 
-    /// Asks for another price and open quantity; `false`: the ring is full.
+    /// Asks for another price and open quantity; `false`: the ring is full, or the gateway stops.
     #[inline]
     pub fn replace(&mut self, id: OrderId, price: Price4, qty: Qty) -> bool {
         self.send(self.change(id, Action::Replace, price, qty))
@@ -248,6 +265,10 @@ impl Context<'_> {
 
     #[inline]
     fn send(&mut self, mut intent: OrderIntent) -> bool {
+        if self.desk.is_stopping && intent.action != Action::Cancel {
+            self.desk.counters.stopping.increment();
+            return false;
+        }
         intent.decided_ns = self.turn.clock.now_ns();
         intent.published_delta_ns = self.turn.published_delta_ns;
         intent.picked_delta_ns = delta_ns(self.turn.origin.seen_ns, self.turn.picked_ns);

@@ -22,12 +22,14 @@ use rt::histogram::Reader;
 use rt::histograms;
 use rt::ring::{Consumer, Producer};
 
+use super::start::Start;
 use super::timers::Timers;
 use super::{Context, DeskEnd, Strategy, StrategyCounters, Turn};
 use crate::core_loop::Stage;
-use crate::message::execution::ExecutionEvent;
+use crate::message::execution::{ExecutionEvent, Outcome};
 use crate::message::intent::{Cause, OrderIntent};
 use crate::message::notice::{Notice, Notices};
+use crate::order::opening::OpeningView;
 
 /// Events taken in one turn at most, and executions and timers of each strategy.
 const BATCH: usize = 64;
@@ -63,6 +65,8 @@ struct Seat {
     executions: Consumer<ExecutionEvent>,
     desk: DeskEnd,
     notices: Notices,
+    opening: OpeningView,
+    has_started: bool,
 }
 
 impl std::fmt::Debug for Seat {
@@ -80,6 +84,8 @@ pub struct Ends {
     pub intents: Producer<OrderIntent>,
     /// From the order stage.
     pub executions: Consumer<ExecutionEvent>,
+    /// What it begins with.
+    pub opening: OpeningView,
     /// News for the operator.
     pub notices: Notices,
 }
@@ -125,6 +131,7 @@ impl StrategyStage {
             best_prices: Arc::clone(&self.best_prices),
             next_id: 1,
             timers: Timers::new(),
+            is_stopping: false,
             counters: Arc::default(),
             histograms: DecidingHistograms::default(),
         };
@@ -139,6 +146,8 @@ impl StrategyStage {
             executions: ends.executions,
             desk,
             notices: ends.notices,
+            opening: ends.opening,
+            has_started: false,
         });
         measures
     }
@@ -193,6 +202,21 @@ impl StrategyStage {
     }
 }
 
+impl<'a> Turn<'a> {
+    /// A call that no message stands behind.
+    fn without_tick(clock: &'a Clock) -> Self {
+        Self {
+            origin: Origin::default(),
+            picked_ns: clock.now_ns(),
+            published_delta_ns: DELTA_UNKNOWN,
+            cause: Cause::Timer,
+            queue: 0,
+            ring_was_full: false,
+            clock,
+        }
+    }
+}
+
 impl Seat {
     #[inline]
     fn take_executions(&mut self, clock: &Clock) -> usize {
@@ -223,7 +247,24 @@ impl Seat {
             turn: &turn,
             desk: &mut self.desk,
         };
+        if execution.outcome == Outcome::SessionUp && !self.has_started {
+            self.has_started = true;
+            self.strategy.on_start(&Start(&self.opening), &mut context);
+        }
         self.strategy.on_execution(execution, &mut context);
+    }
+
+    #[cold]
+    fn stop(&mut self, clock: &Clock) {
+        if std::mem::replace(&mut self.desk.is_stopping, true) {
+            return;
+        }
+        let turn = Turn::without_tick(clock);
+        let mut context = Context {
+            turn: &turn,
+            desk: &mut self.desk,
+        };
+        self.strategy.on_stop(&mut context);
     }
 
     /// Fires what is due; what the calls start is due in a later turn.
@@ -235,15 +276,7 @@ impl Seat {
         {
             taken += 1;
             self.desk.counters.timers.increment();
-            let turn = Turn {
-                origin: Origin::default(),
-                picked_ns: clock.now_ns(),
-                published_delta_ns: DELTA_UNKNOWN,
-                cause: Cause::Timer,
-                queue: 0,
-                ring_was_full: false,
-                clock,
-            };
+            let turn = Turn::without_tick(clock);
             let mut context = Context {
                 turn: &turn,
                 desk: &mut self.desk,
@@ -280,4 +313,11 @@ impl Stage for StrategyStage {
     }
 
     fn housekeep(&mut self, _: &Clock) {}
+
+    fn stop(&mut self, clock: &Clock) -> bool {
+        for seat in &mut self.seats {
+            seat.stop(clock);
+        }
+        true
+    }
 }

@@ -17,8 +17,11 @@ use rt::ring::{Consumer, Producer, ring};
 use super::{Ends, Strategy, StrategyStage};
 use crate::core_loop::Stage;
 use crate::message::execution::{ExecutionEvent, Outcome};
-use crate::message::intent::OrderIntent;
+use crate::message::intent::{OrderIntent, Owner};
 use crate::message::notice::Notices;
+use crate::order::opening::{Opening, OpeningView};
+use crate::order::risk::Exposure;
+use crate::order::snapshot::Position as Held;
 
 /// Room in each ring; a strategy that answers one event with more intents is told that the ring is full.
 const ROOM: usize = 256;
@@ -34,6 +37,8 @@ pub struct Trial {
     events: Producer<MarketEvent>,
     executions: Producer<ExecutionEvent>,
     intents: Consumer<OrderIntent>,
+    opening: OpeningView,
+    held: usize,
     seq: u64,
 }
 
@@ -56,9 +61,11 @@ impl Trial {
         let prices = Arc::new(BestPrices::new(Want::LAZY).expect("memory"));
         prices.set_stale(false);
         let events = Listener::own(events, Subscription::All, Arc::clone(&prices));
+        let opening = Opening::new(0).view(Owner(0), None);
         let ends = Ends {
             intents: to_session,
             executions,
+            opening: opening.clone(),
             notices: Notices(notices),
         };
         let of_stage = Arc::clone(&prices);
@@ -69,6 +76,8 @@ impl Trial {
             events: to_strategy,
             executions: to_desk,
             intents,
+            opening,
+            held: 0,
             seq: 0,
         }
     }
@@ -123,6 +132,22 @@ impl Trial {
         self.prices.set_stale(false);
         let event = self.event(Kind::Fresh, 0);
         self.hear(event);
+    }
+
+    /// The account holds shares of a symbol, short below zero: what the strategy finds when its session opens for the
+    /// first time.
+    pub fn hold(&mut self, symbol: Symbol, shares: i64) {
+        let exposure = Exposure {
+            position: shares,
+            ..Exposure::default()
+        };
+        self.opening.hold(self.held, &Held { symbol, exposure });
+        self.held += 1;
+    }
+
+    /// The gateway stops.
+    pub fn stop(&mut self) {
+        self.stage.stop(&self.clock);
     }
 
     /// The session opens, or goes down.
