@@ -11,7 +11,7 @@ use feed_handler::event::MarketEvent;
 use feed_handler::publish::{Listener, Subscription};
 use gateway::core_loop::{CoreOptions, CoreState, run};
 use gateway::message::execution::{ExecutionEvent, Outcome};
-use gateway::message::intent::{Action, Cause, OrderId, TimeInForce};
+use gateway::message::intent::{Action, Cause, OrderId};
 use gateway::message::notice::Notices;
 use gateway::order::opening::OpeningView;
 use gateway::strategy::{
@@ -25,13 +25,7 @@ use rt::ring::ring;
 const MS: u64 = 1_000_000;
 
 const ALC: Symbol = Symbol(*b"ALC     ");
-const ORDER: NewOrder = NewOrder {
-    locate: 1,
-    side: Side::Buy,
-    price: Price4(10_000),
-    qty: Qty(100),
-    time_in_force: TimeInForce::Day,
-};
+const ORDER: NewOrder = NewOrder::limit(1, Side::Buy, Price4(10_000), Qty(100));
 
 /// What a strategy was told, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  frame ──> feed handler ──> book ──> MarketEvent ──> Strategy::on_event ─────┐
-//!                                                                              ├──> Context: enter, replace, cancel
+//!                                                                              ├──> Context: enter, replace, reduce, cancel
 //!  exchange ──> answer ──> order's state ──> ExecutionEvent ──> on_execution ──┘        │
 //!  exchange <── OUCH <── session <── risk <─────────────────────────────────────────────┘
 //! ```
@@ -31,11 +31,8 @@
 //!         let before = std::mem::replace(&mut self.last[usize::from(event.locate)], event.price);
 //!         if before.0 > 0 && event.price.0 >= before.0 + self.rise {
 //!             context.enter(&NewOrder {
-//!                 locate: event.locate,
-//!                 side: Side::Buy,
-//!                 price: event.ask_price,
-//!                 qty: Qty(100),
 //!                 time_in_force: TimeInForce::ImmediateOrCancel,
+//!                 ..NewOrder::limit(event.locate, Side::Buy, event.ask_price, Qty(100))
 //!             });
 //!         }
 //!     }
@@ -54,6 +51,53 @@
 //! let bought = trial.intents();
 //! assert_eq!((bought[0].side, bought[0].price), (Side::Buy, ask));
 //! ```
+//!
+//! # Orders
+//!
+//! [`NewOrder::limit`](prelude::NewOrder::limit) is an order for the day that everybody sees; what is to be otherwise is named:
+//!
+//! ```
+//! use tickgate::prelude::*;
+//!
+//! let (side, price, qty) = (Side::Buy, Price4(1_000_000), Qty(500));
+//! // Nobody sees it, and it trades with no fewer than 200 shares at a time.
+//! let hidden = NewOrder {
+//!     display: Display::Hidden,
+//!     min_qty: Qty(200),
+//!     ..NewOrder::limit(1, side, price, qty)
+//! };
+//! // A hundred are seen at a time; it joins the queue, or is not there.
+//! let reserve = NewOrder {
+//!     display: Display::Reserve(Qty(100)),
+//!     is_post_only: true,
+//!     ..NewOrder::limit(1, side, price, qty)
+//! };
+//! // At the middle of the best prices, at 100.00 at most.
+//! let pegged = NewOrder { is_midpoint: true, ..NewOrder::limit(1, side, price, qty) };
+//! // What there is, as far as the session's collar reaches.
+//! let market = NewOrder::market(1, side, qty);
+//! # struct Sends([NewOrder; 4]);
+//! # impl Strategy for Sends {
+//! #     fn on_event(&mut self, _: &MarketEvent, context: &mut Context<'_>) {
+//! #         for order in &self.0 {
+//! #             context.enter(order);
+//! #         }
+//! #     }
+//! #     fn on_execution(&mut self, _: &ExecutionEvent, _: &mut Context<'_>) {}
+//! # }
+//! # let mut trial = Trial::new(Box::new(Sends([hidden, reserve, pegged, market])));
+//! # trial.quote(1, Price4(999_900), Price4(1_000_100));
+//! # let terms: Vec<Terms> = trial.intents().iter().map(|it| it.terms).collect();
+//! # assert_eq!(terms[0], Terms::new(Display::Hidden, Qty(200)));
+//! # assert_eq!(terms[1], Terms::new(Display::Reserve(Qty(100)), Qty(0)).with_post_only(true));
+//! # assert_eq!(terms[2], Terms::PLAIN.with_midpoint(true));
+//! # assert_eq!(terms[3], Terms::PLAIN);
+//! ```
+//!
+//! Terms that contradict one another are refused ([`Refusal::Terms`](prelude::Refusal::Terms)): a least quantity needs an order that is
+//! not seen, or that is immediate or cancelled; a reserve needs one that is seen and rests; post-only one that rests. A live
+//! order is changed by [`replace`](prelude::Context::replace), which costs it its place at its price,
+//! [`reduce`](prelude::Context::reduce), which does not, and [`cancel`](prelude::Context::cancel).
 //!
 //! # Its life
 //!
@@ -85,14 +129,7 @@
 //!         if self.left == 0 || !event.has(FLAG_BBO_CHANGED) || context.symbol(event.locate) != Some(self.symbol) {
 //!             return;
 //!         }
-//!         let sell = NewOrder {
-//!             locate: event.locate,
-//!             side: Side::Sell,
-//!             price: event.bid_price,
-//!             qty: Qty(self.left),
-//!             time_in_force: TimeInForce::ImmediateOrCancel,
-//!         };
-//!         if context.enter(&sell).is_some() {
+//!         if context.enter(&NewOrder::market(event.locate, Side::Sell, Qty(self.left))).is_some() {
 //!             self.left = 0;
 //!         }
 //!     }
@@ -127,13 +164,7 @@
 //! impl Strategy for Patient {
 //!     fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>) {
 //!         if event.has(FLAG_BBO_CHANGED) {
-//!             let order = NewOrder {
-//!                 locate: event.locate,
-//!                 side: Side::Buy,
-//!                 price: event.bid_price,
-//!                 qty: Qty(100),
-//!                 time_in_force: TimeInForce::Day,
-//!             };
+//!             let order = NewOrder::limit(event.locate, Side::Buy, event.bid_price, Qty(100));
 //!             if let Some(OrderId(id)) = context.enter(&order) {
 //!                 context.start_timer(1_000_000, u64::from(id));
 //!             }
@@ -217,6 +248,7 @@ pub mod prelude {
     pub use gateway::cli::{Parameters, built_in, run};
     pub use gateway::message::execution::{ExecutionEvent, Outcome};
     pub use gateway::message::intent::{Action, OrderId, OrderIntent, TimeInForce};
+    pub use gateway::message::terms::{Display, Terms};
     pub use gateway::order::entry::LiveOrder;
     pub use gateway::order::risk::Refusal;
     pub use gateway::strategy::{

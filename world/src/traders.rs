@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use feed_handler::event::MarketEvent;
 use gateway::message::execution::{ExecutionEvent, Outcome};
 use gateway::message::intent::{Action, OrderId, TimeInForce};
+use gateway::message::terms::Display;
 use gateway::strategy::{Context, NewOrder, Start, Strategy};
 use protocol::types::{Price4, Qty, Side};
 
@@ -73,6 +74,7 @@ impl Trader {
             0..3 => context
                 .replace(any, price, qty)
                 .then_some((any, Action::Replace)),
+            3..5 if qty.0 % 4 < 2 => context.reduce(any, qty).then_some((any, Action::Reduce)),
             3..5 => context.cancel(any).then_some((any, Action::Cancel)),
             _ => self.enter(locate, price, qty, context),
         };
@@ -98,12 +100,23 @@ impl Trader {
         } else {
             TimeInForce::Day
         };
+        // Terms follow from what has been drawn, so that a seed's other dice fall as ever. Some are impossible.
+        let display = match qty.0 % 16 {
+            0 | 1 => Display::Hidden,
+            2 => Display::Reserve(Qty(qty.0 / 2)),
+            3 => Display::Attributed,
+            _ => Display::Shown,
+        };
+        let is_market = qty.0 % 32 == 7 && time_in_force == TimeInForce::ImmediateOrCancel;
+        let limit = NewOrder::limit(locate, side, price, qty);
+        let market = NewOrder::market(locate, side, qty);
         let id = context.enter(&NewOrder {
-            locate,
-            side,
-            price,
-            qty,
             time_in_force,
+            display,
+            min_qty: Qty(if qty.0 % 32 < 2 { qty.0 / 3 } else { 0 }),
+            is_post_only: qty.0 % 16 == 4,
+            is_midpoint: qty.0 % 16 == 5,
+            ..if is_market { market } else { limit }
         })?;
         self.entered = id;
         self.change(|belief| {

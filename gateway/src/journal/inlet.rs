@@ -29,10 +29,15 @@ use crate::message::command::Command;
 use crate::message::intent::{Action, Asked, Cause, Owner, TimeInForce};
 use crate::order::risk::{KillCause, KillSwitch, Refusal};
 
-/// Cells of an order, accepted or refused.
+/// Cells of an order without terms of its own, or refused.
 const ORDER_CELLS: usize = 2;
+/// Cells of any order.
+const ORDER_CELLS_MAX: usize = 3;
+/// Bytes of a packet that these have room for.
+pub(crate) const PACKET_BYTES_MAX: usize =
+    ORDER_CELLS_MAX * CELL_BYTES - HEADER_BYTES - INTENT_BYTES;
 /// Bytes of the packet that an order's cells have room for.
-pub(crate) const PACKET_BYTES: usize = ORDER_CELLS * CELL_BYTES - HEADER_BYTES - INTENT_BYTES;
+const PACKET_BYTES: usize = ORDER_CELLS * CELL_BYTES - HEADER_BYTES - INTENT_BYTES;
 
 counters! {
     /// What an order core put into the ring of the journal.
@@ -132,7 +137,7 @@ impl Inlet {
     #[inline]
     pub fn make_sure(&mut self) {
         if let Some(hot) = &mut self.0
-            && !hot.has_room(ORDER_CELLS)
+            && !hot.has_room(ORDER_CELLS_MAX)
         {
             hot.fall_behind();
         }
@@ -403,4 +408,4 @@ fn intent_record(asked: &Asked<'_>, user_ref: u32, refusal: u8) -> IntentRecord 
     }
 }
 
-const _: () = assert!(Action::Cancel as u8 <= 3, "an action has two bits");
+const _: () = assert!(Action::Reduce as u8 <= 3, "an action has two bits");

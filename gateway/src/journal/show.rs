@@ -138,6 +138,7 @@ fn intent_fields(head: &Head, session: u8, intent: &IntentRecord, out: &mut Fiel
         Some(Action::Enter) => "enter",
         Some(Action::Replace) => "replace",
         Some(Action::Cancel) => "cancel",
+        Some(Action::Reduce) => "reduce",
         None => "unknown",
     };
     out.push(("action", json!(action)));

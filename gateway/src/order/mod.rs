@@ -37,6 +37,7 @@ mod changes;
 mod endings;
 mod fills;
 mod recovery;
+mod reductions;
 pub mod telling;
 
 mod progress;

@@ -17,8 +17,9 @@ use super::ledger::Ledger;
 use super::live::{Links, Order};
 use super::telling::{AnswerEvent, News, tell_order};
 use crate::message::execution::Outcome;
-use crate::message::intent::{Action, OrderId};
+use crate::message::intent::{Action, OrderId, TimeInForce};
 use crate::message::invariant::{Breach, Invariant};
+use crate::message::terms::Terms;
 
 impl Ledger<'_> {
     /// Everything that the exchange said before this has been heard: what it never accepted was never
@@ -136,6 +137,8 @@ fn adopted(user_ref: UserRefNum, m: &OrderAccepted, side: Side, instrument: Inst
         feed: 0,
         locate: 0,
         side,
+        terms: Terms::of_display(m.display),
+        time_in_force: TimeInForce::of_code(m.time_in_force).unwrap_or(TimeInForce::Day),
         is_accepted: true,
         price: m.price.get().unwrap_or(Price4(0)),
         open: m.qty.get(),

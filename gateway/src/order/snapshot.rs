@@ -346,6 +346,8 @@ mod tests {
     use feed_handler::event::Origin;
 
     use super::*;
+    use crate::message::intent::TimeInForce;
+    use crate::message::terms::Terms;
     use crate::order::live::Links;
 
     #[test]
@@ -362,6 +364,8 @@ mod tests {
             feed: 1,
             locate: 5,
             side: Side::Sell,
+            terms: Terms::PLAIN,
+            time_in_force: TimeInForce::Day,
             is_accepted: true,
             price: Price4(u32::MAX),
             open: Qty(10),

@@ -16,6 +16,7 @@ use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::depth::Depth;
 use feed_handler::event::{MarketEvent, Origin, delta_ns};
 use feed_handler::statuses::{MarketStatus, SymbolStatus};
+use protocol::ouch::PRICE_MARKET;
 use protocol::types::{Price4, Qty, Side, Symbol};
 use rt::clock::Clock;
 use rt::counters;
@@ -23,6 +24,7 @@ use rt::ring::Producer;
 
 use crate::message::execution::ExecutionEvent;
 use crate::message::intent::{Action, Cause, OrderId, OrderIntent, TimeInForce};
+use crate::message::terms::{Display, Terms};
 use timers::Timers;
 
 pub use probe::{Parameters as ProbeParameters, Probe};
@@ -84,7 +86,7 @@ pub trait Strategy: Send {
     }
 }
 
-/// A new order.
+/// A new order. What is not of interest comes from [`NewOrder::limit`]: `NewOrder { time_in_force, ..NewOrder::limit(…) }`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewOrder {
     /// Symbol of the day.
@@ -97,6 +99,53 @@ pub struct NewOrder {
     pub qty: Qty,
     /// How long it stands.
     pub time_in_force: TimeInForce,
+    /// What of it others see.
+    pub display: Display,
+    /// Shares of an execution at least; 0: any number. Only an order that is not seen, or that is immediate or
+    /// cancelled, can have a minimum.
+    pub min_qty: Qty,
+    /// It takes nothing that rests. What the exchange does with it instead (cancel it, or let it slide to a price where
+    /// it takes nothing) is in the account's settings there.
+    pub is_post_only: bool,
+    /// It is pegged to the middle of the best prices, never beyond its limit, and not seen.
+    pub is_midpoint: bool,
+}
+
+impl NewOrder {
+    /// A limit order for the day that everybody sees.
+    #[inline]
+    #[must_use]
+    pub const fn limit(locate: u16, side: Side, price: Price4, qty: Qty) -> Self {
+        Self {
+            locate,
+            side,
+            price,
+            qty,
+            time_in_force: TimeInForce::Day,
+            display: Display::Shown,
+            min_qty: Qty(0),
+            is_post_only: false,
+            is_midpoint: false,
+        }
+    }
+
+    /// A market order: takes what rests now, as far as the session's collar reaches, and stands no longer. Order entry
+    /// gives it the last price that the collar allows as its limit, and risk counts it at that.
+    #[inline]
+    #[must_use]
+    pub const fn market(locate: u16, side: Side, qty: Qty) -> Self {
+        Self {
+            time_in_force: TimeInForce::ImmediateOrCancel,
+            ..Self::limit(locate, side, PRICE_MARKET, qty)
+        }
+    }
+
+    #[inline]
+    const fn terms(&self) -> Terms {
+        Terms::new(self.display, self.min_qty)
+            .with_post_only(self.is_post_only)
+            .with_midpoint(self.is_midpoint)
+    }
 }
 
 /// What a strategy may do while it is called.
@@ -113,7 +162,7 @@ struct Turn<'a> {
     picked_ns: u64,
     published_delta_ns: u32,
     cause: Cause,
-    queue: u16,
+    queue: u8,
     ring_was_full: bool,
     clock: &'a Clock,
 }
@@ -144,6 +193,7 @@ impl Context<'_> {
             qty: order.qty,
             published_delta_ns: 0,
             picked_delta_ns: 0,
+            terms: order.terms(),
             locate: order.locate,
             queue: 0,
             ring_was_full: false,
@@ -162,6 +212,13 @@ impl Context<'_> {
     #[inline]
     pub fn replace(&mut self, id: OrderId, price: Price4, qty: Qty) -> bool {
         self.send(self.change(id, Action::Replace, price, qty))
+    }
+
+    /// Asks for fewer open shares, at least 1: a partial cancel, by which the order keeps its place at its price.
+    /// `false`: the ring is full.
+    #[inline]
+    pub fn reduce(&mut self, id: OrderId, open: Qty) -> bool {
+        self.send(self.change(id, Action::Reduce, Price4(0), open))
     }
 
     /// Asks for the end of an order; `false`: the ring is full.
@@ -253,6 +310,7 @@ impl Context<'_> {
             qty,
             published_delta_ns: 0,
             picked_delta_ns: 0,
+            terms: Terms::PLAIN,
             locate: 0,
             queue: 0,
             ring_was_full: false,
@@ -265,7 +323,7 @@ impl Context<'_> {
 
     #[inline]
     fn send(&mut self, mut intent: OrderIntent) -> bool {
-        if self.desk.is_stopping && intent.action != Action::Cancel {
+        if self.desk.is_stopping && matches!(intent.action, Action::Enter | Action::Replace) {
             self.desk.counters.stopping.increment();
             return false;
         }

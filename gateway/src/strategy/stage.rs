@@ -31,7 +31,7 @@ use crate::message::intent::{Cause, OrderIntent};
 use crate::message::notice::{Notice, Notices};
 use crate::order::opening::OpeningView;
 
-/// Events taken in one turn at most, and executions and timers of each strategy.
+/// Events taken in one turn at most, which a byte can count, and executions and timers of each strategy.
 const BATCH: usize = 64;
 
 histograms! {
@@ -161,7 +161,7 @@ impl StrategyStage {
     #[inline]
     fn take_events(&mut self, clock: &Clock) -> usize {
         let mut taken = 0;
-        let mut queue = 0u16;
+        let mut queue = 0u8;
         let mut ring_was_full = self.events.is_full();
         while taken < BATCH
             && let Some(event) = self.events.hear()

@@ -18,3 +18,4 @@ mod limits;
 mod orders;
 mod quoter;
 mod stage;
+mod terms;
