@@ -13,7 +13,7 @@ use feed_handler::xdp;
 
 use crate::journal::writer::JournalOptions;
 use crate::order::account::DayStart;
-use crate::order::entry::Credentials;
+use crate::order::entry::{Credentials, FoundOrders};
 use crate::order::risk::Limits;
 use crate::order::transport::{TransportOptions, Way};
 use crate::strategy::Strategy;
@@ -133,6 +133,8 @@ pub struct Session {
     pub day: DayStart,
     /// Begin with the kill switch on.
     pub start_killed: bool,
+    /// What becomes of orders that an earlier run left open.
+    pub found_orders: FoundOrders,
 }
 
 /// One strategy.

@@ -199,6 +199,7 @@ fn core_that_hears_nothing_fires_timers_in_order_and_not_early() {
         executions,
         opening: OpeningView::default(),
         notices: Notices(notices),
+        first_id: 1,
     };
     let stage = StrategyStage::of_one(events, prices, clerk, ends);
     let (stalls, _stalls) = ring(16).expect("a power of two");

@@ -4,15 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gateway::journal::batch::Encoder;
 use gateway::journal::event::Event;
+use gateway::journal::format::IntentRecord;
 use gateway::journal::head::{Began, Names, SessionNames, encode};
 use gateway::journal::inlet::{Inlet, Outlet, inlet};
+use gateway::journal::past::{Past, Story};
 use gateway::journal::reader::Reader;
 use gateway::message::intent::Action;
-use gateway::order::entry::EntryCounters;
+use gateway::order::entry::{EntryCounters, FoundOrders, LiveOrder};
 use gateway::order::risk::KillSwitch;
 use order_sim::exchange::Exchange;
 use protocol::ouch::Inbound;
 use protocol::soup::{Packet, kind};
+
+use crate::lives::{Life, Remains, Used};
 
 /// Bytes of the ring: what a turn writes, and more.
 const RING_BYTES: usize = 1 << 20;
@@ -26,6 +30,10 @@ pub(crate) struct Journaled {
     outlet: Outlet,
     encoder: Encoder,
     file: Vec<u8>,
+    head_bytes: usize,
+    /// What this life knew of earlier ones.
+    past: Past,
+    found: FoundOrders,
 }
 
 /// What the other ends say.
@@ -37,6 +45,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) counters: &'a EntryCounters,
     pub(crate) exchange: &'a Exchange,
     pub(crate) account: u16,
+    pub(crate) live: &'a [LiveOrder],
 }
 
 /// What a journal says.
@@ -45,27 +54,40 @@ struct Told<'a> {
     /// Packets, in the order in which they went out.
     packets: Vec<Packet<'a>>,
     heard: BTreeMap<u64, &'a [u8]>,
-    /// Reference numbers of new orders.
-    numbers: BTreeSet<u32>,
+    /// Numbers of new orders and replaces, and whose each is.
+    numbers: BTreeMap<u32, (u8, u32)>,
+    /// The strategies' own numbers.
+    ids: BTreeSet<(u8, u32)>,
     refused: u64,
     is_killed: bool,
+    /// Orders went out: what earlier lives left was known.
+    is_opened: bool,
     last_ns: u64,
 }
 
 impl Journaled {
-    pub(crate) fn new(kill: &KillSwitch) -> (Self, Inlet) {
+    /// A new life of a session, which knows this of earlier ones.
+    pub(crate) fn new(kill: &KillSwitch, session: SessionNames, life: Life) -> (Self, Inlet) {
         let (inlet, outlet) = inlet(0, RING_BYTES, kill.clone()).expect("a power of two");
-        let session = SessionNames {
-            next: 1,
-            ..SessionNames::default()
-        };
         let names = Names::new(vec![session], Vec::new());
+        let file = encode(BEGAN, 0, &names);
         let journaled = Self {
-            file: encode(BEGAN, 0, &names),
+            head_bytes: file.len(),
+            file,
             encoder: Encoder::new(BEGAN.salt(), names),
             outlet,
+            past: life.past,
+            found: life.found,
         };
         (journaled, inlet)
+    }
+
+    /// The process is killed.
+    pub(crate) fn kill(self) -> Remains {
+        Remains {
+            file: self.file,
+            head_bytes: self.head_bytes,
+        }
     }
 
     /// Takes what the order stage has left.
@@ -75,8 +97,9 @@ impl Journaled {
         self.file.extend_from_slice(&batch);
     }
 
-    /// Everything sent is in the journal, byte for byte and in order, and everything heard.
-    pub(crate) fn compare(&mut self, facts: &Facts<'_>) {
+    /// Everything sent is in the journal, byte for byte and in order, and everything heard that was not in an earlier one.
+    /// What it used, and no earlier life has.
+    pub(crate) fn compare(&mut self, facts: &Facts<'_>) -> Used {
         self.drain();
         let mut records = Vec::new();
         let mut reader = Reader::new(&self.file[..]).expect("a head");
@@ -113,11 +136,34 @@ impl Journaled {
         let refused = refused.filter(|(name, _, _)| name.starts_with("refused_"));
         let refused: u64 = refused.map(|(_, _, count)| count).sum();
         assert_eq!(told.refused, refused, "refusals");
-        assert_eq!(told.heard.len() as u64, facts.next_seq - 1, "messages");
-        for (seq, message) in told.heard {
+        for seq in 1..facts.next_seq {
             let index = usize::try_from(seq - 1).expect("few");
             let said = facts.exchange.message(facts.account, index);
-            assert_eq!(said, Some(message), "message {seq}");
+            let said = said.expect("it is stored");
+            match told.heard.get(&seq) {
+                Some(message) => assert_eq!(said, *message, "message {seq}"),
+                None => assert_eq!(self.past.hold_against(seq, said), Story::Known, "{seq}"),
+            }
+        }
+        if told.is_opened {
+            self.compare_desks(facts.live);
+        }
+        Used {
+            numbers: told.numbers,
+            ids: told.ids,
+            live: facts.live.to_vec(),
+        }
+    }
+
+    /// Orders of earlier lives are their strategies' again where that is wanted, and where a journal says whose they are.
+    fn compare_desks(&self, live: &[LiveOrder]) {
+        let is_known = |order: &&LiveOrder| {
+            let past = self.past.order(order.user_ref);
+            past.is_some_and(|order| order.owner.is_some())
+        };
+        for order in live.iter().filter(is_known) {
+            let is_given_back = order.desk.is_some();
+            assert_eq!(is_given_back, self.found == FoundOrders::Adopt, "{order:?}");
         }
     }
 }
@@ -141,23 +187,41 @@ impl<'a> Told<'a> {
                     other => panic!("{other:?}"),
                 };
                 assert_eq!((intent.action(), order), (Some(action), number));
-                if action == Action::Enter {
-                    assert!(self.numbers.insert(order), "order {order} is here twice");
+                let new = match message {
+                    Inbound::EnterOrder(m) => Some(m.user_ref.get().0),
+                    Inbound::ReplaceOrder(m) => Some(m.user_ref.get().0),
+                    _ => None,
+                };
+                if let Some(new) = new {
+                    let before = self.numbers.insert(new, (intent.owner, intent.id.get()));
+                    assert_eq!(before, None, "number {new} is here twice");
                 }
+                self.enter(&intent);
                 self.packets.extend(packets);
             }
             Event::Cancels(bytes) => self.packets.extend(packets(bytes)),
-            Event::Refused(_) => self.refused += 1,
+            Event::Refused(intent) => {
+                self.refused += 1;
+                self.enter(&intent);
+            }
             Event::Heard(heard) => {
                 let before = self.heard.insert(heard.seq, heard.message);
                 assert_eq!(before, None, "message {} is here twice", heard.seq);
             }
+            Event::Opened => self.is_opened = true,
             Event::KillOn(_) => self.is_killed = true,
             Event::KillOff => {
                 assert!(self.is_killed, "off again without having been on");
                 self.is_killed = false;
             }
             _ => {}
+        }
+    }
+
+    fn enter(&mut self, intent: &IntentRecord) {
+        if intent.action() == Some(Action::Enter) {
+            let is_new = self.ids.insert((intent.owner, intent.id.get()));
+            assert!(is_new, "{intent:?} is here twice");
         }
     }
 }

@@ -29,6 +29,7 @@ mod feed_day;
 mod hearing;
 mod journaled;
 mod line;
+mod lives;
 mod operator;
 mod overheard;
 mod quoting;

@@ -4,6 +4,10 @@ use std::cell::RefCell;
 
 use gateway::message::command::Command;
 use gateway::message::notice::Notice;
+use gateway::message::past::PastNews;
+use gateway::order::entry::DeskOptions;
+use gateway::order::links::Link;
+use gateway::order::opening::Opening;
 use gateway::order::stage::OrderStage;
 use order_sim::exchange::Exchange;
 use order_sim::options::Options;
@@ -13,6 +17,7 @@ use rt::ring::{Consumer, Producer};
 
 use crate::connection::{Connection, Event};
 use crate::journaled::{Facts, Journaled};
+use crate::lives::{Remains, Used};
 use crate::record::Record;
 
 /// One session.
@@ -27,6 +32,13 @@ pub(crate) struct Line {
     journaled: Journaled,
     /// The operator's commands.
     pub(crate) commands: Producer<Command>,
+}
+
+/// A session's strategies: their rings, and what they may do.
+pub(crate) struct Wired {
+    pub(crate) links: Vec<Link>,
+    pub(crate) desks: Vec<DeskOptions>,
+    pub(crate) opening: Opening,
 }
 
 /// The exchange that orders go to.
@@ -167,24 +179,33 @@ impl Line {
                         | Notice::Disconnected(..)
                         | Notice::SessionEnded(_)
                         | Notice::Commanded(..)
+                        | Notice::Past(PastNews::NeverArrived(..) | PastNews::Known(_))
                 ),
                 "{notice}"
             );
         }
     }
 
-    /// The journal of this life says what was sent and what was heard.
-    pub(crate) fn compare_journal(&mut self, exchange: &Exchange, account: u16) {
+    /// The journal of this life says what was sent and what was heard. What the life has used.
+    pub(crate) fn compare_journal(&mut self, exchange: &Exchange, account: u16) -> Used {
+        let live = self.stage.live_orders();
         let entry = self.stage.entry();
         let (next_seq, counters) = (entry.next_seq().0, entry.counters());
         let sent = std::mem::take(&mut self.stage.transport().told);
-        self.journaled.compare(&Facts {
+        let used = self.journaled.compare(&Facts {
             sent: &sent,
             next_seq,
             counters: &counters,
             exchange,
             account,
+            live: &live,
         });
         self.stage.transport().told = sent;
+        used
+    }
+
+    /// The process is killed: what is left of its journal.
+    pub(crate) fn kill(self) -> Remains {
+        self.journaled.kill()
     }
 }

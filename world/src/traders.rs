@@ -168,6 +168,18 @@ impl Strategy for Trader {
         assert!(!has_started, "it starts once");
         let found = start.positions().all(|(_, shares)| shares != 0);
         assert!(found, "what is not held is not shown");
+        let believed = belief(self.trader);
+        // What it has asked for too early has not been refused yet.
+        let is_found = |id: &OrderId| !believed.unanswered.contains_key(id);
+        let live = believed.live.iter().filter(|(id, _)| is_found(id));
+        let live = live.map(|(id, (_, side, open))| (*id, *side, *open));
+        let orders = start.orders();
+        let mut orders: Vec<_> = orders
+            .map(|it| (it.desk.expect("its own").1, it.side, it.open))
+            .collect();
+        orders.sort_unstable_by_key(|(id, _, _)| *id);
+        let live: Vec<_> = live.collect();
+        assert_eq!(orders, live, "what it was given back");
         self.change(|belief| belief.has_started = true);
     }
 
@@ -180,6 +192,14 @@ impl Strategy for Trader {
         );
         if matches!(execution.outcome, Outcome::SessionUp | Outcome::SessionDown) {
             return;
+        }
+        if execution.outcome == Outcome::Found {
+            let order = (execution.locate, execution.side, execution.leaves);
+            return self.change(|belief| {
+                let before = belief.live.insert(execution.id, order);
+                assert_eq!(before, None, "{execution:?} is found twice");
+                *belief.answers.entry("Found".to_owned()).or_default() += 1;
+            });
         }
         let known = belief(self.trader).live.get(&execution.id).copied();
         if let Some((locate, side, leaves)) = known {

@@ -27,7 +27,8 @@ use rt::ring::ring;
 use crate::connection::Connection;
 use crate::hearing::{FeedTotals, Hearing, Ways};
 use crate::journaled::Journaled;
-use crate::line::{Counter, Line};
+use crate::line::{Counter, Line, Wired};
+use crate::lives::{Life, Lives, names_of};
 use crate::overheard::Overheard;
 use crate::servers::Fate;
 use crate::traders::{Trader, belief, set_calm};
@@ -75,6 +76,10 @@ pub(crate) struct World {
     pub(crate) heard: FeedTotals,
     /// Lives of the gateway.
     pub(crate) starts: u64,
+    /// Of each session, what they have left.
+    lives: [Lives; 2],
+    /// What a killed process takes with it, and what becomes of its orders.
+    fates: fastrand::Rng,
 }
 
 fn exchange_options(random: &mut fastrand::Rng) -> Options {
@@ -97,13 +102,6 @@ fn exchange_options(random: &mut fastrand::Rng) -> Options {
         }
     }
     file::parse(&text).expect("sane").exchange
-}
-
-/// What joins a session to its strategies.
-struct Wiring {
-    links: Vec<Link>,
-    desks: Vec<DeskOptions>,
-    opening: Opening,
 }
 
 impl World {
@@ -134,6 +132,8 @@ impl World {
             answers: BTreeMap::new(),
             heard: FeedTotals::default(),
             starts: 0,
+            lives: Default::default(),
+            fates: fastrand::Rng::with_seed(seed ^ 0x6A09_E667),
         };
         world.start();
         world
@@ -151,15 +151,21 @@ impl World {
         for hearing in &self.hearings {
             self.heard += hearing.heard();
         }
-        for (line, name) in self.lines.iter_mut().zip(ACCOUNTS) {
+        for (at, (line, name)) in self.lines.iter_mut().zip(ACCOUNTS).enumerate() {
             let exchange = &self.counter.exchange;
-            line.compare_journal(exchange, exchange.account(name).expect("configured"));
+            let account = exchange.account(name).expect("configured");
+            self.lives[at].add(line.compare_journal(exchange, account));
         }
     }
 
-    /// A new process: it knows nothing, and its limits may be others.
+    /// A new process: it knows what journals say, and its limits may be others.
     fn start(&mut self) {
         self.sum_up();
+        for (lives, line) in self.lives.iter_mut().zip(self.lines.drain(..)) {
+            lives.bury(line.kill(), &mut self.fates);
+        }
+        let found = Life::any_end(&mut self.fates);
+        let lives = [0, 1].map(|session| self.lives[session].next(session, found));
         self.starts += 1;
         let is_tight = self.random.u8(0..3) == 0;
         let limits = Limits {
@@ -195,6 +201,7 @@ impl World {
                 executions,
                 opening: openings[session].view(owner, None),
                 notices: Notices(notices),
+                first_id: lives[session].first_id(links[session].len()),
             };
             let strategy = self.strategy(at);
             match self.desks.last_mut() {
@@ -218,15 +225,14 @@ impl World {
                 trade_on_stale: self.random.u8(0..8) == 0 && at != QUOTER,
             });
         }
-        self.lines.clear();
-        let wirings = links.into_iter().zip(options).zip(openings);
-        for (name, ((links, desks), opening)) in ACCOUNTS.into_iter().zip(wirings) {
-            let wiring = Wiring {
-                links,
-                desks,
-                opening,
-            };
-            let line = self.line(name, limits, wiring);
+        let wired = links.into_iter().zip(options).zip(openings);
+        let wired = wired.map(|((links, desks), opening)| Wired {
+            links,
+            desks,
+            opening,
+        });
+        for (at, (wired, life)) in wired.zip(lives).enumerate() {
+            let line = self.line(at, limits, wired, life);
             self.lines.push(line);
         }
     }
@@ -256,14 +262,14 @@ impl World {
         Box::new(Overheard::new(Arc::clone(&self.taken_off)))
     }
 
-    fn line(&self, name: &str, limits: Limits, wiring: Wiring) -> Line {
-        let Wiring {
+    fn line(&self, at: usize, limits: Limits, wired: Wired, life: Life) -> Line {
+        let Wired {
             links,
             desks,
             opening,
-        } = wiring;
+        } = wired;
         let lifecycle = Lifecycle::new(Credentials {
-            username: name.into(),
+            username: ACCOUNTS[at].into(),
             password: "secret".into(),
             session: String::new(),
             server_timeout_ns: 15 * SECOND_NS,
@@ -272,8 +278,9 @@ impl World {
         let risk = Risk::new(limits, self.kill.clone());
         let mut account = Account::new(risk, prices.collect());
         let entry = Entry::new(lifecycle, limits.open_orders_max, &desks, &mut account);
-        let (journaled, inlet) = Journaled::new(&self.kill);
-        let entry = entry.with_journal(inlet);
+        let (past, found) = (life.past.clone(), life.found);
+        let (journaled, inlet) = Journaled::new(&self.kill, names_of(at), life);
+        let entry = entry.with_journal(inlet).with_past(past, found);
         let (notices, heard) = ring(64).expect("a power of two");
         let (asks, commands) = ring(4).expect("a power of two");
         let (slow, _) = ring(64).expect("a power of two");

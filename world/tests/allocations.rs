@@ -26,7 +26,7 @@ use gateway::journal::reader::Reader;
 use gateway::journal::writer::{JournalOptions, Sync};
 use gateway::message::intent::Action;
 use gateway::options::{Feed, Options, Output, Rings, Session, StrategyOptions, Venue};
-use gateway::order::entry::Credentials;
+use gateway::order::entry::{Credentials, FoundOrders};
 use gateway::order::risk::Limits;
 use gateway::order::transport::{TransportOptions, Way};
 use gateway::service::{self, StopHandle};
@@ -132,6 +132,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
             }),
         }],
         sessions: vec![Session {
+            found_orders: FoundOrders::Keep,
             name: "ouch".to_owned(),
             way: Way::Enter,
             transport: TransportOptions::to(EXCHANGE),

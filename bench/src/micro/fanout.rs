@@ -70,6 +70,7 @@ fn open(day: &FeedDay, limits: &Limits, crowd: &Crowd) -> Result<House> {
             executions,
             opening: OpeningView::default(),
             notices: Notices(notices),
+            first_id: 1,
         };
         let way = (subscription, crowd.way);
         if let Some(stage) = stages.first_mut()

@@ -23,7 +23,7 @@ pub use feed::{AfXdp, Books, Feed, Line, Mode, Receive, Rung, Udp, Venue};
 pub use host::{Core, Host, Layout, LayoutKind, Rings, Telemetry};
 pub use journal::{Journal, Sync};
 pub use recovery::{Recovery, Snapshot};
-pub use session::{Risk, Session, Submit};
+pub use session::{FoundOrders, Risk, Session, Submit};
 pub use strategy::{Events, Parameters, Strategy};
 
 /// A key, and what is wrong with its value and what would be right.

@@ -32,6 +32,7 @@ pub struct Session {
     #[serde(default)]
     pub sqpoll_cpu: Option<u32>,
     pub busy_poll_us: u32,
+    pub found_orders: FoundOrders,
     pub risk: Risk,
 }
 
@@ -93,6 +94,14 @@ pub enum Submit {
     Enter,
     Sqpoll,
     Write,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FoundOrders {
+    Keep,
+    Adopt,
+    Cancel,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]

@@ -20,7 +20,7 @@ use tickgate_config as settings;
 use super::{Factory, risk};
 use crate::journal::writer::{JournalOptions, Sync};
 use crate::options::{self, FeedRecovery, Options, Output, Rings};
-use crate::order::entry::Credentials;
+use crate::order::entry::{Credentials, FoundOrders};
 use crate::order::transport::{TransportOptions, Way};
 
 /// Options of checked settings.
@@ -333,6 +333,11 @@ fn session(name: &str, session: &settings::Session) -> Result<options::Session, 
         risk: risk::limits(risk).map_err(|error| format!("session.{name}.risk.{error}"))?,
         day: risk::day_start(risk).map_err(|error| format!("session.{name}.risk.{error}"))?,
         start_killed: risk.start_killed,
+        found_orders: match session.found_orders {
+            settings::FoundOrders::Keep => FoundOrders::Keep,
+            settings::FoundOrders::Adopt => FoundOrders::Adopt,
+            settings::FoundOrders::Cancel => FoundOrders::Cancel,
+        },
     })
 }
 

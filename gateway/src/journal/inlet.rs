@@ -49,6 +49,12 @@ counters! {
     }
 }
 
+/// Orders whose records this many bytes of memory hold at most.
+#[must_use]
+pub fn orders_in(bytes: usize) -> u32 {
+    u32::try_from(bytes / (ORDER_CELLS * CELL_BYTES)).unwrap_or(u32::MAX)
+}
+
 /// An order's cells.
 #[derive(Clone, Copy, IntoBytes, FromBytes, Immutable)]
 #[repr(C)]
@@ -141,6 +147,13 @@ impl Inlet {
         {
             hot.fall_behind();
         }
+    }
+
+    /// Whether half of the ring is free; without a ring it always is.
+    #[must_use]
+    pub fn has_half_free(&mut self) -> bool {
+        let hot = self.0.as_mut();
+        hot.is_none_or(|hot| hot.has_room(hot.cells.capacity() / 2))
     }
 
     /// An intent was accepted: this packet of `out`, which is as long, goes out for the order of this number.

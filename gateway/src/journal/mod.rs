@@ -5,7 +5,8 @@
 //!  entry ──records──> inlet ──ring of cells──> records ──> batch ──> disk ──> file     journal core
 //!  (order core, before the transport is flushed)    │        └ checksums, padding
 //!                                                   └──> memory, in `world`
-//!  file ──> reader ──> event ──> show: `tickgate journal`
+//!  file ──> reader ──> event ─┬> show: `tickgate journal`
+//!                             └> look back ──> past: what the next run has to know
 //! ```
 //!
 //! # Layout, version 1
@@ -85,6 +86,9 @@ pub mod uring;
 pub mod write;
 
 pub mod reader;
+
+pub mod look_back;
+pub mod past;
 
 pub mod filter;
 mod ouch;

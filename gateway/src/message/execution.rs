@@ -42,6 +42,8 @@ pub enum Outcome {
     Lost,
     /// A trade was undone; positions follow.
     Broken,
+    /// An earlier run of the gateway entered it for this strategy, and it stands: told before the session is open.
+    Found,
     /// The session is open: orders are taken.
     SessionUp,
     /// The session is down: nothing is taken, what is open stays open unless the exchange says.

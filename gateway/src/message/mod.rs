@@ -15,3 +15,4 @@ pub mod execution;
 
 pub mod invariant;
 pub mod notice;
+pub mod past;

@@ -7,6 +7,7 @@ use rt::ring::Producer;
 
 use super::command::Command;
 use super::invariant::Breach;
+use super::past::PastNews;
 
 /// One piece of news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum Notice {
     Malformed(Unreadable),
     /// Something that must hold about money did not; the kill switch is on.
     Breach(Breach),
+    /// What an earlier run left behind.
+    Past(PastNews),
     /// A strategy did not take its executions; the kill switch is on.
     ExecutionsLost(u8),
     /// A strategy was told that it lagged.
@@ -40,13 +43,14 @@ impl Notice {
     /// Whether it is worth an operator's attention at night.
     #[must_use]
     pub fn is_warning(&self) -> bool {
-        !matches!(
-            self,
+        match self {
             Self::SessionOpen
-                | Self::Stopped(0)
-                | Self::Disconnected(0, 0)
-                | Self::Commanded(_, true)
-        )
+            | Self::Stopped(0)
+            | Self::Disconnected(0, 0)
+            | Self::Commanded(_, true) => false,
+            Self::Past(news) => news.is_warning(),
+            _ => true,
+        }
     }
 }
 
@@ -107,6 +111,7 @@ impl std::fmt::Display for Notice {
                 breach.found,
                 breach.expected
             ),
+            Self::Past(news) => news.fmt(f),
             Self::ExecutionsLost(strategy) => write!(
                 f,
                 "strategy {strategy} does not take its executions: the kill switch is on"

@@ -85,10 +85,11 @@ impl Ledger<'_> {
         tell: &mut impl FnMut(AnswerEvent),
     ) {
         let (number, reason) = (m.user_ref.get(), m.reason.get());
-        self.account.risk.on_rejected(now_ns);
         let Some(mut order) = self.session.orders.get(number).copied() else {
+            self.session.past.on_answered(number);
             return self.session.counters.unknown_order.increment();
         };
+        self.account.risk.on_rejected(now_ns);
         let mut news = News {
             outcome: Outcome::Rejected(reason),
             qty: order.open,

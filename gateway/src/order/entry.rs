@@ -29,16 +29,19 @@ use super::live::Order;
 use super::session_orders::SessionOrders;
 use super::telling::AnswerEvent;
 use crate::journal::inlet::{Inlet, Message};
+use crate::journal::past::{Past, Story};
 use crate::message::command::Command;
 use crate::message::execution::ExecutionEvent;
 use crate::message::intent::{OrderId, OrderIntent, Owner};
 use crate::message::invariant::Breach;
 use crate::message::notice::Ended;
+use crate::message::past::PastNews;
 use crate::order::risk::{KillSwitch, Refusal};
 
 pub use super::desk::{DESKS_MAX, DeskOptions};
 pub use super::lifecycle::{Credentials, Due, Lifecycle, PROGRESS_TIMEOUT_NS, State};
 pub use super::progress::{EntryCounters, OrderHistograms, Sent};
+pub use super::session_orders::FoundOrders;
 pub use crate::message::intent::Asked;
 
 /// A live order, for reports and tests.
@@ -107,6 +110,22 @@ impl Entry {
     pub fn with_journal(mut self, journal: Inlet) -> Self {
         self.journal = journal;
         self
+    }
+
+    /// The exchange's past is held against what the journals of earlier runs say, and orders that are found open
+    /// are treated so.
+    #[must_use]
+    pub fn with_past(mut self, past: Past, found: FoundOrders) -> Self {
+        (self.session.past, self.session.found) = (past, found);
+        self
+    }
+
+    /// Whether the journal has to be emptied before the exchange's past is read on: nothing is traded yet, so there
+    /// is time.
+    #[inline]
+    #[must_use]
+    pub fn must_wait(&mut self) -> bool {
+        self.lifecycle.state() == State::Recovering && !self.journal.has_half_free()
     }
 
     /// Whether the kill switch stands otherwise than the journal knows.
@@ -396,11 +415,17 @@ impl Entry {
                         is_past,
                         bytes: message,
                     };
-                    journal.on_heard(&heard, now_ns);
                     let mut ledger = Ledger { session, account };
+                    if !is_past || ledger.on_past(heard.seq, message, &mut tell) != Story::Known {
+                        journal.on_heard(&heard, now_ns);
+                    }
                     let answer = ledger.on_message(now_ns, message, is_past, &mut tell);
                     if let (Some(next), State::Recovering) = (answer, lifecycle.state()) {
                         ledger.on_past_known(now_ns, next, &mut tell);
+                        lifecycle.on_past_known();
+                    }
+                    let waits = lifecycle.state() == State::Settling;
+                    if waits && ledger.is_settled(lifecycle.is_first()) {
                         lifecycle.on_recovered();
                         journal.on_opened(now_ns);
                         tell(AnswerEvent::Opened);
@@ -410,6 +435,10 @@ impl Entry {
                 SessionEvent::LoggedIn => {
                     has_logged_in = true;
                     journal.on_logged_in(lifecycle.next_seq().0, lifecycle.joined(), now_ns);
+                    let forgotten = session.past.join(lifecycle.joined());
+                    if forgotten > 0 {
+                        tell(AnswerEvent::Past(PastNews::AnotherSession(forgotten)));
+                    }
                 }
                 SessionEvent::Probed => {
                     lifecycle.on_probed();

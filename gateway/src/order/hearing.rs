@@ -52,6 +52,7 @@ impl Heard<'_> {
                 self.listeners.notices.send(Notice::Malformed(answer));
             }
             AnswerEvent::Breach(breach) => self.listeners.notices.send(Notice::Breach(breach)),
+            AnswerEvent::Past(news) => self.listeners.notices.send(Notice::Past(news)),
         }
     }
 }

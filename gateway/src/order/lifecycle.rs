@@ -76,6 +76,8 @@ pub enum State {
     LoggingIn,
     /// Logged in; the past is being learnt.
     Recovering,
+    /// The past is known; what an earlier run left open is being cancelled, and no order goes out.
+    Settling,
     /// Orders go out.
     Open,
     /// Everything open is being cancelled; no order goes out.
@@ -88,12 +90,13 @@ pub enum State {
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Waiting,
         Self::Connecting,
         Self::Probing,
         Self::LoggingIn,
         Self::Recovering,
+        Self::Settling,
         Self::Open,
         Self::Stopping,
         Self::Stopped,
@@ -115,6 +118,7 @@ impl std::fmt::Display for State {
             Self::Connecting => "connecting",
             Self::Probing | Self::LoggingIn => "logging in",
             Self::Recovering => "learning the past",
+            Self::Settling => "cancelling what an earlier run left open",
             Self::Open => "open",
             Self::Stopping => "stopping",
             Self::Stopped => "stopped",
@@ -221,7 +225,7 @@ impl Lifecycle {
     #[inline]
     #[must_use]
     pub fn takes_cancels(&self) -> bool {
-        matches!(self.state, State::Open | State::Stopping)
+        matches!(self.state, State::Settling | State::Open | State::Stopping)
     }
 
     /// Whether packets of the server mean anything now.
@@ -252,7 +256,7 @@ impl Lifecycle {
     pub fn is_stopping_and_sure(&self) -> bool {
         let is_sure = match self.state {
             State::Stopping | State::Stopped => true,
-            State::Recovering | State::Open => false,
+            State::Recovering | State::Settling | State::Open => false,
             _ => self.has_been_open,
         };
         self.stop_by_ns.is_some() && is_sure
@@ -265,7 +269,7 @@ impl Lifecycle {
             .stop_by_ns
             .get_or_insert_with(|| now_ns.saturating_add(STOP_TIMEOUT_NS));
         match self.state {
-            State::Open => self.state = State::Stopping,
+            State::Settling | State::Open => self.state = State::Stopping,
             State::Waiting if is_first => self.deadline_ns = 0,
             _ => {}
         }
@@ -276,7 +280,7 @@ impl Lifecycle {
     pub fn log_out(&mut self, now_ns: u64, out: &mut [u8]) -> usize {
         let is_logged_in = matches!(
             self.state,
-            State::Recovering | State::Open | State::Stopping
+            State::Recovering | State::Settling | State::Open | State::Stopping
         );
         self.go(State::Stopped, NEVER);
         if is_logged_in {
@@ -367,6 +371,23 @@ impl Lifecycle {
         self.go(State::Waiting, 0);
     }
 
+    /// Whether nothing has gone out in this life: what stands is an earlier one's.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        !self.has_been_open
+    }
+
+    /// Everything that the exchange had said is known, and what an earlier run left open has to go before orders may
+    /// go out.
+    pub fn on_past_known(&mut self) {
+        let state = if self.stop_by_ns.is_some() {
+            State::Stopping
+        } else {
+            State::Settling
+        };
+        self.go(state, NEVER);
+    }
+
     /// Everything that the exchange had said is known: orders may go out, unless we stop.
     pub fn on_recovered(&mut self) {
         let state = if self.stop_by_ns.is_some() {
@@ -399,7 +420,7 @@ impl Lifecycle {
     pub fn on_packet<'a>(&mut self, packet: Packet<'a>, now_ns: u64) -> SessionEvent<'a> {
         let is_logged_in = matches!(
             self.state,
-            State::Open | State::Recovering | State::Stopping | State::Stopped
+            State::Open | State::Recovering | State::Settling | State::Stopping | State::Stopped
         );
         if packet.kind == kind::SEQUENCED && is_logged_in {
             self.next_seq += 1;

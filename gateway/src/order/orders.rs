@@ -280,6 +280,25 @@ impl Orders {
         Some(order)
     }
 
+    /// A live order that was nobody's is this strategy's.
+    ///
+    /// # Errors
+    /// Another live order of the strategy has the number; nothing has changed then.
+    pub fn give(&mut self, number: UserRefNum, owner: Owner, id: OrderId) -> Result<(), Unplaced> {
+        let Some(place) = self.place_of(number) else {
+            return Ok(());
+        };
+        let key = id_key(owner, id);
+        if self.by_id.get(key).is_some() {
+            return Err(Unplaced::IdIsLive);
+        }
+        self.by_id.insert(key, place).map_err(Unplaced::of)?;
+        if let Some(order) = self.places.get_mut(place as usize) {
+            (order.owner, order.id) = (Some(owner), id);
+        }
+        Ok(())
+    }
+
     /// A cancel goes out; `is_asked`: for the strategy, which waits for the answer.
     #[inline]
     pub fn begin_cancel(&mut self, number: UserRefNum, is_asked: bool) {

@@ -49,8 +49,14 @@ counters! {
         invariants_broken,
         /// Orders found at the exchange that this process had not sent in this life.
         adopted,
-        /// Orders that the exchange never received: the connection went first.
+        /// Orders that the exchange never received: the connection went first, or the process of an earlier run.
         never_received,
+        /// Orders of an earlier run that went back to their strategies.
+        given_back,
+        /// Messages of the exchange's past that the journals of earlier runs did not have.
+        past_news,
+        /// Messages of the exchange's past that the journals of earlier runs have otherwise: trading stops.
+        past_differences,
         /// Answers about orders that are not known here.
         unknown_order,
         /// Messages that are not OUCH 5.0: trading stops, as they may have been executions.

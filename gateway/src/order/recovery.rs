@@ -10,18 +10,61 @@ use feed_handler::event::Origin;
 use protocol::ouch::OrderAccepted;
 use protocol::types::{Price4, Qty, Side, UserRefNum};
 
+use super::desk::DESKS_MAX;
 use super::endings::STATE_DEAD;
 use super::index::Unplaced;
 use super::instruments::Instrument;
 use super::ledger::Ledger;
 use super::live::{Links, Order};
+use super::session_orders::FoundOrders;
 use super::telling::{AnswerEvent, News, tell_order};
+use crate::journal::past::{Past, PastOrder, Story};
 use crate::message::execution::Outcome;
 use crate::message::intent::{Action, OrderId, TimeInForce};
 use crate::message::invariant::{Breach, Invariant};
+use crate::message::past::{PastKnown, PastNews};
 use crate::message::terms::Terms;
+use crate::order::risk::KillCause;
+
+/// Differences, and orders that never arrived, which are told one by one; all are counted.
+const TOLD_ONE_BY_ONE_MAX: u64 = 16;
+/// Orders that one strategy is given back: each is an event in its ring before the session is open. Those beyond it stand,
+/// count, and are nobody's.
+const GIVEN_BACK_MAX: usize = 1024;
 
 impl Ledger<'_> {
+    /// Holds a message of the exchange's past against the journals of earlier runs. One that differs means that somebody
+    /// is wrong about orders and positions: trading stops.
+    #[cold]
+    pub(super) fn on_past(
+        &mut self,
+        seq: u64,
+        message: &[u8],
+        tell: &mut impl FnMut(AnswerEvent),
+    ) -> Story {
+        let story = self.session.past.hold_against(seq, message);
+        let counters = &self.session.counters;
+        match story {
+            Story::Known => {}
+            Story::New => counters.past_news.increment(),
+            Story::Differs => {
+                counters.past_differences.increment();
+                self.account.risk.kill().engage(KillCause::PastDiffers);
+                if counters.past_differences.get() <= TOLD_ONE_BY_ONE_MAX {
+                    tell(AnswerEvent::Past(PastNews::Differs(seq)));
+                }
+            }
+        }
+        story
+    }
+
+    /// Whether orders may go out: nothing stands that has to be cancelled before. `is_first`: nothing has gone out in this
+    /// life, so what stands is an earlier one's.
+    pub(super) fn is_settled(&self, is_first: bool) -> bool {
+        let must_go = is_first && self.session.found == FoundOrders::Cancel;
+        !must_go || self.session.orders.is_empty()
+    }
+
     /// Everything that the exchange said before this has been heard: what it never accepted was never
     /// there, and what it has not answered of replaces and cancels went with the connection.
     pub(super) fn on_past_known(
@@ -31,6 +74,7 @@ impl Ledger<'_> {
         tell: &mut impl FnMut(AnswerEvent),
     ) {
         self.session.orders.advance(next);
+        self.look_back(now_ns, tell);
         // Each step looks at one order; those that it moves to another list have been settled.
         let mut at = self.session.orders.first();
         while let Some(number) = at {
@@ -44,6 +88,82 @@ impl Ledger<'_> {
                 self.settle_never_received(now_ns, order, tell);
             }
         }
+    }
+
+    /// What earlier runs left, held against what the exchange has said.
+    fn look_back(&mut self, now_ns: u64, tell: &mut impl FnMut(AnswerEvent)) {
+        let past = std::mem::take(&mut self.session.past);
+        if past.is_empty() {
+            return;
+        }
+        self.session.orders.advance(past.next_number());
+        let open = self.session.orders.len();
+        let given_back = match self.session.found {
+            FoundOrders::Adopt => self.give_back(now_ns, &past, tell),
+            FoundOrders::Keep | FoundOrders::Cancel => 0,
+        };
+        let mut never_arrived = 0;
+        for PastOrder { user_ref, id, .. } in past.unanswered() {
+            never_arrived += 1;
+            self.session.counters.never_received.increment();
+            if u64::from(never_arrived) <= TOLD_ONE_BY_ONE_MAX {
+                tell(AnswerEvent::Past(PastNews::NeverArrived(*user_ref, *id)));
+            }
+        }
+        let counters = &self.session.counters;
+        tell(AnswerEvent::Past(PastNews::Known(PastKnown {
+            open,
+            given_back,
+            never_arrived,
+            news: counters.past_news.get(),
+            differences: counters.past_differences.get(),
+        })));
+    }
+
+    /// Live orders of earlier runs are their strategies' again; how many.
+    fn give_back(&mut self, now_ns: u64, past: &Past, tell: &mut impl FnMut(AnswerEvent)) -> u32 {
+        let mut given = [0; DESKS_MAX];
+        let mut adopted = 0;
+        let mut at = self.session.orders.first();
+        while let Some(number) = at {
+            at = self.session.orders.after(number);
+            let Some(&PastOrder {
+                id,
+                owner: Some(owner),
+                locate,
+                ..
+            }) = past.order(number)
+            else {
+                continue;
+            };
+            let desk = usize::from(owner.0);
+            let feed = self.session.desks.get(desk).map(|desk| desk.feed);
+            let (Some(feed), Some(given)) = (feed, given.get_mut(desk)) else {
+                continue;
+            };
+            let is_nobodys =
+                (self.session.orders.get(number)).is_some_and(|order| order.owner.is_none());
+            if !is_nobodys
+                || *given == GIVEN_BACK_MAX
+                || self.session.orders.give(number, owner, id).is_err()
+            {
+                continue;
+            }
+            *given += 1;
+            adopted += 1;
+            self.session.counters.given_back.increment();
+            let Some(order) = self.session.orders.get_mut(number) else {
+                continue;
+            };
+            (order.feed, order.locate) = (feed, locate);
+            let news = News {
+                outcome: Outcome::Found,
+                qty: order.open,
+                answers: None,
+            };
+            tell_order(now_ns, order, news, tell);
+        }
+        adopted
     }
 
     fn settle_never_received(
@@ -90,6 +210,7 @@ impl Ledger<'_> {
     /// An order of an earlier life of this process: it counts, and nobody owns it.
     #[cold]
     pub(super) fn adopt(&mut self, user_ref: UserRefNum, m: &OrderAccepted) {
+        self.session.past.on_answered(user_ref);
         let side = Side::of_code(m.side).unwrap_or(Side::Buy);
         let no_room = Breach {
             invariant: Invariant::RoomForOrders,

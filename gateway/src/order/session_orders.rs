@@ -17,6 +17,7 @@ use super::instruments::Instruments;
 use super::orders::Orders;
 use super::progress::EntryCounters;
 use crate::journal::inlet::PACKET_BYTES_MAX;
+use crate::journal::past::Past;
 use crate::message::execution::{ExecutionEvent, Outcome};
 use crate::message::intent::{Action, OrderId, OrderIntent, Owner};
 use crate::message::invariant::Breach;
@@ -51,6 +52,22 @@ pub(super) struct SessionOrders {
     to_sweep: u32,
     /// Some that it wants could not be cancelled yet.
     sweeps_again: bool,
+    /// What the journals of earlier runs say, until the session is open.
+    pub(super) past: Past,
+    /// What becomes of orders that an earlier run left open.
+    pub(super) found: FoundOrders,
+}
+
+/// What becomes of orders that an earlier run left open at the exchange.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FoundOrders {
+    /// They stand, count against limits, and are nobody's.
+    #[default]
+    Keep,
+    /// They go back to the strategies that the journal says they are of, which are told of each.
+    Adopt,
+    /// They are cancelled before any new order goes out.
+    Cancel,
 }
 
 impl SessionOrders {
@@ -76,6 +93,8 @@ impl SessionOrders {
             swept_ns: 0,
             to_sweep: 0,
             sweeps_again: false,
+            past: Past::default(),
+            found: FoundOrders::default(),
         }
     }
 

@@ -245,6 +245,9 @@ impl<T: Transport> OrderStage<T> {
         if self.short_since_ns.is_some() && self.must_hold(clock) {
             return 0;
         }
+        if self.entry.must_wait() {
+            return 0;
+        }
         let heard = self.read(clock);
         if heard > 0 {
             self.look_for_room(clock);
@@ -414,7 +417,7 @@ impl<T: Transport> OrderStage<T> {
 
     #[inline]
     fn cancels_everything(&self) -> bool {
-        self.kill.is_on() || self.entry.state() == State::Stopping
+        self.kill.is_on() || matches!(self.entry.state(), State::Settling | State::Stopping)
     }
 
     #[cold]

@@ -9,6 +9,7 @@ use crate::message::execution::{ExecutionEvent, Outcome};
 use crate::message::intent::{Action, Owner};
 use crate::message::invariant::Breach;
 use crate::message::notice::{Ended, Unreadable};
+use crate::message::past::PastNews;
 
 /// What a call on bytes or time has to tell.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub enum AnswerEvent {
     Malformed(Unreadable),
     /// To the operator: an invariant does not hold; the kill switch is on.
     Breach(Breach),
+    /// To the operator: what an earlier run left behind.
+    Past(PastNews),
     /// A new order was answered, then; its bytes were ready at that time.
     Acked {
         /// The order.

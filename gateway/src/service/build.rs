@@ -16,6 +16,7 @@ use super::layout::{self, Layout, Named};
 use super::receive;
 use super::strategies::{self, StrategyRoom};
 use crate::core_loop::{CoreOptions, Stage};
+use crate::journal::past::Past;
 use crate::message::command::Command;
 use crate::message::notice::Notices;
 use crate::options::{self, Options};
@@ -58,7 +59,9 @@ struct SessionWiring {
     opening: Opening,
 }
 
-pub(super) fn build(options: Options) -> Result<Built, String> {
+/// `pasts`: what earlier runs left of each session, in the order of the configuration.
+pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, String> {
+    pasts.resize_with(options.sessions.len(), Past::default);
     let mut house = House::default();
     let mut stages = Vec::new();
     let want = Want {
@@ -75,7 +78,7 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
     house.settings = describe(&options);
     let layout = Layout::new(&options);
     let mut control = door(&options, &mut house);
-    let mut wiring = wire(&options, &best_prices, &mut house)?;
+    let mut wiring = wire(&options, &best_prices, &pasts, &mut house)?;
     let room = StrategyRoom {
         layout: &layout,
         best_prices: &best_prices,
@@ -110,6 +113,7 @@ pub(super) fn build(options: Options) -> Result<Built, String> {
             wiring,
             best_prices: best_prices.clone(),
             journal: options.journal.as_ref().map(|it| (index, it.ring_bytes)),
+            past: pasts.get_mut(index).map(std::mem::take).unwrap_or_default(),
         };
         let name = session.name.clone();
         let stage = build_session(session, room, &mut house, &mut control)?;
@@ -170,6 +174,7 @@ fn prices_of(
 fn wire(
     options: &Options,
     best_prices: &[Arc<BestPrices>],
+    pasts: &[Past],
     house: &mut House,
 ) -> Result<Wiring, String> {
     let publisher =
@@ -188,6 +193,7 @@ fn wire(
         let (to_session, intents) = pair(options.rings.intents, "intents")?;
         let (to_desk, executions) = pair(options.rings.executions, "executions")?;
         let mut opening = OpeningView::default();
+        let mut first_id = 1;
         if let Some(session) = wiring.sessions.get_mut(strategy.session) {
             if session.desks.len() == DESKS_MAX {
                 return Err(format!(
@@ -197,6 +203,8 @@ fn wire(
             }
             let desk = desk_of(strategy);
             let owner = owner_of(session.desks.len());
+            let past = pasts.get(strategy.session);
+            first_id = past.map_or(1, |past| past.next_id(owner));
             opening = session.opening.view(owner, desk.symbols.clone());
             session.desks.push(desk);
             session.links.push(Link {
@@ -209,6 +217,7 @@ fn wire(
             executions,
             opening,
             notices: notices(&strategy.name, house)?,
+            first_id,
         });
     }
     Ok(wiring)
@@ -242,6 +251,8 @@ struct SessionRoom {
     best_prices: Vec<Arc<BestPrices>>,
     /// The session's number and the bytes of its ring, where there is a journal.
     journal: Option<(usize, usize)>,
+    /// What earlier runs left.
+    past: Past,
 }
 
 fn build_session(
@@ -254,6 +265,7 @@ fn build_session(
         wiring,
         best_prices,
         journal,
+        past,
     } = room;
     let name = session.name;
     let kill = KillSwitch::default();
@@ -266,7 +278,8 @@ fn build_session(
         format!("session {name}: {symbol:?}: expected at most {INSTRUMENTS_MAX} symbols in all")
     })?;
     let lifecycle = Lifecycle::new(session.credentials);
-    let mut entry = Entry::new(lifecycle, orders_max, &wiring.desks, &mut account);
+    let entry = Entry::new(lifecycle, orders_max, &wiring.desks, &mut account);
+    let mut entry = entry.with_past(past, session.found_orders);
     if let Some((index, ring_bytes)) = journal {
         let (inlet, outlet) = journal::open(index, ring_bytes, &kill)?;
         journal::register(&outlet, &name, &mut house.registry);

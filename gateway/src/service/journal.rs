@@ -14,11 +14,13 @@ use rt::ring::NotPowerOfTwo;
 
 use super::house::House;
 use super::pause;
+use crate::journal::batch::BATCH_BYTES;
 use crate::journal::disk::Disk;
-use crate::journal::files::{Found, cut_tail};
 use crate::journal::format::GATEWAY;
 use crate::journal::head::{Began, Names, SessionNames};
-use crate::journal::inlet::{Inlet, Outlet, inlet};
+use crate::journal::inlet::{Inlet, Outlet, inlet, orders_in};
+use crate::journal::look_back::{self, Found, LookBack};
+use crate::journal::past::Past;
 use crate::journal::writer::{JournalOptions, News, Writer};
 use crate::options::Options;
 use crate::order::risk::KillSwitch;
@@ -26,6 +28,8 @@ use crate::telemetry::{Kind, Label, Registry};
 
 /// How long records wait in the ring at most: a thousand looks a second.
 const IDLE: Duration = Duration::from_millis(1);
+/// How often a long look back says how far it is: once a second.
+const PROGRESS_NS: u64 = 1_000_000_000;
 /// The name under which the writer counts.
 const WRITER: &str = "journal";
 
@@ -69,7 +73,52 @@ pub(super) fn register(outlet: &Outlet, session: &str, registry: &mut Registry) 
     registry.counters(Label::new(Kind::Journal, session), move || counters.list());
 }
 
-/// Begins the run's file; what an earlier run left torn is cut before. Without options there is none.
+/// What earlier runs left of each session; a torn tail is cut off. Without a journal, or in its first run, nothing.
+///
+/// # Errors
+/// The folder or a file cannot be read.
+pub(super) fn look_back(journal: Option<&(JournalOptions, Names)>) -> Result<Vec<Past>, String> {
+    let Some((options, names)) = journal.filter(|(options, _)| options.folder.is_dir()) else {
+        return Ok(Vec::new());
+    };
+    // What a killed process may have had in memory: its ring, and two batches.
+    let unwritten = orders_in(options.ring_bytes + 2 * BATCH_BYTES);
+    let began_ns = monotonic_ns();
+    let mut told_ns = began_ns;
+    let progress = |bytes: u64, of: u64| {
+        let now_ns = monotonic_ns();
+        if now_ns.saturating_sub(told_ns) >= PROGRESS_NS {
+            told_ns = now_ns;
+            log::info!(
+                "journal: looked back at {} of {} MiB",
+                bytes >> 20,
+                of >> 20
+            );
+        }
+    };
+    let back = look_back::look_back(&options.folder, &names.sessions, unwritten, progress);
+    let LookBack {
+        pasts,
+        found,
+        files,
+        records,
+        bytes,
+    } = back.map_err(|error| {
+        let shown = options.folder.display();
+        format!("journal.folder: {shown}: {error}; expected journals that can be read")
+    })?;
+    found.iter().for_each(tell);
+    if files > 0 {
+        let took_ms = (monotonic_ns() - began_ns) / 1_000_000;
+        log::info!(
+            "journal: looked back at {files} files of the last 24 hours: {records} records, {bytes} bytes, in \
+             {took_ms} ms"
+        );
+    }
+    Ok(pasts)
+}
+
+/// Begins the run's file. Without options there is none.
 ///
 /// # Errors
 /// The folder or the file cannot be had.
@@ -86,9 +135,6 @@ fn open_file(options: &JournalOptions, names: Names, house: &mut House) -> Resul
     let failed = |error| format!("journal.folder: {shown}: {error}; expected a folder to write to");
     if !options.folder.is_dir() {
         std::fs::create_dir(&options.folder).map_err(failed)?;
-    }
-    if let Some(found) = cut_tail(&options.folder).map_err(failed)? {
-        tell(&found);
     }
     let (disk, refused) = Disk::open();
     if let Some(error) = refused {

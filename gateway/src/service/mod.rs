@@ -102,12 +102,13 @@ pub fn run(
         None => None,
     };
     let journal = options.journal.clone().zip(Some(journal::names(&options)));
+    let pasts = journal::look_back(journal.as_ref())?;
     let Built {
         stages,
         mut house,
         mut control,
         layout,
-    } = build::build(options)?;
+    } = build::build(options, pasts)?;
     control.kill_file = kill_file.clone();
     let kill_watch = KillWatch::start(kill_file, &house.kills)
         .map_err(|error| format!("the kill file: {error}"))?;

@@ -69,7 +69,8 @@ pub trait Strategy: Send {
     fn on_execution(&mut self, execution: &ExecutionEvent, context: &mut Context<'_>);
 
     /// Its session is open for the first time, the past is known, and orders may go from now on: called once, before
-    /// it hears [`Outcome::SessionUp`](crate::message::execution::Outcome::SessionUp). It may have heard events before.
+    /// it hears [`Outcome::SessionUp`](crate::message::execution::Outcome::SessionUp). It may have heard events before, and been
+    /// given back orders of an earlier run.
     fn on_start(&mut self, start: &Start<'_>, context: &mut Context<'_>) {
         let _ = (start, context);
     }

@@ -348,6 +348,11 @@ impl Strategy for Quoter {
                 self.is_up = false;
                 return;
             }
+            // Quotes of an earlier run are withdrawn, and it quotes anew.
+            Outcome::Found => {
+                context.cancel(execution.id);
+                return;
+            }
             _ => {}
         }
         let (is_up, parameters) = (self.is_up, self.parameters);

@@ -88,6 +88,8 @@ pub struct Ends {
     pub opening: OpeningView,
     /// News for the operator.
     pub notices: Notices,
+    /// The number of its first order: beyond those of earlier runs of the day.
+    pub first_id: u32,
 }
 
 /// What housekeeping reads of a strategy.
@@ -129,7 +131,7 @@ impl StrategyStage {
         let desk = DeskEnd {
             intents: ends.intents,
             best_prices: Arc::clone(&self.best_prices),
-            next_id: 1,
+            next_id: ends.first_id,
             timers: Timers::new(),
             is_stopping: false,
             counters: Arc::default(),

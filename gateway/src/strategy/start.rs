@@ -28,8 +28,8 @@ impl Start<'_> {
         found.map_or(0, |(_, shares)| shares)
     }
 
-    /// The strategy's own orders that are live, in no order. One that is found at the exchange after a restart has no
-    /// owner, so that there is none of its own then; it counts in risk, and `tickgate ctl cancel` reaches it.
+    /// The strategy's own orders that are live, in no order: after a restart those that it was given back, where the session's
+    /// `found_orders` says so. It has been told of each by [`Outcome::Found`](crate::message::execution::Outcome::Found).
     pub fn orders(&self) -> impl Iterator<Item = LiveOrder> {
         self.0.orders()
     }

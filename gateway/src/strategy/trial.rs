@@ -67,6 +67,7 @@ impl Trial {
             executions,
             opening: opening.clone(),
             notices: Notices(notices),
+            first_id: 1,
         };
         let of_stage = Arc::clone(&prices);
         Self {

@@ -16,6 +16,7 @@ mod desk;
 mod exchange;
 mod limits;
 mod orders;
+mod past;
 mod quoter;
 mod stage;
 mod terms;

@@ -44,6 +44,7 @@ impl Bench {
             executions,
             opening: OpeningView::default(),
             notices: Notices(notices),
+            first_id: 1,
         };
         let stage = StrategyStage::of_one(events, Arc::clone(&prices), Box::new(quoter), ends);
         let mut bench = Self {

@@ -33,11 +33,13 @@ pub enum KillCause {
     JournalBehind = 11,
     /// The journal could not be written.
     JournalFailed = 12,
+    /// What the exchange says of the day is not what the journal has.
+    PastDiffers = 13,
 }
 
 impl KillCause {
     /// Every cause.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Operator,
         Self::Signal,
         Self::UnknownExecution,
@@ -50,6 +52,7 @@ impl KillCause {
         Self::LossLimit,
         Self::JournalBehind,
         Self::JournalFailed,
+        Self::PastDiffers,
     ];
 
     fn from_code(code: u8) -> Option<Self> {
@@ -72,6 +75,7 @@ impl std::fmt::Display for KillCause {
             Self::LossLimit => "a loss over loss_max_dollars",
             Self::JournalBehind => "a journal that cannot keep up",
             Self::JournalFailed => "a journal that cannot be written",
+            Self::PastDiffers => "a past of the exchange's that differs from the journal's",
         })
     }
 }

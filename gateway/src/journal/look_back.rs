@@ -1,0 +1,276 @@
+//! The look back at the start: reads what earlier runs left, cuts torn tails off, and says what is known of the day.
+//!
+//! Thread:      main, before the cores start
+//! Invariants:  only what no whole record follows is ever cut off, and only of a file that nobody writes.
+//! When wrong:  a damaged file is read up to its damage, told, and left as it is; the rest of it may have had orders, whose
+//!              numbers are skipped.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use rt::clock::realtime_ns;
+
+use super::event::Event;
+use super::files::list;
+use super::format::{INTENT_BYTES, record_bytes};
+use super::head::SessionNames;
+use super::past::{Past, Pasts};
+use super::reader::{Damage, ReadError, Reader};
+
+/// A day's journals: what was written since. A session of the exchange is over by then.
+const REACH: Duration = Duration::from_secs(24 * 3600);
+/// Records between two looks at how far it is.
+const PROGRESS_EVERY: u64 = 1 << 16;
+
+/// What a look at earlier runs found.
+#[derive(Debug, Default)]
+pub struct LookBack {
+    /// What is known of each session, in the order of the configuration.
+    pub pasts: Vec<Past>,
+    /// What was wrong.
+    pub found: Vec<Found>,
+    /// Files read.
+    pub files: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// A file that ends before it should.
+#[derive(Debug)]
+pub struct Found {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub error: ReadError,
+    /// A torn tail, which was cut off.
+    pub is_cut: bool,
+}
+
+/// Reads the journals of the last 24 hours in a folder, and the newest one whenever it was written. `unwritten_max`: orders
+/// that a killed process may have sent without their records having reached a file. `on_progress` is told the bytes read and
+/// how many there are.
+///
+/// # Errors
+/// What the file system says.
+pub fn look_back(
+    folder: &Path,
+    sessions: &[SessionNames],
+    unwritten_max: u32,
+    mut on_progress: impl FnMut(u64, u64),
+) -> io::Result<LookBack> {
+    let mut pasts = Pasts::new(sessions, unwritten_max);
+    let mut back = LookBack::default();
+    let files = recent(folder)?;
+    let of = files.iter().map(|it| it.bytes).sum();
+    for it in files {
+        let before = back.bytes;
+        let read = read(&it.file, &mut pasts, |records, offset| {
+            back.records += records;
+            back.bytes = before + offset;
+            on_progress(back.bytes, of);
+        });
+        back.files += 1;
+        back.bytes = before + it.bytes;
+        if let Err(error) = read {
+            back.found.push(it.on_error(error, &mut pasts)?);
+        }
+    }
+    back.pasts = pasts.finish();
+    Ok(back)
+}
+
+/// A file that nobody writes.
+struct Ended {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+}
+
+/// Those of the last day and the newest, the oldest first.
+fn recent(folder: &Path) -> io::Result<Vec<Ended>> {
+    let not_before = UNIX_EPOCH + Duration::from_nanos(realtime_ns()).saturating_sub(REACH);
+    let mut files = Vec::new();
+    for path in list(folder)?.into_iter().rev() {
+        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            // Another gateway's.
+            Err(TryLockError::WouldBlock) => continue,
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let about = file.metadata()?;
+        let is_recent = about.modified().is_ok_and(|it| it >= not_before);
+        if files.is_empty() || is_recent {
+            let bytes = about.len();
+            files.push(Ended { path, file, bytes });
+        }
+    }
+    files.reverse();
+    Ok(files)
+}
+
+/// Reads a journal through, into what is known; `on_progress` is told of records, and of the bytes so far.
+///
+/// # Errors
+/// Why it cannot be read on: everything before is taken in.
+pub fn read(
+    file: impl Read,
+    pasts: &mut Pasts,
+    mut on_progress: impl FnMut(u64, u64),
+) -> Result<(), ReadError> {
+    let mut reader = Reader::new(file)?;
+    pasts.begin_file(reader.head());
+    let mut records = 0;
+    let read = loop {
+        match reader.next_record() {
+            Ok(Some(record)) => {
+                // A payload that its kind has not has a checksum that holds: it is of a later version, and says nothing here.
+                if let Ok(event) = Event::of(&record) {
+                    pasts.on_event(record.header.session, &event);
+                }
+                records += 1;
+            }
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+        if records == PROGRESS_EVERY {
+            on_progress(std::mem::take(&mut records), reader.offset());
+        }
+    };
+    on_progress(records, reader.offset());
+    read
+}
+
+impl Ended {
+    /// What is wrong with it; a torn tail is cut off.
+    fn on_error(self, error: ReadError, pasts: &mut Pasts) -> io::Result<Found> {
+        let is_cut = match &error {
+            ReadError::Damaged(Damage {
+                offset,
+                is_torn: true,
+                ..
+            }) => {
+                self.file.set_len(*offset)?;
+                self.file.sync_all()?;
+                true
+            }
+            ReadError::Damaged(Damage { offset, .. }) => {
+                self.skip_from(*offset, pasts);
+                false
+            }
+            ReadError::Io(_) | ReadError::Head(_) => {
+                self.skip_from(0, pasts);
+                false
+            }
+        };
+        Ok(Found {
+            path: self.path,
+            error,
+            is_cut,
+        })
+    }
+
+    /// As many orders as the rest of the file may have.
+    fn skip_from(&self, offset: u64, pasts: &mut Pasts) {
+        let orders = self.bytes.saturating_sub(offset) / record_bytes(INTENT_BYTES) as u64;
+        pasts.on_damage(u32::try_from(orders).unwrap_or(u32::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::super::batch::Encoder;
+    use super::super::files::Files;
+    use super::super::format::Kind;
+    use super::super::head::{Began, Names};
+    use super::*;
+
+    /// What a look back finds wrong.
+    fn cut_tail(folder: &Path) -> Option<Found> {
+        look_back(folder, &[], 0, |_, _| ()).unwrap().found.pop()
+    }
+
+    const BEGAN: Began = Began {
+        realtime_ns: 1_700_000_000_000_000_000,
+        monotonic_ns: 1,
+    };
+
+    /// A run's file with two records, and where the second begins.
+    fn run(folder: &Path) -> (PathBuf, u64) {
+        let names = Names::new(Vec::new(), Vec::new());
+        let mut files = Files::begin(folder, BEGAN, &names).unwrap();
+        let mut encoder = Encoder::new(BEGAN.salt(), names);
+        let mut batch = Vec::new();
+        encoder.note(Kind::Start, 1, &mut batch);
+        let second = files.open().unwrap().len + batch.len() as u64;
+        encoder.note(Kind::Stop, 2, &mut batch);
+        let open = files.open().unwrap();
+        (&*open.file).write_all(&batch).unwrap();
+        (open.path.clone(), second)
+    }
+
+    #[test]
+    fn torn_tail_is_cut_and_the_rest_stays_readable() {
+        for torn in 1..32 {
+            let folder = tempfile::tempdir().unwrap();
+            let (path, second) = run(folder.path());
+            let file = OpenOptions::new().write(true).open(&path).unwrap();
+            file.set_len(second + torn).unwrap();
+            let found = cut_tail(folder.path()).unwrap();
+            assert!(found.is_cut && found.path == path, "{}", found.error);
+            assert_eq!(std::fs::metadata(&path).unwrap().len(), second);
+            assert!(cut_tail(folder.path()).is_none());
+        }
+    }
+
+    #[test]
+    fn zeros_behind_the_last_record_are_a_torn_tail() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, second) = run(folder.path());
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(second).unwrap();
+        file.set_len(second + 5_000).unwrap();
+        assert!(cut_tail(folder.path()).unwrap().is_cut);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), second);
+    }
+
+    #[test]
+    fn damage_in_the_middle_is_told_and_nothing_is_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, second) = run(folder.path());
+        let mut bytes = std::fs::read(&path).unwrap();
+        let at = usize::try_from(second).unwrap() - 3;
+        bytes[at] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let found = cut_tail(folder.path()).unwrap();
+        assert!(!found.is_cut, "{}", found.error);
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    }
+
+    #[test]
+    fn file_that_another_gateway_writes_is_left_alone_and_each_run_has_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = Names::new(Vec::new(), Vec::new());
+        let mut first = Files::begin(folder.path(), BEGAN, &names).unwrap();
+        let mut second = Files::begin(folder.path(), BEGAN, &names).unwrap();
+        second.begin_next(&names).unwrap();
+        let open = first.open().unwrap();
+        (&*open.file).write_all(b"half a record").unwrap();
+        assert!(cut_tail(folder.path()).is_none());
+        let listed = list(folder.path()).unwrap();
+        let ends = listed.iter().map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            name[name.len() - 12..].to_owned()
+        });
+        assert_eq!(
+            ends.collect::<Vec<_>>(),
+            ["001-0000.tgj", "002-0000.tgj", "002-0001.tgj"]
+        );
+    }
+}

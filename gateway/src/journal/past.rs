@@ -1,0 +1,448 @@
+//! What the journals of earlier runs say of a session's day: which numbers are used, whose each order was, and what the
+//! exchange said.
+//!
+//! ```text
+//!  journals ──reader──> Pasts ──> Past, one for each session ──> order entry: it holds the exchange's replay against it
+//!                                  └─ last numbers ──> strategies count on from there
+//! ```
+//!
+//! Thread:      main, before the cores start; then an order core, before any order goes out
+//! Invariants:  a number that is in a journal, or may have been on its way into one when its process was killed, is not
+//!              used again: what may be on its way is bounded, and skipped.
+//! When wrong:  a damaged journal is one whose rest may have had as many orders as fit into it; they are skipped, too,
+//!              and its reader says that it is damaged.
+
+use protocol::ouch::Inbound;
+use protocol::soup::Packet;
+use protocol::types::UserRefNum;
+
+use super::event::Event;
+use super::format::{IntentRecord, checksum};
+use super::head::{Head, SessionNames};
+use crate::message::intent::{Action, OrderId, Owner};
+
+/// Messages that are kept apart by a checksum of 32 bits: what one session may say in a day, and 256 MiB.
+const MESSAGES_MAX: u64 = 1 << 26;
+/// The checksum of a message that no journal has.
+const UNKNOWN: u32 = 0;
+
+/// An order as its strategy sent it, by one of its numbers: a replace has a number of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PastOrder {
+    /// OUCH's number.
+    pub user_ref: UserRefNum,
+    /// The strategy's.
+    pub id: OrderId,
+    /// The strategy, as it is numbered now; `None`: it is not configured any more.
+    pub owner: Option<Owner>,
+    /// Symbol of the day, on the strategy's feed; 0 for a replace.
+    pub locate: u16,
+    /// A new order, not a replace.
+    pub is_new: bool,
+    /// The exchange has accepted or rejected it.
+    is_answered: bool,
+}
+
+/// What a message of the exchange's past is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Story {
+    /// The journal has it, byte for byte.
+    Known,
+    /// The journal has no message of this number.
+    New,
+    /// The journal has another one.
+    Differs,
+}
+
+/// What is known of one session; by default nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Past {
+    /// The exchange's session that orders and messages belong to.
+    joined: Option<[u8; 10]>,
+    /// Ascending by number.
+    orders: Vec<PastOrder>,
+    /// The last number of an order or a replace.
+    number_last: u32,
+    /// Each strategy's last number, as strategies are numbered now.
+    ids_last: Vec<u32>,
+    /// A checksum of each message, the first one's first.
+    heard: Vec<u32>,
+}
+
+impl Past {
+    /// Whether it knows nothing of orders and messages.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.orders.is_empty() && self.heard.is_empty()
+    }
+
+    /// The number that a strategy's next order may have.
+    #[must_use]
+    pub fn next_id(&self, owner: Owner) -> u32 {
+        let last = self.ids_last.get(usize::from(owner.0));
+        last.map_or(1, |last| last.saturating_add(1))
+    }
+
+    /// The number that the session's next order may have.
+    #[must_use]
+    pub fn next_number(&self) -> UserRefNum {
+        UserRefNum(self.number_last.saturating_add(1))
+    }
+
+    /// The exchange has this session: what is known of another one's orders says nothing here. How many orders that are.
+    pub fn join(&mut self, session: [u8; 10]) -> usize {
+        if self.joined.is_none_or(|joined| joined == session) {
+            return 0;
+        }
+        let forgotten = self.orders.len();
+        self.forget();
+        forgotten
+    }
+
+    /// Orders and messages are of no more use.
+    pub fn forget(&mut self) {
+        self.orders = Vec::new();
+        self.heard = Vec::new();
+        self.number_last = 0;
+    }
+
+    /// Holds a message of the exchange's against the journal.
+    #[must_use]
+    pub fn hold_against(&self, seq: u64, message: &[u8]) -> Story {
+        let known = place(seq).and_then(|place| self.heard.get(place));
+        match known {
+            None | Some(&UNKNOWN) => Story::New,
+            Some(known) if *known == sum(message) => Story::Known,
+            Some(_) => Story::Differs,
+        }
+    }
+
+    /// The exchange has answered an order.
+    pub fn on_answered(&mut self, user_ref: UserRefNum) {
+        if let Ok(at) = self.find(user_ref)
+            && let Some(order) = self.orders.get_mut(at)
+        {
+            order.is_answered = true;
+        }
+    }
+
+    /// Whose an order is.
+    #[must_use]
+    pub fn order(&self, user_ref: UserRefNum) -> Option<&PastOrder> {
+        self.find(user_ref).ok().and_then(|at| self.orders.get(at))
+    }
+
+    /// New orders that the exchange has said nothing of: they never reached it.
+    pub fn unanswered(&self) -> impl Iterator<Item = &PastOrder> {
+        let orders = self.orders.iter();
+        orders.filter(|order| order.is_new && !order.is_answered)
+    }
+
+    fn find(&self, user_ref: UserRefNum) -> Result<usize, usize> {
+        self.orders
+            .binary_search_by_key(&user_ref, |order| order.user_ref)
+    }
+
+    fn note(&mut self, order: PastOrder) {
+        self.number_last = self.number_last.max(order.user_ref.0);
+        match self.orders.last() {
+            Some(last) if last.user_ref >= order.user_ref => match self.find(order.user_ref) {
+                // What went before under this number never reached the exchange.
+                Ok(at) => {
+                    if let Some(slot) = self.orders.get_mut(at) {
+                        *slot = order;
+                    }
+                }
+                Err(at) => self.orders.insert(at, order),
+            },
+            _ => self.orders.push(order),
+        }
+    }
+
+    fn on_intent(&mut self, owner: Option<Owner>, intent: &IntentRecord) {
+        let last = owner.and_then(|owner| self.ids_last.get_mut(usize::from(owner.0)));
+        if let Some(last) = last {
+            *last = (*last).max(intent.id.get());
+        }
+    }
+
+    fn on_sent(&mut self, owner: Option<Owner>, intent: &IntentRecord, packet: &[u8]) {
+        let user_ref = match intent.action() {
+            Some(Action::Enter) => Some(UserRefNum(intent.user_ref.get())),
+            Some(Action::Replace) => replaces_number(packet),
+            Some(Action::Cancel | Action::Reduce) | None => None,
+        };
+        let Some(user_ref) = user_ref else { return };
+        self.note(PastOrder {
+            user_ref,
+            id: OrderId(intent.id.get()),
+            owner,
+            locate: intent.locate.get(),
+            is_new: intent.action() == Some(Action::Enter),
+            is_answered: false,
+        });
+    }
+
+    fn on_heard(&mut self, seq: u64, message: &[u8]) {
+        let Some(place) = place(seq).filter(|_| seq <= MESSAGES_MAX) else {
+            return;
+        };
+        if place >= self.heard.len() {
+            self.heard.resize(place + 1, UNKNOWN);
+        }
+        if let Some(slot) = self.heard.get_mut(place) {
+            *slot = sum(message);
+        }
+    }
+
+    /// As many orders as this may have gone out without being in the journal.
+    fn skip(&mut self, orders: u32) {
+        self.number_last = self.number_last.saturating_add(orders);
+        for last in &mut self.ids_last {
+            *last = last.saturating_add(orders);
+        }
+    }
+}
+
+fn place(seq: u64) -> Option<usize> {
+    usize::try_from(seq.checked_sub(1)?).ok()
+}
+
+/// What tells messages apart; never [`UNKNOWN`].
+fn sum(message: &[u8]) -> u32 {
+    checksum(0, message).max(1)
+}
+
+fn replaces_number(packet: &[u8]) -> Option<UserRefNum> {
+    let (packet, _) = Packet::decode(packet).ok().flatten()?;
+    match Inbound::decode(packet.payload) {
+        Ok((Inbound::ReplaceOrder(replace), _)) => Some(replace.user_ref.get()),
+        _ => None,
+    }
+}
+
+/// The pasts of all sessions, while journals are read: the oldest first.
+#[derive(Debug)]
+pub struct Pasts {
+    sessions: Vec<(SessionNames, Past)>,
+    /// What numbers of the file at hand mean: our session, our strategies.
+    of_file: Vec<Option<Numbers>>,
+    /// Orders that a killed process may have sent without their records having reached a file.
+    unwritten_max: u32,
+    /// The run at hand has not said that it has stopped.
+    is_running: bool,
+}
+
+/// A session of a file, as it is numbered now.
+#[derive(Clone, Debug)]
+struct Numbers {
+    session: usize,
+    owners: Vec<Option<Owner>>,
+}
+
+impl Pasts {
+    /// For the sessions of now. `unwritten_max`: orders that a killed process may have sent without their records having
+    /// reached a file.
+    #[must_use]
+    pub fn new(sessions: &[SessionNames], unwritten_max: u32) -> Self {
+        let begin = |names: &SessionNames| {
+            let past = Past {
+                ids_last: vec![0; names.strategies.len()],
+                ..Past::default()
+            };
+            (names.clone(), past)
+        };
+        Self {
+            sessions: sessions.iter().map(begin).collect(),
+            of_file: Vec::new(),
+            unwritten_max,
+            is_running: false,
+        }
+    }
+
+    /// A file begins.
+    pub fn begin_file(&mut self, head: &Head) {
+        if head.part == 0 {
+            self.end_run();
+        }
+        self.is_running = true;
+        self.of_file = (head.names.sessions.iter())
+            .map(|names| self.numbers(names))
+            .collect();
+    }
+
+    /// A record of the file at hand.
+    pub fn on_event(&mut self, session: u8, event: &Event<'_>) {
+        if *event == Event::Stop {
+            self.is_running = false;
+        }
+        let numbers = self.of_file.get(usize::from(session));
+        let Some(Some(Numbers { session, owners })) = numbers else {
+            return;
+        };
+        let Some((_, past)) = self.sessions.get_mut(*session) else {
+            return;
+        };
+        let owner = |owner: u8| owners.get(usize::from(owner)).copied().flatten();
+        match event {
+            Event::Sent(intent, packet) => {
+                past.on_intent(owner(intent.owner), intent);
+                past.on_sent(owner(intent.owner), intent, packet);
+            }
+            Event::Refused(intent) => past.on_intent(owner(intent.owner), intent),
+            Event::Heard(heard) => past.on_heard(heard.seq, heard.message),
+            Event::LoggedIn(_, name) => {
+                past.join(*name);
+                past.joined = Some(*name);
+            }
+            _ => {}
+        }
+    }
+
+    /// The rest of the file at hand cannot be read: this many orders may be in it.
+    pub fn on_damage(&mut self, orders: u32) {
+        for (_, past) in &mut self.sessions {
+            past.skip(orders);
+        }
+    }
+
+    /// Every file has been read.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<Past> {
+        self.end_run();
+        self.sessions.into_iter().map(|(_, past)| past).collect()
+    }
+
+    /// A run without an end was killed: what was in its memory is lost.
+    fn end_run(&mut self) {
+        if std::mem::take(&mut self.is_running) {
+            let unwritten_max = self.unwritten_max;
+            self.on_damage(unwritten_max);
+        }
+    }
+
+    fn numbers(&self, then: &SessionNames) -> Option<Numbers> {
+        let mut sessions = self.sessions.iter().enumerate();
+        let (session, (now, _)) = sessions.find(|(_, (now, _))| now.name == then.name)?;
+        let owner = |name: &String| {
+            let at = now.strategies.iter().position(|it| it == name)?;
+            u8::try_from(at).ok().map(Owner)
+        };
+        Some(Numbers {
+            session,
+            owners: then.strategies.iter().map(owner).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::byteorder::little_endian::U32;
+
+    use super::super::event::HeardMessage;
+    use super::super::head::{Began, Names, decode, encode};
+    use super::*;
+
+    fn names(strategies: &[&str]) -> Vec<SessionNames> {
+        vec![SessionNames {
+            name: "ouch".to_owned(),
+            strategies: strategies.iter().map(|name| (*name).to_owned()).collect(),
+            next: 1,
+        }]
+    }
+
+    fn head(part: u32, strategies: &[&str]) -> Head {
+        let names = Names::new(names(strategies), Vec::new());
+        decode(&encode(Began::default(), part, &names)).unwrap()
+    }
+
+    fn enter(owner: u8, id: u32, user_ref: u32) -> Event<'static> {
+        let intent = IntentRecord {
+            id: U32::new(id),
+            user_ref: U32::new(user_ref),
+            owner,
+            ..IntentRecord::default()
+        };
+        Event::Sent(intent, b"a packet")
+    }
+
+    fn heard(seq: u64, message: &[u8]) -> Event<'_> {
+        Event::Heard(HeardMessage {
+            seq,
+            is_past: false,
+            message,
+        })
+    }
+
+    const SESSION: [u8; 10] = *b"       DAY";
+
+    #[test]
+    fn strategies_are_found_by_name_and_numbers_go_on() {
+        let mut pasts = Pasts::new(&names(&["new", "b", "a"]), 100);
+        pasts.begin_file(&head(0, &["a", "b", "gone"]));
+        for event in [
+            Event::Start,
+            Event::LoggedIn(1, SESSION),
+            enter(0, 7, 1),
+            enter(1, 3, 2),
+            enter(2, 9, 5),
+            Event::Stop,
+        ] {
+            pasts.on_event(if event == Event::Start { 255 } else { 0 }, &event);
+        }
+        pasts.on_event(255, &Event::Stop);
+        let past = pasts.finish().remove(0);
+        let owner = |number| past.order(UserRefNum(number)).map(|order| order.owner);
+        assert_eq!(owner(1), Some(Some(Owner(2))));
+        assert_eq!(owner(2), Some(Some(Owner(1))));
+        assert_eq!(owner(5), Some(None), "it is not configured any more");
+        assert_eq!(owner(3), None);
+        let ids = [0, 1, 2, 3].map(|owner| past.next_id(Owner(owner)));
+        assert_eq!((ids, past.next_number().0), ([1, 4, 8, 1], 6));
+    }
+
+    #[test]
+    fn killed_run_and_a_damaged_file_skip_what_they_may_have_used() {
+        let mut pasts = Pasts::new(&names(&["a"]), 100);
+        for run in 0..3 {
+            pasts.begin_file(&head(0, &["a"]));
+            pasts.on_event(255, &Event::Start);
+            if run == 0 {
+                pasts.on_event(0, &enter(0, 7, 3));
+            }
+            // A later part is of the same run.
+            pasts.begin_file(&head(1, &["a"]));
+            if run == 1 {
+                pasts.on_event(255, &Event::Stop);
+            }
+        }
+        pasts.on_damage(10);
+        let past = pasts.finish().remove(0);
+        // The first and the last run were killed.
+        assert_eq!((past.next_id(Owner(0)), past.next_number().0), (218, 214));
+    }
+
+    #[test]
+    fn story_of_the_exchange_is_known_new_or_another_and_of_one_session() {
+        let mut pasts = Pasts::new(&names(&["a"]), 0);
+        pasts.begin_file(&head(0, &["a"]));
+        pasts.on_event(0, &Event::LoggedIn(1, SESSION));
+        pasts.on_event(0, &enter(0, 1, 1));
+        pasts.on_event(0, &enter(0, 2, 2));
+        pasts.on_event(0, &heard(1, b"one"));
+        pasts.on_event(0, &heard(3, b"three"));
+        let mut past = pasts.finish().remove(0);
+        assert_eq!(past.hold_against(1, b"one"), Story::Known);
+        assert_eq!(past.hold_against(1, b"One"), Story::Differs);
+        for seq in [0, 2, 4, u64::MAX] {
+            assert_eq!(past.hold_against(seq, b"one"), Story::New, "{seq}");
+        }
+        past.on_answered(UserRefNum(2));
+        let unanswered: Vec<_> = past.unanswered().map(|it| it.user_ref.0).collect();
+        assert_eq!(unanswered, [1]);
+        assert_eq!(past.join(SESSION), 0);
+        assert_eq!(past.join([b'x'; 10]), 2, "orders of another session");
+        assert!(past.is_empty() && past.next_id(Owner(0)) == 3);
+        assert_eq!(past.next_number().0, 1);
+    }
+}
