@@ -3,11 +3,13 @@
 use std::cell::RefCell;
 
 use gateway::message::command::Command;
+use gateway::message::intent::Owner;
 use gateway::message::notice::Notice;
 use gateway::message::past::PastNews;
 use gateway::order::entry::DeskOptions;
 use gateway::order::links::Link;
-use gateway::order::opening::Opening;
+use gateway::order::opening::{Opening, OpeningView};
+use gateway::order::risk::Limits;
 use gateway::order::stage::OrderStage;
 use order_sim::exchange::Exchange;
 use order_sim::options::Options;
@@ -39,6 +41,22 @@ pub(crate) struct Wired {
     pub(crate) links: Vec<Link>,
     pub(crate) desks: Vec<DeskOptions>,
     pub(crate) opening: Opening,
+}
+
+impl Wired {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            links: Vec::new(),
+            desks: Vec::new(),
+            opening: Opening::new(limits.open_orders_max as usize),
+        }
+    }
+
+    /// What the next strategy begins with.
+    pub(crate) fn next_view(&self) -> OpeningView {
+        let owner = Owner(u8::try_from(self.links.len()).expect("few"));
+        self.opening.view(owner, None)
+    }
 }
 
 /// The exchange that orders go to.

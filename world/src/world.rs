@@ -7,12 +7,10 @@ use std::sync::atomic::AtomicU64;
 
 use feed_handler::publish::Way;
 use gateway::core_loop::Stage;
-use gateway::message::intent::Owner;
 use gateway::message::notice::Notices;
 use gateway::order::account::Account;
 use gateway::order::entry::{Credentials, DeskOptions, Entry, Lifecycle, State};
 use gateway::order::links::Link;
-use gateway::order::opening::Opening;
 use gateway::order::risk::{KillCause, KillSwitch, Limits, Risk};
 use gateway::order::stage::{OrderStage, Parts};
 use gateway::strategy::{Ends, Strategy, StrategyStage};
@@ -183,9 +181,7 @@ impl World {
             ..Limits::WIDEST
         };
         self.listen();
-        let mut links: [Vec<Link>; 2] = Default::default();
-        let mut options: [Vec<DeskOptions>; 2] = Default::default();
-        let openings = [(); 2].map(|()| Opening::new(limits.open_orders_max as usize));
+        let mut wired = [(); 2].map(|()| Wired::new(&limits));
         self.desks.clear();
         // The last two hear the same feed: in half of all worlds from one stage, as on one core. It is only looked
         // at, so that a seed's other dice fall as ever.
@@ -195,13 +191,12 @@ impl World {
             let (to_session, intents) = ring(64).expect("a power of two");
             let (to_desk, executions) = ring(8192).expect("a power of two");
             let (notices, _) = ring(8).expect("a power of two");
-            let owner = Owner(u8::try_from(links[session].len()).expect("few"));
             let ends = Ends {
                 intents: to_session,
                 executions,
-                opening: openings[session].view(owner, None),
+                opening: wired[session].next_view(),
                 notices: Notices(notices),
-                first_id: lives[session].first_id(links[session].len()),
+                first_id: lives[session].first_id(wired[session].links.len()),
             };
             let strategy = self.strategy(at);
             match self.desks.last_mut() {
@@ -215,23 +210,17 @@ impl World {
                     self.desks.push(stage);
                 }
             }
-            links[session].push(Link {
+            wired[session].links.push(Link {
                 intents,
                 executions: to_desk,
             });
-            options[session].push(DeskOptions {
+            wired[session].desks.push(DeskOptions {
                 feed: u16::try_from(feed).expect("few"),
                 symbols: None,
                 trade_on_stale: self.random.u8(0..8) == 0 && at != QUOTER,
             });
         }
-        let wired = links.into_iter().zip(options).zip(openings);
-        let wired = wired.map(|((links, desks), opening)| Wired {
-            links,
-            desks,
-            opening,
-        });
-        for (at, (wired, life)) in wired.zip(lives).enumerate() {
+        for (at, (wired, life)) in wired.into_iter().zip(lives).enumerate() {
             let line = self.line(at, limits, wired, life);
             self.lines.push(line);
         }

@@ -31,7 +31,7 @@ const LEVELS: usize = 9;
 /// No timer: the end of a list.
 const NOWHERE: u16 = u16::MAX;
 
-const _: () = assert!(LEVELS as u32 * SLOT_BITS >= u64::BITS - TICK_SHIFT);
+const _: () = assert!(LEVELS * SLOT_BITS as usize >= (u64::BITS - TICK_SHIFT) as usize);
 const _: () = assert!(TIMERS_MAX < NOWHERE as usize);
 
 /// One running timer of a strategy. Once it has fired or is cancelled, its number is never that of another.
