@@ -46,7 +46,7 @@ struct Clerk {
     waits: Vec<u64>,
     /// Which timer a fired one stops.
     stops: Option<(u64, usize)>,
-    /// Goes on with the last one, in step, for so many times.
+    /// How often it goes on with the last one, in step.
     repeats: u32,
     due_ns: u64,
     timers: Vec<Option<TimerId>>,

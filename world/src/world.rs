@@ -252,11 +252,6 @@ impl World {
     }
 
     fn line(&self, at: usize, limits: Limits, wired: Wired, life: Life) -> Line {
-        let Wired {
-            links,
-            desks,
-            opening,
-        } = wired;
         let lifecycle = Lifecycle::new(Credentials {
             username: ACCOUNTS[at].into(),
             password: "secret".into(),
@@ -266,7 +261,12 @@ impl World {
         let prices = self.hearings.iter().map(|it| Arc::clone(&it.prices));
         let risk = Risk::new(limits, self.kill.clone());
         let mut account = Account::new(risk, prices.collect());
-        let entry = Entry::new(lifecycle, limits.open_orders_max, &desks, &mut account);
+        let entry = Entry::new(
+            lifecycle,
+            limits.open_orders_max,
+            &wired.desks,
+            &mut account,
+        );
         let (past, found) = (life.past.clone(), life.found);
         let (journaled, inlet) = Journaled::new(&self.kill, names_of(at), life);
         let entry = entry.with_journal(inlet).with_past(past, found);
@@ -277,9 +277,9 @@ impl World {
             account,
             entry,
             transport: Connection::new(),
-            links,
+            links: wired.links,
             commands,
-            opening,
+            opening: wired.opening,
             notices: Notices(notices),
             slowest: Slowest::new(slow),
         });
