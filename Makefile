@@ -13,7 +13,7 @@ TEST_PACKAGES := iputils-ping tshark systemd python3-venv chromium $(PEER_PACKAG
 BENCH_PACKAGES := dpdk-dev python3-venv $(PEER_PACKAGES)
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day worlds planted fuzz bench bench-check bench-record bench-time lint clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day worlds chaos planted fuzz bench bench-check bench-record bench-time lint clean
 .PHONY: build-packages run-packages test-packages bench-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -62,6 +62,13 @@ feed-day: build-packages
 	$(CARGO) build -p tickgate-world --profile checked
 	target/checked/world --feed --messages $(or $(MESSAGES),5000000) 0
 	target/checked/world --feed --messages $(or $(MESSAGES),5000000) 1
+
+## Kills the gateway and the exchange and cuts their link while they trade; after each, orders and positions of both sides, the
+## drop copy and the journal are compared. GATEWAY_KILLS=500 EXCHANGE_KILLS=100 CUTS=200 CHAOS_SEED=1.
+chaos: build-packages run-packages
+	$(CARGO) build --workspace --profile checked
+	GATEWAY_KILLS=$(or $(GATEWAY_KILLS),20) EXCHANGE_KILLS=$(or $(EXCHANGE_KILLS),10) CUTS=$(or $(CUTS),20) \
+		CHAOS_SEED=$(or $(CHAOS_SEED),1) $(CARGO) test -p tickgate-world --profile checked --test chaos -- --nocapture
 
 ## Plants mistakes in a copy of the tree, one after the other, and says which world finds each. SEEDS=1000.
 planted: build-packages

@@ -133,6 +133,8 @@ pub struct Session {
     pub day: DayStart,
     /// Begin with the kill switch on.
     pub start_killed: bool,
+    /// What has no answer for this long is in doubt, ns.
+    pub answer_timeout_ns: u64,
     /// What becomes of orders that an earlier run left open.
     pub found_orders: FoundOrders,
 }

@@ -118,6 +118,7 @@ fn options(folder: &Path) -> JournalOptions {
         sync: Sync::Batch,
         ring_bytes: 1 << 16,
         file_bytes: 1 << 30,
+        drop_copy: None,
     }
 }
 

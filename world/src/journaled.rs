@@ -93,7 +93,11 @@ impl Journaled {
     /// Takes what the order stage has left.
     pub(crate) fn drain(&mut self) {
         let mut batch = Vec::new();
-        while self.encoder.take(&mut self.outlet.records, &mut batch) > 0 {}
+        while self
+            .encoder
+            .take(&mut self.outlet.records, &mut batch, |_, _| ())
+            > 0
+        {}
         self.file.extend_from_slice(&batch);
     }
 

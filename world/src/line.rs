@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 
 use gateway::message::command::Command;
-use gateway::message::intent::Owner;
+use gateway::message::execution::ExecutionEvent;
+use gateway::message::intent::{OrderIntent, Owner};
 use gateway::message::notice::Notice;
 use gateway::message::past::PastNews;
 use gateway::order::entry::DeskOptions;
@@ -50,6 +51,18 @@ impl Wired {
             desks: Vec::new(),
             opening: Opening::new(limits.open_orders_max as usize),
         }
+    }
+
+    /// One more strategy, by the session's ends of its rings.
+    pub(crate) fn join(
+        &mut self,
+        intents: Consumer<OrderIntent>,
+        executions: Producer<ExecutionEvent>,
+    ) {
+        self.links.push(Link {
+            intents,
+            executions,
+        });
     }
 
     /// What the next strategy begins with.

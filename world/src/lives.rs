@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gateway::journal::format::{INTENT_BYTES, record_bytes};
 use gateway::journal::head::SessionNames;
-use gateway::journal::look_back::read;
 use gateway::journal::past::{Past, Pasts};
 use gateway::journal::reader::{Damage, ReadError};
+use gateway::journal::replay::replay;
 use gateway::message::intent::{OrderId, Owner};
 use gateway::order::entry::{FoundOrders, LiveOrder};
 
@@ -65,7 +65,7 @@ impl Lives {
     pub(crate) fn next(&self, session: usize, found: FoundOrders) -> Life {
         let mut pasts = Pasts::new(&[names_of(session)], UNWRITTEN_MAX);
         for file in &self.files {
-            match read(&file[..], &mut pasts, |_, _| ()) {
+            match replay(&file[..], &mut pasts, |_, _| ()) {
                 Ok(()) => {}
                 Err(ReadError::Damaged(Damage { is_torn: true, .. })) => {}
                 Err(error) => panic!("{error}"),

@@ -10,7 +10,6 @@ use gateway::core_loop::Stage;
 use gateway::message::notice::Notices;
 use gateway::order::account::Account;
 use gateway::order::entry::{Credentials, DeskOptions, Entry, Lifecycle, State};
-use gateway::order::links::Link;
 use gateway::order::risk::{KillCause, KillSwitch, Limits, Risk};
 use gateway::order::stage::{OrderStage, Parts};
 use gateway::strategy::{Ends, Strategy, StrategyStage};
@@ -210,10 +209,7 @@ impl World {
                     self.desks.push(stage);
                 }
             }
-            wired[session].links.push(Link {
-                intents,
-                executions: to_desk,
-            });
+            wired[session].join(intents, to_desk);
             wired[session].desks.push(DeskOptions {
                 feed: u16::try_from(feed).expect("few"),
                 symbols: None,
@@ -270,6 +266,7 @@ impl World {
         let (past, found) = (life.past.clone(), life.found);
         let (journaled, inlet) = Journaled::new(&self.kill, names_of(at), life);
         let entry = entry.with_journal(inlet).with_past(past, found);
+        let entry = entry.with_answer_timeout(SECOND_NS);
         let (notices, heard) = ring(64).expect("a power of two");
         let (asks, commands) = ring(4).expect("a power of two");
         let (slow, _) = ring(64).expect("a power of two");

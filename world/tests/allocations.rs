@@ -133,6 +133,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
         }],
         sessions: vec![Session {
             found_orders: FoundOrders::Keep,
+            answer_timeout_ns: 1_000_000_000,
             name: "ouch".to_owned(),
             way: Way::Enter,
             transport: TransportOptions::to(EXCHANGE),
@@ -167,6 +168,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
             sync: Sync::Interval(1_000_000),
             ring_bytes: 1 << 22,
             file_bytes: 1 << 30,
+            drop_copy: None,
         }),
         ..support::bare(rings)
     }

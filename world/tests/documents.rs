@@ -104,3 +104,25 @@ fn commands_exist() {
         assert!(output.status.success(), "{program} {word}");
     }
 }
+
+#[test]
+fn planted_mistakes_can_still_be_planted() {
+    let folder = root().join("world/planted");
+    let entries = std::fs::read_dir(&folder).expect("a folder");
+    let mut planted = 0;
+    for path in entries.map(|entry| entry.expect("an entry").path()) {
+        if path.extension().is_none_or(|end| end != "patch") {
+            continue;
+        }
+        let mut git = std::process::Command::new("git");
+        let checked = git
+            .current_dir(root())
+            .args(["apply", "--check"])
+            .arg(&path);
+        let checked = checked.output().expect("git runs");
+        let said = String::from_utf8_lossy(&checked.stderr);
+        assert!(checked.status.success(), "{}: {said}", path.display());
+        planted += 1;
+    }
+    assert!(planted > 0, "none in {}", folder.display());
+}

@@ -15,6 +15,7 @@ pub struct Journal {
     pub sync_interval_ms: u64,
     pub ring_kib: u64,
     pub file_mib: u64,
+    pub drop_copy: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -46,6 +47,13 @@ impl Journal {
                 self.folder
             );
             found.push(("journal.folder".into(), text));
+        }
+        if !self.enabled && !self.drop_copy.is_empty() {
+            let text = format!(
+                "\"{}\": executions are copied out of the journal, and journal.enabled is false; expected \"\", or true there",
+                self.drop_copy
+            );
+            found.push(("journal.drop_copy".into(), text));
         }
     }
 }

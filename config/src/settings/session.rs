@@ -17,6 +17,9 @@ const WINDOW_ORDERS_MAX: u64 = 1_000_000;
 /// longest that a dead connection may look alive.
 const SERVER_TIMEOUT_MS: RangeInclusive<u64> = 2_000..=300_000;
 
+/// A minute: an order that nobody answers for longer is lost, whatever the exchange says later.
+const ANSWER_TIMEOUT_MS_MAX: u64 = 60_000;
+
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Session {
@@ -27,6 +30,7 @@ pub struct Session {
     pub password: String,
     pub session: String,
     pub server_timeout_ms: u64,
+    pub answer_timeout_ms: u64,
     pub submit: Submit,
     pub sqpoll_idle_ms: u32,
     #[serde(default)]
@@ -83,6 +87,13 @@ impl Session {
                 self.server_timeout_ms
             );
             found.push((format!("{key}.server_timeout_ms"), text));
+        }
+        if self.answer_timeout_ms > ANSWER_TIMEOUT_MS_MAX {
+            let text = format!(
+                "{}: expected at most {ANSWER_TIMEOUT_MS_MAX}; 0: never",
+                self.answer_timeout_ms
+            );
+            found.push((format!("{key}.answer_timeout_ms"), text));
         }
         self.risk.check(&format!("{key}.risk"), found);
     }

@@ -96,6 +96,7 @@ fn journal(settings: &settings::Settings) -> Option<JournalOptions> {
         },
         ring_bytes: count(journal.ring_kib << 10),
         file_bytes: journal.file_mib << 20,
+        drop_copy: (!journal.drop_copy.is_empty()).then(|| PathBuf::from(&journal.drop_copy)),
     })
 }
 
@@ -333,6 +334,10 @@ fn session(name: &str, session: &settings::Session) -> Result<options::Session, 
         risk: risk::limits(risk).map_err(|error| format!("session.{name}.risk.{error}"))?,
         day: risk::day_start(risk).map_err(|error| format!("session.{name}.risk.{error}"))?,
         start_killed: risk.start_killed,
+        answer_timeout_ns: match session.answer_timeout_ms {
+            0 => u64::MAX,
+            ms => ms * 1_000_000,
+        },
         found_orders: match session.found_orders {
             settings::FoundOrders::Keep => FoundOrders::Keep,
             settings::FoundOrders::Adopt => FoundOrders::Adopt,

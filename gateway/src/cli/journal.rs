@@ -7,10 +7,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::journal::event::Event;
+use crate::journal::executions::{Execution, Executions};
 use crate::journal::files::list;
 use crate::journal::filter::{Filter, Wanted};
-use crate::journal::format::Kind;
+use crate::journal::format::{Header, Kind};
+use crate::journal::head::Head;
 use crate::journal::reader::{Damage, ReadError, Reader};
+use crate::journal::replay::{Hearer, replay};
 use crate::journal::show;
 
 /// How often a file that is followed is looked at.
@@ -38,6 +41,10 @@ pub(super) struct Arguments {
     /// A JSON object a line.
     #[arg(long)]
     json: bool,
+    /// Executions and broken trades only, each once in however many runs it was heard, as the drop copy has them: a JSON
+    /// object a line.
+    #[arg(long, conflicts_with_all = ["follow", "kinds", "session", "order", "strategy"])]
+    executions: bool,
 }
 
 fn kind(word: &str) -> Result<Kind, String> {
@@ -56,7 +63,12 @@ enum Ended {
 }
 
 pub(super) fn run(arguments: Arguments) -> ExitCode {
-    match print(arguments) {
+    let printed = if arguments.executions {
+        executions(&arguments.path)
+    } else {
+        print(arguments)
+    };
+    match printed {
         Ok(true) | Err(Ended::Unread) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(super::FAILED),
         Err(Ended::Failed(text)) => super::fail(super::FAILED, &text),
@@ -108,6 +120,56 @@ fn print(arguments: Arguments) -> Result<bool, Ended> {
         return Err(Ended::Failed(text));
     }
     Ok(is_whole)
+}
+
+/// Prints executions; `false`: a file is damaged.
+fn executions(path: &Path) -> Result<bool, Ended> {
+    let failed = |path: &Path, error: &dyn std::fmt::Display| {
+        Ended::Failed(format!("{}: {error}", path.display()))
+    };
+    let files = if path.is_dir() {
+        list(path).map_err(|error| failed(path, &error))?
+    } else {
+        vec![path.to_owned()]
+    };
+    let mut teller = Teller::default();
+    let mut is_whole = true;
+    for path in files {
+        let file = File::open(&path).map_err(|error| failed(&path, &error))?;
+        match replay(file, &mut teller, |_, _| ()) {
+            Ok(()) => {}
+            // What a run that goes on is writing looks torn.
+            Err(ReadError::Damaged(Damage { is_torn: true, .. })) => {}
+            Err(ReadError::Damaged(damage)) => {
+                log::error!("{}: {damage}", path.display());
+                is_whole = false;
+            }
+            Err(error) => return Err(failed(&path, &error)),
+        }
+        let mut out = io::stdout().lock();
+        for execution in teller.told.drain(..) {
+            let line = serde_json::to_string(&execution).map_err(|error| failed(&path, &error))?;
+            writeln!(out, "{line}").map_err(|_| Ended::Unread)?;
+        }
+    }
+    Ok(is_whole)
+}
+
+/// Executions on their way to be printed.
+#[derive(Default)]
+struct Teller {
+    executions: Executions,
+    told: Vec<Execution>,
+}
+
+impl Hearer for Teller {
+    fn begin_file(&mut self, head: &Head) {
+        self.executions.begin_file(head.began, &head.names);
+    }
+
+    fn on_record(&mut self, header: &Header, event: &Event<'_>) {
+        self.told.extend(self.executions.on_record(header, event));
+    }
 }
 
 struct Printer {

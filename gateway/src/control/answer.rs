@@ -157,6 +157,9 @@ pub struct SessionRow {
     pub state: String,
     /// Its orders open now.
     pub open_orders: u32,
+    /// Messages to the exchange that have had no answer for too long.
+    #[serde(default)]
+    pub in_doubt: u32,
     /// The number of the next message that the exchange will say.
     pub next_seq: u64,
     /// Why its orders are stopped.

@@ -117,6 +117,7 @@ impl Memory {
                 name: session.name.clone(),
                 state: state_of(session),
                 open_orders: health.map_or(0, |health| health.open_orders),
+                in_doubt: health.map_or(0, |health| health.in_doubt),
                 next_seq: health.map_or(0, |health| health.next_seq.0),
                 killed: session.kill.cause().map(|cause| cause.to_string()),
                 strategies: own

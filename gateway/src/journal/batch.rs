@@ -60,8 +60,13 @@ impl Encoder {
         }
     }
 
-    /// Appends what a session's ring holds, until the batch has [`BATCH_BYTES`]; how many records.
-    pub fn take(&mut self, records: &mut Records, batch: &mut Vec<u8>) -> usize {
+    /// Appends what a session's ring holds, until the batch has [`BATCH_BYTES`]; how many records. `seen` is shown each.
+    pub fn take(
+        &mut self,
+        records: &mut Records,
+        batch: &mut Vec<u8>,
+        mut seen: impl FnMut(&Header, &[u8]),
+    ) -> usize {
         self.begin(batch);
         let mut taken = 0;
         while batch.len() < BATCH_BYTES {
@@ -72,6 +77,7 @@ impl Encoder {
             if let Some(session) = session {
                 session.next = header.sequence.get().wrapping_add(1);
             }
+            seen(&header, &self.payload);
             format::encode(self.salt, header, &self.payload, batch);
             taken += 1;
         }

@@ -248,6 +248,19 @@ impl std::fmt::Display for Flaw {
     }
 }
 
+impl<'a> Record<'a> {
+    /// A record that has not been in a file; `None`: its kind is none.
+    #[must_use]
+    pub fn of(header: Header, payload: &'a [u8]) -> Option<Self> {
+        let kind = Kind::of_code(header.kind)?;
+        Some(Self {
+            header,
+            kind,
+            payload,
+        })
+    }
+}
+
 /// Bytes of a record with this payload.
 #[must_use]
 pub fn record_bytes(payload_bytes: usize) -> usize {

@@ -6,23 +6,23 @@
 //!              numbers are skipped.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use rt::clock::realtime_ns;
 
+use super::drop_copy::DropCopy;
 use super::event::Event;
 use super::files::list;
-use super::format::{INTENT_BYTES, record_bytes};
-use super::head::SessionNames;
+use super::format::{Header, INTENT_BYTES, record_bytes};
+use super::head::{Head, SessionNames};
 use super::past::{Past, Pasts};
-use super::reader::{Damage, ReadError, Reader};
+use super::reader::{Damage, ReadError};
+use super::replay::{Hearer, replay};
 
 /// A day's journals: what was written since. A session of the exchange is over by then.
 const REACH: Duration = Duration::from_secs(24 * 3600);
-/// Records between two looks at how far it is.
-const PROGRESS_EVERY: u64 = 1 << 16;
 
 /// What a look at earlier runs found.
 #[derive(Debug, Default)]
@@ -51,8 +51,8 @@ pub struct Found {
 }
 
 /// Reads the journals of the last 24 hours in a folder, and the newest one whenever it was written. `unwritten_max`: orders
-/// that a killed process may have sent without their records having reached a file. `on_progress` is told the bytes read and
-/// how many there are.
+/// that a killed process may have sent without their records having reached a file. `copy` hears them, too. `on_progress` is
+/// told the bytes read and how many there are.
 ///
 /// # Errors
 /// What the file system says.
@@ -60,15 +60,17 @@ pub fn look_back(
     folder: &Path,
     sessions: &[SessionNames],
     unwritten_max: u32,
+    copy: Option<&mut DropCopy>,
     mut on_progress: impl FnMut(u64, u64),
 ) -> io::Result<LookBack> {
-    let mut pasts = Pasts::new(sessions, unwritten_max);
+    let pasts = Pasts::new(sessions, unwritten_max);
+    let mut hearers = Hearers { pasts, copy };
     let mut back = LookBack::default();
     let files = recent(folder)?;
     let of = files.iter().map(|it| it.bytes).sum();
     for it in files {
         let before = back.bytes;
-        let read = read(&it.file, &mut pasts, |records, offset| {
+        let read = replay(&it.file, &mut hearers, |records, offset| {
             back.records += records;
             back.bytes = before + offset;
             on_progress(back.bytes, of);
@@ -76,11 +78,33 @@ pub fn look_back(
         back.files += 1;
         back.bytes = before + it.bytes;
         if let Err(error) = read {
-            back.found.push(it.on_error(error, &mut pasts)?);
+            back.found.push(it.on_error(error, &mut hearers.pasts)?);
         }
     }
-    back.pasts = pasts.finish();
+    back.pasts = hearers.pasts.finish();
     Ok(back)
+}
+
+/// Who wants to know.
+struct Hearers<'a> {
+    pasts: Pasts,
+    copy: Option<&'a mut DropCopy>,
+}
+
+impl Hearer for Hearers<'_> {
+    fn begin_file(&mut self, head: &Head) {
+        self.pasts.begin_file(head);
+        if let Some(copy) = &mut self.copy {
+            copy.begin_file(head);
+        }
+    }
+
+    fn on_record(&mut self, header: &Header, event: &Event<'_>) {
+        self.pasts.on_record(header, event);
+        if let Some(copy) = &mut self.copy {
+            copy.on_record(header, event);
+        }
+    }
 }
 
 /// A file that nobody writes.
@@ -111,38 +135,6 @@ fn recent(folder: &Path) -> io::Result<Vec<Ended>> {
     }
     files.reverse();
     Ok(files)
-}
-
-/// Reads a journal through, into what is known; `on_progress` is told of records, and of the bytes so far.
-///
-/// # Errors
-/// Why it cannot be read on: everything before is taken in.
-pub fn read(
-    file: impl Read,
-    pasts: &mut Pasts,
-    mut on_progress: impl FnMut(u64, u64),
-) -> Result<(), ReadError> {
-    let mut reader = Reader::new(file)?;
-    pasts.begin_file(reader.head());
-    let mut records = 0;
-    let read = loop {
-        match reader.next_record() {
-            Ok(Some(record)) => {
-                // A payload that its kind has not has a checksum that holds: it is of a later version, and says nothing here.
-                if let Ok(event) = Event::of(&record) {
-                    pasts.on_event(record.header.session, &event);
-                }
-                records += 1;
-            }
-            Ok(None) => break Ok(()),
-            Err(error) => break Err(error),
-        }
-        if records == PROGRESS_EVERY {
-            on_progress(std::mem::take(&mut records), reader.offset());
-        }
-    };
-    on_progress(records, reader.offset());
-    read
 }
 
 impl Ended {
@@ -193,7 +185,10 @@ mod tests {
 
     /// What a look back finds wrong.
     fn cut_tail(folder: &Path) -> Option<Found> {
-        look_back(folder, &[], 0, |_, _| ()).unwrap().found.pop()
+        look_back(folder, &[], 0, None, |_, _| ())
+            .unwrap()
+            .found
+            .pop()
     }
 
     const BEGAN: Began = Began {

@@ -7,6 +7,7 @@
 //!                                                   └──> memory, in `world`
 //!  file ──> reader ──> event ─┬> show: `tickgate journal`
 //!                             └> look back ──> past: what the next run has to know
+//!  records of all runs ──> executions ──> drop copy
 //! ```
 //!
 //! # Layout, version 1
@@ -86,9 +87,13 @@ pub mod uring;
 pub mod write;
 
 pub mod reader;
+pub mod replay;
 
 pub mod look_back;
 pub mod past;
+
+pub mod drop_copy;
+pub mod executions;
 
 pub mod filter;
 mod ouch;

@@ -17,8 +17,9 @@ use protocol::soup::Packet;
 use protocol::types::UserRefNum;
 
 use super::event::Event;
-use super::format::{IntentRecord, checksum};
+use super::format::{Header, IntentRecord, checksum};
 use super::head::{Head, SessionNames};
+use super::replay::Hearer;
 use crate::message::intent::{Action, OrderId, Owner};
 
 /// Messages that are kept apart by a checksum of 32 bits: what one session may say in a day, and 256 MiB.
@@ -332,6 +333,16 @@ impl Pasts {
             session,
             owners: then.strategies.iter().map(owner).collect(),
         })
+    }
+}
+
+impl Hearer for Pasts {
+    fn begin_file(&mut self, head: &Head) {
+        Self::begin_file(self, head);
+    }
+
+    fn on_record(&mut self, header: &Header, event: &Event<'_>) {
+        self.on_event(header.session, event);
     }
 }
 

@@ -23,10 +23,13 @@ use rt::counters;
 
 use super::batch::{BATCH_BYTES, Encoder};
 use super::disk::Disk;
+use super::drop_copy::DropCopy;
+use super::event::Event;
 use super::files::Files;
-use super::format::Kind;
+use super::format::{Header, Kind, Record};
 use super::head::{Began, Names};
 use super::inlet::Outlet;
+use super::replay::Hearer;
 use super::write::{Done, Write};
 use crate::order::risk::KillCause;
 
@@ -51,6 +54,8 @@ counters! {
         disk_errors,
         /// Files begun.
         files_begun,
+        /// Executions written to the drop copy.
+        executions_copied,
     }
 }
 
@@ -76,6 +81,8 @@ pub struct JournalOptions {
     pub ring_bytes: usize,
     /// A file is followed by another before it has more bytes than this, its last batch aside.
     pub file_bytes: u64,
+    /// Where executions are copied for the back office; `None`: nowhere.
+    pub drop_copy: Option<PathBuf>,
 }
 
 /// News for the operator.
@@ -135,6 +142,26 @@ pub struct Writer {
     /// Records lost of each session, as far as they have been told.
     lost: Vec<u64>,
     news: Vec<News>,
+    /// The drop copy, if there is one.
+    copy: Option<Copying>,
+}
+
+/// The drop copy that is being written.
+#[derive(Debug)]
+struct Copying {
+    folder: PathBuf,
+    lines: DropCopy,
+    /// Its last write found a file that took nothing.
+    has_failed: bool,
+}
+
+impl Copying {
+    fn on_record(&mut self, header: &Header, payload: &[u8]) {
+        let record = Record::of(*header, payload);
+        if let Some(event) = record.and_then(|record| Event::of(&record).ok()) {
+            self.lines.on_record(header, &event);
+        }
+    }
 }
 
 impl Writer {
@@ -169,11 +196,24 @@ impl Writer {
             is_dirty: false,
             synced_ns: began.monotonic_ns,
             news: Vec::new(),
+            copy: None,
         };
         writer
             .encoder
             .note(Kind::Start, began.monotonic_ns, &mut writer.batch);
         Ok(writer)
+    }
+
+    /// Executions are copied from now on, beyond those of earlier runs.
+    #[must_use]
+    pub fn with_drop_copy(mut self, folder: &Path, mut lines: DropCopy, began: Began) -> Self {
+        lines.begin_run(began, self.encoder.names());
+        self.copy = Some(Copying {
+            folder: folder.to_owned(),
+            lines,
+            has_failed: false,
+        });
+        self
     }
 
     /// What became of the records.
@@ -209,10 +249,16 @@ impl Writer {
         }
         let mut records = 0;
         for outlet in &mut self.outlets {
-            records += self.encoder.take(&mut outlet.records, &mut self.batch);
+            let copy = &mut self.copy;
+            let seen = |header: &Header, payload: &[u8]| {
+                if let Some(copy) = copy {
+                    copy.on_record(header, payload);
+                }
+            };
+            records += (self.encoder).take(&mut outlet.records, &mut self.batch, seen);
         }
         self.counters.records.add(records as u64);
-        done += records;
+        done += records + self.copy_executions(now_ns);
         self.look_for_losses();
         if !self.disk.is_busy() {
             done += usize::from(self.go_on(now_ns));
@@ -254,6 +300,30 @@ impl Writer {
             std::thread::yield_now();
         }
         Ok(())
+    }
+
+    /// Writes the drop copy's lines; how many.
+    fn copy_executions(&mut self, now_ns: u64) -> usize {
+        let Some(copy) = self.copy.as_mut() else {
+            return 0;
+        };
+        let is_resting = copy.has_failed && now_ns < self.retry_ns;
+        if copy.lines.waiting() == 0 || is_resting {
+            return 0;
+        }
+        match copy.lines.write() {
+            Ok(lines) => {
+                copy.has_failed = false;
+                self.counters.executions_copied.add(lines as u64);
+                lines
+            }
+            Err(error) => {
+                copy.has_failed = true;
+                let folder = copy.folder.clone();
+                self.on_failure(folder, error, now_ns);
+                0
+            }
+        }
     }
 
     fn on_done(&mut self, done: Done, now_ns: u64) {

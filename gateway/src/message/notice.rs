@@ -81,6 +81,13 @@ impl std::fmt::Display for Notice {
             Self::SessionEnded(Ended::NoProgress) => f.write_str(
                 "the exchange lives but does not answer a login or an account query; connection closed",
             ),
+            Self::SessionEnded(Ended::Swallowed) => f.write_str(
+                "the exchange answers a query, and not what was sent before it; connection closed, so that it tells \
+                 again what it has",
+            ),
+            Self::SessionEnded(Ended::Unanswered) => f.write_str(
+                "the exchange lives and answers neither orders nor the query about them; connection closed",
+            ),
             Self::SessionEnded(Ended::EndOfSession) => f.write_str("the session is over"),
             Self::SessionEnded(Ended::SessionChanged) => f.write_str(
                 "the exchange has another session or sequence than the one resumed; what it \
@@ -144,6 +151,10 @@ pub enum Ended {
     SessionChanged,
     /// The server lives, but does not answer a login or an account query.
     NoProgress,
+    /// The server answers a query, and not what was sent before it.
+    Swallowed,
+    /// The server answers neither what was sent nor the query about it.
+    Unanswered,
 }
 
 /// An answer that is not OUCH 5.0.

@@ -125,9 +125,10 @@ impl Ledger<'_> {
         tell: &mut impl FnMut(AnswerEvent),
     ) {
         self.session.counters.cancels_pending.increment();
-        let Some(order) = self.session.orders.get(user_ref) else {
+        let Some(order) = self.session.orders.get_mut(user_ref) else {
             return self.session.counters.unknown_order.increment();
         };
+        order.links.is_put_off = true;
         let news = News {
             outcome: Outcome::CancelPending,
             qty: order.open,

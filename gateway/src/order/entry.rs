@@ -22,6 +22,7 @@ use protocol::soup::OutOfStep;
 use protocol::types::{Price4, Qty, Seq, Side, Symbol, UserRefNum};
 
 use super::account::Account;
+use super::doubt::Doubt;
 use super::inbox::Inbox;
 use super::ledger::Ledger;
 use super::lifecycle::SessionEvent;
@@ -39,9 +40,10 @@ use crate::message::past::PastNews;
 use crate::order::risk::{KillSwitch, Refusal};
 
 pub use super::desk::{DESKS_MAX, DeskOptions};
-pub use super::lifecycle::{Credentials, Due, Lifecycle, PROGRESS_TIMEOUT_NS, State};
+pub use super::lifecycle::{Credentials, Due, Lifecycle, PROGRESS_TIMEOUT_NS};
 pub use super::progress::{EntryCounters, OrderHistograms, Sent};
 pub use super::session_orders::FoundOrders;
+pub use super::session_state::State;
 pub use crate::message::intent::Asked;
 
 /// A live order, for reports and tests.
@@ -118,6 +120,20 @@ impl Entry {
     pub fn with_past(mut self, past: Past, found: FoundOrders) -> Self {
         (self.session.past, self.session.found) = (past, found);
         self
+    }
+
+    /// What has no answer for this long is in doubt, ns: the exchange is asked, and a connection that has swallowed it
+    /// ends.
+    #[must_use]
+    pub fn with_answer_timeout(mut self, timeout_ns: u64) -> Self {
+        self.session.doubt = Doubt::new(timeout_ns);
+        self
+    }
+
+    /// Messages to the exchange that are in doubt.
+    #[must_use]
+    pub fn in_doubt(&self) -> u32 {
+        self.session.doubt.count()
     }
 
     /// Whether the journal has to be emptied before the exchange's past is read on: nothing is traded yet, so there
@@ -271,6 +287,7 @@ impl Entry {
     /// before the next try, ms.
     pub fn on_closed(&mut self, now_ns: u64) -> u32 {
         self.session.counters.disconnections.increment();
+        self.session.doubt.forget();
         let pause_ms = self.lifecycle.on_closed(now_ns);
         self.journal.on_closed(pause_ms, now_ns);
         pause_ms
@@ -420,9 +437,16 @@ impl Entry {
                         journal.on_heard(&heard, now_ns);
                     }
                     let answer = ledger.on_message(now_ns, message, is_past, &mut tell);
-                    if let (Some(next), State::Recovering) = (answer, lifecycle.state()) {
-                        ledger.on_past_known(now_ns, next, &mut tell);
-                        lifecycle.on_past_known();
+                    match (answer, lifecycle.state()) {
+                        (Some(next), State::Recovering) => {
+                            ledger.on_past_known(now_ns, next, &mut tell);
+                            lifecycle.on_past_known();
+                        }
+                        (Some(_), _) if ledger.session.has_swallowed() => {
+                            tell(AnswerEvent::Ended(lifecycle.end(Ended::Swallowed)));
+                            break;
+                        }
+                        _ => {}
                     }
                     let waits = lifecycle.state() == State::Settling;
                     if waits && ledger.is_settled(lifecycle.is_first()) {
@@ -456,6 +480,14 @@ impl Entry {
 
     /// Lets time pass: when to connect, heartbeats, a silent server, one that lets us get nowhere.
     pub fn on_timeout(&mut self, now_ns: u64, out: &mut [u8]) -> Due {
-        self.lifecycle.on_timeout(now_ns, out)
+        let due = self.lifecycle.on_timeout(now_ns, out);
+        if due != Due::Nothing || !self.lifecycle.takes_cancels() {
+            return due;
+        }
+        match self.session.look_for_doubts(now_ns, out) {
+            Some(0) => Due::Nothing,
+            Some(len) => Due::Send(self.lifecycle.on_sent(len, now_ns)),
+            None => Due::End(self.lifecycle.end(Ended::Unanswered)),
+        }
     }
 }

@@ -16,6 +16,7 @@ use protocol::types::{Price4, Qty, Side, UserRefNum};
 
 use super::account::{Account, market_of};
 use super::desk::Ended;
+use super::doubt::Sort;
 use super::index::Unplaced;
 use super::live::{Links, Order};
 use super::progress::Sent;
@@ -72,7 +73,7 @@ impl Ledger<'_> {
                 if !order.is_canceling() {
                     self.account.risk.check_cancel(now_ns)?;
                 }
-                let len = self.session.cancel(user_ref, true, out);
+                let len = self.session.cancel(user_ref, true, now_ns, out);
                 let len = len.ok_or(Refusal::ChangePending)?;
                 Ok(Sent {
                     len,
@@ -135,12 +136,16 @@ impl Ledger<'_> {
         let message = self.enter_message(&order, side_code, intent);
         let len = framed(&message, intent.terms, out).ok_or(Refusal::Backlog)?;
         // Room is larger than risk's limit, and no live order has a number that is still to come.
-        self.session.orders.insert(order).map_err(|why| match why {
-            Unplaced::IdIsLive => Refusal::IdInUse,
-            Unplaced::NumberIsLive | Unplaced::Full => Refusal::OpenOrders,
-        })?;
+        self.session
+            .orders
+            .insert(&order)
+            .map_err(|why| match why {
+                Unplaced::IdIsLive => Refusal::IdInUse,
+                Unplaced::NumberIsLive | Unplaced::Full => Refusal::OpenOrders,
+            })?;
         self.session.orders.advance(UserRefNum(user_ref.0 + 1));
-        self.opened(&order);
+        self.session.doubt.note(Sort::Enter, user_ref, now_ns);
+        self.opened(&order.lot());
         self.session.counters.orders.increment();
         self.session.last = (owner, intent.id);
         Ok(Sent {
@@ -226,6 +231,7 @@ impl Ledger<'_> {
             .begin_replace(original, replace)
             .map_err(|_| Refusal::OpenOrders)?;
         self.session.orders.advance(UserRefNum(replace.0 + 1));
+        self.session.doubt.note(Sort::Replace, replace, now_ns);
         if let Some(order) = self.session.orders.get_mut(original) {
             order.replace_total = total;
             order.replace_price = intent.price;
@@ -243,17 +249,11 @@ impl Ledger<'_> {
 
     /// One more order is open: risk counts it.
     #[inline]
-    pub(super) fn opened(&mut self, order: &Order) {
-        let (instrument, side) = (order.instrument, order.side);
+    pub(super) fn opened(&mut self, lot: &Lot) {
         let risk = &mut self.account.risk;
         risk.on_opened();
-        risk.on_reserved(&Lot {
-            instrument,
-            side,
-            limit: order.price,
-            qty: order.reserved,
-        });
-        risk.on_limit(instrument, side, order.price);
+        risk.on_reserved(lot);
+        risk.on_limit(lot.instrument, lot.side, lot.limit);
     }
 
     /// Risk counts of an order what may stand open of it at worst.
@@ -398,8 +398,16 @@ pub(super) fn reserve(risk: &mut Risk, order: &mut Order) -> Result<(), Breach> 
     if order.known_limits != order.limits() {
         note_limits(risk, order);
     }
-    let (before, now) = (order.reserved.0, order.open_at_worst().0);
-    order.reserved = Qty(now);
+    let worst = order.open_at_worst();
+    if worst == order.reserved {
+        return Ok(());
+    }
+    reserve_anew(risk, order, worst)
+}
+
+/// Risk counts of an order this many shares, not those that it counted before.
+fn reserve_anew(risk: &mut Risk, order: &mut Order, Qty(now): Qty) -> Result<(), Breach> {
+    let Qty(before) = std::mem::replace(&mut order.reserved, Qty(now));
     if now > before {
         let [price, asked] = order.limits();
         risk.on_reserved(&Lot {

@@ -8,6 +8,7 @@ use feed_handler::event::Origin;
 use protocol::types::{Price4, Qty, Side, UserRefNum};
 
 use super::instruments::Instrument;
+use super::risk::Lot;
 use crate::message::intent::{OrderId, Owner, TimeInForce};
 use crate::message::terms::Terms;
 
@@ -75,6 +76,8 @@ pub struct Links {
     pub(super) is_asked: bool,
     /// Its strategy asked for no more than this, executed shares included, and waits for the answer; 0: it did not.
     pub(super) reducing_to: Qty,
+    /// The exchange has put the cancel off.
+    pub(super) is_put_off: bool,
     /// A cancel of ours that was refused is not repeated before this time.
     pub(super) cancel_after_ns: u64,
 }
@@ -87,6 +90,7 @@ impl Default for Links {
             is_canceling: false,
             is_asked: false,
             reducing_to: Qty(0),
+            is_put_off: false,
             cancel_after_ns: 0,
         }
     }
@@ -138,6 +142,18 @@ impl Order {
                 let asked = self.replace_total.0.saturating_sub(self.executed.0);
                 Qty(asked.max(self.open.0))
             }
+        }
+    }
+
+    /// What risk counts as open of it, at its own limit.
+    #[inline]
+    #[must_use]
+    pub fn lot(&self) -> Lot {
+        Lot {
+            instrument: self.instrument,
+            side: self.side,
+            limit: self.price,
+            qty: self.reserved,
         }
     }
 

@@ -27,10 +27,12 @@ pub mod account;
 pub mod instruments;
 
 mod desk;
+mod doubt;
 mod index;
 pub mod live;
 pub mod orders;
 mod session_orders;
+mod session_state;
 
 mod answers;
 mod changes;

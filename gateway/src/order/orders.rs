@@ -127,7 +127,7 @@ impl Orders {
     /// # Errors
     /// Its number is taken, or there is no room; nothing has changed then.
     #[inline]
-    pub fn insert(&mut self, order: Order) -> Result<(), Unplaced> {
+    pub fn insert(&mut self, order: &Order) -> Result<(), Unplaced> {
         let place = self.next_place().ok_or(Unplaced::Full)?;
         if let Some(owner) = order.owner {
             let is_noted = self.by_id.insert(id_key(owner, order.id), place);
@@ -302,7 +302,9 @@ impl Orders {
     /// A cancel goes out; `is_asked`: for the strategy, which waits for the answer.
     #[inline]
     pub fn begin_cancel(&mut self, number: UserRefNum, is_asked: bool) {
-        self.relink(number, true, |links| links.is_asked = is_asked);
+        self.relink(number, true, |links| {
+            (links.is_asked, links.is_put_off) = (is_asked, false);
+        });
     }
 
     /// A cancel came to nothing; the next one may go after `cancel_after_ns`.
@@ -410,13 +412,13 @@ impl Orders {
 
     /// Puts an order where [`Orders::next_place`] said.
     #[inline]
-    fn put(&mut self, place: u32, order: Order) {
+    fn put(&mut self, place: u32, order: &Order) {
         match self.places.get_mut(place as usize) {
             Some(slot) => {
                 self.free = slot.links.after;
-                *slot = order;
+                *slot = *order;
             }
-            None => self.places.push(order),
+            None => self.places.push(*order),
         }
     }
 
@@ -622,10 +624,10 @@ mod tests {
                         let number = orders.next_number().unwrap();
                         // Numbers are not dense, as after a restart.
                         orders.advance(UserRefNum(number.0 + random.u32(1..300)));
-                        let mut placed = orders.insert(order(number.0, id));
+                        let mut placed = orders.insert(&order(number.0, id));
                         if placed == Err(Unplaced::Full) {
                             orders.grow().unwrap();
-                            placed = orders.insert(order(number.0, id));
+                            placed = orders.insert(&order(number.0, id));
                         }
                         assert_eq!(placed, Ok(()), "seed {seed}");
                         naive.insert(number.0, (id, None, false));
@@ -639,10 +641,10 @@ mod tests {
     #[test]
     fn number_that_is_live_is_not_taken_twice() {
         let mut orders = Orders::new(4);
-        assert_eq!(orders.insert(order(1, 1)), Ok(()));
-        assert_eq!(orders.insert(order(1, 2)), Err(Unplaced::NumberIsLive));
-        assert_eq!(orders.insert(order(3, 1)), Err(Unplaced::IdIsLive));
-        assert_eq!(orders.insert(order(2, 2)), Ok(()));
+        assert_eq!(orders.insert(&order(1, 1)), Ok(()));
+        assert_eq!(orders.insert(&order(1, 2)), Err(Unplaced::NumberIsLive));
+        assert_eq!(orders.insert(&order(3, 1)), Err(Unplaced::IdIsLive));
+        assert_eq!(orders.insert(&order(2, 2)), Ok(()));
         let clash = orders.begin_replace(UserRefNum(1), UserRefNum(2));
         assert_eq!(clash, Err(Unplaced::NumberIsLive));
         let clash = orders.renumber(UserRefNum(1), UserRefNum(2));
@@ -653,12 +655,12 @@ mod tests {
     fn full_room_refuses_and_growing_keeps_every_number() {
         let mut orders = Orders::new(2);
         for number in 1..=2 {
-            assert_eq!(orders.insert(order(number, number)), Ok(()));
+            assert_eq!(orders.insert(&order(number, number)), Ok(()));
         }
-        assert_eq!(orders.insert(order(3, 3)), Err(Unplaced::Full));
+        assert_eq!(orders.insert(&order(3, 3)), Err(Unplaced::Full));
         assert_eq!(orders.begin_replace(UserRefNum(1), UserRefNum(4)), Ok(()));
         orders.grow().unwrap();
-        assert_eq!(orders.insert(order(3, 3)), Ok(()));
+        assert_eq!(orders.insert(&order(3, 3)), Ok(()));
         assert_eq!(orders.get(UserRefNum(4)).unwrap().user_ref, UserRefNum(1));
     }
 }

@@ -36,6 +36,12 @@ counters! {
         cancels_refused,
         /// Cancels that the exchange put off.
         cancels_pending,
+        /// Times that something had no answer for too long, so that the exchange was asked.
+        doubts,
+        /// Of them, those after which the connection ended, because the exchange had swallowed what was sent.
+        doubts_lost,
+        /// Messages to the exchange whose answers are not watched for, because too many others had none.
+        unwatched,
         /// Replaces and cancels that went with a connection.
         changes_lost,
         /// Trades undone by the exchange.

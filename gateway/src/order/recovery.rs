@@ -223,13 +223,13 @@ impl Ledger<'_> {
             return self.broken(no_room);
         };
         let order = adopted(user_ref, m, side, instrument);
-        let mut placed = self.session.orders.insert(order);
+        let mut placed = self.session.orders.insert(&order);
         if placed == Err(Unplaced::Full) {
             placed = self
                 .session
                 .orders
                 .grow()
-                .and_then(|()| self.session.orders.insert(order));
+                .and_then(|()| self.session.orders.insert(&order));
         }
         if placed.is_err() {
             self.session.counters.unknown_order.increment();
@@ -239,7 +239,7 @@ impl Ledger<'_> {
         self.session
             .orders
             .advance(UserRefNum(user_ref.0.saturating_add(1)));
-        self.opened(&order);
+        self.opened(&order.lot());
         if m.state == STATE_DEAD {
             self.session.counters.canceled.increment();
             self.close(user_ref);

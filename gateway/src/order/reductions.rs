@@ -12,6 +12,7 @@ use protocol::ouch::CancelOrder;
 use protocol::soup::{self, kind::UNSEQUENCED};
 use protocol::types::{Qty, UserRefNum};
 
+use super::doubt::Sort;
 use super::ledger::Ledger;
 use super::live::Order;
 use super::progress::Sent;
@@ -55,6 +56,7 @@ impl Ledger<'_> {
         if let Some(order) = self.session.orders.get_mut(user_ref) {
             order.links.reducing_to = size;
         }
+        self.session.doubt.note(Sort::Reduce, user_ref, now_ns);
         self.session.counters.reductions.increment();
         Ok(Sent {
             len,

@@ -12,6 +12,7 @@ use protocol::soup::{self, kind::UNSEQUENCED};
 use protocol::types::{Qty, UserRefNum};
 
 use super::desk::{DESKS_MAX, Desk, DeskOptions, Ended};
+use super::doubt::{Doubt, Doubtful, Sort};
 use super::fills::Fills;
 use super::instruments::Instruments;
 use super::orders::Orders;
@@ -52,6 +53,8 @@ pub(super) struct SessionOrders {
     to_sweep: u32,
     /// Some that it wants could not be cancelled yet.
     sweeps_again: bool,
+    /// What has no answer yet.
+    pub(super) doubt: Doubt,
     /// What the journals of earlier runs say, until the session is open.
     pub(super) past: Past,
     /// What becomes of orders that an earlier run left open.
@@ -93,6 +96,7 @@ impl SessionOrders {
             swept_ns: 0,
             to_sweep: 0,
             sweeps_again: false,
+            doubt: Doubt::new(u64::MAX),
             past: Past::default(),
             found: FoundOrders::default(),
         }
@@ -102,6 +106,7 @@ impl SessionOrders {
     pub(super) fn prepare(&mut self) {
         self.orders.prepare();
         self.fills.prepare();
+        self.doubt.prepare();
     }
 
     /// The breach that is still to be told.
@@ -187,7 +192,7 @@ impl SessionOrders {
                 // To the end of the list, with its pause.
                 self.orders
                     .end_cancel(order.user_ref, order.cancel_after_ns());
-            } else if let Some(more) = self.cancel(order.user_ref, false, room) {
+            } else if let Some(more) = self.cancel(order.user_ref, false, now_ns, room) {
                 len += more;
             }
         }
@@ -227,7 +232,9 @@ impl SessionOrders {
             self.to_sweep -= 1;
             let is_wanted = order.encoded_ns <= self.swept_ns;
             if is_wanted && order.cancel_after_ns() <= now_ns {
-                len += self.cancel(order.user_ref, false, room).unwrap_or(0);
+                len += self
+                    .cancel(order.user_ref, false, now_ns, room)
+                    .unwrap_or(0);
             } else {
                 self.sweeps_again |= is_wanted;
                 // To the end of the list, as it is.
@@ -255,16 +262,19 @@ impl SessionOrders {
         &mut self,
         user_ref: UserRefNum,
         is_asked: bool,
+        now_ns: u64,
         out: &mut [u8],
     ) -> Option<usize> {
         let order = self.orders.get(user_ref).filter(|it| !it.is_canceling())?;
+        let target = order.cancel_target();
         let message = CancelOrder {
             kind: CancelOrder::KIND,
-            user_ref: order.cancel_target().into(),
+            user_ref: target.into(),
             qty: Qty(0).into(),
         };
         let len = soup::frame(UNSEQUENCED, out, |body| message.encode(&[], body))?;
         self.orders.begin_cancel(user_ref, is_asked);
+        self.doubt.note(Sort::Cancel, target, now_ns);
         self.counters.cancels.increment();
         Some(len)
     }
@@ -282,6 +292,29 @@ impl SessionOrders {
             now_ns + (CANCEL_PAUSE_FIRST_NS << doublings)
         });
         self.orders.end_cancel(user_ref, after_ns);
+    }
+
+    /// What has had no answer for too long is asked about: bytes of a query written; `None`: that has had none either.
+    pub(super) fn look_for_doubts(&mut self, now_ns: u64, out: &mut [u8]) -> Option<usize> {
+        (self.counters.unwatched).add(self.doubt.take_unwatched());
+        match self.doubt.look(&self.orders, now_ns) {
+            Doubtful::Nothing => Some(0),
+            Doubtful::Unanswered => None,
+            Doubtful::Ask => {
+                self.counters.doubts.increment();
+                Some(self.query_account(out))
+            }
+        }
+    }
+
+    /// The exchange has answered a query: whether it has swallowed what went before.
+    #[cold]
+    pub(super) fn has_swallowed(&mut self) -> bool {
+        let has = self.doubt.on_answer(&self.orders);
+        if has {
+            self.counters.doubts_lost.increment();
+        }
+        has
     }
 
     /// Remembers an order that is over for changes that come too late.

@@ -37,6 +37,8 @@ pub struct Health {
     pub state: State,
     /// Its orders open now.
     pub open_orders: u32,
+    /// Messages to the exchange that have had no answer for too long; at most 2^24 - 1 are shown.
+    pub in_doubt: u32,
     /// The number of the next message that the exchange will say.
     pub next_seq: Seq,
     /// How often every order and every position has been shown anew.
@@ -83,6 +85,8 @@ const OWNED: u64 = 4;
 const ACCEPTED: u64 = 8;
 const CHANGING: u64 = 16;
 const OWNER_SHIFT: u32 = 8;
+/// What three bytes hold.
+const IN_DOUBT_MAX: u32 = (1 << 24) - 1;
 /// Looks at a row, each of [`rt::versioned::LOOKS_MAX`] reads.
 const LOOKS: u32 = 1_000;
 
@@ -101,8 +105,9 @@ impl SessionView {
         let [now, next_seq, passes, shown] = patiently(&self.health)?;
         let (open_orders, state) = halves(now);
         Some(Health {
-            state: State::of_code(u8::try_from(state).unwrap_or(u8::MAX)),
+            state: State::of_code((state & 0xFF) as u8),
             open_orders,
+            in_doubt: state >> 8,
             next_seq: Seq(next_seq),
             passes,
             shown,
@@ -122,7 +127,8 @@ impl SessionView {
     }
 
     fn show_health(&self, health: &Health) {
-        let low = health.state as u64 | u64::from(health.open_orders) << 32;
+        let in_doubt = u64::from(health.in_doubt.min(IN_DOUBT_MAX));
+        let low = health.state as u64 | in_doubt << 8 | u64::from(health.open_orders) << 32;
         let next_seq = health.next_seq.0;
         self.health
             .store([low, next_seq, health.passes, health.shown]);
@@ -218,6 +224,7 @@ impl Snapshot {
         self.session.show_health(&Health {
             state: entry.state(),
             open_orders: entry.open_orders(),
+            in_doubt: entry.in_doubt(),
             next_seq: entry.next_seq(),
             passes: self.passes,
             shown: self.shown,
@@ -231,6 +238,7 @@ impl Snapshot {
         self.session.show_health(&Health {
             state: State::Open,
             open_orders,
+            in_doubt: 0,
             shown: self.shown,
             ..Health::default()
         });
@@ -410,6 +418,7 @@ mod tests {
             let health = Health {
                 state,
                 open_orders: u32::MAX,
+                in_doubt: IN_DOUBT_MAX,
                 next_seq: Seq(7),
                 passes: 3,
                 shown: 4,

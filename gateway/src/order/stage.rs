@@ -242,10 +242,8 @@ impl<T: Transport> OrderStage<T> {
     /// Hears the exchange, unless a strategy has to take its executions first.
     #[inline]
     fn hear(&mut self, clock: &Clock) -> usize {
-        if self.short_since_ns.is_some() && self.must_hold(clock) {
-            return 0;
-        }
-        if self.entry.must_wait() {
+        let is_held = self.short_since_ns.is_some() && self.must_hold(clock);
+        if is_held || self.entry.must_wait() {
             return 0;
         }
         let heard = self.read(clock);

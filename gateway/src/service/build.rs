@@ -279,7 +279,8 @@ fn build_session(
     })?;
     let lifecycle = Lifecycle::new(session.credentials);
     let entry = Entry::new(lifecycle, orders_max, &wiring.desks, &mut account);
-    let mut entry = entry.with_past(past, session.found_orders);
+    let mut entry = (entry.with_past(past, session.found_orders))
+        .with_answer_timeout(session.answer_timeout_ns);
     if let Some((index, ring_bytes)) = journal {
         let (inlet, outlet) = journal::open(index, ring_bytes, &kill)?;
         journal::register(&outlet, &name, &mut house.registry);

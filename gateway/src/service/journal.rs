@@ -16,6 +16,7 @@ use super::house::House;
 use super::pause;
 use crate::journal::batch::BATCH_BYTES;
 use crate::journal::disk::Disk;
+use crate::journal::drop_copy::DropCopy;
 use crate::journal::format::GATEWAY;
 use crate::journal::head::{Began, Names, SessionNames};
 use crate::journal::inlet::{Inlet, Outlet, inlet, orders_in};
@@ -73,14 +74,30 @@ pub(super) fn register(outlet: &Outlet, session: &str, registry: &mut Registry) 
     registry.counters(Label::new(Kind::Journal, session), move || counters.list());
 }
 
+/// What earlier runs left.
+#[derive(Debug, Default)]
+pub(super) struct Earlier {
+    /// Of each session, in the order of the configuration.
+    pub(super) pasts: Vec<Past>,
+    /// The drop copy, which goes on where they stopped.
+    pub(super) copy: Option<DropCopy>,
+}
+
 /// What earlier runs left of each session; a torn tail is cut off. Without a journal, or in its first run, nothing.
 ///
 /// # Errors
 /// The folder or a file cannot be read.
-pub(super) fn look_back(journal: Option<&(JournalOptions, Names)>) -> Result<Vec<Past>, String> {
-    let Some((options, names)) = journal.filter(|(options, _)| options.folder.is_dir()) else {
-        return Ok(Vec::new());
+pub(super) fn look_back(journal: Option<&(JournalOptions, Names)>) -> Result<Earlier, String> {
+    let Some((options, names)) = journal else {
+        return Ok(Earlier::default());
     };
+    let mut copy = open_copy(options)?;
+    if !options.folder.is_dir() {
+        return Ok(Earlier {
+            pasts: Vec::new(),
+            copy,
+        });
+    }
     // What a killed process may have had in memory: its ring, and two batches.
     let unwritten = orders_in(options.ring_bytes + 2 * BATCH_BYTES);
     let began_ns = monotonic_ns();
@@ -96,7 +113,13 @@ pub(super) fn look_back(journal: Option<&(JournalOptions, Names)>) -> Result<Vec
             );
         }
     };
-    let back = look_back::look_back(&options.folder, &names.sessions, unwritten, progress);
+    let back = look_back::look_back(
+        &options.folder,
+        &names.sessions,
+        unwritten,
+        copy.as_mut(),
+        progress,
+    );
     let LookBack {
         pasts,
         found,
@@ -115,7 +138,17 @@ pub(super) fn look_back(journal: Option<&(JournalOptions, Names)>) -> Result<Vec
              {took_ms} ms"
         );
     }
-    Ok(pasts)
+    Ok(Earlier { pasts, copy })
+}
+
+fn open_copy(options: &JournalOptions) -> Result<Option<DropCopy>, String> {
+    let opened = options.drop_copy.as_ref().map(|folder| {
+        DropCopy::open(folder).map_err(|error| {
+            let shown = folder.display();
+            format!("journal.drop_copy: {shown}: {error}; expected a folder to write to")
+        })
+    });
+    opened.transpose()
 }
 
 /// Begins the run's file. Without options there is none.
@@ -124,13 +157,19 @@ pub(super) fn look_back(journal: Option<&(JournalOptions, Names)>) -> Result<Vec
 /// The folder or the file cannot be had.
 pub(super) fn begin(
     journal: Option<(JournalOptions, Names)>,
+    copy: Option<DropCopy>,
     house: &mut House,
 ) -> Result<Option<Writer>, String> {
-    let begun = journal.map(|(options, names)| open_file(&options, names, house));
+    let begun = journal.map(|(options, names)| open_file(&options, names, copy, house));
     begun.transpose()
 }
 
-fn open_file(options: &JournalOptions, names: Names, house: &mut House) -> Result<Writer, String> {
+fn open_file(
+    options: &JournalOptions,
+    names: Names,
+    copy: Option<DropCopy>,
+    house: &mut House,
+) -> Result<Writer, String> {
     let shown = options.folder.display();
     let failed = |error| format!("journal.folder: {shown}: {error}; expected a folder to write to");
     if !options.folder.is_dir() {
@@ -146,6 +185,9 @@ fn open_file(options: &JournalOptions, names: Names, house: &mut House) -> Resul
     };
     let outlets = std::mem::take(&mut house.journal);
     let mut writer = Writer::begin(options, disk, began, names, outlets).map_err(failed)?;
+    if let (Some(folder), Some(copy)) = (&options.drop_copy, copy) {
+        writer = writer.with_drop_copy(folder, copy, began);
+    }
     let counters = writer.counters();
     let label = Label::new(Kind::Journal, WRITER);
     house.registry.counters(label, move || counters.list());

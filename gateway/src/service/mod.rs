@@ -37,6 +37,7 @@ use build::Built;
 use control::{Control, CoreControl};
 use house::House;
 use housekeeping::{Housekeeping, Parts};
+use journal::Earlier;
 use kill_file::KillWatch;
 
 pub use kill_file::{KillFile, KillRecord};
@@ -102,7 +103,7 @@ pub fn run(
         None => None,
     };
     let journal = options.journal.clone().zip(Some(journal::names(&options)));
-    let pasts = journal::look_back(journal.as_ref())?;
+    let Earlier { pasts, copy } = journal::look_back(journal.as_ref())?;
     let Built {
         stages,
         mut house,
@@ -113,7 +114,7 @@ pub fn run(
     let kill_watch = KillWatch::start(kill_file, &house.kills)
         .map_err(|error| format!("the kill file: {error}"))?;
     // Before the first core runs: what cannot be journaled does not happen.
-    let journal = journal::begin(journal, &mut house)?;
+    let journal = journal::begin(journal, copy, &mut house)?;
     let flag = Arc::new(AtomicBool::new(false));
     let hot: Vec<usize> = layout.iter().filter_map(|core| core.cpu).collect();
     let (cores, logs) = start(stages, layout, &flag)?;

@@ -2,6 +2,7 @@
 
 use gateway::message::execution::Outcome;
 use gateway::message::intent::{Action, OrderIntent, Owner};
+use gateway::message::notice::Ended;
 use gateway::order::entry::{DeskOptions, Due, PROGRESS_TIMEOUT_NS, State};
 use gateway::order::risk::Refusal;
 use gateway::order::risk::{KillCause, Limits};
@@ -528,4 +529,85 @@ fn stale_feed_refuses_and_a_strategy_that_asked_for_it_trades_on() {
     desk.prices[0].set_incomplete(1);
     let asked = desk.asks(0, &enter(1, Side::Buy, 1));
     assert_eq!(asked, Err(Refusal::StaleBook));
+}
+
+#[test]
+fn order_that_the_exchange_swallows_is_found_by_asking_and_ends_the_connection() {
+    let mut desk = Desk::open();
+    desk.entry = desk.entry.with_answer_timeout(SECOND);
+    // One has its answer, one has none, and one comes after the question.
+    desk.live(1, 100);
+    let ask = |desk: &mut Desk, at_ns: u64| {
+        desk.now_ns = at_ns;
+        desk.hears(&soup(b'H', &[]));
+        let mut out = [0; 64];
+        let due = desk.entry.on_timeout(at_ns, &mut out);
+        (due, out)
+    };
+    desk.asks(0, &enter(2, Side::Buy, 100)).expect("it may");
+    let (due, _) = ask(&mut desk, SECOND / 2);
+    assert_eq!((due, desk.entry.in_doubt()), (Due::Nothing, 0));
+    let (due, out) = ask(&mut desk, 2 * SECOND);
+    assert_eq!((due, desk.entry.in_doubt()), (Due::Send(4), 1));
+    assert_eq!(out[..4], *b"\0\x02UQ", "an account query");
+    desk.asks(0, &enter(3, Side::Buy, 100)).expect("it may");
+    // In doubt, it counts.
+    assert_eq!(desk.account.exposure(Symbol(*SYMBOLS[0])).open_buy, 300);
+    desk.says(&next_number(4));
+    assert_eq!(desk.news, ["Ended(Swallowed)"]);
+    // The next connection learns that it never arrived.
+    desk.cut();
+    desk.log_in(0);
+    desk.says(&next_number(2));
+    assert_eq!(
+        (desk.entry.state(), desk.entry.in_doubt()),
+        (State::Open, 0)
+    );
+    assert_eq!(desk.counters.never_received.get(), 2);
+    assert_eq!(desk.account.exposure(Symbol(*SYMBOLS[0])).open_buy, 100);
+}
+
+#[test]
+fn late_answers_end_the_doubt_and_cancels_that_are_put_off_are_in_none() {
+    let mut desk = Desk::open();
+    desk.entry = desk.entry.with_answer_timeout(SECOND);
+    desk.live(1, 100);
+    desk.asks(0, &enter(2, Side::Buy, 100)).expect("it may");
+    desk.asks(0, &change(Action::Cancel, 1, 0)).expect("it may");
+    desk.says(&cancel_pending(1));
+    let mut out = [0; 64];
+    let due = desk.entry.on_timeout(2 * SECOND, &mut out);
+    assert_eq!((due, desk.entry.in_doubt()), (Due::Send(4), 1));
+    // The answer comes late, and before that of the query: all is well.
+    desk.now_ns = 2 * SECOND;
+    desk.says(&accepted(2, b'B', 100, SYMBOLS[0], 1_000_000));
+    desk.says(&next_number(3));
+    assert!(
+        desk.news.iter().all(|news| !news.contains("Ended")),
+        "{:?}",
+        desk.news
+    );
+    let due = desk.entry.on_timeout(3 * SECOND - 1, &mut out);
+    assert_eq!((due, desk.entry.in_doubt()), (Due::Nothing, 0));
+}
+
+#[test]
+fn exchange_that_answers_nothing_at_all_is_left() {
+    let mut desk = Desk::open();
+    desk.entry = desk.entry.with_answer_timeout(SECOND);
+    desk.asks(0, &enter(1, Side::Buy, 100)).expect("it may");
+    let mut dues = Vec::new();
+    for half in 1..10 {
+        desk.now_ns = half * SECOND / 2 + 10;
+        desk.hears(&soup(b'H', &[]));
+        let due = desk.entry.on_timeout(desk.now_ns, &mut [0; 64]);
+        if due != Due::Nothing && !matches!(due, Due::Send(3)) {
+            dues.push((half, due));
+        }
+    }
+    assert_eq!(
+        dues,
+        [(3, Due::Send(4)), (6, Due::End(Ended::Unanswered))],
+        "asked, then ended; heartbeats aside"
+    );
 }

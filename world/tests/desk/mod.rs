@@ -1,5 +1,7 @@
 //! An exchange and a gateway in a laboratory, each with a configuration file of the test's own.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;

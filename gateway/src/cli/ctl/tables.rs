@@ -105,8 +105,16 @@ fn feed_words(feed: &FeedRow) -> Option<String> {
 
 fn sessions(sessions: &[SessionRow]) -> String {
     let mut rows = table(
-        &["session", "state", "open", "next seq", "strategies", ""],
-        &[2, 3],
+        &[
+            "session",
+            "state",
+            "open",
+            "in doubt",
+            "next seq",
+            "strategies",
+            "",
+        ],
+        &[2, 3, 4],
     );
     for session in sessions {
         let strategies = session.strategies.iter().map(|strategy| {
@@ -117,6 +125,7 @@ fn sessions(sessions: &[SessionRow]) -> String {
             session.name.clone(),
             session.state.clone(),
             grouped(u64::from(session.open_orders)),
+            grouped(u64::from(session.in_doubt)),
             grouped(session.next_seq),
             strategies.collect::<Vec<_>>().join(", "),
             session

@@ -1,13 +1,14 @@
 //! The account's own open limits, so that no order meets another one of the same account.
 //!
 //! ```text
-//!  instrument, side ──> best ─> next worse ─> ...    one node for each price, with how many orders have it
+//!  instrument ──> best buy, best sell ─> next worse ─> ...    one node for each price, with how many orders have it
 //! ```
 //!
-//! A check looks at the first node of the other side alone. An order comes and goes by a walk over the account's
-//! own better prices in that symbol: few, as a strategy quotes at a few prices; a bound on them would have to
-//! refuse. A list was chosen over a tree for that, and over the best price alone because only the next worse one
-//! tells what is best when it goes.
+//! A check looks at the best of the other side alone, and the best ones of a symbol lie in one cache line. Where a
+//! strategy quotes one price a side, nothing else is touched. Behind it an order comes and goes by a walk over the
+//! account's own better prices in that symbol: few, as a strategy quotes at a few prices; a bound on them would
+//! have to refuse. A list was chosen over a tree for that, and over the best price alone because only the next
+//! worse one tells what is best when it goes.
 //!
 //! Thread:      order core, hot
 //! Invariants:  a side is in order, best first, each price once. A price is here once for each order that has it
@@ -25,15 +26,24 @@ const NOWHERE: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug)]
 struct Node {
     price: Price4,
+    /// Orders that have it; of a best one 0: the side is empty.
     orders: u32,
     next: u32,
+}
+
+/// The best of both sides of a symbol, in one cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+struct Best {
+    buy: Node,
+    sell: Node,
 }
 
 /// All of them.
 #[derive(Debug)]
 pub(super) struct OwnPrices {
-    /// First nodes: buys, sells.
-    first: Box<[[u32; 2]]>,
+    best: Box<[Best]>,
+    /// All worse ones.
     nodes: Vec<Node>,
     /// Nodes that nobody uses.
     free: u32,
@@ -42,8 +52,17 @@ pub(super) struct OwnPrices {
 impl OwnPrices {
     /// None open; room for this many orders.
     pub(super) fn new(open_orders_max: u32) -> Self {
+        let none = Node {
+            price: Price4(0),
+            orders: 0,
+            next: NOWHERE,
+        };
+        let none = Best {
+            buy: none,
+            sell: none,
+        };
         Self {
-            first: vec![[NOWHERE; 2]; INSTRUMENTS_MAX].into_boxed_slice(),
+            best: vec![none; INSTRUMENTS_MAX].into_boxed_slice(),
             nodes: Vec::with_capacity(2 * open_orders_max as usize),
             free: NOWHERE,
         }
@@ -52,35 +71,77 @@ impl OwnPrices {
     /// Whether a limit would meet what is open on the other side.
     #[inline]
     pub(super) fn crosses(&self, instrument: Instrument, side: Side, limit: Price4) -> bool {
-        let first = self.first(instrument, side.opposite());
-        self.node(first).is_some_and(|best| match side {
-            Side::Buy => limit >= best.price,
-            Side::Sell => limit <= best.price,
-        })
+        let Some(best) = self.best.get(usize::from(instrument.0)) else {
+            return false;
+        };
+        match side {
+            Side::Buy => limit >= best.sell.price && best.sell.orders != 0,
+            Side::Sell => limit <= best.buy.price && best.buy.orders != 0,
+        }
     }
 
     /// One more order has this limit.
     #[inline]
     pub(super) fn add(&mut self, instrument: Instrument, side: Side, limit: Price4) {
-        let (before, at) = self.walk(instrument, side, limit);
-        if let Some(node) = self.node_mut(at).filter(|node| node.price == limit) {
-            node.orders += 1;
+        let Some(best) = self.best_mut(instrument, side) else {
             return;
-        }
-        let node = Node {
-            price: limit,
-            orders: 1,
-            next: at,
         };
-        let new = self.take(node);
-        self.link(instrument, side, before, new);
+        let is_empty = best.orders == 0;
+        if is_empty || best.price == limit {
+            best.price = limit;
+            best.orders += 1;
+        } else {
+            self.add_beside(instrument, side, limit);
+        }
     }
 
     /// One order less has this limit.
     #[inline]
     pub(super) fn remove(&mut self, instrument: Instrument, side: Side, limit: Price4) {
-        let (before, at) = self.walk(instrument, side, limit);
-        let free = self.free;
+        let Some(best) = self.best_mut(instrument, side) else {
+            return;
+        };
+        if best.orders == 0 || best.price != limit {
+            self.remove_behind(instrument, side, limit);
+            return;
+        }
+        best.orders -= 1;
+        if best.orders == 0 && best.next != NOWHERE {
+            self.bring_up(instrument, side);
+        }
+    }
+
+    /// One more order has a limit that is not the best.
+    fn add_beside(&mut self, instrument: Instrument, side: Side, limit: Price4) {
+        let Some(best) = self.best_mut(instrument, side).copied() else {
+            return;
+        };
+        let mut new = Node {
+            price: limit,
+            orders: 1,
+            next: NOWHERE,
+        };
+        if is_better(side, limit, best.price) {
+            new.next = self.take(best);
+            if let Some(best) = self.best_mut(instrument, side) {
+                *best = new;
+            }
+            return;
+        }
+        let (before, at) = self.walk(best.next, side, limit);
+        if let Some(node) = self.node_mut(at).filter(|node| node.price == limit) {
+            node.orders += 1;
+            return;
+        }
+        new.next = at;
+        let new = self.take(new);
+        self.link(instrument, side, before, new);
+    }
+
+    /// One order less has a limit that is not the best.
+    fn remove_behind(&mut self, instrument: Instrument, side: Side, limit: Price4) {
+        let first = self.best_mut(instrument, side).map(|best| best.next);
+        let (before, at) = self.walk(first.unwrap_or(NOWHERE), side, limit);
         let Some(node) = self.node_mut(at).filter(|node| node.price == limit) else {
             debug_assert!(false, "{limit:?} is not here");
             return;
@@ -89,21 +150,28 @@ impl OwnPrices {
         if node.orders > 0 {
             return;
         }
-        let next = std::mem::replace(&mut node.next, free);
-        self.free = at;
+        let next = node.next;
+        self.give_back(at);
         self.link(instrument, side, before, next);
     }
 
-    /// The last node whose price is better than this limit, and the one behind it.
-    #[inline]
-    fn walk(&self, instrument: Instrument, side: Side, limit: Price4) -> (u32, u32) {
-        let (mut before, mut at) = (NOWHERE, self.first(instrument, side));
-        while let Some(node) = self.node(at) {
-            let is_better = match side {
-                Side::Buy => node.price > limit,
-                Side::Sell => node.price < limit,
-            };
-            if !is_better {
+    /// The best is gone: the next worse one takes its place.
+    fn bring_up(&mut self, instrument: Instrument, side: Side) {
+        let next = self.best_mut(instrument, side).map(|best| best.next);
+        let next = next.unwrap_or(NOWHERE);
+        if let Some(node) = self.node_mut(next).copied()
+            && let Some(best) = self.best_mut(instrument, side)
+        {
+            *best = node;
+            self.give_back(next);
+        }
+    }
+
+    /// From a node on: the last one whose price is better than this limit, and the one behind it.
+    fn walk(&self, from: u32, side: Side, limit: Price4) -> (u32, u32) {
+        let (mut before, mut at) = (NOWHERE, from);
+        while let Some(node) = self.nodes.get(at as usize) {
+            if !is_better(side, node.price, limit) {
                 break;
             }
             (before, at) = (at, node.next);
@@ -111,29 +179,15 @@ impl OwnPrices {
         (before, at)
     }
 
-    #[inline]
-    fn first(&self, instrument: Instrument, side: Side) -> u32 {
-        let first = self.first.get(usize::from(instrument.0));
-        first.map_or(NOWHERE, |[buy, sell]| match side {
-            Side::Buy => *buy,
-            Side::Sell => *sell,
-        })
-    }
-
-    /// Lets a side go on with `next` behind `before`.
-    #[inline]
+    /// Lets a side go on with `next` behind `before`, or behind its best.
     fn link(&mut self, instrument: Instrument, side: Side, before: u32, next: u32) {
         if let Some(node) = self.node_mut(before) {
             node.next = next;
-        } else if let Some([buy, sell]) = self.first.get_mut(usize::from(instrument.0)) {
-            match side {
-                Side::Buy => *buy = next,
-                Side::Sell => *sell = next,
-            }
+        } else if let Some(best) = self.best_mut(instrument, side) {
+            best.next = next;
         }
     }
 
-    #[inline]
     fn take(&mut self, node: Node) -> u32 {
         let at = self.free;
         if let Some(free) = self.node_mut(at) {
@@ -145,14 +199,35 @@ impl OwnPrices {
         u32::try_from(self.nodes.len() - 1).unwrap_or(NOWHERE)
     }
 
+    fn give_back(&mut self, at: u32) {
+        let free = self.free;
+        if let Some(node) = self.node_mut(at) {
+            node.next = free;
+            self.free = at;
+        }
+    }
+
     #[inline]
-    fn node(&self, at: u32) -> Option<&Node> {
-        self.nodes.get(at as usize)
+    fn best_mut(&mut self, instrument: Instrument, side: Side) -> Option<&mut Node> {
+        let best = self.best.get_mut(usize::from(instrument.0))?;
+        Some(match side {
+            Side::Buy => &mut best.buy,
+            Side::Sell => &mut best.sell,
+        })
     }
 
     #[inline]
     fn node_mut(&mut self, at: u32) -> Option<&mut Node> {
         self.nodes.get_mut(at as usize)
+    }
+}
+
+/// Whether a price is better for the one who trades against it.
+#[inline]
+fn is_better(side: Side, price: Price4, than: Price4) -> bool {
+    match side {
+        Side::Buy => price > than,
+        Side::Sell => price < than,
     }
 }
 

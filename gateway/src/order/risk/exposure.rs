@@ -10,12 +10,22 @@
 //!  short = open to sell - position       net   = the larger of Σ worth of long and Σ worth of short
 //! ```
 //!
+//! Nearly every order is small and far from the limits. What such a row is worth fits 64 bits, and a bound of what
+//! an order adds shows that no limit is near: [`Exposures::is_far_from`]. All else goes the exact way, in 128 bits.
+//!
 //! Thread:      order core, hot
 //! Invariants:  the sums are those of the rows, exactly: each change takes a row's worth out and puts it back in.
+//!              What `is_far_from` lets through breaks no limit.
 
 use protocol::types::{Price4, Qty, Side};
 
 use super::super::instruments::{INSTRUMENTS_MAX, Instrument};
+use super::limits::Limits;
+
+/// Shares below which a row is counted in 64 bits, a power of two: a position, with what is open on a side, stays
+/// below four times as many, and their worth at any price below 2^62, so that two of them differ by an `i64`.
+const SMALL_SHARES: u64 = 1 << 28;
+const _: () = assert!(4 * SMALL_SHARES as u128 * (u32::MAX as u128) < 1 << 62);
 
 /// What is held of one instrument, and what may still come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +50,15 @@ impl Exposure {
         u64::try_from((worst + i128::from(more)).max(0)).unwrap_or(u64::MAX)
     }
 
+    /// Shares open on a side.
+    #[inline]
+    fn open(&self, side: Side) -> u64 {
+        match side {
+            Side::Buy => self.open_buy,
+            Side::Sell => self.open_sell,
+        }
+    }
+
     /// Shares long, and short, if everything open on that side were filled.
     #[inline]
     fn sides(&self) -> [i128; 2] {
@@ -50,9 +69,22 @@ impl Exposure {
         ]
     }
 
+    /// The same in 64 bits; `None`: there are too many.
+    #[inline]
+    fn sides_small(&self) -> Option<[i64; 2]> {
+        let position = self.position.wrapping_add(SMALL_SHARES.cast_signed());
+        if (position.cast_unsigned() | self.open_buy | self.open_sell) >= 2 * SMALL_SHARES {
+            return None;
+        }
+        Some([
+            self.position + self.open_buy.cast_signed(),
+            self.open_sell.cast_signed() - self.position,
+        ])
+    }
+
     #[inline]
     fn is_idle(&self) -> bool {
-        *self == Self::default()
+        self.position.cast_unsigned() | self.open_buy | self.open_sell == 0
     }
 }
 
@@ -80,9 +112,17 @@ pub struct Worth {
     pub short: i128,
 }
 
-/// One instrument: a cache line.
+/// What a row of few shares is worth, as [`Worth`] has it.
+#[derive(Clone, Copy)]
+struct WorthSmall {
+    gross: i64,
+    long: i64,
+    short: i64,
+}
+
+/// One instrument, in one cache line.
 #[derive(Clone, Copy, Debug, Default)]
-#[repr(align(64))]
+#[repr(align(32))]
 struct Row {
     held: Exposure,
     mark: Price4,
@@ -107,6 +147,19 @@ impl Row {
             long,
             short,
         }
+    }
+
+    /// The same in 64 bits; `None`: there are too many shares.
+    #[inline]
+    fn worth_small(&self) -> Option<WorthSmall> {
+        let (mark, price) = (i64::from(self.mark.0), i64::from(self.price().0));
+        let worth = |shares: i64| shares * if shares > 0 { price } else { mark };
+        let [long, short] = self.held.sides_small()?.map(worth);
+        Some(WorthSmall {
+            gross: long.max(short).max(0),
+            long,
+            short,
+        })
     }
 }
 
@@ -144,10 +197,42 @@ impl Exposures {
         self.sum
     }
 
-    /// What everything would be worth with this lot open.
+    /// Whether this lot breaks no limit of exposure for certain: a bound of it breaks none. Otherwise
+    /// [`Exposure::worst`] and [`Exposures::worth_with`] have to say.
     #[inline]
+    pub(super) fn is_far_from(&self, limits: &Limits, lot: &Lot) -> bool {
+        let row = self.row(lot.instrument);
+        let Some([long, short]) = row.held.sides_small() else {
+            return false;
+        };
+        let worst = i64::from(lot.qty.0)
+            + match lot.side {
+                Side::Buy => long,
+                Side::Sell => short,
+            };
+        if worst.max(0).cast_unsigned() > limits.position_max {
+            return false;
+        }
+        let price = row.price();
+        let price_after = price.max(row.limit_high_with(lot));
+        // What is there costs at most what the price rises by, what comes at most the whole price.
+        let rise = u64::from(price_after.0 - price.0) * long.max(short).max(0).cast_unsigned();
+        let more = u64::from(price_after.0) * u64::from(lot.qty.0);
+        let Some(growth) = rise.checked_add(more) else {
+            return false;
+        };
+        let is_below = |sum: i128, limit: u64| sum + i128::from(growth) <= i128::from(limit);
+        // What is added up is never less than what is set off.
+        let (gross_max, net_max) = (limits.gross_exposure_max, limits.net_exposure_max);
+        is_below(self.sum.gross, gross_max.min(net_max))
+            || is_below(self.sum.gross, gross_max)
+                && is_below(self.sum.long, net_max)
+                && is_below(self.sum.short, net_max)
+    }
+
+    /// What everything would be worth with this lot open.
     pub(super) fn worth_with(&self, lot: &Lot) -> Worth {
-        let mut row = self.row(lot.instrument);
+        let mut row = *self.row(lot.instrument);
         let before = row.worth();
         row.open(lot);
         self.sum.replaced(before, row.worth())
@@ -176,13 +261,10 @@ impl Exposures {
         side: Side,
         less: Qty,
     ) -> Result<(), u64> {
-        let mut found = 0;
         let less = u64::from(less.0);
-        self.change(instrument, |row| {
-            let open = row.open_mut(side);
-            found = *open;
-            *open = found.saturating_sub(less);
-        });
+        let found = self.row(instrument).held.open(side);
+        let left = found.saturating_sub(less);
+        self.change(instrument, |row| *row.open_mut(side) = left);
         if found < less { Err(found) } else { Ok(()) }
     }
 
@@ -193,35 +275,71 @@ impl Exposures {
     }
 
     #[inline]
-    fn row(&self, instrument: Instrument) -> Row {
-        let row = self.rows.get(usize::from(instrument.0));
-        row.copied().unwrap_or_default()
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "instruments are made below INSTRUMENTS_MAX"
+    )]
+    fn row(&self, instrument: Instrument) -> &Row {
+        &self.rows[usize::from(instrument.0)]
     }
 
     #[inline]
-    fn change(&mut self, instrument: Instrument, change: impl FnOnce(&mut Row)) {
-        #[expect(
-            clippy::indexing_slicing,
-            reason = "instruments are made below INSTRUMENTS_MAX"
-        )]
-        let row = &mut self.rows[usize::from(instrument.0)];
+    fn change(&mut self, instrument: Instrument, change: impl Fn(&mut Row)) {
+        let mut row = *self.row(instrument);
+        let before = row.worth_small();
+        row.become_of(&change);
+        let after = row.worth_small();
+        let (Some(before), Some(after)) = (before, after) else {
+            return self.change_exactly(instrument, change);
+        };
+        *self.row_mut(instrument) = row;
+        self.sum.gross += i128::from(after.gross - before.gross);
+        self.sum.long += i128::from(after.long - before.long);
+        self.sum.short += i128::from(after.short - before.short);
+    }
+
+    #[cold]
+    fn change_exactly(&mut self, instrument: Instrument, change: impl Fn(&mut Row)) {
+        let row = self.row_mut(instrument);
         let before = row.worth();
-        change(row);
-        if row.held.is_idle() {
-            row.limit_high = Price4(0);
-        }
-        self.sum = self.sum.replaced(before, row.worth());
+        row.become_of(change);
+        let after = row.worth();
+        self.sum = self.sum.replaced(before, after);
+    }
+
+    #[inline]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "instruments are made below INSTRUMENTS_MAX"
+    )]
+    fn row_mut(&mut self, instrument: Instrument) -> &mut Row {
+        &mut self.rows[usize::from(instrument.0)]
     }
 }
 
 impl Row {
-    /// A sell's own limit counts only while nobody knows what the market pays.
+    /// Changes it; with nothing held or open, what was asked for it once no longer counts.
+    #[inline]
+    fn become_of(&mut self, change: impl Fn(&mut Self)) {
+        change(self);
+        if self.held.is_idle() {
+            self.limit_high = Price4(0);
+        }
+    }
+
     #[inline]
     fn open(&mut self, lot: &Lot) {
-        if lot.side == Side::Buy || self.mark == Price4(0) {
-            self.limit_high = self.limit_high.max(lot.limit);
-        }
+        self.limit_high = self.limit_high_with(lot);
         *self.open_mut(lot.side) += u64::from(lot.qty.0);
+    }
+
+    /// A sell's own limit counts only while nobody knows what the market pays.
+    #[inline]
+    fn limit_high_with(&self, lot: &Lot) -> Price4 {
+        if lot.side == Side::Buy || self.mark == Price4(0) {
+            return self.limit_high.max(lot.limit);
+        }
+        self.limit_high
     }
 
     #[inline]
@@ -247,6 +365,109 @@ impl Worth {
             gross: self.gross - before.gross + after.gross,
             long: self.long - before.long + after.long,
             short: self.short - before.short + after.short,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Up to `bits` bits, each length as often as another.
+    fn number(random: &mut fastrand::Rng, bits: u32) -> u64 {
+        random.u64(..) >> random.u32(u64::BITS - bits..u64::BITS)
+    }
+
+    /// The same, up to 32 of them.
+    fn word(random: &mut fastrand::Rng, bits: u32) -> u32 {
+        random.u32(..) >> random.u32(u32::BITS - bits..u32::BITS)
+    }
+
+    #[test]
+    fn sums_are_those_of_the_rows_also_where_a_row_outgrows_64_bits_and_comes_back() {
+        let mut crossings = 0;
+        for seed in 0..200 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut all = Exposures::new();
+            let mut was_small = [true; 3];
+            for _ in 0..1_000 {
+                let instrument = Instrument(random.u16(0..3));
+                let side = [Side::Buy, Side::Sell][random.usize(0..2)];
+                let price = Price4(word(&mut random, 32));
+                let qty = Qty(word(&mut random, 32));
+                let held = all.of(instrument);
+                match random.u8(0..6) {
+                    0 => all.on_mark(instrument, price),
+                    1 | 2 => all.on_reserved(&Lot {
+                        instrument,
+                        side,
+                        limit: price,
+                        qty,
+                    }),
+                    3 => {
+                        let found = held.open(side);
+                        let less = Qty(u32::try_from(found).unwrap_or(qty.0));
+                        let expected = if found < less.0.into() {
+                            Err(found)
+                        } else {
+                            Ok(())
+                        };
+                        assert_eq!(
+                            all.on_freed(instrument, side, less),
+                            expected,
+                            "seed {seed}"
+                        );
+                    }
+                    4 => all.on_moved(instrument, held.position.saturating_neg()),
+                    _ => {
+                        let shares = number(&mut random, 63).cast_signed();
+                        let shares = if random.bool() { shares } else { -1 - shares };
+                        if held.position.checked_add(shares).is_some() {
+                            all.on_moved(instrument, shares);
+                        }
+                    }
+                }
+                let zero = Worth::default();
+                let expected = all.rows.iter().take(3).map(Row::worth);
+                let expected = expected.fold(zero, |sum, row| sum.replaced(zero, row));
+                assert_eq!(all.worth(), expected, "seed {seed}");
+                assert!(expected.gross >= expected.net(), "seed {seed}");
+                let row = *all.row(instrument);
+                if let Some(small) = row.worth_small() {
+                    let exact = row.worth();
+                    assert_eq!(i128::from(small.gross), exact.gross, "seed {seed}");
+                    assert_eq!(i128::from(small.long), exact.long, "seed {seed}");
+                    assert_eq!(i128::from(small.short), exact.short, "seed {seed}");
+                }
+                let was_small = &mut was_small[usize::from(instrument.0)];
+                let is_small = row.worth_small().is_some();
+                crossings += u32::from(std::mem::replace(was_small, is_small) != is_small);
+            }
+        }
+        assert!(crossings > 10_000, "{crossings} rows changed their size");
+    }
+
+    #[test]
+    fn row_is_counted_in_64_bits_up_to_its_bounds_at_any_price() {
+        let most = SMALL_SHARES.cast_signed();
+        for (position, open, is_small) in [
+            (most - 1, 2 * SMALL_SHARES - 1, true),
+            (-most, 2 * SMALL_SHARES - 1, true),
+            (most, 0, false),
+            (-most - 1, 0, false),
+            (0, 2 * SMALL_SHARES, false),
+            (i64::MAX, 0, false),
+            (i64::MIN, u64::MAX, false),
+        ] {
+            for side in [Side::Buy, Side::Sell] {
+                let mut row = Row {
+                    mark: Price4(u32::MAX),
+                    ..Row::default()
+                };
+                row.held.position = position;
+                *row.open_mut(side) = open;
+                assert_eq!(row.worth_small().is_some(), is_small, "{row:?}");
+            }
         }
     }
 }

@@ -154,22 +154,23 @@ impl Risk {
         if proposal.is_new && self.open_orders >= self.limits.open_orders_max {
             return Err(Refusal::OpenOrders);
         }
-        let same = Same {
+        let same = || Same {
             owner: proposal.owner,
             instrument: proposal.instrument,
             side: proposal.side,
             price: proposal.price,
             qty: proposal.qty,
         };
-        if proposal.is_new && self.repeats.has(&same, now_ns) {
+        let may_repeat = proposal.is_new && self.repeats.is_watched();
+        if may_repeat && self.repeats.has(&same(), now_ns) {
             return Err(Refusal::Duplicate);
         }
         if self.orders.is_full(now_ns) {
             return Err(Refusal::OrderRate);
         }
         self.orders.note(now_ns);
-        if proposal.is_new {
-            self.repeats.note(&same, now_ns);
+        if may_repeat {
+            self.repeats.note(&same(), now_ns);
         }
         Ok(())
     }
@@ -297,18 +298,16 @@ impl Risk {
         }
     }
 
-    /// Looks at what the market pays for a share now.
+    /// Looks at what the market pays for a share now; whether that is something else than before.
     #[inline]
-    pub fn on_market(&mut self, instrument: Instrument, market: &Market) {
+    pub fn on_market(&mut self, instrument: Instrument, market: &Market) -> bool {
         let before = self.exposures.mark_of(instrument);
-        if let Some(mark) = market.mark(self.limits.collar_bps)
-            && mark != before
-        {
-            let position = self.exposures.of(instrument).position;
-            self.exposures.on_mark(instrument, mark);
-            self.profit.on_mark(position, before, mark);
-            self.look_at_profit();
+        let mark = market.mark(self.limits.collar_bps).unwrap_or(before);
+        if mark == before {
+            return false;
         }
+        self.on_mark(instrument, before, mark);
+        true
     }
 
     /// How far a market order may go: the last price that the collar allows.
@@ -372,8 +371,8 @@ impl Risk {
         if !self.limits.may_self_cross && self.own.crosses(instrument, side, proposal.price) {
             return Err(Refusal::SelfCross);
         }
-        self.on_market(instrument, &proposal.market);
-        if self.kill.is_on() {
+        // What has been lost may have grown over its limit.
+        if self.on_market(instrument, &proposal.market) && self.kill.is_on() {
             return Err(Refusal::Killed);
         }
         Ok(())
@@ -382,28 +381,28 @@ impl Risk {
     /// What it would make of what is held.
     #[inline]
     fn check_exposure(&self, proposal: &Proposal) -> Result<(), Refusal> {
-        let (instrument, side) = (proposal.instrument, proposal.side);
-        let more = proposal.qty.0.saturating_sub(proposal.counted_qty.0);
-        let held = self.exposures.of(instrument);
-        if held.worst(side, more) > self.limits.position_max {
+        let lot = Lot {
+            instrument: proposal.instrument,
+            side: proposal.side,
+            limit: proposal.price,
+            qty: Qty(proposal.qty.0.saturating_sub(proposal.counted_qty.0)),
+        };
+        if self.exposures.is_far_from(&self.limits, &lot) {
+            return self.check_short(proposal, &lot);
+        }
+        self.check_exposure_exactly(proposal, &lot)
+    }
+
+    /// What is near a limit of exposure, or too large for 64 bits.
+    #[cold]
+    fn check_exposure_exactly(&self, proposal: &Proposal, lot: &Lot) -> Result<(), Refusal> {
+        let held = self.exposures.of(lot.instrument);
+        if held.worst(lot.side, lot.qty.0) > self.limits.position_max {
             return Err(Refusal::Position);
         }
-        if side == Side::Sell && more > 0 && self.is_short(instrument, more) {
-            if self.no_short.has(instrument) {
-                return Err(Refusal::NoShort);
-            }
-            // Where nobody knows what is held, the mark says nothing.
-            if self.marks_sells && proposal.is_marked_long {
-                return Err(Refusal::MarkedLong);
-            }
-        }
+        self.check_short(proposal, lot)?;
         let before = self.exposures.worth();
-        let after = self.exposures.worth_with(&Lot {
-            instrument,
-            side,
-            limit: proposal.price,
-            qty: Qty(more),
-        });
+        let after = self.exposures.worth_with(lot);
         if after.gross > i128::from(self.limits.gross_exposure_max) && after.gross > before.gross {
             return Err(Refusal::GrossExposure);
         }
@@ -411,6 +410,26 @@ impl Risk {
         let is_over = |before: i128, after: i128| after > net_max && after > before;
         if is_over(before.long, after.long) || is_over(before.short, after.short) {
             return Err(Refusal::NetExposure);
+        }
+        Ok(())
+    }
+
+    /// Whether it sells short what it may not.
+    #[inline]
+    fn check_short(&self, proposal: &Proposal, lot: &Lot) -> Result<(), Refusal> {
+        if lot.side == Side::Buy || lot.qty.0 == 0 {
+            return Ok(());
+        }
+        let refusal = if self.no_short.has(lot.instrument) {
+            Refusal::NoShort
+        } else if self.marks_sells && proposal.is_marked_long {
+            // Where nobody knows what is held, the mark says nothing.
+            Refusal::MarkedLong
+        } else {
+            return Ok(());
+        };
+        if self.is_short(lot.instrument, lot.qty.0) {
+            return Err(refusal);
         }
         Ok(())
     }
@@ -442,6 +461,13 @@ impl Risk {
         }
         self.exposures.on_moved(instrument, shares);
         self.profit.on_traded(shares, price, mark);
+        self.look_at_profit();
+    }
+
+    fn on_mark(&mut self, instrument: Instrument, before: Price4, mark: Price4) {
+        let position = self.exposures.of(instrument).position;
+        self.exposures.on_mark(instrument, mark);
+        self.profit.on_mark(position, before, mark);
         self.look_at_profit();
     }
 
@@ -612,5 +638,101 @@ mod tests {
         assert_eq!(risk.check(&one, 1), Err(Refusal::Killed));
         kill.release();
         assert_eq!(risk.check(&one, 2), Ok(()));
+    }
+
+    /// Up to `bits` bits, each length as often as another.
+    fn number(random: &mut fastrand::Rng, bits: u32) -> u64 {
+        random.u64(..) >> random.u32(u64::BITS - bits..u64::BITS)
+    }
+
+    /// The same, up to 32 of them.
+    fn word(random: &mut fastrand::Rng, bits: u32) -> u32 {
+        random.u32(..) >> random.u32(u32::BITS - bits..u32::BITS)
+    }
+
+    /// An account of anything, also of what no exchange would let stand.
+    fn anything(random: &mut fastrand::Rng) -> Risk {
+        let mut risk = risk();
+        for instrument in (0..random.u16(1..4)).map(Instrument) {
+            let shares_bits = [8, 20, 28, 31, 63][random.usize(0..5)];
+            let shares = number(random, shares_bits).cast_signed();
+            let is_long = random.bool();
+            risk.hold(instrument, if is_long { shares } else { -1 - shares });
+            for _ in 0..random.u8(0..4) {
+                let mut lot = lot(Side::Buy, word(random, 32), 0);
+                lot.instrument = instrument;
+                lot.side = [Side::Buy, Side::Sell][random.usize(0..2)];
+                lot.qty = Qty(word(random, shares_bits.min(32)));
+                risk.on_reserved(&lot);
+                if random.bool() {
+                    let mark = Price4(word(random, 32));
+                    risk.exposures.on_mark(instrument, mark);
+                }
+            }
+        }
+        if random.bool() {
+            risk.mark_sells();
+        }
+        if random.bool() {
+            risk.forbid_short(Instrument(0));
+        }
+        risk
+    }
+
+    /// Limits just at what a lot would make of the account, or at what the bound says, some of them.
+    fn near(random: &mut fastrand::Rng, risk: &Risk, lot: &Lot) -> Limits {
+        let mut next_to = |worst: i128| {
+            let near = match random.u8(0..6) {
+                0..3 => worst + i128::from(random.i8(-2..3)),
+                3 => worst + i128::from(number(random, 64)),
+                4 => i128::from(number(random, 64)),
+                _ => i128::MAX,
+            };
+            u64::try_from(near.max(0)).unwrap_or(u64::MAX)
+        };
+        let after = risk.exposures.worth_with(lot);
+        let held = risk.exposure(lot.instrument);
+        Limits {
+            position_max: next_to(held.worst(lot.side, lot.qty.0).into()),
+            gross_exposure_max: next_to(after.gross),
+            net_exposure_max: next_to(after.net()),
+            ..LIMITS
+        }
+    }
+
+    #[test]
+    fn exposure_near_its_limits_is_held_as_the_exact_way_holds_it() {
+        let (mut far, mut passed) = (0, 0);
+        let mut refused = [0; 32];
+        for seed in 0..100_000 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut risk = anything(&mut random);
+            let mut one = proposal(Side::Buy, word(&mut random, 32), 0);
+            one.side = [Side::Buy, Side::Sell][random.usize(0..2)];
+            one.qty = Qty(word(&mut random, 32));
+            one.is_marked_long = random.bool();
+            let lot = lot(one.side, one.price.0, one.qty.0);
+            for _ in 0..4 {
+                risk.limits = near(&mut random, &risk, &lot);
+                let exact = risk.check_exposure_exactly(&one, &lot);
+                assert_eq!(risk.check_exposure(&one), exact, "seed {seed}");
+                match exact {
+                    Ok(()) if risk.exposures.is_far_from(&risk.limits, &lot) => far += 1,
+                    Ok(()) => passed += 1,
+                    Err(refusal) => refused[refusal as usize] += 1,
+                }
+            }
+        }
+        assert!(far > 10_000 && passed > 10_000, "{far} {passed}");
+        for refusal in [
+            Refusal::Position,
+            Refusal::NoShort,
+            Refusal::MarkedLong,
+            Refusal::GrossExposure,
+            Refusal::NetExposure,
+        ] {
+            let count = refused[refusal as usize];
+            assert!(count > 2_000, "{refusal:?} {count}");
+        }
     }
 }

@@ -46,16 +46,23 @@ impl Market {
         if best.bid_price.0 == 0 && best.ask_price.0 == 0 {
             return Err(Refusal::NoReferencePrice);
         }
+        // Where a limit has to be grows with the price that it is held against: the lowest binds a buy, the
+        // highest a sell.
         let known = [best.bid_price, best.ask_price, self.last_trade];
-        let is_inside = |price: &Price4| {
-            let room = u64::from(room(*price, collar_bps));
-            let (price, limit) = (u64::from(price.0), u64::from(limit.0));
-            match side {
-                Side::Buy => limit <= price + room,
-                Side::Sell => limit + room >= price,
+        let is_inside = match side {
+            Side::Buy => {
+                let lowest = lowest_known(known);
+                let most = u64::from(lowest.0) + u64::from(room(lowest, collar_bps));
+                u64::from(limit.0) <= most
+            }
+            Side::Sell => {
+                let [bid, ask, last] = known;
+                let highest = bid.max(ask).max(last);
+                let most = u64::from(limit.0) + u64::from(room(highest, collar_bps));
+                most >= u64::from(highest.0)
             }
         };
-        if known.iter().all(|price| price.0 == 0 || is_inside(price)) {
+        if is_inside {
             Ok(())
         } else {
             Err(Refusal::PriceCollar)
@@ -93,6 +100,14 @@ impl Market {
 /// From here on prices move in whole cents.
 const DOLLAR: u32 = 10_000;
 const CENT: u32 = 100;
+
+/// The lowest price that is not 0; at least one is not.
+#[inline]
+fn lowest_known(prices: [Price4; 3]) -> Price4 {
+    // One less each: 0 becomes the highest of all.
+    let [first, second, third] = prices.map(|price| price.0.wrapping_sub(1));
+    Price4(first.min(second).min(third).wrapping_add(1))
+}
 
 #[inline]
 fn room(price: Price4, collar_bps: u32) -> u32 {
@@ -133,6 +148,45 @@ mod tests {
             assert_eq!(found, mark.map(Price4), "{bid} {ask} {last}");
         }
         assert_eq!(Market::default().mark(500), None);
+    }
+
+    #[test]
+    fn limit_is_held_as_against_each_known_price_alone() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut price = |near: u32| match random.u8(0..8) {
+            0 => 0,
+            1 => random.u32(..),
+            2 => u32::MAX - random.u32(0..3),
+            _ => near.saturating_add(random.u32(0..near / 4 + 2)),
+        };
+        let mut held = [0; 2];
+        for step in 0..200_000_u32 {
+            let near = 1_u32 << (step % 32);
+            let book = market(price(near), price(near), price(near));
+            let (limit, collar_bps) = (price(near), [0, 1, 500, 5_000, 9_999, 10_000, 20_000]);
+            let collar_bps = collar_bps[step as usize % 7];
+            let side = [Side::Buy, Side::Sell][step as usize % 2];
+            let best = book.best.unwrap();
+            let known = [best.bid_price, best.ask_price, book.last_trade];
+            let is_inside = |price: &Price4| {
+                let room = u64::from(room(*price, collar_bps));
+                match side {
+                    Side::Buy => u64::from(limit) <= u64::from(price.0) + room,
+                    Side::Sell => u64::from(limit) + room >= u64::from(price.0),
+                }
+            };
+            let expected = if best.bid_price.0 == 0 && best.ask_price.0 == 0 {
+                Err(Refusal::NoReferencePrice)
+            } else if known.iter().all(|price| price.0 == 0 || is_inside(price)) {
+                Ok(())
+            } else {
+                Err(Refusal::PriceCollar)
+            };
+            let found = book.hold(side, Price4(limit), collar_bps);
+            assert_eq!(found, expected, "{book:?} {side:?} {limit} {collar_bps}");
+            held[usize::from(found.is_ok())] += 1;
+        }
+        assert!(held.iter().all(|count| *count > 20_000), "{held:?}");
     }
 
     #[test]

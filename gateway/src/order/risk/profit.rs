@@ -32,7 +32,7 @@ impl Profit {
     #[inline]
     pub(super) fn on_mark(&mut self, position: i64, before: Price4, mark: Price4) {
         let position = i128::from(position);
-        self.held += position * (i128::from(mark.0) - i128::from(before.0));
+        self.held += position * i128::from(i64::from(mark.0) - i64::from(before.0));
         if before.0 == 0 {
             self.cash -= position * i128::from(mark.0);
         }

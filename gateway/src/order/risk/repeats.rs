@@ -23,7 +23,9 @@ pub(super) struct Same {
     pub(super) qty: Qty,
 }
 
+/// In one cache line.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
 struct Sent {
     order: Same,
     sent_ns: u64,
@@ -39,8 +41,9 @@ pub(super) struct Repeats {
     sent: Box<[Sent]>,
     /// The newest of each chain: its number plus one; 0: none.
     chains: Box<[u64]>,
-    /// The number of the next order.
+    /// The number of the next order, and its place in the ring.
     next: u64,
+    next_place: usize,
 }
 
 impl Repeats {
@@ -70,11 +73,17 @@ impl Repeats {
             sent: vec![nothing; count].into_boxed_slice(),
             chains: vec![0; chains].into_boxed_slice(),
             next: 0,
+            next_place: 0,
         }
     }
 
-    /// Whether the same order went within the window.
+    /// Whether any order is a repetition.
     #[inline]
+    pub(super) fn is_watched(&self) -> bool {
+        !self.sent.is_empty()
+    }
+
+    /// Whether the same order went within the window.
     pub(super) fn has(&self, order: &Same, now_ns: u64) -> bool {
         if self.sent.is_empty() {
             return false;
@@ -94,14 +103,18 @@ impl Repeats {
     }
 
     /// It has gone.
-    #[inline]
     pub(super) fn note(&mut self, order: &Same, now_ns: u64) {
         if self.sent.is_empty() {
             return;
         }
         let chain = self.chain(order);
-        let place = self.place(self.next);
+        let place = self.next_place;
         self.next += 1;
+        self.next_place = if place + 1 < self.sent.len() {
+            place + 1
+        } else {
+            0
+        };
         let Some(newest) = self.chains.get_mut(chain) else {
             return;
         };
@@ -119,13 +132,16 @@ impl Repeats {
     #[inline]
     fn at(&self, number_and_one: u64) -> Option<&Sent> {
         let number = number_and_one.checked_sub(1)?;
-        let is_here = number + self.sent.len() as u64 >= self.next;
-        self.sent.get(self.place(number)).filter(|_| is_here)
-    }
-
-    #[inline]
-    fn place(&self, number: u64) -> usize {
-        usize::try_from(number % self.sent.len() as u64).unwrap_or(0)
+        // Back from the next one's place, round the ring at most once.
+        let back = usize::try_from(self.next - number).ok()?;
+        if back > self.sent.len() {
+            return None;
+        }
+        let place = match self.next_place.checked_sub(back) {
+            Some(place) => place,
+            None => (self.next_place + self.sent.len()).checked_sub(back)?,
+        };
+        self.sent.get(place)
     }
 
     #[inline]

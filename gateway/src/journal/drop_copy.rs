@@ -1,0 +1,315 @@
+//! The drop copy: each execution as a line of JSON for the back office, exactly once, whatever was killed.
+//!
+//! ```text
+//!  <folder>/<session>-<the exchange's session>.jsonl       one line an execution, see `Execution`
+//! ```
+//!
+//! What a run had heard and not written is written by the next one: from the journal where that has it, else from what the
+//! exchange tells again. What is in a file already is known by its number.
+//!
+//! Thread:      main at the start, then the journal core
+//! Invariants:  a line is written whole before the next; a torn one at the end is cut off at the start, and written again.
+//! When wrong:  lines wait while a file takes none; the caller stops trading.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::event::Event;
+use super::executions::{Execution, Executions};
+use super::format::Header;
+use super::head::{Began, Head, Names};
+use super::replay::Hearer;
+
+/// Which file a line belongs into: the gateway's session, the exchange's.
+type Key = (String, String);
+
+/// The drop copy of all sessions.
+#[derive(Debug)]
+pub struct DropCopy {
+    folder: PathBuf,
+    executions: Executions,
+    files: BTreeMap<Key, CopyFile>,
+    /// Executions that are still to be written.
+    waiting: Vec<Execution>,
+    /// Their bytes, of the file that is being written.
+    lines: Vec<u8>,
+}
+
+/// One file.
+#[derive(Debug)]
+struct CopyFile {
+    file: File,
+    /// Bytes of whole lines.
+    whole_bytes: u64,
+    /// The numbers of what is in it.
+    written: BTreeSet<u64>,
+}
+
+/// What is read of a line.
+#[derive(Deserialize)]
+struct Line {
+    seq: u64,
+}
+
+impl DropCopy {
+    /// In this folder, which is made where its parent exists.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        if !folder.is_dir() {
+            std::fs::create_dir(folder)?;
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            executions: Executions::default(),
+            files: BTreeMap::new(),
+            waiting: Vec::new(),
+            lines: Vec::new(),
+        })
+    }
+
+    /// This run begins, with sessions and strategies of these names.
+    pub fn begin_run(&mut self, began: Began, names: &Names) {
+        self.executions.begin_file(began, names);
+    }
+
+    /// Executions that wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Writes what waits; how many lines.
+    ///
+    /// # Errors
+    /// A file takes nothing; everything that is not in it goes on waiting.
+    pub fn write(&mut self) -> io::Result<usize> {
+        let mut lines = 0;
+        while let Some(first) = self.waiting.first() {
+            let key = (
+                first.session.to_string(),
+                first.exchange_session.to_string(),
+            );
+            let is_of = |it: &&Execution| it.session == key.0 && it.exchange_session == key.1;
+            let together = self.waiting.iter().take_while(is_of).count();
+            if !self.files.contains_key(&key) {
+                let opened = CopyFile::open(&self.folder, &key)?;
+                self.files.insert(key.clone(), opened);
+            }
+            if let Some(file) = self.files.get_mut(&key) {
+                let batch = self.waiting.get(..together).unwrap_or_default();
+                lines += file.write(batch, &mut self.lines)?;
+            }
+            self.waiting.drain(..together);
+        }
+        Ok(lines)
+    }
+}
+
+impl Hearer for DropCopy {
+    fn begin_file(&mut self, head: &Head) {
+        self.begin_run(head.began, &head.names);
+    }
+
+    /// What it tells waits for [`DropCopy::write`].
+    fn on_record(&mut self, header: &Header, event: &Event<'_>) {
+        self.waiting
+            .extend(self.executions.on_record(header, event));
+    }
+}
+
+impl CopyFile {
+    fn open(folder: &Path, (session, joined): &Key) -> io::Result<Self> {
+        let path = folder.join(format!("{session}-{joined}.jsonl"));
+        let mut options = OpenOptions::new();
+        let mut file = options.read(true).append(true).create(true).open(&path)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let whole = bytes
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
+        if whole < bytes.len() {
+            file.set_len(whole as u64)?;
+        }
+        let lines = bytes
+            .get(..whole)
+            .unwrap_or_default()
+            .split(|byte| *byte == b'\n');
+        let written = lines.filter(|line| !line.is_empty()).map(|line| {
+            let line: Result<Line, _> = serde_json::from_slice(line);
+            line.map(|line| line.seq).map_err(|error| {
+                io::Error::other(format!(
+                    "{}: a line of another program: {error}",
+                    path.display()
+                ))
+            })
+        });
+        Ok(Self {
+            written: written.collect::<Result<_, _>>()?,
+            whole_bytes: whole as u64,
+            file,
+        })
+    }
+
+    /// Writes those that are not there yet; how many.
+    fn write(&mut self, executions: &[Execution], lines: &mut Vec<u8>) -> io::Result<usize> {
+        lines.clear();
+        let new = executions
+            .iter()
+            .filter(|it| !self.written.contains(&it.seq));
+        let mut count = 0;
+        for execution in new.clone() {
+            serde_json::to_writer(&mut *lines, execution)?;
+            lines.push(b'\n');
+            count += 1;
+        }
+        if let Err(error) = self.file.write_all(lines) {
+            // Half of them may be there: they are written again.
+            self.file.set_len(self.whole_bytes)?;
+            return Err(error);
+        }
+        self.whole_bytes += lines.len() as u64;
+        let seqs: Vec<u64> = new.map(|it| it.seq).collect();
+        self.written.extend(seqs);
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::byteorder::little_endian::{U32, U64};
+
+    use super::super::event::HeardMessage;
+    use super::super::format::{IntentRecord, Kind};
+    use super::super::head::SessionNames;
+    use super::*;
+
+    /// OUCH 5.0, "Order Accepted": offsets of its table.
+    fn accepted(number: u32, shares: u32) -> Vec<u8> {
+        let mut bytes = vec![0; 64];
+        bytes[0] = b'A';
+        bytes[9..13].copy_from_slice(&number.to_be_bytes());
+        bytes[13] = b'S';
+        bytes[14..18].copy_from_slice(&shares.to_be_bytes());
+        bytes[18..26].copy_from_slice(b"ALC     ");
+        bytes[47] = b'L';
+        bytes
+    }
+
+    /// "Order Executed".
+    fn executed(number: u32, shares: u32, match_number: u64) -> Vec<u8> {
+        let mut bytes = vec![0; 36];
+        bytes[0] = b'E';
+        bytes[9..13].copy_from_slice(&number.to_be_bytes());
+        bytes[13..17].copy_from_slice(&shares.to_be_bytes());
+        bytes[17..25].copy_from_slice(&12_3400u64.to_be_bytes());
+        bytes[25] = b'R';
+        bytes[26..34].copy_from_slice(&match_number.to_be_bytes());
+        bytes
+    }
+
+    /// "Broken Trade".
+    fn broken(number: u32, match_number: u64) -> Vec<u8> {
+        let mut bytes = vec![0; 38];
+        bytes[0] = b'B';
+        bytes[9..13].copy_from_slice(&number.to_be_bytes());
+        bytes[13..21].copy_from_slice(&match_number.to_be_bytes());
+        bytes
+    }
+
+    fn names() -> Names {
+        let session = SessionNames {
+            name: "ouch".to_owned(),
+            strategies: vec!["quotes".to_owned()],
+            next: 1,
+        };
+        Names::new(vec![session], Vec::new())
+    }
+
+    /// A run that hears these messages, from the first one on.
+    fn run(folder: &Path, said: &[Vec<u8>]) -> DropCopy {
+        let mut copy = DropCopy::open(folder).unwrap();
+        copy.begin_run(Began::default(), &names());
+        let header = Header {
+            time_ns: U64::new(5),
+            kind: Kind::Heard as u8,
+            ..Header::default()
+        };
+        copy.on_record(&header, &Event::LoggedIn(1, *b"DAY1      "));
+        let intent = IntentRecord {
+            id: U32::new(70),
+            user_ref: U32::new(7),
+            ..IntentRecord::default()
+        };
+        copy.on_record(&header, &Event::Sent(intent, b"packet"));
+        for (seq, message) in (1..).zip(said) {
+            let heard = HeardMessage {
+                seq,
+                is_past: false,
+                message,
+            };
+            copy.on_record(&header, &Event::Heard(heard));
+        }
+        copy
+    }
+
+    fn said() -> Vec<Vec<u8>> {
+        vec![
+            accepted(7, 100),
+            executed(7, 30, 900),
+            broken(7, 900),
+            executed(7, 70, 901),
+            accepted(8, 5),
+            executed(8, 5, 902),
+        ]
+    }
+
+    #[test]
+    fn execution_is_a_line_with_everything_that_a_back_office_asks_for() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(run(folder.path(), &said()).write().unwrap(), 4);
+        let text = std::fs::read_to_string(folder.path().join("ouch-DAY1.jsonl")).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[0],
+            "{\"session\":\"ouch\",\"exchange_session\":\"DAY1\",\"seq\":2,\"what\":\"fill\",\"time_ns\":5,\
+             \"exchange_ns\":0,\"strategy\":\"quotes\",\"order_id\":70,\"user_ref\":7,\"symbol\":\"ALC\",\
+             \"side\":\"sell\",\"shares\":30,\"price\":123400,\"match_number\":900,\"liquidity\":\"R\"}"
+        );
+        assert!(lines[1].contains("\"break\"") && lines[1].contains("\"match_number\":900"));
+        assert!(!lines[3].contains("strategy"), "nobody has sent it");
+    }
+
+    #[test]
+    fn killed_at_any_byte_and_told_again_the_file_is_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        run(folder.path(), &said()).write().unwrap();
+        let path = folder.path().join("ouch-DAY1.jsonl");
+        let whole = std::fs::read(&path).unwrap();
+        for cut in 0..=whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            // The next run hears some of it, the one after everything, twice.
+            run(folder.path(), &said()[..3]).write().unwrap();
+            let mut last = run(folder.path(), &said());
+            last.begin_run(Began::default(), &names());
+            last.write().unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), whole, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn file_of_another_program_is_refused_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ouch-DAY1.jsonl");
+        std::fs::write(&path, "minutes of a meeting\n").unwrap();
+        let error = run(folder.path(), &said()).write().unwrap_err();
+        assert!(error.to_string().contains("another program"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"minutes of a meeting\n");
+    }
+}
