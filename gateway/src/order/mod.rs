@@ -40,10 +40,12 @@ mod changes;
 mod endings;
 mod fills;
 mod recovery;
+mod reductions;
 pub mod telling;
 
 mod progress;
 
+pub mod opening;
 pub mod snapshot;
 
 pub mod transport;

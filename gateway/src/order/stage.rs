@@ -22,6 +22,7 @@ use super::account::Account;
 use super::entry::{Asked, Due, Entry, EntryCounters, LiveOrder, OrderHistograms, Received, State};
 use super::hearing::Heard;
 use super::links::{Link, Listeners, owner_of};
+use super::opening::Opening;
 use super::risk::KillSwitch;
 use super::snapshot::{PositionsView, SessionView, Snapshot};
 use super::transport::{HEARD_BYTES_MAX, Transport, TransportEvent};
@@ -64,6 +65,7 @@ pub struct OrderStage<T> {
     notices: Notices,
     kill: KillSwitch,
     commands: Consumer<Command>,
+    opening: Opening,
     snapshot: Snapshot,
     /// The orders of this turn.
     encoded: [OrderTrace; BATCH],
@@ -82,6 +84,7 @@ impl<T: Transport> OrderStage<T> {
             transport,
             links,
             commands,
+            opening,
             notices,
             slowest,
         } = parts;
@@ -97,6 +100,7 @@ impl<T: Transport> OrderStage<T> {
             cancels_rest: false,
             histograms: OrderHistograms::default(),
             notices,
+            opening,
             snapshot: Snapshot::new(entry.room()),
             encoded: [OrderTrace::default(); BATCH],
             encoded_len: 0,
@@ -334,6 +338,7 @@ impl<T: Transport> OrderStage<T> {
     #[cold]
     fn on_opened(&mut self, clock: &Clock) {
         self.notices.send(Notice::SessionOpen);
+        self.opening.show(&self.entry, &self.account);
         self.tell_all(ExecutionEvent::session(Outcome::SessionUp, clock.now_ns()));
         self.snapshot.show_health(&self.entry);
     }
