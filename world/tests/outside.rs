@@ -8,7 +8,6 @@
     reason = "tests"
 )]
 
-#[allow(dead_code, reason = "each test file uses its part")]
 mod desk;
 mod support;
 

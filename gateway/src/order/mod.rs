@@ -48,4 +48,5 @@ mod progress;
 pub mod opening;
 pub mod snapshot;
 
+mod together;
 pub mod transport;
