@@ -180,7 +180,7 @@ impl Ledger<'_> {
             now_ns,
         } = *asked;
         let order = self.session.orders.of_id(owner, intent.id);
-        let order = *order.ok_or(Refusal::NotLive)?;
+        let mut order = *order.ok_or(Refusal::NotLive)?;
         if order.is_changing() || !order.is_accepted {
             return Err(Refusal::ChangePending);
         }
@@ -194,6 +194,9 @@ impl Ledger<'_> {
         }
         if order.terms != Terms::PLAIN && !order.terms.fit(total, order.time_in_force) {
             return Err(Refusal::Terms);
+        }
+        if self.account.names_of(&order).is_none() {
+            order.locate = self.find_locate(&order).ok_or(Refusal::UnknownSymbol)?;
         }
         let desk = self.session.desks.get(usize::from(owner.0));
         let desk = desk.ok_or(Refusal::NotLive)?;
@@ -245,6 +248,17 @@ impl Ledger<'_> {
             user_ref: original,
             is_new: false,
         })
+    }
+
+    /// The code that a live order's symbol has by now: one of an earlier run was found before its feed had said it.
+    #[cold]
+    fn find_locate(&mut self, order: &Order) -> Option<u16> {
+        let symbol = self.account.instruments.symbol(order.instrument);
+        let names = self.account.best_prices.get(usize::from(order.feed))?;
+        let locate = names.locate_of(symbol)?;
+        let live = self.session.orders.get_mut(order.user_ref)?;
+        live.locate = locate;
+        Some(locate)
     }
 
     /// One more order is open: risk counts it.
