@@ -175,7 +175,8 @@ impl CopyFile {
         let mut new = BTreeMap::new();
         for execution in executions {
             let told = (execution.match_number, execution.user_ref);
-            let known = self.written.get(&execution.seq).or(new.get(&execution.seq));
+            let known = self.written.get(&execution.seq);
+            let known = known.or_else(|| new.get(&execution.seq));
             match known {
                 Some(known) if *known == told => continue,
                 Some(_) => return Err(self.is_of_another_day(execution.seq)),
