@@ -41,6 +41,7 @@ mod endings;
 mod fills;
 mod recovery;
 pub mod telling;
+mod unexpected;
 
 mod progress;
 

@@ -19,3 +19,4 @@ mod orders;
 mod past;
 mod quoter;
 mod stage;
+mod table;

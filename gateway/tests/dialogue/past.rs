@@ -14,10 +14,10 @@ use super::desk::{Desk, LIMITS, SYMBOLS, change, enter, on_feed};
 use super::exchange::{accepted, canceled, next_number, rejected};
 
 /// An order as an earlier run's journal has it: strategy, its number, OUCH's number.
-type Sent = (u8, u32, u32);
+pub(crate) type Sent = (u8, u32, u32);
 
 /// What the journal of a run that ended well says.
-fn past(sent: &[Sent], heard: &[Vec<u8>]) -> Past {
+pub(crate) fn past(sent: &[Sent], heard: &[Vec<u8>]) -> Past {
     past_of(b"S1        ", sent, heard)
 }
 
@@ -55,7 +55,7 @@ fn past_of(joined: &[u8; 10], sent: &[Sent], heard: &[Vec<u8>]) -> Past {
 }
 
 /// The next run, logged in; the exchange has said this many messages.
-fn next_run(past: Past, found: FoundOrders, said: u64) -> Desk {
+pub(crate) fn next_run(past: Past, found: FoundOrders, said: u64) -> Desk {
     let mut desk = Desk::with(LIMITS, &[on_feed(0), on_feed(1)]);
     desk.entry = desk.entry.with_past(past, found);
     desk.log_in(said);
