@@ -10,6 +10,7 @@ use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::event::Origin;
 use feed_handler::position::Position;
 use gateway::message::intent::{Action, Cause, OrderId, OrderIntent, Owner, TimeInForce};
+use gateway::message::terms::Terms;
 use gateway::order::account::Account;
 use gateway::order::entry::{Asked, Credentials, DeskOptions, Entry, Lifecycle, Received, State};
 use gateway::order::risk::{KillSwitch, Limits, Risk};
@@ -124,6 +125,7 @@ impl OrderPath {
             qty: QTY,
             published_delta_ns: 0,
             picked_delta_ns: 0,
+            terms: Terms::PLAIN,
             locate: 1,
             queue: 0,
             ring_was_full: false,

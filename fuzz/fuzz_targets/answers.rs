@@ -13,6 +13,7 @@ use gateway::order::telling::AnswerEvent;
 use gateway::order::account::Account;
 use gateway::order::entry::{Asked, Credentials, DeskOptions, Entry, Lifecycle, Received, State};
 use gateway::message::intent::{Action, Cause, OrderId, OrderIntent, Owner, TimeInForce};
+use gateway::message::terms::Terms;
 use gateway::order::risk::{KillSwitch, Limits, Risk};
 
 use libfuzzer_sys::fuzz_target;
@@ -152,7 +153,12 @@ impl World {
 
     fn intend(&mut self, record: &[u8; 16]) {
         let [_, what, who, qty, price, side, ..] = *record;
-        let action = [Action::Enter, Action::Enter, Action::Replace, Action::Cancel][usize::from(what & 3)];
+        let action = [
+            Action::Enter,
+            Action::Enter,
+            Action::Replace,
+            if what & 4 == 0 { Action::Cancel } else { Action::Reduce },
+        ][usize::from(what & 3)];
         let id = match action {
             Action::Enter => self.next_id,
             _ => self.next_id.saturating_sub(u32::from(who)),
@@ -165,6 +171,7 @@ impl World {
             qty: Qty(u32::from(qty)),
             published_delta_ns: 0,
             picked_delta_ns: 0,
+            terms: Terms::PLAIN,
             locate: 1,
             queue: 0,
             ring_was_full: false,

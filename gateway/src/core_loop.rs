@@ -3,7 +3,8 @@
 //! A core is one pinned thread that polls its stages in turn, for ever. It never sleeps and never
 //! blocks. Every `TURNS_BETWEEN_CHECKS` turns it looks at whether it shall stop, and lets stages do
 //! their slow work. After each turn it looks at the clock (10 ns of an idle turn's 100): a turn that took
-//! too long is told to the slow-order recorder, with what the kernel did to the thread meanwhile.
+//! too long is told to the slow-order recorder, with what the kernel did to the thread meanwhile. That read is also
+//! when the next turn begins (`Clock::turn_ns`), by which strategies' timers go.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -245,13 +246,14 @@ fn turn(
 ) {
     let mut next_discipline_ns = 0;
     let mut turns = 0u64;
+    clock.begin_turn();
     loop {
         for _ in 0..TURNS_BETWEEN_CHECKS {
             let mut work = 0;
             for stage in stages.iter_mut() {
                 work += stage.poll(&clock);
             }
-            watch.on_turn(clock.now_ns(), work);
+            watch.on_turn(clock.begin_turn(), work);
             if work == 0 {
                 std::hint::spin_loop();
             }
@@ -265,7 +267,7 @@ fn turn(
             for stage in stages.iter_mut() {
                 stage.housekeep(&clock);
             }
-            watch.restart(clock.now_ns());
+            watch.restart(clock.begin_turn());
         }
         if stop.load(Ordering::Relaxed) {
             // Not short-circuiting: every stage hears of it in each turn.

@@ -23,6 +23,7 @@ use gateway::journal::reader::{Damage, ReadError, Reader};
 use gateway::journal::writer::{JournalOptions, News, RETRY_NS, Sync, Writer};
 use gateway::message::command::Command;
 use gateway::message::intent::{Action, Asked, Cause, OrderId, OrderIntent, Owner, TimeInForce};
+use gateway::message::terms::Terms;
 use gateway::order::risk::{KillCause, KillSwitch, Refusal};
 use protocol::types::{Price4, Qty, Side};
 
@@ -44,6 +45,7 @@ fn intent(id: u32) -> OrderIntent {
         qty: Qty(100),
         published_delta_ns: 0,
         picked_delta_ns: 0,
+        terms: Terms::PLAIN,
         locate: 3,
         queue: 0,
         ring_was_full: false,
@@ -297,8 +299,8 @@ fn record_taken_out_of_the_middle_is_missed() {
 #[test]
 fn ring_that_nobody_empties_stops_trading_and_says_afterwards_what_is_lost() {
     let mut setup = setup();
-    // 1,024 cells: 512 orders.
-    for number in 1..=512 {
+    // 1,024 cells: 511 orders, and behind them no room for the longest.
+    for number in 1..=511 {
         send(&mut setup.inlet, number);
         assert_eq!(setup.kill.cause(), None, "order {number}");
     }
@@ -309,7 +311,7 @@ fn ring_that_nobody_empties_stops_trading_and_says_afterwards_what_is_lost() {
         "before an order that has no room"
     );
     // What goes out all the same, cancels, is counted.
-    (513..=520).for_each(|number| send(&mut setup.inlet, number));
+    (512..=520).for_each(|number| send(&mut setup.inlet, number));
     setup.settle();
     send(&mut setup.inlet, 521);
     setup.settle();

@@ -132,7 +132,9 @@ impl Journaled {
         let sent: Vec<_> = sent.into_iter().filter(is_order).collect();
         assert_eq!(told.packets, sent, "what was sent");
         let counters = facts.counters;
-        let counted = counters.orders.get() + counters.replaces.get() + counters.cancels.get();
+        let changes = [&counters.replaces, &counters.cancels, &counters.reductions];
+        let changes: u64 = changes.iter().map(|it| it.get()).sum();
+        let counted = counters.orders.get() + changes;
         assert_eq!(sent.len() as u64, counted, "what was counted");
         let refused = counters.list().into_iter();
         let refused = refused.filter(|(name, _, _)| name.starts_with("refused_"));
@@ -181,6 +183,9 @@ impl<'a> Told<'a> {
                 let (action, number) = match message {
                     Inbound::EnterOrder(m) => (Action::Enter, m.user_ref.get().0),
                     Inbound::ReplaceOrder(m) => (Action::Replace, m.original_user_ref.get().0),
+                    Inbound::CancelOrder(m) if m.qty.get().0 > 0 => {
+                        (Action::Reduce, m.user_ref.get().0)
+                    }
                     // Behind a replace it is for the replace's number.
                     Inbound::CancelOrder(m) => (Action::Cancel, m.user_ref.get().0.min(order)),
                     other => panic!("{other:?}"),

@@ -3,10 +3,14 @@
 use std::cell::RefCell;
 
 use gateway::message::command::Command;
+use gateway::message::execution::ExecutionEvent;
+use gateway::message::intent::{OrderIntent, Owner};
 use gateway::message::notice::Notice;
 use gateway::message::past::PastNews;
 use gateway::order::entry::DeskOptions;
 use gateway::order::links::Link;
+use gateway::order::opening::{Opening, OpeningView};
+use gateway::order::risk::Limits;
 use gateway::order::stage::OrderStage;
 use order_sim::exchange::Exchange;
 use order_sim::options::Options;
@@ -37,6 +41,35 @@ pub(crate) struct Line {
 pub(crate) struct Wired {
     pub(crate) links: Vec<Link>,
     pub(crate) desks: Vec<DeskOptions>,
+    pub(crate) opening: Opening,
+}
+
+impl Wired {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            links: Vec::new(),
+            desks: Vec::new(),
+            opening: Opening::new(limits.open_orders_max as usize),
+        }
+    }
+
+    /// One more strategy, by the session's ends of its rings.
+    pub(crate) fn join(
+        &mut self,
+        intents: Consumer<OrderIntent>,
+        executions: Producer<ExecutionEvent>,
+    ) {
+        self.links.push(Link {
+            intents,
+            executions,
+        });
+    }
+
+    /// What the next strategy begins with.
+    pub(crate) fn next_view(&self) -> OpeningView {
+        let owner = Owner(u8::try_from(self.links.len()).expect("few"));
+        self.opening.view(owner, None)
+    }
 }
 
 /// The exchange that orders go to.

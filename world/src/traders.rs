@@ -6,12 +6,15 @@ use std::collections::BTreeMap;
 use feed_handler::event::MarketEvent;
 use gateway::message::execution::{ExecutionEvent, Outcome};
 use gateway::message::intent::{Action, OrderId, TimeInForce};
-use gateway::strategy::{Context, NewOrder, Strategy};
+use gateway::message::terms::Display;
+use gateway::strategy::{Context, NewOrder, Start, Strategy};
 use protocol::types::{Price4, Qty, Side};
 
 /// What a trader believes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Belief {
+    /// It has been told what it begins with.
+    has_started: bool,
     /// Open orders: symbol of the day, side, shares open.
     pub(crate) live: BTreeMap<OrderId, (u16, Side, Qty)>,
     /// Intents that have not been answered.
@@ -71,6 +74,7 @@ impl Trader {
             0..3 => context
                 .replace(any, price, qty)
                 .then_some((any, Action::Replace)),
+            3..5 if qty.0 % 4 < 2 => context.reduce(any, qty).then_some((any, Action::Reduce)),
             3..5 => context.cancel(any).then_some((any, Action::Cancel)),
             _ => self.enter(locate, price, qty, context),
         };
@@ -96,12 +100,23 @@ impl Trader {
         } else {
             TimeInForce::Day
         };
+        // Terms follow from what has been drawn, so that a seed's other dice fall as ever. Some are impossible.
+        let display = match qty.0 % 16 {
+            0 | 1 => Display::Hidden,
+            2 => Display::Reserve(Qty(qty.0 / 2)),
+            3 => Display::Attributed,
+            _ => Display::Shown,
+        };
+        let is_market = qty.0 % 32 == 7 && time_in_force == TimeInForce::ImmediateOrCancel;
+        let limit = NewOrder::limit(locate, side, price, qty);
+        let market = NewOrder::market(locate, side, qty);
         let id = context.enter(&NewOrder {
-            locate,
-            side,
-            price,
-            qty,
             time_in_force,
+            display,
+            min_qty: Qty(if qty.0 % 32 < 2 { qty.0 / 3 } else { 0 }),
+            is_post_only: qty.0 % 16 == 4,
+            is_midpoint: qty.0 % 16 == 5,
+            ..if is_market { market } else { limit }
         })?;
         self.entered = id;
         self.change(|belief| {
@@ -148,8 +163,33 @@ impl Strategy for Trader {
         }
     }
 
+    fn on_start(&mut self, start: &Start<'_>, _: &mut Context<'_>) {
+        let has_started = belief(self.trader).has_started;
+        assert!(!has_started, "it starts once");
+        let found = start.positions().all(|(_, shares)| shares != 0);
+        assert!(found, "what is not held is not shown");
+        let believed = belief(self.trader);
+        // What it has asked for too early has not been refused yet.
+        let is_found = |id: &OrderId| !believed.unanswered.contains_key(id);
+        let live = believed.live.iter().filter(|(id, _)| is_found(id));
+        let live = live.map(|(id, (_, side, open))| (*id, *side, *open));
+        let orders = start.orders();
+        let mut orders: Vec<_> = orders
+            .map(|it| (it.desk.expect("its own").1, it.side, it.open))
+            .collect();
+        orders.sort_unstable_by_key(|(id, _, _)| *id);
+        let live: Vec<_> = live.collect();
+        assert_eq!(orders, live, "what it was given back");
+        self.change(|belief| belief.has_started = true);
+    }
+
     fn on_execution(&mut self, execution: &ExecutionEvent, context: &mut Context<'_>) {
         self.settle(execution);
+        let has_started = belief(self.trader).has_started;
+        assert!(
+            has_started || execution.outcome != Outcome::SessionUp,
+            "it starts before its session is told to be open"
+        );
         if matches!(execution.outcome, Outcome::SessionUp | Outcome::SessionDown) {
             return;
         }

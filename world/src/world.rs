@@ -10,7 +10,6 @@ use gateway::core_loop::Stage;
 use gateway::message::notice::Notices;
 use gateway::order::account::Account;
 use gateway::order::entry::{Credentials, DeskOptions, Entry, Lifecycle, State};
-use gateway::order::links::Link;
 use gateway::order::risk::{KillCause, KillSwitch, Limits, Risk};
 use gateway::order::stage::{OrderStage, Parts};
 use gateway::strategy::{Ends, Strategy, StrategyStage};
@@ -181,8 +180,7 @@ impl World {
             ..Limits::WIDEST
         };
         self.listen();
-        let mut links: [Vec<Link>; 2] = Default::default();
-        let mut options: [Vec<DeskOptions>; 2] = Default::default();
+        let mut wired = [(); 2].map(|()| Wired::new(&limits));
         self.desks.clear();
         // The last two hear the same feed: in half of all worlds from one stage, as on one core. It is only looked
         // at, so that a seed's other dice fall as ever.
@@ -195,8 +193,9 @@ impl World {
             let ends = Ends {
                 intents: to_session,
                 executions,
+                opening: wired[session].next_view(),
                 notices: Notices(notices),
-                first_id: lives[session].first_id(links[session].len()),
+                first_id: lives[session].first_id(wired[session].links.len()),
             };
             let strategy = self.strategy(at);
             match self.desks.last_mut() {
@@ -210,19 +209,14 @@ impl World {
                     self.desks.push(stage);
                 }
             }
-            links[session].push(Link {
-                intents,
-                executions: to_desk,
-            });
-            options[session].push(DeskOptions {
+            wired[session].join(intents, to_desk);
+            wired[session].desks.push(DeskOptions {
                 feed: u16::try_from(feed).expect("few"),
                 symbols: None,
                 trade_on_stale: self.random.u8(0..8) == 0 && at != QUOTER,
             });
         }
-        let wired = links.into_iter().zip(options);
-        let wired = wired.map(|(links, desks)| Wired { links, desks });
-        for (at, (wired, life)) in wired.zip(lives).enumerate() {
+        for (at, (wired, life)) in wired.into_iter().zip(lives).enumerate() {
             let line = self.line(at, limits, wired, life);
             self.lines.push(line);
         }
@@ -254,7 +248,6 @@ impl World {
     }
 
     fn line(&self, at: usize, limits: Limits, wired: Wired, life: Life) -> Line {
-        let Wired { links, desks } = wired;
         let lifecycle = Lifecycle::new(Credentials {
             username: ACCOUNTS[at].into(),
             password: "secret".into(),
@@ -264,7 +257,12 @@ impl World {
         let prices = self.hearings.iter().map(|it| Arc::clone(&it.prices));
         let risk = Risk::new(limits, self.kill.clone());
         let mut account = Account::new(risk, prices.collect());
-        let entry = Entry::new(lifecycle, limits.open_orders_max, &desks, &mut account);
+        let entry = Entry::new(
+            lifecycle,
+            limits.open_orders_max,
+            &wired.desks,
+            &mut account,
+        );
         let (past, found) = (life.past.clone(), life.found);
         let (journaled, inlet) = Journaled::new(&self.kill, names_of(at), life);
         let entry = entry.with_journal(inlet).with_past(past, found);
@@ -276,8 +274,9 @@ impl World {
             account,
             entry,
             transport: Connection::new(),
-            links,
+            links: wired.links,
             commands,
+            opening: wired.opening,
             notices: Notices(notices),
             slowest: Slowest::new(slow),
         });

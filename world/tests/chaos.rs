@@ -108,8 +108,12 @@ impl Arena {
             }
             Blow::CutLink => {
                 self.link("down");
-                // Shorter or longer than what the session takes for a silent exchange.
-                self.pause_ms(100..3_000);
+                // Three of four are shorter than what the session takes for a silent exchange.
+                if self.random.u8(0..4) > 0 {
+                    self.pause_ms(50..500);
+                } else {
+                    self.pause_ms(2_100..3_000);
+                }
                 self.link("up");
             }
         }

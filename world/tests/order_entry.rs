@@ -16,6 +16,7 @@ use feed_handler::event::Origin;
 use feed_handler::position::Position;
 use gateway::message::execution::Outcome;
 use gateway::message::intent::{Action, Cause, OrderId, OrderIntent, Owner, TimeInForce};
+use gateway::message::terms::{Display, Terms};
 use gateway::order::account::Account;
 use gateway::order::entry::{
     Asked, Credentials, DeskOptions, Entry, Lifecycle, Received as Arrived, State,
@@ -214,6 +215,12 @@ impl World {
     }
 
     fn intent(&mut self, action: Action, id: OrderId, side: Side, qty: u32) -> Result<(), Refusal> {
+        let intent = self.plain(action, id, side, qty);
+        self.send(&intent)
+    }
+
+    /// An intent for a limit order for the day that everybody sees, or for a change.
+    fn plain(&self, action: Action, id: OrderId, side: Side, qty: u32) -> OrderIntent {
         let origin = Origin {
             seq: 5,
             seen_ns: self.now_ns,
@@ -222,9 +229,10 @@ impl World {
             batch: 1,
             place: 0,
         };
-        let intent = OrderIntent {
+        OrderIntent {
             published_delta_ns: 0,
             picked_delta_ns: 0,
+            terms: Terms::PLAIN,
             queue: 0,
             ring_was_full: false,
             origin,
@@ -237,11 +245,14 @@ impl World {
             side,
             time_in_force: TimeInForce::Day,
             cause: Cause::Market,
-        };
+        }
+    }
+
+    fn send(&mut self, intent: &OrderIntent) -> Result<(), Refusal> {
         let mut out = [0; 128];
         let asked = Asked {
             owner: Owner(0),
-            intent: &intent,
+            intent,
             now_ns: self.now_ns,
         };
         let sent = self.entry.on_intent(&mut self.account, &asked, &mut out)?;
@@ -407,4 +418,137 @@ fn order_on_a_book_that_misses_an_order_is_refused_and_other_symbols_are_not_con
     assert_eq!(replaced, Err(Refusal::StaleBook));
     let second = world.intent(Action::Enter, OrderId(2), Side::Buy, 1);
     assert_eq!(second, Err(Refusal::StaleBook));
+}
+
+impl World {
+    /// Open, with a market of its own around a dollar price of 100.
+    fn quoted() -> Self {
+        let mut world = Self::new(0);
+        world.connect();
+        world.settle();
+        for (id, side, price) in [(1, Side::Buy, 999_900), (2, Side::Sell, 1_000_200)] {
+            let quote = OrderIntent {
+                price: Price4(price),
+                ..world.plain(Action::Enter, OrderId(id), side, 500)
+            };
+            assert_eq!(world.send(&quote), Ok(()));
+        }
+        world.settle();
+        world
+    }
+
+    /// Display code and time in force with which the exchange has taken in or replaced the last order.
+    fn last_taken(&self) -> Option<(u8, u8)> {
+        let said = (0..self.exchange.stored(DEMO)).rev();
+        let mut taken = said.filter_map(|at| {
+            let bytes = self.exchange.message(DEMO, at).expect("stored");
+            match Outbound::decode(bytes).expect("OUCH").0 {
+                Outbound::OrderAccepted(m) => Some((m.display, m.time_in_force)),
+                Outbound::OrderReplaced(m) => Some((m.display, m.time_in_force)),
+                _ => None,
+            }
+        });
+        taken.next()
+    }
+}
+
+#[test]
+fn exchange_takes_every_order_whose_terms_are_not_refused_and_its_replace_keeps_them() {
+    let displays = [
+        Display::Shown,
+        Display::Attributed,
+        Display::Hidden,
+        Display::Reserve(Qty(0)),
+        Display::Reserve(Qty(40)),
+        Display::Reserve(Qty(101)),
+    ];
+    let times = [
+        TimeInForce::Day,
+        TimeInForce::ImmediateOrCancel,
+        TimeInForce::ExtendedHours,
+        TimeInForce::AfterHours,
+    ];
+    let (mut taken, mut refused) = (0, 0);
+    for case in 0..(6 * 4 * 4 * 2 * 2) {
+        let display = displays[case % 6];
+        let time_in_force = times[case / 6 % 4];
+        let min_qty = Qty([0, 1, 100, 101][case / 24 % 4]);
+        let (is_post_only, is_midpoint) = (case / 96 % 2 == 1, case / 192 == 1);
+        let mut world = World::quoted();
+        let order = OrderIntent {
+            terms: Terms::new(display, min_qty)
+                .with_post_only(is_post_only)
+                .with_midpoint(is_midpoint),
+            time_in_force,
+            ..world.plain(Action::Enter, OrderId(3), Side::Buy, 100)
+        };
+        let said =
+            format!("{display:?} {time_in_force:?} {min_qty:?} {is_post_only} {is_midpoint}");
+        match world.send(&order) {
+            Ok(()) => taken += 1,
+            Err(refusal) => {
+                assert_eq!(refusal, Refusal::Terms, "{said}");
+                refused += 1;
+                continue;
+            }
+        }
+        world.settle();
+        world.both_believe_the_same(case as u64);
+        let counters = world.entry.counters();
+        assert_eq!(counters.rejected.get(), 0, "{said}");
+        let code = match display {
+            _ if is_midpoint => b'N',
+            Display::Hidden => b'N',
+            Display::Attributed => b'A',
+            Display::Shown | Display::Reserve(_) => b'Y',
+        };
+        let as_asked = Some((code, time_in_force as u8));
+        assert_eq!(world.last_taken(), as_asked, "{said}");
+        let is_live = world.entry.open_orders() == 3;
+        assert_eq!(
+            is_live,
+            time_in_force != TimeInForce::ImmediateOrCancel,
+            "{said}"
+        );
+        if is_live {
+            let replaced = world.intent(Action::Replace, OrderId(3), Side::Buy, 150);
+            assert_eq!(replaced, Ok(()), "{said}");
+            world.settle();
+            world.both_believe_the_same(case as u64);
+            assert_eq!(world.entry.open_orders(), 3, "{said}");
+            assert_eq!(counters.replaced.get(), 1, "{said}");
+            assert_eq!(world.last_taken(), as_asked, "replaced: {said}");
+        }
+    }
+    // No minimum: 14 each shown, attributed and hidden, 6 in reserve. A minimum of 1 or of all: 8, 8 and 14.
+    assert_eq!((taken, refused), (3 * 14 + 6 + 2 * (8 + 8 + 14), 276));
+}
+
+#[test]
+fn market_order_takes_what_the_collar_reaches_and_no_more() {
+    let mut world = World::quoted();
+    // 10 % above the last bid known, which is 100.00: 110.00.
+    let far = OrderIntent {
+        price: Price4(1_100_100),
+        ..world.plain(Action::Enter, OrderId(3), Side::Sell, 100)
+    };
+    assert_eq!(world.send(&far), Ok(()));
+    let market = OrderIntent {
+        price: protocol::ouch::PRICE_MARKET,
+        time_in_force: TimeInForce::ImmediateOrCancel,
+        ..world.plain(Action::Enter, OrderId(4), Side::Buy, 600)
+    };
+    assert_eq!(world.send(&market), Ok(()));
+    world.settle();
+    world.both_believe_the_same(0);
+    // The 500 at 100.02 are its own: both sides are told.
+    assert_eq!(world.entry.counters().fills.get(), 2);
+    let left = world.exchange.open_orders(DEMO);
+    assert_eq!(left.len(), 2, "the bid and the far ask: {left:?}");
+    let day = OrderIntent {
+        time_in_force: TimeInForce::Day,
+        id: OrderId(5),
+        ..market
+    };
+    assert_eq!(world.send(&day), Err(Refusal::Terms));
 }

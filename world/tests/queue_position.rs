@@ -29,12 +29,13 @@ use feed_handler::source::{Packet, PacketSource};
 use feed_handler::venue::Nasdaq;
 use gateway::core_loop::Stage;
 use gateway::message::execution::{ExecutionEvent, Outcome};
-use gateway::message::intent::{OrderId, OrderIntent, Owner, TimeInForce};
+use gateway::message::intent::{OrderId, OrderIntent, Owner};
 use gateway::message::notice::Notices;
 use gateway::order::account::Account;
 use gateway::order::entry::{
     Asked, Credentials, DeskOptions, Entry, Lifecycle, Received as Arrived,
 };
+use gateway::order::opening::OpeningView;
 use gateway::order::risk::{KillSwitch, Limits, Risk};
 use gateway::order::telling::AnswerEvent;
 use gateway::strategy::{Context, Ends, NewOrder, Strategy, StrategyStage};
@@ -105,13 +106,8 @@ impl Strategy for Joiner {
         };
         match self.id {
             None => {
-                self.id = context.enter(&NewOrder {
-                    locate: LOCATE,
-                    side: Side::Buy,
-                    price: best.bid_price,
-                    qty: Qty(50),
-                    time_in_force: TimeInForce::Day,
-                });
+                let order = NewOrder::limit(LOCATE, Side::Buy, best.bid_price, Qty(50));
+                self.id = context.enter(&order);
             }
             Some(id) if self.events.is_multiple_of(300) && belief.reference.is_some() => {
                 context.replace(id, best.bid_price, Qty(40));
@@ -239,6 +235,7 @@ impl World {
             intents: to_session,
             executions: to_desk,
             first_id: 1,
+            opening: OpeningView::default(),
             notices: Notices(notices),
         };
         let stage =

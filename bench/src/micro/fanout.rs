@@ -12,6 +12,7 @@ use feed_handler::venue::Nasdaq;
 use gateway::core_loop::Stage;
 use gateway::message::execution::ExecutionEvent;
 use gateway::message::notice::Notices;
+use gateway::order::opening::OpeningView;
 use gateway::strategy::{Context, Ends, Strategy, StrategyStage};
 use protocol::types::Symbol;
 use rt::broadcast::{Read, broadcast};
@@ -67,6 +68,7 @@ fn open(day: &FeedDay, limits: &Limits, crowd: &Crowd) -> Result<House> {
         let ends = Ends {
             intents,
             executions,
+            opening: OpeningView::default(),
             notices: Notices(notices),
             first_id: 1,
         };

@@ -40,11 +40,8 @@ impl Strategy for Momentum {
             return;
         }
         context.enter(&NewOrder {
-            locate: event.locate,
-            side: Side::Buy,
-            price: event.ask_price,
-            qty: Qty(100),
             time_in_force: TimeInForce::ImmediateOrCancel,
+            ..NewOrder::limit(event.locate, Side::Buy, event.ask_price, Qty(100))
         });
     }
 

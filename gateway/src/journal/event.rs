@@ -148,7 +148,13 @@ impl IntentRecord {
     /// What was asked for; `None`: nothing that this version knows.
     #[must_use]
     pub fn action(&self) -> Option<Action> {
-        let mut all = [Action::Enter, Action::Replace, Action::Cancel].into_iter();
+        let mut all = [
+            Action::Enter,
+            Action::Replace,
+            Action::Cancel,
+            Action::Reduce,
+        ]
+        .into_iter();
         all.find(|action| *action as u8 == self.flags & 3)
     }
 }

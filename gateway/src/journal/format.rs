@@ -161,7 +161,7 @@ pub struct IntentRecord {
     pub locate: U16,
     /// The strategy.
     pub owner: u8,
-    /// Bits 0 and 1 action, [`SELL`], [`IMMEDIATE`], [`BY_EXECUTION`].
+    /// Bits 0 and 1 action, [`SELL`], [`IMMEDIATE`], [`BY_EXECUTION`], [`BY_TIMER`].
     pub flags: u8,
     /// The refusal's code; [`ACCEPTED`]: none.
     pub refusal: u8,
@@ -178,6 +178,8 @@ pub const SELL: u8 = 1 << 2;
 pub const IMMEDIATE: u8 = 1 << 3;
 /// Flag: an execution caused it, not a market event.
 pub const BY_EXECUTION: u8 = 1 << 4;
+/// Flag: a timer caused it; there is no market event behind it.
+pub const BY_TIMER: u8 = 1 << 5;
 /// No refusal.
 pub const ACCEPTED: u8 = 255;
 

@@ -21,17 +21,23 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::event::{Commanded, UNKNOWN};
 use super::format::{
-    ACCEPTED, BY_EXECUTION, HEADER_BYTES, Header, IMMEDIATE, INTENT_BYTES, IntentRecord, Kind, SELL,
+    ACCEPTED, BY_EXECUTION, BY_TIMER, HEADER_BYTES, Header, IMMEDIATE, INTENT_BYTES, IntentRecord,
+    Kind, SELL,
 };
 use super::records::{CELL_BYTES, Cell, Records};
 use crate::message::command::Command;
 use crate::message::intent::{Action, Asked, Cause, Owner, TimeInForce};
 use crate::order::risk::{KillCause, KillSwitch, Refusal};
 
-/// Cells of an order, accepted or refused.
+/// Cells of an order without terms of its own, or refused.
 const ORDER_CELLS: usize = 2;
+/// Cells of any order.
+const ORDER_CELLS_MAX: usize = 3;
+/// Bytes of a packet that these have room for.
+pub(crate) const PACKET_BYTES_MAX: usize =
+    ORDER_CELLS_MAX * CELL_BYTES - HEADER_BYTES - INTENT_BYTES;
 /// Bytes of the packet that an order's cells have room for.
-pub(crate) const PACKET_BYTES: usize = ORDER_CELLS * CELL_BYTES - HEADER_BYTES - INTENT_BYTES;
+const PACKET_BYTES: usize = ORDER_CELLS * CELL_BYTES - HEADER_BYTES - INTENT_BYTES;
 
 counters! {
     /// What an order core put into the ring of the journal.
@@ -137,7 +143,7 @@ impl Inlet {
     #[inline]
     pub fn make_sure(&mut self) {
         if let Some(hot) = &mut self.0
-            && !hot.has_room(ORDER_CELLS)
+            && !hot.has_room(ORDER_CELLS_MAX)
         {
             hot.fall_behind();
         }
@@ -394,9 +400,11 @@ fn intent_record(asked: &Asked<'_>, user_ref: u32, refusal: u8) -> IntentRecord 
     if intent.time_in_force == TimeInForce::ImmediateOrCancel {
         flags |= IMMEDIATE;
     }
-    if intent.cause == Cause::Execution {
-        flags |= BY_EXECUTION;
-    }
+    flags |= match intent.cause {
+        Cause::Market => 0,
+        Cause::Execution => BY_EXECUTION,
+        Cause::Timer => BY_TIMER,
+    };
     IntentRecord {
         decided_ns: U64::new(intent.decided_ns),
         seen_ns: U64::new(intent.origin.seen_ns),
@@ -413,4 +421,4 @@ fn intent_record(asked: &Asked<'_>, user_ref: u32, refusal: u8) -> IntentRecord 
     }
 }
 
-const _: () = assert!(Action::Cancel as u8 <= 3, "an action has two bits");
+const _: () = assert!(Action::Reduce as u8 <= 3, "an action has two bits");

@@ -59,8 +59,9 @@
 //!
 //! The intent: `decided_ns` (8), `seen_ns` (8) and sequence number (8) of the market message behind it, the strategy's
 //! `OrderId` (4), the order's `UserRefNum` (4; 0: refused; a replace's new number is in its packet), price (4),
-//! shares (4), locate code (2), strategy (1), flags (1: bits 0-1 action, 2 sell, 3 immediate or cancel, 4 caused by an
-//! execution), refusal (1; 255: accepted), feed (1; 255: beyond).
+//! shares (4), locate code (2), strategy (1), flags (1: bits 0-1 action: 0 enter,
+//! 1 replace, 2 cancel, 3 reduce; 2 sell, 3 immediate or cancel, 4 caused by an
+//! execution, 5 by a timer), refusal (1; 255: accepted), feed (1; 255: beyond).
 //!
 //! So every number that was ever used is here: `UserRefNum` in the packets of kind 3, `OrderId` beside it.
 //!

@@ -171,7 +171,7 @@ impl Past {
         let user_ref = match intent.action() {
             Some(Action::Enter) => Some(UserRefNum(intent.user_ref.get())),
             Some(Action::Replace) => replaces_number(packet),
-            Some(Action::Cancel) | None => None,
+            Some(Action::Cancel | Action::Reduce) | None => None,
         };
         let Some(user_ref) = user_ref else { return };
         self.note(PastOrder {

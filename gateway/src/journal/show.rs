@@ -10,7 +10,7 @@ use protocol::types::Symbol;
 use serde_json::{Map, Value, json};
 
 use super::event::{CommandRecord, Commanded, Event};
-use super::format::{BY_EXECUTION, GATEWAY, IntentRecord, Record, SELL};
+use super::format::{BY_EXECUTION, BY_TIMER, GATEWAY, IntentRecord, Record, SELL};
 use super::head::Head;
 use super::ouch::{name_of, orders_heard, orders_sent, packets, sent};
 use crate::message::intent::Action;
@@ -138,6 +138,7 @@ fn intent_fields(head: &Head, session: u8, intent: &IntentRecord, out: &mut Fiel
         Some(Action::Enter) => "enter",
         Some(Action::Replace) => "replace",
         Some(Action::Cancel) => "cancel",
+        Some(Action::Reduce) => "reduce",
         None => "unknown",
     };
     out.push(("action", json!(action)));
@@ -158,7 +159,7 @@ fn intent_fields(head: &Head, session: u8, intent: &IntentRecord, out: &mut Fiel
         out.push(("side", json!(side)));
         out.push(("locate", json!(intent.locate.get())));
     }
-    if intent.flags & BY_EXECUTION == 0 {
+    if intent.flags & (BY_EXECUTION | BY_TIMER) == 0 {
         let feed = head.names.feeds.get(usize::from(intent.feed));
         out.push(("feed", name_or_code(feed, intent.feed)));
         out.push(("message", json!(intent.seq.get())));

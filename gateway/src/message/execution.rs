@@ -34,7 +34,8 @@ pub enum Outcome {
     /// The exchange will not cancel the order, or the cancel was for a replace that it refused: the order
     /// stands.
     CancelRejected,
-    /// The change came to nothing: the order was over before it got there.
+    /// The change came to nothing: the order was over before it got there, or as small already as a partial cancel
+    /// wanted it.
     TooLate,
     /// It went with a connection, and the exchange never received it: a new order is over, a change leaves
     /// the order as it is.

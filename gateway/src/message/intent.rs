@@ -6,6 +6,10 @@
 use feed_handler::event::Origin;
 use protocol::types::{Price4, Qty, Side};
 
+use super::terms::Terms;
+
+pub use super::terms::TimeInForce;
+
 /// A strategy's own number for an order: 1, 2, 3 ... in the order in which it sent them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
@@ -25,6 +29,8 @@ pub enum Action {
     Replace,
     /// The end of a live order.
     Cancel,
+    /// Fewer open shares for a live order, which keeps its place at its price.
+    Reduce,
 }
 
 /// What made a strategy act.
@@ -35,16 +41,8 @@ pub enum Cause {
     Market,
     /// News of an order or of the session: the tick lies a round trip or more back.
     Execution,
-}
-
-/// How long an order stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum TimeInForce {
-    /// Until the close.
-    Day = b'0',
-    /// What does not trade at once is cancelled.
-    ImmediateOrCancel = b'3',
+    /// A timer of the strategy's, or the stop of the gateway: no tick stands behind it.
+    Timer,
 }
 
 /// One intent.
@@ -57,18 +55,20 @@ pub struct OrderIntent {
     pub decided_ns: u64,
     /// The order meant; a new number for [`Action::Enter`].
     pub id: OrderId,
-    /// Limit price.
+    /// Limit price; of a market order [`PRICE_MARKET`](protocol::ouch::PRICE_MARKET).
     pub price: Price4,
-    /// Open shares wanted.
+    /// Open shares wanted; of a cancel 0.
     pub qty: Qty,
     /// How long after `seen` the event was in the ring.
     pub published_delta_ns: u32,
     /// How long after `seen` the strategy had it.
     pub picked_delta_ns: u32,
+    /// How a new order trades.
+    pub terms: Terms,
     /// Symbol of the day; for a new order only.
     pub locate: u16,
     /// Events that the strategy took before it in the same turn.
-    pub queue: u16,
+    pub queue: u8,
     /// The strategy's ring was full when that turn began, or the strategy was told so in it.
     pub ring_was_full: bool,
     /// What is asked for.

@@ -9,6 +9,7 @@
 
 pub mod command;
 pub mod intent;
+pub mod terms;
 
 pub mod execution;
 

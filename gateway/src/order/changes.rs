@@ -133,7 +133,7 @@ impl Ledger<'_> {
         let Some(order) = self.session.orders.get_mut(user_ref) else {
             return self.unknown(CancelPending::KIND, user_ref, tell);
         };
-        if !order.is_canceling() {
+        if !order.is_canceling() && !order.is_reducing() {
             let order = *order;
             return self.unexpected_of(&order, (CancelPending::KIND, user_ref), tell);
         }
@@ -156,6 +156,10 @@ impl Ledger<'_> {
         let Some(order) = self.session.orders.get(user_ref).copied() else {
             return self.unknown(CancelReject::KIND, user_ref, tell);
         };
+        if order.is_reducing() {
+            // It went before a cancel of the whole order.
+            return self.on_reduction_failed(now_ns, order.user_ref, Outcome::CancelRejected, tell);
+        }
         if !order.is_canceling() {
             return self.unexpected_of(&order, (CancelReject::KIND, user_ref), tell);
         }
@@ -191,11 +195,13 @@ impl Ledger<'_> {
         tell_order(now_ns, &order, news, tell);
         if order.open.0 == 0 {
             self.finish(now_ns, order.user_ref, None, tell);
+        } else {
+            self.outrun_reduction(now_ns, order.user_ref, tell);
         }
     }
 
-    /// A replace on its way came to nothing, and with it a cancel that was to follow it, or one that went
-    /// with the same connection.
+    /// A replace on its way came to nothing, and with it a cancel that was to follow it, or one, whole or partial, that
+    /// went with the same connection.
     pub(super) fn forget_changes(
         &mut self,
         now_ns: u64,
@@ -206,6 +212,7 @@ impl Ledger<'_> {
         let user_ref = before.user_ref;
         self.session.orders.end_replace(user_ref);
         self.reserve(user_ref);
+        self.on_reduction_failed(now_ns, user_ref, cancel, tell);
         if before.is_canceling() {
             self.session.on_cancel_failed(user_ref, None);
         }

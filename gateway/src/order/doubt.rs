@@ -34,6 +34,8 @@ pub(super) enum Sort {
     Replace,
     /// A cancel, by the number that it names.
     Cancel,
+    /// A partial cancel, by the order's number.
+    Reduce,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -190,6 +192,7 @@ impl Note {
             Sort::Enter => order.is_accepted,
             Sort::Replace => order.replacing != Some(self.number),
             Sort::Cancel => !order.is_canceling() || order.links.is_put_off,
+            Sort::Reduce => !order.is_reducing() || order.links.is_put_off,
         }
     }
 }

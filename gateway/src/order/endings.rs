@@ -9,6 +9,7 @@ use protocol::types::{Qty, UserRefNum};
 
 use super::ledger::{Ledger, reserve};
 use super::live::Order;
+use super::reductions;
 use super::risk::Risk;
 use super::telling::{AnswerEvent, News, tell_order};
 use crate::message::execution::Outcome;
@@ -51,7 +52,11 @@ impl Ledger<'_> {
         order.open = Qty(open.0.saturating_sub(qty.0));
         let held = reserve(&mut self.account.risk, order);
         let is_over = order.open.0 == 0;
-        let answers = (is_over && order.owes_cancel()).then_some(Action::Cancel);
+        let answers = if reductions::answers(order, reason) {
+            Some(Action::Reduce)
+        } else {
+            (is_over && order.owes_cancel()).then_some(Action::Cancel)
+        };
         let news = News {
             outcome: Outcome::Canceled(reason),
             qty,
@@ -69,6 +74,8 @@ impl Ledger<'_> {
         }
         if is_over {
             self.finish(now_ns, user_ref, answers, tell);
+        } else if answers.is_none() {
+            self.outrun_reduction(now_ns, user_ref, tell);
         }
     }
 
@@ -85,11 +92,12 @@ impl Ledger<'_> {
             return;
         };
         let replace = order.replacing.map(|_| Action::Replace);
+        let reduce = order.is_reducing().then_some(Action::Reduce);
         let cancel = order.owes_cancel().then_some(Action::Cancel);
-        let cancel = cancel.filter(|_| answered.is_none());
-        if replace.is_some() || cancel.is_some() {
+        let cancel = cancel.filter(|_| answered != Some(Action::Cancel));
+        if replace.is_some() || reduce.is_some() || cancel.is_some() {
             let told = *order;
-            for action in [replace, cancel].into_iter().flatten() {
+            for action in [replace, reduce, cancel].into_iter().flatten() {
                 let news = News {
                     outcome: Outcome::TooLate,
                     qty: Qty(0),

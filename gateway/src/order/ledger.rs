@@ -8,7 +8,9 @@
 //!              it is told; books are kept as near to the exchange's as they can be.
 //! Spec:        OUCH 5.0 revision 1.04.
 
-use protocol::ouch::{ClientOrderId, EnterOrder, PRICE_MAX, QTY_MAX, ReplaceOrder, TIF_DAY};
+use protocol::ouch::{
+    AppendageBuffer, ClientOrderId, EnterOrder, PRICE_MARKET, PRICE_MAX, QTY_MAX, ReplaceOrder,
+};
 use protocol::soup::{self, kind::UNSEQUENCED};
 use protocol::types::{Price4, Qty, Side, UserRefNum};
 
@@ -16,13 +18,13 @@ use super::account::{Account, market_of};
 use super::desk::Ended;
 use super::doubt::Sort;
 use super::index::Unplaced;
-use super::instruments::Instrument;
 use super::live::{Links, Order};
 use super::progress::Sent;
-use super::risk::{KillCause, Lot, Proposal, Risk};
+use super::risk::{KillCause, Lot, Market, Proposal, Risk};
 use super::session_orders::{MESSAGE_LEN_MAX, SessionOrders};
-use crate::message::intent::{Action, Asked, Cause, OrderIntent, Owner};
+use crate::message::intent::{Action, Asked, Cause, OrderIntent, Owner, TimeInForce};
 use crate::message::invariant::{Breach, Invariant};
+use crate::message::terms::Terms;
 use crate::order::risk::Refusal;
 
 /// A session's orders and the account that they are for: for as long as one call takes.
@@ -55,7 +57,7 @@ impl Ledger<'_> {
         if out.len() < MESSAGE_LEN_MAX {
             return Err(Refusal::Backlog);
         }
-        if intent.action != Action::Cancel
+        if matches!(intent.action, Action::Enter | Action::Replace)
             && self.account.risk.is_too_old(intent.decided_ns, now_ns)
         {
             return Err(Refusal::TooOld);
@@ -63,6 +65,7 @@ impl Ledger<'_> {
         match intent.action {
             Action::Enter => self.enter(asked, out),
             Action::Replace => self.replace(asked, out),
+            Action::Reduce => self.reduce(asked, out),
             Action::Cancel => {
                 let order = self.session.orders.of_id(owner, intent.id);
                 let order = order.ok_or(Refusal::NotLive)?;
@@ -103,19 +106,18 @@ impl Ledger<'_> {
         if !desk.may_trade(instrument) {
             return Err(Refusal::NotItsSymbol);
         }
-        if intent.price > PRICE_MAX {
-            return Err(Refusal::PriceCollar);
-        }
+        let market = market_of(names, locate);
+        let price = limit_of(&self.account.risk, intent, &market)?;
         let proposal = Proposal {
             owner,
             instrument,
             side: intent.side,
-            price: intent.price,
+            price,
             qty: intent.qty,
             counted_qty: Qty(0),
             is_new: true,
             is_marked_long: false,
-            market: market_of(names, locate),
+            market,
             is_stale: names.is_stale(locate) && !desk.trade_on_stale,
             is_halted: names.statuses().is_stopped(locate),
         };
@@ -125,15 +127,14 @@ impl Ledger<'_> {
             .orders
             .next_number()
             .ok_or(Refusal::OpenOrders)?;
-        let mut order = new_order(asked, user_ref, instrument, feed);
+        let mut order = new_order(asked, user_ref, &proposal, feed);
         let side_code = self
             .account
             .risk
             .side_code(instrument, intent.side, intent.qty);
         order.is_marked_long = side_code == Side::Sell as u8;
         let message = self.enter_message(&order, side_code, intent);
-        let len = soup::frame(UNSEQUENCED, out, |body| message.encode(&[], body))
-            .ok_or(Refusal::Backlog)?;
+        let len = framed(&message, intent.terms, out).ok_or(Refusal::Backlog)?;
         // Room is larger than risk's limit, and no live order has a number that is still to come.
         self.session
             .orders
@@ -164,7 +165,7 @@ impl Ledger<'_> {
             symbol: self.account.instruments.symbol(order.instrument),
             price: order.price.into(),
             time_in_force: intent.time_in_force as u8,
-            display: b'Y',
+            display: intent.terms.display_code(),
             capacity: b'P',
             iso: b'N',
             cross: b'N',
@@ -180,7 +181,7 @@ impl Ledger<'_> {
         } = *asked;
         let order = self.session.orders.of_id(owner, intent.id);
         let order = *order.ok_or(Refusal::NotLive)?;
-        if order.replacing.is_some() || order.is_canceling() || !order.is_accepted {
+        if order.is_changing() || !order.is_accepted {
             return Err(Refusal::ChangePending);
         }
         // OUCH counts a replace's shares over the whole chain, with what has been executed.
@@ -190,6 +191,9 @@ impl Ledger<'_> {
         }
         if intent.price > PRICE_MAX {
             return Err(Refusal::PriceCollar);
+        }
+        if order.terms != Terms::PLAIN && !order.terms.fit(total, order.time_in_force) {
+            return Err(Refusal::Terms);
         }
         let desk = self.session.desks.get(usize::from(owner.0));
         let desk = desk.ok_or(Refusal::NotLive)?;
@@ -297,8 +301,9 @@ impl Ledger<'_> {
 
 /// An order that goes out now.
 #[inline]
-fn new_order(asked: &Asked<'_>, user_ref: UserRefNum, instrument: Instrument, feed: u16) -> Order {
+fn new_order(asked: &Asked<'_>, user_ref: UserRefNum, proposal: &Proposal, feed: u16) -> Order {
     let intent = asked.intent;
+    let (instrument, price) = (proposal.instrument, proposal.price);
     Order {
         user_ref,
         id: intent.id,
@@ -309,8 +314,10 @@ fn new_order(asked: &Asked<'_>, user_ref: UserRefNum, instrument: Instrument, fe
         feed,
         locate: intent.locate,
         side: intent.side,
+        terms: intent.terms,
+        time_in_force: intent.time_in_force,
         is_accepted: false,
-        price: intent.price,
+        price,
         open: intent.qty,
         reserved: intent.qty,
         executed: Qty(0),
@@ -318,10 +325,47 @@ fn new_order(asked: &Asked<'_>, user_ref: UserRefNum, instrument: Instrument, fe
         replace_total: Qty(0),
         replace_price: Price4(0),
         is_marked_long: false,
-        known_limits: [intent.price, Price4(0)],
+        known_limits: [price, Price4(0)],
         cancels_refused: 0,
         links: Links::default(),
     }
+}
+
+/// The limit with which a new order may go out: its own, or a market order's.
+///
+/// # Errors
+/// A price that is none, or terms that no exchange would take.
+#[inline]
+fn limit_of(risk: &Risk, intent: &OrderIntent, market: &Market) -> Result<Price4, Refusal> {
+    let (qty, time_in_force) = (intent.qty, intent.time_in_force);
+    if intent.terms != Terms::PLAIN && !intent.terms.fit(qty, time_in_force) {
+        return Err(Refusal::Terms);
+    }
+    if intent.price <= PRICE_MAX {
+        return Ok(intent.price);
+    }
+    if intent.price != PRICE_MARKET {
+        return Err(Refusal::PriceCollar);
+    }
+    if time_in_force != TimeInForce::ImmediateOrCancel {
+        return Err(Refusal::Terms);
+    }
+    risk.reach(intent.side, market)
+}
+
+/// Writes a new order, with an appendage where its terms need one; `None`: it does not fit.
+#[inline]
+fn framed(message: &EnterOrder, terms: Terms, out: &mut [u8]) -> Option<usize> {
+    if terms == Terms::PLAIN {
+        return soup::frame(UNSEQUENCED, out, |body| message.encode(&[], body));
+    }
+    let mut appendage = AppendageBuffer::default();
+    for element in terms.elements() {
+        let has_room = appendage.push(element);
+        debug_assert!(has_room, "{terms:?}");
+    }
+    let appendage = appendage.as_bytes();
+    soup::frame(UNSEQUENCED, out, |body| message.encode(appendage, body))
 }
 
 /// `total`: shares over the whole chain of replaces, as OUCH counts them.
@@ -338,8 +382,8 @@ fn replace_message(
         user_ref: replace.into(),
         qty: total.into(),
         price: intent.price.into(),
-        time_in_force: TIF_DAY,
-        display: b'Y',
+        time_in_force: order.time_in_force as u8,
+        display: order.terms.display_code(),
         iso: b'N',
         client_order_id: client_order_id(order, intent),
     }
@@ -418,7 +462,7 @@ fn free(risk: &mut Risk, order: &Order, less: Qty) -> Result<(), Breach> {
 fn client_order_id(order: &Order, intent: &OrderIntent) -> [u8; 14] {
     let Owner(owner) = order.owner.unwrap_or(Owner(0));
     let mut id = ClientOrderId::new(owner, order.feed, intent.origin.seq);
-    if intent.cause == Cause::Execution {
+    if intent.cause != Cause::Market {
         id.seq = None;
     }
     id.encode()

@@ -9,7 +9,8 @@ use protocol::types::{Price4, Qty, Side, UserRefNum};
 
 use super::instruments::Instrument;
 use super::risk::Lot;
-use crate::message::intent::{OrderId, Owner};
+use crate::message::intent::{OrderId, Owner, TimeInForce};
+use crate::message::terms::Terms;
 
 /// The end of a list.
 pub(super) const NOWHERE: u32 = u32::MAX;
@@ -35,6 +36,10 @@ pub struct Order {
     pub locate: u16,
     /// Side.
     pub side: Side,
+    /// How it trades: a replace says it again.
+    pub terms: Terms,
+    /// How long it stands.
+    pub time_in_force: TimeInForce,
     /// Whether the exchange has answered.
     pub is_accepted: bool,
     /// Limit.
@@ -69,6 +74,8 @@ pub struct Links {
     pub(super) is_canceling: bool,
     /// Its strategy asked for the cancel, and waits for the answer.
     pub(super) is_asked: bool,
+    /// Its strategy asked for no more than this, executed shares included, and waits for the answer; 0: it did not.
+    pub(super) reducing_to: Qty,
     /// The exchange has put the cancel off.
     pub(super) is_put_off: bool,
     /// A cancel of ours that was refused is not repeated before this time.
@@ -82,6 +89,7 @@ impl Default for Links {
             after: NOWHERE,
             is_canceling: false,
             is_asked: false,
+            reducing_to: Qty(0),
             is_put_off: false,
             cancel_after_ns: 0,
         }
@@ -96,10 +104,17 @@ impl Order {
         self.links.is_canceling
     }
 
-    /// Whether a replace or a cancel is on its way.
+    /// Whether a partial cancel is on its way.
+    #[inline]
+    #[must_use]
+    pub fn is_reducing(&self) -> bool {
+        self.links.reducing_to.0 > 0
+    }
+
+    /// Whether a replace or a cancel, whole or partial, is on its way.
     #[must_use]
     pub fn is_changing(&self) -> bool {
-        self.replacing.is_some() || self.links.is_canceling
+        self.replacing.is_some() || self.links.is_canceling || self.is_reducing()
     }
 
     /// Whether its strategy asked for the cancel that is on its way: the kill switch cancels as well.
@@ -109,10 +124,10 @@ impl Order {
         self.links.is_canceling && self.links.is_asked
     }
 
-    /// Whether the exchange has put off the cancel that is on its way.
+    /// Whether the exchange has put off the cancel, whole or partial, that is on its way.
     #[must_use]
     pub fn is_put_off(&self) -> bool {
-        self.links.is_canceling && self.links.is_put_off
+        (self.links.is_canceling || self.is_reducing()) && self.links.is_put_off
     }
 
     /// When a refused cancel may be repeated; 0: none was refused.

@@ -40,11 +40,14 @@ mod changes;
 mod endings;
 mod fills;
 mod recovery;
+mod reductions;
 pub mod telling;
 mod unexpected;
 
 mod progress;
 
+pub mod opening;
 pub mod snapshot;
 
+mod together;
 pub mod transport;

@@ -444,6 +444,8 @@ mod tests {
 
     use super::super::instruments::Instrument;
     use super::*;
+    use crate::message::intent::TimeInForce;
+    use crate::message::terms::Terms;
 
     fn order(number: u32, id: u32) -> Order {
         Order {
@@ -456,6 +458,8 @@ mod tests {
             feed: 0,
             locate: 0,
             side: Side::Buy,
+            terms: Terms::PLAIN,
+            time_in_force: TimeInForce::Day,
             is_accepted: false,
             price: Price4(1),
             open: Qty(1),

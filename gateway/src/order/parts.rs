@@ -5,6 +5,7 @@ use rt::ring::Consumer;
 use super::account::Account;
 use super::entry::Entry;
 use super::links::Link;
+use super::opening::Opening;
 use crate::message::command::Command;
 use crate::message::notice::Notices;
 use crate::trace::recorder::Slowest;
@@ -22,6 +23,8 @@ pub struct Parts<T> {
     pub links: Vec<Link>,
     /// What the operator asks for.
     pub commands: Consumer<Command>,
+    /// What strategies begin with.
+    pub opening: Opening,
     /// News for the operator.
     pub notices: Notices,
     /// The recorder of slow orders.

@@ -14,6 +14,8 @@ counters! {
         replaces,
         /// Cancels sent.
         cancels,
+        /// Partial cancels sent.
+        reductions,
         /// Orders accepted by the exchange.
         accepted,
         /// Orders rejected by the exchange.

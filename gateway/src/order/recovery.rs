@@ -20,9 +20,10 @@ use super::session_orders::FoundOrders;
 use super::telling::{AnswerEvent, News, tell_order};
 use crate::journal::past::{Past, PastOrder, Story};
 use crate::message::execution::Outcome;
-use crate::message::intent::{Action, OrderId};
+use crate::message::intent::{Action, OrderId, TimeInForce};
 use crate::message::invariant::{Breach, Invariant};
 use crate::message::past::{PastKnown, PastNews};
+use crate::message::terms::Terms;
 use crate::order::risk::KillCause;
 
 /// Differences, and orders that never arrived, which are told one by one; all are counted.
@@ -254,6 +255,8 @@ pub(super) struct Stranger {
     price: Price4,
     qty: Qty,
     state: u8,
+    display: u8,
+    time_in_force: u8,
 }
 
 impl Stranger {
@@ -264,6 +267,8 @@ impl Stranger {
             price: m.price.get().unwrap_or(Price4(0)),
             qty: m.qty.get(),
             state: m.state,
+            display: m.display,
+            time_in_force: m.time_in_force,
         }
     }
 
@@ -274,6 +279,8 @@ impl Stranger {
             price: m.price.get().unwrap_or(Price4(0)),
             qty: m.qty.get(),
             state: m.state,
+            display: m.display,
+            time_in_force: m.time_in_force,
         }
     }
 }
@@ -289,6 +296,8 @@ fn adopted(user_ref: UserRefNum, m: &Stranger, side: Side, instrument: Instrumen
         feed: 0,
         locate: 0,
         side,
+        terms: Terms::of_display(m.display),
+        time_in_force: TimeInForce::of_code(m.time_in_force).unwrap_or(TimeInForce::Day),
         is_accepted: true,
         price: m.price,
         open: m.qty,

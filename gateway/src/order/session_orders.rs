@@ -17,17 +17,19 @@ use super::fills::Fills;
 use super::instruments::Instruments;
 use super::orders::Orders;
 use super::progress::EntryCounters;
-use crate::journal::inlet::PACKET_BYTES;
+use crate::journal::inlet::PACKET_BYTES_MAX;
 use crate::journal::past::Past;
 use crate::message::execution::{ExecutionEvent, Outcome};
 use crate::message::intent::{Action, OrderId, OrderIntent, Owner};
 use crate::message::invariant::Breach;
+use crate::message::terms::APPENDAGE_LEN_MAX;
 use crate::order::risk::Refusal;
 
 /// The longest message that one intent makes, with its SoupBinTCP header.
-pub(super) const MESSAGE_LEN_MAX: usize = soup::HEADER_LEN + EnterOrder::LEN + 2;
+pub(super) const MESSAGE_LEN_MAX: usize =
+    soup::HEADER_LEN + EnterOrder::LEN + 2 + APPENDAGE_LEN_MAX;
 const _: () = assert!(
-    MESSAGE_LEN_MAX <= PACKET_BYTES,
+    MESSAGE_LEN_MAX <= PACKET_BYTES_MAX,
     "an order's record has room for it"
 );
 /// A refused cancel is repeated after this pause, which doubles with each refusal up to the last.

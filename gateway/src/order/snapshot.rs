@@ -49,14 +49,14 @@ pub struct Health {
 }
 
 /// A session, as others see it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct SessionView {
     health: Versioned<4>,
     orders: Box<[Versioned<5>]>,
 }
 
 /// An account's positions, as others see them: a row for each symbol that it knows.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct PositionsView {
     rows: Box<[Versioned<4>]>,
 }
@@ -145,7 +145,7 @@ impl SessionView {
 }
 
 impl PositionsView {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let rows = (0..INSTRUMENTS_MAX).map(|_| Versioned::default());
         Self {
             rows: rows.collect(),
@@ -167,7 +167,8 @@ impl PositionsView {
         })
     }
 
-    fn show(&self, row: usize, symbol: Symbol, exposure: &Exposure) {
+    pub(super) fn show(&self, row: usize, held: &Position) {
+        let Position { symbol, exposure } = held;
         if let Some(place) = self.rows.get(row) {
             let words = [
                 u64::from_ne_bytes(symbol.0),
@@ -263,8 +264,11 @@ impl Snapshot {
             let to = known.min(self.next_position + ROWS_A_TURN);
             for row in self.next_position..to {
                 let at = Instrument(u16::try_from(row).unwrap_or(u16::MAX));
-                let symbol = account.instruments.symbol(at);
-                self.positions.show(row, symbol, &account.risk.exposure(at));
+                let held = Position {
+                    symbol: account.instruments.symbol(at),
+                    exposure: account.risk.exposure(at),
+                };
+                self.positions.show(row, &held);
             }
             (self.next_position, *has_all_positions) = (to, to == known);
         }
@@ -350,6 +354,8 @@ mod tests {
     use feed_handler::event::Origin;
 
     use super::*;
+    use crate::message::intent::TimeInForce;
+    use crate::message::terms::Terms;
     use crate::order::live::Links;
 
     #[test]
@@ -366,6 +372,8 @@ mod tests {
             feed: 1,
             locate: 5,
             side: Side::Sell,
+            terms: Terms::PLAIN,
+            time_in_force: TimeInForce::Day,
             is_accepted: true,
             price: Price4(u32::MAX),
             open: Qty(10),
@@ -432,7 +440,7 @@ mod tests {
                 open_sell: 2,
             },
         };
-        view.show(0, held.symbol, &held.exposure);
+        view.show(0, &held);
         assert_eq!(view.iter().collect::<Vec<_>>(), [held]);
     }
 }

@@ -22,8 +22,10 @@ use super::account::Account;
 use super::entry::{Asked, Due, Entry, EntryCounters, LiveOrder, OrderHistograms, Received, State};
 use super::hearing::Heard;
 use super::links::{Link, Listeners, owner_of};
+use super::opening::Opening;
 use super::risk::KillSwitch;
 use super::snapshot::{PositionsView, SessionView, Snapshot};
+use super::together::{BATCH, Together};
 use super::transport::{HEARD_BYTES_MAX, Transport, TransportEvent};
 use crate::core_loop::Stage;
 use crate::message::command::Command;
@@ -34,8 +36,6 @@ use crate::trace::recorder::{OrderTrace, Slowest};
 
 pub use super::parts::Parts;
 
-/// Intents taken in one turn at most.
-const BATCH: usize = 64;
 /// Cancels written in one turn at most when everything is to be cancelled: answers are heard and
 /// heartbeats sent between two such turns. 256 are about 20 µs of work.
 const CANCELS_A_TURN: u32 = 256;
@@ -64,12 +64,9 @@ pub struct OrderStage<T> {
     notices: Notices,
     kill: KillSwitch,
     commands: Consumer<Command>,
+    opening: Opening,
     snapshot: Snapshot,
-    /// The orders of this turn.
-    encoded: [OrderTrace; BATCH],
-    encoded_len: usize,
-    /// What the turn before heard.
-    completions: u16,
+    together: Together,
     slowest: Slowest,
 }
 
@@ -82,6 +79,7 @@ impl<T: Transport> OrderStage<T> {
             transport,
             links,
             commands,
+            opening,
             notices,
             slowest,
         } = parts;
@@ -97,10 +95,9 @@ impl<T: Transport> OrderStage<T> {
             cancels_rest: false,
             histograms: OrderHistograms::default(),
             notices,
+            opening,
             snapshot: Snapshot::new(entry.room()),
-            encoded: [OrderTrace::default(); BATCH],
-            encoded_len: 0,
-            completions: 0,
+            together: Together::default(),
             slowest,
             entry,
         }
@@ -172,7 +169,7 @@ impl<T: Transport> OrderStage<T> {
             (taken, empty) = (taken + 1, 0);
             now_ns = self.on_intent(index, &intent, now_ns, clock);
         }
-        if self.encoded_len > 0 {
+        if !self.together.is_empty() {
             self.submit(clock);
         }
         taken
@@ -210,10 +207,8 @@ impl<T: Transport> OrderStage<T> {
         self.histograms
             .decided_to_encoded
             .record(encoded_ns.saturating_sub(intent.decided_ns));
-        if let Some(slot) = self.encoded.get_mut(self.encoded_len) {
-            *slot = OrderTrace::begin(intent, sent.user_ref, encoded_ns);
-            self.encoded_len += 1;
-        }
+        let trace = OrderTrace::begin(intent, sent.user_ref, encoded_ns);
+        self.together.add(trace);
         encoded_ns
     }
 
@@ -222,16 +217,8 @@ impl<T: Transport> OrderStage<T> {
         self.transport.flush();
         let submitted_ns = clock.now_ns();
         self.counters.submissions.increment();
-        let together = u16::try_from(self.encoded_len).unwrap_or(u16::MAX);
-        for trace in self.encoded.iter_mut().take(self.encoded_len) {
-            trace.submitted_ns = submitted_ns;
-            (trace.together, trace.completions) = (together, self.completions);
-            self.histograms
-                .encoded_to_submitted
-                .record(submitted_ns.saturating_sub(trace.encoded_ns));
-            self.slowest.on_submitted(trace);
-        }
-        self.encoded_len = 0;
+        let (histograms, slowest) = (&mut self.histograms, &mut self.slowest);
+        (self.together).on_submitted(submitted_ns, histograms, slowest);
         self.entry.prefetch(&self.account);
     }
 
@@ -239,7 +226,8 @@ impl<T: Transport> OrderStage<T> {
     #[inline]
     fn hear(&mut self, clock: &Clock) -> usize {
         let is_held = self.short_since_ns.is_some() && self.must_hold(clock);
-        if is_held || self.entry.must_wait() {
+        // Once trading has stopped, a journal that takes nothing must not keep what stands from being cancelled.
+        if is_held || (self.entry.must_wait() && !self.kill.is_on()) {
             return 0;
         }
         let heard = self.read(clock);
@@ -334,6 +322,7 @@ impl<T: Transport> OrderStage<T> {
     #[cold]
     fn on_opened(&mut self, clock: &Clock) {
         self.notices.send(Notice::SessionOpen);
+        self.opening.show(&self.entry, &self.account);
         self.tell_all(ExecutionEvent::session(Outcome::SessionUp, clock.now_ns()));
         self.snapshot.show_health(&self.entry);
     }
@@ -460,7 +449,7 @@ impl<T: Transport + Send> Stage for OrderStage<T> {
         let taken = self.take_intents(clock);
         let heard = self.hear(clock);
         self.cancel_what_stands(clock);
-        self.completions = u16::try_from(heard).unwrap_or(u16::MAX);
+        self.together.completions = u16::try_from(heard).unwrap_or(u16::MAX);
         taken + heard
     }
 

@@ -24,6 +24,7 @@ use crate::order::account::Account;
 use crate::order::entry::{DESKS_MAX, DeskOptions, Entry, Lifecycle};
 use crate::order::instruments::INSTRUMENTS_MAX;
 use crate::order::links::{Link, owner_of};
+use crate::order::opening::{Opening, OpeningView};
 use crate::order::risk::{KillCause, KillSwitch, Limits, Risk};
 use crate::order::stage::{OrderStage, Parts as OrderParts};
 use crate::order::transport::{Transport, TransportUser};
@@ -47,9 +48,15 @@ pub(super) struct Built {
 /// Rings of each strategy, taken apart as the stages are built.
 struct Wiring {
     publishers: Vec<Option<Publisher>>,
-    links: Vec<Vec<Link>>,
-    desks: Vec<Vec<DeskOptions>>,
+    sessions: Vec<SessionWiring>,
     ends: Vec<Ends>,
+}
+
+/// A session's ends of what joins it to its strategies, and what they are to it.
+struct SessionWiring {
+    links: Vec<Link>,
+    desks: Vec<DeskOptions>,
+    opening: Opening,
 }
 
 /// `pasts`: what earlier runs left of each session, in the order of the configuration.
@@ -101,11 +108,10 @@ pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, Str
         }
     }
     stages.extend(strategies);
-    for (index, session) in options.sessions.into_iter().enumerate() {
-        let links = wiring.links.get_mut(index).map(std::mem::take);
+    let sessions = options.sessions.into_iter().zip(wiring.sessions);
+    for (index, (session, wiring)) in sessions.enumerate() {
         let room = SessionRoom {
-            links: links.unwrap_or_default(),
-            desks: wiring.desks.get(index).cloned().unwrap_or_default(),
+            wiring,
             best_prices: best_prices.clone(),
             journal: options.journal.as_ref().map(|it| (index, it.ring_bytes)),
             past: pasts.get_mut(index).map(std::mem::take).unwrap_or_default(),
@@ -172,39 +178,45 @@ fn wire(
     pasts: &[Past],
     house: &mut House,
 ) -> Result<Wiring, String> {
-    let lists = |count: usize| (0..count).map(|_| Vec::new()).collect::<Vec<_>>();
     let publisher =
         |prices: &Arc<BestPrices>| Some(Publisher::new(Arc::clone(prices), options.rings.events));
+    let sessions = options.sessions.iter().map(|session| SessionWiring {
+        links: Vec::new(),
+        desks: Vec::new(),
+        opening: Opening::new(session.risk.open_orders_max as usize),
+    });
     let mut wiring = Wiring {
         publishers: best_prices.iter().map(publisher).collect(),
-        links: (0..options.sessions.len()).map(|_| Vec::new()).collect(),
-        desks: lists(options.sessions.len()),
+        sessions: sessions.collect(),
         ends: Vec::new(),
     };
     for strategy in &options.strategies {
         let (to_session, intents) = pair(options.rings.intents, "intents")?;
         let (to_desk, executions) = pair(options.rings.executions, "executions")?;
-        if let Some(list) = wiring.links.get_mut(strategy.session) {
-            list.push(Link {
-                intents,
-                executions: to_desk,
-            });
-        }
+        let mut opening = OpeningView::default();
         let mut first_id = 1;
-        if let Some(list) = wiring.desks.get_mut(strategy.session) {
-            if list.len() == DESKS_MAX {
+        if let Some(session) = wiring.sessions.get_mut(strategy.session) {
+            if session.desks.len() == DESKS_MAX {
                 return Err(format!(
                     "strategy {}: its session has {DESKS_MAX} already, and an order can name no more",
                     strategy.name
                 ));
             }
+            let desk = desk_of(strategy);
+            let owner = owner_of(session.desks.len());
             let past = pasts.get(strategy.session);
-            first_id = past.map_or(1, |past| past.next_id(owner_of(list.len())));
-            list.push(desk_of(strategy));
+            first_id = past.map_or(1, |past| past.next_id(owner));
+            opening = session.opening.view(owner, desk.symbols.clone());
+            session.desks.push(desk);
+            session.links.push(Link {
+                intents,
+                executions: to_desk,
+            });
         }
         wiring.ends.push(Ends {
             intents: to_session,
             executions,
+            opening,
             notices: notices(&strategy.name, house)?,
             first_id,
         });
@@ -236,8 +248,7 @@ fn notices(stage: &str, house: &mut House) -> Result<Notices, String> {
 
 /// What a session is given beside its own options.
 struct SessionRoom {
-    links: Vec<Link>,
-    desks: Vec<DeskOptions>,
+    wiring: SessionWiring,
     best_prices: Vec<Arc<BestPrices>>,
     /// The session's number and the bytes of its ring, where there is a journal.
     journal: Option<(usize, usize)>,
@@ -252,8 +263,7 @@ fn build_session(
     control: &mut Control,
 ) -> Result<Box<dyn Stage>, String> {
     let SessionRoom {
-        links,
-        desks,
+        wiring,
         best_prices,
         journal,
         past,
@@ -269,7 +279,7 @@ fn build_session(
         format!("session {name}: {symbol:?}: expected at most {INSTRUMENTS_MAX} symbols in all")
     })?;
     let lifecycle = Lifecycle::new(session.credentials);
-    let entry = Entry::new(lifecycle, orders_max, &desks, &mut account);
+    let entry = Entry::new(lifecycle, orders_max, &wiring.desks, &mut account);
     let mut entry = (entry.with_past(past, session.found_orders))
         .with_answer_timeout(session.answer_timeout_ns);
     if let Some((index, ring_bytes)) = journal {
@@ -294,7 +304,7 @@ fn build_session(
         kill,
         account,
         entry,
-        links,
+        wiring,
         asks,
         commands,
         notices,
@@ -313,7 +323,7 @@ struct SessionStart<'a> {
     kill: KillSwitch,
     account: Account,
     entry: Entry,
-    links: Vec<Link>,
+    wiring: SessionWiring,
     asks: Producer<Command>,
     commands: Consumer<Command>,
     notices: Notices,
@@ -332,8 +342,9 @@ impl TransportUser for SessionStart<'_> {
             account: self.account,
             entry: self.entry,
             transport,
-            links: self.links,
+            links: self.wiring.links,
             commands: self.commands,
+            opening: self.wiring.opening,
             notices: self.notices,
             slowest: self.slowest,
         });

@@ -6,6 +6,8 @@
 mod probe;
 mod quoter;
 mod stage;
+mod start;
+mod timers;
 mod trial;
 
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use feed_handler::depth::Depth;
 use feed_handler::event::{MarketEvent, Origin, delta_ns};
 use feed_handler::own_books::OwnBooks;
 use feed_handler::statuses::{MarketStatus, SymbolStatus};
+use protocol::ouch::PRICE_MARKET;
 use protocol::types::{Price4, Qty, Side, Symbol};
 use rt::clock::Clock;
 use rt::counters;
@@ -22,10 +25,14 @@ use rt::ring::Producer;
 
 use crate::message::execution::ExecutionEvent;
 use crate::message::intent::{Action, Cause, OrderId, OrderIntent, TimeInForce};
+use crate::message::terms::{Display, Terms};
+use timers::Timers;
 
 pub use probe::{Parameters as ProbeParameters, Probe};
 pub use quoter::{Parameters as QuoterParameters, Quoter};
 pub use stage::{DecidingHistograms, Ends, HearingHistograms, Measures, StrategyStage};
+pub use start::Start;
+pub use timers::{TIMER_TICK_NS, TIMERS_MAX, TimerId};
 pub use trial::Trial;
 
 counters! {
@@ -45,6 +52,12 @@ counters! {
         missed,
         /// Gaps of the feed that it was told of.
         gaps,
+        /// Orders and replaces that it wanted while the gateway stops; it was told.
+        stopping,
+        /// Timers that fired.
+        timers,
+        /// Timers that found no room; the strategy was told.
+        timers_full,
     }
 }
 
@@ -55,9 +68,27 @@ pub trait Strategy: Send {
 
     /// Something happened to one of its orders, or to the session.
     fn on_execution(&mut self, execution: &ExecutionEvent, context: &mut Context<'_>);
+
+    /// Its session is open for the first time, the past is known, and orders may go from now on: called once, before
+    /// it hears [`Outcome::SessionUp`](crate::message::execution::Outcome::SessionUp). It may have heard events before, and been
+    /// given back orders of an earlier run.
+    fn on_start(&mut self, start: &Start<'_>, context: &mut Context<'_>) {
+        let _ = (start, context);
+    }
+
+    /// The gateway stops: called once. The gateway cancels whatever is open. Of what is sent here and later, only
+    /// cancels leave; a core of the strategy's own ends with this call.
+    fn on_stop(&mut self, context: &mut Context<'_>) {
+        let _ = context;
+    }
+
+    /// A timer has fired that [`Context::start_timer`] was given this token for.
+    fn on_timer(&mut self, token: u64, context: &mut Context<'_>) {
+        let _ = (token, context);
+    }
 }
 
-/// A new order.
+/// A new order. What is not of interest comes from [`NewOrder::limit`]: `NewOrder { time_in_force, ..NewOrder::limit(…) }`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewOrder {
     /// Symbol of the day.
@@ -70,6 +101,53 @@ pub struct NewOrder {
     pub qty: Qty,
     /// How long it stands.
     pub time_in_force: TimeInForce,
+    /// What of it others see.
+    pub display: Display,
+    /// Shares of an execution at least; 0: any number. Only an order that is not seen, or that is immediate or
+    /// cancelled, can have a minimum.
+    pub min_qty: Qty,
+    /// It takes nothing that rests. What the exchange does with it instead (cancel it, or let it slide to a price where
+    /// it takes nothing) is in the account's settings there.
+    pub is_post_only: bool,
+    /// It is pegged to the middle of the best prices, never beyond its limit, and not seen.
+    pub is_midpoint: bool,
+}
+
+impl NewOrder {
+    /// A limit order for the day that everybody sees.
+    #[inline]
+    #[must_use]
+    pub const fn limit(locate: u16, side: Side, price: Price4, qty: Qty) -> Self {
+        Self {
+            locate,
+            side,
+            price,
+            qty,
+            time_in_force: TimeInForce::Day,
+            display: Display::Shown,
+            min_qty: Qty(0),
+            is_post_only: false,
+            is_midpoint: false,
+        }
+    }
+
+    /// A market order: takes what rests now, as far as the session's collar reaches, and stands no longer. Order entry
+    /// gives it the last price that the collar allows as its limit, and risk counts it at that.
+    #[inline]
+    #[must_use]
+    pub const fn market(locate: u16, side: Side, qty: Qty) -> Self {
+        Self {
+            time_in_force: TimeInForce::ImmediateOrCancel,
+            ..Self::limit(locate, side, PRICE_MARKET, qty)
+        }
+    }
+
+    #[inline]
+    const fn terms(&self) -> Terms {
+        Terms::new(self.display, self.min_qty)
+            .with_post_only(self.is_post_only)
+            .with_midpoint(self.is_midpoint)
+    }
 }
 
 /// What a strategy may do while it is called.
@@ -86,7 +164,7 @@ struct Turn<'a> {
     picked_ns: u64,
     published_delta_ns: u32,
     cause: Cause,
-    queue: u16,
+    queue: u8,
     ring_was_full: bool,
     books: Option<&'a OwnBooks>,
     clock: &'a Clock,
@@ -98,13 +176,15 @@ struct DeskEnd {
     intents: Producer<OrderIntent>,
     best_prices: Arc<BestPrices>,
     next_id: u32,
+    timers: Timers,
+    is_stopping: bool,
     counters: Arc<StrategyCounters>,
     histograms: DecidingHistograms,
 }
 
 impl<'a> Context<'a> {
-    /// Sends a new order; its number is what executions will name. `None`: the ring is full, nothing
-    /// was sent.
+    /// Sends a new order; its number is what executions will name. `None`: the ring is full, or the gateway stops;
+    /// nothing was sent.
     #[inline]
     pub fn enter(&mut self, order: &NewOrder) -> Option<OrderId> {
         let id = OrderId(self.desk.next_id);
@@ -116,6 +196,7 @@ impl<'a> Context<'a> {
             qty: order.qty,
             published_delta_ns: 0,
             picked_delta_ns: 0,
+            terms: order.terms(),
             locate: order.locate,
             queue: 0,
             ring_was_full: false,
@@ -130,16 +211,46 @@ impl<'a> Context<'a> {
         sent.then_some(id)
     }
 
-    /// Asks for another price and open quantity; `false`: the ring is full.
+    /// Asks for another price and open quantity; `false`: the ring is full, or the gateway stops.
     #[inline]
     pub fn replace(&mut self, id: OrderId, price: Price4, qty: Qty) -> bool {
         self.send(self.change(id, Action::Replace, price, qty))
+    }
+
+    /// Asks for fewer open shares, at least 1: a partial cancel, by which the order keeps its place at its price.
+    /// `false`: the ring is full.
+    #[inline]
+    pub fn reduce(&mut self, id: OrderId, open: Qty) -> bool {
+        self.send(self.change(id, Action::Reduce, Price4(0), open))
     }
 
     /// Asks for the end of an order; `false`: the ring is full.
     #[inline]
     pub fn cancel(&mut self, id: OrderId) -> bool {
         self.send(self.change(id, Action::Cancel, Price4(0), Qty(0)))
+    }
+
+    /// Calls [`Strategy::on_timer`] with this token once `after_ns` have passed since [`Context::picked_ns`]: never
+    /// early, and late by [`TIMER_TICK_NS`] and what the turn takes that is running then. `None`: [`TIMERS_MAX`] run
+    /// already.
+    #[inline]
+    pub fn start_timer(&mut self, after_ns: u64, token: u64) -> Option<TimerId> {
+        self.start_timer_at(self.turn.picked_ns.saturating_add(after_ns), token)
+    }
+
+    /// The same, at a time of the monotonic clock, ns: what goes in step adds to the time that was meant, and not to
+    /// the one at which it was called. A time that is over already: in the next tick.
+    pub fn start_timer_at(&mut self, at_ns: u64, token: u64) -> Option<TimerId> {
+        let timer = self.desk.timers.start(at_ns, self.turn.picked_ns, token);
+        if timer.is_none() {
+            self.desk.counters.timers_full.increment();
+        }
+        timer
+    }
+
+    /// Stops a timer; `false`: it has fired, or was stopped before.
+    pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
+        self.desk.timers.cancel(timer)
     }
 
     /// Best prices of a symbol now; `None` when they keep moving.
@@ -195,7 +306,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// When the event was taken from the ring, ns on the monotonic clock.
+    /// When the event was taken from the ring, the answer was here or the timer fired, ns on the monotonic clock.
     #[must_use]
     pub fn picked_ns(&self) -> u64 {
         self.turn.picked_ns
@@ -210,6 +321,7 @@ impl<'a> Context<'a> {
             qty,
             published_delta_ns: 0,
             picked_delta_ns: 0,
+            terms: Terms::PLAIN,
             locate: 0,
             queue: 0,
             ring_was_full: false,
@@ -222,6 +334,10 @@ impl<'a> Context<'a> {
 
     #[inline]
     fn send(&mut self, mut intent: OrderIntent) -> bool {
+        if self.desk.is_stopping && matches!(intent.action, Action::Enter | Action::Replace) {
+            self.desk.counters.stopping.increment();
+            return false;
+        }
         intent.decided_ns = self.turn.clock.now_ns();
         intent.published_delta_ns = self.turn.published_delta_ns;
         intent.picked_delta_ns = delta_ns(self.turn.origin.seen_ns, self.turn.picked_ns);

@@ -149,11 +149,8 @@ impl Strategy for Probe {
                 context.think(self.think_ns);
             }
             context.enter(&NewOrder {
-                locate: event.locate,
-                side,
-                price,
-                qty: self.qty,
                 time_in_force: TimeInForce::ImmediateOrCancel,
+                ..NewOrder::limit(event.locate, side, price, self.qty)
             });
         }
     }

@@ -22,7 +22,7 @@ use serde::Deserialize;
 
 use super::{Context, NewOrder, Strategy};
 use crate::message::execution::{ExecutionEvent, Outcome};
-use crate::message::intent::{Action, OrderId, TimeInForce};
+use crate::message::intent::{Action, OrderId};
 
 /// Symbols that one quoter can follow.
 const SYMBOLS_MAX: usize = 256;
@@ -227,13 +227,8 @@ impl Quoter {
 
 impl Book {
     fn steer(&mut self, parameters: &Parameters, context: &mut Context<'_>) {
-        let order = |side| NewOrder {
-            locate: self.locate.unwrap_or(0),
-            side,
-            price: Price4(0),
-            qty: Qty(parameters.qty),
-            time_in_force: TimeInForce::Day,
-        };
+        let locate = self.locate.unwrap_or(0);
+        let order = |side| NewOrder::limit(locate, side, Price4(0), Qty(parameters.qty));
         let (buy, sell) = (order(Side::Buy), order(Side::Sell));
         self.bid.steer(&buy, parameters.requote_at, context);
         self.ask.steer(&sell, parameters.requote_at, context);
@@ -287,7 +282,8 @@ impl Quote {
             Some(Action::Enter) => self.is_entering = false,
             Some(Action::Replace) => self.is_replacing = false,
             Some(Action::Cancel) => self.is_canceling = false,
-            None => {}
+            // It never asks for fewer shares.
+            Some(Action::Reduce) | None => {}
         }
         match execution.outcome {
             Outcome::Accepted | Outcome::Replaced => {

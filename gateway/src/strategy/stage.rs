@@ -3,19 +3,20 @@
 //! ```text
 //!  event ring ──> listener ──> one event, one clock read ──> strategy, strategy, …
 //!                  └> own books, where the configuration says so
-//!                              its own executions ──> each, before the events of a turn
+//!            its own executions, then its own timers ──> each, before the events of a turn
 //! ```
 //!
 //! Thread:      strategy core, hot
 //! Invariants:  strategies that share a stage hear the same events in the same order; each is told of its own
 //!              executions alone.
 //! Time:        `picked` is one clock read for each event: when the stage has it. What a strategy waits there for
-//!              those before it is in its `picked_to_decided`.
+//!              those before it is in its `picked_to_decided`. Timers go by when the turn began, which the core
+//!              has read already: while none is due, they cost a strategy one comparison a turn.
 
 use std::sync::Arc;
 
 use feed_handler::best_prices::BestPrices;
-use feed_handler::event::{Kind, MarketEvent, delta_ns};
+use feed_handler::event::{DELTA_UNKNOWN, Kind, MarketEvent, Origin, delta_ns};
 use feed_handler::own_books::OwnBooks;
 use feed_handler::publish::Listener;
 use rt::clock::Clock;
@@ -23,13 +24,16 @@ use rt::histogram::Reader;
 use rt::histograms;
 use rt::ring::{Consumer, Producer};
 
+use super::start::Start;
+use super::timers::Timers;
 use super::{Context, DeskEnd, Strategy, StrategyCounters, Turn};
 use crate::core_loop::Stage;
-use crate::message::execution::ExecutionEvent;
+use crate::message::execution::{ExecutionEvent, Outcome};
 use crate::message::intent::{Cause, OrderIntent};
 use crate::message::notice::{Notice, Notices};
+use crate::order::opening::OpeningView;
 
-/// Events taken in one turn at most, and executions of each strategy.
+/// Events taken in one turn at most, which a byte can count, and executions and timers of each strategy.
 const BATCH: usize = 64;
 
 histograms! {
@@ -65,6 +69,8 @@ struct Seat {
     executions: Consumer<ExecutionEvent>,
     desk: DeskEnd,
     notices: Notices,
+    opening: OpeningView,
+    has_started: bool,
 }
 
 impl std::fmt::Debug for Seat {
@@ -82,6 +88,8 @@ pub struct Ends {
     pub intents: Producer<OrderIntent>,
     /// From the order stage.
     pub executions: Consumer<ExecutionEvent>,
+    /// What it begins with.
+    pub opening: OpeningView,
     /// News for the operator.
     pub notices: Notices,
     /// The number of its first order: beyond those of earlier runs of the day.
@@ -136,6 +144,8 @@ impl StrategyStage {
             intents: ends.intents,
             best_prices: Arc::clone(&self.best_prices),
             next_id: ends.first_id,
+            timers: Timers::new(),
+            is_stopping: false,
             counters: Arc::default(),
             histograms: DecidingHistograms::default(),
         };
@@ -150,14 +160,22 @@ impl StrategyStage {
             executions: ends.executions,
             desk,
             notices: ends.notices,
+            opening: ends.opening,
+            has_started: false,
         });
         measures
+    }
+
+    /// When a timer may be due; `u64::MAX`: none runs.
+    pub(super) fn next_timer_ns(&self) -> u64 {
+        let timers = self.seats.iter().map(|seat| seat.desk.timers.next_ns());
+        timers.min().unwrap_or(u64::MAX)
     }
 
     #[inline]
     fn take_events(&mut self, clock: &Clock) -> usize {
         let mut taken = 0;
-        let mut queue = 0u16;
+        let mut queue = 0u8;
         let mut ring_was_full = self.events.is_full();
         while taken < BATCH
             && let Some(event) = self.events.hear()
@@ -202,6 +220,22 @@ impl StrategyStage {
     }
 }
 
+impl<'a> Turn<'a> {
+    /// A call that no message stands behind.
+    fn without_tick(books: Option<&'a OwnBooks>, clock: &'a Clock) -> Self {
+        Self {
+            origin: Origin::default(),
+            picked_ns: clock.now_ns(),
+            published_delta_ns: DELTA_UNKNOWN,
+            cause: Cause::Timer,
+            queue: 0,
+            ring_was_full: false,
+            books,
+            clock,
+        }
+    }
+}
+
 impl Seat {
     #[inline]
     fn take_executions(&mut self, books: Option<&OwnBooks>, clock: &Clock) -> usize {
@@ -238,7 +272,43 @@ impl Seat {
             turn: &turn,
             desk: &mut self.desk,
         };
+        if execution.outcome == Outcome::SessionUp && !self.has_started {
+            self.has_started = true;
+            self.strategy.on_start(&Start(&self.opening), &mut context);
+        }
         self.strategy.on_execution(execution, &mut context);
+    }
+
+    #[cold]
+    fn stop(&mut self, books: Option<&OwnBooks>, clock: &Clock) {
+        if std::mem::replace(&mut self.desk.is_stopping, true) {
+            return;
+        }
+        let turn = Turn::without_tick(books, clock);
+        let mut context = Context {
+            turn: &turn,
+            desk: &mut self.desk,
+        };
+        self.strategy.on_stop(&mut context);
+    }
+
+    /// Fires what is due; what the calls start is due in a later turn.
+    #[cold]
+    fn take_timers(&mut self, books: Option<&OwnBooks>, clock: &Clock) -> usize {
+        let mut taken = 0;
+        while taken < BATCH
+            && let Some(token) = self.desk.timers.take_due(clock.turn_ns())
+        {
+            taken += 1;
+            self.desk.counters.timers.increment();
+            let turn = Turn::without_tick(books, clock);
+            let mut context = Context {
+                turn: &turn,
+                desk: &mut self.desk,
+            };
+            self.strategy.on_timer(token, &mut context);
+        }
+        taken
     }
 
     #[cold]
@@ -260,9 +330,19 @@ impl Stage for StrategyStage {
         let mut taken = 0;
         for seat in &mut self.seats {
             taken += seat.take_executions(self.books.as_ref(), clock);
+            if seat.desk.timers.next_ns() <= clock.turn_ns() {
+                taken += seat.take_timers(self.books.as_ref(), clock);
+            }
         }
         taken + self.take_events(clock)
     }
 
     fn housekeep(&mut self, _: &Clock) {}
+
+    fn stop(&mut self, clock: &Clock) -> bool {
+        for seat in &mut self.seats {
+            seat.stop(self.books.as_ref(), clock);
+        }
+        true
+    }
 }

@@ -17,8 +17,11 @@ use rt::ring::{Consumer, Producer, ring};
 use super::{Ends, Strategy, StrategyStage};
 use crate::core_loop::Stage;
 use crate::message::execution::{ExecutionEvent, Outcome};
-use crate::message::intent::OrderIntent;
+use crate::message::intent::{OrderIntent, Owner};
 use crate::message::notice::Notices;
+use crate::order::opening::{Opening, OpeningView};
+use crate::order::risk::Exposure;
+use crate::order::snapshot::Position as Held;
 
 /// Room in each ring; a strategy that answers one event with more intents is told that the ring is full.
 const ROOM: usize = 256;
@@ -34,6 +37,8 @@ pub struct Trial {
     events: Producer<MarketEvent>,
     executions: Producer<ExecutionEvent>,
     intents: Consumer<OrderIntent>,
+    opening: OpeningView,
+    held: usize,
     seq: u64,
 }
 
@@ -56,9 +61,11 @@ impl Trial {
         let prices = Arc::new(BestPrices::new(Want::LAZY).expect("memory"));
         prices.set_stale(false);
         let events = Listener::own(events, Subscription::All, Arc::clone(&prices));
+        let opening = Opening::new(0).view(Owner(0), None);
         let ends = Ends {
             intents: to_session,
             executions,
+            opening: opening.clone(),
             notices: Notices(notices),
             first_id: 1,
         };
@@ -70,6 +77,8 @@ impl Trial {
             events: to_strategy,
             executions: to_desk,
             intents,
+            opening,
+            held: 0,
             seq: 0,
         }
     }
@@ -126,6 +135,22 @@ impl Trial {
         self.hear(event);
     }
 
+    /// The account holds shares of a symbol, short below zero: what the strategy finds when its session opens for the
+    /// first time.
+    pub fn hold(&mut self, symbol: Symbol, shares: i64) {
+        let exposure = Exposure {
+            position: shares,
+            ..Exposure::default()
+        };
+        self.opening.hold(self.held, &Held { symbol, exposure });
+        self.held += 1;
+    }
+
+    /// The gateway stops.
+    pub fn stop(&mut self) {
+        self.stage.stop(&self.clock);
+    }
+
     /// The session opens, or goes down.
     pub fn set_session(&mut self, is_up: bool) {
         let outcome = if is_up {
@@ -158,6 +183,23 @@ impl Trial {
             answers: Some(intent.action),
             ..ExecutionEvent::session(outcome, self.clock.now_ns())
         }
+    }
+
+    /// Lets time pass: timers that are due meanwhile fire, each at its time.
+    pub fn pass(&mut self, length_ns: u64) {
+        let until_ns = self.clock.now_ns().saturating_add(length_ns);
+        // Ends: what a timer starts is due in a later tick.
+        while self.stage.next_timer_ns() <= until_ns {
+            self.clock.set_ns(self.stage.next_timer_ns());
+            self.stage.poll(&self.clock);
+        }
+        self.clock.set_ns(until_ns);
+    }
+
+    /// What time it is, ns.
+    #[must_use]
+    pub fn now_ns(&self) -> u64 {
+        self.clock.now_ns()
     }
 
     /// What the strategy wants since the last call, in its order.

@@ -65,13 +65,13 @@ impl OrderTrace {
     #[inline]
     #[must_use]
     pub fn begin(intent: &OrderIntent, user_ref: UserRefNum, encoded_ns: u64) -> Self {
-        if intent.cause == Cause::Execution {
-            // The tick lies a round trip back: this order's way begins with the decision.
+        if intent.cause != Cause::Market {
+            // The tick lies a round trip back, or there was none: this order's way begins with the decision.
             return Self {
                 seq: intent.origin.seq,
                 user_ref: user_ref.0,
                 feed: intent.origin.feed,
-                queue: intent.queue,
+                queue: u16::from(intent.queue),
                 ring_was_full: intent.ring_was_full,
                 decided_ns: intent.decided_ns,
                 encoded_ns,
@@ -90,7 +90,7 @@ impl OrderTrace {
             feed: origin.feed,
             batch: origin.batch,
             place: origin.place,
-            queue: intent.queue,
+            queue: u16::from(intent.queue),
             ring_was_full: intent.ring_was_full,
             wire_ns,
             seen_ns: origin.seen_ns,

@@ -7,6 +7,7 @@ use feed_handler::event::Origin;
 use feed_handler::position::Position;
 use gateway::message::execution::{ExecutionEvent, Outcome};
 use gateway::message::intent::{Action, Cause, OrderId, OrderIntent, Owner, TimeInForce};
+use gateway::message::terms::Terms;
 use gateway::order::account::Account;
 use gateway::order::entry::{
     Asked, Credentials, DeskOptions, Entry, EntryCounters, Lifecycle, Received, State,
@@ -78,6 +79,7 @@ pub(crate) fn enter(id: u32, side: Side, qty: u32) -> OrderIntent {
         qty: Qty(qty),
         published_delta_ns: 0,
         picked_delta_ns: 0,
+        terms: Terms::PLAIN,
         locate: 1,
         queue: 0,
         ring_was_full: false,

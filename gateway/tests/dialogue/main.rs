@@ -20,3 +20,4 @@ mod past;
 mod quoter;
 mod stage;
 mod table;
+mod terms;

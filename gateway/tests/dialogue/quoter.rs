@@ -10,6 +10,7 @@ use gateway::core_loop::Stage;
 use gateway::message::execution::{ExecutionEvent, Outcome};
 use gateway::message::intent::{Action, OrderIntent};
 use gateway::message::notice::Notices;
+use gateway::order::opening::OpeningView;
 use gateway::order::risk::Refusal;
 use gateway::strategy::{Ends, Quoter, QuoterParameters, StrategyStage};
 use protocol::types::{Price4, Qty, Side, Symbol};
@@ -41,6 +42,7 @@ impl Bench {
         let ends = Ends {
             intents: to_session,
             executions,
+            opening: OpeningView::default(),
             notices: Notices(notices),
             first_id: 1,
         };

@@ -8,14 +8,15 @@ use gateway::message::command::Command;
 use gateway::message::execution::{ExecutionEvent, Outcome};
 use gateway::message::intent::{Action, Cause, OrderIntent, Owner};
 use gateway::message::notice::{Notice, Notices};
-use gateway::order::account::Account;
+use gateway::order::account::{Account, DayStart};
 use gateway::order::entry::{DeskOptions, Entry, State};
 use gateway::order::links::Link;
+use gateway::order::opening::{Opening, OpeningView};
 use gateway::order::risk::{KillCause, KillSwitch, Limits, Risk};
 use gateway::order::stage::{OrderStage, Parts};
 use gateway::order::transport::{Transport, TransportEvent};
 use gateway::trace::recorder::Slowest;
-use protocol::types::Side;
+use protocol::types::{Side, Symbol};
 use rt::clock::Clock;
 use rt::ring::{Consumer, Producer, ring};
 
@@ -90,6 +91,7 @@ struct Bench {
     executions: Vec<Consumer<ExecutionEvent>>,
     notices: Consumer<Notice>,
     commands: Producer<Command>,
+    found: OpeningView,
     kill: KillSwitch,
     clock: Clock,
     now_ns: u64,
@@ -114,12 +116,15 @@ impl Bench {
         let (notice, notices) = ring(256).unwrap();
         let (asks, commands) = ring(4).unwrap();
         let (slow, _) = ring(64).unwrap();
+        let opening = Opening::new(64);
+        let found = opening.view(Owner(0), None);
         let mut stage = OrderStage::new(Parts {
             account,
             entry,
             transport: Wire::default(),
             links,
             commands,
+            opening,
             notices: Notices(notice),
             slowest: Slowest::new(slow),
         });
@@ -130,6 +135,7 @@ impl Bench {
             executions,
             notices,
             commands: asks,
+            found,
             kill,
             clock: Clock::manual(1),
             now_ns: 1,
@@ -390,22 +396,26 @@ fn order_caused_by_an_execution_is_no_tick_to_order() {
     bench.asks(0, order);
     bench.turn();
     assert_eq!(count(&bench), 1);
-    for (id, seen_ns) in [(2, 0), (3, 1)] {
+    for (id, seen_ns, cause) in [
+        (2, 0, Cause::Execution),
+        (3, 1, Cause::Execution),
+        (4, 0, Cause::Timer),
+    ] {
         let mut order = enter(id, Side::Buy, 1);
-        order.cause = Cause::Execution;
+        order.cause = cause;
         order.origin.seen_ns = seen_ns;
         bench.asks(0, order);
         bench.turn();
     }
-    assert_eq!(bench.stage.entry().open_orders(), 3);
+    assert_eq!(bench.stage.entry().open_orders(), 4);
     assert_eq!(count(&bench), 1);
 }
 
 #[test]
-fn order_of_an_execution_names_no_message_in_its_client_order_id() {
+fn order_of_an_execution_or_a_timer_names_no_message_in_its_client_order_id() {
     let mut bench = Bench::open(LIMITS, &[on_feed(0)], 64);
     bench.sent();
-    for (id, cause) in [(1, Cause::Market), (2, Cause::Execution)] {
+    for (id, cause) in [(1, Cause::Market), (2, Cause::Execution), (3, Cause::Timer)] {
         let mut order = enter(id, Side::Buy, 1);
         (order.cause, order.origin.seq) = (cause, 0x1234);
         bench.asks(0, order);
@@ -418,7 +428,11 @@ fn order_of_an_execution_names_no_message_in_its_client_order_id() {
         .collect();
     assert_eq!(
         ids,
-        [b"00000000001234".to_vec(), b"0000FFFFFFFFFF".to_vec()]
+        [
+            b"00000000001234".to_vec(),
+            b"0000FFFFFFFFFF".to_vec(),
+            b"0000FFFFFFFFFF".to_vec()
+        ]
     );
 }
 
@@ -714,4 +728,41 @@ fn command_for_a_strategy_that_is_not_there_is_told() {
     let told = Notice::Commanded(Command::Pause(Owner(9)), false);
     assert_eq!(bench.notices.pop(), Some(told));
     assert_eq!(bench.stage.entry().counters().commands_unknown.get(), 1);
+}
+
+#[test]
+fn session_that_opens_shows_what_it_found_before_it_tells_and_never_again() {
+    let mut bench = Bench::new(LIMITS, &[on_feed(0)], 64);
+    let held = |bench: &Bench| -> Vec<(Symbol, i64)> {
+        let positions = bench.found.positions();
+        positions
+            .map(|it| (it.symbol, it.exposure.position))
+            .collect()
+    };
+    let day = DayStart {
+        positions: Some(vec![(Symbol(*b"ALC     "), -300)]),
+        ..DayStart::default()
+    };
+    bench.stage.account().begin_day(&day).unwrap();
+    assert_eq!(held(&bench), [], "the past is not known");
+    bench.stage.transport().is_up = true;
+    bench.log_in(1);
+    let up = bench.executions[0].pop().map(|it| it.outcome);
+    assert_eq!(up, Some(Outcome::SessionUp));
+    assert_eq!(held(&bench), [(Symbol(*b"ALC     "), -300)]);
+    assert_eq!(bench.found.orders().count(), 0);
+
+    bench.fill(1);
+    bench.says(&[executed(1, 1, 9)]);
+    bench.stage.transport().is_closed = true;
+    bench.turn();
+    bench.house(SECOND);
+    bench.log_in(2);
+    let exposure = bench.stage.account().exposure(Symbol(*b"ALC     "));
+    assert_eq!(exposure.position, -299);
+    assert_eq!(
+        held(&bench),
+        [(Symbol(*b"ALC     "), -300)],
+        "it began with"
+    );
 }

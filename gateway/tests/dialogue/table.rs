@@ -48,7 +48,8 @@ impl Scene {
     }
 
     fn asks(mut self, action: Action) -> Self {
-        let asked = change(action, 7, 150);
+        let shares = if action == Action::Reduce { 40 } else { 150 };
+        let asked = change(action, 7, shares);
         self.desk.asks(0, &asked).expect("it is allowed");
         self.owed.push(action);
         self
@@ -119,6 +120,8 @@ fn scene(row: &str) -> Scene {
             let both = open().asks(Action::Replace).asks(Action::Cancel);
             both.named(2)
         }
+        "partial cancel" => open().asks(Action::Reduce),
+        "partial cancel, cancel" => open().asks(Action::Reduce).asks(Action::Cancel),
         "cancel put off" => open().asks(Action::Cancel).hears(&cancel_pending(1)),
         "replaced, by its old number" => {
             let mut scene = open()
@@ -204,6 +207,7 @@ fn state_of(order: &Order) -> String {
         (Some(_), true) => "open",
     }];
     words.extend(order.replacing.map(|_| "replace"));
+    words.extend(order.is_reducing().then_some("reduce"));
     words.extend(order.is_canceling().then_some("cancel"));
     words.extend(order.is_put_off().then_some("off"));
     let is_ours = order.is_canceling() && !order.owes_cancel();
@@ -277,6 +281,7 @@ fn check_promises(scene: &mut Scene, what: &str) {
     for order in orders.filter(|order| order.owner.is_some()) {
         answered.extend((!order.is_accepted).then_some(Action::Enter));
         answered.extend(order.replacing.map(|_| Action::Replace));
+        answered.extend(order.is_reducing().then_some(Action::Reduce));
         answered.extend(order.owes_cancel().then_some(Action::Cancel));
         assert!(order.open <= order.reserved, "{what}: {order:?}");
         if let Some((_, last)) = desk.executions.last() {

@@ -57,6 +57,8 @@ pub enum Correction {
 #[derive(Clone, Debug)]
 pub struct Clock {
     source: Source,
+    /// What [`Clock::begin_turn`] read last.
+    turn_ns: u64,
     /// `None`: the TSC is not trusted here.
     scale: Option<Scale>,
 }
@@ -110,6 +112,7 @@ impl Clock {
         match Scale::new(first, last) {
             Some(scale) => Self {
                 source: Source::Tsc,
+                turn_ns: 0,
                 scale: Some(scale),
             },
             None => Self::kernel(),
@@ -121,6 +124,7 @@ impl Clock {
     pub fn kernel() -> Self {
         Self {
             source: Source::Kernel,
+            turn_ns: 0,
             scale: None,
         }
     }
@@ -131,6 +135,7 @@ impl Clock {
         // A line without slope: reading it is the same code as reading the TSC's.
         Self {
             source: Source::Test,
+            turn_ns: now_ns,
             scale: Some(Scale::still(now_ns)),
         }
     }
@@ -140,6 +145,7 @@ impl Clock {
         debug_assert_eq!(self.source, Source::Test, "only a manual clock is set");
         if self.source == Source::Test {
             self.scale = Some(Scale::still(now_ns.max(self.now_ns())));
+            self.begin_turn();
         }
     }
 
@@ -151,6 +157,21 @@ impl Clock {
             Some(scale) => scale.ns_at(tsc(), monotonic_ns),
             None => monotonic_ns(),
         }
+    }
+
+    /// Reads the clock between two turns of its core; [`Clock::turn_ns`] remembers it.
+    #[inline]
+    pub fn begin_turn(&mut self) -> u64 {
+        self.turn_ns = self.now_ns();
+        self.turn_ns
+    }
+
+    /// When the turn began, as far as its core has read the clock: for what must look at the time in each turn and
+    /// is worth no read of its own. 0 before the first [`Clock::begin_turn`]; a manual clock shows what it is set to.
+    #[inline]
+    #[must_use]
+    pub fn turn_ns(&self) -> u64 {
+        self.turn_ns
     }
 
     /// Whether reads come from the TSC.

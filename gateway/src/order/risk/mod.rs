@@ -310,6 +310,15 @@ impl Risk {
         true
     }
 
+    /// How far a market order may go: the last price that the collar allows.
+    ///
+    /// # Errors
+    /// The book has no price to hold it against.
+    #[cold]
+    pub fn reach(&self, side: Side, market: &Market) -> Result<Price4, Refusal> {
+        market.reach(side, self.limits.collar_bps)
+    }
+
     /// The code with which a new order goes out: a sell of more than is held, other open sells counted, is
     /// short where what was held when the day began is known.
     #[inline]

@@ -3,6 +3,7 @@
 //! Thread:      order core, hot
 
 use feed_handler::best_prices::BestPrice;
+use protocol::ouch::PRICE_MAX;
 use protocol::types::{Price4, Side};
 
 use super::refusal::Refusal;
@@ -67,7 +68,38 @@ impl Market {
             Err(Refusal::PriceCollar)
         }
     }
+
+    /// The last price, as far into the market as it goes, that [`Market::hold`] lets a limit have; a whole tick.
+    ///
+    /// # Errors
+    /// The book is empty or could not be read.
+    pub(super) fn reach(&self, side: Side, collar_bps: u32) -> Result<Price4, Refusal> {
+        let best = self.best.ok_or(Refusal::NoReferencePrice)?;
+        if best.bid_price.0 == 0 && best.ask_price.0 == 0 {
+            return Err(Refusal::NoReferencePrice);
+        }
+        let known = [best.bid_price, best.ask_price, self.last_trade];
+        let known = known.into_iter().filter(|price| price.0 != 0);
+        let limit = match side {
+            Side::Buy => known
+                .map(|it| it.0.saturating_add(room(it, collar_bps)))
+                .min(),
+            Side::Sell => known
+                .map(|it| it.0.saturating_sub(room(it, collar_bps)))
+                .max(),
+        };
+        let limit = limit.unwrap_or(0).clamp(1, PRICE_MAX.0);
+        let tick = if limit < DOLLAR { 1 } else { CENT };
+        Ok(Price4(match side {
+            Side::Buy => limit / tick * tick,
+            Side::Sell => limit.div_ceil(tick) * tick,
+        }))
+    }
 }
+
+/// From here on prices move in whole cents.
+const DOLLAR: u32 = 10_000;
+const CENT: u32 = 100;
 
 /// The lowest price that is not 0; at least one is not.
 #[inline]

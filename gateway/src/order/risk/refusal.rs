@@ -93,6 +93,8 @@ refusals! {
     OutsideHours = 27 => refused_outside_hours,
     /// Too many cancels in this second.
     CancelRate = 28 => refused_cancel_rate,
+    /// Terms that contradict one another or the order's size: no exchange would take it.
+    Terms = 29 => refused_terms,
 }
 
 #[cfg(test)]
