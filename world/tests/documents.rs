@@ -7,11 +7,12 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/claims.md",
     "docs/exchange.md",
+    "docs/orders.md",
     "docs/performance.md",
     "docs/risk.md",
     "tickgate/src/lib.rs",

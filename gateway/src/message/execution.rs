@@ -24,7 +24,7 @@ pub enum Outcome {
     Filled,
     /// Shares taken off, with OUCH's reason.
     Canceled(u8),
-    /// The exchange changed the order's size without a trade or a cancel.
+    /// The exchange changed the order's size, its price or its place in the book without being asked.
     Modified,
     /// The exchange refused the order or the change, with OUCH's reason. A change leaves the order as it
     /// is.
@@ -58,8 +58,9 @@ pub struct ExecutionEvent {
     pub origin: Origin,
     /// When the answer was here.
     pub acked_ns: u64,
-    /// The exchange's number of an order that is live now, in [`Outcome::Accepted`] and [`Outcome::Replaced`]: where the
-    /// order is displayed, the exchange's feed names it by this number. 0 otherwise.
+    /// The exchange's number of an order that is live now, in [`Outcome::Accepted`] and [`Outcome::Replaced`], and in
+    /// [`Outcome::Modified`] where it has another: where the order is displayed, the exchange's feed names it by this
+    /// number. 0 otherwise.
     pub reference: OrderRef,
     /// The order, 0 for news of the session.
     pub id: OrderId,

@@ -24,6 +24,8 @@ pub enum Invariant {
     CanceledWhatWasOpen,
     /// What the exchange replaces is an order that is known here.
     ReplacedWhatIsKnown,
+    /// The exchange accepts or rejects an order once: who hears it twice shares numbers with somebody.
+    AnsweredOnce,
 }
 
 impl Invariant {
@@ -40,6 +42,7 @@ impl Invariant {
             Self::ExecutedWhatWasOpen => "more of an order was executed than was open",
             Self::CanceledWhatWasOpen => "more of an order was cancelled than was open",
             Self::ReplacedWhatIsKnown => "the exchange replaced an order that is not known here",
+            Self::AnsweredOnce => "the exchange accepted or rejected an order that it had accepted",
         }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! When full:   the notice is lost; the counters still tell what happened.
 
+use protocol::types::UserRefNum;
 use rt::ring::Producer;
 
 use super::command::Command;
@@ -25,6 +26,8 @@ pub enum Notice {
     UnknownBreak(u64),
     /// An answer of the exchange could not be read; the kill switch is on.
     Malformed(Unreadable),
+    /// An answer that does not fit the order that it is about.
+    Unexpected(Unexpected),
     /// Something that must hold about money did not; the kill switch is on.
     Breach(Breach),
     /// What an earlier run left behind.
@@ -81,6 +84,12 @@ impl std::fmt::Display for Notice {
                 "answer of {len} bytes, type {:?}, is not OUCH 5.0 and may have been an execution: the \
                  kill switch is on, compare positions",
                 char::from(kind)
+            ),
+            Self::Unexpected(Unexpected { kind, user_ref }) => write!(
+                f,
+                "answer {:?} about order {} does not fit what is known of it",
+                char::from(kind),
+                user_ref.0
             ),
             Self::Breach(breach) => write!(
                 f,
@@ -164,6 +173,15 @@ impl std::fmt::Display for Ended {
             ),
         }
     }
+}
+
+/// An answer that does not fit the order that it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unexpected {
+    /// The message's type.
+    pub kind: u8,
+    /// The order's number, or that of a request that is not ours.
+    pub user_ref: UserRefNum,
 }
 
 /// An answer that is not OUCH 5.0.

@@ -15,6 +15,7 @@ use super::endings::{STATE_DEAD, TakenOff, resize};
 use super::fills::{Fill, Undone};
 use super::ledger::{Ledger, reserve};
 use super::live::Order;
+use super::recovery::Stranger;
 use super::risk::{KillCause, Traded};
 use super::telling::{AnswerEvent, News, tell_live, tell_order};
 use crate::message::execution::{ExecutionEvent, Outcome};
@@ -54,18 +55,18 @@ impl Ledger<'_> {
             Outbound::CancelPending(m) => self.on_cancel_pending(now_ns, m.user_ref.get(), tell),
             Outbound::CancelReject(m) => self.on_cancel_reject(now_ns, m.user_ref.get(), tell),
             Outbound::Modified(m) => self.on_modified(now_ns, m, tell),
+            Outbound::PriorityUpdate(m) => self.on_priority(now_ns, m, tell),
+            Outbound::Restated(m) => self.on_restated(now_ns, m, tell),
             // Answers to queries of earlier connections stand in the past.
             Outbound::AccountQueryResponse(_) if is_past => {}
             Outbound::AccountQueryResponse(m) => {
                 return Some(m.next_user_ref.get());
             }
-            // They change nothing that is kept here: day events, display, priority, mass orders.
-            Outbound::SystemEvent(_)
-            | Outbound::PriorityUpdate(_)
-            | Outbound::Restated(_)
-            | Outbound::MassCancelResponse(_)
-            | Outbound::DisableResponse(_)
-            | Outbound::EnableResponse(_) => {}
+            Outbound::SystemEvent(_) => self.session.counters.system_events.increment(),
+            // Somebody else asked for them on this account.
+            Outbound::MassCancelResponse(m) => self.unexpected(m.kind, m.user_ref.get(), tell),
+            Outbound::DisableResponse(m) => self.unexpected(m.kind, m.user_ref.get(), tell),
+            Outbound::EnableResponse(m) => self.unexpected(m.kind, m.user_ref.get(), tell),
         }
         if let Some(breach) = self.session.take_breach() {
             tell(AnswerEvent::Breach(breach));
@@ -87,15 +88,17 @@ impl Ledger<'_> {
     #[inline]
     fn on_accepted(&mut self, now_ns: u64, m: &OrderAccepted, tell: &mut impl FnMut(AnswerEvent)) {
         let user_ref = m.user_ref.get();
-        self.session.counters.accepted.increment();
         let Some(order) = self.session.orders.get_mut(user_ref) else {
-            return self.adopt(user_ref, m);
+            self.session.counters.accepted.increment();
+            return self.adopt(user_ref, &Stranger::accepted(m));
         };
-        let answers = (!order.is_accepted).then_some(Action::Enter);
-        order.is_accepted = true;
+        if std::mem::replace(&mut order.is_accepted, true) {
+            return self.answered_twice(user_ref);
+        }
+        self.session.counters.accepted.increment();
         // The exchange may have priced it anew, so that it does not lock a market.
         order.price = m.price.get().unwrap_or(order.price);
-        let resized = resize(&mut self.account.risk, order, m.qty.get(), true);
+        let resized = resize(&mut self.account.risk, order, m.qty.get());
         let symbol = self.account.instruments.symbol(order.instrument);
         let held = resized.and_then(|()| is_as_sent(order, symbol, m));
         if order.owner.is_some() {
@@ -109,7 +112,7 @@ impl Ledger<'_> {
         let news = News {
             outcome: Outcome::Accepted,
             qty: order.open,
-            answers,
+            answers: Some(Action::Enter),
         };
         tell_live(now_ns, order, news, m.order.get(), tell);
         let open = order.open;
@@ -126,6 +129,7 @@ impl Ledger<'_> {
         if self.session.fills.is_known(match_number, user_ref) {
             return self.session.counters.executions_repeated.increment();
         }
+        self.expect_accepted(now_ns, (m.kind, user_ref), tell);
         let Some(order) = self.session.orders.get_mut(user_ref) else {
             self.session.counters.unknown_order.increment();
             self.account.risk.kill().engage(KillCause::UnknownExecution);

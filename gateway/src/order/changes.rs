@@ -6,12 +6,13 @@
 //! Invariants:  a change that was asked for is answered once, whatever became of it.
 //! Spec:        OUCH 5.0 revision 1.04, "Outbound Messages".
 
-use protocol::ouch::{Modified, OrderReplaced, Rejected};
+use protocol::ouch::{CancelPending, CancelReject, Modified, OrderReplaced, Rejected};
 use protocol::types::{Qty, UserRefNum};
 
 use super::endings::{STATE_DEAD, TakenOff, resize};
 use super::ledger::Ledger;
 use super::live::Order;
+use super::recovery::Stranger;
 use super::telling::{AnswerEvent, News, tell_live, tell_order};
 use crate::message::execution::Outcome;
 use crate::message::intent::Action;
@@ -25,17 +26,24 @@ impl Ledger<'_> {
         tell: &mut impl FnMut(AnswerEvent),
     ) {
         let (original, user_ref) = (m.original_user_ref.get(), m.user_ref.get());
+        self.expect_accepted(now_ns, (m.kind, original), tell);
         let Some(order) = self.session.orders.get(original).copied() else {
             self.session.counters.unknown_order.increment();
-            return self.broken(Breach {
+            self.broken(Breach {
                 invariant: Invariant::ReplacedWhatIsKnown,
                 user_ref: original,
                 found: u64::from(m.qty.get().0),
                 expected: 0,
             });
+            // The exchange has it live: the kill switch shall cancel it.
+            return self.adopt(user_ref, &Stranger::replaced(m));
         };
         self.session.counters.replaced.increment();
-        let answers = (order.replacing == Some(user_ref)).then_some(Action::Replace);
+        if order.replacing != Some(user_ref) {
+            self.unexpected_of(&order, (m.kind, original), tell);
+        }
+        // One that is on its way under another number finds nothing to replace any more.
+        let answers = order.replacing.map(|_| Action::Replace);
         if self.session.orders.renumber(original, user_ref).is_err() {
             return self.broken(Breach {
                 invariant: Invariant::NumberUnique,
@@ -51,13 +59,7 @@ impl Ledger<'_> {
             return;
         };
         order.price = m.price.get().unwrap_or(order.price);
-        let held = resize(
-            &mut self.account.risk,
-            order,
-            m.qty.get(),
-            answers.is_some(),
-        );
-        order.is_accepted = true;
+        let held = resize(&mut self.account.risk, order, m.qty.get());
         let order = *order;
         self.hold(held);
         let news = News {
@@ -89,6 +91,9 @@ impl Ledger<'_> {
             self.session.past.on_answered(number);
             return self.session.counters.unknown_order.increment();
         };
+        if order.user_ref == number && order.is_accepted {
+            return self.answered_twice(number);
+        }
         self.account.risk.on_rejected(now_ns);
         let mut news = News {
             outcome: Outcome::Rejected(reason),
@@ -126,8 +131,12 @@ impl Ledger<'_> {
     ) {
         self.session.counters.cancels_pending.increment();
         let Some(order) = self.session.orders.get_mut(user_ref) else {
-            return self.session.counters.unknown_order.increment();
+            return self.unknown(CancelPending::KIND, user_ref, tell);
         };
+        if !order.is_canceling() && !order.is_reducing() {
+            let order = *order;
+            return self.unexpected_of(&order, (CancelPending::KIND, user_ref), tell);
+        }
         order.links.is_put_off = true;
         let news = News {
             outcome: Outcome::CancelPending,
@@ -145,14 +154,14 @@ impl Ledger<'_> {
     ) {
         self.session.counters.cancels_refused.increment();
         let Some(order) = self.session.orders.get(user_ref).copied() else {
-            return self.session.counters.unknown_order.increment();
+            return self.unknown(CancelReject::KIND, user_ref, tell);
         };
         if order.is_reducing() {
             // It went before a cancel of the whole order.
             return self.on_reduction_failed(now_ns, order.user_ref, Outcome::CancelRejected, tell);
         }
         if !order.is_canceling() {
-            return;
+            return self.unexpected_of(&order, (CancelReject::KIND, user_ref), tell);
         }
         self.session.on_cancel_failed(order.user_ref, Some(now_ns));
         let news = News {
@@ -170,10 +179,12 @@ impl Ledger<'_> {
         tell: &mut impl FnMut(AnswerEvent),
     ) {
         let user_ref = m.user_ref.get();
+        self.expect_accepted(now_ns, (m.kind, user_ref), tell);
         let Some(order) = self.session.orders.get_mut(user_ref) else {
-            return self.session.counters.unknown_order.increment();
+            return self.unknown(m.kind, user_ref, tell);
         };
-        let held = resize(&mut self.account.risk, order, m.qty.get(), false);
+        self.session.counters.modified.increment();
+        let held = resize(&mut self.account.risk, order, m.qty.get());
         let order = *order;
         self.hold(held);
         let news = News {

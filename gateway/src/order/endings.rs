@@ -4,6 +4,7 @@
 //! Invariants:  an order leaves the table once, and risk's count of open shares with it; what ends an order
 //!              answers every intent that was waiting for it.
 
+use protocol::ouch::Canceled;
 use protocol::types::{Qty, UserRefNum};
 
 use super::ledger::{Ledger, reserve};
@@ -42,8 +43,9 @@ impl Ledger<'_> {
         tell: &mut impl FnMut(AnswerEvent),
     ) {
         let TakenOff { qty, reason } = off;
+        self.expect_accepted(now_ns, (Canceled::KIND, user_ref), tell);
         let Some(order) = self.session.orders.get_mut(user_ref) else {
-            return self.session.counters.unknown_order.increment();
+            return self.unknown(Canceled::KIND, user_ref, tell);
         };
         self.session.counters.canceled.increment();
         let open = order.open;
@@ -111,18 +113,13 @@ impl Ledger<'_> {
 /// The exchange says how much of an order is open now; risk counts that from here on.
 ///
 /// # Errors
-/// What we asked for ourselves came back larger.
+/// An order of this life has more open than was asked for.
 #[inline]
-pub(super) fn resize(
-    risk: &mut Risk,
-    order: &mut Order,
-    open: Qty,
-    is_asked: bool,
-) -> Result<(), Breach> {
+pub(super) fn resize(risk: &mut Risk, order: &mut Order, open: Qty) -> Result<(), Breach> {
     let before = order.reserved;
     order.open = open;
     reserve(risk, order)?;
-    if is_asked && open > before {
+    if order.owner.is_some() && open > before {
         return Err(Breach {
             invariant: Invariant::OpenAsAsked,
             user_ref: order.user_ref,

@@ -201,6 +201,12 @@ impl Entry {
         live
     }
 
+    /// The live order that a number stands for, its own or that of a replace on its way: for tests.
+    #[must_use]
+    pub fn order(&self, number: UserRefNum) -> Option<&Order> {
+        self.session.orders.get(number)
+    }
+
     /// Orders that there is room for.
     #[must_use]
     pub(super) fn room(&self) -> usize {

@@ -51,6 +51,9 @@ impl Heard<'_> {
             AnswerEvent::Malformed(answer) => {
                 self.listeners.notices.send(Notice::Malformed(answer));
             }
+            AnswerEvent::Unexpected(answer) => {
+                self.listeners.notices.send(Notice::Unexpected(answer));
+            }
             AnswerEvent::Breach(breach) => self.listeners.notices.send(Notice::Breach(breach)),
             AnswerEvent::Past(news) => self.listeners.notices.send(Notice::Past(news)),
         }

@@ -127,6 +127,12 @@ impl Order {
         self.links.is_canceling && self.links.is_asked
     }
 
+    /// Whether the exchange has put off the cancel, whole or partial, that is on its way.
+    #[must_use]
+    pub fn is_put_off(&self) -> bool {
+        (self.links.is_canceling || self.is_reducing()) && self.links.is_put_off
+    }
+
     /// When a refused cancel may be repeated; 0: none was refused.
     #[inline]
     #[must_use]

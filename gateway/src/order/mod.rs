@@ -42,6 +42,7 @@ mod fills;
 mod recovery;
 mod reductions;
 pub mod telling;
+mod unexpected;
 
 mod progress;
 

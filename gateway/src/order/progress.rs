@@ -44,6 +44,12 @@ counters! {
         unwatched,
         /// Replaces and cancels that went with a connection.
         changes_lost,
+        /// Sizes that the exchange changed without a trade or a cancel.
+        modified,
+        /// Orders of which the exchange told another place in the book, or another size or price shown.
+        restated,
+        /// Beginnings and ends of the exchange's day.
+        system_events,
         /// Trades undone by the exchange.
         trades_broken,
         /// Executions of more shares than an order had open. The position follows the exchange, and
@@ -65,6 +71,8 @@ counters! {
         past_differences,
         /// Answers about orders that are not known here.
         unknown_order,
+        /// Answers that do not fit the order that they are about, or that nobody asked for.
+        unexpected,
         /// Messages that are not OUCH 5.0: trading stops, as they may have been executions.
         malformed,
         /// Connections that came about.

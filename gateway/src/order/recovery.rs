@@ -7,8 +7,8 @@
 //! When wrong:  an order that cannot be kept turns the kill switch on.
 
 use feed_handler::event::Origin;
-use protocol::ouch::OrderAccepted;
-use protocol::types::{Price4, Qty, Side, UserRefNum};
+use protocol::ouch::{OrderAccepted, OrderReplaced};
+use protocol::types::{Price4, Qty, Side, Symbol, UserRefNum};
 
 use super::desk::DESKS_MAX;
 use super::endings::STATE_DEAD;
@@ -215,7 +215,7 @@ impl Ledger<'_> {
 
     /// An order of an earlier life of this process: it counts, and nobody owns it.
     #[cold]
-    pub(super) fn adopt(&mut self, user_ref: UserRefNum, m: &OrderAccepted) {
+    pub(super) fn adopt(&mut self, user_ref: UserRefNum, m: &Stranger) {
         self.session.past.on_answered(user_ref);
         let side = Side::of_code(m.side).unwrap_or(Side::Buy);
         let no_room = Breach {
@@ -253,7 +253,45 @@ impl Ledger<'_> {
     }
 }
 
-fn adopted(user_ref: UserRefNum, m: &OrderAccepted, side: Side, instrument: Instrument) -> Order {
+/// An order at the exchange that is not known here.
+#[derive(Debug)]
+pub(super) struct Stranger {
+    side: u8,
+    symbol: Symbol,
+    price: Price4,
+    qty: Qty,
+    state: u8,
+    display: u8,
+    time_in_force: u8,
+}
+
+impl Stranger {
+    pub(super) fn accepted(m: &OrderAccepted) -> Self {
+        Self {
+            side: m.side,
+            symbol: m.symbol,
+            price: m.price.get().unwrap_or(Price4(0)),
+            qty: m.qty.get(),
+            state: m.state,
+            display: m.display,
+            time_in_force: m.time_in_force,
+        }
+    }
+
+    pub(super) fn replaced(m: &OrderReplaced) -> Self {
+        Self {
+            side: m.side,
+            symbol: m.symbol,
+            price: m.price.get().unwrap_or(Price4(0)),
+            qty: m.qty.get(),
+            state: m.state,
+            display: m.display,
+            time_in_force: m.time_in_force,
+        }
+    }
+}
+
+fn adopted(user_ref: UserRefNum, m: &Stranger, side: Side, instrument: Instrument) -> Order {
     Order {
         user_ref,
         id: OrderId(0),
@@ -267,15 +305,15 @@ fn adopted(user_ref: UserRefNum, m: &OrderAccepted, side: Side, instrument: Inst
         terms: Terms::of_display(m.display),
         time_in_force: TimeInForce::of_code(m.time_in_force).unwrap_or(TimeInForce::Day),
         is_accepted: true,
-        price: m.price.get().unwrap_or(Price4(0)),
-        open: m.qty.get(),
-        reserved: m.qty.get(),
+        price: m.price,
+        open: m.qty,
+        reserved: m.qty,
         executed: Qty(0),
         replacing: None,
         replace_total: Qty(0),
         replace_price: Price4(0),
         is_marked_long: m.side == Side::Sell as u8,
-        known_limits: [m.price.get().unwrap_or(Price4(0)), Price4(0)],
+        known_limits: [m.price, Price4(0)],
         cancels_refused: 0,
         links: Links::default(),
     }

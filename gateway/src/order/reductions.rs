@@ -54,7 +54,7 @@ impl Ledger<'_> {
         let len = soup::frame(UNSEQUENCED, out, |body| message.encode(&[], body))
             .ok_or(Refusal::Backlog)?;
         if let Some(order) = self.session.orders.get_mut(user_ref) {
-            order.links.reducing_to = size;
+            (order.links.reducing_to, order.links.is_put_off) = (size, false);
         }
         self.session.doubt.note(Sort::Reduce, user_ref, now_ns);
         self.session.counters.reductions.increment();

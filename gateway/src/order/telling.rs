@@ -8,7 +8,7 @@ use super::live::Order;
 use crate::message::execution::{ExecutionEvent, Outcome};
 use crate::message::intent::{Action, Owner};
 use crate::message::invariant::Breach;
-use crate::message::notice::{Ended, Unreadable};
+use crate::message::notice::{Ended, Unexpected, Unreadable};
 use crate::message::past::PastNews;
 
 /// What a call on bytes or time has to tell.
@@ -28,6 +28,8 @@ pub enum AnswerEvent {
     UnknownBreak(MatchNumber),
     /// To the operator: an answer could not be read; the kill switch is on.
     Malformed(Unreadable),
+    /// To the operator: an answer that does not fit the order that it is about.
+    Unexpected(Unexpected),
     /// To the operator: an invariant does not hold; the kill switch is on.
     Breach(Breach),
     /// To the operator: what an earlier run left behind.

@@ -96,3 +96,30 @@ pub(crate) fn broken(number: u32, match_number: u64) -> Vec<u8> {
 pub(crate) fn next_number(number: u32) -> Vec<u8> {
     message(b'Q', 13, &[(9, &number.to_be_bytes())])
 }
+
+/// A message with nothing in it but its type.
+pub(crate) fn empty(kind: u8, len: usize) -> Vec<u8> {
+    message(kind, len, &[])
+}
+
+/// A message that says nothing of an order but its number.
+pub(crate) fn about(kind: u8, len: usize, number: u32) -> Vec<u8> {
+    message(kind, len, &[(9, &number.to_be_bytes())])
+}
+
+pub(crate) fn self_match(number: u32, qty: u32) -> Vec<u8> {
+    let (number, qty) = (number.to_be_bytes(), qty.to_be_bytes());
+    message(b'D', 32, &[(9, &number), (13, &qty), (17, b"Q")])
+}
+
+pub(crate) fn priority(number: u32, price: u64) -> Vec<u8> {
+    let (number, price) = (number.to_be_bytes(), price.to_be_bytes());
+    message(b'T', 30, &[(9, &number), (13, &price), (21, b"Y")])
+}
+
+/// The same acceptance or replace, of an order that is dead already.
+pub(crate) fn dead(mut message: Vec<u8>) -> Vec<u8> {
+    let state = if message[0] == b'A' { 47 } else { 51 };
+    message[state] = b'D';
+    message
+}

@@ -19,4 +19,5 @@ mod orders;
 mod past;
 mod quoter;
 mod stage;
+mod table;
 mod terms;

@@ -17,10 +17,10 @@ use super::desk::{Desk, LIMITS, SYMBOLS, change, enter, on_feed};
 use super::exchange::{accepted, canceled, next_number, rejected, replaced, soup};
 
 /// An order as an earlier run's journal has it: strategy, its number, OUCH's number.
-type Sent = (u8, u32, u32);
+pub(crate) type Sent = (u8, u32, u32);
 
 /// What the journal of a run that ended well says.
-fn past(sent: &[Sent], heard: &[Vec<u8>]) -> Past {
+pub(crate) fn past(sent: &[Sent], heard: &[Vec<u8>]) -> Past {
     past_of(b"S1        ", sent, heard)
 }
 
@@ -69,7 +69,7 @@ fn packet(user_ref: u32, symbol: &[u8; 8]) -> Vec<u8> {
 }
 
 /// The next run, logged in; the exchange has said this many messages.
-fn next_run(past: Past, found: FoundOrders, said: u64) -> Desk {
+pub(crate) fn next_run(past: Past, found: FoundOrders, said: u64) -> Desk {
     let mut desk = Desk::with(LIMITS, &[on_feed(0), on_feed(1)]);
     desk.entry = desk.entry.with_past(past, found);
     desk.log_in(said);
