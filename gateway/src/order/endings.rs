@@ -15,6 +15,7 @@ use super::telling::{AnswerEvent, News, tell_order};
 use crate::message::execution::Outcome;
 use crate::message::intent::Action;
 use crate::message::invariant::{Breach, Invariant};
+use crate::message::notice::Unexpected;
 
 /// Shares that leave an order without a trade.
 #[derive(Clone, Copy)]
@@ -43,7 +44,14 @@ impl Ledger<'_> {
         tell: &mut impl FnMut(AnswerEvent),
     ) {
         let TakenOff { qty, reason } = off;
-        self.expect_accepted(now_ns, (Canceled::KIND, user_ref), tell);
+        self.expect_accepted(
+            now_ns,
+            Unexpected {
+                kind: Canceled::KIND,
+                user_ref,
+            },
+            tell,
+        );
         let Some(order) = self.session.orders.get_mut(user_ref) else {
             return self.unknown(Canceled::KIND, user_ref, tell);
         };

@@ -250,7 +250,7 @@ impl Ledger<'_> {
     /// An order under a code that names its symbol now: one of an earlier run was found before its feed had said it.
     #[inline]
     fn with_locate(&mut self, order: Order) -> Result<Order, Refusal> {
-        if self.account.names_of(&order).is_some() {
+        if order.locate != 0 {
             return Ok(order);
         }
         self.find_locate(order).ok_or(Refusal::UnknownSymbol)
