@@ -85,6 +85,8 @@ const OWNED: u64 = 4;
 const ACCEPTED: u64 = 8;
 const CHANGING: u64 = 16;
 const OWNER_SHIFT: u32 = 8;
+/// Rows at least, whatever the limits: orders of earlier runs may be more than these allow.
+const ORDERS_SHOWN_MIN: usize = 4_096;
 /// What three bytes hold.
 const IN_DOUBT_MAX: u32 = (1 << 24) - 1;
 /// Looks at a row, each of [`rt::versioned::LOOKS_MAX`] reads.
@@ -92,7 +94,8 @@ const LOOKS: u32 = 1_000;
 
 impl SessionView {
     fn new(orders: usize) -> Self {
-        let rows = (0..orders.min(ORDERS_SHOWN_MAX)).map(|_| Versioned::default());
+        let rows = orders.clamp(ORDERS_SHOWN_MIN, ORDERS_SHOWN_MAX);
+        let rows = (0..rows).map(|_| Versioned::default());
         Self {
             health: Versioned::default(),
             orders: rows.collect(),
