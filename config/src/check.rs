@@ -3,7 +3,9 @@
 //! Each key's own range stands beside it, in `settings`.
 
 use crate::cores;
-use crate::settings::{Feed, Found, LayoutKind, Line, Receive, Session, Settings, Strategy};
+use crate::settings::{
+    Feed, Found, FoundOrders, LayoutKind, Line, Receive, Session, Settings, Strategy,
+};
 
 /// Strategies on one session: a `ClOrdID` has two hexadecimal digits for the strategy. Beyond it an
 /// answer would go to another strategy.
@@ -45,10 +47,21 @@ fn names(settings: &Settings, found: &mut Vec<Found>) {
     }
 }
 
+/// Twice the orders that a strategy is given back at once.
+const ADOPTING_EXECUTIONS_MIN: usize = 2_048;
+
 fn host(settings: &Settings, cpus: &[usize], found: &mut Vec<Found>) {
     settings.rings.check(found);
     settings.host.check(found);
     settings.journal.check(found);
+    let adopts = (settings.session.iter()).find(|(_, it)| it.found_orders == FoundOrders::Adopt);
+    if let (Some((name, _)), true) = (adopts, settings.rings.executions < ADOPTING_EXECUTIONS_MIN) {
+        let text = format!(
+            "{}: expected at least {ADOPTING_EXECUTIONS_MIN}, for session.{name}.found_orders is \"adopt\"",
+            settings.rings.executions
+        );
+        found.push(("rings.executions".into(), text));
+    }
     settings.control.check(found);
     for (at, cpu) in settings.layout.cpus.iter().enumerate() {
         let before = settings.layout.cpus.iter().take(at);

@@ -18,7 +18,7 @@ const BEGAN: Began = Began { realtime_ns: 1_700_000_000_000_000_000, monotonic_n
 
 /// A journal of records that the input makes up; its payloads in order.
 fn write(input: &mut Input) -> (Vec<u8>, Vec<Vec<u8>>) {
-    let session = SessionNames { name: "s".to_owned(), strategies: vec!["x".to_owned()], next: 1 };
+    let session = SessionNames { name: "s".to_owned(), strategies: vec!["x".to_owned()], next: 1, ..SessionNames::default() };
     let mut file = head::encode(BEGAN, 0, &Names::new(vec![session], Vec::new()));
     let mut payloads = Vec::new();
     for sequence in 1..=u64::from(input.byte() % 16) {

@@ -108,6 +108,7 @@ fn names() -> Names {
         name: "ouch1".to_owned(),
         strategies: vec!["probe".to_owned()],
         next: 1,
+        ..SessionNames::default()
     };
     Names::new(vec![session], vec!["itch".to_owned()])
 }

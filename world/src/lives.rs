@@ -117,5 +117,6 @@ pub(crate) fn names_of(session: usize) -> SessionNames {
         name: ACCOUNTS[session].to_owned(),
         strategies: of_it.map(|(at, _)| format!("strategy {at}")).collect(),
         next: 1,
+        ..SessionNames::default()
     }
 }

@@ -370,8 +370,8 @@ fn numbers_are_used_once(folder: &Path) -> usize {
 }
 
 /// The drop copy's lines add up to what the exchange says that is held, and none is there twice. How many fills there are.
-fn every_fill_is_copied_once(folder: &Path, held: &BTreeMap<String, Account>) -> usize {
-    let mut fills = 0;
+fn every_fill_is_copied_once(folder: &Path, held: &BTreeMap<String, Account>, kills: u64) -> usize {
+    let (mut fills, mut nobodys) = (0, 0);
     for (name, account) in held {
         let path = folder.join(format!("{name}-CHAOS00001.jsonl"));
         let lines = std::fs::read_to_string(&path).unwrap_or_default();
@@ -386,12 +386,14 @@ fn every_fill_is_copied_once(folder: &Path, held: &BTreeMap<String, Account>) ->
                 -shares
             };
             *positions.entry(text(&line["symbol"])).or_default() += shares;
-            assert!(line["strategy"].is_string(), "{name}: whose is {line}");
+            nobodys += u64::from(!line["strategy"].is_string());
         }
         positions.retain(|_, shares| *shares != 0);
         assert_eq!(positions, account.positions, "{name}");
         fills += seqs.len();
     }
+    // Whose an order was is lost where the gateway was killed before its record was written.
+    assert!(nobodys <= kills, "{nobodys} of {kills} kills");
     fills
 }
 
@@ -413,6 +415,7 @@ fn both_sides_agree_whatever_is_killed() {
     ] {
         blows.extend((0..times(name, default)).map(|_| blow));
     }
+    let kills = times("GATEWAY_KILLS", 20);
     let mut arena = Arena::new(seed);
     arena.random.shuffle(&mut blows);
     let (mut passed, mut failed) = (0, 0);
@@ -433,7 +436,7 @@ fn both_sides_agree_whatever_is_killed() {
     arena.agree().expect("both sides agree");
     arena.gateway.end();
     let held = arena.exchange_says().expect("the exchange answers");
-    let fills = every_fill_is_copied_once(&arena.desk.path("copy"), &held);
+    let fills = every_fill_is_copied_once(&arena.desk.path("copy"), &held, kills);
     let orders = numbers_are_used_once(&arena.desk.path("state").join("journal"));
     println!(
         "{orders} orders, no number used twice; {fills} fills, each copied once; {passed} passed, {failed} failed"

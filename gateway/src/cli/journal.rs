@@ -140,11 +140,11 @@ fn executions(path: &Path) -> Result<bool, Ended> {
             Ok(()) => {}
             // What a run that goes on is writing looks torn.
             Err(ReadError::Damaged(Damage { is_torn: true, .. })) => {}
-            Err(ReadError::Damaged(damage)) => {
-                log::error!("{}: {damage}", path.display());
+            Err(ReadError::Io(error)) => return Err(failed(&path, &error)),
+            Err(error) => {
+                log::error!("{}: {error}", path.display());
                 is_whole = false;
             }
-            Err(error) => return Err(failed(&path, &error)),
         }
         let mut out = io::stdout().lock();
         for execution in teller.told.drain(..) {

@@ -2,7 +2,8 @@
 //!
 //! Thread:      journal core
 
-use super::format::{self, GATEWAY, Header, Kind};
+use super::event::Event;
+use super::format::{self, GATEWAY, Header, Kind, Record};
 use super::head::Names;
 use super::records::Records;
 use zerocopy::byteorder::little_endian::U64;
@@ -77,11 +78,25 @@ impl Encoder {
             if let Some(session) = session {
                 session.next = header.sequence.get().wrapping_add(1);
             }
+            if header.kind == Kind::LoggedIn as u8 {
+                self.note_login(&header);
+            }
             seen(&header, &self.payload);
             format::encode(self.salt, header, &self.payload, batch);
             taken += 1;
         }
         taken
+    }
+
+    /// Heads of later files name the exchange's session.
+    fn note_login(&mut self, header: &Header) {
+        let record = Record::of(*header, &self.payload);
+        let session = self.names.sessions.get_mut(usize::from(header.session));
+        if let (Some(session), Some(Ok(Event::LoggedIn(_, name)))) =
+            (session, record.map(|record| Event::of(&record)))
+        {
+            session.joined = String::from_utf8_lossy(&name).trim().to_owned();
+        }
     }
 
     /// Appends a record of the gateway's own.

@@ -5,13 +5,14 @@
 //! ```
 //!
 //! What a run had heard and not written is written by the next one: from the journal where that has it, else from what the
-//! exchange tells again. What is in a file already is known by its number.
+//! exchange tells again, as long as it tells: within the exchange's session, and for a day. What is in a file already is
+//! known by its number; whoever takes a file away has the day written again.
 //!
 //! Thread:      main at the start, then the journal core
 //! Invariants:  a line is written whole before the next; a torn one at the end is cut off at the start, and written again.
 //! When wrong:  lines wait while a file takes none; the caller stops trading.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -42,17 +43,25 @@ pub struct DropCopy {
 /// One file.
 #[derive(Debug)]
 struct CopyFile {
+    path: PathBuf,
     file: File,
     /// Bytes of whole lines.
     whole_bytes: u64,
-    /// The numbers of what is in it.
-    written: BTreeSet<u64>,
+    /// What is in it, by number: the trade and the order.
+    written: BTreeMap<u64, Told>,
+    /// A write has failed, and half a line may be there.
+    is_torn: bool,
 }
+
+/// What tells an execution from another one under the same number: a trade, and an order of ours.
+type Told = (u64, u32);
 
 /// What is read of a line.
 #[derive(Deserialize)]
 struct Line {
     seq: u64,
+    match_number: u64,
+    user_ref: u32,
 }
 
 impl DropCopy {
@@ -143,41 +152,60 @@ impl CopyFile {
             .split(|byte| *byte == b'\n');
         let written = lines.filter(|line| !line.is_empty()).map(|line| {
             let line: Result<Line, _> = serde_json::from_slice(line);
-            line.map(|line| line.seq).map_err(|error| {
-                io::Error::other(format!(
-                    "{}: a line of another program: {error}",
-                    path.display()
-                ))
-            })
+            line.map(|line| (line.seq, (line.match_number, line.user_ref)))
+                .map_err(|error| {
+                    io::Error::other(format!(
+                        "{}: a line of another program: {error}",
+                        path.display()
+                    ))
+                })
         });
         Ok(Self {
             written: written.collect::<Result<_, _>>()?,
             whole_bytes: whole as u64,
             file,
+            is_torn: false,
+            path,
         })
     }
 
     /// Writes those that are not there yet; how many.
     fn write(&mut self, executions: &[Execution], lines: &mut Vec<u8>) -> io::Result<usize> {
         lines.clear();
-        let new = executions
-            .iter()
-            .filter(|it| !self.written.contains(&it.seq));
-        let mut count = 0;
-        for execution in new.clone() {
+        let mut new = BTreeMap::new();
+        for execution in executions {
+            let told = (execution.match_number, execution.user_ref);
+            let known = self.written.get(&execution.seq);
+            let known = known.or_else(|| new.get(&execution.seq));
+            match known {
+                Some(known) if *known == told => continue,
+                Some(_) => return Err(self.is_of_another_day(execution.seq)),
+                None => {}
+            }
+            new.insert(execution.seq, told);
             serde_json::to_writer(&mut *lines, execution)?;
             lines.push(b'\n');
-            count += 1;
         }
-        if let Err(error) = self.file.write_all(lines) {
-            // Half of them may be there: they are written again.
+        if self.is_torn {
             self.file.set_len(self.whole_bytes)?;
-            return Err(error);
         }
+        // Until all of it is there, half of it may be.
+        self.is_torn = true;
+        self.file.write_all(lines)?;
+        self.is_torn = false;
         self.whole_bytes += lines.len() as u64;
-        let seqs: Vec<u64> = new.map(|it| it.seq).collect();
-        self.written.extend(seqs);
+        let count = new.len();
+        self.written.append(&mut new);
         Ok(count)
+    }
+
+    /// The exchange uses a session's name again: what is new would be taken for what is there.
+    fn is_of_another_day(&self, seq: u64) -> io::Error {
+        io::Error::other(format!(
+            "{}: has another execution under the exchange's message {seq}: of an earlier day with the same session? \
+             Expected an empty folder, or one of this day's",
+            self.path.display()
+        ))
     }
 }
 
@@ -228,6 +256,7 @@ mod tests {
             name: "ouch".to_owned(),
             strategies: vec!["quotes".to_owned()],
             next: 1,
+            ..SessionNames::default()
         };
         Names::new(vec![session], Vec::new())
     }
@@ -301,6 +330,36 @@ mod tests {
             last.write().unwrap();
             assert_eq!(std::fs::read(&path).unwrap(), whole, "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn file_of_another_day_under_the_same_name_is_an_error_and_nothing_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        run(folder.path(), &said()).write().unwrap();
+        let mut other = said();
+        other[3] = executed(7, 70, 999);
+        let mut copy = run(folder.path(), &other);
+        let error = copy.write().unwrap_err();
+        assert!(error.to_string().contains("message 4"), "{error}");
+        assert_eq!(copy.waiting(), 4, "all wait for a folder of their own");
+    }
+
+    #[test]
+    fn session_that_comes_back_within_a_batch_writes_nothing_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut copy = run(folder.path(), &said());
+        let header = Header::default();
+        copy.on_record(&header, &Event::LoggedIn(1, *b"DAY2      "));
+        copy.on_record(&header, &Event::LoggedIn(1, *b"DAY1      "));
+        for (seq, message) in (1..).zip(&said()) {
+            let heard = HeardMessage {
+                seq,
+                is_past: true,
+                message,
+            };
+            copy.on_record(&header, &Event::Heard(heard));
+        }
+        assert_eq!(copy.write().unwrap(), 4);
     }
 
     #[test]

@@ -94,7 +94,6 @@ struct Open {
 #[derive(Debug)]
 struct OfSession {
     name: String,
-    joined: [u8; 10],
     exchange_session: String,
     /// The last message that counted.
     seq_last: u64,
@@ -121,6 +120,9 @@ impl Executions {
         self.of_file.clear();
         for names in &names.sessions {
             let at = self.session_of(&names.name);
+            if let (false, Some(session)) = (names.joined.is_empty(), self.sessions.get_mut(at)) {
+                session.join(&names.joined);
+            }
             let strategies = names.strategies.iter().map(|name| Arc::from(name.as_str()));
             self.of_file.push((at, strategies.collect()));
         }
@@ -132,7 +134,7 @@ impl Executions {
         let (at, strategies) = self.of_file.get(usize::from(header.session))?;
         let session = self.sessions.get_mut(*at)?;
         match *event {
-            Event::LoggedIn(_, name) => session.join(name),
+            Event::LoggedIn(_, name) => session.join(String::from_utf8_lossy(&name).trim()),
             Event::Sent(intent, packet) => {
                 let strategy = strategies.get(usize::from(intent.owner)).cloned();
                 session.on_sent(strategy, &intent, packet);
@@ -148,7 +150,6 @@ impl Executions {
         known.unwrap_or_else(|| {
             self.sessions.push(OfSession {
                 name: name.to_owned(),
-                joined: [0; 10],
                 exchange_session: String::new(),
                 seq_last: 0,
                 holes: BTreeSet::new(),
@@ -161,12 +162,11 @@ impl Executions {
 }
 
 impl OfSession {
-    fn join(&mut self, name: [u8; 10]) {
-        if self.joined == name {
+    fn join(&mut self, name: &str) {
+        if self.exchange_session == name {
             return;
         }
-        self.joined = name;
-        self.exchange_session = String::from_utf8_lossy(&name).trim().to_owned();
+        self.exchange_session = name.to_owned();
         self.seq_last = 0;
         self.holes.clear();
         self.sent.clear();
@@ -184,7 +184,8 @@ impl OfSession {
     }
 
     fn on_heard(&mut self, time_ns: u64, heard: &HeardMessage<'_>) -> Option<Execution> {
-        if !self.is_first(heard.seq) {
+        // Before a login nobody knows of which session it is.
+        if self.exchange_session.is_empty() || !self.is_first(heard.seq) {
             return None;
         }
         match Outbound::decode(heard.message).ok()?.0 {

@@ -63,6 +63,12 @@ impl Began {
 pub struct SessionNames {
     /// Its name in the configuration.
     pub name: String,
+    /// Whom it logs in as: the same name for another account is another session.
+    #[serde(default)]
+    pub username: String,
+    /// The exchange's session that it had joined when the file began; empty: none yet.
+    #[serde(default)]
+    pub joined: String,
     /// Its strategies, as records number them.
     pub strategies: Vec<String>,
     /// The sequence number that its next record has.
@@ -253,6 +259,7 @@ mod tests {
             name: "ouch1".to_owned(),
             strategies: vec!["probe".to_owned()],
             next: 1,
+            ..SessionNames::default()
         };
         Names::new(vec![session], vec!["itch".to_owned()])
     }

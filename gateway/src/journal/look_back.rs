@@ -18,7 +18,7 @@ use super::files::list;
 use super::format::{Header, INTENT_BYTES, record_bytes};
 use super::head::{Head, SessionNames};
 use super::past::{Past, Pasts};
-use super::reader::{Damage, ReadError};
+use super::reader::{Damage, ReadError, Reader};
 use super::replay::{Hearer, replay};
 
 /// A day's journals: what was written since. A session of the exchange is over by then.
@@ -66,7 +66,7 @@ pub fn look_back(
     let pasts = Pasts::new(sessions, unwritten_max);
     let mut hearers = Hearers { pasts, copy };
     let mut back = LookBack::default();
-    let files = recent(folder)?;
+    let files = recent(folder, sessions)?;
     let of = files.iter().map(|it| it.bytes).sum();
     for it in files {
         let before = back.bytes;
@@ -115,15 +115,23 @@ struct Ended {
 }
 
 /// Those of the last day and the newest, the oldest first.
-fn recent(folder: &Path) -> io::Result<Vec<Ended>> {
+fn recent(folder: &Path, sessions: &[SessionNames]) -> io::Result<Vec<Ended>> {
     let not_before = UNIX_EPOCH + Duration::from_nanos(realtime_ns()).saturating_sub(REACH);
     let mut files = Vec::new();
     for path in list(folder)?.into_iter().rev() {
         let file = OpenOptions::new().read(true).write(true).open(&path)?;
         match file.try_lock() {
             Ok(()) => {}
-            // Another gateway's.
-            Err(TryLockError::WouldBlock) => continue,
+            Err(TryLockError::WouldBlock) => {
+                is_anothers(&file, sessions).map_err(|session| {
+                    let text = format!(
+                        "{}: another gateway writes it for session {session}; expected one gateway for a session",
+                        path.display()
+                    );
+                    io::Error::other(text)
+                })?;
+                continue;
+            }
             Err(TryLockError::Error(error)) => return Err(error),
         }
         let about = file.metadata()?;
@@ -135,6 +143,25 @@ fn recent(folder: &Path) -> io::Result<Vec<Ended>> {
     }
     files.reverse();
     Ok(files)
+}
+
+/// Whether a file that is being written has nothing to do with our sessions.
+///
+/// # Errors
+/// The one of ours that it is for.
+fn is_anothers(file: &File, sessions: &[SessionNames]) -> Result<(), String> {
+    // Without a head it says nothing of anybody.
+    let Ok(reader) = Reader::new(file) else {
+        return Ok(());
+    };
+    let is_ours = |theirs: &&SessionNames| {
+        let mut ours = sessions.iter();
+        ours.any(|ours| (&ours.name, &ours.username) == (&theirs.name, &theirs.username))
+    };
+    let mut theirs = reader.head().names.sessions.iter();
+    theirs
+        .find(is_ours)
+        .map_or(Ok(()), |it| Err(it.name.clone()))
 }
 
 impl Ended {
@@ -246,6 +273,34 @@ mod tests {
         let found = cut_tail(folder.path()).unwrap();
         assert!(!found.is_cut, "{}", found.error);
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    }
+
+    #[test]
+    fn second_gateway_for_a_session_is_refused_while_the_first_lives() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = |username: &str| {
+            vec![SessionNames {
+                name: "ouch".to_owned(),
+                username: username.to_owned(),
+                next: 1,
+                ..SessionNames::default()
+            }]
+        };
+        let names = Names::new(session("one"), Vec::new());
+        let living = Files::begin(folder.path(), BEGAN, &names).unwrap();
+        let look = |username| look_back(folder.path(), &session(username), 0, None, |_, _| ());
+        let refused = look("one").unwrap_err().to_string();
+        assert!(
+            refused.contains("another gateway writes it for session ouch"),
+            "{refused}"
+        );
+        assert_eq!(
+            look("two").unwrap().files,
+            0,
+            "another account's is left alone"
+        );
+        drop(living);
+        assert_eq!(look("one").unwrap().files, 1);
     }
 
     #[test]

@@ -13,14 +13,14 @@
 //!              and its reader says that it is damaged.
 
 use protocol::ouch::Inbound;
-use protocol::soup::Packet;
-use protocol::types::UserRefNum;
+use protocol::types::{Side, Symbol, UserRefNum};
 
 use super::event::Event;
 use super::format::{Header, IntentRecord, checksum};
 use super::head::{Head, SessionNames};
+use super::ouch::{packets, sent};
 use super::replay::Hearer;
-use crate::message::intent::{Action, OrderId, Owner};
+use crate::message::intent::{OrderId, Owner};
 
 /// Messages that are kept apart by a checksum of 32 bits: what one session may say in a day, and 256 MiB.
 const MESSAGES_MAX: u64 = 1 << 26;
@@ -36,8 +36,10 @@ pub struct PastOrder {
     pub id: OrderId,
     /// The strategy, as it is numbered now; `None`: it is not configured any more.
     pub owner: Option<Owner>,
-    /// Symbol of the day, on the strategy's feed; 0 for a replace.
-    pub locate: u16,
+    /// Symbol; blank: it is not known.
+    pub symbol: Symbol,
+    /// Side.
+    pub side: Side,
     /// A new order, not a replace.
     pub is_new: bool,
     /// The exchange has accepted or rejected it.
@@ -92,9 +94,10 @@ impl Past {
 
     /// The exchange has this session: what is known of another one's orders says nothing here. How many orders that are.
     pub fn join(&mut self, session: [u8; 10]) -> usize {
-        if self.joined.is_none_or(|joined| joined == session) {
+        if self.joined.replace(session) == Some(session) {
             return 0;
         }
+        // Of whatever session it is, it is not of this one.
         let forgotten = self.orders.len();
         self.forget();
         forgotten
@@ -168,18 +171,26 @@ impl Past {
     }
 
     fn on_sent(&mut self, owner: Option<Owner>, intent: &IntentRecord, packet: &[u8]) {
-        let user_ref = match intent.action() {
-            Some(Action::Enter) => Some(UserRefNum(intent.user_ref.get())),
-            Some(Action::Replace) => replaces_number(packet),
-            Some(Action::Cancel | Action::Reduce) | None => None,
+        let (user_ref, symbol, side, is_new) = match packets(packet).find_map(sent) {
+            Some(Inbound::EnterOrder(m)) => {
+                let side = Side::of_code(m.side).unwrap_or(Side::Buy);
+                (m.user_ref.get(), m.symbol, side, true)
+            }
+            Some(Inbound::ReplaceOrder(m)) => {
+                let original = self.order(m.original_user_ref.get());
+                let about = original.map(|order| (order.symbol, order.side));
+                let (symbol, side) = about.unwrap_or((Symbol::BLANK, Side::Buy));
+                (m.user_ref.get(), symbol, side, false)
+            }
+            _ => return,
         };
-        let Some(user_ref) = user_ref else { return };
         self.note(PastOrder {
             user_ref,
             id: OrderId(intent.id.get()),
             owner,
-            locate: intent.locate.get(),
-            is_new: intent.action() == Some(Action::Enter),
+            symbol,
+            side,
+            is_new,
             is_answered: false,
         });
     }
@@ -205,6 +216,15 @@ impl Past {
     }
 }
 
+/// A session's name as the login tells it.
+fn padded(name: &str) -> [u8; 10] {
+    let mut padded = [b' '; 10];
+    for (to, from) in padded.iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    padded
+}
+
 fn place(seq: u64) -> Option<usize> {
     usize::try_from(seq.checked_sub(1)?).ok()
 }
@@ -212,14 +232,6 @@ fn place(seq: u64) -> Option<usize> {
 /// What tells messages apart; never [`UNKNOWN`].
 fn sum(message: &[u8]) -> u32 {
     checksum(0, message).max(1)
-}
-
-fn replaces_number(packet: &[u8]) -> Option<UserRefNum> {
-    let (packet, _) = Packet::decode(packet).ok().flatten()?;
-    match Inbound::decode(packet.payload) {
-        Ok((Inbound::ReplaceOrder(replace), _)) => Some(replace.user_ref.get()),
-        _ => None,
-    }
 }
 
 /// The pasts of all sessions, while journals are read: the oldest first.
@@ -270,6 +282,13 @@ impl Pasts {
         self.of_file = (head.names.sessions.iter())
             .map(|names| self.numbers(names))
             .collect();
+        let joined = head.names.sessions.iter().zip(&self.of_file);
+        for (names, numbers) in joined.filter(|(names, _)| !names.joined.is_empty()) {
+            let session = numbers.as_ref().map(|numbers| numbers.session);
+            if let Some((_, past)) = session.and_then(|at| self.sessions.get_mut(at)) {
+                past.join(padded(&names.joined));
+            }
+        }
     }
 
     /// A record of the file at hand.
@@ -294,7 +313,6 @@ impl Pasts {
             Event::Heard(heard) => past.on_heard(heard.seq, heard.message),
             Event::LoggedIn(_, name) => {
                 past.join(*name);
-                past.joined = Some(*name);
             }
             _ => {}
         }
@@ -324,7 +342,8 @@ impl Pasts {
 
     fn numbers(&self, then: &SessionNames) -> Option<Numbers> {
         let mut sessions = self.sessions.iter().enumerate();
-        let (session, (now, _)) = sessions.find(|(_, (now, _))| now.name == then.name)?;
+        let (session, (now, _)) = sessions
+            .find(|(_, (now, _))| now.name == then.name && now.username == then.username)?;
         let owner = |name: &String| {
             let at = now.strategies.iter().position(|it| it == name)?;
             u8::try_from(at).ok().map(Owner)
@@ -348,6 +367,7 @@ impl Hearer for Pasts {
 
 #[cfg(test)]
 mod tests {
+    use protocol::ouch::EnterOrder;
     use zerocopy::byteorder::little_endian::U32;
 
     use super::super::event::HeardMessage;
@@ -359,6 +379,7 @@ mod tests {
             name: "ouch".to_owned(),
             strategies: strategies.iter().map(|name| (*name).to_owned()).collect(),
             next: 1,
+            ..SessionNames::default()
         }]
     }
 
@@ -374,7 +395,18 @@ mod tests {
             owner,
             ..IntentRecord::default()
         };
-        Event::Sent(intent, b"a packet")
+        Event::Sent(intent, Vec::leak(packet_of(user_ref)))
+    }
+
+    /// A new order of this number.
+    fn packet_of(user_ref: u32) -> Vec<u8> {
+        let mut packet = vec![0; 3 + EnterOrder::LEN + 2];
+        packet[1] = u8::try_from(1 + EnterOrder::LEN + 2).unwrap();
+        (packet[2], packet[3]) = (b'U', b'O');
+        packet[4..8].copy_from_slice(&user_ref.to_be_bytes());
+        packet[8] = b'B';
+        packet[13..21].copy_from_slice(b"ALC     ");
+        packet
     }
 
     fn heard(seq: u64, message: &[u8]) -> Event<'_> {
@@ -385,7 +417,7 @@ mod tests {
         })
     }
 
-    const SESSION: [u8; 10] = *b"       DAY";
+    const SESSION: [u8; 10] = *b"DAY       ";
 
     #[test]
     fn strategies_are_found_by_name_and_numbers_go_on() {

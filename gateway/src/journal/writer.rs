@@ -56,6 +56,8 @@ counters! {
         files_begun,
         /// Executions written to the drop copy.
         executions_copied,
+        /// Writes of the drop copy that failed: trading stops.
+        copy_errors,
     }
 }
 
@@ -151,8 +153,9 @@ pub struct Writer {
 struct Copying {
     folder: PathBuf,
     lines: DropCopy,
-    /// Its last write found a file that took nothing.
-    has_failed: bool,
+    /// Its last write failed so, and when it is tried again.
+    failure: Option<io::ErrorKind>,
+    retry_ns: u64,
 }
 
 impl Copying {
@@ -211,7 +214,8 @@ impl Writer {
         self.copy = Some(Copying {
             folder: folder.to_owned(),
             lines,
-            has_failed: false,
+            failure: None,
+            retry_ns: 0,
         });
         self
     }
@@ -302,25 +306,31 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the drop copy's lines; how many.
+    /// Writes the drop copy's lines; how many. What fails has its own count and its own retry: the journal goes on.
     fn copy_executions(&mut self, now_ns: u64) -> usize {
         let Some(copy) = self.copy.as_mut() else {
             return 0;
         };
-        let is_resting = copy.has_failed && now_ns < self.retry_ns;
-        if copy.lines.waiting() == 0 || is_resting {
+        if copy.lines.waiting() == 0 || now_ns < copy.retry_ns {
             return 0;
         }
         match copy.lines.write() {
             Ok(lines) => {
-                copy.has_failed = false;
+                if copy.failure.take().is_some() {
+                    self.news.push(News::GoesOn(copy.folder.clone()));
+                }
                 self.counters.executions_copied.add(lines as u64);
                 lines
             }
             Err(error) => {
-                copy.has_failed = true;
-                let folder = copy.folder.clone();
-                self.on_failure(folder, error, now_ns);
+                copy.retry_ns = now_ns.saturating_add(RETRY_NS);
+                self.counters.copy_errors.increment();
+                for outlet in &self.outlets {
+                    outlet.kill.engage(KillCause::JournalFailed);
+                }
+                if copy.failure.replace(error.kind()) != Some(error.kind()) {
+                    self.news.push(News::Failed(copy.folder.clone(), error));
+                }
                 0
             }
         }

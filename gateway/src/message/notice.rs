@@ -131,7 +131,7 @@ pub enum Ended {
     EndOfSession,
     /// The server gave another session than the one that was being resumed.
     SessionChanged,
-    /// The server lives, but does not answer a login or an account query.
+    /// The server lives, but does not answer a login, an account query, or cancels of what an earlier run left.
     NoProgress,
     /// The server answers a query, and not what was sent before it.
     Swallowed,
@@ -155,7 +155,8 @@ impl std::fmt::Display for Ended {
                 f.write_str("the exchange has been silent for too long; connection closed")
             }
             Self::NoProgress => f.write_str(
-                "the exchange lives but does not answer a login or an account query; connection closed",
+                "the exchange lives but does not answer a login, an account query, or the cancels of what an earlier run left; \
+                 connection closed",
             ),
             Self::Swallowed => f.write_str(
                 "the exchange answers a query, and not what was sent before it; connection closed, so that it tells \

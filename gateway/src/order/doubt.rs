@@ -142,12 +142,14 @@ impl Doubt {
             Some(asked_ns) if now_ns.saturating_sub(asked_ns) > self.timeout_ns => {
                 Doubtful::Unanswered
             }
-            None if self.in_doubt > 0 => {
-                self.asked_ns = Some(now_ns);
-                Doubtful::Ask
-            }
+            None if self.in_doubt > 0 => Doubtful::Ask,
             _ => Doubtful::Nothing,
         }
+    }
+
+    /// The query has gone out.
+    pub(super) fn on_asked(&mut self, now_ns: u64) {
+        self.asked_ns = Some(now_ns);
     }
 
     /// The exchange has answered the query: whether something that went before it has no answer, and will have none.
@@ -191,7 +193,11 @@ impl Note {
         match self.sort {
             Sort::Enter => order.is_accepted,
             Sort::Replace => order.replacing != Some(self.number),
-            Sort::Cancel => !order.is_canceling() || order.links.is_put_off,
+            // Another cancel may have followed one that was refused.
+            Sort::Cancel => {
+                let links = &order.links;
+                !links.is_canceling || links.is_put_off || links.canceled_ns != self.sent_ns
+            }
             Sort::Reduce => !order.is_reducing() || order.links.is_put_off,
         }
     }

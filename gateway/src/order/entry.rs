@@ -446,7 +446,7 @@ impl Entry {
                     match (answer, lifecycle.state()) {
                         (Some(next), State::Recovering) => {
                             ledger.on_past_known(now_ns, next, &mut tell);
-                            lifecycle.on_past_known();
+                            lifecycle.on_past_known(now_ns);
                         }
                         (Some(_), _) if ledger.session.has_swallowed() => {
                             tell(AnswerEvent::Ended(lifecycle.end(Ended::Swallowed)));

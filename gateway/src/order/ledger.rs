@@ -195,13 +195,13 @@ impl Ledger<'_> {
         if order.terms != Terms::PLAIN && !order.terms.fit(total, order.time_in_force) {
             return Err(Refusal::Terms);
         }
+        let order = self.with_locate(order)?;
         let desk = self.session.desks.get(usize::from(owner.0));
         let desk = desk.ok_or(Refusal::NotLive)?;
         if desk.is_paused {
             return Err(Refusal::Paused);
         }
-        let names = self.account.names_of(&order);
-        let names = names.ok_or(Refusal::UnknownSymbol)?;
+        let names = (self.account.names_of(&order)).ok_or(Refusal::UnknownSymbol)?;
         let proposal = Proposal {
             owner,
             instrument: order.instrument,
@@ -245,6 +245,25 @@ impl Ledger<'_> {
             user_ref: original,
             is_new: false,
         })
+    }
+
+    /// An order under a code that names its symbol now: one of an earlier run was found before its feed had said it.
+    #[inline]
+    fn with_locate(&mut self, order: Order) -> Result<Order, Refusal> {
+        if self.account.names_of(&order).is_some() {
+            return Ok(order);
+        }
+        self.find_locate(order).ok_or(Refusal::UnknownSymbol)
+    }
+
+    #[cold]
+    fn find_locate(&mut self, order: Order) -> Option<Order> {
+        let symbol = self.account.instruments.symbol(order.instrument);
+        let names = self.account.best_prices.get(usize::from(order.feed))?;
+        let locate = names.locate_of(symbol)?;
+        let live = self.session.orders.get_mut(order.user_ref)?;
+        live.locate = locate;
+        Some(*live)
     }
 
     /// One more order is open: risk counts it.

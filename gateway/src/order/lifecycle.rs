@@ -10,6 +10,8 @@
 //!                                                            Stopped <── nothing open, or time is up ───┘
 //! ```
 //!
+//! Between `Recovering` and `Open` lies `Settling`, where what an earlier run left open has to be cancelled first.
+//!
 //! A server does not say where its past ends: Login Accepted repeats the number that was asked for. So
 //! each connection is made twice. The first login asks for "whatever comes next" and learns that
 //! number (`Probing`); the second asks for what is missing, and the past is over when that number is reached.
@@ -249,7 +251,7 @@ impl Lifecycle {
             State::Waiting => return is_up.then_some(Timer::Connect),
             State::Connecting => return is_up.then_some(Timer::GiveUp),
             State::Stopped | State::Ending => return None,
-            State::Probing | State::LoggingIn | State::Recovering if is_up => {
+            State::Probing | State::LoggingIn | State::Recovering | State::Settling if is_up => {
                 return Some(Timer::NoProgress);
             }
             _ => {}
@@ -314,23 +316,17 @@ impl Lifecycle {
 
     /// Everything that the exchange had said is known, and what an earlier run left open has to go before orders may
     /// go out.
-    pub fn on_past_known(&mut self) {
-        let state = if self.stop_by_ns.is_some() {
-            State::Stopping
-        } else {
-            State::Settling
-        };
-        self.go(state, NEVER);
+    pub fn on_past_known(&mut self, now_ns: u64) {
+        if self.stop_by_ns.is_some() {
+            self.has_been_open = true;
+            return self.go(State::Stopping, NEVER);
+        }
+        self.go(State::Settling, now_ns.saturating_add(PROGRESS_TIMEOUT_NS));
     }
 
-    /// Everything that the exchange had said is known: orders may go out, unless we stop.
+    /// Nothing that an earlier run left is in the way: orders may go out.
     pub fn on_recovered(&mut self) {
-        let state = if self.stop_by_ns.is_some() {
-            State::Stopping
-        } else {
-            State::Open
-        };
-        self.go(state, NEVER);
+        self.go(State::Open, NEVER);
         self.has_been_open = true;
         self.pause_ms = PAUSE_FIRST_MS;
     }
@@ -359,7 +355,7 @@ impl Lifecycle {
         );
         if packet.kind == kind::SEQUENCED && is_logged_in {
             self.next_seq += 1;
-            if self.state == State::Recovering {
+            if matches!(self.state, State::Recovering | State::Settling) {
                 self.deadline_ns = now_ns.saturating_add(PROGRESS_TIMEOUT_NS);
             }
             let is_past = self.past_end.is_none_or(|end| self.next_seq <= end);
@@ -633,7 +629,7 @@ mod tests {
         assert!(!one.stop(SECOND) && !one.is_stopping_and_sure());
         log_in(&mut one);
         assert!(!one.is_stopping_and_sure());
-        one.on_recovered();
+        one.on_past_known(SECOND);
         assert_eq!(one.state(), State::Stopping);
         assert!(one.is_stopping_and_sure() && one.takes_cancels());
         one.on_closed(SECOND);

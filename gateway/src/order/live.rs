@@ -78,6 +78,8 @@ pub struct Links {
     pub(super) reducing_to: Qty,
     /// The exchange has put the cancel off.
     pub(super) is_put_off: bool,
+    /// When the cancel went out.
+    pub(super) canceled_ns: u64,
     /// A cancel of ours that was refused is not repeated before this time.
     pub(super) cancel_after_ns: u64,
 }
@@ -91,6 +93,7 @@ impl Default for Links {
             is_asked: false,
             reducing_to: Qty(0),
             is_put_off: false,
+            canceled_ns: 0,
             cancel_after_ns: 0,
         }
     }

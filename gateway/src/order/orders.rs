@@ -287,9 +287,10 @@ impl Orders {
 
     /// A cancel goes out; `is_asked`: for the strategy, which waits for the answer.
     #[inline]
-    pub fn begin_cancel(&mut self, number: UserRefNum, is_asked: bool) {
+    pub fn begin_cancel(&mut self, number: UserRefNum, is_asked: bool, now_ns: u64) {
         self.relink(number, true, |links| {
             (links.is_asked, links.is_put_off) = (is_asked, false);
+            links.canceled_ns = now_ns;
         });
     }
 
@@ -522,7 +523,7 @@ mod tests {
                     (1, Some(number)) => {
                         let is_canceling = random.bool();
                         if is_canceling {
-                            orders.begin_cancel(UserRefNum(number), true);
+                            orders.begin_cancel(UserRefNum(number), true, 1);
                         } else {
                             orders.end_cancel(UserRefNum(number), 0);
                         }

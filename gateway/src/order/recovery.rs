@@ -42,6 +42,9 @@ impl Ledger<'_> {
         message: &[u8],
         tell: &mut impl FnMut(AnswerEvent),
     ) -> Story {
+        if self.session.past.is_empty() {
+            return Story::New;
+        }
         let story = self.session.past.hold_against(seq, message);
         let counters = &self.session.counters;
         match story {
@@ -93,10 +96,10 @@ impl Ledger<'_> {
     /// What earlier runs left, held against what the exchange has said.
     fn look_back(&mut self, now_ns: u64, tell: &mut impl FnMut(AnswerEvent)) {
         let past = std::mem::take(&mut self.session.past);
+        self.session.orders.advance(past.next_number());
         if past.is_empty() {
             return;
         }
-        self.session.orders.advance(past.next_number());
         let open = self.session.orders.len();
         let given_back = match self.session.found {
             FoundOrders::Adopt => self.give_back(now_ns, &past, tell),
@@ -123,35 +126,38 @@ impl Ledger<'_> {
     /// Live orders of earlier runs are their strategies' again; how many.
     fn give_back(&mut self, now_ns: u64, past: &Past, tell: &mut impl FnMut(AnswerEvent)) -> u32 {
         let mut given = [0; DESKS_MAX];
-        let mut adopted = 0;
+        let mut given_back = 0;
         let mut at = self.session.orders.first();
         while let Some(number) = at {
             at = self.session.orders.after(number);
-            let Some(&PastOrder {
-                id,
-                owner: Some(owner),
-                locate,
-                ..
-            }) = past.order(number)
+            let found = self.session.orders.get(number).copied();
+            let (Some(order), Some(sent)) = (found, past.order(number)) else {
+                continue;
+            };
+            let Some(owner) = sent.owner else { continue };
+            let id = sent.id;
+            let desk = usize::from(owner.0);
+            let (Some(of_desk), Some(given)) = (self.session.desks.get(desk), given.get_mut(desk))
             else {
                 continue;
             };
-            let desk = usize::from(owner.0);
-            let feed = self.session.desks.get(desk).map(|desk| desk.feed);
-            let (Some(feed), Some(given)) = (feed, given.get_mut(desk)) else {
-                continue;
-            };
-            let is_nobodys =
-                (self.session.orders.get(number)).is_some_and(|order| order.owner.is_none());
-            if !is_nobodys
+            let feed = of_desk.feed;
+            // A run without a journal may have used the number for another one.
+            let symbol = self.account.instruments.symbol(order.instrument);
+            let is_that = (symbol, order.side) == (sent.symbol, sent.side);
+            if order.owner.is_some()
+                || !is_that
                 || *given == GIVEN_BACK_MAX
                 || self.session.orders.give(number, owner, id).is_err()
             {
                 continue;
             }
             *given += 1;
-            adopted += 1;
+            given_back += 1;
             self.session.counters.given_back.increment();
+            // Codes are of the feed's day, and that may not have been heard yet.
+            let names = self.account.best_prices.get(usize::from(feed));
+            let locate = names.and_then(|names| names.locate_of(symbol)).unwrap_or(0);
             let Some(order) = self.session.orders.get_mut(number) else {
                 continue;
             };
@@ -163,7 +169,7 @@ impl Ledger<'_> {
             };
             tell_order(now_ns, order, news, tell);
         }
-        adopted
+        given_back
     }
 
     fn settle_never_received(

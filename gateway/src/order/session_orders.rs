@@ -274,7 +274,7 @@ impl SessionOrders {
             qty: Qty(0).into(),
         };
         let len = soup::frame(UNSEQUENCED, out, |body| message.encode(&[], body))?;
-        self.orders.begin_cancel(user_ref, is_asked);
+        self.orders.begin_cancel(user_ref, is_asked, now_ns);
         self.doubt.note(Sort::Cancel, target, now_ns);
         self.counters.cancels.increment();
         Some(len)
@@ -302,8 +302,12 @@ impl SessionOrders {
             Doubtful::Nothing => Some(0),
             Doubtful::Unanswered => None,
             Doubtful::Ask => {
-                self.counters.doubts.increment();
-                Some(self.query_account(out))
+                let len = self.query_account(out);
+                if len > 0 {
+                    self.counters.doubts.increment();
+                    self.doubt.on_asked(now_ns);
+                }
+                Some(len)
             }
         }
     }

@@ -42,8 +42,10 @@ pub(super) fn names(options: &Options) -> Names {
         let of_it = strategies.filter(|strategy| strategy.session == index);
         SessionNames {
             name: session.name.clone(),
+            username: session.credentials.username.clone(),
             strategies: of_it.map(|strategy| strategy.name.clone()).collect(),
             next: 1,
+            joined: String::new(),
         }
     });
     let feeds = options.feeds.iter().map(|feed| feed.name.clone());

@@ -612,3 +612,23 @@ fn exchange_that_answers_nothing_at_all_is_left() {
         "asked, then ended"
     );
 }
+
+#[test]
+fn cancel_that_follows_a_refused_one_is_another_one() {
+    let mut desk = Desk::open();
+    desk.entry = desk.entry.with_answer_timeout(SECOND);
+    desk.live(1, 100);
+    desk.asks(0, &change(Action::Cancel, 1, 0)).expect("it may");
+    let (due, _) = look(&mut desk, 2 * SECOND);
+    assert_eq!(due, Due::Send(4));
+    // The refusal comes late, and the next cancel before the query's answer.
+    desk.says(&cancel_reject(1));
+    desk.now_ns += 1;
+    desk.asks(0, &change(Action::Cancel, 1, 0)).expect("it may");
+    desk.says(&next_number(2));
+    assert!(
+        desk.news.iter().all(|news| !news.contains("Ended")),
+        "{:?}",
+        desk.news
+    );
+}

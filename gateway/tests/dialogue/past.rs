@@ -1,17 +1,20 @@
 //! What an earlier run left, at the next one's start: whose orders are, what never arrived, what differs.
 
+use feed_handler::position::Position;
 use gateway::journal::event::{Event, HeardMessage};
 use gateway::journal::format::IntentRecord;
 use gateway::journal::head::{Began, Names, SessionNames, decode, encode};
 use gateway::journal::past::{Past, Pasts};
 use gateway::message::execution::Outcome;
 use gateway::message::intent::{Action, OrderId, Owner};
-use gateway::order::entry::{FoundOrders, State};
+use gateway::message::notice::Ended;
+use gateway::order::entry::{Due, FoundOrders, PROGRESS_TIMEOUT_NS, State};
 use gateway::order::risk::{KillCause, Limits, Refusal};
-use protocol::types::Side;
+use protocol::ouch::EnterOrder;
+use protocol::types::{Side, Symbol};
 
 use super::desk::{Desk, LIMITS, SYMBOLS, change, enter, on_feed};
-use super::exchange::{accepted, canceled, next_number, rejected};
+use super::exchange::{accepted, canceled, next_number, rejected, replaced, soup};
 
 /// An order as an earlier run's journal has it: strategy, its number, OUCH's number.
 pub(crate) type Sent = (u8, u32, u32);
@@ -27,6 +30,7 @@ fn past_of(joined: &[u8; 10], sent: &[Sent], heard: &[Vec<u8>]) -> Past {
         name: "ouch".to_owned(),
         strategies: vec!["one".to_owned(), "two".to_owned()],
         next: 1,
+        ..SessionNames::default()
     };
     let names = Names::new(vec![session.clone()], Vec::new());
     let mut pasts = Pasts::new(&[session], 100);
@@ -36,11 +40,11 @@ fn past_of(joined: &[u8; 10], sent: &[Sent], heard: &[Vec<u8>]) -> Past {
         let intent = IntentRecord {
             id: (*id).into(),
             user_ref: (*user_ref).into(),
-            locate: 1.into(),
             owner: *owner,
             ..IntentRecord::default()
         };
-        pasts.on_event(0, &Event::Sent(intent, b"a packet"));
+        let symbol = SYMBOLS[usize::from(*owner)];
+        pasts.on_event(0, &Event::Sent(intent, &packet(*user_ref, symbol)));
     }
     for (seq, message) in (1..).zip(heard) {
         let heard = HeardMessage {
@@ -52,6 +56,16 @@ fn past_of(joined: &[u8; 10], sent: &[Sent], heard: &[Vec<u8>]) -> Past {
     }
     pasts.on_event(255, &Event::Stop);
     pasts.finish().remove(0)
+}
+
+/// What went out for a new order to buy (OUCH 5.0, "Enter Order").
+fn packet(user_ref: u32, symbol: &[u8; 8]) -> Vec<u8> {
+    let mut message = vec![0; EnterOrder::LEN + 2];
+    message[0] = b'O';
+    message[1..5].copy_from_slice(&user_ref.to_be_bytes());
+    message[5] = b'B';
+    message[10..18].copy_from_slice(symbol);
+    soup(b'U', &message)
 }
 
 /// The next run, logged in; the exchange has said this many messages.
@@ -101,6 +115,70 @@ fn orders_go_back_to_their_strategies_and_those_of_nobody_stand() {
         desk.last(),
         (Outcome::Canceled(b'U'), Some(Action::Cancel), 0, 1)
     );
+}
+
+#[test]
+fn order_of_another_symbol_under_the_same_number_goes_back_to_nobody() {
+    // A run without a journal has used 3 again, for the second strategy's symbol.
+    let mut desk = next_run(past(&[(0, 7, 3)], &[]), FoundOrders::Adopt, 1);
+    desk.says(&order(3, 1));
+    desk.says(&next_number(4));
+    assert_eq!(
+        (desk.entry.state(), desk.executions.len()),
+        (State::Open, 0)
+    );
+    assert_eq!(desk.entry.live_orders(&desk.account)[0].desk, None);
+}
+
+#[test]
+fn replaced_order_goes_back_and_can_be_replaced_again() {
+    let mut desk = next_run(past(&[(0, 7, 3)], &[]), FoundOrders::Adopt, 2);
+    desk.says(&order(3, 0));
+    // Whose replace it was the journal has lost: the order goes by a number that nobody knows.
+    desk.says(&replaced(3, 4, 20, 1_000_000));
+    desk.says(&next_number(5));
+    assert_eq!(desk.entry.live_orders(&desk.account)[0].desk, None);
+
+    let mut pasts = past(&[(0, 7, 3), (0, 7, 4)], &[]);
+    assert_eq!(pasts.join(*b"S1        "), 0);
+    let mut desk = next_run(pasts, FoundOrders::Adopt, 2);
+    desk.says(&order(3, 0));
+    desk.says(&replaced(3, 4, 20, 1_000_000));
+    desk.says(&next_number(5));
+    let (_, found) = desk.executions[0];
+    assert_eq!(
+        (found.id, found.outcome, found.locate),
+        (OrderId(7), Outcome::Found, 1)
+    );
+    desk.asks(0, &change(Action::Replace, 7, 30))
+        .expect("its own");
+}
+
+#[test]
+fn code_of_a_symbol_that_its_feed_had_not_said_yet_is_found_when_it_is_needed() {
+    let mut desk = next_run(past(&[(0, 7, 3)], &[]), FoundOrders::Adopt, 1);
+    let symbol = Symbol(*SYMBOLS[0]);
+    desk.prices[0].store_symbol(1, Symbol(*b"OTHER   "), Position::default());
+    desk.says(&order(3, 0));
+    desk.says(&next_number(4));
+    assert_eq!(desk.last().3, 0, "no code is better than another symbol's");
+    let refused = desk.asks(0, &change(Action::Replace, 7, 30));
+    assert_eq!(refused, Err(Refusal::UnknownSymbol));
+    desk.prices[0].store_symbol(1, symbol, Position::default());
+    desk.asks(0, &change(Action::Replace, 7, 30))
+        .expect("it is known now");
+}
+
+#[test]
+fn settling_that_gets_nowhere_ends_the_connection() {
+    let mut desk = next_run(past(&[(0, 1, 1)], &[]), FoundOrders::Cancel, 1);
+    desk.says(&order(1, 0));
+    desk.says(&next_number(2));
+    assert_eq!(desk.entry.state(), State::Settling);
+    desk.now_ns += PROGRESS_TIMEOUT_NS + 1;
+    desk.hears(&soup(b'H', &[]));
+    let due = desk.entry.on_timeout(desk.now_ns, &mut [0; 64]);
+    assert_eq!(due, Due::End(Ended::NoProgress));
 }
 
 #[test]
