@@ -7,6 +7,7 @@
     clippy::indexing_slicing,
     reason = "tests"
 )]
+#![allow(clippy::too_many_lines, reason = "a scenario reads from top to bottom")]
 
 mod desk;
 mod support;
