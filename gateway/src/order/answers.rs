@@ -18,6 +18,7 @@ use super::live::Order;
 use super::recovery::Stranger;
 use super::risk::{KillCause, Traded};
 use super::telling::{AnswerEvent, News, tell_live, tell_order};
+use super::unexpected::about;
 use crate::message::execution::{ExecutionEvent, Outcome};
 use crate::message::intent::Action;
 use crate::message::invariant::{Breach, Invariant};
@@ -129,7 +130,7 @@ impl Ledger<'_> {
         if self.session.fills.is_known(match_number, user_ref) {
             return self.session.counters.executions_repeated.increment();
         }
-        self.expect_accepted(now_ns, (m.kind, user_ref), tell);
+        self.expect_accepted(now_ns, about(m.kind, user_ref), tell);
         let Some(order) = self.session.orders.get_mut(user_ref) else {
             self.session.counters.unknown_order.increment();
             self.account.risk.kill().engage(KillCause::UnknownExecution);
