@@ -31,6 +31,8 @@ pub struct Options {
     pub is_inline: bool,
     /// Where what outlives the process is kept; `None`: nowhere.
     pub state_dir: Option<PathBuf>,
+    /// The file in which `tickgate ctl kill --hard` finds the kill switches; `None`: they are this process's alone.
+    pub kill_page: Option<PathBuf>,
     /// CPUs for hot cores; empty: the last one for `inline`, unpinned for the rest.
     pub cpus: Vec<usize>,
     /// Which stages share a core, each stage once; empty: as `is_inline` says.

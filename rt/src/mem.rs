@@ -13,12 +13,14 @@
 )]
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::any::Any;
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use zerocopy::FromZeros;
@@ -261,6 +263,49 @@ impl Deref for SharedWords {
     }
 }
 
+/// One 64-bit word that several look at: in memory of this process alone, or in a mapped file. Reading it costs what reading
+/// through an `Arc` costs.
+#[derive(Clone, Debug)]
+pub struct SharedWord {
+    at: NonNull<AtomicU64>,
+    /// Keeps the word where it is.
+    _owner: Arc<dyn Any + Send + Sync>,
+}
+
+// SAFETY: an atomic word may be touched from any thread, and its owner may be dropped in any.
+unsafe impl Send for SharedWord {}
+// SAFETY: as above.
+unsafe impl Sync for SharedWord {}
+
+impl SharedWord {
+    /// A word of a mapped file; `None`: it has no such word.
+    #[must_use]
+    pub fn of(words: &Arc<SharedWords>, index: usize) -> Option<Self> {
+        let at = NonNull::from(words.get(index)?);
+        let owner: Arc<SharedWords> = Arc::clone(words);
+        Some(Self { at, _owner: owner })
+    }
+}
+
+impl Default for SharedWord {
+    /// A word of this process, 0.
+    fn default() -> Self {
+        let word = Arc::new(AtomicU64::new(0));
+        let at = NonNull::from(&*word);
+        Self { at, _owner: word }
+    }
+}
+
+impl Deref for SharedWord {
+    type Target = AtomicU64;
+
+    #[inline]
+    fn deref(&self) -> &AtomicU64 {
+        // SAFETY: the word lies in what `_owner` owns, which neither moves it nor gives it out but by shared reference.
+        unsafe { self.at.as_ref() }
+    }
+}
+
 fn bytes_of<T>(len: usize) -> io::Result<usize> {
     const { assert!(align_of::<T>() <= PAGE_BYTES && size_of::<T>() > 0) };
     const { assert!(!std::mem::needs_drop::<T>(), "pages drop no items") };
@@ -427,6 +472,15 @@ mod tests {
         let other = SharedWords::map(&file, 1000).unwrap();
         one[999].store(5, Ordering::Relaxed);
         assert_eq!(other[999].load(Ordering::Relaxed), 5);
+        let one = Arc::new(one);
+        let word = SharedWord::of(&one, 999).unwrap();
+        assert!(SharedWord::of(&one, 1000).is_none());
+        drop(one);
+        other[999].store(6, Ordering::Relaxed);
+        assert_eq!(word.clone().load(Ordering::Relaxed), 6);
+        let alone = SharedWord::default();
+        alone.clone().store(7, Ordering::Relaxed);
+        assert_eq!(alone.load(Ordering::Relaxed), 7);
         std::fs::remove_file(path).unwrap();
     }
 }

@@ -46,6 +46,7 @@ pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result
         huge_pages: settings.host.huge_pages,
         realtime_priority: i32::from(settings.host.realtime_priority),
         state_dir: state_folder(settings),
+        kill_page: None,
         is_inline: settings.layout.kind == settings::LayoutKind::Inline,
         cpus: settings.layout.cpus.clone(),
         cores: settings

@@ -184,7 +184,8 @@ pub fn run(factory: Factory) -> ExitCode {
 }
 
 /// Runs the service, and the operator's socket beside it.
-fn serve(options: Options, control: Option<ControlOptions>) -> ExitCode {
+fn serve(mut options: Options, control: Option<ControlOptions>) -> ExitCode {
+    options.kill_page = control.as_ref().map(|it| service::kill_page_of(&it.path));
     let door = match control.map(Door::open).transpose() {
         Ok(door) => door,
         Err(error) => return fail(FAILED, &error),

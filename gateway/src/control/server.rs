@@ -160,6 +160,15 @@ fn lock_beside(path: &Path) -> Result<File, String> {
     }
 }
 
+/// Whether a living process has the socket at this path, answering or not.
+#[must_use]
+pub fn is_served(path: &Path) -> bool {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let lock = File::options().write(true).open(&name);
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 fn place_of(path: &Path) -> io::Result<Place> {
     let found = fs::symlink_metadata(path)?;
     Ok(Place {

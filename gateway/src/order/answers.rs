@@ -18,10 +18,11 @@ use super::live::Order;
 use super::recovery::Stranger;
 use super::risk::{KillCause, Traded};
 use super::telling::{AnswerEvent, News, tell_live, tell_order};
+use super::unexpected::about;
 use crate::message::execution::{ExecutionEvent, Outcome};
 use crate::message::intent::Action;
 use crate::message::invariant::{Breach, Invariant};
-use crate::message::notice::{Unexpected, Unreadable};
+use crate::message::notice::Unreadable;
 
 impl Ledger<'_> {
     /// Applies a message; where it answers an account query of this connection, the number that the next
@@ -129,14 +130,7 @@ impl Ledger<'_> {
         if self.session.fills.is_known(match_number, user_ref) {
             return self.session.counters.executions_repeated.increment();
         }
-        self.expect_accepted(
-            now_ns,
-            Unexpected {
-                kind: m.kind,
-                user_ref,
-            },
-            tell,
-        );
+        self.expect_accepted(now_ns, about(m.kind, user_ref), tell);
         let Some(order) = self.session.orders.get_mut(user_ref) else {
             self.session.counters.unknown_order.increment();
             self.account.risk.kill().engage(KillCause::UnknownExecution);

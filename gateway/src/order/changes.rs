@@ -14,10 +14,10 @@ use super::ledger::Ledger;
 use super::live::Order;
 use super::recovery::Stranger;
 use super::telling::{AnswerEvent, News, tell_live, tell_order};
+use super::unexpected::about;
 use crate::message::execution::Outcome;
 use crate::message::intent::Action;
 use crate::message::invariant::{Breach, Invariant};
-use crate::message::notice::Unexpected;
 
 impl Ledger<'_> {
     pub(super) fn on_replaced(
@@ -27,14 +27,7 @@ impl Ledger<'_> {
         tell: &mut impl FnMut(AnswerEvent),
     ) {
         let (original, user_ref) = (m.original_user_ref.get(), m.user_ref.get());
-        self.expect_accepted(
-            now_ns,
-            Unexpected {
-                kind: m.kind,
-                user_ref: original,
-            },
-            tell,
-        );
+        self.expect_accepted(now_ns, about(m.kind, original), tell);
         let Some(order) = self.session.orders.get(original).copied() else {
             self.session.counters.unknown_order.increment();
             self.broken(Breach {
@@ -48,14 +41,7 @@ impl Ledger<'_> {
         };
         self.session.counters.replaced.increment();
         if order.replacing != Some(user_ref) {
-            self.unexpected_of(
-                &order,
-                Unexpected {
-                    kind: m.kind,
-                    user_ref: original,
-                },
-                tell,
-            );
+            self.unexpected_of(&order, about(m.kind, original), tell);
         }
         // One that is on its way under another number finds nothing to replace any more.
         let answers = order.replacing.map(|_| Action::Replace);
@@ -150,14 +136,7 @@ impl Ledger<'_> {
         };
         if !order.is_canceling() && !order.is_reducing() {
             let order = *order;
-            return self.unexpected_of(
-                &order,
-                Unexpected {
-                    kind: CancelPending::KIND,
-                    user_ref,
-                },
-                tell,
-            );
+            return self.unexpected_of(&order, about(CancelPending::KIND, user_ref), tell);
         }
         order.links.is_put_off = true;
         let news = News {
@@ -183,14 +162,7 @@ impl Ledger<'_> {
             return self.on_reduction_failed(now_ns, order.user_ref, Outcome::CancelRejected, tell);
         }
         if !order.is_canceling() {
-            return self.unexpected_of(
-                &order,
-                Unexpected {
-                    kind: CancelReject::KIND,
-                    user_ref,
-                },
-                tell,
-            );
+            return self.unexpected_of(&order, about(CancelReject::KIND, user_ref), tell);
         }
         self.session.on_cancel_failed(order.user_ref, Some(now_ns));
         let news = News {
@@ -208,14 +180,7 @@ impl Ledger<'_> {
         tell: &mut impl FnMut(AnswerEvent),
     ) {
         let user_ref = m.user_ref.get();
-        self.expect_accepted(
-            now_ns,
-            Unexpected {
-                kind: m.kind,
-                user_ref,
-            },
-            tell,
-        );
+        self.expect_accepted(now_ns, about(m.kind, user_ref), tell);
         let Some(order) = self.session.orders.get_mut(user_ref) else {
             return self.unknown(m.kind, user_ref, tell);
         };

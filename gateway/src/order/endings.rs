@@ -12,10 +12,10 @@ use super::live::Order;
 use super::reductions;
 use super::risk::Risk;
 use super::telling::{AnswerEvent, News, tell_order};
+use super::unexpected::about;
 use crate::message::execution::Outcome;
 use crate::message::intent::Action;
 use crate::message::invariant::{Breach, Invariant};
-use crate::message::notice::Unexpected;
 
 /// Shares that leave an order without a trade.
 #[derive(Clone, Copy)]
@@ -44,14 +44,7 @@ impl Ledger<'_> {
         tell: &mut impl FnMut(AnswerEvent),
     ) {
         let TakenOff { qty, reason } = off;
-        self.expect_accepted(
-            now_ns,
-            Unexpected {
-                kind: Canceled::KIND,
-                user_ref,
-            },
-            tell,
-        );
+        self.expect_accepted(now_ns, about(Canceled::KIND, user_ref), tell);
         let Some(order) = self.session.orders.get_mut(user_ref) else {
             return self.unknown(Canceled::KIND, user_ref, tell);
         };

@@ -30,12 +30,12 @@ impl Ledger<'_> {
     pub(super) fn expect_accepted(
         &mut self,
         now_ns: u64,
-        what: Unexpected,
+        answer: Unexpected,
         tell: &mut impl FnMut(AnswerEvent),
     ) {
-        let order = self.session.orders.get(what.user_ref);
+        let order = self.session.orders.get(answer.user_ref);
         if order.is_some_and(|order| !order.is_accepted) {
-            self.imply_accepted(now_ns, what, tell);
+            self.imply_accepted(now_ns, answer, tell);
         }
     }
 
@@ -43,11 +43,11 @@ impl Ledger<'_> {
     fn imply_accepted(
         &mut self,
         now_ns: u64,
-        what: Unexpected,
+        answer: Unexpected,
         tell: &mut impl FnMut(AnswerEvent),
     ) {
-        self.unexpected(what.kind, what.user_ref, tell);
-        let Some(order) = self.session.orders.get_mut(what.user_ref) else {
+        self.unexpected(answer.kind, answer.user_ref, tell);
+        let Some(order) = self.session.orders.get_mut(answer.user_ref) else {
             return;
         };
         order.is_accepted = true;
@@ -80,11 +80,11 @@ impl Ledger<'_> {
     pub(super) fn unexpected_of(
         &mut self,
         order: &Order,
-        what: Unexpected,
+        answer: Unexpected,
         tell: &mut impl FnMut(AnswerEvent),
     ) {
         if order.owner.is_some() {
-            self.unexpected(what.kind, what.user_ref, tell);
+            self.unexpected(answer.kind, answer.user_ref, tell);
         }
     }
 
@@ -123,14 +123,7 @@ impl Ledger<'_> {
         tell: &mut impl FnMut(AnswerEvent),
     ) {
         let user_ref = m.user_ref.get();
-        self.expect_accepted(
-            now_ns,
-            Unexpected {
-                kind: m.kind,
-                user_ref,
-            },
-            tell,
-        );
+        self.expect_accepted(now_ns, about(m.kind, user_ref), tell);
         let Some(order) = self.session.orders.get_mut(user_ref) else {
             return self.unknown(m.kind, user_ref, tell);
         };
@@ -156,17 +149,16 @@ impl Ledger<'_> {
         tell: &mut impl FnMut(AnswerEvent),
     ) {
         let user_ref = m.user_ref.get();
-        self.expect_accepted(
-            now_ns,
-            Unexpected {
-                kind: m.kind,
-                user_ref,
-            },
-            tell,
-        );
+        self.expect_accepted(now_ns, about(m.kind, user_ref), tell);
         if self.session.orders.get(user_ref).is_none() {
             return self.unknown(m.kind, user_ref, tell);
         }
         self.session.counters.restated.increment();
     }
+}
+
+/// An answer of this type, about this order.
+#[inline]
+pub(super) fn about(kind: u8, user_ref: UserRefNum) -> Unexpected {
+    Unexpected { kind, user_ref }
 }

@@ -1,6 +1,7 @@
 //! Builds rings and stages from options and puts them on cores.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use feed_handler::best_prices::BestPrices;
@@ -12,6 +13,7 @@ use super::control::{self, Control, FeedControl, SessionControl, StrategyControl
 use super::feed::{self, FeedRoom};
 use super::house::{House, SessionHouse};
 use super::journal;
+use super::kill_page::KillPage;
 use super::layout::{self, Layout, Named};
 use super::receive;
 use super::strategies::{self, StrategyRoom};
@@ -43,6 +45,8 @@ pub(super) struct Built {
     pub(super) layout: Vec<CoreOptions>,
     pub(super) house: House,
     pub(super) control: Control,
+    /// Where others find the kill switches, for as long as this lives.
+    pub(super) kill_page: Option<KillPage>,
 }
 
 /// Rings of each strategy, taken apart as the stages are built.
@@ -108,10 +112,12 @@ pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, Str
         }
     }
     stages.extend(strategies);
+    let kill_page = kill_page(&options.kill_page, &options.state_dir, &options.sessions)?;
     let sessions = options.sessions.into_iter().zip(wiring.sessions);
     for (index, (session, wiring)) in sessions.enumerate() {
         let room = SessionRoom {
             wiring,
+            kill: switch(kill_page.as_ref(), index),
             best_prices: best_prices.clone(),
             journal: options.journal.as_ref().map(|it| (index, it.ring_bytes)),
             past: pasts.get_mut(index).map(std::mem::take).unwrap_or_default(),
@@ -126,7 +132,27 @@ pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, Str
         layout,
         house,
         control,
+        kill_page,
     })
+}
+
+/// A session's switch: in the file, where there is one.
+fn switch(page: Option<&KillPage>, session: usize) -> KillSwitch {
+    let shared = page.and_then(|page| page.switch(session));
+    shared.unwrap_or_default()
+}
+
+/// The file of the kill switches, where one is wanted.
+fn kill_page(
+    path: &Option<PathBuf>,
+    state: &Option<PathBuf>,
+    sessions: &[options::Session],
+) -> Result<Option<KillPage>, String> {
+    let Some(path) = path else { return Ok(None) };
+    let names = sessions.iter().map(|session| session.name.as_str());
+    let made = KillPage::make(path, state.as_deref(), names);
+    made.map(Some)
+        .map_err(|error| format!("kill switches: {}: {error}", path.display()))
 }
 
 /// The operator's door, as far as it is known before a stage is built.
@@ -248,6 +274,7 @@ fn notices(stage: &str, house: &mut House) -> Result<Notices, String> {
 
 /// What a session is given beside its own options.
 struct SessionRoom {
+    kill: KillSwitch,
     wiring: SessionWiring,
     best_prices: Vec<Arc<BestPrices>>,
     /// The session's number and the bytes of its ring, where there is a journal.
@@ -263,13 +290,13 @@ fn build_session(
     control: &mut Control,
 ) -> Result<Box<dyn Stage>, String> {
     let SessionRoom {
+        kill,
         wiring,
         best_prices,
         journal,
         past,
     } = room;
     let name = session.name;
-    let kill = KillSwitch::default();
     if session.start_killed {
         kill.engage(KillCause::StartKilled);
     }

@@ -291,7 +291,8 @@ impl KillWatch {
             return Ok(());
         };
         // Who gave the operator's word knows why, and writes the file with it in the same moment.
-        if cause == KillCause::Operator && self.unwritten < UNWRITTEN_MAX {
+        let is_operator = [KillCause::Operator, KillCause::OperatorHard].contains(&cause);
+        if is_operator && self.unwritten < UNWRITTEN_MAX {
             self.unwritten += 1;
         } else {
             file.write(cause, "")?;

@@ -14,6 +14,7 @@ mod house;
 mod housekeeping;
 mod journal;
 mod kill_file;
+mod kill_page;
 mod layout;
 mod receive;
 mod recovery;
@@ -41,6 +42,7 @@ use journal::Earlier;
 use kill_file::KillWatch;
 
 pub use kill_file::{KillFile, KillRecord};
+pub use kill_page::{ForeignSwitches, kill_page_of};
 
 /// Stalls of a core that may wait for housekeeping.
 const STALLS: usize = 1024;
@@ -109,6 +111,7 @@ pub fn run(
         mut house,
         mut control,
         layout,
+        kill_page,
     } = build::build(options, pasts)?;
     control.kill_file = kill_file.clone();
     let kill_watch = KillWatch::start(kill_file, &house.kills)
@@ -151,6 +154,7 @@ pub fn run(
     house.last_words();
     let report = house.report();
     write(&report, &house, &output)?;
+    drop(kill_page);
     journaled?;
     ended_well(failed, house.open_orders()).map(|()| report)
 }

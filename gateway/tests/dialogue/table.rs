@@ -26,7 +26,7 @@ const KNOWN_TRADE: u64 = 7;
 const MESSAGES: usize = 17;
 
 /// An order in one state.
-struct Situation {
+struct Case {
     desk: Desk,
     /// The number that the message names.
     number: u32,
@@ -36,7 +36,7 @@ struct Situation {
     owed: Vec<Action>,
 }
 
-impl Situation {
+impl Case {
     fn of(desk: Desk, number: u32, owed: &[Action]) -> Self {
         let (replace, owed) = (STRANGE, owed.to_vec());
         Self {
@@ -73,34 +73,34 @@ impl Situation {
     }
 }
 
-fn sent() -> Situation {
+fn sent() -> Case {
     let mut desk = Desk::open();
     desk.asks(0, &enter(7, Side::Buy, 100)).expect("allowed");
-    Situation::of(desk, 1, &[Action::Enter])
+    Case::of(desk, 1, &[Action::Enter])
 }
 
 /// Accepted, and ten of its hundred shares executed.
-fn open() -> Situation {
-    let mut situation = sent()
+fn open() -> Case {
+    let mut case = sent()
         .hears(&accepted(1, b'B', 100, SYMBOLS[0], PRICE))
         .hears(&executed(1, 10, KNOWN_TRADE));
-    situation.owed.clear();
-    situation
+    case.owed.clear();
+    case
 }
 
-fn found(past: Past, found: FoundOrders) -> Situation {
+fn found(past: Past, found: FoundOrders) -> Case {
     let mut desk = next_run(past, found, 2);
     desk.says(&accepted(1, b'B', 100, SYMBOLS[0], PRICE));
     desk.says(&executed(1, 10, KNOWN_TRADE));
     desk.says(&next_number(2));
     assert_eq!(desk.entry.state(), State::Open);
-    Situation::of(desk, 1, &[])
+    Case::of(desk, 1, &[])
 }
 
 /// An order in the state of this row.
-fn situation(row: &str) -> Situation {
-    let mut situation = match row {
-        "never heard of" => Situation::of(Desk::open(), 1, &[]),
+fn case(row: &str) -> Case {
+    let mut case = match row {
+        "never heard of" => Case::of(Desk::open(), 1, &[]),
         "sent" => sent(),
         "sent, cancel" => sent().asks(Action::Cancel),
         "open" => open(),
@@ -108,9 +108,9 @@ fn situation(row: &str) -> Situation {
         "replace, by its number" => open().asks(Action::Replace).named(2),
         "cancel" => open().asks(Action::Cancel),
         "cancel of our own" => {
-            let mut situation = open();
-            assert!(situation.desk.entry.cancel_some(1, 1, &mut [0; 64]) > 0);
-            situation
+            let mut case = open();
+            assert!(case.desk.entry.cancel_some(1, 1, &mut [0; 64]) > 0);
+            case
         }
         "replace, cancel" => open()
             .asks(Action::Replace)
@@ -124,26 +124,26 @@ fn situation(row: &str) -> Situation {
         "partial cancel, cancel" => open().asks(Action::Reduce).asks(Action::Cancel),
         "cancel put off" => open().asks(Action::Cancel).hears(&cancel_pending(1)),
         "replaced, by its old number" => {
-            let mut situation = open()
+            let mut case = open()
                 .asks(Action::Replace)
                 .hears(&replaced(1, 2, 150, PRICE));
-            situation.owed.clear();
-            situation
+            case.owed.clear();
+            case
         }
         "over" => open().hears(&executed(1, 90, 8)),
         "found, nobody's" => found(Past::default(), FoundOrders::Keep),
         "found, given back" => found(past(&[(0, 7, 1)], &[]), FoundOrders::Adopt),
         row => panic!("{row} is no state"),
     };
-    situation.desk.forget();
-    situation
+    case.desk.forget();
+    case
 }
 
-/// The message of this column, about the situation's order; `open`: shares that it has.
-fn message(column: &str, situation: &Situation, open: u32) -> Vec<u8> {
-    let number = situation.number;
+/// The message of this column, about the case's order; `open`: shares that it has.
+fn message(column: &str, case: &Case, open: u32) -> Vec<u8> {
+    let number = case.number;
     let taken = accepted(number, b'B', 100, SYMBOLS[0], PRICE);
-    let renamed = replaced(number, situation.replace, 150, PRICE);
+    let renamed = replaced(number, case.replace, 150, PRICE);
     match column {
         "`S`" => empty(b'S', 10),
         "`A`" => taken,
@@ -222,20 +222,16 @@ fn counts(desk: &Desk) -> BTreeMap<&'static str, u64> {
 
 /// Says the message, and puts into the document's words what came of it.
 fn played(row: &str, column: &str) -> String {
-    let mut situation = situation(row);
-    let number = UserRefNum(situation.number);
-    let open = situation
-        .desk
-        .entry
-        .order(number)
-        .map_or(100, |it| it.open.0);
-    let said = message(column, &situation, open);
-    let (before, position) = (counts(&situation.desk), situation.desk.position());
-    let (state_before, shares_before) = described(&situation.desk);
-    let prices_before = prices(&situation.desk);
-    situation.desk.says(&said);
-    check_promises(&mut situation, &format!("{column} while {row}"));
-    let desk = &mut situation.desk;
+    let mut case = case(row);
+    let number = UserRefNum(case.number);
+    let open = case.desk.entry.order(number).map_or(100, |it| it.open.0);
+    let said = message(column, &case, open);
+    let (before, position) = (counts(&case.desk), case.desk.position());
+    let (state_before, shares_before) = described(&case.desk);
+    let prices_before = prices(&case.desk);
+    case.desk.says(&said);
+    check_promises(&mut case, &format!("{column} while {row}"));
+    let desk = &mut case.desk;
     let (state, shares) = described(desk);
     let mut words = Vec::new();
     words.extend((state != state_before).then_some(state));
@@ -269,8 +265,8 @@ fn played(row: &str, column: &str) -> String {
 }
 
 /// What holds whatever was said.
-fn check_promises(situation: &mut Situation, what: &str) {
-    let Situation { desk, owed, .. } = situation;
+fn check_promises(case: &mut Case, what: &str) {
+    let Case { desk, owed, .. } = case;
     let live = desk.entry.live_orders(&desk.account);
     let reserved: u64 = live.iter().map(|it| u64::from(it.reserved.0)).sum();
     let exposure = desk.account.exposure(Symbol(*SYMBOLS[0]));

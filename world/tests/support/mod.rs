@@ -110,6 +110,7 @@ pub(crate) fn bare(rings: Rings) -> Options {
         huge_pages: false,
         realtime_priority: 0,
         state_dir: None,
+        kill_page: None,
         journal: None,
         is_inline: true,
         cpus: Vec::new(),

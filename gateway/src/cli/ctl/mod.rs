@@ -1,5 +1,6 @@
 //! `tickgate ctl`: an operator looks at a running gateway, and steers it.
 
+mod hard;
 mod resume;
 mod settings;
 mod tables;
@@ -70,6 +71,11 @@ enum Command {
         /// A word to whoever finds it killed.
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
+        /// In the gateway's memory: works while its threads hang, as long as the order cores turn.
+        ///
+        /// Then whoever listens is asked whether anything is open, as without it; with --json that is a second line.
+        #[arg(long)]
+        hard: bool,
         /// How long to wait for nothing being open, s.
         #[arg(long, value_name = "SECONDS", default_value_t = 5,
               value_parser = clap::value_parser!(u64).range(0..=WAIT_MS_MAX / 1_000))]
@@ -151,10 +157,17 @@ impl Operator {
             }),
             Command::Positions { session } => Verb::Positions { session },
             Command::Limits => Verb::Limits,
-            Command::Kill { reason, wait_s } => Verb::Kill {
+            Command::Kill {
                 reason,
-                wait_ms: wait_s * 1_000,
-            },
+                hard,
+                wait_s,
+            } => {
+                let wait_ms = wait_s * 1_000;
+                if hard {
+                    return hard::run(self, reason, wait_ms);
+                }
+                Verb::Kill { reason, wait_ms }
+            }
             Command::Resume { yes_resume } => return resume::run(self, yes_resume),
             Command::Cancel { session, .. } => Verb::Cancel { session },
             Command::Pause { strategy } => Verb::Pause { strategy },

@@ -2,8 +2,9 @@
 //!
 //! Thread:      any; the order core looks at it before each order, hot
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::Ordering;
+
+use rt::mem::SharedWord;
 
 /// Why trading is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +36,13 @@ pub enum KillCause {
     JournalFailed = 12,
     /// What the exchange says of the day is not what the journal has.
     PastDiffers = 13,
+    /// `tickgate ctl kill --hard`, in the gateway's memory.
+    OperatorHard = 14,
 }
 
 impl KillCause {
     /// Every cause.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Operator,
         Self::Signal,
         Self::UnknownExecution,
@@ -53,10 +56,13 @@ impl KillCause {
         Self::JournalBehind,
         Self::JournalFailed,
         Self::PastDiffers,
+        Self::OperatorHard,
     ];
 
-    fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|cause| *cause as u8 == code)
+    /// The cause of this code. No code of ours: somebody wrote it from outside.
+    fn from_code(code: u64) -> Self {
+        let known = Self::ALL.into_iter().find(|cause| *cause as u64 == code);
+        known.unwrap_or(Self::OperatorHard)
     }
 }
 
@@ -75,23 +81,30 @@ impl std::fmt::Display for KillCause {
             Self::LossLimit => "a loss over loss_max_dollars",
             Self::JournalBehind => "a journal that cannot keep up",
             Self::JournalFailed => "a journal that cannot be written",
+            Self::OperatorHard => "the operator, past whoever listens",
             Self::PastDiffers => "a past of the exchange's that differs from the journal's",
         })
     }
 }
 
 /// No cause: orders may go.
-const NOT_KILLED: u8 = 0;
+const NOT_KILLED: u64 = 0;
 
 /// The kill switch: anyone may turn it, the order core looks at it before each order. The first cause
 /// stays until it is released; `StartKilled` gives way to another.
 #[derive(Clone, Debug, Default)]
-pub struct KillSwitch(Arc<AtomicU8>);
+pub struct KillSwitch(SharedWord);
 
 impl KillSwitch {
+    /// A switch in this word, 0: off. Whoever else has the word can turn it, too.
+    #[must_use]
+    pub fn at(word: SharedWord) -> Self {
+        Self(word)
+    }
+
     /// Stops new orders.
     pub fn engage(&self, cause: KillCause) {
-        let (order, code) = (Ordering::SeqCst, cause as u8);
+        let (order, code) = (Ordering::SeqCst, cause as u64);
         // An error: it is on already, and the first cause is the one to look into, unless that is only how
         // the configuration starts.
         if self
@@ -99,7 +112,7 @@ impl KillSwitch {
             .compare_exchange(NOT_KILLED, code, order, order)
             .is_err()
         {
-            let start = KillCause::StartKilled as u8;
+            let start = KillCause::StartKilled as u64;
             let _ = self.0.compare_exchange(start, code, order, order);
         }
     }
@@ -115,7 +128,7 @@ impl KillSwitch {
         let order = Ordering::SeqCst;
         let released = self
             .0
-            .compare_exchange(cause as u8, NOT_KILLED, order, order);
+            .compare_exchange(cause as u64, NOT_KILLED, order, order);
         released.is_ok()
     }
 
@@ -132,7 +145,7 @@ impl KillSwitch {
         // Order stages ask in each turn, and it is off in nearly all.
         match self.0.load(Ordering::Relaxed) {
             NOT_KILLED => None,
-            code => KillCause::from_code(code),
+            code => Some(KillCause::from_code(code)),
         }
     }
 }
