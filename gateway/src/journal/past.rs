@@ -94,12 +94,17 @@ impl Past {
 
     /// The exchange has this session: what is known of another one's orders says nothing here. How many orders that are.
     pub fn join(&mut self, session: [u8; 10]) -> usize {
-        if self.joined.replace(session) == Some(session) {
+        let before = self.joined.replace(session);
+        if before == Some(session) {
             return 0;
         }
         // Of whatever session it is, it is not of this one.
-        let forgotten = self.orders.len();
+        let (forgotten, number_last) = (self.orders.len(), self.number_last);
         self.forget();
+        // Where nobody knows of which session they were, numbers may have been used in this one.
+        if before.is_none() {
+            self.number_last = number_last;
+        }
         forgotten
     }
 
@@ -463,6 +468,28 @@ mod tests {
         let past = pasts.finish().remove(0);
         // The first and the last run were killed.
         assert_eq!((past.next_id(Owner(0)), past.next_number().0), (218, 214));
+    }
+
+    #[test]
+    fn later_part_of_a_run_is_of_the_session_that_its_head_names_and_else_of_no_known_one() {
+        for (joined, forgotten) in [("DAY", 0), ("", 1), ("FRIDAY", 1)] {
+            let mut head = head(3, &["a"]);
+            joined.clone_into(&mut head.names.sessions[0].joined);
+            let mut pasts = Pasts::new(&names(&["a"]), 0);
+            pasts.begin_file(&head);
+            pasts.on_event(0, &enter(0, 1, 1));
+            pasts.on_event(0, &heard(1, b"one"));
+            let mut past = pasts.finish().remove(0);
+            assert_eq!(past.join(SESSION), forgotten, "{joined:?}");
+            assert_eq!(past.is_empty(), forgotten > 0, "{joined:?}");
+            assert_eq!(past.next_id(Owner(0)), 2, "a strategy's numbers go on");
+            let next = if joined == "FRIDAY" { 1 } else { 2 };
+            assert_eq!(
+                past.next_number().0,
+                next,
+                "{joined:?}: it may have been used"
+            );
+        }
     }
 
     #[test]

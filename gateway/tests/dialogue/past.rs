@@ -4,6 +4,7 @@ use feed_handler::position::Position;
 use gateway::journal::event::{Event, HeardMessage};
 use gateway::journal::format::IntentRecord;
 use gateway::journal::head::{Began, Names, SessionNames, decode, encode};
+use gateway::journal::inlet::inlet;
 use gateway::journal::past::{Past, Pasts};
 use gateway::message::execution::Outcome;
 use gateway::message::intent::{Action, OrderId, Owner};
@@ -284,4 +285,36 @@ fn rejects_of_an_earlier_run_are_no_storm() {
     }
     desk.says(&next_number(21));
     assert_eq!((desk.entry.state(), desk.kill.cause()), (State::Open, None));
+}
+
+#[test]
+fn past_is_not_read_on_while_the_journal_is_half_full() {
+    let mut desk = Desk::with(LIMITS, &[on_feed(0)]);
+    let (inlet, mut outlet) = inlet(0, 1 << 13, desk.kill.clone()).expect("a power of two");
+    desk.entry = desk.entry.with_journal(inlet);
+    assert!(!desk.entry.must_wait());
+    desk.log_in(100);
+    let mut heard = 0;
+    while !desk.entry.must_wait() {
+        heard += 1;
+        desk.says(&order(heard, 0));
+        assert!(heard < 100, "the ring has room for fewer");
+    }
+    assert_eq!(desk.kill.cause(), None, "nothing is lost");
+    let mut payload = Vec::new();
+    let mut write = || while outlet.records.next(&mut payload).is_some() {};
+    write();
+    assert!(!desk.entry.must_wait());
+    for number in heard + 1..=100 {
+        desk.says(&order(number, 0));
+        write();
+    }
+    // Once orders go out, nothing waits: a full ring stops trading instead.
+    desk.says(&next_number(101));
+    assert_eq!(desk.entry.state(), State::Open);
+    for number in 101..200 {
+        desk.says(&order(number, 0));
+    }
+    assert!(!desk.entry.must_wait());
+    assert_eq!(desk.kill.cause(), Some(KillCause::JournalBehind));
 }
