@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use desk::{Desk, NEVER, gateway_command, start_gateway, start_sim_with};
+use desk::{Desk, NEVER, account_at_exchange, gateway_command, start_gateway, start_sim_with};
 use gateway::journal::event::Event;
 use gateway::journal::files::list;
 use gateway::journal::reader::Reader;
@@ -31,7 +31,7 @@ use protocol::ouch::Inbound;
 use protocol::soup::Packet;
 use rt::clock::monotonic_ns;
 use serde_json::Value;
-use support::{is_root, stderr, tool};
+use support::is_root;
 
 /// How long both sides may take to agree after something was killed: an exchange that is silent is given up after two
 /// seconds, a lost connection is made again within five.
@@ -82,9 +82,7 @@ impl Arena {
     /// What the gateway says to `tickgate ctl`; `None`: nobody answers, or not yet.
     fn ctl(&self, arguments: &[&str]) -> Option<Value> {
         let socket = self.desk.path("gateway.sock");
-        let mut all = vec!["ctl", "--socket", socket.to_str().expect("text"), "--json"];
-        all.extend(arguments);
-        let output = tool("tickgate", &all);
+        let output = desk::ctl(&socket, &[&["--json"], arguments].concat());
         let is_told = output.status.success();
         is_told.then(|| serde_json::from_slice(&output.stdout).expect("JSON"))
     }
@@ -196,16 +194,7 @@ impl Arena {
         for order in orders.as_array().expect("a list") {
             let name = text(&order["session"]);
             let account = accounts.get_mut(&name).expect("a session");
-            let about = format!(
-                "{} {} {} {}",
-                text(&order["symbol"]),
-                text(&order["side"]),
-                text(&order["price"]),
-                order["open"]
-            );
-            account
-                .orders
-                .insert(order["user_ref"].as_u64().expect("a number"), about);
+            account.stand(order, &text(&order["side"]));
         }
         let sessions = self.ctl(&["positions"])?["positions"]["sessions"].clone();
         for session in sessions.as_array().expect("a list") {
@@ -219,38 +208,14 @@ impl Arena {
     }
 
     fn exchange_says(&self) -> Option<BTreeMap<String, Account>> {
-        let config = self.desk.path("sim.toml");
-        let config = config.to_str().expect("text");
         let mut accounts = BTreeMap::new();
         for (name, _) in SESSIONS {
-            let arguments = [
-                "status",
-                "--config",
-                config,
-                "--accounts",
-                "--account",
-                name,
-                "--json",
-            ];
-            let output = tool("tickgate-sim", &arguments);
-            if !output.status.success() {
-                eprintln!("{}", stderr(&output));
-                return None;
-            }
-            let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-            let told = &answer["accounts"][0];
+            let told = account_at_exchange(&self.desk, name);
+            let told = told.inspect_err(|said| eprintln!("{said}")).ok()?;
             let mut account = Account::default();
             for order in told["orders"].as_array().expect("a list") {
                 let side = if order["side"] == "B" { "buy" } else { "sell" };
-                let about = format!(
-                    "{} {side} {} {}",
-                    text(&order["symbol"]),
-                    text(&order["price"]),
-                    order["open"]
-                );
-                account
-                    .orders
-                    .insert(order["user_ref"].as_u64().expect("a number"), about);
+                account.stand(order, side);
             }
             for held in told["positions"].as_array().expect("a list") {
                 account.hold(&held["symbol"], &held["net"]);
@@ -270,6 +235,13 @@ struct Account {
 }
 
 impl Account {
+    fn stand(&mut self, order: &Value, side: &str) {
+        let (symbol, price) = (text(&order["symbol"]), text(&order["price"]));
+        let about = format!("{symbol} {side} {price} {}", order["open"]);
+        let number = order["user_ref"].as_u64().expect("a number");
+        self.orders.insert(number, about);
+    }
+
     fn hold(&mut self, symbol: &Value, shares: &Value) {
         let shares = shares.as_i64().expect("a number");
         if shares != 0 {

@@ -15,26 +15,17 @@ mod support;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use desk::{Day, Desk, NEVER, gateway_command, start_gateway, start_sim_with};
+use desk::{
+    Day, Desk, NEVER, account_at_exchange, ctl, gateway_command, start_gateway, start_sim_with,
+    until,
+};
 use lab::netns::Lab;
 use lab::process::{Process, sibling};
-use rt::clock::monotonic_ns;
 use serde_json::{Value, json};
-use support::{has, is_root, stderr, tool};
-
-/// Against a hang only.
-const AT_MOST_NS: u64 = 30_000_000_000;
-
-/// `tickgate ctl` at this socket.
-fn ctl(socket: &Path, arguments: &[&str]) -> Output {
-    let socket = socket.to_str().expect("text");
-    let mut all = vec!["ctl", "--socket", socket];
-    all.extend(arguments);
-    tool("tickgate", &all)
-}
+use support::{has, is_root, stderr};
 
 /// What it answers as JSON; it must hold.
 fn told(socket: &Path, arguments: &[&str]) -> Value {
@@ -49,34 +40,9 @@ fn told(socket: &Path, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-/// Asks again until it is so.
-fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let until_ns = monotonic_ns() + AT_MOST_NS;
-    loop {
-        if let Some(found) = ask() {
-            return found;
-        }
-        assert!(monotonic_ns() < until_ns, "never: {what}");
-    }
-}
-
 /// What the exchange's books have of the account.
 fn at_exchange(desk: &Desk) -> Value {
-    let config = desk.path("sim.toml");
-    let config = config.to_str().expect("text");
-    let arguments = [
-        "status",
-        "--config",
-        config,
-        "--accounts",
-        "--account",
-        "demo",
-        "--json",
-    ];
-    let output = tool("tickgate-sim", &arguments);
-    assert!(output.status.success(), "{}", stderr(&output));
-    let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    answer["accounts"][0].clone()
+    account_at_exchange(desk, "demo").expect("it answers")
 }
 
 /// Orders and positions that aren't flat, in the form that both sides can be brought into.

@@ -18,21 +18,16 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use desk::{Day, Desk, NEVER, gateway_command, start_gateway, start_sim_with};
+use desk::{
+    Day, Desk, NEVER, account_at_exchange, gateway_command, start_gateway, start_sim_with, until,
+};
 use lab::netns::Lab;
 use lab::process::Process;
-use rt::clock::monotonic_ns;
 use serde_json::Value;
-use support::{has, is_root, stderr, tool};
-
-/// Against a hang only.
-const AT_MOST_NS: u64 = 30_000_000_000;
+use support::{has, is_root, stderr};
 
 fn ctl(socket: &Path, arguments: &[&str]) -> Output {
-    let socket = socket.to_str().expect("text");
-    let mut all = vec!["ctl", "--json", "--socket", socket];
-    all.extend(arguments);
-    tool("tickgate", &all)
+    desk::ctl(socket, &[&["--json"], arguments].concat())
 }
 
 fn lines(output: &Output) -> Vec<Value> {
@@ -47,33 +42,9 @@ fn status(socket: &Path) -> Value {
     lines(&output)[0]["status"].clone()
 }
 
-fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let until_ns = monotonic_ns() + AT_MOST_NS;
-    loop {
-        if let Some(found) = ask() {
-            return found;
-        }
-        assert!(monotonic_ns() < until_ns, "never: {what}");
-    }
-}
-
-/// The account, as the exchange has it.
+/// What the exchange's books have of the account.
 fn at_exchange(desk: &Desk) -> Value {
-    let config = desk.path("sim.toml");
-    let config = config.to_str().expect("text");
-    let arguments = [
-        "status",
-        "--config",
-        config,
-        "--accounts",
-        "--account",
-        "demo",
-        "--json",
-    ];
-    let output = tool("tickgate-sim", &arguments);
-    assert!(output.status.success(), "{}", stderr(&output));
-    let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    answer["accounts"][0].clone()
+    account_at_exchange(desk, "demo").expect("it answers")
 }
 
 /// The number and the name of each thread.

@@ -91,13 +91,7 @@ fn print(arguments: Arguments) -> Result<bool, Ended> {
     };
     let failed = |error: io::Error| Ended::Failed(format!("{}: {error}", path.display()));
     let is_folder = path.is_dir();
-    let files = || {
-        if is_folder {
-            list(&path)
-        } else {
-            Ok(vec![path.clone()])
-        }
-    };
+    let files = || files_of(&path);
     let (mut done, mut is_whole) = (Vec::new(), true);
     loop {
         let found = files().map_err(failed)?;
@@ -122,16 +116,20 @@ fn print(arguments: Arguments) -> Result<bool, Ended> {
     Ok(is_whole)
 }
 
+/// The journals that a path stands for.
+fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if path.is_dir() {
+        return list(path);
+    }
+    Ok(vec![path.to_owned()])
+}
+
 /// Prints executions; `false`: a file is damaged.
 fn executions(path: &Path) -> Result<bool, Ended> {
     let failed = |path: &Path, error: &dyn std::fmt::Display| {
         Ended::Failed(format!("{}: {error}", path.display()))
     };
-    let files = if path.is_dir() {
-        list(path).map_err(|error| failed(path, &error))?
-    } else {
-        vec![path.to_owned()]
-    };
+    let files = files_of(path).map_err(|error| failed(path, &error))?;
     let mut teller = Teller::default();
     let mut is_whole = true;
     for path in files {

@@ -139,17 +139,22 @@ impl Drop for Door {
     }
 }
 
-/// Two processes that start at the same time would each take the other's fresh socket for a stale one.
-fn lock_beside(path: &Path) -> Result<File, String> {
+/// The lock's file, beside the socket's.
+fn lock_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
+    name.into()
+}
+
+/// Two processes that start at the same time would each take the other's fresh socket for a stale one.
+fn lock_beside(path: &Path) -> Result<File, String> {
     let lock = File::options()
         .write(true)
         .create(true)
         .truncate(false)
         // Who may open it could hold it.
         .mode(0o600)
-        .open(&name);
+        .open(lock_of(path));
     let lock = lock.map_err(|error| format!("its lock: {error}"))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
@@ -163,9 +168,7 @@ fn lock_beside(path: &Path) -> Result<File, String> {
 /// Whether a living process has the socket at this path, answering or not.
 #[must_use]
 pub fn is_served(path: &Path) -> bool {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let lock = File::options().write(true).open(&name);
+    let lock = File::options().write(true).open(lock_of(path));
     lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 

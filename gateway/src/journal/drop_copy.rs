@@ -87,6 +87,12 @@ impl DropCopy {
         self.executions.begin_file(began, names);
     }
 
+    /// Where its files lie.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Executions that wait.
     #[must_use]
     pub fn waiting(&self) -> usize {

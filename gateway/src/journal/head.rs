@@ -75,6 +75,14 @@ pub struct SessionNames {
     pub next: u64,
 }
 
+impl SessionNames {
+    /// Whether both are of one account, under one name.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.name, &self.username) == (&other.name, &other.username)
+    }
+}
+
 /// What numbers and codes mean.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Names {

@@ -154,10 +154,7 @@ fn is_anothers(file: &File, sessions: &[SessionNames]) -> Result<(), String> {
     let Ok(reader) = Reader::new(file) else {
         return Ok(());
     };
-    let is_ours = |theirs: &&SessionNames| {
-        let mut ours = sessions.iter();
-        ours.any(|ours| (&ours.name, &ours.username) == (&theirs.name, &theirs.username))
-    };
+    let is_ours = |theirs: &&SessionNames| sessions.iter().any(|ours| ours.is_same(theirs));
     let mut theirs = reader.head().names.sessions.iter();
     theirs
         .find(is_ours)

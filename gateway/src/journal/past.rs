@@ -99,20 +99,13 @@ impl Past {
             return 0;
         }
         // Of whatever session it is, it is not of this one.
-        let (forgotten, number_last) = (self.orders.len(), self.number_last);
-        self.forget();
+        let forgotten = std::mem::take(&mut self.orders).len();
+        self.heard = Vec::new();
         // Where nobody knows of which session they were, numbers may have been used in this one.
-        if before.is_none() {
-            self.number_last = number_last;
+        if before.is_some() {
+            self.number_last = 0;
         }
         forgotten
-    }
-
-    /// Orders and messages are of no more use.
-    pub fn forget(&mut self) {
-        self.orders = Vec::new();
-        self.heard = Vec::new();
-        self.number_last = 0;
     }
 
     /// Holds a message of the exchange's against the journal.
@@ -347,8 +340,7 @@ impl Pasts {
 
     fn numbers(&self, then: &SessionNames) -> Option<Numbers> {
         let mut sessions = self.sessions.iter().enumerate();
-        let (session, (now, _)) = sessions
-            .find(|(_, (now, _))| now.name == then.name && now.username == then.username)?;
+        let (session, (now, _)) = sessions.find(|(_, (now, _))| now.is_same(then))?;
         let owner = |name: &String| {
             let at = now.strategies.iter().position(|it| it == name)?;
             u8::try_from(at).ok().map(Owner)

@@ -151,7 +151,6 @@ pub struct Writer {
 /// The drop copy that is being written.
 #[derive(Debug)]
 struct Copying {
-    folder: PathBuf,
     lines: DropCopy,
     /// Its last write failed so, and when it is tried again.
     failure: Option<io::ErrorKind>,
@@ -209,10 +208,9 @@ impl Writer {
 
     /// Executions are copied from now on, beyond those of earlier runs.
     #[must_use]
-    pub fn with_drop_copy(mut self, folder: &Path, mut lines: DropCopy, began: Began) -> Self {
+    pub fn with_drop_copy(mut self, mut lines: DropCopy, began: Began) -> Self {
         lines.begin_run(began, self.encoder.names());
         self.copy = Some(Copying {
-            folder: folder.to_owned(),
             lines,
             failure: None,
             retry_ns: 0,
@@ -317,7 +315,7 @@ impl Writer {
         match copy.lines.write() {
             Ok(lines) => {
                 if copy.failure.take().is_some() {
-                    self.news.push(News::GoesOn(copy.folder.clone()));
+                    self.news.push(News::GoesOn(copy.lines.folder().to_owned()));
                 }
                 self.counters.executions_copied.add(lines as u64);
                 lines
@@ -325,11 +323,10 @@ impl Writer {
             Err(error) => {
                 copy.retry_ns = now_ns.saturating_add(RETRY_NS);
                 self.counters.copy_errors.increment();
-                for outlet in &self.outlets {
-                    outlet.kill.engage(KillCause::JournalFailed);
-                }
+                stop_trading(&self.outlets, KillCause::JournalFailed);
                 if copy.failure.replace(error.kind()) != Some(error.kind()) {
-                    self.news.push(News::Failed(copy.folder.clone(), error));
+                    self.news
+                        .push(News::Failed(copy.lines.folder().to_owned(), error));
                 }
                 0
             }
@@ -417,9 +414,7 @@ impl Writer {
     fn on_failure(&mut self, path: PathBuf, error: io::Error, now_ns: u64) {
         self.counters.disk_errors.increment();
         self.retry_ns = now_ns.saturating_add(RETRY_NS);
-        for outlet in &self.outlets {
-            outlet.kill.engage(KillCause::JournalFailed);
-        }
+        stop_trading(&self.outlets, KillCause::JournalFailed);
         if self.failure.replace(error.kind()) != Some(error.kind()) {
             self.news.push(News::Failed(path, error));
         }
@@ -433,10 +428,15 @@ impl Writer {
             if lost > *told {
                 *told = lost;
                 self.news.push(News::Behind(names.name.clone(), lost));
-                for outlet in &self.outlets {
-                    outlet.kill.engage(KillCause::JournalBehind);
-                }
+                stop_trading(&self.outlets, KillCause::JournalBehind);
             }
         }
+    }
+}
+
+/// Every session's kill switch goes on.
+fn stop_trading(outlets: &[Outlet], cause: KillCause) {
+    for outlet in outlets {
+        outlet.kill.engage(cause);
     }
 }

@@ -65,9 +65,11 @@ impl Ledger<'_> {
             }
             Outbound::SystemEvent(_) => self.session.counters.system_events.increment(),
             // Somebody else asked for them on this account.
-            Outbound::MassCancelResponse(m) => self.unexpected(m.kind, m.user_ref.get(), tell),
-            Outbound::DisableResponse(m) => self.unexpected(m.kind, m.user_ref.get(), tell),
-            Outbound::EnableResponse(m) => self.unexpected(m.kind, m.user_ref.get(), tell),
+            Outbound::MassCancelResponse(m) => {
+                self.unexpected(about(m.kind, m.user_ref.get()), tell)
+            }
+            Outbound::DisableResponse(m) => self.unexpected(about(m.kind, m.user_ref.get()), tell),
+            Outbound::EnableResponse(m) => self.unexpected(about(m.kind, m.user_ref.get()), tell),
         }
         if let Some(breach) = self.session.take_breach() {
             tell(AnswerEvent::Breach(breach));

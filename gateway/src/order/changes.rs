@@ -132,7 +132,7 @@ impl Ledger<'_> {
     ) {
         self.session.counters.cancels_pending.increment();
         let Some(order) = self.session.orders.get_mut(user_ref) else {
-            return self.unknown(CancelPending::KIND, user_ref, tell);
+            return self.unknown(about(CancelPending::KIND, user_ref), tell);
         };
         if !order.is_canceling() && !order.is_reducing() {
             let order = *order;
@@ -155,7 +155,7 @@ impl Ledger<'_> {
     ) {
         self.session.counters.cancels_refused.increment();
         let Some(order) = self.session.orders.get(user_ref).copied() else {
-            return self.unknown(CancelReject::KIND, user_ref, tell);
+            return self.unknown(about(CancelReject::KIND, user_ref), tell);
         };
         if order.is_reducing() {
             // It went before a cancel of the whole order.
@@ -182,7 +182,7 @@ impl Ledger<'_> {
         let user_ref = m.user_ref.get();
         self.expect_accepted(now_ns, about(m.kind, user_ref), tell);
         let Some(order) = self.session.orders.get_mut(user_ref) else {
-            return self.unknown(m.kind, user_ref, tell);
+            return self.unknown(about(m.kind, user_ref), tell);
         };
         self.session.counters.modified.increment();
         let held = resize(&mut self.account.risk, order, m.qty.get());

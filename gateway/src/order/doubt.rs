@@ -78,10 +78,10 @@ pub(super) struct Doubt {
 }
 
 impl Doubt {
-    /// What has no answer for this long is in doubt, ns.
-    pub(super) fn new(timeout_ns: u64) -> Self {
+    /// Nothing is ever in doubt.
+    pub(super) fn new() -> Self {
         Self {
-            timeout_ns,
+            timeout_ns: u64::MAX,
             notes: vec![NOTHING; NOTES_MAX].into_boxed_slice(),
             first: 0,
             end: 0,
@@ -89,6 +89,11 @@ impl Doubt {
             asked_ns: None,
             in_doubt: 0,
         }
+    }
+
+    /// What has no answer for this long is in doubt, ns.
+    pub(super) fn set_timeout(&mut self, timeout_ns: u64) {
+        self.timeout_ns = timeout_ns;
     }
 
     /// Has every page of its memory mapped.

@@ -46,7 +46,7 @@ impl Ledger<'_> {
         let TakenOff { qty, reason } = off;
         self.expect_accepted(now_ns, about(Canceled::KIND, user_ref), tell);
         let Some(order) = self.session.orders.get_mut(user_ref) else {
-            return self.unknown(Canceled::KIND, user_ref, tell);
+            return self.unknown(about(Canceled::KIND, user_ref), tell);
         };
         self.session.counters.canceled.increment();
         let open = order.open;

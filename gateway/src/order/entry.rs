@@ -22,7 +22,6 @@ use protocol::soup::OutOfStep;
 use protocol::types::{Price4, Qty, Seq, Side, Symbol, UserRefNum};
 
 use super::account::Account;
-use super::doubt::Doubt;
 use super::inbox::Inbox;
 use super::ledger::Ledger;
 use super::lifecycle::SessionEvent;
@@ -126,7 +125,7 @@ impl Entry {
     /// ends.
     #[must_use]
     pub fn with_answer_timeout(mut self, timeout_ns: u64) -> Self {
-        self.session.doubt = Doubt::new(timeout_ns);
+        self.session.doubt.set_timeout(timeout_ns);
         self
     }
 

@@ -19,9 +19,6 @@ use super::entry::{Entry, LiveOrder};
 use super::snapshot::{Position, PositionsView, SessionView, Snapshot};
 use crate::message::intent::Owner;
 
-/// Orders of earlier runs that there is room for at least: 200 KB.
-const ORDERS_FOUND: usize = 4096;
-
 /// The order stage's end.
 #[derive(Debug)]
 pub struct Opening {
@@ -40,11 +37,11 @@ pub struct OpeningView {
 }
 
 impl Opening {
-    /// With room for this many orders, and no fewer than an earlier run under other limits may have left.
+    /// With room for this many orders, and no fewer than [`Snapshot`] always has.
     #[must_use]
     pub fn new(orders_max: usize) -> Self {
         Self {
-            rows: Snapshot::new(orders_max.max(ORDERS_FOUND)),
+            rows: Snapshot::new(orders_max),
             is_shown: false,
         }
     }

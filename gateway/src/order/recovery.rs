@@ -17,7 +17,7 @@ use super::instruments::Instrument;
 use super::ledger::Ledger;
 use super::live::{Links, Order};
 use super::session_orders::FoundOrders;
-use super::telling::{AnswerEvent, News, tell_order};
+use super::telling::{AnswerEvent, News, TOLD_ONE_BY_ONE_MAX, tell_order};
 use crate::journal::past::{Past, PastOrder, Story};
 use crate::message::execution::Outcome;
 use crate::message::intent::{Action, OrderId, TimeInForce};
@@ -26,8 +26,6 @@ use crate::message::past::{PastKnown, PastNews};
 use crate::message::terms::Terms;
 use crate::order::risk::KillCause;
 
-/// Differences, and orders that never arrived, which are told one by one; all are counted.
-const TOLD_ONE_BY_ONE_MAX: u64 = 16;
 /// Orders that one strategy is given back: each is an event in its ring before the session is open. Those beyond it stand,
 /// count, and are nobody's.
 const GIVEN_BACK_MAX: usize = 1024;

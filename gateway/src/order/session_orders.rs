@@ -96,7 +96,7 @@ impl SessionOrders {
             swept_ns: 0,
             to_sweep: 0,
             sweeps_again: false,
-            doubt: Doubt::new(u64::MAX),
+            doubt: Doubt::new(),
             past: Past::default(),
             found: FoundOrders::default(),
         }

@@ -11,6 +11,9 @@ use crate::message::invariant::Breach;
 use crate::message::notice::{Ended, Unexpected, Unreadable};
 use crate::message::past::PastNews;
 
+/// Of a sort that may come in any number, those that the operator is told of one by one; all are counted.
+pub(super) const TOLD_ONE_BY_ONE_MAX: u64 = 16;
+
 /// What a call on bytes or time has to tell.
 #[derive(Debug)]
 pub enum AnswerEvent {

@@ -14,14 +14,11 @@ use protocol::types::UserRefNum;
 
 use super::ledger::Ledger;
 use super::live::Order;
-use super::telling::{AnswerEvent, News, tell_live, tell_order};
+use super::telling::{AnswerEvent, News, TOLD_ONE_BY_ONE_MAX, tell_live, tell_order};
 use crate::message::execution::Outcome;
 use crate::message::intent::Action;
 use crate::message::invariant::{Breach, Invariant};
 use crate::message::notice::Unexpected;
-
-/// Those that the operator is told of one by one; all are counted.
-const TOLD_ONE_BY_ONE_MAX: u64 = 16;
 
 impl Ledger<'_> {
     /// Something is said of an order that only an accepted one can have: where its acceptance has not been heard, this
@@ -46,7 +43,7 @@ impl Ledger<'_> {
         answer: Unexpected,
         tell: &mut impl FnMut(AnswerEvent),
     ) {
-        self.unexpected(answer.kind, answer.user_ref, tell);
+        self.unexpected(answer, tell);
         let Some(order) = self.session.orders.get_mut(answer.user_ref) else {
             return;
         };
@@ -61,17 +58,9 @@ impl Ledger<'_> {
 
     /// An answer does not fit its order, or nobody asked for it.
     #[cold]
-    pub(super) fn unexpected(
-        &mut self,
-        kind: u8,
-        user_ref: UserRefNum,
-        tell: &mut impl FnMut(AnswerEvent),
-    ) {
-        let counter = &self.session.counters.unexpected;
-        counter.increment();
-        if counter.get() <= TOLD_ONE_BY_ONE_MAX {
-            tell(AnswerEvent::Unexpected(Unexpected { kind, user_ref }));
-        }
+    pub(super) fn unexpected(&mut self, answer: Unexpected, tell: &mut impl FnMut(AnswerEvent)) {
+        self.session.counters.unexpected.increment();
+        tell_first(self.session.counters.unexpected.get(), answer, tell);
     }
 
     /// An answer is about something that was not asked for. What an earlier run asked for is not known of an order that
@@ -84,23 +73,15 @@ impl Ledger<'_> {
         tell: &mut impl FnMut(AnswerEvent),
     ) {
         if order.owner.is_some() {
-            self.unexpected(answer.kind, answer.user_ref, tell);
+            self.unexpected(answer, tell);
         }
     }
 
     /// An answer is about an order that is not known here.
     #[cold]
-    pub(super) fn unknown(
-        &mut self,
-        kind: u8,
-        user_ref: UserRefNum,
-        tell: &mut impl FnMut(AnswerEvent),
-    ) {
-        let counter = &self.session.counters.unknown_order;
-        counter.increment();
-        if counter.get() <= TOLD_ONE_BY_ONE_MAX {
-            tell(AnswerEvent::Unexpected(Unexpected { kind, user_ref }));
-        }
+    pub(super) fn unknown(&mut self, answer: Unexpected, tell: &mut impl FnMut(AnswerEvent)) {
+        self.session.counters.unknown_order.increment();
+        tell_first(self.session.counters.unknown_order.get(), answer, tell);
     }
 
     /// The exchange accepts or rejects an order that it had accepted: nobody knows whether it lives.
@@ -125,7 +106,7 @@ impl Ledger<'_> {
         let user_ref = m.user_ref.get();
         self.expect_accepted(now_ns, about(m.kind, user_ref), tell);
         let Some(order) = self.session.orders.get_mut(user_ref) else {
-            return self.unknown(m.kind, user_ref, tell);
+            return self.unknown(about(m.kind, user_ref), tell);
         };
         self.session.counters.restated.increment();
         order.price = m.price.get().unwrap_or(order.price);
@@ -151,9 +132,16 @@ impl Ledger<'_> {
         let user_ref = m.user_ref.get();
         self.expect_accepted(now_ns, about(m.kind, user_ref), tell);
         if self.session.orders.get(user_ref).is_none() {
-            return self.unknown(m.kind, user_ref, tell);
+            return self.unknown(about(m.kind, user_ref), tell);
         }
         self.session.counters.restated.increment();
+    }
+}
+
+/// The first few of a sort are told to the operator one by one.
+fn tell_first(count: u64, answer: Unexpected, tell: &mut impl FnMut(AnswerEvent)) {
+    if count <= TOLD_ONE_BY_ONE_MAX {
+        tell(AnswerEvent::Unexpected(answer));
     }
 }
 

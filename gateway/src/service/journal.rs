@@ -187,8 +187,8 @@ fn open_file(
     };
     let outlets = std::mem::take(&mut house.journal);
     let mut writer = Writer::begin(options, disk, began, names, outlets).map_err(failed)?;
-    if let (Some(folder), Some(copy)) = (&options.drop_copy, copy) {
-        writer = writer.with_drop_copy(folder, copy, began);
+    if let Some(copy) = copy {
+        writer = writer.with_drop_copy(copy, began);
     }
     let counters = writer.counters();
     let label = Label::new(Kind::Journal, WRITER);

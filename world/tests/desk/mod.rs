@@ -3,12 +3,16 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use lab::netns::{Lab, Side};
 use lab::process::{Process, sibling};
+use rt::clock::monotonic_ns;
+use serde_json::Value;
+
+use crate::support::{stderr, tool};
 
 pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
 
@@ -92,4 +96,50 @@ pub(crate) fn start_gateway(mut command: Command) -> Process {
         .await_line("session open", Duration::from_secs(20), &NEVER)
         .expect("it trades");
     gateway
+}
+
+/// `tickgate ctl` at this socket.
+pub(crate) fn ctl(socket: &Path, arguments: &[&str]) -> Output {
+    let socket = socket.to_str().expect("text");
+    let mut all = vec!["ctl", "--socket", socket];
+    all.extend(arguments);
+    tool("tickgate", &all)
+}
+
+/// What the exchange's books have of an account.
+///
+/// # Errors
+/// What it says instead.
+pub(crate) fn account_at_exchange(desk: &Desk, account: &str) -> Result<Value, String> {
+    let config = desk.path("sim.toml");
+    let config = config.to_str().expect("text");
+    let arguments = [
+        "status",
+        "--config",
+        config,
+        "--accounts",
+        "--account",
+        account,
+        "--json",
+    ];
+    let output = tool("tickgate-sim", &arguments);
+    if !output.status.success() {
+        return Err(stderr(&output));
+    }
+    let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    Ok(answer["accounts"][0].clone())
+}
+
+/// Against a hang only.
+const AT_MOST_NS: u64 = 30_000_000_000;
+
+/// Asks again until it is so.
+pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let until_ns = monotonic_ns() + AT_MOST_NS;
+    loop {
+        if let Some(found) = ask() {
+            return found;
+        }
+        assert!(monotonic_ns() < until_ns, "never: {what}");
+    }
 }
