@@ -37,7 +37,7 @@ pub struct OpeningView {
 }
 
 impl Opening {
-    /// With room for this many orders, and no fewer than [`Snapshot`] always has.
+    /// With room for this many orders, and no fewer than a snapshot always has.
     #[must_use]
     pub fn new(orders_max: usize) -> Self {
         Self {
