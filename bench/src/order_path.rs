@@ -12,6 +12,7 @@ use feed_handler::position::Position;
 use gateway::message::intent::{Action, Cause, OrderId, OrderIntent, Owner, TimeInForce};
 use gateway::message::terms::Terms;
 use gateway::order::account::Account;
+use gateway::order::addresses::Addresses;
 use gateway::order::entry::{Asked, Credentials, DeskOptions, Entry, Lifecycle, Received, State};
 use gateway::order::risk::{KillSwitch, Limits, Risk};
 use protocol::ouch::{AccountQueryResponse, Canceled, OrderAccepted};
@@ -59,6 +60,7 @@ impl OrderPath {
             ..Limits::WIDEST
         };
         let credentials = Credentials {
+            addresses: Addresses::default(),
             username: "demo".into(),
             password: "demo".into(),
             session: String::new(),

@@ -180,7 +180,9 @@ fn accounts(settings: &Settings, found: &mut Vec<Found>) {
     let mut seen: Vec<(&String, &Session)> = Vec::new();
     for (name, session) in &settings.session {
         let account = |other: &Session| {
-            other.address == session.address
+            other
+                .addresses()
+                .any(|it| session.addresses().any(|own| own == it))
                 && other
                     .username
                     .trim_end()

@@ -10,6 +10,7 @@ use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::position::Position;
 use feed_handler::event::Origin;
 use gateway::order::telling::AnswerEvent;
+use gateway::order::addresses::Addresses;
 use gateway::order::account::Account;
 use gateway::order::entry::{Asked, Credentials, DeskOptions, Entry, Lifecycle, Received, State};
 use gateway::message::intent::{Action, Cause, OrderId, OrderIntent, Owner, TimeInForce};
@@ -67,6 +68,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let lifecycle = Lifecycle::new(Credentials {
+            addresses: Addresses::default(),
             username: "demo".into(),
             password: "demo".into(),
             session: String::new(),
@@ -89,7 +91,7 @@ impl World {
 
     /// A new connection, all bytes of the old one lost; the number that the gateway asks for.
     fn connect(&mut self) -> usize {
-        self.entry.on_closed(self.now_ns);
+        self.entry.on_closed(0, self.now_ns);
         self.connect_again()
     }
 

@@ -67,6 +67,7 @@ fn reset(stream: TcpStream) {
 
 /// The stream under test and what it has told.
 struct Ours<T> {
+    to: SocketAddrV4,
     transport: T,
     connected: u32,
     bytes: Vec<u8>,
@@ -111,7 +112,7 @@ impl<T: Transport> Ours<T> {
     /// A connection that stands, and the peer's end of it.
     fn connect(&mut self, peer: &Peer) -> TcpStream {
         let before = self.connected;
-        self.transport.connect();
+        self.transport.connect(self.to);
         self.until("connected", |ours| ours.connected > before);
         peer.accept()
     }
@@ -264,7 +265,7 @@ fn refused_connection_is_told_once_and_the_next_try_may_succeed<T: Transport>(
     drop(peer);
     for _ in 0..3 {
         ours.closed.clear();
-        ours.transport.connect();
+        ours.transport.connect(ours.to);
         ours.until("refused", |ours| !ours.closed.is_empty());
         assert_eq!(
             (ours.connected, &*ours.closed),
@@ -337,7 +338,7 @@ fn peer_ends_at_each_point_told_once_and_nothing_after<T: Transport>(
 }
 
 fn peer_that_resets_before_it_accepts_is_told_once<T: Transport>(ours: &mut Ours<T>, peer: Peer) {
-    ours.transport.connect();
+    ours.transport.connect(ours.to);
     // What is in the queue of a listener that goes is reset.
     drop(peer);
     ours.until("closed", |ours| !ours.closed.is_empty());
@@ -384,7 +385,7 @@ fn connecting_again_ends_the_connection_before<T: Transport>(ours: &mut Ours<T>,
 
 fn closing_while_connecting_is_silent<T: Transport>(ours: &mut Ours<T>, peer: &Peer) {
     for _ in 0..20 {
-        ours.transport.connect();
+        ours.transport.connect(ours.to);
         ours.transport.close();
         ours.hears_nothing_more();
         // A kernel thread may find the attempt given up before it began: then there is nothing to accept.
@@ -404,7 +405,7 @@ fn closing_after_a_refusal_that_was_not_heard_is_silent<T: Transport>(
     peer: Peer,
 ) {
     drop(peer);
-    ours.transport.connect();
+    ours.transport.connect(ours.to);
     ours.transport.close();
     ours.hears_nothing_more();
     ours.transport.close();
@@ -429,12 +430,13 @@ fn without_connection_flush_and_poll_do_nothing<T: Transport>(ours: &mut Ours<T>
 }
 
 /// Makes a transport ready; `None`: not on this host.
-fn ready<T: Transport>(mut transport: T) -> Option<Ours<T>> {
+fn ready<T: Transport>(mut transport: T, to: SocketAddrV4) -> Option<Ours<T>> {
     if let Err(error) = transport.start() {
         eprintln!("SKIPPED: this host does not allow the transport: {error}");
         return None;
     }
     Some(Ours {
+        to,
         transport,
         connected: 0,
         bytes: Vec::new(),
@@ -453,7 +455,7 @@ macro_rules! every_transport {
 
                 fn with<T: Transport + Send + 'static>(self, transport: T) {
                     let $peer = self.0;
-                    if let Some(mut ours) = ready(transport) {
+                    if let Some(mut ours) = ready(transport, $peer.address) {
                         super::$test(&mut ours, $borrow);
                     }
                 }
@@ -461,8 +463,8 @@ macro_rules! every_transport {
             for way in Way::ALL {
                 eprintln!("{}", way.name());
                 let peer = Peer::new($buffer);
-                let options = TransportOptions::to(peer.address);
-                way.open(&options, Judge(peer)).expect("memory");
+                way.open(&TransportOptions::PLAIN, Judge(peer))
+                    .expect("memory");
             }
         }
     )+ } };

@@ -1,6 +1,7 @@
 //! The gateway's end of a simulated TCP connection: bytes arrive late, in pieces, or never.
 
 use std::collections::VecDeque;
+use std::net::SocketAddrV4;
 
 use gateway::order::transport::{Transport, TransportEvent};
 
@@ -57,7 +58,7 @@ impl Transport for Connection {
         Ok(())
     }
 
-    fn connect(&mut self) {
+    fn connect(&mut self, _: SocketAddrV4) {
         self.close();
         self.is_wanted = true;
     }

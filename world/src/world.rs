@@ -9,6 +9,7 @@ use feed_handler::publish::Way;
 use gateway::core_loop::Stage;
 use gateway::message::notice::Notices;
 use gateway::order::account::Account;
+use gateway::order::addresses::Addresses;
 use gateway::order::entry::{Credentials, DeskOptions, Entry, Lifecycle, State};
 use gateway::order::risk::{KillCause, KillSwitch, Limits, Risk};
 use gateway::order::stage::{OrderStage, Parts};
@@ -249,6 +250,7 @@ impl World {
 
     fn line(&self, at: usize, limits: Limits, wired: Wired, life: Life) -> Line {
         let lifecycle = Lifecycle::new(Credentials {
+            addresses: Addresses::default(),
             username: ACCOUNTS[at].into(),
             password: "secret".into(),
             session: String::new(),

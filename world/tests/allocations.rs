@@ -26,6 +26,7 @@ use gateway::journal::reader::Reader;
 use gateway::journal::writer::{JournalOptions, Sync};
 use gateway::message::intent::Action;
 use gateway::options::{Feed, Options, Output, Rings, Session, StrategyOptions, Venue};
+use gateway::order::addresses::Addresses;
 use gateway::order::entry::{Credentials, FoundOrders};
 use gateway::order::risk::Limits;
 use gateway::order::transport::{TransportOptions, Way};
@@ -138,8 +139,9 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
             answer_timeout_ns: 1_000_000_000,
             name: "ouch".to_owned(),
             way: Way::Enter,
-            transport: TransportOptions::to(EXCHANGE),
+            transport: TransportOptions::PLAIN,
             credentials: Credentials {
+                addresses: Addresses::new(EXCHANGE, &[]),
                 username: "demo".to_owned(),
                 password: "demo".to_owned(),
                 session: String::new(),

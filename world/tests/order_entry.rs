@@ -18,6 +18,7 @@ use gateway::message::execution::Outcome;
 use gateway::message::intent::{Action, Cause, OrderId, OrderIntent, Owner, TimeInForce};
 use gateway::message::terms::{Display, Terms};
 use gateway::order::account::Account;
+use gateway::order::addresses::Addresses;
 use gateway::order::entry::{
     Asked, Credentials, DeskOptions, Entry, Lifecycle, Received as Arrived, State,
 };
@@ -74,6 +75,7 @@ fn account(prices: &Arc<BestPrices>, kill: &KillSwitch) -> Account {
 
 fn entry(account: &mut Account) -> Entry {
     let lifecycle = Lifecycle::new(Credentials {
+        addresses: Addresses::default(),
         username: "demo".into(),
         password: "demo".into(),
         session: String::new(),
@@ -133,7 +135,7 @@ impl World {
     fn connect(&mut self) {
         self.to_exchange.clear();
         self.to_gateway.clear();
-        self.entry.on_closed(self.now_ns);
+        self.entry.on_closed(0, self.now_ns);
         self.log_in();
     }
 

@@ -32,6 +32,7 @@ use gateway::message::execution::{ExecutionEvent, Outcome};
 use gateway::message::intent::{OrderId, OrderIntent, Owner};
 use gateway::message::notice::Notices;
 use gateway::order::account::Account;
+use gateway::order::addresses::Addresses;
 use gateway::order::entry::{
     Asked, Credentials, DeskOptions, Entry, Lifecycle, Received as Arrived,
 };
@@ -245,6 +246,7 @@ impl World {
         let risk = Risk::new(LIMITS, KillSwitch::default());
         let mut account = Account::new(risk, vec![prices]);
         let lifecycle = Lifecycle::new(Credentials {
+            addresses: Addresses::default(),
             username: "demo".into(),
             password: "demo".into(),
             session: String::new(),

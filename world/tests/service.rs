@@ -283,10 +283,8 @@ fn gateway_is_ready_once_its_session_is_open_and_asks_for_time_until_then() {
     let command = gateway_command(&lab, &config);
     let mut gateway = Process::start_service("gateway", command).expect("it starts");
     // Nobody is there to log in to: two tries come to nothing, and it is not ready.
-    for pause in ["next try in 100 ms", "next try in 200 ms"] {
-        gateway
-            .await_line(pause, Duration::from_secs(10), &NEVER)
-            .expect("it tries");
+    for expected_ms in [100, 200] {
+        assert_pause(&mut gateway, expected_ms);
     }
     let refused = gateway.await_ready(Duration::from_millis(100), &NEVER);
     let text = refused.expect_err("no session is open").to_string();
@@ -419,9 +417,9 @@ fn exchange_that_closes_in_the_middle_is_resumed() {
         .await_line("session open", Duration::from_secs(10), &NEVER)
         .expect("it comes back");
     drop(sim);
-    gateway
-        .await_line("next try in 200 ms", Duration::from_secs(10), &NEVER)
-        .expect("pauses grow");
+    let mut pauses = std::iter::repeat_with(|| next_pause_ms(&mut gateway));
+    assert!(pauses.by_ref().take(5).any(|ms| ms >= 150), "pauses grow");
+    drop(pauses);
     gateway.end();
 }
 
@@ -433,14 +431,8 @@ fn exchange_that_is_not_there_is_tried_with_growing_pauses() {
     let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
     let config = desk.write("tickgate.toml", &quoting(&desk));
     let mut gateway = Process::start("gateway", gateway_command(&lab, &config)).expect("it starts");
-    for pause in [
-        "next try in 100 ms",
-        "next try in 200 ms",
-        "next try in 400 ms",
-    ] {
-        gateway
-            .await_line(pause, Duration::from_secs(10), &NEVER)
-            .expect(pause);
+    for expected_ms in [100, 200, 400] {
+        assert_pause(&mut gateway, expected_ms);
     }
     let said = gateway.said.join("\n");
     assert!(said.contains("Connection refused"), "{said}");
@@ -450,6 +442,50 @@ fn exchange_that_is_not_there_is_tried_with_growing_pauses() {
             .wait(Duration::from_secs(2), &NEVER)
             .expect("it ends")
     );
+}
+
+/// How long the pause is that it says next.
+fn next_pause_ms(gateway: &mut Process) -> u32 {
+    gateway
+        .await_line("next try in ", Duration::from_secs(10), &NEVER)
+        .expect("it tries");
+    let line = gateway.said.last().expect("just said");
+    let (_, after) = line.split_once("next try in ").expect("just found");
+    let pause_ms = after.split(' ').next().and_then(|ms| ms.parse().ok());
+    pause_ms.expect("a number")
+}
+
+/// The next pause is this long, give or take a quarter.
+fn assert_pause(gateway: &mut Process, expected_ms: u32) {
+    let pause_ms = next_pause_ms(gateway);
+    let is_near = pause_ms.abs_diff(expected_ms) <= expected_ms / 4;
+    assert!(is_near, "{pause_ms}, expected {expected_ms}");
+}
+
+#[test]
+fn session_goes_on_at_the_backup_address_and_says_so() {
+    if !is_root() {
+        return;
+    }
+    let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
+    let _sim = start_sim(&lab, &desk);
+    let socket = desk.path("gateway.sock");
+    let control = format!("[control]\nsocket = \"{}\"\n", socket.display());
+    // Nobody listens at the first.
+    let addresses = "address = \"10.77.2.1:12001\"\nbackup_addresses = [\"10.77.2.1:12000\"]";
+    let text = quoting(&desk).replace("address = \"10.77.2.1:12000\"", addresses) + &control;
+    let config = desk.write("tickgate.toml", &text);
+    let gateway = start_gateway(gateway_command(&lab, &config));
+    let said = gateway.said.join("\n");
+    assert!(
+        said.contains("not connected to 10.77.2.1:12001: Connection refused"),
+        "{said}"
+    );
+    assert!(said.contains(" ms, at 10.77.2.1:12000"), "{said}");
+    let told = desk::ctl(&socket, &["--json", "sessions"]);
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).expect("JSON");
+    let text = told.to_string();
+    assert!(text.contains("\"address\":\"10.77.2.1:12000\""), "{text}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ use feed_handler::book::{Bbo, BookCounters, BookSink, Books, Limits as BookLimit
 use feed_handler::position::Position;
 use feed_handler::venue::Nasdaq;
 use gateway::message::intent::Owner;
+use gateway::order::addresses::Addresses;
 use gateway::order::entry::{Credentials, Lifecycle};
 use gateway::order::inbox::Inbox;
 use gateway::order::instruments::Instrument;
@@ -352,6 +353,7 @@ fn orders() -> Vec<Piece> {
 fn session(answers: &'static [u8]) -> Piece {
     let mut inbox = Inbox::new();
     let mut lifecycle = Lifecycle::new(Credentials {
+        addresses: Addresses::default(),
         username: "demo".into(),
         password: "demo".into(),
         session: String::new(),

@@ -6,7 +6,7 @@ use std::net::SocketAddrV4;
 
 use serde::{Deserialize, Serialize};
 
-use super::session::hidden;
+use super::login::{Login, hidden};
 use super::{Found, power_of_two};
 
 /// More servers than any venue has.
@@ -66,6 +66,7 @@ pub struct Snapshot {
     pub servers: Vec<SocketAddrV4>,
     pub username: String,
     pub password_file: String,
+    pub password_credential: String,
     #[serde(serialize_with = "hidden")]
     pub password: String,
     pub silence_ms: u64,
@@ -76,25 +77,24 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Who logs in.
+    #[must_use]
+    pub fn login(&self) -> Login<'_> {
+        Login {
+            username: &self.username,
+            password: &self.password,
+            password_file: &self.password_file,
+            password_credential: &self.password_credential,
+        }
+    }
+
     /// What is out of range by itself, under the key of this section.
     pub(crate) fn check(&self, key: &str, found: &mut Vec<Found>) {
         servers(key, &self.servers, found);
-        for (name, value, max) in [
-            ("username", &self.username, 6),
-            ("password", &self.password, 10),
-        ] {
-            if value.len() > max || !value.is_ascii() {
-                let text = format!("{} characters: expected at most {max}, ASCII", value.len());
-                found.push((format!("{key}.{name}"), text));
-            }
-        }
+        self.login().check(key, found);
         if !self.servers.is_empty() && self.username.is_empty() {
             let text = "empty: expected a user name, or no servers";
             found.push((format!("{key}.username"), text.into()));
-        }
-        if !self.password.is_empty() && !self.password_file.is_empty() {
-            let text = "password is given too; expected one of them";
-            found.push((format!("{key}.password_file"), text.into()));
         }
         let values = [
             ("silence_ms", self.silence_ms, 1_000, 300_000),

@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use super::Found;
+use super::login::{Login, hidden};
 
 /// Half the price: wider than any band of the exchange's, so what is beyond is a mistyped number.
 const COLLAR_BPS_MAX: u64 = 5_000;
@@ -16,7 +17,8 @@ const WINDOW_ORDERS_MAX: u64 = 1_000_000;
 /// From two of the exchange's heartbeats (one a second), so that one late one cuts nothing, to the
 /// longest that a dead connection may look alive.
 const SERVER_TIMEOUT_MS: RangeInclusive<u64> = 2_000..=300_000;
-
+/// An exchange has a primary and a backup site, sometimes a third.
+const BACKUPS_MAX: usize = 8;
 /// A minute: an order that nobody answers for longer is lost, whatever the exchange says later.
 const ANSWER_TIMEOUT_MS_MAX: u64 = 60_000;
 
@@ -24,8 +26,10 @@ const ANSWER_TIMEOUT_MS_MAX: u64 = 60_000;
 #[serde(deny_unknown_fields)]
 pub struct Session {
     pub address: SocketAddrV4,
+    pub backup_addresses: Vec<SocketAddrV4>,
     pub username: String,
     pub password_file: String,
+    pub password_credential: String,
     #[serde(serialize_with = "hidden")]
     pub password: String,
     pub session: String,
@@ -41,17 +45,27 @@ pub struct Session {
 }
 
 impl Session {
+    /// Who logs in.
+    #[must_use]
+    pub fn login(&self) -> Login<'_> {
+        Login {
+            username: &self.username,
+            password: &self.password,
+            password_file: &self.password_file,
+            password_credential: &self.password_credential,
+        }
+    }
+
+    /// Where its exchange may be, in turn.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddrV4> {
+        let first = std::iter::once(self.address);
+        first.chain(self.backup_addresses.iter().copied())
+    }
+
     /// What is out of range by itself, under the key of this section.
     pub(crate) fn check(&self, key: &str, found: &mut Vec<Found>) {
-        for (name, value, max) in [
-            ("username", &self.username, 6),
-            ("password", &self.password, 10),
-        ] {
-            if value.len() > max || !value.is_ascii() {
-                let text = format!("{} characters: expected at most {max}, ASCII", value.len());
-                found.push((format!("{key}.{name}"), text));
-            }
-        }
+        self.login().check(key, found);
+        self.check_addresses(key, found);
         if self.username.is_empty() {
             found.push((
                 format!("{key}.username"),
@@ -63,10 +77,6 @@ impl Session {
                 format!("{key}.session"),
                 "expected at most 10 characters".into(),
             ));
-        }
-        if !self.password.is_empty() && !self.password_file.is_empty() {
-            let text = "password is given too; expected one of them";
-            found.push((format!("{key}.password_file"), text.into()));
         }
         if self.sqpoll_cpu.is_some() && self.submit != Submit::Sqpoll {
             let text =
@@ -96,6 +106,23 @@ impl Session {
             found.push((format!("{key}.answer_timeout_ms"), text));
         }
         self.risk.check(&format!("{key}.risk"), found);
+    }
+
+    fn check_addresses(&self, key: &str, found: &mut Vec<Found>) {
+        let key = format!("{key}.backup_addresses");
+        for (index, backup) in self.backup_addresses.iter().enumerate() {
+            if self.addresses().take(index + 1).any(|it| it == *backup) {
+                let text = format!(
+                    "{backup} is given twice; expected other addresses than `address`, each once"
+                );
+                found.push((key.clone(), text));
+            }
+        }
+        let count = self.backup_addresses.len();
+        if count > BACKUPS_MAX {
+            let text = format!("{count} of them: expected at most {BACKUPS_MAX}");
+            found.push((key, text));
+        }
     }
 }
 
@@ -220,11 +247,4 @@ impl Risk {
             found.push((format!("{key}.duplicate_window_ms"), text));
         }
     }
-}
-
-pub(super) fn hidden<S: serde::Serializer>(
-    password: &str,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(if password.is_empty() { "" } else { "(hidden)" })
 }

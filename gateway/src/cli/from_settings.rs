@@ -1,7 +1,6 @@
 //! Turns settings into the service's plain options.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use feed_handler::arbiter::{Patience, Recovery};
@@ -17,9 +16,10 @@ use feed_handler::xdp::{self, Mode, Rung, SocketOptions, Wanted};
 use protocol::types::Symbol;
 use tickgate_config as settings;
 
-use super::{Factory, risk};
+use super::{Factory, password, risk};
 use crate::journal::writer::{JournalOptions, Sync};
 use crate::options::{self, FeedRecovery, Options, Output, Rings};
+use crate::order::addresses::Addresses;
 use crate::order::entry::{Credentials, FoundOrders};
 use crate::order::transport::{TransportOptions, Way};
 
@@ -220,12 +220,8 @@ fn recovery(name: &str, feed: &settings::Feed) -> Result<Option<FeedRecovery>, S
         return Ok(None);
     }
     let short = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
-    let password = if snapshot.password_file.is_empty() {
-        snapshot.password.clone()
-    } else {
-        read_password(Path::new(&snapshot.password_file))
-            .map_err(|error| format!("feed.{name}.snapshot.password_file: {error}"))?
-    };
+    let password =
+        password::of(&snapshot.login()).map_err(|error| format!("feed.{name}.snapshot.{error}"))?;
     let snapshots = SnapshotOptions {
         servers: snapshot.servers.len(),
         glimpse: GlimpseOptions {
@@ -319,22 +315,18 @@ fn way(submit: settings::Submit) -> Result<Way, String> {
 
 fn session(name: &str, session: &settings::Session) -> Result<options::Session, String> {
     let risk = &session.risk;
-    let password = if session.password_file.is_empty() {
-        session.password.clone()
-    } else {
-        read_password(Path::new(&session.password_file))
-            .map_err(|error| format!("session.{name}.password_file: {error}"))?
-    };
+    let password =
+        password::of(&session.login()).map_err(|error| format!("session.{name}.{error}"))?;
     Ok(options::Session {
         name: name.to_owned(),
         way: way(session.submit).map_err(|error| format!("session.{name}.submit: {error}"))?,
         transport: TransportOptions {
-            address: session.address,
             busy_poll_us: session.busy_poll_us,
             sqpoll_cpu: session.sqpoll_cpu,
             sqpoll_idle_ms: session.sqpoll_idle_ms,
         },
         credentials: Credentials {
+            addresses: Addresses::new(session.address, &session.backup_addresses),
             username: session.username.clone(),
             password,
             session: session.session.clone(),
@@ -353,27 +345,6 @@ fn session(name: &str, session: &settings::Session) -> Result<options::Session, 
             settings::FoundOrders::Cancel => FoundOrders::Cancel,
         },
     })
-}
-
-/// A secret that others can read is no secret: the file must be ours alone.
-fn read_password(path: &Path) -> Result<String, String> {
-    let shown = path.display();
-    let metadata = std::fs::metadata(path).map_err(|error| format!("{shown}: {error}"))?;
-    let mode = metadata.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(format!(
-            "{shown}: mode {mode:o}, expected 600 or 400: chmod 600 {shown}"
-        ));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
-    let password = text.trim_end_matches(['\n', '\r']);
-    if password.len() > 10 {
-        return Err(format!(
-            "{shown}: {} characters, expected at most 10",
-            password.len()
-        ));
-    }
-    Ok(password.to_owned())
 }
 
 fn strategy(

@@ -7,6 +7,7 @@ mod ctl;
 mod doctor;
 mod from_settings;
 mod journal;
+mod password;
 mod risk;
 mod why;
 

@@ -155,6 +155,9 @@ pub struct SessionRow {
     pub name: String,
     /// How far it is; `unknown`: its core was stopped in the middle of saying so.
     pub state: String,
+    /// Where its connection stands, or is tried next.
+    #[serde(default)]
+    pub address: String,
     /// Its orders open now.
     pub open_orders: u32,
     /// Messages to the exchange that have had no answer for too long.

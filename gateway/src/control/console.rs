@@ -279,6 +279,7 @@ mod tests {
             let (kill, snapshot) = (KillSwitch::default(), Snapshot::new(4));
             control.sessions.push(SessionControl {
                 name: name.to_owned(),
+                addresses: Vec::new(),
                 session: snapshot.session(),
                 positions: snapshot.positions(),
                 limits: Limits::WIDEST,

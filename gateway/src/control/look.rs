@@ -116,6 +116,7 @@ impl Memory {
             SessionRow {
                 name: session.name.clone(),
                 state: state_of(session),
+                address: address_of(session, health.map_or(0, |health| health.address)),
                 open_orders: health.map_or(0, |health| health.open_orders),
                 in_doubt: health.map_or(0, |health| health.in_doubt),
                 next_seq: health.map_or(0, |health| health.next_seq.0),
@@ -170,6 +171,11 @@ fn turns_of(core: &CoreControl) -> u64 {
 pub(super) fn state_of(session: &SessionControl) -> String {
     let health = session.session.health();
     health.map_or_else(|| "unknown".to_owned(), |health| state_word(health.state))
+}
+
+fn address_of(session: &SessionControl, index: u8) -> String {
+    let address = session.addresses.get(usize::from(index));
+    address.map_or_else(String::new, ToString::to_string)
 }
 
 fn feed(feed: &FeedControl) -> FeedRow {

@@ -3,6 +3,8 @@
 //!
 //! When full:   the notice is lost; the counters still tell what happened.
 
+use std::net::SocketAddrV4;
+
 use protocol::types::UserRefNum;
 use rt::ring::Producer;
 
@@ -15,9 +17,8 @@ use super::past::PastNews;
 pub enum Notice {
     /// The session is open; orders go out.
     SessionOpen,
-    /// The connection is gone, or did not come about: error number (0: orderly), and the pause before
-    /// the next try in ms.
-    Disconnected(i32, u32),
+    /// The connection is gone, or did not come about.
+    Disconnected(Lost),
     /// The session ended the connection.
     SessionEnded(Ended),
     /// An execution of an order that is not known here; the kill switch is on.
@@ -47,10 +48,8 @@ impl Notice {
     #[must_use]
     pub fn is_warning(&self) -> bool {
         match self {
-            Self::SessionOpen
-            | Self::Stopped(0)
-            | Self::Disconnected(0, 0)
-            | Self::Commanded(_, true) => false,
+            Self::SessionOpen | Self::Stopped(0) | Self::Commanded(_, true) => false,
+            Self::Disconnected(lost) => !lost.is_end(),
             Self::Past(news) => news.is_warning(),
             _ => true,
         }
@@ -61,14 +60,7 @@ impl std::fmt::Display for Notice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match *self {
             Self::SessionOpen => f.write_str("session open, orders go out"),
-            Self::Disconnected(0, 0) => f.write_str("connection closed"),
-            Self::Disconnected(errno, pause_ms) => {
-                let why = match errno {
-                    0 => "the exchange closed the connection".to_owned(),
-                    errno => std::io::Error::from_raw_os_error(errno).to_string(),
-                };
-                write!(f, "not connected: {why}; next try in {pause_ms} ms")
-            }
+            Self::Disconnected(lost) => lost.fmt(f),
             Self::SessionEnded(ended) => ended.fmt(f),
             Self::UnknownExecution(user_ref) => write!(
                 f,
@@ -113,6 +105,47 @@ impl std::fmt::Display for Notice {
             Self::Stopped(0) => f.write_str("all orders cancelled"),
             Self::Stopped(left) => write!(f, "stopped with {left} orders still open"),
         }
+    }
+}
+
+/// A connection that is gone, or did not come about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Where it was.
+    pub from: SocketAddrV4,
+    /// The error of the system; 0: an orderly end.
+    pub errno: i32,
+    /// The pause before the next try, ms; 0: there is none.
+    pub pause_ms: u32,
+    /// Where that goes.
+    pub next: SocketAddrV4,
+}
+
+impl Lost {
+    /// Whether that is as it should be: the session has logged out.
+    fn is_end(&self) -> bool {
+        (self.errno, self.pause_ms) == (0, 0)
+    }
+}
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.is_end() {
+            return f.write_str("connection closed");
+        }
+        let why = match self.errno {
+            0 => "the exchange closed the connection".to_owned(),
+            errno => std::io::Error::from_raw_os_error(errno).to_string(),
+        };
+        let (from, pause_ms) = (self.from, self.pause_ms);
+        write!(
+            f,
+            "not connected to {from}: {why}; next try in {pause_ms} ms"
+        )?;
+        if self.next == from {
+            return Ok(());
+        }
+        write!(f, ", at {}", self.next)
     }
 }
 

@@ -34,7 +34,7 @@ use crate::message::command::Command;
 use crate::message::execution::ExecutionEvent;
 use crate::message::intent::{OrderId, OrderIntent, Owner};
 use crate::message::invariant::Breach;
-use crate::message::notice::Ended;
+use crate::message::notice::{Ended, Lost};
 use crate::message::past::PastNews;
 use crate::order::risk::{KillSwitch, Refusal};
 
@@ -288,14 +288,27 @@ impl Entry {
         self.lifecycle.on_connected(now_ns, out)
     }
 
-    /// The connection is gone. Orders stay as they are: the exchange decides what becomes of them. The pause
-    /// before the next try, ms.
-    pub fn on_closed(&mut self, now_ns: u64) -> u32 {
+    /// The connection is gone, with the error of the system. Orders stay as they are: the exchange decides what becomes
+    /// of them.
+    pub fn on_closed(&mut self, errno: i32, now_ns: u64) -> Lost {
+        let from = self.lifecycle.addresses().current();
         self.session.counters.disconnections.increment();
         self.session.doubt.forget();
         let pause_ms = self.lifecycle.on_closed(now_ns);
         self.journal.on_closed(pause_ms, now_ns);
-        pause_ms
+        let next = self.lifecycle.addresses().current();
+        Lost {
+            from,
+            errno,
+            pause_ms,
+            next,
+        }
+    }
+
+    /// Which of the session's addresses it is at or tries next, from 0.
+    #[must_use]
+    pub fn address(&self) -> u8 {
+        u8::try_from(self.lifecycle.addresses().index()).unwrap_or(u8::MAX)
     }
 
     /// From now on nothing new goes out and everything open is cancelled; whether the time for that is up.

@@ -25,21 +25,22 @@
 //!              exactly the first one that has not been heard.
 //! Time:        comes in as `now_ns`.
 //! When wrong:  a stream out of step, a silent or refusing server, one that lets us get nowhere: the
-//!              connection ends with a reason, and is made again after a pause that doubles.
+//!              connection ends with a reason, and is made again after a pause, where the next address stands
+//!              (`addresses`).
 //! Spec:        SoupBinTCP 3.00 section 2; heartbeats after one second, both ways.
+
+use std::net::SocketAddrV4;
 
 use protocol::soup::{LoginAccepted, LoginReject, LoginRequest, Packet, kind};
 use protocol::types::Seq;
 use zerocopy::IntoBytes;
 
+use super::addresses::Addresses;
 use super::session_state::State;
 use crate::message::notice::Ended;
 
 /// How long we may be silent before a client heartbeat is due (SoupBinTCP section 2: one second).
 const HEARTBEAT_NS: u64 = 1_000_000_000;
-/// First pause before another try to connect, ms; it doubles up to the last.
-const PAUSE_FIRST_MS: u32 = 100;
-const PAUSE_LAST_MS: u32 = 5_000;
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT_NS: u64 = 5_000_000_000;
 /// Time without progress after which a connection on which nothing can be sent yet is given up: a server
@@ -51,9 +52,11 @@ pub const STOP_TIMEOUT_NS: u64 = 1_200_000_000;
 /// No timer runs.
 const NEVER: u64 = u64::MAX;
 
-/// Whom to log in as, and how patient to be.
+/// Where and whom to log in as, and how patient to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
+    /// Where the exchange may be.
+    pub addresses: Addresses,
     /// At most 6 characters.
     pub username: String,
     /// At most 10 characters.
@@ -84,8 +87,8 @@ enum Timer {
 pub enum Due {
     /// Nothing.
     Nothing,
-    /// Connect.
-    Connect,
+    /// Connect to this address.
+    Connect(SocketAddrV4),
     /// Close what has not come about, and say so by [`Lifecycle::on_closed`].
     GiveUp,
     /// Send this many bytes, which have been written.
@@ -116,8 +119,6 @@ pub struct Lifecycle {
     state: State,
     /// When the state's own timer is due; [`NEVER`] where it has none.
     deadline_ns: u64,
-    /// How long the next try waits.
-    pause_ms: u32,
     /// The session's name once the server has given it.
     joined: Option<[u8; 10]>,
     next_seq: u64,
@@ -140,7 +141,6 @@ impl Lifecycle {
             credentials,
             state: State::Waiting,
             deadline_ns: 0,
-            pause_ms: PAUSE_FIRST_MS,
             joined: None,
             next_seq: 1,
             past_end: None,
@@ -179,6 +179,12 @@ impl Lifecycle {
     #[must_use]
     pub fn next_seq(&self) -> Seq {
         Seq(self.next_seq)
+    }
+
+    /// Where its exchange may be.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.credentials.addresses
     }
 
     /// The session that the server has named, padded on the right; blank: none yet.
@@ -235,7 +241,7 @@ impl Lifecycle {
         match timer {
             Timer::Connect => {
                 self.go(State::Connecting, now_ns.saturating_add(CONNECT_TIMEOUT_NS));
-                Due::Connect
+                Due::Connect(self.credentials.addresses.current())
             }
             Timer::GiveUp => Due::GiveUp,
             Timer::NoProgress => Due::End(self.end(Ended::NoProgress)),
@@ -296,8 +302,8 @@ impl Lifecycle {
         if self.state == State::Stopped {
             return 0;
         }
-        let pause_ms = self.pause_ms;
-        self.pause_ms = pause_ms.saturating_mul(2).min(PAUSE_LAST_MS);
+        let chance = now_ns ^ chance_of(&self.credentials.username);
+        let pause_ms = self.credentials.addresses.on_closed(chance);
         let until_ns = now_ns.saturating_add(u64::from(pause_ms) * 1_000_000);
         self.go(State::Waiting, until_ns);
         pause_ms
@@ -328,7 +334,7 @@ impl Lifecycle {
     pub fn on_recovered(&mut self) {
         self.go(State::Open, NEVER);
         self.has_been_open = true;
-        self.pause_ms = PAUSE_FIRST_MS;
+        self.credentials.addresses.on_open();
     }
 
     /// Bytes arrived.
@@ -437,15 +443,25 @@ impl Lifecycle {
     }
 }
 
+/// Accounts whose connections end at the same moment come back at different ones.
+fn chance_of(username: &str) -> u64 {
+    let bytes = username.bytes();
+    bytes.fold(0, |chance: u64, byte| chance << 8 | u64::from(byte))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;
     const MS: u64 = 1_000_000;
+    const EXCHANGE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 12_000);
 
     fn lifecycle() -> Lifecycle {
         Lifecycle::new(Credentials {
+            addresses: Addresses::new(EXCHANGE, &[]),
             username: "user".into(),
             password: "secret".into(),
             session: String::new(),
@@ -470,7 +486,7 @@ mod tests {
         lifecycle.on_connected(0, &mut [0; 64]);
         assert_eq!(accepts(lifecycle, "S1", next), "Probed");
         lifecycle.on_probed();
-        assert_eq!(lifecycle.on_timeout(0, &mut []), Due::Connect);
+        assert_eq!(lifecycle.on_timeout(0, &mut []), Due::Connect(EXCHANGE));
         lifecycle.on_connected(0, &mut [0; 64]);
         assert_eq!(accepts(lifecycle, "S1", next), "LoggedIn");
     }
@@ -522,7 +538,7 @@ mod tests {
             assert!(!one.is_listening());
             assert_eq!(one.on_timeout(u64::MAX, &mut []), Due::Nothing);
             one.on_closed(0);
-            assert_eq!(one.on_timeout(100 * MS, &mut []), Due::Connect);
+            assert_eq!(one.on_timeout(125 * MS, &mut []), Due::Connect(EXCHANGE));
         }
     }
 
@@ -587,32 +603,33 @@ mod tests {
         assert_eq!(one.on_timeout(17 * SECOND, &mut []), stuck);
     }
 
-    /// The time from one close to the next try, in ms, and what was told.
-    fn pause(one: &mut Lifecycle, now_ns: u64) -> (u64, u32) {
+    /// Whether the pause from a close to the next try is as told, and as long as expected, give or take a quarter, in ms.
+    fn pauses(one: &mut Lifecycle, now_ns: u64, expected_ms: u32) -> bool {
         let told_ms = one.on_closed(now_ns);
-        let due = (0..).find(|ms| one.on_timeout(now_ns + ms * MS, &mut []) == Due::Connect);
-        (due.unwrap(), told_ms)
+        let due = Due::Connect(EXCHANGE);
+        let waited_ms = (0..).find(|ms| one.on_timeout(now_ns + ms * MS, &mut []) == due);
+        waited_ms == Some(u64::from(told_ms)) && told_ms.abs_diff(expected_ms) <= expected_ms / 4
     }
 
     #[test]
     fn pauses_double_up_to_five_seconds_and_begin_anew_once_a_session_was_open() {
         let mut one = lifecycle();
-        assert_eq!(one.on_timeout(0, &mut []), Due::Connect);
+        assert_eq!(one.on_timeout(0, &mut []), Due::Connect(EXCHANGE));
         for expected in [100, 200, 400, 800, 1600, 3200, 5000, 5000] {
-            assert_eq!(pause(&mut one, 7 * MS), (u64::from(expected), expected));
+            assert!(pauses(&mut one, 7 * MS, expected), "{expected}");
         }
         // Connected is not open: a server that closes each connection is not hammered.
         one.on_connected(0, &mut [0; 64]);
-        assert_eq!(pause(&mut one, 0), (5000, 5000));
+        assert!(pauses(&mut one, 0, 5000));
         log_in(&mut one);
         one.on_recovered();
-        assert_eq!(pause(&mut one, 0), (100, 100));
+        assert!(pauses(&mut one, 0, 100));
     }
 
     #[test]
     fn connection_that_does_not_come_about_is_given_up_until_it_is_told_closed() {
         let mut one = lifecycle();
-        assert_eq!(one.on_timeout(1, &mut []), Due::Connect);
+        assert_eq!(one.on_timeout(1, &mut []), Due::Connect(EXCHANGE));
         assert_eq!(one.on_timeout(CONNECT_TIMEOUT_NS, &mut []), Due::Nothing);
         for _ in 0..2 {
             let due = one.on_timeout(CONNECT_TIMEOUT_NS + 1, &mut []);
@@ -668,6 +685,6 @@ mod tests {
         }
         assert_eq!(one.on_timeout(2 * SECOND, &mut []), Due::Nothing);
         one.stop(2 * SECOND);
-        assert_eq!(one.on_timeout(2 * SECOND, &mut []), Due::Connect);
+        assert_eq!(one.on_timeout(2 * SECOND, &mut []), Due::Connect(EXCHANGE));
     }
 }

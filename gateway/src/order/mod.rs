@@ -17,6 +17,7 @@ pub mod links;
 
 pub mod entry;
 
+pub mod addresses;
 pub mod inbox;
 pub mod lifecycle;
 

@@ -39,7 +39,9 @@ pub struct Health {
     pub open_orders: u32,
     /// Messages to the exchange that have had no answer for too long; at most 2^24 - 1 are shown.
     pub in_doubt: u32,
-    /// The number of the next message that the exchange will say.
+    /// Which of its addresses it is at or tries next, from 0.
+    pub address: u8,
+    /// The number of the next message that the exchange will say; at most 2^56 - 1.
     pub next_seq: Seq,
     /// How often every order and every position has been shown anew.
     pub passes: u64,
@@ -87,6 +89,8 @@ const CHANGING: u64 = 16;
 const OWNER_SHIFT: u32 = 8;
 /// Rows at least, whatever the limits: orders of earlier runs may be more than these allow.
 const ORDERS_SHOWN_MIN: usize = 4_096;
+/// Above the number of the next message.
+const ADDRESS_SHIFT: u32 = 56;
 /// What three bytes hold.
 const IN_DOUBT_MAX: u32 = (1 << 24) - 1;
 /// Looks at a row, each of [`rt::versioned::LOOKS_MAX`] reads.
@@ -111,7 +115,8 @@ impl SessionView {
             state: State::of_code((state & 0xFF) as u8),
             open_orders,
             in_doubt: state >> 8,
-            next_seq: Seq(next_seq),
+            address: (next_seq >> ADDRESS_SHIFT) as u8,
+            next_seq: Seq(next_seq & !(0xFF << ADDRESS_SHIFT)),
             passes,
             shown,
         })
@@ -132,7 +137,7 @@ impl SessionView {
     fn show_health(&self, health: &Health) {
         let in_doubt = u64::from(health.in_doubt.min(IN_DOUBT_MAX));
         let low = health.state as u64 | in_doubt << 8 | u64::from(health.open_orders) << 32;
-        let next_seq = health.next_seq.0;
+        let next_seq = health.next_seq.0 | u64::from(health.address) << ADDRESS_SHIFT;
         self.health
             .store([low, next_seq, health.passes, health.shown]);
     }
@@ -228,6 +233,7 @@ impl Snapshot {
             state: entry.state(),
             open_orders: entry.open_orders(),
             in_doubt: entry.in_doubt(),
+            address: entry.address(),
             next_seq: entry.next_seq(),
             passes: self.passes,
             shown: self.shown,
@@ -422,7 +428,8 @@ mod tests {
                 state,
                 open_orders: u32::MAX,
                 in_doubt: IN_DOUBT_MAX,
-                next_seq: Seq(7),
+                address: u8::MAX,
+                next_seq: Seq((1 << ADDRESS_SHIFT) - 1),
                 passes: 3,
                 shown: 4,
             };

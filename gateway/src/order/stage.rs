@@ -330,8 +330,8 @@ impl<T: Transport> OrderStage<T> {
     #[cold]
     fn on_closed(&mut self, errno: i32, clock: &Clock) {
         let now_ns = clock.now_ns();
-        let pause_ms = self.entry.on_closed(now_ns);
-        self.notices.send(Notice::Disconnected(errno, pause_ms));
+        let lost = self.entry.on_closed(errno, now_ns);
+        self.notices.send(Notice::Disconnected(lost));
         self.tell_all(ExecutionEvent::session(Outcome::SessionDown, now_ns));
         self.snapshot.show_health(&self.entry);
     }
@@ -367,7 +367,7 @@ impl<T: Transport> OrderStage<T> {
     fn on_timeout(&mut self, now_ns: u64, clock: &Clock) {
         match self.entry.on_timeout(now_ns, self.transport.room()) {
             Due::Nothing => {}
-            Due::Connect => self.transport.connect(),
+            Due::Connect(to) => self.transport.connect(to),
             Due::GiveUp => {
                 self.transport.close();
                 self.on_closed(libc::ETIMEDOUT, clock);

@@ -1,6 +1,7 @@
 //! Builds rings and stages from options and puts them on cores.
 
 use std::io;
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -305,6 +306,7 @@ fn build_session(
     account.begin_day(&session.day).map_err(|symbol| {
         format!("session {name}: {symbol:?}: expected at most {INSTRUMENTS_MAX} symbols in all")
     })?;
+    let addresses = session.credentials.addresses.all().to_vec();
     let lifecycle = Lifecycle::new(session.credentials);
     let entry = Entry::new(lifecycle, orders_max, &wiring.desks, &mut account);
     let mut entry = (entry.with_past(past, session.found_orders))
@@ -334,6 +336,7 @@ fn build_session(
         wiring,
         asks,
         commands,
+        addresses,
         notices,
         slowest: Slowest::new(slow).with_watches(watches),
         house,
@@ -353,6 +356,7 @@ struct SessionStart<'a> {
     wiring: SessionWiring,
     asks: Producer<Command>,
     commands: Consumer<Command>,
+    addresses: Vec<SocketAddrV4>,
     notices: Notices,
     slowest: Slowest,
     house: &'a mut House,
@@ -377,6 +381,7 @@ impl TransportUser for SessionStart<'_> {
         });
         self.control.sessions.push(SessionControl {
             name: self.name.clone(),
+            addresses: self.addresses,
             session: stage.session_view(),
             positions: stage.positions_view(),
             limits: self.limits,

@@ -2,6 +2,7 @@
 //!
 //! Thread:      any; nothing here waits for a hot core
 
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 use feed_handler::best_prices::BestPrices;
@@ -50,6 +51,8 @@ counters! {
 pub struct SessionControl {
     /// Its name in the configuration.
     pub name: String,
+    /// Where its exchange may be.
+    pub addresses: Vec<SocketAddrV4>,
     /// How it is, and its orders.
     pub session: Arc<SessionView>,
     /// Positions of the account that it trades for.

@@ -9,6 +9,7 @@ use gateway::message::execution::{ExecutionEvent, Outcome};
 use gateway::message::intent::{Action, Cause, OrderId, OrderIntent, Owner, TimeInForce};
 use gateway::message::terms::Terms;
 use gateway::order::account::Account;
+use gateway::order::addresses::Addresses;
 use gateway::order::entry::{
     Asked, Credentials, DeskOptions, Entry, EntryCounters, Lifecycle, Received, State,
 };
@@ -62,6 +63,7 @@ pub(crate) fn prices() -> Vec<Arc<BestPrices>> {
 
 pub(crate) fn lifecycle() -> Lifecycle {
     Lifecycle::new(Credentials {
+        addresses: Addresses::default(),
         username: "desk".into(),
         password: "secret".into(),
         session: String::new(),
@@ -161,7 +163,7 @@ impl Desk {
 
     /// The connection goes; what was sent and not answered goes with it.
     pub(crate) fn cut(&mut self) {
-        self.entry.on_closed(self.now_ns);
+        self.entry.on_closed(0, self.now_ns);
     }
 
     /// The exchange says something.

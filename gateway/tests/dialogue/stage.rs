@@ -1,5 +1,6 @@
 //! The order stage on a connection whose other end is the test: turns, fairness, the kill switch.
 
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 use feed_handler::event::Origin;
@@ -43,7 +44,7 @@ impl Transport for Wire {
         Ok(())
     }
 
-    fn connect(&mut self) {
+    fn connect(&mut self, _: SocketAddrV4) {
         self.connections += 1;
         (self.is_announced, self.is_closed) = (false, false);
     }

@@ -134,7 +134,11 @@ fn sessions(sessions: &[SessionRow]) -> String {
                 .map_or_else(String::new, |it| format!("KILLED: {it}")),
         ]);
     }
-    format!("{rows}\n")
+    let at = sessions
+        .iter()
+        .filter(|session| !session.address.is_empty());
+    let at = at.map(|session| format!("session {}: at {}\n", session.name, session.address));
+    format!("{rows}\n{}", at.collect::<String>())
 }
 
 fn orders(found: &Orders) -> String {
@@ -363,6 +367,7 @@ mod tests {
             sessions: vec![SessionRow {
                 name: "ouch".to_owned(),
                 state: "open".to_owned(),
+                address: "198.51.100.7:12000".to_owned(),
                 strategies: vec![StrategyRow {
                     name: "quotes".to_owned(),
                     is_paused: true,
@@ -377,6 +382,7 @@ mod tests {
             "STANDS STILL for 2,500 ms",
             "feed itch: messages are missing; line 2 is silent",
             "quotes (PAUSED)",
+            "session ouch: at 198.51.100.7:12000",
         ];
         for words in expected {
             assert!(shown.contains(words), "{words}: {shown}");

@@ -36,8 +36,8 @@ pub trait Transport {
     /// What the kernel refuses; the process cannot trade then.
     fn start(&mut self) -> io::Result<()>;
 
-    /// Begins to connect; `Connected` or `Closed` follows. A connection that stands is closed first.
-    fn connect(&mut self);
+    /// Begins to connect to this address; `Connected` or `Closed` follows. A connection that stands is closed first.
+    fn connect(&mut self, to: SocketAddrV4);
 
     /// Gives the connection up; nothing of it is heard any more.
     fn close(&mut self);
@@ -59,8 +59,6 @@ pub trait Transport {
 /// What transports are told; each takes what it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransportOptions {
-    /// The exchange.
-    pub address: SocketAddrV4,
     /// `SO_BUSY_POLL` of the socket in µs; 0: off.
     pub busy_poll_us: u32,
     /// The CPU of io_uring's kernel thread; `None`: wherever the kernel likes.
@@ -70,16 +68,14 @@ pub struct TransportOptions {
 }
 
 impl TransportOptions {
-    /// To this address, everything else left alone: for tests, so that a new option does not concern them.
-    #[must_use]
-    pub const fn to(address: SocketAddrV4) -> Self {
+    /// Everything left alone: for tests, so that a new option does not concern them.
+    pub const PLAIN: Self = {
         Self {
-            address,
             busy_poll_us: 0,
             sqpoll_cpu: None,
             sqpoll_idle_ms: 50,
         }
-    }
+    };
 }
 
 /// Somebody who goes on with a transport, whichever it is.
@@ -140,7 +136,7 @@ ways! {
         idle_ms: options.sqpoll_idle_ms,
     }),
     /// By plain system calls.
-    Write "write" |options| WriteTransport::new(options.address),
+    Write "write" |_| WriteTransport::new(),
 }
 
 impl Way {
@@ -154,7 +150,6 @@ impl Way {
 
 fn uring(options: &TransportOptions, submit: Submit) -> io::Result<UringTransport> {
     UringTransport::new(UringOptions {
-        address: options.address,
         submit,
         busy_poll_us: options.busy_poll_us,
     })

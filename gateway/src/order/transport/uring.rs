@@ -53,11 +53,9 @@ pub enum Submit {
     },
 }
 
-/// Where to connect and how.
+/// How to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UringOptions {
-    /// The exchange.
-    pub address: SocketAddrV4,
     /// How submissions reach the kernel.
     pub submit: Submit,
     /// `SO_BUSY_POLL` of the socket in µs; 0: off.
@@ -117,11 +115,9 @@ impl UringTransport {
                 "busy_poll_us: SO_BUSY_POLL needs CAP_NET_ADMIN",
             )
         })?;
-        // SAFETY: an all-zero address is valid; it is filled in here.
+        // SAFETY: an all-zero address is valid; where to is filled in with each connection.
         let mut address: Box<libc::sockaddr_in> = Box::new(unsafe { std::mem::zeroed() });
         address.sin_family = u16::try_from(libc::AF_INET).unwrap_or(0);
-        address.sin_port = options.address.port().to_be();
-        address.sin_addr.s_addr = options.address.ip().to_bits().to_be();
         Ok(Self {
             options,
             ring: None,
@@ -137,6 +133,11 @@ impl UringTransport {
             is_refused: false,
             failed: None,
         })
+    }
+
+    fn aim(&mut self, to: SocketAddrV4) {
+        self.address.sin_port = to.port().to_be();
+        self.address.sin_addr.s_addr = to.ip().to_bits().to_be();
     }
 
     fn build(&self) -> io::Result<IoUring> {
@@ -277,8 +278,9 @@ impl Transport for UringTransport {
         Ok(())
     }
 
-    fn connect(&mut self) {
+    fn connect(&mut self, to: SocketAddrV4) {
         self.close();
+        self.aim(to);
         self.generation += 1;
         (self.sent, self.sending, self.committed) = (0, 0, 0);
         (self.is_connected, self.failed) = (false, None);
@@ -468,12 +470,12 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let mut transport = UringTransport::new(UringOptions {
-            address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
             submit: Submit::Enter,
             busy_poll_us: 0,
         })
         .unwrap();
         transport.start().unwrap();
+        transport.aim(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port));
         for errno in [libc::EAGAIN, libc::EBUSY, libc::EINTR] {
             transport.open_socket().unwrap();
             let address: *const libc::sockaddr_in = &raw const *transport.address;
@@ -493,7 +495,6 @@ mod tests {
     #[test]
     fn another_failure_of_entering_ends_the_connection_with_its_number() {
         let mut transport = UringTransport::new(UringOptions {
-            address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1),
             submit: Submit::Enter,
             busy_poll_us: 0,
         })

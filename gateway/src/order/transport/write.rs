@@ -24,7 +24,6 @@ const TURNS_BETWEEN_READS: u32 = 16;
 /// The stream.
 #[derive(Debug)]
 pub struct WriteTransport {
-    address: SocketAddrV4,
     socket: Option<Socket>,
     is_connected: bool,
     tx: Pages<u8>,
@@ -40,9 +39,8 @@ impl WriteTransport {
     ///
     /// # Errors
     /// The host has not that much memory.
-    pub fn new(address: SocketAddrV4) -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         Ok(Self {
-            address,
             socket: None,
             is_connected: false,
             tx: Pages::zeroed(TX_BYTES, Want::HOT)?,
@@ -53,11 +51,11 @@ impl WriteTransport {
         })
     }
 
-    fn open(&mut self) -> io::Result<()> {
+    fn open(&mut self, to: SocketAddrV4) -> io::Result<()> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
         socket.set_tcp_nodelay(true)?;
         socket.set_nonblocking(true)?;
-        match socket.connect(&SockAddr::from(self.address)) {
+        match socket.connect(&SockAddr::from(to)) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
             _ => self.socket = Some(socket),
         }
@@ -85,10 +83,10 @@ impl Transport for WriteTransport {
         Ok(())
     }
 
-    fn connect(&mut self) {
+    fn connect(&mut self, to: SocketAddrV4) {
         self.close();
         self.committed = 0;
-        if let Err(error) = self.open() {
+        if let Err(error) = self.open(to) {
             self.fail(&error);
         }
     }

@@ -1,0 +1,91 @@
+//! Where a password comes from: the configuration, a private file, a credential of systemd.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use tickgate_config::{Login, PASSWORD_MAX};
+
+/// Where systemd has put the credentials of the unit (systemd.exec(5), `LoadCredential=`).
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
+/// The password; what it is instead begins with the key at fault.
+pub(super) fn of(login: &Login<'_>) -> Result<String, String> {
+    if !login.password_file.is_empty() {
+        let read = private(Path::new(login.password_file));
+        return read.map_err(|error| format!("password_file: {error}"));
+    }
+    if login.password_credential.is_empty() {
+        return Ok(login.password.to_owned());
+    }
+    let folder = std::env::var_os(CREDENTIALS);
+    let read = credential(folder.as_deref().map(Path::new), login.password_credential);
+    read.map_err(|error| format!("password_credential: {error}"))
+}
+
+/// A secret that others can read is no secret: the file must be ours alone.
+fn private(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let metadata = std::fs::metadata(path).map_err(|error| format!("{shown}: {error}"))?;
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(format!(
+            "{shown}: mode {mode:o}, expected 600 or 400: chmod 600 {shown}"
+        ));
+    }
+    read(path)
+}
+
+/// The folder is closed to others; a file's own mode may show the bits of an access list that lets our user in.
+fn credential(folder: Option<&Path>, name: &str) -> Result<String, String> {
+    let folder = folder.ok_or_else(|| {
+        format!(
+            "\"{name}\": {CREDENTIALS} is not set; expected systemd to start this, with \
+             LoadCredential={name}:FILE in its unit"
+        )
+    })?;
+    read(&folder.join(name))
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
+    let password = text.trim_end_matches(['\n', '\r']);
+    if password.len() > PASSWORD_MAX {
+        return Err(format!(
+            "{shown}: {} characters, expected at most {PASSWORD_MAX}",
+            password.len()
+        ));
+    }
+    Ok(password.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn credential_is_a_file_in_systemds_folder_whatever_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ouch");
+        std::fs::write(&path, "secret\n").unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o440)).unwrap();
+        let read = |name| credential(Some(folder.path()), name);
+        assert_eq!(read("ouch"), Ok("secret".to_owned()));
+        let missing = read("other").unwrap_err();
+        assert!(missing.contains("other: No such file"), "{missing}");
+        std::fs::write(&path, "longer than it may be").unwrap();
+        let long = read("ouch").unwrap_err();
+        assert!(
+            long.ends_with("21 characters, expected at most 10"),
+            "{long}"
+        );
+    }
+
+    #[test]
+    fn credential_without_systemd_says_what_to_do() {
+        let told = credential(None, "ouch").unwrap_err();
+        assert!(told.contains("LoadCredential=ouch:FILE"), "{told}");
+    }
+}
