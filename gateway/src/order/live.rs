@@ -5,7 +5,7 @@
 //!              answer that changed it has been handled.
 
 use feed_handler::event::Origin;
-use protocol::types::{Price4, Qty, Side, UserRefNum};
+use protocol::types::{Price4, Qty, Side, Symbol, UserRefNum};
 
 use super::instruments::Instrument;
 use super::risk::Lot;
@@ -99,7 +99,48 @@ impl Default for Links {
     }
 }
 
+/// A live order, for reports and tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveOrder {
+    /// Its number.
+    pub user_ref: UserRefNum,
+    /// The strategy, and its number for the order; `None`: it was found at the exchange after a restart.
+    pub desk: Option<(Owner, OrderId)>,
+    /// Limit.
+    pub price: Price4,
+    /// Symbol.
+    pub symbol: Symbol,
+    /// Side.
+    pub side: Side,
+    /// Shares open.
+    pub open: Qty,
+    /// Shares that risk counts as open.
+    pub reserved: Qty,
+    /// Shares executed over the whole chain of replaces.
+    pub executed: Qty,
+    /// Whether the exchange has answered.
+    pub is_accepted: bool,
+    /// Whether a replace or a cancel is on its way.
+    pub is_changing: bool,
+}
+
 impl Order {
+    /// As reports show it, under this symbol.
+    pub(super) fn shown(&self, symbol: Symbol) -> LiveOrder {
+        LiveOrder {
+            user_ref: self.user_ref,
+            desk: self.owner.map(|owner| (owner, self.id)),
+            price: self.price,
+            symbol,
+            side: self.side,
+            open: self.open,
+            reserved: self.reserved,
+            executed: self.executed,
+            is_accepted: self.is_accepted,
+            is_changing: self.is_changing(),
+        }
+    }
+
     /// Whether a cancel is on its way.
     #[inline]
     #[must_use]
