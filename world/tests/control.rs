@@ -270,6 +270,48 @@ fn start_alone(desk: &Desk, control: &str) -> Process {
 }
 
 #[test]
+fn guard_that_is_told_to_end_changes_nothing_and_one_that_dies_stops_trading() {
+    let desk = Desk::new();
+    let socket = desk.path("control.sock");
+    let mut gateway = start_alone(&desk, "");
+    let guard = |name: &str| {
+        let mut command = Command::new(sibling("tickgate").expect("built"));
+        command.args(["ctl", "guard", "--name", name, "--within-ms", "1000"]);
+        command.arg("--socket").arg(&socket).stdout(Stdio::null());
+        let guard = Process::start("guard", command).expect("it starts");
+        until("guarded", || {
+            let status = told(&socket, &["status"])["status"].clone();
+            (status["guards"][0]["name"] == name).then_some(())
+        });
+        guard
+    };
+    let mut ended = guard("day");
+    ended.signal(libc::SIGTERM);
+    assert!(ended.wait(Duration::from_secs(5), &NEVER).expect("it ends"));
+    let mut killed = guard("night");
+    let status = told(&socket, &["status"])["status"].clone();
+    assert_eq!(status["kill"]["scope"], json!([]), "{status}");
+    killed.signal(libc::SIGKILL);
+    let _ = killed.wait(Duration::from_secs(5), &NEVER);
+    let kill = until("killed", || {
+        let status = told(&socket, &["status"])["status"].clone();
+        (status["kill"]["scope"] == json!(["all"])).then_some(status["kill"].clone())
+    });
+    assert_eq!(
+        kill["cause"], "an operator's tool that was not heard any more",
+        "{kill}"
+    );
+    gateway
+        .await_line(
+            "\"night\" was not heard for 1000 ms",
+            Duration::from_secs(5),
+            &NEVER,
+        )
+        .expect("it says who");
+    gateway.end();
+}
+
+#[test]
 fn another_user_is_refused_unless_named_and_a_dead_gateways_socket_is_replaced() {
     if !is_root() || !has("setpriv") {
         return;

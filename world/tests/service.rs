@@ -417,9 +417,8 @@ fn exchange_that_closes_in_the_middle_is_resumed() {
         .await_line("session open", Duration::from_secs(10), &NEVER)
         .expect("it comes back");
     drop(sim);
-    let mut pauses = std::iter::repeat_with(|| next_pause_ms(&mut gateway));
-    assert!(pauses.by_ref().take(5).any(|ms| ms >= 150), "pauses grow");
-    drop(pauses);
+    let has_grown = (0..5).any(|_| next_pause_ms(&mut gateway) >= 150);
+    assert!(has_grown, "pauses grow");
     gateway.end();
 }
 

@@ -55,6 +55,8 @@ pub enum Body {
     Killed(Killed),
     /// What a resume came to.
     Resumed(Resumed),
+    /// Who watches now.
+    Guards(Vec<GuardRow>),
     /// What became of a cancel, a pause or an unpause.
     Asked(Asked),
     /// It was not done.
@@ -87,6 +89,20 @@ pub struct Status {
     pub feeds: Vec<FeedRow>,
     /// Its sessions.
     pub sessions: Vec<SessionRow>,
+    /// Who watches it.
+    #[serde(default)]
+    pub guards: Vec<GuardRow>,
+}
+
+/// Somebody who watches, and whose silence stops trading.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct GuardRow {
+    /// Who.
+    pub name: String,
+    /// The longest silence, ms.
+    pub within_ms: u64,
+    /// What is left of it, ms.
+    pub left_ms: u64,
 }
 
 /// Whether trading is stopped, and what is known of it.

@@ -13,12 +13,14 @@
 use std::sync::Arc;
 
 use super::answer::{Answer, Body, Refused};
+use super::guard::GUARDS_MAX;
 use super::look::{self, Memory};
 use super::moment::Moment;
 use super::peer::{Allowed, Peer};
 use super::request::{Request, Verb};
 use super::steer::{self, Stop, failed, usage};
 use crate::message::command::Command;
+use crate::order::risk::KillCause;
 use crate::service::control::{Control, ControlCounters};
 
 pub use super::steer::Wait;
@@ -101,6 +103,22 @@ impl Console {
         self.memory.look(&self.control, now);
     }
 
+    /// Looks whether a guard has fallen silent: after everything that has arrived was heard.
+    pub fn look_at_guards(&mut self, now: Moment) {
+        while let Some((name, within_ms)) = self.memory.guards.silent(now.now_ns) {
+            self.counters.control_guards_lost.increment();
+            let reason = format!("{name:?} was not heard for {within_ms} ms");
+            log::error!("control: trading stops: {reason}");
+            let stop = Stop {
+                cause: KillCause::GuardSilent,
+                reason: &reason,
+                wait_ms: 0,
+                now_ns: now.now_ns,
+            };
+            let _ = steer::kill(&self.control, stop);
+        }
+    }
+
     /// The answer to what was under way, if it is done or its time is up.
     #[must_use]
     pub fn poll_wait(&self, wait: &Wait, now: Moment) -> Option<Answer> {
@@ -122,7 +140,7 @@ impl Console {
         if verb.steers() {
             self.counters.control_steered.increment();
             log::warn!("control: {peer}: {verb}");
-        } else {
+        } else if !matches!(verb, Verb::Guard { .. } | Verb::Unguard { .. }) {
             log::info!("control: {peer}: {verb}");
         }
     }
@@ -153,6 +171,7 @@ impl Console {
             Verb::Kill { reason, wait_ms } => {
                 let wait_ms = *wait_ms;
                 let stop = Stop {
+                    cause: KillCause::Operator,
                     reason,
                     wait_ms,
                     now_ns,
@@ -173,10 +192,38 @@ impl Console {
                 let wait = steer::ask(control, &meant, Command::CancelAll, what, now_ns);
                 return wait.map(Reply::Later);
             }
+            Verb::Guard { name, within_ms } => self.guard(name, *within_ms, now)?,
+            Verb::Unguard { name } => self.unguard(name, now)?,
             Verb::Pause { strategy } => return self.pause(strategy, true, now_ns),
             Verb::Unpause { strategy } => return self.pause(strategy, false, now_ns),
         };
         Ok(Reply::Now(Answer::new(body)))
+    }
+
+    fn guard(&mut self, name: &str, within_ms: u64, now: Moment) -> Result<Body, Refused> {
+        let guards = &mut self.memory.guards;
+        match guards.renew(name, within_ms, now.now_ns) {
+            None => Err(failed(format!(
+                "{GUARDS_MAX} guards watch already, expected fewer"
+            ))),
+            Some(is_new) => {
+                if is_new {
+                    log::warn!(
+                        "control: guarded by {name:?}: {within_ms} ms of its silence stop trading"
+                    );
+                }
+                Ok(Body::Guards(guards.rows(now.now_ns)))
+            }
+        }
+    }
+
+    fn unguard(&mut self, name: &str, now: Moment) -> Result<Body, Refused> {
+        let guards = &mut self.memory.guards;
+        if !guards.end(name) {
+            return Err(usage(format!("\"{name}\": no such guard")));
+        }
+        log::warn!("control: not guarded by {name:?} any more");
+        Ok(Body::Guards(guards.rows(now.now_ns)))
     }
 
     fn pause(&mut self, name: &str, is_paused: bool, now_ns: u64) -> Result<Reply, Refused> {
@@ -247,7 +294,7 @@ mod tests {
 
     use super::*;
     use crate::message::intent::Owner;
-    use crate::order::risk::{KillCause, KillSwitch, Limits};
+    use crate::order::risk::{KillSwitch, Limits};
     use crate::order::snapshot::Snapshot;
     use crate::service::KillFile;
     use crate::service::control::{SessionControl, StrategyControl};
@@ -340,6 +387,34 @@ mod tests {
                 snapshot.show_open(open);
             }
         }
+    }
+
+    #[test]
+    fn guard_that_falls_silent_stops_trading_and_its_name_is_in_the_file() {
+        let mut bench = bench(true);
+        let after_ms = |ms: u64| Moment {
+            now_ns: NOW.now_ns + ms * 1_000_000,
+            ..NOW
+        };
+        for name in ["desk", "night"] {
+            let verb = format!(r#"{{"guard":{{"name":"{name}","within_ms":500}}}}"#);
+            assert!(matches!(bench.ask(&verb), Reply::Now(_)));
+        }
+        assert!(matches!(
+            bench.ask(r#"{"unguard":{"name":"night"}}"#),
+            Reply::Now(_)
+        ));
+        let gone = bench.refused(r#"{"unguard":{"name":"night"}}"#);
+        assert!(gone.error.contains("no such guard"), "{gone:?}");
+        bench.console.look_at_guards(after_ms(500));
+        assert_eq!(bench.kills[0].cause(), None);
+        bench.console.look_at_guards(after_ms(501));
+        let causes: Vec<_> = bench.kills.iter().map(KillSwitch::cause).collect();
+        assert_eq!(causes, [Some(KillCause::GuardSilent); 2]);
+        let file = KillFile::in_folder(bench.folder.path()).unwrap();
+        let why = file.record().unwrap().unwrap().why;
+        assert_eq!(why, "\"desk\" was not heard for 500 ms");
+        assert_eq!(bench.console.counters().control_guards_lost.get(), 1);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::answer::{
     CoreRow, FeedRow, KillStatus, LimitsRow, ORDERS_MAX, OrderRow, Orders, POSITIONS_MAX,
     Positions, PositionsRow, SessionRow, Status, StrategyRow,
 };
+use super::guard::Guards;
 use super::moment::Moment;
 use super::request::Filter;
 use crate::message::intent::Owner;
@@ -27,6 +28,8 @@ pub(super) struct Memory {
     cores: Vec<CoreSeen>,
     /// When each session's kill was first seen, seconds of 1970.
     killed_since_s: Vec<Option<u64>>,
+    /// Who watches.
+    pub(super) guards: Guards,
     /// Strategies that this door has paused.
     pub(super) is_paused: Vec<bool>,
 }
@@ -48,6 +51,7 @@ impl Memory {
             started_ns: now.now_ns,
             cores: vec![seen; control.cores.len()],
             killed_since_s: vec![None; control.sessions.len()],
+            guards: Guards::default(),
             is_paused: vec![false; control.strategies.len()],
         };
         memory.look(control, now);
@@ -81,6 +85,7 @@ impl Memory {
             cores: self.cores(control, now),
             feeds: control.feeds.iter().map(feed).collect(),
             sessions: self.sessions(control),
+            guards: self.guards.rows(now.now_ns),
         }
     }
 

@@ -33,5 +33,6 @@ pub mod peer;
 pub mod request;
 pub mod server;
 
+mod guard;
 mod look;
 mod steer;

@@ -10,6 +10,10 @@ pub const VERSION: u32 = 1;
 pub const LINE_BYTES_MAX: usize = 4096;
 /// The longest time that a kill is waited for, ms.
 pub const WAIT_MS_MAX: u64 = 60_000;
+/// How soon a guard may have to be heard again, ms.
+pub const WITHIN_MS: std::ops::RangeInclusive<u64> = 500..=600_000;
+/// The longest name of a guard, bytes.
+pub const GUARD_BYTES_MAX: usize = 64;
 /// The longest reason of a kill, bytes.
 pub const REASON_BYTES_MAX: usize = 512;
 
@@ -61,6 +65,18 @@ pub enum Verb {
         #[serde(default)]
         session: Option<String>,
     },
+    /// Somebody watches, and says so again within this time; else trading stops.
+    Guard {
+        /// Who, [`GUARD_BYTES_MAX`] bytes at most.
+        name: String,
+        /// The time, ms: one of [`WITHIN_MS`].
+        within_ms: u64,
+    },
+    /// Nobody of this name watches any more, and that is in order.
+    Unguard {
+        /// Who.
+        name: String,
+    },
     /// A strategy sends nothing new.
     Pause {
         /// Its name.
@@ -83,6 +99,8 @@ impl Verb {
             | Self::Orders(_)
             | Self::Positions { .. }
             | Self::Limits => false,
+            // Only the first and the last of a guard change anything: the console tells those.
+            Self::Guard { .. } | Self::Unguard { .. } => false,
             Self::Kill { .. }
             | Self::Resume { .. }
             | Self::Cancel { .. }
@@ -125,6 +143,8 @@ impl fmt::Display for Verb {
             Self::Kill { reason, .. } => write!(f, "kill --reason {reason:?}"),
             Self::Resume { scope } => write!(f, "resume {scope:?}"),
             Self::Cancel { session } => write!(f, "cancel {}", all(session)),
+            Self::Guard { name, within_ms } => write!(f, "guard {name:?} within {within_ms} ms"),
+            Self::Unguard { name } => write!(f, "unguard {name:?}"),
             Self::Pause { strategy } => write!(f, "pause {strategy:?}"),
             Self::Unpause { strategy } => write!(f, "unpause {strategy:?}"),
         }
@@ -181,6 +201,18 @@ impl Request {
             }
             if *wait_ms > WAIT_MS_MAX {
                 return Err(format!("wait_ms {wait_ms}: expected at most {WAIT_MS_MAX}"));
+            }
+        }
+        if let Verb::Guard { name, within_ms } = &request.verb {
+            if name.is_empty() || name.len() > GUARD_BYTES_MAX {
+                let len = name.len();
+                return Err(format!(
+                    "name: {len} bytes, expected 1 to {GUARD_BYTES_MAX}"
+                ));
+            }
+            if !WITHIN_MS.contains(within_ms) {
+                let (min, max) = (WITHIN_MS.start(), WITHIN_MS.end());
+                return Err(format!("within_ms {within_ms}: expected {min} to {max}"));
             }
         }
         Ok(request)
@@ -244,6 +276,17 @@ mod tests {
                 r#"{"pause":{"strategy":"ouch"}}"#,
             ),
             (
+                Verb::Guard {
+                    name: name(),
+                    within_ms: 500,
+                },
+                r#"{"guard":{"name":"ouch","within_ms":500}}"#,
+            ),
+            (
+                Verb::Unguard { name: name() },
+                r#"{"unguard":{"name":"ouch"}}"#,
+            ),
+            (
                 Verb::Unpause { strategy: name() },
                 r#"{"unpause":{"strategy":"ouch"}}"#,
             ),
@@ -283,6 +326,14 @@ mod tests {
             (
                 r#"{"version":1,"verb":{"kill":{"wait_ms":60001}}}"#,
                 "wait_ms 60001: expected at most 60000",
+            ),
+            (
+                r#"{"version":1,"verb":{"guard":{"name":"a","within_ms":499}}}"#,
+                "within_ms 499: expected 500 to 600000",
+            ),
+            (
+                r#"{"version":1,"verb":{"guard":{"name":"","within_ms":500}}}"#,
+                "name: 0 bytes, expected 1 to 64",
             ),
             (r#"{"version":1,"verb":"status"} {}"#, "trailing characters"),
             (&long, "reason: 513 bytes, expected at most 512"),

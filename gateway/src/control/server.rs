@@ -225,6 +225,7 @@ impl Serving {
             let console = &mut self.console;
             self.connections
                 .retain_mut(|connection| connection.turn(console, now));
+            self.console.look_at_guards(now);
         }
     }
 

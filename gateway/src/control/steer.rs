@@ -48,6 +48,7 @@ struct Watched {
 /// What a stop of trading is given.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stop<'a> {
+    pub(super) cause: KillCause,
     pub(super) reason: &'a str,
     pub(super) wait_ms: u64,
     pub(super) now_ns: u64,
@@ -59,11 +60,11 @@ pub(super) fn kill(control: &Control, stop: Stop<'_>) -> Wait {
     let before = control.sessions.iter().filter(on);
     let killed_before = before.map(|session| session.name.clone()).collect();
     let sessions = control.sessions.iter();
-    sessions.for_each(|session| session.kill.engage(KillCause::Operator));
+    sessions.for_each(|session| session.kill.engage(stop.cause));
     let sessions = (0..control.sessions.len()).map(|index| watched(control, index));
     let sessions = sessions.collect();
     let file = control.kill_file.as_ref();
-    let written = file.map(|file| file.write(KillCause::Operator, stop.reason));
+    let written = file.map(|file| file.write(stop.cause, stop.reason));
     let (outlives_restart, file_error) = match written {
         Some(Ok(_)) => (true, None),
         Some(Err(error)) => (false, Some(error.to_string())),

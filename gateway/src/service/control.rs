@@ -41,6 +41,8 @@ counters! {
         control_too_long,
         /// Connections that ended in the middle of a line.
         control_cut_off,
+        /// Guards that fell silent: each stopped trading.
+        control_guards_lost,
         /// Connections that said or took nothing for too long.
         control_timed_out,
     }

@@ -290,9 +290,13 @@ impl KillWatch {
             self.unwritten = 0;
             return Ok(());
         };
-        // Who gave the operator's word knows why, and writes the file with it in the same moment.
-        let is_operator = [KillCause::Operator, KillCause::OperatorHard].contains(&cause);
-        if is_operator && self.unwritten < UNWRITTEN_MAX {
+        // Who gave the operator's word, or missed a guard, knows why, and writes the file with it in the same moment.
+        let writers = [
+            KillCause::Operator,
+            KillCause::OperatorHard,
+            KillCause::GuardSilent,
+        ];
+        if writers.contains(&cause) && self.unwritten < UNWRITTEN_MAX {
             self.unwritten += 1;
         } else {
             file.write(cause, "")?;

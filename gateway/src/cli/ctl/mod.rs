@@ -1,5 +1,6 @@
 //! `tickgate ctl`: an operator looks at a running gateway, and steers it.
 
+mod guard;
 mod hard;
 mod resume;
 mod settings;
@@ -13,7 +14,7 @@ use clap::Subcommand;
 use super::{FAILED, OptionalSource, WRONG_USAGE, fail, with_settings};
 use crate::control::answer::Body;
 use crate::control::client;
-use crate::control::request::{Filter, Verb, WAIT_MS_MAX};
+use crate::control::request::{Filter, Verb, WAIT_MS_MAX, WITHIN_MS};
 
 pub(super) use settings::control;
 
@@ -96,6 +97,19 @@ enum Command {
         #[arg(long, value_name = "NAME", conflicts_with = "all")]
         session: Option<String>,
     },
+    /// Watch, until interrupted: where this falls silent, trading stops as by `kill`.
+    ///
+    /// A killed process, a lost terminal, a host that hangs: the gateway is not told, and stops. Ctrl-C or SIGTERM tells it
+    /// that nobody watches any more, and trading goes on.
+    Guard {
+        /// What the log and `status` call it [default: ctl-PID].
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// The longest silence, ms.
+        #[arg(long, value_name = "MS", default_value_t = 5_000,
+              value_parser = clap::value_parser!(u64).range(WITHIN_MS))]
+        within_ms: u64,
+    },
     /// A strategy sends nothing new; what it has open stays.
     Pause {
         /// Its name.
@@ -170,6 +184,7 @@ impl Operator {
             }
             Command::Resume { yes_resume } => return resume::run(self, yes_resume),
             Command::Cancel { session, .. } => Verb::Cancel { session },
+            Command::Guard { name, within_ms } => return guard::run(self, name, within_ms),
             Command::Pause { strategy } => Verb::Pause { strategy },
             Command::Unpause { strategy } => Verb::Unpause { strategy },
         };

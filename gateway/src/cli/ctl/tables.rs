@@ -4,8 +4,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use jiff::Timestamp;
 
 use crate::control::answer::{
-    Asked, Body, FeedRow, KillStatus, Killed, LimitsRow, Orders, Positions, Resumed, SessionRow,
-    Status, StillOpen,
+    Asked, Body, FeedRow, GuardRow, KillStatus, Killed, LimitsRow, Orders, Positions, Resumed,
+    SessionRow, Status, StillOpen,
 };
 use crate::telemetry::grouped;
 
@@ -14,6 +14,7 @@ pub(super) fn text(body: &Body) -> String {
     match body {
         Body::Status(it) => status(it),
         Body::Sessions(it) => sessions(it),
+        Body::Guards(it) => guards(it),
         Body::Orders(it) => orders(it),
         Body::Positions(it) => positions(it),
         Body::Limits(it) => limits(it),
@@ -92,6 +93,9 @@ fn status(status: &Status) -> String {
     let words = status.feeds.iter().filter_map(feed_words);
     words.for_each(|words| out.push_str(&words));
     out.push_str(&format!("\n{}", sessions(&status.sessions)));
+    if !status.guards.is_empty() {
+        out.push_str(&guards(&status.guards));
+    }
     out
 }
 
@@ -101,6 +105,19 @@ fn feed_words(feed: &FeedRow) -> Option<String> {
     let silent = silent.map(|line| format!("line {line} is silent"));
     let reasons: Vec<String> = feed.stale_because.iter().cloned().chain(silent).collect();
     (!reasons.is_empty()).then(|| format!("feed {}: {}\n", feed.name, reasons.join("; ")))
+}
+
+fn guards(guards: &[GuardRow]) -> String {
+    let lines = guards.iter().map(|guard| {
+        let (name, within_ms) = (&guard.name, grouped(guard.within_ms));
+        format!("guarded by {name}: {within_ms} ms of its silence stop trading\n")
+    });
+    let lines: String = lines.collect();
+    if lines.is_empty() {
+        "nobody guards\n".to_owned()
+    } else {
+        lines
+    }
 }
 
 fn sessions(sessions: &[SessionRow]) -> String {
@@ -374,6 +391,11 @@ mod tests {
                 }],
                 ..SessionRow::default()
             }],
+            guards: vec![GuardRow {
+                name: "desk".to_owned(),
+                within_ms: 5_000,
+                left_ms: 4_000,
+            }],
         };
         let shown = text(&Body::Status(told));
         let expected = [
@@ -383,6 +405,7 @@ mod tests {
             "feed itch: messages are missing; line 2 is silent",
             "quotes (PAUSED)",
             "session ouch: at 198.51.100.7:12000",
+            "guarded by desk: 5,000 ms of its silence stop trading",
         ];
         for words in expected {
             assert!(shown.contains(words), "{words}: {shown}");

@@ -38,11 +38,13 @@ pub enum KillCause {
     PastDiffers = 13,
     /// `tickgate ctl kill --hard`, in the gateway's memory.
     OperatorHard = 14,
+    /// An operator's tool that watched has fallen silent: `tickgate ctl guard`.
+    GuardSilent = 15,
 }
 
 impl KillCause {
     /// Every cause.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Operator,
         Self::Signal,
         Self::UnknownExecution,
@@ -57,6 +59,7 @@ impl KillCause {
         Self::JournalFailed,
         Self::PastDiffers,
         Self::OperatorHard,
+        Self::GuardSilent,
     ];
 
     /// The cause of this code. No code of ours: somebody wrote it from outside.
@@ -82,6 +85,7 @@ impl std::fmt::Display for KillCause {
             Self::JournalBehind => "a journal that cannot keep up",
             Self::JournalFailed => "a journal that cannot be written",
             Self::OperatorHard => "the operator, past whoever listens",
+            Self::GuardSilent => "an operator's tool that was not heard any more",
             Self::PastDiffers => "a past of the exchange's that differs from the journal's",
         })
     }
