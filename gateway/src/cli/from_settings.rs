@@ -16,7 +16,7 @@ use feed_handler::xdp::{self, Mode, Rung, SocketOptions, Wanted};
 use protocol::types::Symbol;
 use tickgate_config as settings;
 
-use super::{Factory, password, risk};
+use super::{Factory, password, risk, systemd};
 use crate::journal::writer::{JournalOptions, Sync};
 use crate::options::{self, FeedRecovery, Options, Output, Rings};
 use crate::order::addresses::Addresses;
@@ -73,7 +73,7 @@ pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result
             hgrm_dir: path(&settings.telemetry.hgrm_dir),
             table: settings.telemetry.table,
             slow_orders: path(&settings.telemetry.slow_orders)
-                .or_else(|| Some(systemd_folder()?.join("slow-orders.jsonl"))),
+                .or_else(|| Some(systemd::folder("STATE_DIRECTORY")?.join("slow-orders.jsonl"))),
             warm_up_ms: settings.telemetry.warm_up_ms,
         },
     })
@@ -123,13 +123,7 @@ pub(super) fn state_folder(settings: &settings::Settings) -> Option<PathBuf> {
 fn folder_or_systemds(folder: &str) -> Option<PathBuf> {
     (!folder.is_empty())
         .then(|| PathBuf::from(folder))
-        .or_else(systemd_folder)
-}
-
-/// Where systemd lets a service keep its state.
-fn systemd_folder() -> Option<PathBuf> {
-    let folder = std::env::var_os("STATE_DIRECTORY").filter(|folder| !folder.is_empty())?;
-    Some(PathBuf::from(folder))
+        .or_else(|| systemd::folder("STATE_DIRECTORY"))
 }
 
 /// The bounds of a feed's books.

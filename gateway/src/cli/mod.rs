@@ -9,6 +9,7 @@ mod from_settings;
 mod journal;
 mod password;
 mod risk;
+mod systemd;
 mod why;
 
 use std::path::PathBuf;

@@ -282,6 +282,12 @@ impl Entry {
         self.lifecycle.stop(now_ns)
     }
 
+    /// Whether it has been told to stop.
+    #[must_use]
+    pub fn is_told_to_stop(&self) -> bool {
+        self.lifecycle.is_told_to_stop()
+    }
+
     /// Whether it has been told to stop and nothing is open any more.
     #[must_use]
     pub fn is_stopped(&self) -> bool {

@@ -205,6 +205,12 @@ impl Lifecycle {
         self.stop_by_ns.is_some() && is_sure
     }
 
+    /// Whether it has been told to stop.
+    #[must_use]
+    pub fn is_told_to_stop(&self) -> bool {
+        self.stop_by_ns.is_some()
+    }
+
     /// From now on nothing new goes out; whether the time to cancel what stands is up.
     pub fn stop(&mut self, now_ns: u64) -> bool {
         let is_first = self.stop_by_ns.is_none();

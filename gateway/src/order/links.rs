@@ -1,7 +1,8 @@
 //! The strategies of a session, as its order stage sees them: what they ask for, what they are told.
 //!
 //! Thread:      order core, hot
-//! When full:   a strategy whose ring is full no longer knows its orders: the kill switch goes on.
+//! When full:   a strategy whose ring is full no longer knows its orders: the kill switch goes on. Not at the end of the
+//!              process, when strategies stop before what they had open is cancelled.
 
 use rt::ring::{Consumer, Producer};
 
@@ -26,6 +27,8 @@ pub(super) struct Listeners<'a> {
     pub(super) counters: &'a EntryCounters,
     pub(super) kill: &'a KillSwitch,
     pub(super) notices: &'a mut Notices,
+    /// The process has been told to end.
+    pub(super) is_stopping: bool,
 }
 
 impl Listeners<'_> {
@@ -35,6 +38,9 @@ impl Listeners<'_> {
         let link = self.links.get_mut(usize::from(owner.0));
         if link.is_some_and(|link| link.executions.push(event).is_err()) {
             self.counters.execution_ring_full.increment();
+            if self.is_stopping {
+                return;
+            }
             self.kill.engage(KillCause::ExecutionsLost);
             self.notices.send(Notice::ExecutionsLost(owner.0));
         }

@@ -262,12 +262,14 @@ impl<T: Transport> OrderStage<T> {
     fn read(&mut self, clock: &Clock) -> usize {
         let mut closed = None;
         let mut is_connected = false;
+        let is_stopping = self.entry.is_told_to_stop();
         let mut told = Heard {
             listeners: Listeners {
                 links: &mut self.links,
                 counters: &self.counters,
                 kill: &self.kill,
                 notices: &mut self.notices,
+                is_stopping,
             },
             histograms: &mut self.histograms,
             slowest: &mut self.slowest,
@@ -353,6 +355,7 @@ impl<T: Transport> OrderStage<T> {
             counters: &self.counters,
             kill: &self.kill,
             notices: &mut self.notices,
+            is_stopping: self.entry.is_told_to_stop(),
         };
         listeners.tell(owner, event);
     }

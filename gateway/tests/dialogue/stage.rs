@@ -477,6 +477,31 @@ fn strategy_that_does_not_take_its_executions_holds_the_exchange_up_and_then_tra
 }
 
 #[test]
+fn strategy_that_has_ended_before_its_orders_are_cancelled_stops_nothing() {
+    let mut bench = Bench::open(LIMITS, &[on_feed(0)], 8);
+    while bench.executions[0].pop().is_some() {}
+    for id in 1..=6 {
+        bench.asks(0, enter(id, Side::Buy, 1));
+    }
+    bench.turn();
+    let answers: Vec<_> = (1..=6)
+        .map(|id| accepted(id, b'B', 1, b"ALC     ", 1_000_000))
+        .collect();
+    bench.says(&answers);
+    // Nobody takes executions any more: six of them lie there, and six more come.
+    bench.stage.stop(&bench.clock);
+    bench.turn();
+    let cancels: Vec<_> = (1..=6).map(|id| canceled(id, 1)).collect();
+    bench.says(&cancels);
+    bench.now_ns += SECOND;
+    bench.turn();
+    bench.turn();
+    assert_eq!(bench.stage.entry().open_orders(), 0);
+    assert_eq!(bench.stage.entry().counters().execution_ring_full.get(), 4);
+    assert_eq!(bench.kill.cause(), None);
+}
+
+#[test]
 fn refused_intent_is_answered_from_the_order_itself() {
     let mut bench = Bench::open(LIMITS, &[on_feed(0)], 64);
     bench.asks(0, enter(1, Side::Sell, 100));

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use tickgate_config as settings;
 
+use crate::cli::systemd;
 use crate::control::peer::uid_of;
 use crate::control::server::ControlOptions;
 
@@ -12,11 +13,7 @@ pub(super) fn socket(control: &settings::Control) -> Option<PathBuf> {
     if !control.socket.is_empty() {
         return Some(PathBuf::from(&control.socket));
     }
-    // Several are joined by colons; the first is the service's own.
-    let folders = std::env::var_os("RUNTIME_DIRECTORY")?;
-    let first = std::env::split_paths(&folders).next();
-    let folder = first.filter(|folder| !folder.as_os_str().is_empty())?;
-    Some(folder.join("control.sock"))
+    systemd::folder("RUNTIME_DIRECTORY").map(|folder| folder.join("control.sock"))
 }
 
 /// Options of checked settings; `None`: there is no socket.
