@@ -20,7 +20,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use desk::{Desk, NEVER, account_at_exchange, gateway_command, start_gateway, start_sim_with};
+use desk::{
+    Desk, NEVER, account_at_exchange, gateway_command, start_gateway, start_sim_with, until,
+};
 use gateway::journal::event::Event;
 use gateway::journal::files::list;
 use gateway::journal::reader::Reader;
@@ -31,7 +33,7 @@ use protocol::ouch::Inbound;
 use protocol::soup::Packet;
 use rt::clock::monotonic_ns;
 use serde_json::Value;
-use support::is_root;
+use support::{documented_questions, duckdb, is_root, stderr, tool};
 
 /// How long both sides may take to agree after something was killed: an exchange that is silent is given up after two
 /// seconds, a lost connection is made again within five.
@@ -369,6 +371,52 @@ fn every_fill_is_copied_once(folder: &Path, held: &BTreeMap<String, Account>, ki
     fills
 }
 
+/// The journals as Parquet files, read by DuckDB, add up to the positions of `ctl`. How many orders they have of a strategy
+/// that are no replacement; `None` without DuckDB.
+fn duckdb_finds_the_same(
+    journals: &Path,
+    out: &Path,
+    said: &BTreeMap<String, Account>,
+    fills: usize,
+) -> Option<u64> {
+    let [from, to] = [journals, out].map(|path| path.to_str().expect("text"));
+    let exported = tool("tickgate", &["journal", from, "--parquet", to]);
+    assert!(exported.status.success(), "{}", stderr(&exported));
+    let mut positions = BTreeMap::<String, BTreeMap<String, i64>>::new();
+    let rows = duckdb(&documented_questions(out)[0])?;
+    for row in rows.as_array().expect("rows") {
+        let held = row[2].as_i64().expect("a number");
+        if held != 0 {
+            let of_session = positions.entry(text(&row[0])).or_default();
+            of_session.insert(text(&row[1]), held);
+        }
+    }
+    for (name, account) in said {
+        let found = positions.remove(name).unwrap_or_default();
+        assert_eq!(found, account.positions, "{name}");
+    }
+    let one = |question: &str| -> u64 {
+        let question = question.replace("'OUT/", &format!("'{to}/"));
+        let rows = duckdb(&question).expect("it was there");
+        rows[0][0].as_u64().expect("a number")
+    };
+    let copied = one("SELECT count(DISTINCT (session, seq)) FROM 'OUT/fills.parquet'");
+    assert_eq!(copied, fills as u64, "the drop copy has as many");
+    let differ = one(
+        "SELECT count(*) FROM 'OUT/orders.parquet' AS one FULL JOIN (\
+             SELECT session, exchange_session, user_ref, sum(shares) AS shares FROM 'OUT/fills.parquet' \
+             WHERE what = 'fill' GROUP BY ALL) AS fill USING (session, exchange_session, user_ref) \
+         WHERE coalesce(one.filled, -1) <> coalesce(fill.shares, 0)",
+    );
+    assert_eq!(differ, 0, "orders whose fills are others than theirs");
+    let numbers = one(
+        "SELECT count(*) - count(DISTINCT (session, user_ref)) FROM 'OUT/orders.parquet' WHERE user_ref IS NOT NULL",
+    );
+    assert_eq!(numbers, 0, "numbers that have two rows");
+    Some(one("SELECT count(*) FROM 'OUT/orders.parquet' \
+         WHERE strategy IS NOT NULL AND replaces IS NULL AND outcome <> 'refused'"))
+}
+
 fn times(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
@@ -404,12 +452,25 @@ fn both_sides_agree_whatever_is_killed() {
             println!("{} of {} rounds", round + 1, blows.len());
         }
     }
-    // A stop cancels everything, so what was heard until then is all there is.
     arena.agree().expect("both sides agree");
+    // Nothing is open then, so nothing changes any more.
+    arena.ctl(&["cancel", "all"]).expect("an answer");
+    let said = until("all is cancelled", || {
+        let said = arena.gateway_says()?;
+        let is_over = said.values().all(|account| account.orders.is_empty());
+        is_over.then_some(said)
+    });
     arena.gateway.end();
     let held = arena.exchange_says().expect("the exchange answers");
     let fills = every_fill_is_copied_once(&arena.desk.path("copy"), &held, kills);
-    let orders = numbers_are_used_once(&arena.desk.path("state").join("journal"));
+    let journals = arena.desk.path("state").join("journal");
+    let orders = numbers_are_used_once(&journals);
+    let out = arena.desk.path("parquet");
+    let rows = duckdb_finds_the_same(&journals, &out, &said, fills);
+    assert!(
+        rows.is_none_or(|rows| rows == orders as u64),
+        "{rows:?} of {orders}"
+    );
     println!(
         "{orders} orders, no number used twice; {fills} fills, each copied once; {passed} passed, {failed} failed"
     );

@@ -7,12 +7,13 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/claims.md",
     "docs/exchange.md",
     "docs/orders.md",
+    "docs/parquet.md",
     "docs/performance.md",
     "docs/risk.md",
     "tickgate/src/lib.rs",

@@ -1,4 +1,4 @@
-//! `tickgate journal`: prints, filters and follows the journals of runs.
+//! `tickgate journal`: prints, filters, follows and exports the journals of runs.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::journal::event::Event;
 use crate::journal::executions::{Execution, Executions};
+use crate::journal::export::{Export, Exported};
 use crate::journal::files::list;
 use crate::journal::filter::{Filter, Wanted};
 use crate::journal::format::{Header, Kind};
@@ -45,6 +46,11 @@ pub(super) struct Arguments {
     /// object a line.
     #[arg(long, conflicts_with_all = ["follow", "kinds", "session", "order", "strategy"])]
     executions: bool,
+    /// Writes orders.parquet, fills.parquet and latencies.parquet into this folder: each order, execution and request once,
+    /// in however many runs it was heard. None of them may be there already.
+    #[arg(long, value_name = "FOLDER",
+          conflicts_with_all = ["follow", "kinds", "session", "order", "strategy", "json", "executions"])]
+    parquet: Option<PathBuf>,
 }
 
 fn kind(word: &str) -> Result<Kind, String> {
@@ -63,7 +69,9 @@ enum Ended {
 }
 
 pub(super) fn run(arguments: Arguments) -> ExitCode {
-    let printed = if arguments.executions {
+    let printed = if let Some(folder) = &arguments.parquet {
+        export(&arguments.path, folder)
+    } else if arguments.executions {
         executions(&arguments.path)
     } else {
         print(arguments)
@@ -126,15 +134,52 @@ fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// Prints executions; `false`: a file is damaged.
 fn executions(path: &Path) -> Result<bool, Ended> {
-    let failed = |path: &Path, error: &dyn std::fmt::Display| {
-        Ended::Failed(format!("{}: {error}", path.display()))
-    };
-    let files = files_of(path).map_err(|error| failed(path, &error))?;
     let mut teller = Teller::default();
+    hear(path, &mut teller, |teller| {
+        let mut out = io::stdout().lock();
+        for execution in teller.told.drain(..) {
+            let line = serde_json::to_string(&execution).map_err(|error| failed(path, &error))?;
+            writeln!(out, "{line}").map_err(|_| Ended::Unread)?;
+        }
+        Ok(())
+    })
+}
+
+/// Writes Parquet files; `false`: a journal is damaged, and what lies behind is not in them.
+fn export(path: &Path, folder: &Path) -> Result<bool, Ended> {
+    let refused = |error: io::Error| failed(folder, &error);
+    let mut export = Export::begin(folder).map_err(refused)?;
+    let is_whole = hear(path, &mut export, |_| Ok(()))?;
+    let done = export.finish().map_err(refused)?;
+    let Exported {
+        orders,
+        fills,
+        latencies,
+    } = done;
+    let shown = folder.display();
+    // Nobody who reads this is one who needs it.
+    let _ = writeln!(
+        io::stdout(),
+        "{shown}: {orders} orders, {fills} fills, {latencies} latencies"
+    );
+    Ok(is_whole)
+}
+
+fn failed(path: &Path, error: &dyn std::fmt::Display) -> Ended {
+    Ended::Failed(format!("{}: {error}", path.display()))
+}
+
+/// Plays every file to somebody, who is asked what to do after each; `false`: a file is damaged.
+fn hear<H: Hearer>(
+    path: &Path,
+    hearer: &mut H,
+    mut after: impl FnMut(&mut H) -> Result<(), Ended>,
+) -> Result<bool, Ended> {
+    let files = files_of(path).map_err(|error| failed(path, &error))?;
     let mut is_whole = true;
     for path in files {
         let file = File::open(&path).map_err(|error| failed(&path, &error))?;
-        match replay(file, &mut teller, |_, _| ()) {
+        match replay(file, hearer, |_, _| ()) {
             Ok(()) => {}
             // What a run that goes on is writing looks torn.
             Err(ReadError::Damaged(Damage { is_torn: true, .. })) => {}
@@ -144,11 +189,7 @@ fn executions(path: &Path) -> Result<bool, Ended> {
                 is_whole = false;
             }
         }
-        let mut out = io::stdout().lock();
-        for execution in teller.told.drain(..) {
-            let line = serde_json::to_string(&execution).map_err(|error| failed(&path, &error))?;
-            writeln!(out, "{line}").map_err(|_| Ended::Unread)?;
-        }
+        after(hearer)?;
     }
     Ok(is_whole)
 }

@@ -6,21 +6,19 @@
 //! When full:   an order that is over is forgotten, so memory follows what is open. A trade that is broken later names its
 //!              order by number only.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use protocol::ouch::{Inbound, Outbound};
 use protocol::types::{Side, Symbol};
 use serde::Serialize;
 
+use super::days::{About, Day, Days};
 use super::event::{Event, HeardMessage};
 use super::format::{Header, IntentRecord};
 use super::head::{Began, Names};
 use super::ouch::{packets, sent};
 use crate::message::intent::Action;
-
-/// Messages that may be missing below the last one: what a ring that was full has lost.
-const HOLES_MAX: usize = 1 << 20;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -90,15 +88,9 @@ struct Open {
     shares: u32,
 }
 
-/// One session of the gateway on one of the exchange.
-#[derive(Debug)]
-struct OfSession {
-    name: String,
-    exchange_session: String,
-    /// The last message that counted.
-    seq_last: u64,
-    /// Those below it that are still to come.
-    holes: BTreeSet<u64>,
+/// What is kept of a session.
+#[derive(Debug, Default)]
+struct Known {
     /// Orders on their way, by number.
     sent: BTreeMap<u32, Owned>,
     open: BTreeMap<u32, Open>,
@@ -107,72 +99,31 @@ struct OfSession {
 /// The machine.
 #[derive(Debug, Default)]
 pub struct Executions {
-    sessions: Vec<OfSession>,
-    /// Sessions and strategies of the file at hand.
-    of_file: Vec<(usize, Vec<Arc<str>>)>,
-    began: Began,
+    days: Days<Known>,
 }
 
 impl Executions {
     /// A file begins, or this run does.
     pub fn begin_file(&mut self, began: Began, names: &Names) {
-        self.began = began;
-        self.of_file.clear();
-        for names in &names.sessions {
-            let at = self.session_of(&names.name);
-            if let (false, Some(session)) = (names.joined.is_empty(), self.sessions.get_mut(at)) {
-                session.join(&names.joined);
-            }
-            let strategies = names.strategies.iter().map(|name| Arc::from(name.as_str()));
-            self.of_file.push((at, strategies.collect()));
-        }
+        self.days.begin_file(began, names);
     }
 
     /// A record of the file at hand; what it tells for the first time.
     pub fn on_record(&mut self, header: &Header, event: &Event<'_>) -> Option<Execution> {
-        let time_ns = self.began.realtime_ns(header.time_ns.get());
-        let (at, strategies) = self.of_file.get(usize::from(header.session))?;
-        let session = self.sessions.get_mut(*at)?;
+        let about = self.days.on_record(header, event)?;
         match *event {
-            Event::LoggedIn(_, name) => session.join(String::from_utf8_lossy(&name).trim()),
             Event::Sent(intent, packet) => {
-                let strategy = strategies.get(usize::from(intent.owner)).cloned();
-                session.on_sent(strategy, &intent, packet);
+                let strategy = about.strategies.get(usize::from(intent.owner)).cloned();
+                about.day.kept.on_sent(strategy, &intent, packet);
             }
-            Event::Heard(heard) => return session.on_heard(time_ns, &heard),
+            Event::Heard(heard) => return on_heard(about, &heard),
             _ => {}
         }
         None
     }
-
-    fn session_of(&mut self, name: &str) -> usize {
-        let known = self.sessions.iter().position(|it| it.name == name);
-        known.unwrap_or_else(|| {
-            self.sessions.push(OfSession {
-                name: name.to_owned(),
-                exchange_session: String::new(),
-                seq_last: 0,
-                holes: BTreeSet::new(),
-                sent: BTreeMap::new(),
-                open: BTreeMap::new(),
-            });
-            self.sessions.len() - 1
-        })
-    }
 }
 
-impl OfSession {
-    fn join(&mut self, name: &str) {
-        if self.exchange_session == name {
-            return;
-        }
-        self.exchange_session = name.to_owned();
-        self.seq_last = 0;
-        self.holes.clear();
-        self.sent.clear();
-        self.open.clear();
-    }
-
+impl Known {
     fn on_sent(&mut self, strategy: Option<Arc<str>>, intent: &IntentRecord, packet: &[u8]) {
         let number = match (intent.action(), packets(packet).find_map(sent)) {
             (Some(Action::Enter), _) => intent.user_ref.get(),
@@ -183,103 +134,6 @@ impl OfSession {
         self.sent.insert(number, Owned { strategy, id });
     }
 
-    fn on_heard(&mut self, time_ns: u64, heard: &HeardMessage<'_>) -> Option<Execution> {
-        // Before a login nobody knows of which session it is.
-        if self.exchange_session.is_empty() || !self.is_first(heard.seq) {
-            return None;
-        }
-        match Outbound::decode(heard.message).ok()?.0 {
-            Outbound::OrderAccepted(m) => {
-                let number = m.user_ref.get().0;
-                let open = Open {
-                    owned: self.sent.remove(&number),
-                    symbol: m.symbol,
-                    side: Side::of_code(m.side),
-                    shares: m.qty.get().0,
-                };
-                self.open.insert(number, open);
-            }
-            Outbound::OrderReplaced(m) => {
-                let (before, now) = (m.original_user_ref.get().0, m.user_ref.get().0);
-                self.sent.remove(&now);
-                if let Some(mut open) = self.open.remove(&before) {
-                    open.shares = m.qty.get().0;
-                    self.open.insert(now, open);
-                }
-            }
-            Outbound::Rejected(m) => {
-                self.sent.remove(&m.user_ref.get().0);
-            }
-            Outbound::Canceled(m) => self.take_off(m.user_ref.get().0, m.qty.get().0),
-            Outbound::AiqCanceled(m) => self.take_off(m.user_ref.get().0, m.qty.get().0),
-            Outbound::Modified(m) => {
-                if let Some(open) = self.open.get_mut(&m.user_ref.get().0) {
-                    open.shares = m.qty.get().0;
-                }
-            }
-            Outbound::Executed(m) => {
-                let (number, shares) = (m.user_ref.get().0, m.qty.get().0);
-                let mut told = self.tell(time_ns, heard.seq, number);
-                told.exchange_ns = m.timestamp.get().0;
-                told.match_number = m.match_number.get().0;
-                told.shares = Some(shares);
-                told.price = m.price.get().map(|price| u64::from(price.0));
-                told.liquidity = Some(char::from(m.liquidity));
-                self.take_off(number, shares);
-                return Some(told);
-            }
-            Outbound::BrokenTrade(m) => {
-                let mut told = self.tell(time_ns, heard.seq, m.user_ref.get().0);
-                told.what = What::Break;
-                told.exchange_ns = m.timestamp.get().0;
-                told.match_number = m.match_number.get().0;
-                return Some(told);
-            }
-            _ => {}
-        }
-        None
-    }
-
-    /// Whether a message counts: each does once.
-    fn is_first(&mut self, seq: u64) -> bool {
-        if seq <= self.seq_last {
-            return self.holes.remove(&seq);
-        }
-        let missing = self.seq_last + 1..seq;
-        self.holes.extend(
-            missing
-                .rev()
-                .take(HOLES_MAX.saturating_sub(self.holes.len())),
-        );
-        self.seq_last = seq;
-        true
-    }
-
-    fn tell(&self, time_ns: u64, seq: u64, user_ref: u32) -> Execution {
-        let open = self.open.get(&user_ref);
-        let owned = open.and_then(|open| open.owned.as_ref());
-        Execution {
-            session: self.name.clone(),
-            exchange_session: self.exchange_session.clone(),
-            seq,
-            what: What::Fill,
-            time_ns,
-            exchange_ns: 0,
-            strategy: owned.and_then(|owned| owned.strategy.as_deref().map(str::to_owned)),
-            order_id: owned.map(|owned| owned.id),
-            user_ref,
-            symbol: open.map(|open| open.symbol.to_string()),
-            side: open.and_then(|open| open.side).map(|side| match side {
-                Side::Buy => "buy",
-                Side::Sell => "sell",
-            }),
-            shares: None,
-            price: None,
-            match_number: 0,
-            liquidity: None,
-        }
-    }
-
     fn take_off(&mut self, user_ref: u32, shares: u32) {
         let Some(open) = self.open.get_mut(&user_ref) else {
             return;
@@ -288,5 +142,85 @@ impl OfSession {
         if open.shares == 0 {
             self.open.remove(&user_ref);
         }
+    }
+}
+
+/// What a message that counts tells.
+fn on_heard(about: About<'_, Known>, heard: &HeardMessage<'_>) -> Option<Execution> {
+    let About { day, time_ns, .. } = about;
+    match Outbound::decode(heard.message).ok()?.0 {
+        Outbound::OrderAccepted(m) => {
+            let number = m.user_ref.get().0;
+            let open = Open {
+                owned: day.kept.sent.remove(&number),
+                symbol: m.symbol,
+                side: Side::of_code(m.side),
+                shares: m.qty.get().0,
+            };
+            day.kept.open.insert(number, open);
+        }
+        Outbound::OrderReplaced(m) => {
+            let (before, now) = (m.original_user_ref.get().0, m.user_ref.get().0);
+            day.kept.sent.remove(&now);
+            if let Some(mut open) = day.kept.open.remove(&before) {
+                open.shares = m.qty.get().0;
+                day.kept.open.insert(now, open);
+            }
+        }
+        Outbound::Rejected(m) => {
+            day.kept.sent.remove(&m.user_ref.get().0);
+        }
+        Outbound::Canceled(m) => day.kept.take_off(m.user_ref.get().0, m.qty.get().0),
+        Outbound::AiqCanceled(m) => day.kept.take_off(m.user_ref.get().0, m.qty.get().0),
+        Outbound::Modified(m) => {
+            if let Some(open) = day.kept.open.get_mut(&m.user_ref.get().0) {
+                open.shares = m.qty.get().0;
+            }
+        }
+        Outbound::Executed(m) => {
+            let (number, shares) = (m.user_ref.get().0, m.qty.get().0);
+            let mut told = tell(day, time_ns, heard.seq, number);
+            told.exchange_ns = m.timestamp.get().0;
+            told.match_number = m.match_number.get().0;
+            told.shares = Some(shares);
+            told.price = m.price.get().map(|price| u64::from(price.0));
+            told.liquidity = Some(char::from(m.liquidity));
+            day.kept.take_off(number, shares);
+            return Some(told);
+        }
+        Outbound::BrokenTrade(m) => {
+            let mut told = tell(day, time_ns, heard.seq, m.user_ref.get().0);
+            told.what = What::Break;
+            told.exchange_ns = m.timestamp.get().0;
+            told.match_number = m.match_number.get().0;
+            return Some(told);
+        }
+        _ => {}
+    }
+    None
+}
+
+fn tell(day: &Day<Known>, time_ns: u64, seq: u64, user_ref: u32) -> Execution {
+    let open = day.kept.open.get(&user_ref);
+    let owned = open.and_then(|open| open.owned.as_ref());
+    Execution {
+        session: day.session.to_string(),
+        exchange_session: day.exchange_session.to_string(),
+        seq,
+        what: What::Fill,
+        time_ns,
+        exchange_ns: 0,
+        strategy: owned.and_then(|owned| owned.strategy.as_deref().map(str::to_owned)),
+        order_id: owned.map(|owned| owned.id),
+        user_ref,
+        symbol: open.map(|open| open.symbol.to_string()),
+        side: open.and_then(|open| open.side).map(|side| match side {
+            Side::Buy => "buy",
+            Side::Sell => "sell",
+        }),
+        shares: None,
+        price: None,
+        match_number: 0,
+        liquidity: None,
     }
 }

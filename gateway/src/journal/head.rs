@@ -88,6 +88,9 @@ impl SessionNames {
 pub struct Names {
     /// The version of the gateway.
     pub gateway: String,
+    /// The host that it runs on; empty: nobody said.
+    #[serde(default)]
+    pub host: String,
     /// The sessions.
     pub sessions: Vec<SessionNames>,
     /// The sequence number that the gateway's own next record has.
@@ -108,6 +111,7 @@ impl Names {
         let kills = KillCause::ALL.iter();
         Self {
             gateway: env!("CARGO_PKG_VERSION").to_owned(),
+            host: String::new(),
             sessions,
             next: 1,
             feeds,

@@ -7,7 +7,8 @@
 //!                                                   └──> memory, in `world`
 //!  file ──> reader ──> event ─┬> show: `tickgate journal`
 //!                             └> look back ──> past: what the next run has to know
-//!  records of all runs ──> executions ──> drop copy
+//!  records of all runs ──> days ─┬> executions ──> drop copy ┬> export: Parquet files
+//!                                └> orders ──────────────────┘
 //! ```
 //!
 //! # Layout, version 1
@@ -25,7 +26,7 @@
 //! | 36 | 4 | part of the run: 0, 1, 2 ... where files are bounded |
 //! | 40 | 4 | length of the text in bytes |
 //! | 44 | 4 | CRC-32 (IEEE) of the head but for these four bytes |
-//! | 48 | | text, JSON (`head::Names`): the gateway's version, its sessions and their strategies, what codes mean, and the sequence number that each session's next record has; then zeros |
+//! | 48 | | text, JSON (`head::Names`): the gateway's version and host, its sessions and their strategies, what codes mean, and the sequence number that each session's next record has; then zeros |
 //!
 //! Records follow, each at a multiple of 8:
 //!
@@ -92,8 +93,18 @@ pub mod replay;
 pub mod look_back;
 pub mod past;
 
+mod days;
+mod ranges;
+
 pub mod drop_copy;
 pub mod executions;
+
+mod columns;
+pub mod export;
+mod order_life;
+pub mod orders;
+pub mod rows;
+mod table;
 
 pub mod filter;
 mod ouch;

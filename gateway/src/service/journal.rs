@@ -49,7 +49,16 @@ pub(super) fn names(options: &Options) -> Names {
         }
     });
     let feeds = options.feeds.iter().map(|feed| feed.name.clone());
-    Names::new(sessions.collect(), feeds.collect())
+    Names {
+        host: host(),
+        ..Names::new(sessions.collect(), feeds.collect())
+    }
+}
+
+/// What this host is called; empty where nobody says.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    name.map_or_else(|_| String::new(), |name| name.trim().to_owned())
 }
 
 /// The two ends of the journal of the session with this number.

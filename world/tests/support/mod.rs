@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use gateway::options::{self, Options, Rings};
 use lab::netns::{Lab, Side};
+use serde_json::Value;
 
 /// Third-party data that lies beside the project, not in it.
 pub(crate) fn shared(name: &str) -> Option<PathBuf> {
@@ -92,6 +93,31 @@ pub(crate) fn python_with(package: &str) -> Option<PathBuf> {
     }
     skip(&format!("{package} could not be installed from PyPI"));
     None
+}
+
+/// What DuckDB answers, row by row; `None` where there is none.
+pub(crate) fn duckdb(question: &str) -> Option<Value> {
+    let python = python_with("duckdb")?;
+    let ask = "import duckdb, json, sys; print(json.dumps(duckdb.sql(sys.argv[1]).fetchall(), default=str))";
+    let output = Command::new(python).args(["-c", ask, question]).output();
+    let output = output.expect("it starts");
+    assert!(output.status.success(), "{question}: {}", stderr(&output));
+    Some(serde_json::from_slice(&output.stdout).expect("JSON"))
+}
+
+/// The questions of `docs/parquet.md`, about the files in this folder: positions, then latencies.
+pub(crate) fn documented_questions(folder: &Path) -> Vec<String> {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/parquet.md");
+    let text = std::fs::read_to_string(document).expect("it is there");
+    let folder = format!("'{}/", folder.display());
+    let blocks = text
+        .split("\n\n")
+        .filter(|block| block.starts_with("    SELECT"));
+    let questions = blocks.map(|block| {
+        let block = block.replace("'exports/*/", &folder);
+        block.replace("'OUT/", &folder)
+    });
+    questions.collect()
 }
 
 /// Packets that the exchange's side of the feed has sent.
