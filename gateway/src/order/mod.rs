@@ -37,6 +37,7 @@ mod session_state;
 
 mod answers;
 mod changes;
+mod commands;
 mod endings;
 mod fills;
 mod recovery;
