@@ -305,7 +305,7 @@ fn after_a_kill_not_one_new_order_arrives_once_it_is_said_to_be_done() {
         line: "239.77.0.1:26400",
         seed: 5,
         messages: 2_000_000,
-        rate: "20000",
+        rate: "50000",
         cpu: None,
     };
     let _sender = day.send(&lab, &desk);

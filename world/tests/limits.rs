@@ -91,8 +91,8 @@ fn refused_for(desk: &Desk, refusal: &str) -> usize {
     lines.iter().filter(|it| it["refusal"] == refusal).count()
 }
 
-/// Nothing goes from the first that is refused for this on, while this many more are: what the exchange has had.
-fn nothing_goes(desk: &Desk, refusal: &str, more: usize) -> u64 {
+/// Nothing goes from the first that is refused for this on, while more are: what the exchange has had.
+fn nothing_goes(desk: &Desk, refusal: &str) -> u64 {
     let before = until("the first that is refused", || {
         Some(refused_for(desk, refusal)).filter(|count| *count > 0)
     });
@@ -103,7 +103,7 @@ fn nothing_goes(desk: &Desk, refusal: &str, more: usize) -> u64 {
     });
     let had = had_at_exchange(desk);
     until("more that are refused", || {
-        (refused_for(desk, refusal) >= before + more).then_some(())
+        (refused_for(desk, refusal) >= before + 20).then_some(())
     });
     assert_eq!(had_at_exchange(desk), had);
     had
@@ -146,7 +146,7 @@ fn limits_tighten_at_once_loosen_with_the_tables_number_and_stay_tight_after_a_r
         (0, &json!(true)),
         "{told}"
     );
-    let had = nothing_goes(&desk, "OrderQty", 20);
+    let had = nothing_goes(&desk, "OrderQty");
 
     // Looser: only for who says the number of the table that he has seen.
     let looser = ["limits", "set", "--session", "ouch", "order_qty_max=500"];
@@ -249,7 +249,19 @@ fn nothing_goes_in_a_symbol_that_the_exchange_halts_until_it_trades_again() {
         account["orders"][0]["symbol"].as_str().map(str::to_owned)
     });
     halt(&desk, "halt", &symbol);
-    let had = nothing_goes(&desk, "Halted", 3);
+    let (told, status) = asked(&desk, &["cancel", "all"]);
+    assert_eq!(status, 0, "{told}");
+    until("nothing open", || {
+        let account = account_at_exchange(&desk, "demo").expect("it answers");
+        (account["orders_open"] == 0).then_some(())
+    });
+    // It wants its quotes back with each event of the symbol, and halted again is one.
+    let had = had_at_exchange(&desk);
+    until("orders that are refused", || {
+        halt(&desk, "halt", &symbol);
+        (refused_for(&desk, "Halted") >= 4).then_some(())
+    });
+    assert_eq!(had_at_exchange(&desk), had);
     halt(&desk, "resume", &symbol);
     until("orders again", || {
         (had_at_exchange(&desk) > had).then_some(())
