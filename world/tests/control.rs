@@ -22,8 +22,15 @@ use desk::{
     Day, Desk, NEVER, account_at_exchange, ctl, gateway_command, start_gateway, start_sim_with,
     until,
 };
+use gateway::control::answer::Body;
+use gateway::control::client;
+use gateway::control::request::Verb;
+use gateway::order::risk::DAY_NS;
 use lab::netns::Lab;
 use lab::process::{Process, sibling};
+use order_sim::store::Store;
+use protocol::ouch::Outbound;
+use rt::clock::{monotonic_ns, realtime_ns};
 use serde_json::{Value, json};
 use support::{has, is_root, stderr};
 
@@ -242,6 +249,111 @@ fn operator_sees_what_the_exchange_has_and_pauses_cancels_kills_and_resumes() {
     let counters = &report["runs"][0]["counters"]["control"]["socket"];
     assert_eq!(counters["control_steered"], 6, "{counters}");
     assert_eq!(counters["control_refused"], 1, "{counters}");
+}
+
+/// When the exchange took in each new order and each replace, ns since its midnight, as its store has it.
+fn taken_in(store: &Path) -> Vec<u64> {
+    let file = fs::read(store).expect("a store");
+    let store = Store::restore(usize::MAX, &file).expect("sound").store;
+    let said = (0..store.count()).filter_map(|at| store.message(at));
+    let stamps = said.filter_map(|bytes| match Outbound::decode(bytes).expect("OUCH").0 {
+        Outbound::OrderAccepted(m) => Some(m.timestamp.get().0),
+        Outbound::OrderReplaced(m) => Some(m.timestamp.get().0),
+        Outbound::Rejected(m) => Some(m.timestamp.get().0),
+        _ => None,
+    });
+    stamps.collect()
+}
+
+/// Kills in one run: each is a figure.
+const KILLS: usize = 20;
+
+#[test]
+fn after_a_kill_not_one_new_order_arrives_once_it_is_said_to_be_done() {
+    if !is_root() {
+        return;
+    }
+    let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
+    let sim = format!(
+        "control = \"{}\"\naddress = \"10.77.2.1:12000\"\nfill_every = 7\nstore = \"{}\"\n\
+         [account.demo]\npassword = \"demo\"\n",
+        desk.path("control").display(),
+        desk.path("store").display()
+    );
+    // Its clock is the wall's at its start, and then goes evenly.
+    let _sim = start_sim_with(&lab, &desk, &sim);
+    let clocks = [realtime_ns() % DAY_NS, monotonic_ns()];
+    let store = desk.path("store").join("SIM0000001").join("demo.soup");
+    let (socket, state) = (desk.path("gateway.sock"), desk.path("state"));
+    fs::create_dir(&state).expect("a folder");
+    let config = format!(
+        "[host]\nstate_dir = \"{}\"\n[control]\nsocket = \"{}\"\n\
+         [feed.itch]\nlines = [{{ address = \"239.77.0.1:26400\", interface = \"feed0\" }}]\n\
+         stale_ms = 60000\n\
+         [session.ouch]\naddress = \"10.77.2.1:12000\"\nusername = \"demo\"\npassword = \"demo\"\n\
+         [session.ouch.risk]\norder_qty_max = 10000\nnotional_max_dollars = 1000000\ncollar_bps = 500\n\
+         gross_exposure_max_dollars = 1000000000\nnet_exposure_max_dollars = 1000000000\n\
+         loss_max_dollars = 1000000000\n\
+         position_max = 100000\nopen_orders_max = 1000\norders_per_second_max = 100000\n\
+         [strategy.quotes]\nkind = \"quoter\"\nfeed = \"itch\"\nsession = \"ouch\"\n\
+         [telemetry]\ntable = false\n",
+        state.display(),
+        socket.display(),
+    );
+    let mut gateway = start_gateway(gateway_command(&lab, &desk.write("tickgate.toml", &config)));
+    let day = Day {
+        line: "239.77.0.1:26400",
+        seed: 5,
+        messages: 2_000_000,
+        rate: "50000",
+        cpu: None,
+    };
+    let _sender = day.send(&lab, &desk);
+    let (mut last_us, mut later) = (Vec::new(), Vec::new());
+    for _ in 0..KILLS {
+        let before = taken_in(&store).len();
+        until("orders", || {
+            (taken_in(&store).len() > before + 200).then_some(())
+        });
+        let kill = Verb::Kill {
+            reason: String::new(),
+            wait_ms: 5_000,
+        };
+        let asked_ns = clocks[0] + (monotonic_ns() - clocks[1]);
+        let Ok(Body::Killed(killed)) = client::ask(&socket, kill) else {
+            panic!("it answers");
+        };
+        assert!(killed.is_nothing_open, "{killed:?}");
+        // It is said to be done: what the exchange has had by now is all that it gets.
+        let stamps = taken_in(&store);
+        let after = stamps.iter().filter(|stamp| **stamp > asked_ns);
+        later.push(after.count());
+        let last_ns = stamps.last().copied().unwrap_or_default();
+        last_us.push((last_ns.cast_signed() - asked_ns.cast_signed()) / 1_000);
+        let heard = |body: &Body| match body {
+            Body::Status(status) => status.feeds[0].messages,
+            other => panic!("{other:?}"),
+        };
+        let messages = || heard(&client::ask(&socket, Verb::Status).expect("it answers"));
+        let then = messages();
+        until("more of the market", || {
+            (messages() > then + 1_000).then_some(())
+        });
+        assert_eq!(taken_in(&store).len(), stamps.len());
+        let scope = "all".to_owned();
+        let resumed = client::ask(&socket, Verb::Resume { scope });
+        assert!(matches!(resumed, Ok(Body::Resumed(it)) if it.is_released));
+    }
+    last_us.sort_unstable();
+    let (median, last) = (last_us[KILLS / 2], last_us[KILLS - 1]);
+    println!(
+        "{KILLS} kills under {} orders: the last new order reached the exchange {median} us after the request was \
+         begun (median; at most {last} us); {later:?} new orders came after it",
+        taken_in(&store).len(),
+    );
+    gateway.signal(libc::SIGTERM);
+    let has_ended = gateway.wait(Duration::from_secs(5), &NEVER);
+    assert!(has_ended.expect("it ends"));
 }
 
 /// A gateway on loopback, without an exchange, that serves its socket.

@@ -51,6 +51,8 @@ pub enum Body {
     Positions(Positions),
     /// Limits by session.
     Limits(Vec<LimitsRow>),
+    /// What a change of limits came to.
+    Limited(Limited),
     /// What a kill came to.
     Killed(Killed),
     /// What a resume came to.
@@ -253,11 +255,17 @@ pub struct PositionsRow {
     pub positions: Vec<PositionReport>,
 }
 
-/// A session's limits.
+/// A session's limits: those in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct LimitsRow {
     /// The session.
     pub session: String,
+    /// The number of the table that all sessions' limits are: each change makes the next one.
+    #[serde(default)]
+    pub number: u32,
+    /// Those that are not as configured, or have been changed.
+    #[serde(default)]
+    pub changed: Vec<ChangedLimit>,
     /// Shares of one order.
     pub order_qty_max: u32,
     /// Price times shares of one order, dollars.
@@ -290,6 +298,77 @@ pub struct LimitsRow {
     pub trading_hours: Option<String>,
     /// How old a decision may be, ms.
     pub intent_age_max_ms: u64,
+}
+
+/// A limit that is not as configured, or has been changed. Values are in the configuration's units; yes is 1.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ChangedLimit {
+    /// Its name.
+    pub key: String,
+    /// What is configured.
+    pub configured: u64,
+    /// What is in force.
+    pub in_force: u64,
+    /// Since when, seconds of 1970; `None`: an earlier run had it so.
+    pub since_s: Option<u64>,
+    /// The user who changed it, in this run.
+    pub uid: Option<u32>,
+}
+
+/// What a change of limits came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Limited {
+    /// The number of the table in force.
+    pub number: u32,
+    /// It was made. If not, something of it lets more through than before, and asks for this number to be said.
+    pub is_set: bool,
+    /// Every order stage that it concerns has taken it.
+    pub is_taken: bool,
+    /// What of it is tighter than the configuration is so after a restart, too; the rest never is.
+    pub outlives_restart: bool,
+    /// Each limit that changes, or would.
+    pub changes: Vec<LimitChange>,
+}
+
+/// For the log, on one line.
+impl std::fmt::Display for Limited {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "limits, table {}:", self.number)?;
+        for (at, change) in self.changes.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            write!(f, "{comma} {change}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for LimitChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            session,
+            key,
+            before,
+            now,
+            is_looser,
+        } = self;
+        let looser = if *is_looser { " (looser)" } else { "" };
+        write!(f, "{session}: {key} {before} -> {now}{looser}")
+    }
+}
+
+/// A limit that changes. Values are in the configuration's units; yes is 1.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct LimitChange {
+    /// The session.
+    pub session: String,
+    /// The limit's name.
+    pub key: String,
+    /// What was in force.
+    pub before: u64,
+    /// What is, or would be.
+    pub now: u64,
+    /// It lets more through than before.
+    pub is_looser: bool,
 }
 
 /// What a kill came to.

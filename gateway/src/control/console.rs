@@ -14,11 +14,12 @@ use std::sync::Arc;
 
 use super::answer::{Answer, Body, Refused};
 use super::guard::GUARDS_MAX;
+use super::limits::{Tables, Wanted};
 use super::look::{self, Memory};
 use super::moment::Moment;
 use super::peer::{Allowed, Peer};
 use super::request::{Request, Verb};
-use super::steer::{self, Stop, failed, usage};
+use super::steer::{self, Asking, Stop, failed, usage};
 use crate::message::command::Command;
 use crate::order::risk::KillCause;
 use crate::service::control::{Control, ControlCounters};
@@ -43,6 +44,7 @@ pub struct Console {
     control: Control,
     allowed: Allowed,
     memory: Memory,
+    tables: Tables,
     counters: Arc<ControlCounters>,
     /// When a refusal was last told, and how many were not since.
     told_ns: Option<u64>,
@@ -55,6 +57,7 @@ impl Console {
     pub fn new(control: Control, allowed: Allowed, now: Moment) -> Self {
         Self {
             memory: Memory::new(&control, now),
+            tables: Tables::new(&control),
             counters: Arc::clone(&control.counters),
             control,
             allowed,
@@ -127,7 +130,7 @@ impl Console {
 
     fn on_request(&mut self, verb: &Verb, peer: Peer, now: Moment) -> Reply {
         self.accept(verb, peer);
-        self.obey(verb, now).unwrap_or_else(|refused| {
+        self.obey(verb, peer, now).unwrap_or_else(|refused| {
             self.counters.control_refused.increment();
             Reply::Now(self.refuse(refused, peer, now))
         })
@@ -145,12 +148,25 @@ impl Console {
         }
     }
 
-    fn obey(&mut self, verb: &Verb, now: Moment) -> Result<Reply, Refused> {
+    fn obey(&mut self, verb: &Verb, peer: Peer, now: Moment) -> Result<Reply, Refused> {
         let now_ns = now.now_ns;
         let body = match verb {
             Verb::Status => Body::Status(self.memory.status(&self.control, now)),
             Verb::Sessions => Body::Sessions(self.memory.sessions(&self.control)),
-            Verb::Limits => Body::Limits(look::limits(&self.control)),
+            Verb::Limits => Body::Limits(self.tables.rows(&self.control)),
+            Verb::SetLimits {
+                session,
+                limits,
+                confirm,
+            } => {
+                let meant = self.meant(session.as_deref())?;
+                let wanted = Wanted {
+                    meant: &meant,
+                    limits,
+                    confirm: *confirm,
+                };
+                return self.limit(wanted, peer, now);
+            }
             Verb::Orders(filter) => {
                 filter
                     .session
@@ -183,13 +199,13 @@ impl Console {
                 return wait.map(Reply::Later);
             }
             Verb::Cancel { session } => {
-                let meant = match session {
-                    Some(name) => vec![self.session(name)?],
-                    None => (0..self.control.sessions.len()).collect(),
-                };
-                let what = verb.to_string();
-                let control = &mut self.control;
-                let wait = steer::ask(control, &meant, Command::CancelAll, what, now_ns);
+                let meant = self.meant(session.as_deref())?;
+                let asks = meant.iter().map(|session| Asking {
+                    session: *session,
+                    command: Command::CancelAll,
+                });
+                let (asks, what) = (asks.collect::<Vec<_>>(), verb.to_string());
+                let wait = steer::ask(&mut self.control, &asks, what, now_ns);
                 return wait.map(Reply::Later);
             }
             Verb::Guard { name, within_ms } => self.guard(name, *within_ms, now)?,
@@ -237,12 +253,31 @@ impl Console {
             (Command::Unpause(strategy.owner), "unpause")
         };
         let what = format!("{verb} {name}");
-        let meant = [strategy.session];
-        let wait = steer::ask(&mut self.control, &meant, command, what, now_ns)?;
+        let session = strategy.session;
+        let asks = [Asking { session, command }];
+        let wait = steer::ask(&mut self.control, &asks, what, now_ns)?;
         if let Some(known) = self.memory.is_paused.get_mut(at) {
             *known = is_paused;
         }
         Ok(Reply::Later(wait))
+    }
+
+    fn limit(&mut self, wanted: Wanted<'_>, peer: Peer, now: Moment) -> Result<Reply, Refused> {
+        let made = self.tables.change(&self.control, wanted, peer, now)?;
+        if !made.told.is_set {
+            return Ok(Reply::Now(Answer::new(Body::Limited(made.told))));
+        }
+        log::warn!("control: {peer}: {}", made.told);
+        let wait = steer::limit(&mut self.control, &made.asks, made.told, now.now_ns);
+        wait.map(Reply::Later)
+    }
+
+    /// The places of one session, or of all.
+    fn meant(&self, session: Option<&str>) -> Result<Vec<usize>, Refused> {
+        match session {
+            Some(name) => Ok(vec![self.session(name)?]),
+            None => Ok((0..self.control.sessions.len()).collect()),
+        }
     }
 
     fn session(&self, name: &str) -> Result<usize, Refused> {
@@ -290,9 +325,12 @@ fn place<'a>(
 
 #[cfg(test)]
 mod tests {
+    use protocol::types::Qty;
     use rt::ring::{Consumer, ring};
 
     use super::*;
+    use crate::control::answer::{LimitChange, Limited};
+    use crate::journal::limits::PastLimits;
     use crate::message::intent::Owner;
     use crate::order::risk::{KillSwitch, Limits};
     use crate::order::snapshot::Snapshot;
@@ -329,7 +367,11 @@ mod tests {
                 addresses: Vec::new(),
                 session: snapshot.session(),
                 positions: snapshot.positions(),
-                limits: Limits::WIDEST,
+                limits: Limits {
+                    order_qty_max: Qty(1_000),
+                    ..Limits::WIDEST
+                },
+                past_limits: PastLimits::default(),
                 kill: kill.clone(),
                 commands: asks,
             });
@@ -532,6 +574,125 @@ mod tests {
         assert_eq!(counts, [2, 1]);
     }
 
+    /// What is said of a change of limits.
+    fn limited(bench: &mut Bench, ask: &str) -> Limited {
+        let answer = match bench.ask(&format!(r#"{{"set-limits":{ask}}}"#)) {
+            Reply::Now(answer) => answer.answer,
+            Reply::Later(wait) => {
+                assert_eq!(bench.after(&wait, 0), None, "nobody has looked");
+                bench.looks([0, 0]);
+                bench.looks([0, 0]);
+                bench.after(&wait, 0).unwrap()
+            }
+        };
+        match answer {
+            Body::Limited(limited) => limited,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn limits_tighten_at_once_and_loosen_for_who_says_the_number_of_the_table() {
+        let mut bench = bench(false);
+        let tight = limited(
+            &mut bench,
+            r#"{"session":"two","limits":{"order_qty_max":500}}"#,
+        );
+        assert!(
+            tight.is_set && tight.is_taken && tight.number == 2,
+            "{tight:?}"
+        );
+        let Some(Command::Limits(new)) = bench.commands[1].pop() else {
+            panic!("the session is told");
+        };
+        assert_eq!(
+            (new.number, new.uid, new.limits.order_qty_max),
+            (2, 0, Qty(500))
+        );
+        assert_eq!(bench.commands[0].pop(), None);
+
+        // One of both is looser: nothing is done, and both are said.
+        let ask = r#"{"limits":{"order_qty_max":800,"collar_bps":100}}"#;
+        let loose = limited(&mut bench, ask);
+        assert!(!loose.is_set && loose.number == 2, "{loose:?}");
+        let said = |it: &LimitChange| (it.session.clone(), it.before, it.now, it.is_looser);
+        let said: Vec<_> = loose.changes.iter().map(said).collect();
+        let [one, two] = ["one", "two"].map(str::to_owned);
+        let expected = [
+            (one.clone(), 5_000, 100, false),
+            (one, 1_000, 800, false),
+            (two.clone(), 5_000, 100, false),
+            (two, 500, 800, true),
+        ];
+        assert_eq!(said, expected);
+        assert!(bench.commands.iter_mut().all(|it| it.pop().is_none()));
+        let another = r#"{"set-limits":{"limits":{"order_qty_max":800},"confirm":1}}"#;
+        let refused = bench.refused(another);
+        assert!(
+            refused.is_usage && refused.error.contains("has number 2"),
+            "{refused:?}"
+        );
+        let ask = r#"{"limits":{"order_qty_max":800,"collar_bps":100},"confirm":2}"#;
+        let loose = limited(&mut bench, ask);
+        assert!(loose.is_set && loose.number == 3, "{loose:?}");
+        assert!(bench.commands.iter_mut().all(|it| it.pop().is_some()));
+
+        let Reply::Now(shown) = bench.ask(r#""limits""#) else {
+            panic!("nothing to wait for");
+        };
+        let Body::Limits(rows) = shown.answer else {
+            panic!("{shown:?}");
+        };
+        let two = &rows[1];
+        assert_eq!(
+            (two.number, two.order_qty_max, two.collar_bps),
+            (3, 800, 100)
+        );
+        let changed = &two.changed[0];
+        assert_eq!(
+            (changed.key.as_str(), changed.configured, changed.in_force),
+            ("order_qty_max", 1_000, 800)
+        );
+        assert_eq!((changed.since_s, changed.uid), (Some(NOW.wall_s), Some(0)));
+    }
+
+    #[test]
+    fn limits_that_cannot_be_are_refused_and_none_of_the_request_is_done() {
+        let mut bench = bench(false);
+        for (ask, expected) in [
+            (
+                r#"{"limits":{"trading_hours":1}}"#,
+                "\"trading_hours\": no limit that changes",
+            ),
+            (
+                r#"{"limits":{"collar_bps":1,"open_orders_max":1000001}}"#,
+                "expected 1 to 1000000",
+            ),
+            (
+                r#"{"limits":{"order_qty_max":1000}}"#,
+                "nothing of it changes",
+            ),
+            (r#"{"limits":{}}"#, "nothing of it changes"),
+            (
+                r#"{"session":"x","limits":{"collar_bps":1}}"#,
+                "no such session",
+            ),
+        ] {
+            let refused = bench.refused(&format!(r#"{{"set-limits":{ask}}}"#));
+            assert!(
+                refused.is_usage && refused.error.contains(expected),
+                "{refused:?}"
+            );
+        }
+        // A core that does not turn keeps the other's limits as they are, too.
+        for _ in 0..4 {
+            bench.wait(r#"{"cancel":{"session":"two"}}"#);
+        }
+        let refused = bench.refused(r#"{"set-limits":{"limits":{"collar_bps":1}}}"#);
+        assert!(refused.error.contains("no limit is changed"), "{refused:?}");
+        assert_eq!(bench.commands[0].pop(), None);
+    }
+
     #[test]
     fn core_that_takes_no_commands_is_told_and_one_that_does_not_look_is_not_waited_for_for_ever() {
         let mut bench = bench(false);
@@ -583,13 +744,14 @@ mod tests {
 
     /// A line that is nearly right, or nothing like it.
     fn line(random: &mut fastrand::Rng) -> Vec<u8> {
-        const LINES: [&str; 6] = [
+        const LINES: [&str; 7] = [
             r#"{"version":1,"verb":"status"}"#,
             r#"{"version":1,"verb":{"orders":{"session":"one","symbol":null}}}"#,
             r#"{"version":1,"verb":{"kill":{"reason":"x","wait_ms":5}}}"#,
             r#"{"version":1,"verb":{"resume":{"scope":"all"}}}"#,
             r#"{"version":1,"verb":{"cancel":{"session":"two"}}}"#,
             r#"{"version":1,"verb":{"unpause":{"strategy":"quotes"}}}"#,
+            r#"{"version":1,"verb":{"set-limits":{"limits":{"order_qty_max":9},"confirm":1}}}"#,
         ];
         if random.bool() {
             return (0..random.usize(0..300)).map(|_| random.u8(..)).collect();

@@ -7,8 +7,8 @@
 use feed_handler::feed::{STALE_ENDED, STALE_GAP, STALE_SILENT, STALE_WAITING};
 
 use super::answer::{
-    CoreRow, FeedRow, KillStatus, LimitsRow, ORDERS_MAX, OrderRow, Orders, POSITIONS_MAX,
-    Positions, PositionsRow, SessionRow, Status, StrategyRow,
+    CoreRow, FeedRow, KillStatus, ORDERS_MAX, OrderRow, Orders, POSITIONS_MAX, Positions,
+    PositionsRow, SessionRow, Status, StrategyRow,
 };
 use super::guard::Guards;
 use super::moment::Moment;
@@ -296,33 +296,4 @@ pub(super) fn positions(control: &Control, session: Option<&str>) -> Positions {
         });
     }
     found
-}
-
-/// Each session's limits.
-pub(super) fn limits(control: &Control) -> Vec<LimitsRow> {
-    let rows = control.sessions.iter().map(|session| {
-        let limits = &session.limits;
-        let dollars = |units: u64| units / 10_000;
-        let ms = |ns: u64| ns / 1_000_000;
-        LimitsRow {
-            session: session.name.clone(),
-            order_qty_max: limits.order_qty_max.0,
-            notional_max_dollars: dollars(limits.notional_max),
-            collar_bps: limits.collar_bps,
-            position_max: limits.position_max,
-            gross_exposure_max_dollars: dollars(limits.gross_exposure_max),
-            net_exposure_max_dollars: dollars(limits.net_exposure_max),
-            loss_max_dollars: dollars(limits.loss_max),
-            open_orders_max: limits.open_orders_max,
-            orders_per_second_max: limits.orders_per_second_max,
-            cancels_per_second_max: limits.cancels_per_second_max,
-            rejects_max: limits.rejects_max,
-            reject_window_ms: ms(limits.reject_window_ns),
-            duplicate_window_ms: ms(limits.duplicate_window_ns),
-            allow_self_cross: limits.may_self_cross,
-            trading_hours: limits.hours.map(|hours| hours.to_string()),
-            intent_age_max_ms: ms(limits.intent_age_max_ns),
-        }
-    });
-    rows.collect()
 }

@@ -13,6 +13,7 @@
 //!  {"version":1,"verb":"status"}
 //!  {"version":1,"verb":{"orders":{"session":"ouch","symbol":null,"strategy":null}}}
 //!  {"version":1,"verb":{"kill":{"reason":"lunch","wait_ms":5000}}}
+//!  {"version":1,"verb":{"set-limits":{"session":"ouch","limits":{"order_qty_max":500},"confirm":3}}}
 //!      {"version":1,"answer":{"killed":{...}}}
 //!      {"version":1,"answer":{"refused":{"is_usage":true,"error":"..."}}}
 //! ```
@@ -34,5 +35,6 @@ pub mod request;
 pub mod server;
 
 mod guard;
+mod limits;
 mod look;
 mod steer;

@@ -1,5 +1,6 @@
 //! What an operator asks: one line of JSON.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,19 @@ pub enum Verb {
     },
     /// The limits in force.
     Limits,
+    /// Other limits. What lets more through than before has to be confirmed.
+    #[serde(rename = "set-limits")]
+    SetLimits {
+        /// The session; all where it is left out.
+        #[serde(default)]
+        session: Option<String>,
+        /// New values by the configuration's names and in its units; yes is 1.
+        limits: BTreeMap<String, u64>,
+        /// The number of the table that it is to change, as the operator has seen it; without it limits only become
+        /// tighter.
+        #[serde(default)]
+        confirm: Option<u32>,
+    },
     /// No order goes out any more, open ones are cancelled.
     Kill {
         /// A word to whoever finds it killed, [`REASON_BYTES_MAX`] bytes at most.
@@ -101,7 +115,8 @@ impl Verb {
             | Self::Limits => false,
             // Only the first and the last of a guard change anything: the console tells those.
             Self::Guard { .. } | Self::Unguard { .. } => false,
-            Self::Kill { .. }
+            Self::SetLimits { .. }
+            | Self::Kill { .. }
             | Self::Resume { .. }
             | Self::Cancel { .. }
             | Self::Pause { .. }
@@ -138,6 +153,17 @@ impl fmt::Display for Verb {
                     }
                 }
                 Ok(())
+            }
+            Self::SetLimits {
+                session,
+                limits,
+                confirm,
+            } => {
+                write!(f, "limits set {}", all(session))?;
+                for (key, value) in limits {
+                    write!(f, " {key:?}={value}")?;
+                }
+                confirm.map_or(Ok(()), |number| write!(f, " --confirm {number}"))
             }
             Self::Positions { session } => write!(f, "positions {}", all(session)),
             Self::Kill { reason, .. } => write!(f, "kill --reason {reason:?}"),
@@ -254,6 +280,14 @@ mod tests {
             ),
             (Verb::Positions { session: None }, r#"{"positions":{}}"#),
             (Verb::Limits, r#""limits""#),
+            (
+                Verb::SetLimits {
+                    session: Some(name()),
+                    limits: [("collar_bps".to_owned(), 20)].into(),
+                    confirm: Some(3),
+                },
+                r#"{"set-limits":{"session":"ouch","limits":{"collar_bps":20},"confirm":3}}"#,
+            ),
             (
                 Verb::Kill {
                     reason: "a \"word\"\n".to_owned(),

@@ -1,11 +1,11 @@
-//! What an operator changes in a running gateway: kill, resume, cancel, pause; and how far it has come.
+//! What an operator changes in a running gateway: kill, resume, cancel, pause, limits; and how far it has come.
 //!
 //! Thread:      the control socket's
 //! Invariants:  a kill is in the switches before anything that may wait, the disk included. Nothing is said to be
 //!              done before the order stages have looked since. A resume releases only what was killed when the
 //!              operator was told.
 
-use super::answer::{Asked, Body, Killed, Refused, Resumed, StillOpen};
+use super::answer::{Asked, Body, Killed, Limited, Refused, Resumed, StillOpen};
 use super::look::{ALL, Memory, state_of};
 use crate::message::command::Command;
 use crate::order::entry::State;
@@ -34,6 +34,8 @@ enum Waited {
     Closed(Killed),
     /// The stages have taken a command.
     Taken(String),
+    /// The stages have taken new limits.
+    Limited(Limited),
     /// The switches of this scope are off.
     Released(String),
 }
@@ -129,21 +131,55 @@ pub(super) fn resume(
     })
 }
 
+/// What a session is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asking {
+    /// Its place.
+    pub(super) session: usize,
+    pub(super) command: Command,
+}
+
 /// Asks sessions for something.
 pub(super) fn ask(
     control: &mut Control,
-    meant: &[usize],
-    command: Command,
+    asks: &[Asking],
     what: String,
     now_ns: u64,
 ) -> Result<Wait, Refused> {
+    let sessions = push(control, asks)?;
+    Ok(Wait {
+        what: Waited::Taken(what),
+        since_ns: now_ns,
+        until_ns: now_ns + TAKEN_WITHIN_NS,
+        sessions,
+    })
+}
+
+/// Asks sessions to let other limits hold.
+pub(super) fn limit(
+    control: &mut Control,
+    asks: &[Asking],
+    told: Limited,
+    now_ns: u64,
+) -> Result<Wait, Refused> {
+    let sessions = push(control, asks)?;
+    Ok(Wait {
+        what: Waited::Limited(told),
+        since_ns: now_ns,
+        until_ns: now_ns + TAKEN_WITHIN_NS,
+        sessions,
+    })
+}
+
+/// Hands commands over; whom to watch for having taken them.
+fn push(control: &mut Control, asks: &[Asking]) -> Result<Vec<Watched>, Refused> {
     let mut sessions = Vec::new();
-    for index in meant {
-        let before = watched(control, *index);
-        let Some(session) = control.sessions.get_mut(*index) else {
+    for asking in asks {
+        let before = watched(control, asking.session);
+        let Some(session) = control.sessions.get_mut(asking.session) else {
             continue;
         };
-        if session.ask(command).is_err() {
+        if session.ask(asking.command).is_err() {
             let name = &session.name;
             return Err(failed(format!(
                 "session {name} takes no commands: its core does not turn, and as many as may wait do"
@@ -151,12 +187,7 @@ pub(super) fn ask(
         }
         sessions.push(before);
     }
-    Ok(Wait {
-        what: Waited::Taken(what),
-        since_ns: now_ns,
-        until_ns: now_ns + TAKEN_WITHIN_NS,
-        sessions,
-    })
+    Ok(sessions)
 }
 
 /// What makes no sense here.
@@ -205,6 +236,16 @@ impl Wait {
                         what: what.clone(),
                         is_taken,
                         sessions,
+                    })
+                })
+            }
+            Waited::Limited(told) => {
+                let sessions = self.still_open(control);
+                let is_taken = sessions.iter().all(|it| it.has_looked);
+                (is_taken || is_time_up).then(|| {
+                    Body::Limited(Limited {
+                        is_taken,
+                        ..told.clone()
                     })
                 })
             }

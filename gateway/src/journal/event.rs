@@ -5,6 +5,7 @@
 use zerocopy::FromBytes;
 
 use super::format::{ACCEPTED, Flaw, IntentRecord, Kind, Record};
+use super::limits::LimitsRecord;
 use crate::message::intent::Action;
 
 /// Bit of a command's code: it named a strategy that is not here.
@@ -39,6 +40,8 @@ pub enum Event<'a> {
     KillOn(u8),
     /// The kill switch is off.
     KillOff,
+    /// Limits are other ones.
+    Limits(LimitsRecord<'a>),
 }
 
 /// A message of the exchange.
@@ -126,6 +129,7 @@ impl<'a> Event<'a> {
                 Some(Self::LoggedIn(u64::from_le_bytes(*next), name))
             }
             Kind::Closed => Some(Self::Closed(u32::from_le_bytes(payload.try_into().ok()?))),
+            Kind::Limits => LimitsRecord::read(payload).map(Self::Limits),
             Kind::Command => {
                 let what = Commanded::of_code(first & !UNKNOWN)?;
                 bare(Self::Command(CommandRecord {

@@ -48,11 +48,13 @@ pub enum Kind {
     KillOn = 12,
     /// The kill switch is off.
     KillOff = 13,
+    /// Limits are other ones.
+    Limits = 14,
 }
 
 impl Kind {
     /// Every kind, with the word for it.
-    pub const ALL: [(Self, &'static str); 13] = [
+    pub const ALL: [(Self, &'static str); 14] = [
         (Self::Start, "start"),
         (Self::Stop, "stop"),
         (Self::Sent, "sent"),
@@ -66,6 +68,7 @@ impl Kind {
         (Self::Command, "command"),
         (Self::KillOn, "kill-on"),
         (Self::KillOff, "kill-off"),
+        (Self::Limits, "limits"),
     ];
 
     /// The kind of a code.
@@ -376,11 +379,11 @@ mod tests {
         assert!(matches!(decode(2, &bytes), Err(Flaw::Checksum { .. })));
         let mut bytes = Vec::new();
         let header = Header {
-            kind: 14,
+            kind: 15,
             ..heard()
         };
         encode(1, header, b"x", &mut bytes);
-        assert_eq!(decode(1, &bytes), Err(Flaw::Kind(14)));
+        assert_eq!(decode(1, &bytes), Err(Flaw::Kind(15)));
     }
 
     #[test]
@@ -402,6 +405,6 @@ mod tests {
             assert_eq!(Kind::of_code(kind as u8), Some(kind));
             assert_eq!((Kind::named(word), kind.name()), (Some(kind), word));
         }
-        assert_eq!((Kind::of_code(0), Kind::of_code(14)), (None, None));
+        assert_eq!((Kind::of_code(0), Kind::of_code(15)), (None, None));
     }
 }

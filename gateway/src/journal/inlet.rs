@@ -24,10 +24,11 @@ use super::format::{
     ACCEPTED, BY_EXECUTION, BY_TIMER, HEADER_BYTES, Header, IMMEDIATE, INTENT_BYTES, IntentRecord,
     Kind, SELL,
 };
+use super::limits::Payload;
 use super::records::{CELL_BYTES, Cell, Records};
-use crate::message::command::Command;
+use crate::message::command::{Command, NewLimits};
 use crate::message::intent::{Action, Asked, Cause, Owner, TimeInForce};
-use crate::order::risk::{KillCause, KillSwitch, Refusal};
+use crate::order::risk::{KillCause, KillSwitch, Limits, Refusal};
 
 /// Cells of an order without terms of its own, or refused.
 const ORDER_CELLS: usize = 2;
@@ -241,15 +242,24 @@ impl Inlet {
         self.note(Kind::Opened, now_ns, [0; 2], [&[], &[]]);
     }
 
-    /// The operator asked for something; `false`: there is no such strategy.
-    pub fn on_command(&mut self, command: Command, is_known: bool, now_ns: u64) {
-        let (what, Owner(owner)) = match command {
+    /// The operator asked for something; `false`: there is no such strategy. Limits have a record of their own.
+    pub fn on_command(&mut self, command: &Command, is_known: bool, now_ns: u64) {
+        let (what, Owner(owner)) = match *command {
             Command::CancelAll => (Commanded::CancelAll, Owner(0)),
             Command::Pause(owner) => (Commanded::Pause, owner),
             Command::Unpause(owner) => (Commanded::Unpause, owner),
+            Command::Limits(_) => return,
         };
         let code = what as u8 | if is_known { 0 } else { UNKNOWN };
         self.note(Kind::Command, now_ns, [code, owner], [&[], &[]]);
+    }
+
+    /// These limits are no longer in force, those of a new table are.
+    pub fn on_limits(&mut self, before: &Limits, new: &NewLimits, now_ns: u64) {
+        if let Some(hot) = &mut self.0 {
+            let payload = Payload::new(before, new);
+            hot.write(Kind::Limits, now_ns, [0; 2], [payload.bytes(), &[]]);
+        }
     }
 
     /// Whether the kill switch stands otherwise than the journal knows.

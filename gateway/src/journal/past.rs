@@ -18,6 +18,7 @@ use protocol::types::{Side, Symbol, UserRefNum};
 use super::event::Event;
 use super::format::{Header, IntentRecord, checksum};
 use super::head::{Head, SessionNames};
+use super::limits::PastLimits;
 use super::ouch::{packets, sent};
 use super::replay::Hearer;
 use crate::message::intent::{OrderId, Owner};
@@ -70,6 +71,7 @@ pub struct Past {
     ids_last: Vec<u32>,
     /// A checksum of each message, the first one's first.
     heard: Vec<u32>,
+    limits: PastLimits,
 }
 
 impl Past {
@@ -77,6 +79,12 @@ impl Past {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.orders.is_empty() && self.heard.is_empty()
+    }
+
+    /// What was changed of its limits.
+    #[must_use]
+    pub fn limits(&self) -> &PastLimits {
+        &self.limits
     }
 
     /// The number that a strategy's next order may have.
@@ -312,6 +320,7 @@ impl Pasts {
             Event::LoggedIn(_, name) => {
                 past.join(*name);
             }
+            Event::Limits(record) => past.limits.on_record(record),
             _ => {}
         }
     }

@@ -12,8 +12,10 @@ use serde_json::{Map, Value, json};
 use super::event::{CommandRecord, Commanded, Event};
 use super::format::{BY_EXECUTION, BY_TIMER, GATEWAY, IntentRecord, Record, SELL};
 use super::head::Head;
+use super::limits::LimitsRecord;
 use super::ouch::{name_of, orders_heard, orders_sent, packets, sent};
 use crate::message::intent::Action;
+use crate::order::risk::LimitKey;
 
 /// What there is to say of one record, name by name.
 type Fields = Vec<(&'static str, Value)>;
@@ -117,6 +119,7 @@ fn fields(head: &Head, record: &Record<'_>, event: &Event<'_>) -> Fields {
         }
         Event::Closed(pause_ms) => out.push(("pause_ms", json!(pause_ms))),
         Event::Command(command) => command_fields(head, record.header.session, command, &mut out),
+        Event::Limits(limits) => limits_fields(&limits, &mut out),
         Event::KillOn(code) => {
             let mut kills = head.names.kills.iter();
             let name = kills
@@ -254,6 +257,17 @@ fn command_fields(head: &Head, session: u8, command: CommandRecord, out: &mut Fi
     }
     if !command.is_known {
         out.push(("unknown", json!(true)));
+    }
+}
+
+/// Each limit that changes, as "before>now".
+fn limits_fields(record: &LimitsRecord<'_>, out: &mut Fields) {
+    out.push(("table", json!(record.number)));
+    out.push(("uid", json!(record.uid)));
+    for changed in record.changed {
+        let name = LimitKey::of_code(changed.code).map_or("unknown", LimitKey::name);
+        let (before, now) = (changed.before.get(), changed.now.get());
+        out.push((name, json!(format!("{before}>{now}"))));
     }
 }
 

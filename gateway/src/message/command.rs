@@ -4,8 +4,10 @@
 //! When full:   the command is given back to whoever asked.
 
 use super::intent::Owner;
+use crate::order::risk::Limits;
 
-/// One command. None of them releases the kill switch, and none outlives the process.
+/// One command. None of them releases the kill switch. None outlives the process, but that what limits were tightened to
+/// is in the journal, which the next start reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Cancels every order that has gone out by now, whoever owns it: also one that is found when the session
@@ -16,6 +18,19 @@ pub enum Command {
     Pause(Owner),
     /// The strategy may send again.
     Unpause(Owner),
+    /// The account has other limits from the next order on.
+    Limits(NewLimits),
+}
+
+/// A table of limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewLimits {
+    /// Its number: each change of any session's limits makes the next one.
+    pub number: u32,
+    /// The user who made it.
+    pub uid: u32,
+    /// The limits.
+    pub limits: Limits,
 }
 
 impl std::fmt::Display for Command {
@@ -24,6 +39,7 @@ impl std::fmt::Display for Command {
             Self::CancelAll => f.write_str("cancel all orders"),
             Self::Pause(Owner(owner)) => write!(f, "pause strategy {owner}"),
             Self::Unpause(Owner(owner)) => write!(f, "unpause strategy {owner}"),
+            Self::Limits(new) => write!(f, "limits, table {} of uid {}", new.number, new.uid),
         }
     }
 }

@@ -30,7 +30,6 @@ use super::session_orders::SessionOrders;
 use super::telling::AnswerEvent;
 use crate::journal::inlet::{Inlet, Message};
 use crate::journal::past::{Past, Story};
-use crate::message::command::Command;
 use crate::message::execution::ExecutionEvent;
 use crate::message::intent::{OrderIntent, Owner};
 use crate::message::invariant::Breach;
@@ -60,8 +59,8 @@ pub struct Received<'a> {
 pub struct Entry {
     lifecycle: Lifecycle,
     inbox: Inbox,
-    session: SessionOrders,
-    journal: Inlet,
+    pub(super) session: SessionOrders,
+    pub(super) journal: Inlet,
 }
 
 impl Entry {
@@ -188,30 +187,6 @@ impl Entry {
     #[must_use]
     pub(super) fn order_at(&self, place: usize) -> Option<&Order> {
         self.session.orders.at(place)
-    }
-
-    /// Does what the operator asks for; `false`: there is no such strategy.
-    pub fn on_command(&mut self, command: Command, now_ns: u64) -> bool {
-        let pause = |session: &mut SessionOrders, owner: Owner, is_paused| {
-            let desk = session.desks.get_mut(usize::from(owner.0));
-            desk.map(|desk| desk.is_paused = is_paused).is_some()
-        };
-        let is_known = match command {
-            Command::CancelAll => {
-                self.session.begin_sweep(now_ns);
-                true
-            }
-            Command::Pause(owner) => pause(&mut self.session, owner, true),
-            Command::Unpause(owner) => pause(&mut self.session, owner, false),
-        };
-        let counters = &self.session.counters;
-        if is_known {
-            counters.commands.increment();
-        } else {
-            counters.commands_unknown.increment();
-        }
-        self.journal.on_command(command, is_known, now_ns);
-        is_known
     }
 
     /// A few times a second: what the operator wants cancelled, and could not be yet, is looked at again.

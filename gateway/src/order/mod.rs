@@ -38,6 +38,7 @@ mod session_state;
 
 mod answers;
 mod changes;
+mod commands;
 mod endings;
 mod fills;
 mod recovery;

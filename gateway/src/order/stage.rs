@@ -428,7 +428,7 @@ impl<T: Transport> OrderStage<T> {
             let Some(command) = self.commands.pop() else {
                 break;
             };
-            let is_known = self.entry.on_command(command, now_ns);
+            let is_known = (self.entry).on_command(&mut self.account, &command, now_ns);
             self.notices.send(Notice::Commanded(command, is_known));
         }
         self.entry.sweep_again();

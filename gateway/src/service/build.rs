@@ -19,6 +19,7 @@ use super::layout::{self, Layout, Named};
 use super::receive;
 use super::strategies::{self, StrategyRoom};
 use crate::core_loop::{CoreOptions, Stage};
+use crate::journal::limits::PastLimits;
 use crate::journal::past::Past;
 use crate::message::command::Command;
 use crate::message::notice::Notices;
@@ -160,6 +161,7 @@ fn kill_page(
 fn door(options: &Options, house: &mut House) -> Control {
     let control = Control {
         strategies: strategies_of(options),
+        has_journal: options.journal.is_some(),
         ..Control::default()
     };
     let served = Arc::clone(&control.counters);
@@ -302,7 +304,11 @@ fn build_session(
         kill.engage(KillCause::StartKilled);
     }
     let (limits, orders_max) = (session.risk, session.risk.open_orders_max);
-    let mut account = Account::new(Risk::new(session.risk, kill.clone()), best_prices);
+    let past_limits = past.limits().clone();
+    // Memory is what the configuration asks for, so that what an earlier run tightened can be loosened.
+    let mut risk = Risk::new(limits, kill.clone());
+    risk.set_limits(&past_limits.in_force(&limits));
+    let mut account = Account::new(risk, best_prices);
     account.begin_day(&session.day).map_err(|symbol| {
         format!("session {name}: {symbol:?}: expected at most {INSTRUMENTS_MAX} symbols in all")
     })?;
@@ -330,6 +336,7 @@ fn build_session(
     let start = SessionStart {
         name,
         limits,
+        past_limits,
         kill,
         account,
         entry,
@@ -350,6 +357,7 @@ fn build_session(
 struct SessionStart<'a> {
     name: String,
     limits: Limits,
+    past_limits: PastLimits,
     kill: KillSwitch,
     account: Account,
     entry: Entry,
@@ -385,6 +393,7 @@ impl TransportUser for SessionStart<'_> {
             session: stage.session_view(),
             positions: stage.positions_view(),
             limits: self.limits,
+            past_limits: self.past_limits,
             kill: self.kill,
             commands: self.asks,
         });

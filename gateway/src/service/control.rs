@@ -8,10 +8,11 @@ use std::sync::Arc;
 use feed_handler::best_prices::BestPrices;
 use feed_handler::feed::Counters as FeedCounters;
 use rt::counters;
-use rt::ring::{Full, Producer};
+use rt::ring::Producer;
 
 use super::kill_file::KillFile;
 use crate::core_loop::CoreState;
+use crate::journal::limits::PastLimits;
 use crate::message::command::Command;
 use crate::message::intent::Owner;
 use crate::order::risk::{KillSwitch, Limits};
@@ -31,7 +32,7 @@ counters! {
         control_refused_peers,
         /// Requests that were understood and answered, those included that could not be done.
         control_requests,
-        /// Of these, what changes something: kill, resume, cancel, pause, unpause.
+        /// Of these, what changes something: kill, resume, cancel, pause, unpause, limits.
         control_steered,
         /// Of these, what was refused: there is no such session or strategy, or the wrong scope.
         control_refused,
@@ -59,20 +60,32 @@ pub struct SessionControl {
     pub session: Arc<SessionView>,
     /// Positions of the account that it trades for.
     pub positions: Arc<PositionsView>,
-    /// Its limits, in force since the start.
+    /// The limits of its configuration.
     pub limits: Limits,
+    /// What is in force from the start, where an earlier run had tighter ones, and the number of that run's table.
+    pub past_limits: PastLimits,
     /// Its kill switch.
     pub kill: KillSwitch,
     pub(crate) commands: Producer<Command>,
 }
+
+/// A command that nobody takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotTaken;
 
 impl SessionControl {
     /// Asks its stage for something.
     ///
     /// # Errors
     /// As many commands as fit wait already: the core does not turn.
-    pub fn ask(&mut self, command: Command) -> Result<(), Full<Command>> {
-        self.commands.push(command)
+    pub fn ask(&mut self, command: Command) -> Result<(), NotTaken> {
+        self.commands.push(command).map_err(|_| NotTaken)
+    }
+
+    /// Whether it takes one more command.
+    #[must_use]
+    pub fn takes_commands(&self) -> bool {
+        self.commands.len() < self.commands.capacity()
     }
 }
 
@@ -120,6 +133,8 @@ pub struct Control {
     pub feeds: Vec<FeedControl>,
     /// Every hot core.
     pub cores: Vec<CoreControl>,
+    /// There is a journal: limits that are tightened now are so after a restart.
+    pub has_journal: bool,
     /// The kill that outlives the process, where a folder for it is configured.
     pub kill_file: Option<KillFile>,
     /// What whoever serves the door counts; it is in the report. One thread may write it.

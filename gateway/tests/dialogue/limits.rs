@@ -2,9 +2,10 @@
 
 use feed_handler::best_prices::BestPrice;
 use feed_handler::position::Position;
+use gateway::message::command::{Command, NewLimits};
 use gateway::message::intent::{Action, OrderIntent};
 use gateway::order::account::DayStart;
-use gateway::order::risk::{DAY_NS, Hours, KillCause, Limits, Refusal};
+use gateway::order::risk::{DAY_NS, Hours, KillCause, LimitKey, Limits, Refusal};
 use protocol::types::{Price4, Side, Symbol};
 
 use super::desk::{Desk, LIMITS, SECOND, SYMBOLS, change, enter, on_feed};
@@ -299,6 +300,56 @@ fn cancels_beyond_their_rate_wait_and_the_kill_switchs_own_do_not() {
 }
 
 #[test]
+fn limits_that_change_hold_from_the_next_order_on_and_count_what_went_before() {
+    let mut desk = desk(LIMITS);
+    let set = |desk: &mut Desk, key: LimitKey, value| {
+        let mut limits = LIMITS;
+        key.set(&mut limits, value);
+        let new = Command::Limits(NewLimits {
+            number: 2,
+            uid: 0,
+            limits,
+        });
+        let Desk {
+            entry,
+            account,
+            now_ns,
+            ..
+        } = desk;
+        assert!(entry.on_command(account, &new, *now_ns));
+    };
+    let buy = |id, qty| enter(id, Side::Buy, qty);
+    desk.asks(0, &buy(1, 100)).unwrap();
+    for (key, value, refusal) in [
+        (LimitKey::OrderQty, 99, Refusal::OrderQty),
+        (LimitKey::Notional, 9_999, Refusal::Notional),
+        (LimitKey::Position, 199, Refusal::Position),
+        (LimitKey::GrossExposure, 19_999, Refusal::GrossExposure),
+        (LimitKey::NetExposure, 19_999, Refusal::NetExposure),
+        (LimitKey::OpenOrders, 1, Refusal::OpenOrders),
+        (LimitKey::OrdersPerSecond, 1, Refusal::OrderRate),
+    ] {
+        set(&mut desk, key, value);
+        assert_eq!(desk.asks(0, &buy(2, 100)), Err(refusal), "{key:?}");
+    }
+    set(&mut desk, LimitKey::Collar, 1);
+    let far = at(1_000_300, buy(2, 1));
+    assert_eq!(desk.asks(0, &far), Err(Refusal::PriceCollar));
+    set(&mut desk, LimitKey::SelfCross, 0);
+    let meets = enter(2, Side::Sell, 1);
+    assert_eq!(desk.asks(0, &meets), Err(Refusal::SelfCross));
+    set(&mut desk, LimitKey::CancelsPerSecond, 1);
+    desk.says(&accepted(1, b'B', 100, SYMBOLS[0], 1_000_000));
+    desk.asks(0, &buy(2, 100)).unwrap();
+    desk.says(&accepted(2, b'B', 100, SYMBOLS[0], 1_000_000));
+    desk.asks(0, &change(Action::Cancel, 1, 0)).unwrap();
+    let second = change(Action::Cancel, 2, 0);
+    assert_eq!(desk.asks(0, &second), Err(Refusal::CancelRate));
+    set(&mut desk, LimitKey::CancelsPerSecond, 0);
+    desk.asks(0, &second).unwrap();
+}
+
+#[test]
 fn stub_quote_and_price_far_from_the_last_trade_let_nothing_through() {
     let mut desk = desk(TIGHT);
     quote(&desk, 1_000_000, 1_999_999_900);
@@ -333,6 +384,44 @@ struct Storm {
     positions: [i64; 2],
     next_id: u32,
     sent: u32,
+    /// What the limits let stand: themselves, or what stood when they became tighter, less what has gone since.
+    let_stand: Standing,
+}
+
+/// What is held and open at its worst: shares of each symbol, and what all of them are worth.
+#[derive(Clone, Copy)]
+struct Standing {
+    shares: [i128; 2],
+    gross: i128,
+    net: i128,
+}
+
+impl Standing {
+    fn of(limits: &Limits) -> Self {
+        Self {
+            shares: [i128::from(limits.position_max); 2],
+            gross: i128::from(limits.gross_exposure_max),
+            net: i128::from(limits.net_exposure_max),
+        }
+    }
+
+    /// Each the one or the other, whatever `choose` chooses.
+    fn with(self, other: Self, choose: fn(i128, i128) -> i128) -> Self {
+        Self {
+            shares: [0, 1].map(|at| choose(self.shares[at], other.shares[at])),
+            gross: choose(self.gross, other.gross),
+            net: choose(self.net, other.net),
+        }
+    }
+}
+
+fn random_limits(random: &mut fastrand::Rng) -> Limits {
+    Limits {
+        position_max: random.u64(200..600),
+        gross_exposure_max: random.u64(20_000..100_000) * DOLLAR,
+        net_exposure_max: random.u64(10_000..60_000) * DOLLAR,
+        ..LIMITS
+    }
 }
 
 /// What the desk's feeds say all the time.
@@ -416,9 +505,28 @@ impl Storm {
         }
     }
 
-    /// Nothing is over a limit, whatever becomes of what is open.
-    fn check(&self) {
-        let (mut gross, mut net) = (0, [0; 2]);
+    /// The operator sets other limits: what stands may be over them.
+    fn limits_change(&mut self) {
+        self.limits = random_limits(&mut self.random);
+        let new = Command::Limits(NewLimits {
+            number: 1,
+            uid: 0,
+            limits: self.limits,
+        });
+        let Desk {
+            entry,
+            account,
+            now_ns,
+            ..
+        } = &mut self.desk;
+        assert!(entry.on_command(account, &new, *now_ns));
+        let now = Standing::of(&self.limits);
+        self.let_stand = self.let_stand.with(now, i128::max);
+    }
+
+    /// Nothing is over a limit, whatever becomes of what is open; what was when the limit was set does not grow.
+    fn check(&mut self) {
+        let (mut gross, mut net, mut worst) = (0, [0; 2], [0; 2]);
         for (owner, position) in (0..).zip(self.positions) {
             // A sell trades at what the market pays, a buy at its limit at worst.
             let (mut shares, mut price) = ([0; 2], [MARK; 2]);
@@ -433,7 +541,8 @@ impl Storm {
             }
             let position = i128::from(position);
             shares = [shares[0] + position, shares[1] - position];
-            let most = i128::from(self.limits.position_max);
+            let most = self.let_stand.shares[usize::from(owner)];
+            worst[usize::from(owner)] = shares[0].max(shares[1]);
             assert!(shares[0].max(shares[1]) <= most, "{shares:?}");
             let worth = [0, 1].map(|at| shares[at] * if shares[at] > 0 { price[at] } else { MARK });
             net = [net[0] + worth[0], net[1] + worth[1]];
@@ -441,23 +550,25 @@ impl Storm {
         }
         let found = self.desk.account.worth();
         assert!(gross <= found.gross && net[0].max(net[1]) <= found.net());
-        assert!(found.gross <= i128::from(self.limits.gross_exposure_max));
-        assert!(found.net() <= i128::from(self.limits.net_exposure_max));
+        let stands = Standing {
+            shares: worst,
+            gross: found.gross,
+            net: found.net(),
+        };
+        assert!(stands.gross <= self.let_stand.gross);
+        assert!(stands.net <= self.let_stand.net);
+        let less = self.let_stand.with(stands, i128::min);
+        self.let_stand = less.with(Standing::of(&self.limits), i128::max);
         assert_eq!(self.desk.kill.cause(), None);
     }
 }
 
 #[test]
-fn no_sequence_of_orders_and_answers_brings_exposure_over_a_limit() {
-    let (mut sent, mut refused) = (0, [0; 3]);
+fn no_sequence_of_orders_answers_and_changes_of_limits_brings_exposure_over_a_limit() {
+    let (mut sent, mut refused, mut over) = (0, [0; 3], 0);
     for seed in 0..200 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let limits = Limits {
-            position_max: random.u64(200..600),
-            gross_exposure_max: random.u64(20_000..100_000) * DOLLAR,
-            net_exposure_max: random.u64(10_000..60_000) * DOLLAR,
-            ..LIMITS
-        };
+        let limits = random_limits(&mut random);
         let mut storm = Storm {
             desk: desk(limits),
             limits,
@@ -466,13 +577,15 @@ fn no_sequence_of_orders_and_answers_brings_exposure_over_a_limit() {
             positions: [0; 2],
             next_id: 0,
             sent: 0,
+            let_stand: Standing::of(&limits),
         };
         for _ in 0..400 {
-            if storm.random.bool() {
-                storm.asks();
-            } else {
-                storm.answers();
+            match storm.random.u8(0..40) {
+                0 => storm.limits_change(),
+                1..20 => storm.asks(),
+                _ => storm.answers(),
             }
+            over += u32::from(storm.let_stand.gross > i128::from(storm.limits.gross_exposure_max));
             storm.check();
         }
         sent += storm.sent;
@@ -490,4 +603,5 @@ fn no_sequence_of_orders_and_answers_brings_exposure_over_a_limit() {
     }
     assert!(sent > 10_000, "{sent}");
     assert!(refused[0] > 0, "{refused:?}");
+    assert!(over > 1_000, "{over} steps began over a limit");
 }

@@ -172,7 +172,8 @@ impl Shared {
             None => None,
         };
         let clock = Clock::new();
-        let realtime_ns = realtime_ns();
+        // What opening takes is time that passes.
+        let (realtime_ns, opened_ns) = (realtime_ns(), clock.now_ns());
         let start = options.clock.start_ns.unwrap_or(realtime_ns % DAY_NS);
         if let Some(feed) = &mut options.exchange.feed {
             feed.midnight_ns = realtime_ns - realtime_ns % DAY_NS;
@@ -190,7 +191,7 @@ impl Shared {
         let lines = has_feed.then(|| Lines::open(&options)).transpose()?;
         let waits = options.clock.wait_for_login_ns.is_some();
         Ok(Self {
-            begins_ns: Cell::new((!waits).then(|| clock.now_ns())),
+            begins_ns: Cell::new((!waits).then_some(opened_ns)),
             start_ns: start,
             is_flow_over: Cell::new(false),
             jump_ns: Cell::new(0),

@@ -2,6 +2,7 @@
 
 mod guard;
 mod hard;
+mod limits;
 mod resume;
 mod settings;
 mod tables;
@@ -15,6 +16,8 @@ use super::{FAILED, OptionalSource, WRONG_USAGE, fail, with_settings};
 use crate::control::answer::Body;
 use crate::control::client;
 use crate::control::request::{Filter, Verb, WAIT_MS_MAX, WITHIN_MS};
+
+use limits::Limits;
 
 pub(super) use settings::control;
 
@@ -63,8 +66,11 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         session: Option<String>,
     },
-    /// The limits in force, by session.
-    Limits,
+    /// The limits in force, by session; or other ones.
+    Limits {
+        #[command(subcommand)]
+        set: Option<Limits>,
+    },
     /// Stop trading: no order goes out, open ones are cancelled; also after a restart, until `resume`.
     ///
     /// Status 0: nothing is open any more. Status 1: something still is, or a session could not be heard.
@@ -170,7 +176,11 @@ impl Operator {
                 strategy,
             }),
             Command::Positions { session } => Verb::Positions { session },
-            Command::Limits => Verb::Limits,
+            Command::Limits { set: None } => Verb::Limits,
+            Command::Limits { set: Some(set) } => match set.verb() {
+                Ok(verb) => verb,
+                Err(error) => return fail(WRONG_USAGE, &error),
+            },
             Command::Kill {
                 reason,
                 hard,
@@ -222,6 +232,7 @@ impl Operator {
             Body::Killed(killed) => killed.is_nothing_open,
             Body::Resumed(resumed) => resumed.is_released,
             Body::Asked(asked) => asked.is_taken,
+            Body::Limited(limited) => limited.is_taken,
             _ => true,
         };
         ExitCode::from(if holds { 0 } else { FAILED })

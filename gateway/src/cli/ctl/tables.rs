@@ -4,8 +4,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use jiff::Timestamp;
 
 use crate::control::answer::{
-    Asked, Body, FeedRow, GuardRow, KillStatus, Killed, LimitsRow, Orders, Positions, Resumed,
-    SessionRow, Status, StillOpen,
+    Asked, Body, FeedRow, GuardRow, KillStatus, Killed, Limited, LimitsRow, Orders, Positions,
+    Resumed, SessionRow, Status, StillOpen,
 };
 use crate::telemetry::grouped;
 
@@ -18,6 +18,7 @@ pub(super) fn text(body: &Body) -> String {
         Body::Orders(it) => orders(it),
         Body::Positions(it) => positions(it),
         Body::Limits(it) => limits(it),
+        Body::Limited(it) => limited(it),
         Body::Killed(it) => killed(it),
         Body::Resumed(it) => resumed(it),
         Body::Asked(it) => asked(it),
@@ -225,7 +226,32 @@ fn limits(found: &[LimitsRow]) -> String {
         line.extend(cells.by_ref().map(|(_, value)| value.clone()));
         rows.add_row(line);
     }
-    format!("{rows}\n")
+    let number = found.first().map_or(0, |row| row.number);
+    format!("{rows}\n\ntable {number}{}", changed(found))
+}
+
+/// What of the limits is not as configured.
+fn changed(found: &[LimitsRow]) -> String {
+    if found.iter().all(|row| row.changed.is_empty()) {
+        return ": as configured\n".to_owned();
+    }
+    let names = ["session", "limit", "configured", "in force", "since", "by"];
+    let mut rows = table(&names, &[2, 3]);
+    for row in found {
+        for it in &row.changed {
+            let since = it.since_s.map(time_of);
+            let by = it.uid.map(|uid| format!("uid {uid}"));
+            rows.add_row([
+                row.session.clone(),
+                it.key.clone(),
+                grouped(it.configured),
+                grouped(it.in_force),
+                since.unwrap_or_else(|| "an earlier run".to_owned()),
+                by.unwrap_or_default(),
+            ]);
+        }
+    }
+    format!("; not as configured, or changed:\n{rows}\n")
 }
 
 /// A session's limits, as the configuration calls them.
@@ -266,6 +292,40 @@ fn limits_column(row: &LimitsRow) -> Vec<(&'static str, String)> {
         ("trading_hours", hours.to_owned()),
         ("intent_age_max_ms", grouped(row.intent_age_max_ms)),
     ]
+}
+
+/// What a change came to.
+fn limited(limited: &Limited) -> String {
+    let mut rows = table(&["session", "limit", "before", "now", ""], &[2, 3]);
+    for change in &limited.changes {
+        rows.add_row([
+            change.session.clone(),
+            change.key.clone(),
+            grouped(change.before),
+            grouped(change.now),
+            if change.is_looser { "LOOSER" } else { "" }.to_owned(),
+        ]);
+    }
+    let number = limited.number;
+    let end = if !limited.is_set {
+        format!(
+            "NOTHING IS CHANGED: something of it is looser. The same again with --confirm {number} does it\n"
+        )
+    } else if limited.outlives_restart {
+        format!(
+            "table {number} is in force; a restart brings the configuration back, but for what is tighter than it\n"
+        )
+    } else {
+        format!(
+            "table {number} is in force; A RESTART FORGETS IT: there is no journal, the configuration holds again\n"
+        )
+    };
+    let taken = if limited.is_set && !limited.is_taken {
+        "NOT taken yet by every session: its core does not turn\n"
+    } else {
+        ""
+    };
+    format!("{rows}\n{taken}{end}")
 }
 
 fn killed(killed: &Killed) -> String {
@@ -353,7 +413,7 @@ fn time_of(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::answer::{CoreRow, OrderRow, StrategyRow};
+    use crate::control::answer::{ChangedLimit, CoreRow, LimitChange, OrderRow, StrategyRow};
 
     #[test]
     fn status_says_first_whether_it_is_killed_and_fits_on_a_screen() {
@@ -474,5 +534,69 @@ mod tests {
         assert_eq!(row("loss_max_dollars"), ["10,000", "0"]);
         assert_eq!(row("cancels_per_second_max"), ["any", "5"]);
         assert_eq!(row("trading_hours"), ["always", "09:30-16:00"]);
+    }
+
+    #[test]
+    fn what_is_looser_is_marked_and_the_way_to_confirm_it_is_said() {
+        let change = LimitChange {
+            session: "ouch".to_owned(),
+            key: "order_qty_max".to_owned(),
+            before: 500,
+            now: 1_000,
+            is_looser: true,
+        };
+        let mut told = Limited {
+            number: 7,
+            changes: vec![change],
+            ..Limited::default()
+        };
+        let shown = limited(&told);
+        assert!(
+            shown.contains("LOOSER") && shown.contains("--confirm 7"),
+            "{shown}"
+        );
+        (told.is_set, told.number) = (true, 8);
+        let shown = limited(&told);
+        assert!(
+            shown.contains("NOT taken") && shown.contains("A RESTART FORGETS IT"),
+            "{shown}"
+        );
+        (told.is_taken, told.outlives_restart) = (true, true);
+        let shown = limited(&told);
+        assert!(
+            !shown.contains("NOT") && shown.contains("table 8 is in force"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn limits_that_are_not_as_configured_are_told_with_their_time() {
+        let mut row = LimitsRow {
+            session: "one".to_owned(),
+            number: 4,
+            ..LimitsRow::default()
+        };
+        assert!(limits(&[row.clone()]).ends_with("table 4: as configured\n"));
+        let changed = ChangedLimit {
+            key: "collar_bps".to_owned(),
+            configured: 500,
+            in_force: 20,
+            since_s: Some(1_795_719_600),
+            uid: Some(7),
+        };
+        let earlier = ChangedLimit {
+            since_s: None,
+            uid: None,
+            ..changed.clone()
+        };
+        row.changed = vec![changed, earlier];
+        let text = limits(&[row]);
+        for words in [
+            "| 2026-11-26T19:00:00Z | uid 7 |",
+            "|        500 |",
+            "an earlier run",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
     }
 }

@@ -7,8 +7,10 @@
 //! Time:        comes in as `now_ns`, the time at which the order goes out.
 //! When wrong:  one [`Refusal`], the first that applies, in the order of [`Risk::check`].
 
+mod change;
 mod crossing;
 mod exposure;
+mod key;
 mod kill;
 mod limits;
 mod prices;
@@ -31,6 +33,7 @@ use rate::Rate;
 use repeats::{Repeats, Same};
 
 pub use exposure::{Exposure, Lot, Worth};
+pub use key::LimitKey;
 pub use kill::{KillCause, KillSwitch};
 pub use limits::{DAY_NS, Hours, Limits};
 pub use prices::Market;

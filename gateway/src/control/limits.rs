@@ -1,0 +1,261 @@
+//! The table of limits: which are in force, since when and by whom; and what an operator may make of it.
+//!
+//! ```text
+//!  changes ──plan──> each limit: before, now, looser?  ──confirmed?──> next table ──> commands to order stages
+//! ```
+//!
+//! Thread:      the control socket's, the only place where limits of a running gateway are changed
+//! Invariants:  what is looser than what is in force is not done unless the table's number is said: two operators
+//!              cannot both change the same table. All of a request is done, or nothing.
+
+use std::collections::BTreeMap;
+
+use super::answer::{ChangedLimit, LimitChange, Limited, LimitsRow, Refused};
+use super::moment::Moment;
+use super::peer::Peer;
+use super::steer::{Asking, failed, usage};
+use crate::message::command::{Command, NewLimits};
+use crate::order::risk::{LimitKey, Limits};
+use crate::service::control::{Control, SessionControl};
+
+/// Every session's.
+#[derive(Debug)]
+pub(super) struct Tables {
+    number: u32,
+    sessions: Vec<Table>,
+}
+
+/// One session's.
+#[derive(Debug)]
+struct Table {
+    configured: Limits,
+    in_force: Limits,
+    /// Those that this run has changed.
+    changed: [Option<Change>; LimitKey::COUNT],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    since_s: u64,
+    uid: u32,
+}
+
+/// What an operator wants of one or all sessions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    /// Places of sessions.
+    pub(super) meant: &'a [usize],
+    /// New values by name.
+    pub(super) limits: &'a BTreeMap<String, u64>,
+    /// The number of the table that is to change.
+    pub(super) confirm: Option<u32>,
+}
+
+impl Tables {
+    /// Those with which a run begins: numbers go on where the last run's ended.
+    pub(super) fn new(control: &Control) -> Self {
+        let sessions = control.sessions.iter();
+        let last = sessions.clone().map(|it| it.past_limits.number()).max();
+        Self {
+            number: last.unwrap_or(0).saturating_add(1),
+            sessions: sessions.map(Table::new).collect(),
+        }
+    }
+
+    /// As an operator is shown them.
+    pub(super) fn rows(&self, control: &Control) -> Vec<LimitsRow> {
+        let sessions = control.sessions.iter().zip(&self.sessions);
+        let rows = sessions.map(|(session, table)| LimitsRow {
+            session: session.name.clone(),
+            number: self.number,
+            changed: table.changed(),
+            ..table.row()
+        });
+        rows.collect()
+    }
+
+    /// Does what is wanted, or says what of it has to be confirmed; then nothing is to be asked of anybody.
+    ///
+    /// # Errors
+    /// There is no such limit, a value that it cannot have, nothing that changes, another table than the one confirmed,
+    /// or a core that takes no commands.
+    pub(super) fn change(
+        &mut self,
+        control: &Control,
+        wanted: Wanted<'_>,
+        by: Peer,
+        now: Moment,
+    ) -> Result<Made, Refused> {
+        let changes = self.plan(control, &wanted)?;
+        let Self { number, .. } = *self;
+        if let Some(other) = wanted.confirm.filter(|it| *it != number) {
+            let text = format!(
+                "--confirm {other}: the table in force has number {number}; look at it again"
+            );
+            return Err(usage(text));
+        }
+        let is_looser = changes.iter().any(|it| it.change.is_looser);
+        let rows = changes.iter().map(|it| it.change.clone());
+        let mut told = Limited {
+            number,
+            outlives_restart: control.has_journal,
+            changes: rows.collect(),
+            ..Limited::default()
+        };
+        if is_looser && wanted.confirm.is_none() {
+            let asks = Vec::new();
+            return Ok(Made { told, asks });
+        }
+        let meant = wanted.meant.iter();
+        let mut meant = meant.filter_map(|index| control.sessions.get(*index));
+        if let Some(deaf) = meant.find(|session| !session.takes_commands()) {
+            let name = &deaf.name;
+            return Err(failed(format!(
+                "session {name} takes no commands: its core does not turn, and as many as may wait do; no limit is changed"
+            )));
+        }
+        self.number += 1;
+        told.number = self.number;
+        told.is_set = true;
+        for it in &changes {
+            if let Some(table) = self.sessions.get_mut(it.session) {
+                table.set(it.key, it.change.now, by.uid, now.wall_s);
+            }
+        }
+        let asks = self.asks(wanted.meant, by.uid);
+        Ok(Made { told, asks })
+    }
+
+    /// What would change: the session, the limit, the values.
+    fn plan(&self, control: &Control, wanted: &Wanted<'_>) -> Result<Vec<Planned>, Refused> {
+        let mut changes = Vec::new();
+        for index in wanted.meant {
+            let sessions = control.sessions.get(*index).zip(self.sessions.get(*index));
+            let Some((session, table)) = sessions else {
+                continue;
+            };
+            for (name, now) in wanted.limits {
+                let key = LimitKey::named(name).ok_or_else(|| unknown(name))?;
+                key.check(*now, &table.configured).map_err(usage)?;
+                let before = key.of(&table.in_force);
+                if before != *now {
+                    let change = LimitChange {
+                        session: session.name.clone(),
+                        key: name.clone(),
+                        before,
+                        now: *now,
+                        is_looser: key.is_looser(*now, before),
+                    };
+                    let session = *index;
+                    changes.push(Planned {
+                        session,
+                        key,
+                        change,
+                    });
+                }
+            }
+        }
+        if changes.is_empty() {
+            return Err(usage("nothing of it changes a limit".to_owned()));
+        }
+        Ok(changes)
+    }
+
+    fn asks(&self, meant: &[usize], uid: u32) -> Vec<Asking> {
+        let tables = meant.iter().filter_map(|index| {
+            let limits = self.sessions.get(*index)?.in_force;
+            let new = NewLimits {
+                number: self.number,
+                uid,
+                limits,
+            };
+            Some(Asking {
+                session: *index,
+                command: Command::Limits(new),
+            })
+        });
+        tables.collect()
+    }
+}
+
+/// A limit that is to change.
+struct Planned {
+    /// Its session's place.
+    session: usize,
+    key: LimitKey,
+    change: LimitChange,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(super) struct Made {
+    /// What the operator is told.
+    pub(super) told: Limited,
+    /// What order stages are to be asked for.
+    pub(super) asks: Vec<Asking>,
+}
+
+fn unknown(name: &str) -> Refused {
+    let names: Vec<&str> = LimitKey::ALL.iter().map(|(_, name)| *name).collect();
+    usage(format!(
+        "\"{name}\": no limit that changes while the gateway runs, expected one of {}",
+        names.join(", ")
+    ))
+}
+
+impl Table {
+    fn new(session: &SessionControl) -> Self {
+        Self {
+            configured: session.limits,
+            in_force: session.past_limits.in_force(&session.limits),
+            changed: [None; LimitKey::COUNT],
+        }
+    }
+
+    fn set(&mut self, key: LimitKey, value: u64, uid: u32, since_s: u64) {
+        key.set(&mut self.in_force, value);
+        if let Some(changed) = self.changed.get_mut(key.place()) {
+            *changed = Some(Change { since_s, uid });
+        }
+    }
+
+    fn changed(&self) -> Vec<ChangedLimit> {
+        let keys = LimitKey::ALL.into_iter().zip(self.changed);
+        let changed = keys.filter_map(|((key, name), changed)| {
+            let (configured, in_force) = (key.of(&self.configured), key.of(&self.in_force));
+            (changed.is_some() || configured != in_force).then(|| ChangedLimit {
+                key: name.to_owned(),
+                configured,
+                in_force,
+                since_s: changed.map(|it| it.since_s),
+                uid: changed.map(|it| it.uid),
+            })
+        });
+        changed.collect()
+    }
+
+    fn row(&self) -> LimitsRow {
+        let limits = &self.in_force;
+        let of = |key: LimitKey| key.of(limits);
+        let word = |key: LimitKey| u32::try_from(key.of(limits)).unwrap_or(u32::MAX);
+        LimitsRow {
+            order_qty_max: word(LimitKey::OrderQty),
+            notional_max_dollars: of(LimitKey::Notional),
+            collar_bps: word(LimitKey::Collar),
+            position_max: of(LimitKey::Position),
+            gross_exposure_max_dollars: of(LimitKey::GrossExposure),
+            net_exposure_max_dollars: of(LimitKey::NetExposure),
+            loss_max_dollars: of(LimitKey::Loss),
+            open_orders_max: word(LimitKey::OpenOrders),
+            orders_per_second_max: word(LimitKey::OrdersPerSecond),
+            cancels_per_second_max: word(LimitKey::CancelsPerSecond),
+            rejects_max: word(LimitKey::Rejects),
+            reject_window_ms: of(LimitKey::RejectWindow),
+            duplicate_window_ms: limits.duplicate_window_ns / 1_000_000,
+            allow_self_cross: limits.may_self_cross,
+            trading_hours: limits.hours.map(|hours| hours.to_string()),
+            intent_age_max_ms: of(LimitKey::IntentAge),
+            ..LimitsRow::default()
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! A record of limits that change, and what is left of such records after a restart.
+//!
+//! Invariants:  what an earlier run says only makes a limit tighter: the configuration's is never passed.
+//! When wrong:  bytes that are no such record are none; a code of another version is passed over.
+
+use zerocopy::byteorder::little_endian::{U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::message::command::NewLimits;
+use crate::order::risk::{LimitKey, Limits};
+
+/// The longest payload.
+const BYTES_MAX: usize = size_of::<Front>() + LimitKey::COUNT * size_of::<Changed>();
+
+/// What a payload begins with.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout, Unaligned,
+)]
+#[repr(C)]
+struct Front {
+    number: U32,
+    uid: U32,
+}
+
+/// One limit that changes.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout, Unaligned,
+)]
+#[repr(C)]
+pub struct Changed {
+    /// A [`LimitKey`]'s.
+    pub code: u8,
+    /// Its value before, in the configuration's units.
+    pub before: U64,
+    /// Its value from now on.
+    pub now: U64,
+}
+
+/// A payload, where it lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitsRecord<'a> {
+    /// The table's number.
+    pub number: u32,
+    /// The user who changed it.
+    pub uid: u32,
+    /// What changes.
+    pub changed: &'a [Changed],
+}
+
+impl<'a> LimitsRecord<'a> {
+    /// Reads a payload; `None`: it is none.
+    pub(super) fn read(payload: &'a [u8]) -> Option<Self> {
+        let (front, rest) = Front::read_from_prefix(payload).ok()?;
+        Some(Self {
+            number: front.number.get(),
+            uid: front.uid.get(),
+            changed: <[Changed]>::ref_from_bytes(rest).ok()?,
+        })
+    }
+}
+
+/// A payload that is being made, without an allocation.
+pub(super) struct Payload {
+    bytes: [u8; BYTES_MAX],
+    len: usize,
+}
+
+impl Payload {
+    /// What changes from the limits before to a new table.
+    pub(super) fn new(before: &Limits, new: &NewLimits) -> Self {
+        let mut payload = Self {
+            bytes: [0; BYTES_MAX],
+            len: 0,
+        };
+        payload.push(&Front {
+            number: U32::new(new.number),
+            uid: U32::new(new.uid),
+        });
+        for (key, _) in LimitKey::ALL {
+            let (before, now) = (key.of(before), key.of(&new.limits));
+            if before != now {
+                payload.push(&Changed {
+                    code: key as u8,
+                    before: U64::new(before),
+                    now: U64::new(now),
+                });
+            }
+        }
+        payload
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    fn push(&mut self, part: &(impl IntoBytes + Immutable)) {
+        let part = part.as_bytes();
+        if let Some(room) = self.bytes.get_mut(self.len..self.len + part.len()) {
+            room.copy_from_slice(part);
+            self.len += part.len();
+        }
+    }
+}
+
+/// The last value of each limit that earlier runs changed; by default none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PastLimits {
+    number: u32,
+    last: [Option<u64>; LimitKey::COUNT],
+}
+
+impl PastLimits {
+    /// The number of their last table; 0: there was none.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// A record of theirs, in its turn.
+    pub(super) fn on_record(&mut self, record: &LimitsRecord<'_>) {
+        self.number = self.number.max(record.number);
+        for changed in record.changed {
+            let key = LimitKey::of_code(changed.code);
+            if let Some(last) = key.and_then(|key| self.last.get_mut(key.place())) {
+                *last = Some(changed.now.get());
+            }
+        }
+    }
+
+    /// What is in force when a run begins: the configuration's limits, and of what earlier runs had, whatever is
+    /// tighter.
+    #[must_use]
+    pub fn in_force(&self, configured: &Limits) -> Limits {
+        let mut limits = *configured;
+        for ((key, _), last) in LimitKey::ALL.into_iter().zip(self.last) {
+            if let Some(last) = last {
+                key.set(&mut limits, key.tighter(last, configured));
+            }
+        }
+        limits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(limits: &[(LimitKey, u64)]) -> Limits {
+        let mut made = Limits {
+            open_orders_max: 40,
+            ..Limits::WIDEST
+        };
+        for (key, value) in limits {
+            key.set(&mut made, *value);
+        }
+        made
+    }
+
+    fn record(past: &mut PastLimits, number: u32, from: &Limits, to: &Limits) {
+        let new = NewLimits {
+            number,
+            uid: 7,
+            limits: *to,
+        };
+        let payload = Payload::new(from, &new);
+        let record = LimitsRecord::read(payload.bytes()).unwrap();
+        assert_eq!((record.number, record.uid), (number, 7));
+        past.on_record(&record);
+    }
+
+    #[test]
+    fn payload_has_what_changes_and_nothing_else() {
+        let limits = with(&[(LimitKey::OrderQty, 5), (LimitKey::IntentAge, 0x0102)]);
+        let new = NewLimits {
+            number: 3,
+            uid: 1_000,
+            limits,
+        };
+        let payload = Payload::new(&with(&[]), &new);
+        let mut expected = vec![3, 0, 0, 0, 0xE8, 3, 0, 0];
+        expected.extend([1, 0x3F, 0x42, 0x0F, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0]);
+        expected.extend([14, 0x60, 0xEA, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(payload.bytes(), expected);
+        for len in 0..expected.len() {
+            let is_whole = len >= 8 && (len - 8) % 17 == 0;
+            assert_eq!(LimitsRecord::read(&expected[..len]).is_some(), is_whole);
+        }
+        let all = LimitKey::ALL.map(|(key, _)| (key, if key.of(&with(&[])) == 1 { 0 } else { 1 }));
+        let new = NewLimits {
+            limits: with(&all),
+            ..new
+        };
+        assert_eq!(Payload::new(&with(&[]), &new).bytes().len(), BYTES_MAX);
+    }
+
+    #[test]
+    fn tightening_of_an_earlier_run_holds_and_loosening_does_not() {
+        let configured = with(&[(LimitKey::OrderQty, 100)]);
+        let mut past = PastLimits::default();
+        assert_eq!(past.in_force(&configured), configured);
+        let tight = with(&[(LimitKey::OrderQty, 50)]);
+        record(&mut past, 2, &configured, &tight);
+        assert_eq!(past.in_force(&configured), tight);
+        assert_eq!(past.number(), 2);
+        // Loosened by half, then beyond what is configured.
+        let less = with(&[(LimitKey::OrderQty, 80)]);
+        record(&mut past, 3, &tight, &less);
+        assert_eq!(past.in_force(&configured), less);
+        record(&mut past, 4, &less, &with(&[(LimitKey::OrderQty, 200)]));
+        assert_eq!(past.in_force(&configured), configured);
+        // The configuration has become tighter itself.
+        let own = with(&[(LimitKey::OrderQty, 10)]);
+        assert_eq!(past.in_force(&own), own);
+    }
+
+    #[test]
+    fn code_of_another_version_is_passed_over() {
+        let mut past = PastLimits::default();
+        past.on_record(&LimitsRecord {
+            number: 1,
+            uid: 0,
+            changed: &[Changed {
+                code: 200,
+                before: U64::new(1),
+                now: U64::new(2),
+            }],
+        });
+        assert_eq!(past.in_force(&with(&[])), with(&[]));
+    }
+}

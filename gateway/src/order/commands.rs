@@ -1,0 +1,49 @@
+//! What the operator asks of a session: what to cancel, whom to pause, which limits hold from now on.
+//!
+//! Path:        control -> ring -> order stage -> here
+//! Thread:      order core, in a turn of housekeeping
+//! Invariants:  each command is in the journal, done or not.
+
+use super::account::Account;
+use super::entry::Entry;
+use super::session_orders::SessionOrders;
+use crate::message::command::{Command, NewLimits};
+use crate::message::intent::Owner;
+
+impl Entry {
+    /// Does what the operator asks for; `false`: there is no such strategy.
+    pub fn on_command(&mut self, account: &mut Account, command: &Command, now_ns: u64) -> bool {
+        let is_known = match command {
+            Command::CancelAll => {
+                self.session.begin_sweep(now_ns);
+                true
+            }
+            Command::Pause(owner) => pause(&mut self.session, *owner, true),
+            Command::Unpause(owner) => pause(&mut self.session, *owner, false),
+            Command::Limits(new) => {
+                self.limit(account, new, now_ns);
+                true
+            }
+        };
+        let counters = &self.session.counters;
+        if is_known {
+            counters.commands.increment();
+        } else {
+            counters.commands_unknown.increment();
+        }
+        self.journal.on_command(command, is_known, now_ns);
+        is_known
+    }
+
+    /// The journal has what changes before the first order that it lets through, or refuses.
+    fn limit(&mut self, account: &mut Account, new: &NewLimits, now_ns: u64) {
+        let before = *account.risk.limits();
+        self.journal.on_limits(&before, new, now_ns);
+        account.risk.set_limits(&new.limits);
+    }
+}
+
+fn pause(session: &mut SessionOrders, owner: Owner, is_paused: bool) -> bool {
+    let desk = session.desks.get_mut(usize::from(owner.0));
+    desk.map(|desk| desk.is_paused = is_paused).is_some()
+}

@@ -1,0 +1,365 @@
+//! Limits of parts of an account: rows by strategy and by symbol.
+//!
+//! ```text
+//!  strategy ──> bits of the rows that are for it ──┐
+//!                                                  & ──> rows that an order has to pass, all of them
+//!  symbol   ──> bits of the rows that are for it ──┘
+//! ```
+//!
+//! A row counts for itself what it limits: the orders of all strategies and symbols that it is for, together; only a
+//! position is each symbol's.
+//!
+//! Thread:      order core, hot: two loads and a branch where no row is for an order, a branch where there are none
+//! Invariants:  a row's open orders are those of the account that it is for.
+//! When full:   [`ROWS_MAX`] rows; who has more is not begun.
+
+use protocol::types::{Price4, Qty, Symbol};
+use rt::clock::SECOND_NS;
+
+use super::super::instruments::{INSTRUMENTS_MAX, Instrument};
+use super::rate::Rate;
+use super::refusal::Refusal;
+use crate::message::intent::Owner;
+
+/// Rows of an account: a bit of a word each, but for one.
+pub const ROWS_MAX: usize = 63;
+/// Of a symbol's bits: it has been looked at.
+const KNOWN: u64 = 1 << ROWS_MAX;
+/// Strategies of a session.
+const OWNERS: usize = 1 << 8;
+
+/// Limits of a part of an account. What is `None` is the account's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowLimits {
+    /// The strategy; `None`: every one, and orders that are nobody's.
+    pub owner: Option<Owner>,
+    /// The symbols.
+    pub symbols: Symbols,
+    /// Shares of one order.
+    pub order_qty_max: Option<Qty>,
+    /// Price times shares of one order, in 0.0001 dollars.
+    pub notional_max: Option<u64>,
+    /// Shares long or short in each of the symbols, everything open on that side taken as filled; only where the row is
+    /// for every strategy: a position is the account's.
+    pub position_max: Option<u64>,
+    /// Open orders at one time, all symbols of the row together.
+    pub open_orders_max: Option<u32>,
+    /// New orders and replaces in any second, all symbols of the row together.
+    pub orders_per_second_max: Option<u32>,
+}
+
+/// Which symbols are meant: those that begin so, or this one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Symbols {
+    begin: [u8; 8],
+    len: u8,
+    is_whole: bool,
+}
+
+impl Symbols {
+    /// Reads a symbol, or how symbols begin with a `*` behind it: `ZVZZT`, `ZV*`, `*`.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("\"{text}\": expected a symbol, 1 to 8 characters, or its beginning and *");
+        let (begin, is_whole) = match text.strip_suffix('*') {
+            Some(begin) => (begin, false),
+            None => (text, true),
+        };
+        if begin.is_empty() && !is_whole {
+            return Ok(Self::default());
+        }
+        if begin.contains('*') {
+            return Err(wrong());
+        }
+        let Symbol(bytes) = Symbol::new(begin).ok_or_else(wrong)?;
+        Ok(Self {
+            begin: bytes,
+            len: u8::try_from(begin.len()).map_err(|_| wrong())?,
+            is_whole,
+        })
+    }
+
+    /// Whether a symbol is one of them.
+    #[must_use]
+    pub fn has(&self, symbol: Symbol) -> bool {
+        let len = usize::from(self.len);
+        if self.is_whole {
+            symbol.0 == self.begin
+        } else {
+            symbol.0.get(..len) == self.begin.get(..len)
+        }
+    }
+}
+
+/// An order that is to go, or its change.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asking {
+    pub(super) owner: Owner,
+    pub(super) instrument: Instrument,
+    pub(super) price: Price4,
+    pub(super) qty: Qty,
+    pub(super) is_new: bool,
+    /// The position's size with everything open on its side filled, and itself.
+    pub(super) worst: u64,
+    pub(super) now_ns: u64,
+}
+
+#[derive(Debug)]
+struct Row {
+    limits: RowLimits,
+    open_orders: u32,
+    orders: Option<Rate>,
+}
+
+/// All rows of an account.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    /// Empty: there are none, and nothing else is looked at.
+    rows: Box<[Row]>,
+    /// For each strategy.
+    of_owner: Box<[u64]>,
+    /// For orders that are nobody's.
+    of_nobody: u64,
+    /// For each instrument.
+    of_symbol: Box<[u64]>,
+    /// The row that refused last, from 1.
+    refused: u8,
+}
+
+impl Rows {
+    /// Nothing open yet.
+    ///
+    /// # Panics
+    /// More than [`ROWS_MAX`].
+    pub(super) fn new(rows: &[RowLimits]) -> Self {
+        assert!(rows.len() <= ROWS_MAX, "a row is a bit of a word");
+        if rows.is_empty() {
+            return Self::default();
+        }
+        let for_owner = |owner: usize| {
+            bits(rows, |row| {
+                row.owner
+                    .is_none_or(|Owner(own)| usize::from(own) == owner)
+            })
+        };
+        let begin = |limits: &RowLimits| Row {
+            limits: *limits,
+            open_orders: 0,
+            orders: (limits.orders_per_second_max).map(|max| Rate::new(max.max(1), SECOND_NS)),
+        };
+        Self {
+            rows: rows.iter().map(begin).collect(),
+            of_owner: (0..OWNERS).map(for_owner).collect(),
+            of_nobody: bits(rows, |row| row.owner.is_none()),
+            of_symbol: vec![0; INSTRUMENTS_MAX].into_boxed_slice(),
+            refused: 0,
+        }
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// An instrument is this symbol: before the first order in it is judged, or found.
+    #[inline]
+    pub(super) fn know(&mut self, Instrument(at): Instrument, symbol: Symbol) {
+        if let Some(known) = self.of_symbol.get_mut(usize::from(at))
+            && *known == 0
+        {
+            let rows = self.rows.iter().map(|row| &row.limits);
+            *known = KNOWN | bits(rows, |row| row.symbols.has(symbol));
+        }
+    }
+
+    /// Whether an order passes every row that is for it.
+    ///
+    /// # Errors
+    /// The first that it does not, by what it has too much of.
+    pub(super) fn check(&mut self, asking: &Asking) -> Result<(), Refusal> {
+        let mut left = self.of(Some(asking.owner), asking.instrument);
+        while left != 0 {
+            let at = left.trailing_zeros();
+            left &= left - 1;
+            let row = self.rows.get(at as usize);
+            if let Some(refusal) = row.and_then(|row| row.refusal(asking)) {
+                self.refused = u8::try_from(at + 1).unwrap_or(u8::MAX);
+                return Err(refusal);
+            }
+        }
+        Ok(())
+    }
+
+    /// It goes.
+    pub(super) fn note(&mut self, asking: &Asking) {
+        self.each(Some(asking.owner), asking.instrument, |row| {
+            if let Some(orders) = &mut row.orders {
+                orders.note(asking.now_ns);
+            }
+        });
+    }
+
+    /// One more order is open.
+    #[inline]
+    pub(super) fn on_opened(&mut self, owner: Option<Owner>, instrument: Instrument) {
+        if !self.is_empty() {
+            self.each(owner, instrument, |row| row.open_orders += 1);
+        }
+    }
+
+    /// One order is over.
+    #[inline]
+    pub(super) fn on_closed(&mut self, owner: Option<Owner>, instrument: Instrument) {
+        if !self.is_empty() {
+            self.each(owner, instrument, |row| {
+                debug_assert!(row.open_orders > 0, "it was open");
+                row.open_orders = row.open_orders.saturating_sub(1);
+            });
+        }
+    }
+
+    /// The row that has refused, counted from 1, and forgets it; 0: none did.
+    pub(super) fn take_refused(&mut self) -> u8 {
+        std::mem::take(&mut self.refused)
+    }
+
+    /// The rows that are for an order, a bit each.
+    #[inline]
+    fn of(&self, owner: Option<Owner>, Instrument(at): Instrument) -> u64 {
+        let of_symbol = self.of_symbol.get(usize::from(at)).copied().unwrap_or(0);
+        let of_owner = match owner {
+            Some(Owner(owner)) => self.of_owner.get(usize::from(owner)).copied(),
+            None => Some(self.of_nobody),
+        };
+        of_symbol & of_owner.unwrap_or(0)
+    }
+
+    fn each(&mut self, owner: Option<Owner>, at: Instrument, mut change: impl FnMut(&mut Row)) {
+        let mut left = self.of(owner, at);
+        while left != 0 {
+            let row = self.rows.get_mut(left.trailing_zeros() as usize);
+            left &= left - 1;
+            if let Some(row) = row {
+                change(row);
+            }
+        }
+    }
+}
+
+impl Row {
+    fn refusal(&self, asking: &Asking) -> Option<Refusal> {
+        let limits = &self.limits;
+        let notional = u64::from(asking.price.0) * u64::from(asking.qty.0);
+        if limits.order_qty_max.is_some_and(|max| asking.qty > max) {
+            Some(Refusal::OrderQty)
+        } else if limits.notional_max.is_some_and(|max| notional > max) {
+            Some(Refusal::Notional)
+        } else if limits.position_max.is_some_and(|max| asking.worst > max) {
+            Some(Refusal::Position)
+        } else if asking.is_new
+            && (limits.open_orders_max).is_some_and(|max| self.open_orders >= max)
+        {
+            Some(Refusal::OpenOrders)
+        } else if (self.orders.as_ref()).is_some_and(|orders| orders.is_full(asking.now_ns)) {
+            Some(Refusal::OrderRate)
+        } else {
+            None
+        }
+    }
+}
+
+/// A bit for each row that is meant.
+fn bits<'a>(
+    rows: impl IntoIterator<Item = &'a RowLimits>,
+    mut is_meant: impl FnMut(&RowLimits) -> bool,
+) -> u64 {
+    let rows = rows.into_iter().enumerate();
+    let meant = rows.filter(|(_, row)| is_meant(row));
+    meant.fold(0, |bits, (at, _)| bits | 1 << at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn symbol(name: &str) -> Symbol {
+        Symbol::new(name).unwrap()
+    }
+
+    #[test]
+    fn symbols_are_one_or_those_that_begin_so_or_all() {
+        for (text, yes, no) in [
+            ("ZVZZT", "ZVZZT", "ZVZZ"),
+            ("ZV*", "ZVZZT", "ZX"),
+            ("ZV*", "ZV", "Z"),
+            ("ABCDEFGH*", "ABCDEFGH", "ABCDEFG"),
+        ] {
+            let symbols = Symbols::parse(text).unwrap();
+            assert!(symbols.has(symbol(yes)) && !symbols.has(symbol(no)), "{text}");
+        }
+        assert!(Symbols::parse("*").unwrap().has(symbol("A")));
+        for text in ["", "A*B", "**", "ABCDEFGHI", "ABCDEFGHI*", "Ä"] {
+            assert!(Symbols::parse(text).is_err(), "{text}");
+        }
+    }
+
+    /// As many rows as there may be, of which an order passes those for it: compared with a walk over all.
+    #[test]
+    fn rows_for_an_order_are_those_that_a_walk_over_all_finds() {
+        let names = ["A", "AB", "ABC", "B", "BA"];
+        for seed in 0..200 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let patterns = ["*", "A*", "AB*", "AB", "B", "C*"];
+            let mut limits: Vec<RowLimits> = Vec::new();
+            for _ in 0..random.usize(1..=ROWS_MAX) {
+                limits.push(RowLimits {
+                    owner: random.bool().then(|| Owner(random.u8(0..3))),
+                    symbols: Symbols::parse(patterns[random.usize(0..6)]).unwrap(),
+                    open_orders_max: Some(random.u32(1..9)),
+                    order_qty_max: Some(Qty(random.u32(50..150))),
+                    ..RowLimits::default()
+                });
+            }
+            let mut rows = Rows::new(&limits);
+            let mut open: Vec<(Option<Owner>, u16)> = Vec::new();
+            for _ in 0..200 {
+                let at = random.u16(0..5);
+                rows.know(Instrument(at), symbol(names[usize::from(at)]));
+                let (owner, qty) = (Owner(random.u8(0..4)), Qty(random.u32(1..160)));
+                let asking = Asking {
+                    owner,
+                    instrument: Instrument(at),
+                    price: Price4(1),
+                    qty,
+                    is_new: true,
+                    worst: 0,
+                    now_ns: 1,
+                };
+                let is_for = |row: &RowLimits, owner: Option<Owner>, at: u16| {
+                    (row.owner.is_none() || row.owner == owner)
+                        && row.symbols.has(symbol(names[usize::from(at)]))
+                };
+                let first = limits.iter().zip(1..).find_map(|(row, number)| {
+                    let count = open.iter().filter(|(o, a)| is_for(row, *o, *a)).count();
+                    let is_over = qty > row.order_qty_max.unwrap()
+                        || count >= row.open_orders_max.unwrap() as usize;
+                    (is_for(row, Some(owner), at) && is_over).then_some(number)
+                });
+                let refused = rows.check(&asking).err().map(|_| rows.take_refused());
+                assert_eq!(refused, first, "seed {seed}");
+                let owner = random.bool().then_some(owner);
+                if first.is_none() || random.u8(0..20) == 0 {
+                    rows.on_opened(owner, Instrument(at));
+                    open.push((owner, at));
+                } else if !open.is_empty() {
+                    let (owner, at) = open.swap_remove(random.usize(0..open.len()));
+                    rows.on_closed(owner, Instrument(at));
+                }
+            }
+        }
+    }
+}
