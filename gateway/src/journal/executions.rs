@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use protocol::ouch::{Inbound, Outbound};
+use protocol::ouch::{Inbound, Outbound, STATE_DEAD};
 use protocol::types::{Side, Symbol};
 use serde::Serialize;
 
@@ -191,8 +191,13 @@ impl OfSession {
         match Outbound::decode(heard.message).ok()?.0 {
             Outbound::OrderAccepted(m) => {
                 let number = m.user_ref.get().0;
+                let owned = self.sent.remove(&number);
+                // Nothing more comes of one that is over as soon as it is accepted.
+                if m.state == STATE_DEAD {
+                    return None;
+                }
                 let open = Open {
-                    owned: self.sent.remove(&number),
+                    owned,
                     symbol: m.symbol,
                     side: Side::of_code(m.side),
                     shares: m.qty.get().0,
@@ -202,7 +207,10 @@ impl OfSession {
             Outbound::OrderReplaced(m) => {
                 let (before, now) = (m.original_user_ref.get().0, m.user_ref.get().0);
                 self.sent.remove(&now);
-                if let Some(mut open) = self.open.remove(&before) {
+                if let Some(mut open) = self.open.remove(&before)
+                    && m.state != STATE_DEAD
+                    && m.qty.get().0 > 0
+                {
                     open.shares = m.qty.get().0;
                     self.open.insert(now, open);
                 }
@@ -213,9 +221,11 @@ impl OfSession {
             Outbound::Canceled(m) => self.take_off(m.user_ref.get().0, m.qty.get().0),
             Outbound::AiqCanceled(m) => self.take_off(m.user_ref.get().0, m.qty.get().0),
             Outbound::Modified(m) => {
-                if let Some(open) = self.open.get_mut(&m.user_ref.get().0) {
-                    open.shares = m.qty.get().0;
+                let (number, shares) = (m.user_ref.get().0, m.qty.get().0);
+                if let Some(open) = self.open.get_mut(&number) {
+                    open.shares = shares;
                 }
+                self.take_off(number, 0);
             }
             Outbound::Executed(m) => {
                 let (number, shares) = (m.user_ref.get().0, m.qty.get().0);
@@ -288,5 +298,74 @@ impl OfSession {
         if open.shares == 0 {
             self.open.remove(&user_ref);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session() -> OfSession {
+        let mut executions = Executions::default();
+        let at = executions.session_of("ouch");
+        let mut session = executions.sessions.remove(at);
+        session.join("DAY1");
+        session
+    }
+
+    fn hear(session: &mut OfSession, message: &[u8]) {
+        let heard = HeardMessage {
+            seq: session.seq_last + 1,
+            is_past: false,
+            message,
+        };
+        session.on_heard(0, &heard);
+    }
+
+    /// OUCH 5.0, "Order Accepted": offsets of its table.
+    fn accepted(number: u32, state: u8) -> Vec<u8> {
+        let mut bytes = vec![0; 64];
+        bytes[0] = b'A';
+        bytes[9..13].copy_from_slice(&number.to_be_bytes());
+        bytes[13] = b'B';
+        bytes[14..18].copy_from_slice(&100_u32.to_be_bytes());
+        bytes[47] = state;
+        bytes
+    }
+
+    /// "Order Replaced".
+    fn replaced(before: u32, now: u32, state: u8) -> Vec<u8> {
+        let mut bytes = vec![0; 68];
+        bytes[0] = b'U';
+        bytes[9..13].copy_from_slice(&before.to_be_bytes());
+        bytes[13..17].copy_from_slice(&now.to_be_bytes());
+        bytes[18..22].copy_from_slice(&100_u32.to_be_bytes());
+        bytes[51] = state;
+        bytes
+    }
+
+    /// "Order Modified": to no shares.
+    fn modified_away(number: u32) -> Vec<u8> {
+        let mut bytes = vec![0; 20];
+        bytes[0] = b'M';
+        bytes[9..13].copy_from_slice(&number.to_be_bytes());
+        bytes
+    }
+
+    #[test]
+    fn order_that_is_over_is_forgotten_however_it_ended() {
+        let mut session = session();
+        hear(&mut session, &accepted(1, b'L'));
+        assert_eq!(session.open.len(), 1);
+        hear(&mut session, &replaced(1, 2, b'L'));
+        assert_eq!(session.open.keys().collect::<Vec<_>>(), [&2]);
+        hear(&mut session, &replaced(2, 3, b'D'));
+        assert!(session.open.is_empty(), "replaced and over");
+        hear(&mut session, &accepted(4, b'D'));
+        assert!(session.open.is_empty(), "accepted and over");
+        hear(&mut session, &accepted(5, b'L'));
+        hear(&mut session, &modified_away(5));
+        assert!(session.open.is_empty(), "nothing is left of it");
+        assert_eq!(session.seq_last, 6, "all of them were heard");
     }
 }

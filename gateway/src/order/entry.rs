@@ -19,7 +19,7 @@
 use std::sync::Arc;
 
 use protocol::soup::OutOfStep;
-use protocol::types::{Price4, Qty, Seq, Side, Symbol, UserRefNum};
+use protocol::types::{Seq, UserRefNum};
 
 use super::account::Account;
 use super::inbox::Inbox;
@@ -32,7 +32,7 @@ use crate::journal::inlet::{Inlet, Message};
 use crate::journal::past::{Past, Story};
 use crate::message::command::Command;
 use crate::message::execution::ExecutionEvent;
-use crate::message::intent::{OrderId, OrderIntent, Owner};
+use crate::message::intent::{OrderIntent, Owner};
 use crate::message::invariant::Breach;
 use crate::message::notice::Ended;
 use crate::message::past::PastNews;
@@ -40,35 +40,11 @@ use crate::order::risk::{KillSwitch, Refusal};
 
 pub use super::desk::{DESKS_MAX, DeskOptions};
 pub use super::lifecycle::{Credentials, Due, Lifecycle, PROGRESS_TIMEOUT_NS};
+pub use super::live::LiveOrder;
 pub use super::progress::{EntryCounters, OrderHistograms, Sent};
 pub use super::session_orders::FoundOrders;
 pub use super::session_state::State;
 pub use crate::message::intent::Asked;
-
-/// A live order, for reports and tests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LiveOrder {
-    /// Its number.
-    pub user_ref: UserRefNum,
-    /// The strategy, and its number for the order; `None`: it was found at the exchange after a restart.
-    pub desk: Option<(Owner, OrderId)>,
-    /// Limit.
-    pub price: Price4,
-    /// Symbol.
-    pub symbol: Symbol,
-    /// Side.
-    pub side: Side,
-    /// Shares open.
-    pub open: Qty,
-    /// Shares that risk counts as open.
-    pub reserved: Qty,
-    /// Shares executed over the whole chain of replaces.
-    pub executed: Qty,
-    /// Whether the exchange has answered.
-    pub is_accepted: bool,
-    /// Whether a replace or a cancel is on its way.
-    pub is_changing: bool,
-}
 
 /// Bytes of the exchange, and when they were here.
 #[derive(Clone, Copy, Debug)]
@@ -277,6 +253,12 @@ impl Entry {
     #[must_use]
     pub fn next_seq(&self) -> Seq {
         self.lifecycle.next_seq()
+    }
+
+    /// Where the exchange's past ends, as far as it is known: see [`Lifecycle::past_end`].
+    #[must_use]
+    pub fn past_end(&self) -> Option<Seq> {
+        self.lifecycle.past_end()
     }
 
     /// The connection stands: writes the login.

@@ -5,7 +5,7 @@
 //!              answer that changed it has been handled.
 
 use feed_handler::event::Origin;
-use protocol::types::{Price4, Qty, Side, UserRefNum};
+use protocol::types::{Price4, Qty, Side, Symbol, UserRefNum};
 
 use super::instruments::Instrument;
 use super::risk::Lot;
@@ -181,4 +181,29 @@ impl Order {
     pub fn cancel_target(&self) -> UserRefNum {
         self.replacing.unwrap_or(self.user_ref)
     }
+}
+
+/// A live order as others see it: reports, the operator, tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveOrder {
+    /// Its number.
+    pub user_ref: UserRefNum,
+    /// The strategy, and its number for the order; `None`: it was found at the exchange after a restart.
+    pub desk: Option<(Owner, OrderId)>,
+    /// Limit.
+    pub price: Price4,
+    /// Symbol.
+    pub symbol: Symbol,
+    /// Side.
+    pub side: Side,
+    /// Shares open.
+    pub open: Qty,
+    /// Shares that risk counts as open.
+    pub reserved: Qty,
+    /// Shares executed over the whole chain of replaces.
+    pub executed: Qty,
+    /// Whether the exchange has answered.
+    pub is_accepted: bool,
+    /// Whether a replace or a cancel is on its way.
+    pub is_changing: bool,
 }
