@@ -4,10 +4,11 @@
 //! namespaces), `peers` (who is measured beside us), `report` (figures and how they are shown), and this.
 //!
 //! ```text
-//!  latency, growth ──> lab::run, round by round ─┐
+//!  latency, growth, cost ──> lab::run, by rounds ─┐
 //!  flood ────────────> lab, peers ───────────────┤
 //!  book, exchange, rings, order_path, lag ───────┼──> aims ──> report
 //!  (in this process)                             │
+//!  recovery ──> exchange and gateway on loopback ┤
 //!  micro ──> callgrind ──> instructions.json     ┘  (a record of its own)
 //!
 //!  command: what the user asked for, one file a command
@@ -18,6 +19,7 @@
 
 pub mod latency;
 
+pub mod cost;
 pub mod flood;
 pub mod growth;
 pub mod lag;
@@ -26,6 +28,7 @@ pub mod book;
 pub mod exchange;
 pub mod micro;
 mod order_path;
+pub mod recovery;
 pub mod rings;
 
 pub mod aims;

@@ -5,7 +5,7 @@ mod command;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use command::{book, compare, exchange, flood, lag, latency, micro, suite};
+use command::{book, compare, cost, exchange, flood, lag, latency, micro, recovery, suite};
 
 #[derive(Debug, Parser)]
 #[command(name = "tickgate-bench", version, about = "Replay, measure, compare")]
@@ -24,12 +24,16 @@ enum Command {
     Suite(suite::Arguments),
     /// Two reports, or two gateway programs, side by side.
     Compare(compare::Arguments),
+    /// What risk, the journal and a second session cost an order, in turn in one run.
+    Cost(cost::Arguments),
     /// Instructions of each piece of the hot path, beside the best crates.
     Micro(micro::Arguments),
     /// What the exchange can do: operations, orders, messages a second, and memory.
     Exchange(exchange::Arguments),
     /// What a strategy that sleeps a second costs the feed, and itself.
     Lag(lag::Arguments),
+    /// What a start costs after a day of orders.
+    Recovery(recovery::Arguments),
     /// Decode a file and build its books.
     Book(book::Arguments),
     /// Packets as fast as they go: started by the laboratory.
@@ -45,9 +49,11 @@ fn main() -> ExitCode {
             Command::Latency(arguments) => latency::run(arguments, stop),
             Command::Suite(arguments) => suite::run(arguments, stop),
             Command::Compare(arguments) => compare::run(arguments, stop),
+            Command::Cost(arguments) => cost::run(arguments, stop),
             Command::Micro(arguments) => micro::run(arguments),
             Command::Exchange(arguments) => exchange::run(arguments, stop),
             Command::Lag(arguments) => lag::run(arguments, stop),
+            Command::Recovery(arguments) => recovery::run(arguments, stop),
             Command::Book(arguments) => book::run(arguments),
             Command::Flood(arguments) => flood::run(arguments),
         },

@@ -5,19 +5,21 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::event::Origin;
 use feed_handler::position::Position;
+use gateway::journal::inlet::Inlet;
 use gateway::message::intent::{Action, Cause, OrderId, OrderIntent, Owner, TimeInForce};
 use gateway::message::terms::Terms;
-use gateway::order::account::Account;
+use gateway::order::account::{Account, DayStart};
 use gateway::order::addresses::Addresses;
 use gateway::order::entry::{Asked, Credentials, DeskOptions, Entry, Lifecycle, Received, State};
 use gateway::order::risk::{KillSwitch, Limits, Risk};
 use protocol::ouch::{AccountQueryResponse, Canceled, OrderAccepted};
 use protocol::soup::{self, LoginAccepted, kind};
 use protocol::types::{Price4, Qty, Seq, Side, Symbol, UserRefNum};
+use rt::clock::Clock;
 use rt::mem::Want;
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -37,9 +39,50 @@ pub(crate) struct OrderPath {
     out: Vec<u8>,
 }
 
+/// What is checked, and where it is journaled.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    pub(crate) limits: Limits,
+    pub(crate) kill: KillSwitch,
+    pub(crate) day: DayStart,
+    pub(crate) journal: Inlet,
+}
+
+impl Setting {
+    /// Limits of each kind, nothing that has to be asked for, no journal.
+    fn usual(resting: u32) -> Self {
+        let limits = Limits {
+            order_qty_max: QTY,
+            notional_max: u64::MAX,
+            collar_bps: 500,
+            position_max: 1 << 40,
+            open_orders_max: resting + 1_000,
+            orders_per_second_max: 1_000_000,
+            ..Limits::WIDEST
+        };
+        Self {
+            limits,
+            kill: KillSwitch::default(),
+            day: DayStart::default(),
+            journal: Inlet::default(),
+        }
+    }
+}
+
 impl OrderPath {
     /// Open, with this many orders live.
     pub(crate) fn new(resting: u32) -> Result<Self> {
+        Self::with(resting, Setting::usual(resting))
+    }
+
+    /// The same, set so.
+    pub(crate) fn with(resting: u32, setting: Setting) -> Result<Self> {
+        let Setting {
+            limits,
+            kill,
+            day,
+            journal,
+        } = setting;
         let symbol = Symbol(*b"ALC     ");
         let prices = BestPrices::new(Want::LAZY)?;
         prices.store_symbol(1, symbol, Position::default());
@@ -50,15 +93,6 @@ impl OrderPath {
             ask_qty: QTY,
         };
         prices.store(1, &best, Position::default());
-        let limits = Limits {
-            order_qty_max: QTY,
-            notional_max: u64::MAX,
-            collar_bps: 500,
-            position_max: 1 << 40,
-            open_orders_max: resting + 1_000,
-            orders_per_second_max: 1_000_000,
-            ..Limits::WIDEST
-        };
         let credentials = Credentials {
             addresses: Addresses::default(),
             username: "demo".into(),
@@ -71,11 +105,14 @@ impl OrderPath {
             symbols: None,
             trade_on_stale: false,
         };
-        let risk = Risk::new(limits, KillSwitch::default());
+        let risk = Risk::new(limits, kill);
         let mut account = Account::new(risk, vec![Arc::new(prices)]);
+        let begun = account.begin_day(&day);
+        begun.map_err(|symbol| anyhow!("no room for {symbol:?}"))?;
         let lifecycle = Lifecycle::new(credentials);
         let mut path = Self {
-            entry: Entry::new(lifecycle, limits.open_orders_max, &[desk], &mut account),
+            entry: Entry::new(lifecycle, limits.open_orders_max, &[desk], &mut account)
+                .with_journal(journal),
             account,
             symbol,
             next_id: 1,
@@ -151,13 +188,17 @@ impl OrderPath {
         let id = self.next_id;
         self.next_id += 1;
         let number = self.ask(Action::Enter, id).unwrap_or(UserRefNum(0));
+        self.accept(number);
+        number
+    }
+
+    fn accept(&mut self, number: UserRefNum) {
         let mut accepted = OrderAccepted::new_zeroed();
         (accepted.kind, accepted.side) = (OrderAccepted::KIND, b'B');
         (accepted.user_ref, accepted.qty) = (number.into(), QTY.into());
         (accepted.symbol, accepted.price) = (self.symbol, Price4(1_000_000).into());
         accepted.state = b'L';
         self.answer(|out| accepted.encode(&[], out));
-        number
     }
 
     fn cancel(&mut self, number: UserRefNum) {
@@ -180,6 +221,26 @@ impl OrderPath {
         let number = self.enter();
         self.ask(Action::Cancel, id);
         self.cancel(number);
+    }
+
+    /// The same; how long it took to judge the order and to have its bytes ready, ns.
+    pub(crate) fn live_and_die_timed(&mut self, clock: &Clock) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        let asked_ns = clock.now_ns();
+        let number = self.ask(Action::Enter, id);
+        let took_ns = clock.now_ns() - asked_ns;
+        let number = number.unwrap_or(UserRefNum(0));
+        self.accept(number);
+        self.ask(Action::Cancel, id);
+        self.cancel(number);
+        self.entry.prefetch(&self.account);
+        took_ns
+    }
+
+    /// Orders that were sent.
+    pub(crate) fn orders(&self) -> u64 {
+        self.entry.counters().orders.get()
     }
 
     /// Cancels for everything that is live, slice by slice.

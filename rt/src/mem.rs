@@ -39,7 +39,7 @@ pub fn prefetch<T>(place: *const T) {
 }
 
 /// Writes to every page of a list's spare room, so that none has to be mapped between packets.
-pub fn touch<T: Copy>(list: &mut Vec<T>) {
+pub fn touch<T>(list: &mut Vec<T>) {
     let step = (PAGE_BYTES / size_of::<T>().max(1)).max(1);
     for slot in list.spare_capacity_mut().iter_mut().step_by(step) {
         *slot = MaybeUninit::zeroed();

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use feeds::replay::Sent;
 use serde_json::Value;
 
-use crate::netns::{EXCHANGE, FEED_SENDER, GROUPS, Lab, PORT, Side};
+use crate::netns::{EXCHANGE, FEED_SENDER, GROUPS, IDLE_PORT, Lab, PORT, Side};
 use crate::process::{Process, sibling};
 use crate::venue::Venue;
 
@@ -101,6 +101,15 @@ pub fn start(
     let account = "[account.demo]\npassword = \"demo\"\n";
     let text = format!("address = \"{EXCHANGE}:{PORT}\"\nfill_every = 2\n{stamps}{account}");
     start_with(lab, folder, &text, stop)
+}
+
+/// Starts the exchange of a session that no strategy uses.
+pub(crate) fn start_idle(lab: &Lab, folder: &Path, stop: &AtomicBool) -> Result<Process> {
+    let folder = folder.join("idle");
+    std::fs::create_dir(&folder).with_context(|| folder.display().to_string())?;
+    let text =
+        format!("address = \"{EXCHANGE}:{IDLE_PORT}\"\n[account.demo]\npassword = \"demo\"\n");
+    start_with(lab, &folder, &text, stop)
 }
 
 pub(crate) fn start_with(

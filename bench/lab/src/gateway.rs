@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 use feeds::triggers;
 use gateway::telemetry::{Report, Run};
 
-use crate::netns::{EXCHANGE, GROUPS, Lab, PORT, Side};
+use crate::checks::Checks;
+use crate::netns::{EXCHANGE, GROUPS, IDLE_PORT, Lab, PORT, Side};
 use crate::process::{Process, sibling};
 use crate::traffic::Traffic;
 
@@ -38,6 +39,12 @@ pub struct Gateway {
     pub is_exchange_polled: bool,
     /// Where the slow-order recorder writes.
     pub slow_orders: Option<PathBuf>,
+    /// What risk checks.
+    pub checks: Checks,
+    /// Everything is journaled, in the folder of the run.
+    pub journal: bool,
+    /// A second session stands beside the first, at an exchange of its own; no strategy uses it.
+    pub idle_session: bool,
 }
 
 impl Default for Gateway {
@@ -54,6 +61,9 @@ impl Default for Gateway {
             hgrm_dir: None,
             is_exchange_polled: true,
             slow_orders: None,
+            checks: Checks::default(),
+            journal: false,
+            idle_session: false,
         }
     }
 }
@@ -70,7 +80,7 @@ pub fn start(
     stop: &AtomicBool,
 ) -> Result<Process> {
     let file = folder.join("tickgate.toml");
-    std::fs::write(&file, config(traffic, options, &report_in(folder)))?;
+    std::fs::write(&file, config(traffic, options, folder)?)?;
     let program = match &options.program {
         Some(program) => program.clone(),
         None => sibling("tickgate")?,
@@ -109,7 +119,7 @@ fn report_in(folder: &Path) -> PathBuf {
 }
 
 /// The gateway's configuration for a run.
-fn config(traffic: &Traffic, options: &Gateway, report: &Path) -> String {
+fn config(traffic: &Traffic, options: &Gateway, folder: &Path) -> Result<String> {
     let mut text = String::from("[feed.itch]\nlines = [");
     for group in GROUPS.iter().take(traffic.lines) {
         let _ = write!(text, "{{ address = \"{group}\", interface = \"feed0\" }}, ");
@@ -123,18 +133,15 @@ fn config(traffic: &Traffic, options: &Gateway, report: &Path) -> String {
         text,
         "]\nvenue = \"{}\"\nreceive = \"{}\"\n[feed.itch.af_xdp]\nrequire = \"{}\"\n\
          [session.ouch]\naddress = \"{EXCHANGE}:{PORT}\"\nusername = \"demo\"\npassword = \"demo\"\n\
-         submit = \"{}\"\n[session.ouch.risk]\norder_qty_max = 10000\n\
-         notional_max_dollars = 1000000\ncollar_bps = 500\nopen_orders_max = 1000\n\
-         orders_per_second_max = 1000000\nposition_max = 100000000\n\
-         gross_exposure_max_dollars = 1000000000000\nnet_exposure_max_dollars = 1000000000000\n\
-         loss_max_dollars = 1000000000000\nallow_self_cross = true\nrejects_max = 0\n[layout]\nkind = \"{}\"\n[telemetry]\njson = \"{}\"\n\
+         submit = \"{}\"\n{}[layout]\nkind = \"{}\"\n[telemetry]\njson = \"{}\"\n\
          hgrm_dir = \"{}\"\ntable = false\nwarm_up_ms = {}\nslow_orders = \"{}\"\n",
         traffic.venue.key(),
         options.receive,
         options.require,
         options.submit,
+        options.checks.section("ouch", folder)?,
         options.layout,
-        report.display(),
+        report_in(folder).display(),
         shown(&options.hgrm_dir),
         traffic.warm_up_ms,
         shown(&options.slow_orders),
@@ -162,7 +169,18 @@ fn config(traffic: &Traffic, options: &Gateway, report: &Path) -> String {
     if options.layout == "cores" {
         text.push_str(&two_cores(options.strategies));
     }
-    text
+    if options.journal {
+        let journal = folder.join("journal");
+        let _ = write!(text, "[journal]\nfolder = \"{}\"\n", journal.display());
+    }
+    if options.idle_session {
+        let _ = write!(
+            text,
+            "[session.idle]\naddress = \"{EXCHANGE}:{IDLE_PORT}\"\nusername = \"demo\"\npassword = \"demo\"\n{}",
+            options.checks.section("idle", folder)?
+        );
+    }
+    Ok(text)
 }
 
 /// Two hot cores: what a tick causes is decided where it is read, and its order is checked and sent beside that.

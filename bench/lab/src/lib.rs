@@ -19,6 +19,7 @@ pub mod exchange;
 pub mod traffic;
 pub mod venue;
 
+pub mod checks;
 pub mod gateway;
 pub mod peer;
 

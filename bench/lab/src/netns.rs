@@ -25,6 +25,8 @@ pub const FEED_RECEIVER: Ipv4Addr = Ipv4Addr::new(10, 77, 1, 2);
 pub const EXCHANGE: Ipv4Addr = Ipv4Addr::new(10, 77, 2, 1);
 /// Port of order entry.
 pub const PORT: u16 = 12_000;
+/// The port of an exchange to which no order goes.
+pub(crate) const IDLE_PORT: u16 = 12_001;
 /// Groups of lines A and B.
 pub const GROUPS: [SocketAddrV4; 2] = [
     SocketAddrV4::new(Ipv4Addr::new(239, 77, 0, 1), 26_400),

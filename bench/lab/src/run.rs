@@ -213,6 +213,9 @@ impl Place<'_> {
             let stamps = Some(self.stamps);
             exchange = Some(exchange::start(self.lab, self.folder, stamps, self.stop)?);
         }
+        let idle = options.idle_session;
+        let idle = idle.then(|| exchange::start_idle(self.lab, self.folder, self.stop));
+        let idle = idle.transpose()?;
         let mut gateway = ours::start(self.lab, self.folder, self.traffic, options, self.stop)?;
         let mut sender = match sender {
             Some(sender) => sender,
@@ -225,7 +228,7 @@ impl Place<'_> {
             wait(SETTLE_MS, self.stop);
         }
         let mut run = ours::end(&mut gateway, self.folder, self.stop)?;
-        drop(exchange);
+        drop([exchange, idle]);
         run.lost = sent.messages.saturating_sub(run.received);
         Ok((sent, run, std::mem::take(&mut gateway.said)))
     }

@@ -13,8 +13,9 @@
 //! When wrong:  lines wait while a file takes none; the caller stops trading.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -24,6 +25,9 @@ use super::executions::{Execution, Executions};
 use super::format::Header;
 use super::head::{Began, Head, Names};
 use super::replay::Hearer;
+
+/// Bytes of a file that are read at once.
+const READ_BYTES: usize = 256 << 10;
 
 /// Which file a line belongs into: the gateway's session, the exchange's.
 type Key = (String, String);
@@ -104,25 +108,40 @@ impl DropCopy {
     /// # Errors
     /// A file takes nothing; everything that is not in it goes on waiting.
     pub fn write(&mut self) -> io::Result<usize> {
-        let mut lines = 0;
-        while let Some(first) = self.waiting.first() {
-            let key = (
-                first.session.to_string(),
-                first.exchange_session.to_string(),
-            );
-            let is_of = |it: &&Execution| it.session == key.0 && it.exchange_session == key.1;
-            let together = self.waiting.iter().take_while(is_of).count();
-            if !self.files.contains_key(&key) {
-                let opened = CopyFile::open(&self.folder, &key)?;
-                self.files.insert(key.clone(), opened);
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let (mut done, mut lines) = (0, 0);
+        let mut result = Ok(());
+        while let Some(first) = waiting.get(done) {
+            let (session, joined) = (first.session.clone(), first.exchange_session.clone());
+            let batch = waiting.get(done..).unwrap_or_default();
+            let is_of = |it: &&Execution| it.session == session && it.exchange_session == joined;
+            let together = batch.iter().take_while(is_of).count();
+            let batch = batch.get(..together).unwrap_or_default();
+            match self.write_batch((session, joined), batch) {
+                Ok(new) => lines += new,
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
             }
-            if let Some(file) = self.files.get_mut(&key) {
-                let batch = self.waiting.get(..together).unwrap_or_default();
-                lines += file.write(batch, &mut self.lines)?;
-            }
-            self.waiting.drain(..together);
+            done += together;
         }
-        Ok(lines)
+        // At once: what waits may be of many sessions in turn.
+        waiting.drain(..done);
+        self.waiting = waiting;
+        result.map(|()| lines)
+    }
+
+    /// Writes executions of one file.
+    fn write_batch(&mut self, key: Key, batch: &[Execution]) -> io::Result<usize> {
+        let file = match self.files.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let opened = CopyFile::open(&self.folder, new.key())?;
+                new.insert(opened)
+            }
+        };
+        file.write(batch, &mut self.lines)
     }
 }
 
@@ -142,33 +161,14 @@ impl CopyFile {
     fn open(folder: &Path, (session, joined): &Key) -> io::Result<Self> {
         let path = folder.join(format!("{session}-{joined}.jsonl"));
         let mut options = OpenOptions::new();
-        let mut file = options.read(true).append(true).create(true).open(&path)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        let whole = bytes
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |at| at + 1);
-        if whole < bytes.len() {
-            file.set_len(whole as u64)?;
+        let file = options.read(true).append(true).create(true).open(&path)?;
+        let (written, whole_bytes) = read_lines(&file, &path)?;
+        if file.metadata()?.len() > whole_bytes {
+            file.set_len(whole_bytes)?;
         }
-        let lines = bytes
-            .get(..whole)
-            .unwrap_or_default()
-            .split(|byte| *byte == b'\n');
-        let written = lines.filter(|line| !line.is_empty()).map(|line| {
-            let line: Result<Line, _> = serde_json::from_slice(line);
-            line.map(|line| (line.seq, (line.match_number, line.user_ref)))
-                .map_err(|error| {
-                    io::Error::other(format!(
-                        "{}: a line of another program: {error}",
-                        path.display()
-                    ))
-                })
-        });
         Ok(Self {
-            written: written.collect::<Result<_, _>>()?,
-            whole_bytes: whole as u64,
+            written,
+            whole_bytes,
             file,
             is_torn: false,
             path,
@@ -201,7 +201,8 @@ impl CopyFile {
         self.is_torn = false;
         self.whole_bytes += lines.len() as u64;
         let count = new.len();
-        self.written.append(&mut new);
+        // One by one: to append would go through everything that is there, each time.
+        self.written.extend(new);
         Ok(count)
     }
 
@@ -212,6 +213,31 @@ impl CopyFile {
              Expected an empty folder, or one of this day's",
             self.path.display()
         ))
+    }
+}
+
+/// What is in a file, and the bytes of its whole lines.
+fn read_lines(file: &File, path: &Path) -> io::Result<(BTreeMap<u64, Told>, u64)> {
+    let mut written = BTreeMap::new();
+    let mut whole_bytes = 0;
+    let mut reader = BufReader::with_capacity(READ_BYTES, file);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        reader.read_until(b'\n', &mut line)?;
+        // The end, or a line that a crash cut off.
+        let Some(text) = line.strip_suffix(b"\n") else {
+            return Ok((written, whole_bytes));
+        };
+        whole_bytes += line.len() as u64;
+        if text.is_empty() {
+            continue;
+        }
+        let line: Line = serde_json::from_slice(text).map_err(|error| {
+            let shown = path.display();
+            io::Error::other(format!("{shown}: a line of another program: {error}"))
+        })?;
+        written.insert(line.seq, (line.match_number, line.user_ref));
     }
 }
 
@@ -366,6 +392,26 @@ mod tests {
             copy.on_record(&header, &Event::Heard(heard));
         }
         assert_eq!(copy.write().unwrap(), 4);
+    }
+
+    #[test]
+    fn sessions_that_take_turns_have_their_own_lines_in_their_own_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut copy = run(folder.path(), &said());
+        let of_one = std::mem::take(&mut copy.waiting);
+        for execution in of_one {
+            let mut other = execution.clone();
+            other.session = "other".to_owned();
+            copy.waiting.extend([execution, other]);
+        }
+        assert_eq!((copy.write().unwrap(), copy.waiting()), (8, 0));
+        for session in ["ouch", "other"] {
+            let path = folder.path().join(format!("{session}-DAY1.jsonl"));
+            let text = std::fs::read_to_string(path).unwrap();
+            let of_it = format!("{{\"session\":\"{session}\"");
+            assert_eq!(text.lines().count(), 4);
+            assert!(text.lines().all(|line| line.starts_with(&of_it)), "{text}");
+        }
     }
 
     #[test]

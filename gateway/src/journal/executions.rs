@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use protocol::ouch::{Inbound, Outbound};
+use protocol::ouch::{Inbound, Outbound, STATE_DEAD};
 use protocol::types::{Side, Symbol};
 use serde::Serialize;
 
@@ -151,8 +151,13 @@ fn on_heard(about: About<'_, Known>, heard: &HeardMessage<'_>) -> Option<Executi
     match Outbound::decode(heard.message).ok()?.0 {
         Outbound::OrderAccepted(m) => {
             let number = m.user_ref.get().0;
+            let owned = day.kept.sent.remove(&number);
+            // Nothing more comes of one that is over as soon as it is accepted.
+            if m.state == STATE_DEAD {
+                return None;
+            }
             let open = Open {
-                owned: day.kept.sent.remove(&number),
+                owned,
                 symbol: m.symbol,
                 side: Side::of_code(m.side),
                 shares: m.qty.get().0,
@@ -162,7 +167,10 @@ fn on_heard(about: About<'_, Known>, heard: &HeardMessage<'_>) -> Option<Executi
         Outbound::OrderReplaced(m) => {
             let (before, now) = (m.original_user_ref.get().0, m.user_ref.get().0);
             day.kept.sent.remove(&now);
-            if let Some(mut open) = day.kept.open.remove(&before) {
+            if let Some(mut open) = day.kept.open.remove(&before)
+                && m.state != STATE_DEAD
+                && m.qty.get().0 > 0
+            {
                 open.shares = m.qty.get().0;
                 day.kept.open.insert(now, open);
             }
@@ -173,9 +181,11 @@ fn on_heard(about: About<'_, Known>, heard: &HeardMessage<'_>) -> Option<Executi
         Outbound::Canceled(m) => day.kept.take_off(m.user_ref.get().0, m.qty.get().0),
         Outbound::AiqCanceled(m) => day.kept.take_off(m.user_ref.get().0, m.qty.get().0),
         Outbound::Modified(m) => {
-            if let Some(open) = day.kept.open.get_mut(&m.user_ref.get().0) {
-                open.shares = m.qty.get().0;
+            let (number, shares) = (m.user_ref.get().0, m.qty.get().0);
+            if let Some(open) = day.kept.open.get_mut(&number) {
+                open.shares = shares;
             }
+            day.kept.take_off(number, 0);
         }
         Outbound::Executed(m) => {
             let (number, shares) = (m.user_ref.get().0, m.qty.get().0);
@@ -222,5 +232,84 @@ fn tell(day: &Day<Known>, time_ns: u64, seq: u64, user_ref: u32) -> Execution {
         price: None,
         match_number: 0,
         liquidity: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::head::SessionNames;
+
+    fn executions() -> Executions {
+        let session = SessionNames {
+            name: "ouch".to_owned(),
+            joined: "DAY1".to_owned(),
+            ..SessionNames::default()
+        };
+        let mut executions = Executions::default();
+        executions.begin_file(Began::default(), &Names::new(vec![session], Vec::new()));
+        executions
+    }
+
+    /// The numbers of what is open once this has been heard, too.
+    fn open_after(executions: &mut Executions, seq: u64, message: &[u8]) -> Vec<u32> {
+        let heard = HeardMessage {
+            seq,
+            is_past: false,
+            message,
+        };
+        executions.on_record(&Header::default(), &Event::Heard(heard));
+        let days = executions.days.all();
+        days.flat_map(|day| day.kept.open.keys().copied()).collect()
+    }
+
+    /// OUCH 5.0, "Order Accepted": offsets of its table.
+    fn accepted(number: u32, state: u8) -> Vec<u8> {
+        let mut bytes = vec![0; 64];
+        bytes[0] = b'A';
+        bytes[9..13].copy_from_slice(&number.to_be_bytes());
+        bytes[13] = b'B';
+        bytes[14..18].copy_from_slice(&100_u32.to_be_bytes());
+        bytes[47] = state;
+        bytes
+    }
+
+    /// "Order Replaced".
+    fn replaced(before: u32, now: u32, state: u8) -> Vec<u8> {
+        let mut bytes = vec![0; 68];
+        bytes[0] = b'U';
+        bytes[9..13].copy_from_slice(&before.to_be_bytes());
+        bytes[13..17].copy_from_slice(&now.to_be_bytes());
+        bytes[18..22].copy_from_slice(&100_u32.to_be_bytes());
+        bytes[51] = state;
+        bytes
+    }
+
+    /// "Order Modified": to no shares.
+    fn modified_away(number: u32) -> Vec<u8> {
+        let mut bytes = vec![0; 20];
+        bytes[0] = b'M';
+        bytes[9..13].copy_from_slice(&number.to_be_bytes());
+        bytes
+    }
+
+    #[test]
+    fn order_that_is_over_is_forgotten_however_it_ended() {
+        let mut executions = executions();
+        let steps = [
+            (accepted(1, b'L'), vec![1]),
+            (replaced(1, 2, b'L'), vec![2]),
+            (replaced(2, 3, b'D'), vec![]),
+            (accepted(4, b'D'), vec![]),
+            (accepted(5, b'L'), vec![5]),
+            (modified_away(5), vec![]),
+        ];
+        for (seq, (message, expected)) in (1..).zip(steps) {
+            assert_eq!(
+                open_after(&mut executions, seq, &message),
+                expected,
+                "{seq}"
+            );
+        }
     }
 }

@@ -24,6 +24,9 @@ use super::replay::{Hearer, replay};
 /// A day's journals: what was written since. A session of the exchange is over by then.
 const REACH: Duration = Duration::from_secs(24 * 3600);
 
+/// Executions that are written to the drop copy together: what of a day waits in memory at most, however long it was.
+const COPIED_TOGETHER: usize = 4096;
+
 /// What a look at earlier runs found.
 #[derive(Debug, Default)]
 pub struct LookBack {
@@ -37,6 +40,8 @@ pub struct LookBack {
     pub records: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Executions that only they had, and the drop copy has now.
+    pub copied: u64,
 }
 
 /// A file that ends before it should.
@@ -64,7 +69,12 @@ pub fn look_back(
     mut on_progress: impl FnMut(u64, u64),
 ) -> io::Result<LookBack> {
     let pasts = Pasts::new(sessions, unwritten_max);
-    let mut hearers = Hearers { pasts, copy };
+    let mut hearers = Hearers {
+        pasts,
+        copy,
+        copied: 0,
+        is_copy_refused: false,
+    };
     let mut back = LookBack::default();
     let files = recent(folder, sessions)?;
     let of = files.iter().map(|it| it.bytes).sum();
@@ -81,6 +91,8 @@ pub fn look_back(
             back.found.push(it.on_error(error, &mut hearers.pasts)?);
         }
     }
+    hearers.write_copy();
+    back.copied = hearers.copied;
     back.pasts = hearers.pasts.finish();
     Ok(back)
 }
@@ -89,6 +101,22 @@ pub fn look_back(
 struct Hearers<'a> {
     pasts: Pasts,
     copy: Option<&'a mut DropCopy>,
+    copied: u64,
+    /// A file takes nothing. All waits then: the journal's writer tries again, tells it and stops trading.
+    is_copy_refused: bool,
+}
+
+impl Hearers<'_> {
+    fn write_copy(&mut self) {
+        if self.is_copy_refused {
+            return;
+        }
+        match self.copy.as_mut().map(|copy| copy.write()) {
+            Some(Ok(lines)) => self.copied += lines as u64,
+            Some(Err(_)) => self.is_copy_refused = true,
+            None => {}
+        }
+    }
 }
 
 impl Hearer for Hearers<'_> {
@@ -101,8 +129,12 @@ impl Hearer for Hearers<'_> {
 
     fn on_record(&mut self, header: &Header, event: &Event<'_>) {
         self.pasts.on_record(header, event);
-        if let Some(copy) = &mut self.copy {
-            copy.on_record(header, event);
+        let Some(copy) = &mut self.copy else { return };
+        let before = copy.waiting();
+        copy.on_record(header, event);
+        let waiting = copy.waiting();
+        if waiting > before && waiting.is_multiple_of(COPIED_TOGETHER) {
+            self.write_copy();
         }
     }
 }
@@ -205,7 +237,9 @@ mod tests {
     use super::super::files::Files;
     use super::super::format::Kind;
     use super::super::head::{Began, Names};
+    use super::super::inlet::{Message, inlet};
     use super::*;
+    use crate::order::risk::KillSwitch;
 
     /// What a look back finds wrong.
     fn cut_tail(folder: &Path) -> Option<Found> {
@@ -270,6 +304,69 @@ mod tests {
         let found = cut_tail(folder.path()).unwrap();
         assert!(!found.is_cut, "{}", found.error);
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    }
+
+    /// A journal of a session in which this many executions of one order were heard.
+    fn journal_of_executions(folder: &Path, executions: u64) -> Vec<SessionNames> {
+        let sessions = vec![SessionNames {
+            name: "ouch".to_owned(),
+            next: 1,
+            ..SessionNames::default()
+        }];
+        let names = Names::new(sessions.clone(), Vec::new());
+        let mut files = Files::begin(folder, BEGAN, &names).unwrap();
+        let mut encoder = Encoder::new(BEGAN.salt(), names);
+        let (mut hot, mut outlet) = inlet(0, 4 << 20, KillSwitch::default()).unwrap();
+        hot.on_logged_in(1, *b"DAY       ", 1);
+        for seq in 1..=executions {
+            // OUCH 5.0, "Order Executed": offsets of its table.
+            let mut bytes = [0; 36];
+            bytes[0] = b'E';
+            bytes[16] = 1;
+            bytes[26..34].copy_from_slice(&seq.to_be_bytes());
+            let heard = Message {
+                seq,
+                is_past: false,
+                bytes: &bytes,
+            };
+            hot.on_heard(&heard, 2);
+        }
+        let mut batch = Vec::new();
+        while encoder.take(&mut outlet.records, &mut batch, |_, _| ()) > 0 {
+            let open = files.open().unwrap();
+            (&*open.file).write_all(&batch).unwrap();
+            batch.clear();
+        }
+        sessions
+    }
+
+    #[test]
+    fn executions_go_to_the_drop_copy_while_journals_are_read_and_none_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let [journal, copies] = ["journal", "copy"].map(|name| folder.path().join(name));
+        std::fs::create_dir(&journal).unwrap();
+        let executions = COPIED_TOGETHER as u64 * 2 + 10;
+        let sessions = journal_of_executions(&journal, executions);
+        for copied in [executions, 0] {
+            let mut copy = DropCopy::open(&copies).unwrap();
+            let back = look_back(&journal, &sessions, 0, Some(&mut copy), |_, _| ()).unwrap();
+            assert_eq!((back.copied, copy.waiting()), (copied, 0));
+        }
+        let text = std::fs::read_to_string(copies.join("ouch-DAY.jsonl")).unwrap();
+        assert_eq!(text.lines().count() as u64, executions);
+    }
+
+    #[test]
+    fn copy_that_takes_nothing_keeps_every_execution_for_the_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let [journal, copies] = ["journal", "copy"].map(|name| folder.path().join(name));
+        std::fs::create_dir(&journal).unwrap();
+        let executions = COPIED_TOGETHER * 2 + 10;
+        let sessions = journal_of_executions(&journal, executions as u64);
+        let mut copy = DropCopy::open(&copies).unwrap();
+        std::fs::write(copies.join("ouch-DAY.jsonl"), "minutes of a meeting\n").unwrap();
+        let back = look_back(&journal, &sessions, 0, Some(&mut copy), |_, _| ()).unwrap();
+        assert_eq!((back.copied, copy.waiting()), (0, executions));
     }
 
     #[test]

@@ -8,10 +8,10 @@
 //!              picture is not the exchange's: the kill switch goes on. So does a broken invariant.
 //! Spec:        OUCH 5.0 revision 1.04, "Outbound Messages".
 
-use protocol::ouch::{BrokenTrade, Executed, OrderAccepted, Outbound};
+use protocol::ouch::{BrokenTrade, Executed, OrderAccepted, Outbound, STATE_DEAD};
 use protocol::types::{Qty, Side, Symbol, UserRefNum};
 
-use super::endings::{STATE_DEAD, TakenOff, resize};
+use super::endings::{TakenOff, resize};
 use super::fills::{Fill, Undone};
 use super::ledger::{Ledger, reserve};
 use super::live::Order;

@@ -6,10 +6,10 @@
 //! Invariants:  a change that was asked for is answered once, whatever became of it.
 //! Spec:        OUCH 5.0 revision 1.04, "Outbound Messages".
 
-use protocol::ouch::{CancelPending, CancelReject, Modified, OrderReplaced, Rejected};
+use protocol::ouch::{CancelPending, CancelReject, Modified, OrderReplaced, Rejected, STATE_DEAD};
 use protocol::types::{Qty, UserRefNum};
 
-use super::endings::{STATE_DEAD, TakenOff, resize};
+use super::endings::{TakenOff, resize};
 use super::ledger::Ledger;
 use super::live::Order;
 use super::recovery::Stranger;

@@ -31,9 +31,6 @@ impl TakenOff {
     }
 }
 
-/// The state of an order that is accepted and over already.
-pub(super) const STATE_DEAD: u8 = b'D';
-
 impl Ledger<'_> {
     /// Shares leave an order without a trade.
     pub(super) fn take_off(

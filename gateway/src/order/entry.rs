@@ -220,6 +220,12 @@ impl Entry {
         self.lifecycle.next_seq()
     }
 
+    /// Where the exchange's past ends, as far as it is known: see [`Lifecycle::past_end`].
+    #[must_use]
+    pub fn past_end(&self) -> Option<Seq> {
+        self.lifecycle.past_end()
+    }
+
     /// The connection stands: writes the login.
     pub fn on_connected(&mut self, now_ns: u64, out: &mut [u8]) -> usize {
         self.session.counters.connections.increment();

@@ -187,6 +187,12 @@ impl Lifecycle {
         &self.credentials.addresses
     }
 
+    /// The number that came next when this connection was begun: the past lies below it. `None`: it is not known yet.
+    #[must_use]
+    pub fn past_end(&self) -> Option<Seq> {
+        self.past_end.map(Seq)
+    }
+
     /// The session that the server has named, padded on the right; blank: none yet.
     #[must_use]
     pub fn joined(&self) -> [u8; 10] {

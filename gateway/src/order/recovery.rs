@@ -7,11 +7,10 @@
 //! When wrong:  an order that cannot be kept turns the kill switch on.
 
 use feed_handler::event::Origin;
-use protocol::ouch::{OrderAccepted, OrderReplaced};
+use protocol::ouch::{OrderAccepted, OrderReplaced, STATE_DEAD};
 use protocol::types::{Price4, Qty, Side, Symbol, UserRefNum};
 
 use super::desk::DESKS_MAX;
-use super::endings::STATE_DEAD;
 use super::index::Unplaced;
 use super::instruments::Instrument;
 use super::ledger::Ledger;

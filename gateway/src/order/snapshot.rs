@@ -43,6 +43,8 @@ pub struct Health {
     pub address: u8,
     /// The number of the next message that the exchange will say; at most 2^56 - 1.
     pub next_seq: Seq,
+    /// The number that came next when the connection was begun: what lies below it is the past. 0: it is not known yet.
+    pub past_end: Seq,
     /// How often every order and every position has been shown anew.
     pub passes: u64,
     /// How often this has been shown, every 10 ms at least. So whoever waits for two more knows that the stage has
@@ -53,7 +55,7 @@ pub struct Health {
 /// A session, as others see it.
 #[derive(Debug, Default)]
 pub struct SessionView {
-    health: Versioned<4>,
+    health: Versioned<5>,
     orders: Box<[Versioned<5>]>,
 }
 
@@ -109,7 +111,7 @@ impl SessionView {
     /// How the session is; `None` where its core was stopped in the middle of saying so.
     #[must_use]
     pub fn health(&self) -> Option<Health> {
-        let [now, next_seq, passes, shown] = patiently(&self.health)?;
+        let [now, next_seq, past_end, passes, shown] = patiently(&self.health)?;
         let (open_orders, state) = halves(now);
         Some(Health {
             state: State::of_code((state & 0xFF) as u8),
@@ -117,6 +119,7 @@ impl SessionView {
             in_doubt: state >> 8,
             address: (next_seq >> ADDRESS_SHIFT) as u8,
             next_seq: Seq(next_seq & !(0xFF << ADDRESS_SHIFT)),
+            past_end: Seq(past_end),
             passes,
             shown,
         })
@@ -138,8 +141,9 @@ impl SessionView {
         let in_doubt = u64::from(health.in_doubt.min(IN_DOUBT_MAX));
         let low = health.state as u64 | in_doubt << 8 | u64::from(health.open_orders) << 32;
         let next_seq = health.next_seq.0 | u64::from(health.address) << ADDRESS_SHIFT;
+        let past_end = health.past_end.0;
         self.health
-            .store([low, next_seq, health.passes, health.shown]);
+            .store([low, next_seq, past_end, health.passes, health.shown]);
     }
 
     fn show_order(&self, row: usize, order: Option<&Order>, symbol: Symbol) {
@@ -235,6 +239,7 @@ impl Snapshot {
             in_doubt: entry.in_doubt(),
             address: entry.address(),
             next_seq: entry.next_seq(),
+            past_end: entry.past_end().unwrap_or(Seq(0)),
             passes: self.passes,
             shown: self.shown,
         });
@@ -430,6 +435,7 @@ mod tests {
                 in_doubt: IN_DOUBT_MAX,
                 address: u8::MAX,
                 next_seq: Seq((1 << ADDRESS_SHIFT) - 1),
+                past_end: Seq(9),
                 passes: 3,
                 shown: 4,
             };

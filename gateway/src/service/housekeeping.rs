@@ -14,8 +14,10 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::house::{House, SessionHouse};
 use super::kill_file::KillWatch;
+use super::progress::Progress;
 use super::receive::InterfaceWatch;
 use super::{Core, StopHandle, pause};
+use crate::order::entry::State;
 use crate::order::risk::KillCause;
 use crate::telemetry::{ByLabel, Gathered, Kind, Report, Run, SessionReport};
 use crate::trace::file::SlowFile;
@@ -26,6 +28,9 @@ pub(super) const TURN: Duration = Duration::from_millis(20);
 const PATIENCE_NS: u64 = 20_000_000_000;
 /// How often queues are checked for standing still.
 const QUEUE_CHECK_NS: u64 = 1_000_000_000;
+
+/// What is said of a past that takes long.
+const PAST: &str = "sessions: the exchange has told again";
 
 /// What it looks after.
 #[derive(Debug)]
@@ -54,6 +59,8 @@ pub(crate) struct Housekeeping {
     patience_asked_ns: u64,
     turns_before: Vec<u64>,
     warm_up: WarmUp,
+    /// The exchange tells its past.
+    past: Option<Progress>,
 }
 
 /// What is measured while caches, branch predictors and TCP's window fill, and shall not count.
@@ -101,6 +108,7 @@ impl Housekeeping {
                 length_ns: warm_up_ms * 1_000_000,
                 ..WarmUp::default()
             },
+            past: None,
         })
     }
 
@@ -160,6 +168,7 @@ impl Housekeeping {
     /// One round of chores.
     pub(super) fn turn(&mut self, cores: &[Core]) {
         let now_ns = monotonic_ns();
+        self.tell_past(now_ns);
         self.tell_notices();
         self.tell_ready(now_ns);
         self.tell_feeds(now_ns);
@@ -246,9 +255,31 @@ impl Housekeeping {
         }
     }
 
+    /// How much of its past the exchange has told, to all sessions that wait for it.
+    fn tell_past(&mut self, now_ns: u64) {
+        let sessions = self.house.sessions.iter();
+        let health = sessions.filter_map(|session| session.view.health());
+        let (mut told, mut of) = (0, 0);
+        for health in health.filter(|health| health.state == State::Recovering) {
+            told += health.next_seq.0.saturating_sub(1);
+            of += health.past_end.0.saturating_sub(1);
+        }
+        if of == 0 {
+            self.past = None;
+            return;
+        }
+        let past = self
+            .past
+            .get_or_insert_with(|| Progress::begin(PAST, "messages", now_ns));
+        past.set(told, of, now_ns);
+    }
+
     fn tell_notices(&mut self) {
         for (stage, notices) in &mut self.house.notices {
             while let Some(notice) = notices.pop() {
+                if let Some(past) = &mut self.past {
+                    past.give_way();
+                }
                 if notice.is_warning() {
                     log::warn!("{stage}: {notice}");
                 } else {

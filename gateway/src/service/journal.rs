@@ -14,6 +14,7 @@ use rt::ring::NotPowerOfTwo;
 
 use super::house::House;
 use super::pause;
+use super::progress::Progress;
 use crate::journal::batch::BATCH_BYTES;
 use crate::journal::disk::Disk;
 use crate::journal::drop_copy::DropCopy;
@@ -29,8 +30,6 @@ use crate::telemetry::{Kind, Label, Registry};
 
 /// How long records wait in the ring at most: a thousand looks a second.
 const IDLE: Duration = Duration::from_millis(1);
-/// How often a long look back says how far it is: once a second.
-const PROGRESS_NS: u64 = 1_000_000_000;
 /// The name under which the writer counts.
 const WRITER: &str = "journal";
 
@@ -112,31 +111,22 @@ pub(super) fn look_back(journal: Option<&(JournalOptions, Names)>) -> Result<Ear
     // What a killed process may have had in memory: its ring, and two batches.
     let unwritten = orders_in(options.ring_bytes + 2 * BATCH_BYTES);
     let began_ns = monotonic_ns();
-    let mut told_ns = began_ns;
-    let progress = |bytes: u64, of: u64| {
-        let now_ns = monotonic_ns();
-        if now_ns.saturating_sub(told_ns) >= PROGRESS_NS {
-            told_ns = now_ns;
-            log::info!(
-                "journal: looked back at {} of {} MiB",
-                bytes >> 20,
-                of >> 20
-            );
-        }
-    };
+    let mut progress = Progress::begin("journal: looked back at", "MiB", began_ns);
     let back = look_back::look_back(
         &options.folder,
         &names.sessions,
         unwritten,
         copy.as_mut(),
-        progress,
+        |bytes, of| progress.set(bytes >> 20, of >> 20, monotonic_ns()),
     );
+    drop(progress);
     let LookBack {
         pasts,
         found,
         files,
         records,
         bytes,
+        copied,
     } = back.map_err(|error| {
         let shown = options.folder.display();
         format!("journal.folder: {shown}: {error}; expected journals that can be read")
@@ -148,6 +138,9 @@ pub(super) fn look_back(journal: Option<&(JournalOptions, Names)>) -> Result<Ear
             "journal: looked back at {files} files of the last 24 hours: {records} records, {bytes} bytes, in \
              {took_ms} ms"
         );
+    }
+    if copied > 0 {
+        log::info!("journal: {copied} executions of earlier runs went to the drop copy only now");
     }
     Ok(Earlier { pasts, copy })
 }

@@ -16,6 +16,7 @@ mod journal;
 mod kill_file;
 mod kill_page;
 mod layout;
+mod progress;
 mod receive;
 mod recovery;
 mod strategies;

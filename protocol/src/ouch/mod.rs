@@ -46,6 +46,8 @@ pub const TIF_GTX: u8 = b'5';
 pub const TIF_GTT: u8 = b'6';
 /// Time in force: for the hours after the close.
 pub const TIF_AFTER_HOURS: u8 = b'E';
+/// State in Order Accepted and Order Replaced: the order is over already, and nothing more comes of it.
+pub const STATE_DEAD: u8 = b'D';
 
 macro_rules! reject_reasons {
     ($($code:literal $name:ident $text:literal,)+) => {
