@@ -602,6 +602,14 @@ mod tests {
                 "layout.cpus: 1: given twice",
             ),
             (
+                more("[journal]\nkeep_days = 36501"),
+                "journal.keep_days: 36501: expected 0 to 36500",
+            ),
+            (
+                more("[journal]\ndrop_copy_format = \"xml\""),
+                "expected `json` or `csv`",
+            ),
+            (
                 more("[host]\nrealtime_priority = 5\n[layout]\nkind = \"pipeline\""),
                 "host.realtime_priority: 5: hot cores that are not pinned",
             ),

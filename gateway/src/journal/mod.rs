@@ -96,6 +96,7 @@ pub mod past;
 mod days;
 mod ranges;
 
+pub mod copy_format;
 pub mod drop_copy;
 pub mod executions;
 
