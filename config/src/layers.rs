@@ -602,14 +602,6 @@ mod tests {
                 "layout.cpus: 1: given twice",
             ),
             (
-                more("[journal]\nkeep_days = 36501"),
-                "journal.keep_days: 36501: expected 0 to 36500",
-            ),
-            (
-                more("[journal]\ndrop_copy_format = \"xml\""),
-                "expected `json` or `csv`",
-            ),
-            (
                 more("[host]\nrealtime_priority = 5\n[layout]\nkind = \"pipeline\""),
                 "host.realtime_priority: 5: hot cores that are not pinned",
             ),
@@ -686,6 +678,20 @@ mod tests {
         ] {
             let is_one_line = found.lines().count() == 1;
             assert!(is_one_line && found.contains(expected), "{found}");
+        }
+    }
+
+    #[test]
+    fn journal_out_of_range_is_refused_with_key_value_and_range() {
+        for (line, expected) in [
+            (
+                "keep_days = 36501",
+                "journal.keep_days: 36501: expected 0 to 36500",
+            ),
+            ("drop_copy_format = \"xml\"", "expected `json` or `csv`"),
+        ] {
+            let found = fault(&format!("{GOOD}\n[journal]\n{line}"));
+            assert!(found.contains(expected), "{found}");
         }
     }
 
