@@ -173,7 +173,7 @@ mod tests {
 
     use super::*;
 
-    /// A file of this name, written last so many seconds after 1970.
+    /// A file of this name, written last this number of seconds after 1970.
     fn file(folder: &Path, name: &str, seconds: u64) -> File {
         let file = File::create(folder.join(name)).unwrap();
         file.set_modified(UNIX_EPOCH + Duration::from_secs(seconds))

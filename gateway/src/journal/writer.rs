@@ -102,7 +102,7 @@ pub enum News {
     GoesOn(PathBuf),
     /// Records of a session were lost because its ring was full.
     Behind(String, u64),
-    /// So many files of runs that ended over so many days ago are removed.
+    /// Files that are removed, of runs that ended over this number of days ago.
     Removed(usize, u32),
     /// They could not be removed, or not all of them.
     Kept(PathBuf, io::Error),
