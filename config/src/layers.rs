@@ -682,6 +682,20 @@ mod tests {
     }
 
     #[test]
+    fn journal_out_of_range_is_refused_with_key_value_and_range() {
+        for (line, expected) in [
+            (
+                "keep_days = 36501",
+                "journal.keep_days: 36501: expected 0 to 36500",
+            ),
+            ("drop_copy_format = \"xml\"", "expected `json` or `csv`"),
+        ] {
+            let found = fault(&format!("{GOOD}\n[journal]\n{line}"));
+            assert!(found.contains(expected), "{found}");
+        }
+    }
+
+    #[test]
     fn capture_out_of_range_is_refused_with_key_value_and_range() {
         for (given, expected) in [
             (

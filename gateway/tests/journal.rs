@@ -11,8 +11,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command as Program;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use feed_handler::event::Origin;
+use gateway::journal::copy_format::CopyFormat;
 use gateway::journal::disk::Disk;
 use gateway::journal::event::{Commanded, Event};
 use gateway::journal::files::list;
@@ -120,6 +122,8 @@ fn options(folder: &Path) -> JournalOptions {
         ring_bytes: 1 << 16,
         file_bytes: 1 << 30,
         drop_copy: None,
+        drop_copy_format: CopyFormat::Json,
+        keep_days: None,
     }
 }
 
@@ -544,4 +548,35 @@ fn command_prints_what_is_asked_for_as_text_and_as_json_and_says_what_is_torn() 
     std::fs::write(&file, &whole[..whole.len() - 1]).unwrap();
     let (torn, status) = printed(&[], &file);
     assert_eq!((torn.len(), status), (5, Some(1)), "{torn:#?}");
+}
+
+#[test]
+fn begin_removes_runs_that_are_older_than_is_asked_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let day = Duration::from_secs(24 * 3600);
+    let now = UNIX_EPOCH + Duration::from_nanos(BEGAN.realtime_ns);
+    let write = |date: &str, ended: SystemTime| {
+        let path = folder
+            .path()
+            .join(format!("journal-{date}-080000-001-0000.tgj"));
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_modified(ended).unwrap();
+        path
+    };
+    let old = write("20230101", now - 31 * day);
+    let young = write("20230102", now - 29 * day);
+    let newest = write("20230103", now - 99 * day);
+    let kill = KillSwitch::default();
+    let keeps = options(folder.path());
+    drop(begin(&keeps, &kill));
+    assert!(old.exists(), "none is removed where nobody asks for it");
+    let bounded = JournalOptions {
+        keep_days: Some(30),
+        ..keeps
+    };
+    std::fs::remove_file(list(folder.path()).unwrap().pop().unwrap()).unwrap();
+    let (_inlet, mut writer) = begin(&bounded, &kill);
+    assert!(!old.exists() && young.exists() && newest.exists());
+    let news = writer.take_news();
+    assert!(matches!(news[..], [News::Removed(1, 30)]), "{news:?}");
 }

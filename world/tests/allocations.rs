@@ -19,6 +19,7 @@ use feed_handler::capture::{CaptureOptions, Frames};
 use feed_handler::publish::{Subscription, Way as Hears};
 use feed_handler::udp::{UdpLine, UdpOptions};
 use feed_handler::xdp::{Mode, Options as XdpOptions, Rung, SocketOptions, Wanted};
+use gateway::journal::copy_format::CopyFormat;
 use gateway::journal::event::Event;
 use gateway::journal::files::list;
 use gateway::journal::format::Kind as Record;
@@ -173,6 +174,8 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
             ring_bytes: 1 << 22,
             file_bytes: 1 << 30,
             drop_copy: None,
+            drop_copy_format: CopyFormat::Json,
+            keep_days: None,
         }),
         ..support::bare(rings)
     }

@@ -654,6 +654,12 @@ fn file_that_is_there_is_never_written_over_and_nothing_half_written_is_left() {
         Some(1)
     );
     assert_eq!(left(&out), Vec::<String>::new());
+    assert_eq!(
+        export(&out, &out).status.code(),
+        Some(1),
+        "no journal in it"
+    );
+    assert_eq!(left(&out), Vec::<String>::new());
     std::fs::write(out.join("orders.parquet.part"), "half").expect("a folder");
     assert!(export(&path, &out).status.success());
     assert_eq!(

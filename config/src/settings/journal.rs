@@ -16,6 +16,15 @@ pub struct Journal {
     pub ring_kib: u64,
     pub file_mib: u64,
     pub drop_copy: String,
+    pub drop_copy_format: CopyFormat,
+    pub keep_days: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CopyFormat {
+    Json,
+    Csv,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -33,6 +42,7 @@ impl Journal {
             ("sync_interval_ms", self.sync_interval_ms, 1, 60_000),
             ("ring_kib", self.ring_kib, 256, 1 << 20),
             ("file_mib", self.file_mib, 1, 1 << 20),
+            ("keep_days", u64::from(self.keep_days), 0, 36_500),
         ];
         for (name, value, min, max) in values {
             if !(min..=max).contains(&value) {

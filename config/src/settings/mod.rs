@@ -22,7 +22,7 @@ pub use capture::{Capture, Frames};
 pub use control::{Control, User};
 pub use feed::{AfXdp, Books, Feed, Line, Mode, Receive, Rung, Udp, Venue};
 pub use host::{Core, Host, Layout, LayoutKind, Rings, Telemetry};
-pub use journal::{Journal, Sync};
+pub use journal::{CopyFormat, Journal, Sync};
 pub use login::{Login, PASSWORD_MAX};
 pub use recovery::{Recovery, Snapshot};
 pub use session::{FoundOrders, Risk, Session, Submit};

@@ -17,6 +17,7 @@ use protocol::types::Symbol;
 use tickgate_config as settings;
 
 use super::{Factory, password, risk, systemd};
+use crate::journal::copy_format::CopyFormat;
 use crate::journal::writer::{JournalOptions, Sync};
 use crate::options::{self, FeedRecovery, Options, Output, Rings};
 use crate::order::addresses::Addresses;
@@ -98,6 +99,11 @@ fn journal(settings: &settings::Settings) -> Option<JournalOptions> {
         ring_bytes: count(journal.ring_kib << 10),
         file_bytes: journal.file_mib << 20,
         drop_copy: (!journal.drop_copy.is_empty()).then(|| PathBuf::from(&journal.drop_copy)),
+        drop_copy_format: match journal.drop_copy_format {
+            settings::CopyFormat::Json => CopyFormat::Json,
+            settings::CopyFormat::Csv => CopyFormat::Csv,
+        },
+        keep_days: Some(journal.keep_days).filter(|days| *days > 0),
     })
 }
 
@@ -415,6 +421,33 @@ mod tests {
             let submit = serde_json::from_value(way.name().into()).unwrap();
             assert_eq!(super::way(submit), Ok(*way));
         }
+    }
+
+    #[test]
+    fn journal_keeps_all_and_copies_as_json_unless_something_else_is_asked_for() {
+        let options = |sets: &[&str]| {
+            let sets = sets.iter().copied().chain(["journal.folder=\"/j\""]);
+            let layers = settings::Layers {
+                sets: sets.map(str::to_owned).collect(),
+                ..settings::Layers::default()
+            };
+            let options = journal(&layers.load().unwrap().settings).unwrap();
+            (
+                options.drop_copy,
+                options.drop_copy_format,
+                options.keep_days,
+            )
+        };
+        assert_eq!(options(&[]), (None, CopyFormat::Json, None));
+        let asked = options(&[
+            "journal.drop_copy=\"/c\"",
+            "journal.drop_copy_format=\"csv\"",
+            "journal.keep_days=30",
+        ]);
+        assert_eq!(
+            asked,
+            (Some(PathBuf::from("/c")), CopyFormat::Csv, Some(30))
+        );
     }
 
     #[test]

@@ -118,8 +118,7 @@ fn print(arguments: Arguments) -> Result<bool, Ended> {
         is_whole &= printer.print(&file, is_over)?;
     }
     if done.is_empty() {
-        let text = format!("{}: no journal in it", path.display());
-        return Err(Ended::Failed(text));
+        return Err(no_journal(&path));
     }
     Ok(is_whole)
 }
@@ -157,12 +156,16 @@ fn export(path: &Path, folder: &Path) -> Result<bool, Ended> {
         latencies,
     } = done;
     let shown = folder.display();
-    // Nobody who reads this is one who needs it.
+    // The files are there whether anybody reads this or not.
     let _ = writeln!(
         io::stdout(),
         "{shown}: {orders} orders, {fills} fills, {latencies} latencies"
     );
     Ok(is_whole)
+}
+
+fn no_journal(folder: &Path) -> Ended {
+    failed(folder, &"no journal in it")
 }
 
 fn failed(path: &Path, error: &dyn std::fmt::Display) -> Ended {
@@ -176,6 +179,9 @@ fn hear<H: Hearer>(
     mut after: impl FnMut(&mut H) -> Result<(), Ended>,
 ) -> Result<bool, Ended> {
     let files = files_of(path).map_err(|error| failed(path, &error))?;
+    if files.is_empty() {
+        return Err(no_journal(path));
+    }
     let mut is_whole = true;
     for path in files {
         let file = File::open(&path).map_err(|error| failed(&path, &error))?;

@@ -1,12 +1,12 @@
-//! The drop copy: each execution as a line of JSON for the back office, exactly once, whatever was killed.
+//! The drop copy: each execution as a line of JSON or CSV for the back office, exactly once, whatever was killed.
 //!
 //! ```text
-//!  <folder>/<session>-<the exchange's session>.jsonl       one line an execution, see `Execution`
+//!  <folder>/<session>-<the exchange's session>.jsonl or .csv       one line an execution, see `Execution`
 //! ```
 //!
 //! What a run had heard and not written is written by the next one: from the journal where that has it, else from what the
 //! exchange tells again, as long as it tells: within the exchange's session, and for a day. What is in a file already is
-//! known by its number; whoever takes a file away has the day written again.
+//! known by its number; whoever takes a file away, or asks for the other format, has the day written again.
 //!
 //! Thread:      main at the start, then the journal core
 //! Invariants:  a line is written whole before the next; a torn one at the end is cut off at the start, and written again.
@@ -18,8 +18,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
+use super::copy_format::CopyFormat;
 use super::event::Event;
 use super::executions::{Execution, Executions};
 use super::format::Header;
@@ -36,6 +35,7 @@ type Key = (String, String);
 #[derive(Debug)]
 pub struct DropCopy {
     folder: PathBuf,
+    format: CopyFormat,
     executions: Executions,
     files: BTreeMap<Key, CopyFile>,
     /// Executions that are still to be written.
@@ -48,6 +48,7 @@ pub struct DropCopy {
 #[derive(Debug)]
 struct CopyFile {
     path: PathBuf,
+    format: CopyFormat,
     file: File,
     /// Bytes of whole lines.
     whole_bytes: u64,
@@ -60,25 +61,18 @@ struct CopyFile {
 /// What tells an execution from another one under the same number: a trade, and an order of ours.
 type Told = (u64, u32);
 
-/// What is read of a line.
-#[derive(Deserialize)]
-struct Line {
-    seq: u64,
-    match_number: u64,
-    user_ref: u32,
-}
-
 impl DropCopy {
     /// In this folder, which is made where its parent exists.
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn open(folder: &Path) -> io::Result<Self> {
+    pub fn open(folder: &Path, format: CopyFormat) -> io::Result<Self> {
         if !folder.is_dir() {
             std::fs::create_dir(folder)?;
         }
         Ok(Self {
             folder: folder.to_owned(),
+            format,
             executions: Executions::default(),
             files: BTreeMap::new(),
             waiting: Vec::new(),
@@ -137,7 +131,7 @@ impl DropCopy {
         let file = match self.files.entry(key) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
-                let opened = CopyFile::open(&self.folder, new.key())?;
+                let opened = CopyFile::open(&self.folder, new.key(), self.format)?;
                 new.insert(opened)
             }
         };
@@ -158,11 +152,11 @@ impl Hearer for DropCopy {
 }
 
 impl CopyFile {
-    fn open(folder: &Path, (session, joined): &Key) -> io::Result<Self> {
-        let path = folder.join(format!("{session}-{joined}.jsonl"));
+    fn open(folder: &Path, (session, joined): &Key, format: CopyFormat) -> io::Result<Self> {
+        let path = folder.join(format!("{session}-{joined}.{}", format.suffix()));
         let mut options = OpenOptions::new();
         let file = options.read(true).append(true).create(true).open(&path)?;
-        let (written, whole_bytes) = read_lines(&file, &path)?;
+        let (written, whole_bytes) = read_lines(&file, &path, format)?;
         if file.metadata()?.len() > whole_bytes {
             file.set_len(whole_bytes)?;
         }
@@ -172,12 +166,17 @@ impl CopyFile {
             file,
             is_torn: false,
             path,
+            format,
         })
     }
 
     /// Writes those that are not there yet; how many.
     fn write(&mut self, executions: &[Execution], lines: &mut Vec<u8>) -> io::Result<usize> {
         lines.clear();
+        if let (0, Some(head)) = (self.whole_bytes, self.format.head()) {
+            lines.extend(head.bytes());
+            lines.push(b'\n');
+        }
         let mut new = BTreeMap::new();
         for execution in executions {
             let told = (execution.match_number, execution.user_ref);
@@ -189,8 +188,7 @@ impl CopyFile {
                 None => {}
             }
             new.insert(execution.seq, told);
-            serde_json::to_writer(&mut *lines, execution)?;
-            lines.push(b'\n');
+            self.format.write(execution, lines)?;
         }
         if self.is_torn {
             self.file.set_len(self.whole_bytes)?;
@@ -217,11 +215,20 @@ impl CopyFile {
 }
 
 /// What is in a file, and the bytes of its whole lines.
-fn read_lines(file: &File, path: &Path) -> io::Result<(BTreeMap<u64, Told>, u64)> {
+fn read_lines(
+    file: &File,
+    path: &Path,
+    format: CopyFormat,
+) -> io::Result<(BTreeMap<u64, Told>, u64)> {
+    let foreign = |what: String| {
+        let shown = path.display();
+        io::Error::other(format!("{shown}: a line of another program: {what}"))
+    };
     let mut written = BTreeMap::new();
     let mut whole_bytes = 0;
     let mut reader = BufReader::with_capacity(READ_BYTES, file);
     let mut line = Vec::new();
+    let mut head = format.head();
     loop {
         line.clear();
         reader.read_until(b'\n', &mut line)?;
@@ -233,10 +240,14 @@ fn read_lines(file: &File, path: &Path) -> io::Result<(BTreeMap<u64, Told>, u64)
         if text.is_empty() {
             continue;
         }
-        let line: Line = serde_json::from_slice(text).map_err(|error| {
-            let shown = path.display();
-            io::Error::other(format!("{shown}: a line of another program: {error}"))
-        })?;
+        if let Some(expected) = head.take() {
+            if expected.as_bytes() != text {
+                let found = String::from_utf8_lossy(text);
+                return Err(foreign(format!("\"{found}\", expected \"{expected}\"")));
+            }
+            continue;
+        }
+        let line = format.read(text).map_err(foreign)?;
         written.insert(line.seq, (line.match_number, line.user_ref));
     }
 }
@@ -295,7 +306,11 @@ mod tests {
 
     /// A run that hears these messages, from the first one on.
     fn run(folder: &Path, said: &[Vec<u8>]) -> DropCopy {
-        let mut copy = DropCopy::open(folder).unwrap();
+        run_with(folder, CopyFormat::Json, said)
+    }
+
+    fn run_with(folder: &Path, format: CopyFormat, said: &[Vec<u8>]) -> DropCopy {
+        let mut copy = DropCopy::open(folder, format).unwrap();
         copy.begin_run(Began::default(), &names());
         let header = Header {
             time_ns: U64::new(5),
@@ -348,19 +363,43 @@ mod tests {
     }
 
     #[test]
-    fn killed_at_any_byte_and_told_again_the_file_is_the_same() {
+    fn csv_has_a_line_of_names_and_the_same_facts() {
         let folder = tempfile::tempdir().unwrap();
-        run(folder.path(), &said()).write().unwrap();
-        let path = folder.path().join("ouch-DAY1.jsonl");
-        let whole = std::fs::read(&path).unwrap();
-        for cut in 0..=whole.len() {
-            std::fs::write(&path, &whole[..cut]).unwrap();
-            // The next run hears some of it, the one after everything, twice.
-            run(folder.path(), &said()[..3]).write().unwrap();
-            let mut last = run(folder.path(), &said());
-            last.begin_run(Began::default(), &names());
-            last.write().unwrap();
-            assert_eq!(std::fs::read(&path).unwrap(), whole, "cut at {cut}");
+        let mut copy = run_with(folder.path(), CopyFormat::Csv, &said());
+        assert_eq!(copy.write().unwrap(), 4);
+        let text = std::fs::read_to_string(folder.path().join("ouch-DAY1.csv")).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "seq,match_number,user_ref,what,session,exchange_session,time_ns,exchange_ns,strategy,order_id,symbol,side,\
+                 shares,price,liquidity",
+                "2,900,7,fill,ouch,DAY1,5,0,quotes,70,ALC,sell,30,123400,R",
+                "3,900,7,break,ouch,DAY1,5,0,quotes,70,ALC,sell,,,",
+                "4,901,7,fill,ouch,DAY1,5,0,quotes,70,ALC,sell,70,123400,R",
+                "6,902,8,fill,ouch,DAY1,5,0,,,ALC,sell,5,123400,R",
+            ]
+        );
+    }
+
+    #[test]
+    fn killed_at_any_byte_and_told_again_the_file_is_the_same() {
+        for format in [CopyFormat::Json, CopyFormat::Csv] {
+            let folder = tempfile::tempdir().unwrap();
+            run_with(folder.path(), format, &said()).write().unwrap();
+            let name = format!("ouch-DAY1.{}", format.suffix());
+            let path = folder.path().join(name);
+            let whole = std::fs::read(&path).unwrap();
+            for cut in 0..=whole.len() {
+                std::fs::write(&path, &whole[..cut]).unwrap();
+                // The next run hears some of it, the one after everything, twice.
+                let mut next = run_with(folder.path(), format, &said()[..3]);
+                next.write().unwrap();
+                let mut last = run_with(folder.path(), format, &said());
+                last.begin_run(Began::default(), &names());
+                last.write().unwrap();
+                assert_eq!(std::fs::read(&path).unwrap(), whole, "cut at {cut}");
+            }
         }
     }
 
@@ -416,11 +455,15 @@ mod tests {
 
     #[test]
     fn file_of_another_program_is_refused_and_left_as_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ouch-DAY1.jsonl");
-        std::fs::write(&path, "minutes of a meeting\n").unwrap();
-        let error = run(folder.path(), &said()).write().unwrap_err();
-        assert!(error.to_string().contains("another program"), "{error}");
-        assert_eq!(std::fs::read(&path).unwrap(), b"minutes of a meeting\n");
+        for format in [CopyFormat::Json, CopyFormat::Csv] {
+            let folder = tempfile::tempdir().unwrap();
+            let name = format!("ouch-DAY1.{}", format.suffix());
+            let path = folder.path().join(name);
+            std::fs::write(&path, "minutes of a meeting\n").unwrap();
+            let mut copy = run_with(folder.path(), format, &said());
+            let error = copy.write().unwrap_err();
+            assert!(error.to_string().contains("another program"), "{error}");
+            assert_eq!(std::fs::read(&path).unwrap(), b"minutes of a meeting\n");
+        }
     }
 }

@@ -1,12 +1,13 @@
-//! A journal's files: `journal-YYYYMMDD-HHMMSS-N-PART.tgj`, one or more for each run, never removed by the gateway.
+//! A journal's files: `journal-YYYYMMDD-HHMMSS-N-PART.tgj`, one or more for each run.
 //!
-//! Thread:      journal core; `list` at the start
+//! Thread:      journal core; `list` and `remove_ended` at the start
 //! Invariants:  a file is locked as long as it is written, so that nobody takes its end for a torn one.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use feed_handler::capture::utc;
 
@@ -123,4 +124,110 @@ pub fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// Removes the runs that were written last before this time, each with all its files: which. The newest run stays, whenever
+/// it was, for a start learns from it; so does one that is being written.
+///
+/// # Errors
+/// What the file system says; what was removed until then is gone.
+pub fn remove_ended(folder: &Path, before: SystemTime) -> io::Result<Vec<PathBuf>> {
+    let files = list(folder)?;
+    let mut runs: Vec<&[PathBuf]> = files
+        .chunk_by(|one, next| run_of(one) == run_of(next))
+        .collect();
+    runs.pop();
+    let mut removed = Vec::new();
+    for run in runs {
+        if !is_ended(run, before)? {
+            continue;
+        }
+        for path in run {
+            std::fs::remove_file(path)?;
+            removed.push(path.clone());
+        }
+    }
+    Ok(removed)
+}
+
+/// A run's name: what its files' names have in common.
+fn run_of(path: &Path) -> Option<&str> {
+    let (run, _part) = path.file_name()?.to_str()?.rsplit_once('-')?;
+    Some(run)
+}
+
+/// Whether all of a run was written before this time, and nobody writes it.
+fn is_ended(run: &[PathBuf], before: SystemTime) -> io::Result<bool> {
+    for path in run {
+        let file = File::open(path)?;
+        if file.try_lock().is_err() || file.metadata()?.modified()? >= before {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    /// A file of this name, written last this number of seconds after 1970.
+    fn file(folder: &Path, name: &str, seconds: u64) -> File {
+        let file = File::create(folder.join(name)).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(seconds))
+            .unwrap();
+        file
+    }
+
+    fn remove(folder: &Path, before_seconds: u64) -> Vec<String> {
+        let removed = remove_ended(folder, UNIX_EPOCH + Duration::from_secs(before_seconds));
+        let names = removed.unwrap();
+        let names = names.iter().map(|path| path.file_name().unwrap());
+        names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn runs_that_ended_long_ago_are_removed_whole_but_for_the_newest() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        file(folder, "journal-20260101-080000-001-0000.tgj", 100);
+        file(folder, "journal-20260101-080000-001-0001.tgj", 200);
+        file(folder, "journal-20260101-080000-002-0000.tgj", 150);
+        file(folder, "journal-20260102-080000-001-0000.tgj", 250);
+        file(folder, "minutes-of-a-meeting.tgj", 1);
+        assert_eq!(remove(folder, 100), Vec::<String>::new());
+        // The first run's second file is younger.
+        assert_eq!(
+            remove(folder, 200),
+            ["journal-20260101-080000-002-0000.tgj"]
+        );
+        assert_eq!(
+            remove(folder, 1_000),
+            [
+                "journal-20260101-080000-001-0000.tgj",
+                "journal-20260101-080000-001-0001.tgj"
+            ]
+        );
+        assert_eq!(remove(folder, 1_000), Vec::<String>::new());
+        assert!(folder.join("minutes-of-a-meeting.tgj").exists());
+    }
+
+    #[test]
+    fn run_that_another_gateway_writes_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let writing = file(folder, "journal-20260101-080000-001-0000.tgj", 100);
+        writing.try_lock().unwrap();
+        file(folder, "journal-20260102-080000-001-0000.tgj", 100);
+        assert_eq!(remove(folder, 1_000), Vec::<String>::new());
+        drop(writing);
+        assert_eq!(
+            remove(folder, 1_000),
+            ["journal-20260101-080000-001-0000.tgj"]
+        );
+    }
 }

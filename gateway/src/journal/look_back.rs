@@ -234,6 +234,7 @@ mod tests {
     use std::io::Write;
 
     use super::super::batch::Encoder;
+    use super::super::copy_format::CopyFormat;
     use super::super::files::Files;
     use super::super::format::Kind;
     use super::super::head::{Began, Names};
@@ -348,7 +349,7 @@ mod tests {
         let executions = COPIED_TOGETHER as u64 * 2 + 10;
         let sessions = journal_of_executions(&journal, executions);
         for copied in [executions, 0] {
-            let mut copy = DropCopy::open(&copies).unwrap();
+            let mut copy = DropCopy::open(&copies, CopyFormat::Json).unwrap();
             let back = look_back(&journal, &sessions, 0, Some(&mut copy), |_, _| ()).unwrap();
             assert_eq!((back.copied, copy.waiting()), (copied, 0));
         }
@@ -363,7 +364,7 @@ mod tests {
         std::fs::create_dir(&journal).unwrap();
         let executions = COPIED_TOGETHER * 2 + 10;
         let sessions = journal_of_executions(&journal, executions as u64);
-        let mut copy = DropCopy::open(&copies).unwrap();
+        let mut copy = DropCopy::open(&copies, CopyFormat::Json).unwrap();
         std::fs::write(copies.join("ouch-DAY.jsonl"), "minutes of a meeting\n").unwrap();
         let back = look_back(&journal, &sessions, 0, Some(&mut copy), |_, _| ()).unwrap();
         assert_eq!((back.copied, copy.waiting()), (0, executions));

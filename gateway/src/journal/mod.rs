@@ -98,6 +98,7 @@ pub mod past;
 mod days;
 mod ranges;
 
+pub mod copy_format;
 pub mod drop_copy;
 pub mod executions;
 

@@ -17,15 +17,17 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use rt::clock::SECOND_NS;
 use rt::counters;
 
 use super::batch::{BATCH_BYTES, Encoder};
+use super::copy_format::CopyFormat;
 use super::disk::Disk;
 use super::drop_copy::DropCopy;
 use super::event::Event;
-use super::files::Files;
+use super::files::{Files, remove_ended};
 use super::format::{Header, Kind, Record};
 use super::head::{Began, Names};
 use super::inlet::Outlet;
@@ -85,6 +87,10 @@ pub struct JournalOptions {
     pub file_bytes: u64,
     /// Where executions are copied for the back office; `None`: nowhere.
     pub drop_copy: Option<PathBuf>,
+    /// How they are written there.
+    pub drop_copy_format: CopyFormat,
+    /// Runs that ended more than this many days ago are removed at a start; `None`: none ever is.
+    pub keep_days: Option<u32>,
 }
 
 /// News for the operator.
@@ -96,6 +102,10 @@ pub enum News {
     GoesOn(PathBuf),
     /// Records of a session were lost because its ring was full.
     Behind(String, u64),
+    /// Files that are removed, of runs that ended over this number of days ago.
+    Removed(usize, u32),
+    /// They could not be removed, or not all of them.
+    Kept(PathBuf, io::Error),
 }
 
 impl std::fmt::Display for News {
@@ -115,6 +125,15 @@ impl std::fmt::Display for News {
             Self::Behind(session, lost) => write!(
                 f,
                 "session {session}: the ring was full, {lost} records so far are lost: the kill switch is on"
+            ),
+            Self::Removed(files, days) => write!(
+                f,
+                "{files} files of runs that ended over {days} days ago are removed (journal.keep_days)"
+            ),
+            Self::Kept(folder, error) => write!(
+                f,
+                "{}: {error}: old journals stay (journal.keep_days)",
+                folder.display()
             ),
         }
     }
@@ -148,6 +167,16 @@ pub struct Writer {
     copy: Option<Copying>,
 }
 
+fn remove_old(folder: &Path, days: u32, began: Began) -> Option<News> {
+    let age = Duration::from_secs(u64::from(days) * 24 * 3600);
+    let before = Duration::from_nanos(began.realtime_ns).saturating_sub(age);
+    match remove_ended(folder, UNIX_EPOCH + before) {
+        Ok(removed) if removed.is_empty() => None,
+        Ok(removed) => Some(News::Removed(removed.len(), days)),
+        Err(error) => Some(News::Kept(folder.to_owned(), error)),
+    }
+}
+
 /// The drop copy that is being written.
 #[derive(Debug)]
 struct Copying {
@@ -178,6 +207,10 @@ impl Writer {
         names: Names,
         outlets: Vec<Outlet>,
     ) -> io::Result<Self> {
+        // First, for it may be what makes room. What cannot be removed is no reason not to trade.
+        let removed = options
+            .keep_days
+            .and_then(|days| remove_old(&options.folder, days, began));
         let files = Files::begin(&options.folder, began, &names)?;
         let counters = WriterCounters::default();
         counters.files_begun.increment();
@@ -197,7 +230,7 @@ impl Writer {
             failure: None,
             is_dirty: false,
             synced_ns: began.monotonic_ns,
-            news: Vec::new(),
+            news: Vec::from_iter(removed),
             copy: None,
         };
         writer

@@ -147,7 +147,7 @@ pub(super) fn look_back(journal: Option<&(JournalOptions, Names)>) -> Result<Ear
 
 fn open_copy(options: &JournalOptions) -> Result<Option<DropCopy>, String> {
     let opened = options.drop_copy.as_ref().map(|folder| {
-        DropCopy::open(folder).map_err(|error| {
+        DropCopy::open(folder, options.drop_copy_format).map_err(|error| {
             let shown = folder.display();
             format!("journal.drop_copy: {shown}: {error}; expected a folder to write to")
         })
@@ -265,7 +265,8 @@ fn run(mut writer: Writer, orders: &Orders) -> Result<(), String> {
 fn log_news(writer: &mut Writer) {
     for news in writer.take_news() {
         match news {
-            News::GoesOn(_) => log::warn!("journal: {news}"),
+            News::Removed(..) => log::info!("journal: {news}"),
+            News::GoesOn(_) | News::Kept(..) => log::warn!("journal: {news}"),
             News::Failed(..) | News::Behind(..) => log::error!("journal: {news}"),
         }
     }
