@@ -14,6 +14,6 @@ mod settings;
 pub use layers::{Fault, Layers, Loaded, Origin};
 pub use settings::{
     AfXdp, Book, Books, Capture, Control, Core, Events, Feed, FoundOrders, Frames, Host, Journal,
-    Layout, LayoutKind, Line, Mode, Parameters, Receive, Recovery, Rings, Risk, Rung, Session,
-    Settings, Snapshot, Strategy, Submit, Sync, Telemetry, Udp, User, Venue,
+    Layout, LayoutKind, LimitRow, Line, Mode, Parameters, Receive, Recovery, Rings, Risk, Rung,
+    Session, Settings, Snapshot, Strategy, Submit, Sync, Telemetry, Udp, User, Venue,
 };

@@ -10,6 +10,7 @@ mod feed;
 mod host;
 mod journal;
 mod recovery;
+pub(crate) mod row;
 mod session;
 mod strategy;
 
@@ -23,6 +24,7 @@ pub use feed::{AfXdp, Books, Feed, Line, Mode, Receive, Rung, Udp, Venue};
 pub use host::{Core, Host, Layout, LayoutKind, Rings, Telemetry};
 pub use journal::{Journal, Sync};
 pub use recovery::{Recovery, Snapshot};
+pub use row::LimitRow;
 pub use session::{FoundOrders, Risk, Session, Submit};
 pub use strategy::{Book, Events, Parameters, Strategy};
 

@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use super::Found;
+use super::row::LimitRow;
 
 /// Half the price: wider than any band of the exchange's, so what is beyond is a mistyped number.
 const COLLAR_BPS_MAX: u64 = 5_000;
@@ -139,6 +140,7 @@ pub struct Risk {
     pub positions_file: String,
     pub intent_age_max_ms: u64,
     pub start_killed: bool,
+    pub limit: Vec<LimitRow>,
 }
 
 impl Risk {

@@ -141,8 +141,7 @@ impl Rows {
         }
         let for_owner = |owner: usize| {
             bits(rows, |row| {
-                row.owner
-                    .is_none_or(|Owner(own)| usize::from(own) == owner)
+                row.owner.is_none_or(|Owner(own)| usize::from(own) == owner)
             })
         };
         let begin = |limits: &RowLimits| Row {
@@ -299,7 +298,10 @@ mod tests {
             ("ABCDEFGH*", "ABCDEFGH", "ABCDEFG"),
         ] {
             let symbols = Symbols::parse(text).unwrap();
-            assert!(symbols.has(symbol(yes)) && !symbols.has(symbol(no)), "{text}");
+            assert!(
+                symbols.has(symbol(yes)) && !symbols.has(symbol(no)),
+                "{text}"
+            );
         }
         assert!(Symbols::parse("*").unwrap().has(symbol("A")));
         for text in ["", "A*B", "**", "ABCDEFGHI", "ABCDEFGHI*", "Ä"] {
