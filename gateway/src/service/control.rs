@@ -7,7 +7,7 @@ use std::sync::Arc;
 use feed_handler::best_prices::BestPrices;
 use feed_handler::feed::Counters as FeedCounters;
 use rt::counters;
-use rt::ring::{Full, Producer};
+use rt::ring::Producer;
 
 use super::kill_file::KillFile;
 use crate::core_loop::CoreState;
@@ -65,12 +65,10 @@ pub struct SessionControl {
 }
 
 impl SessionControl {
-    /// Asks its stage for something.
-    ///
-    /// # Errors
-    /// As many commands as fit wait already: the core does not turn.
-    pub fn ask(&mut self, command: Command) -> Result<(), Full<Command>> {
-        self.commands.push(command)
+    /// Asks its stage for something; `false`: as many commands as fit wait already, as the core does not turn.
+    #[must_use]
+    pub fn ask(&mut self, command: Command) -> bool {
+        self.commands.push(command).is_ok()
     }
 
     /// Whether it takes one more command.

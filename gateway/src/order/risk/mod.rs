@@ -20,6 +20,7 @@ mod rate;
 mod refusal;
 mod repeats;
 mod rows;
+mod symbols;
 
 use protocol::types::{Price4, Qty, Side};
 use rt::clock::SECOND_NS;
@@ -41,7 +42,8 @@ pub use kill::{KillCause, KillSwitch};
 pub use limits::{DAY_NS, Hours, Limits};
 pub use prices::Market;
 pub use refusal::{Refusal, RefusalCounters};
-pub use rows::{ROWS_MAX, RowLimits, Symbols};
+pub use rows::{ROWS_MAX, RowLimits};
+pub use symbols::Symbols;
 
 const _: () = assert!(INSTRUMENTS_MAX <= 1 << 16, "an instrument is a u16");
 
