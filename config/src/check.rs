@@ -4,7 +4,7 @@
 
 use crate::cores;
 use crate::settings::{
-    Feed, Found, FoundOrders, LayoutKind, Line, Receive, Session, Settings, Strategy,
+    Feed, Found, FoundOrders, LayoutKind, Line, Receive, Session, Settings, Strategy, row,
 };
 
 /// Strategies on one session: a `ClOrdID` has two hexadecimal digits for the strategy. Beyond it an
@@ -24,6 +24,7 @@ pub(crate) fn check(settings: &Settings, cpus: &[usize]) -> Vec<Found> {
     for (name, session) in &settings.session {
         session.check(&format!("session.{name}"), &mut found);
     }
+    row::check(settings, &mut found);
     accounts(settings, &mut found);
     owners(settings, &mut found);
     for (name, strategy) in &settings.strategy {

@@ -14,7 +14,7 @@ mod settings;
 pub use layers::{Fault, Layers, Loaded, Origin};
 pub use settings::{
     AfXdp, Book, Books, Capture, Control, CopyFormat, Core, Events, Feed, FoundOrders, Frames,
-    Host, Journal, Layout, LayoutKind, Line, Login, Mode, PASSWORD_MAX, Parameters, Receive,
-    Recovery, Rings, Risk, Rung, Session, Settings, Snapshot, Strategy, Submit, Sync, Telemetry,
-    Udp, User, Venue,
+    Host, Journal, Layout, LayoutKind, LimitRow, Line, Login, Mode, PASSWORD_MAX, Parameters,
+    Receive, Recovery, Rings, Risk, Rung, Session, Settings, Snapshot, Strategy, Submit, Sync,
+    Telemetry, Udp, User, Venue,
 };

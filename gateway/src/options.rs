@@ -14,7 +14,7 @@ use feed_handler::xdp;
 use crate::journal::writer::JournalOptions;
 use crate::order::account::DayStart;
 use crate::order::entry::{Credentials, FoundOrders};
-use crate::order::risk::Limits;
+use crate::order::risk::{Limits, RowLimits};
 use crate::order::transport::{TransportOptions, Way};
 use crate::strategy::Strategy;
 
@@ -134,6 +134,8 @@ pub struct Session {
     pub credentials: Credentials,
     /// Limits.
     pub risk: Limits,
+    /// Limits of parts of the account, at most [`ROWS_MAX`](crate::order::risk::ROWS_MAX).
+    pub rows: Vec<RowLimits>,
     /// What it begins the day with.
     pub day: DayStart,
     /// Begin with the kill switch on.

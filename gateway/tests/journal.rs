@@ -89,7 +89,7 @@ fn tell_everything(inlet: &mut Inlet) {
         intent: &intent(2),
         now_ns: 1_010,
     };
-    inlet.on_refused(&refused, Refusal::Position);
+    inlet.on_refused(&refused, Refusal::Position, 0);
     inlet.on_command(&Command::Pause(Owner(4)), false, 1_011);
     inlet.on_kill(Some(KillCause::Operator), 1_012);
     inlet.on_cancels(&[b'X'; 500], 1_013);

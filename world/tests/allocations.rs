@@ -148,6 +148,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
                 session: String::new(),
                 server_timeout_ns: 15_000_000_000,
             },
+            rows: Vec::new(),
             risk: Limits {
                 order_qty_max: Qty(10_000),
                 notional_max: 10_000_000_000,

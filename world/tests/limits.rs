@@ -82,7 +82,7 @@ fn journaled(desk: &Desk, kinds: &[&str]) -> Vec<Value> {
     // Its end may be on its way to the disk.
     let output = tool("tickgate", &arguments);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let lines = text.lines().map(|line| serde_json::from_str(line));
+    let lines = text.lines().map(serde_json::from_str);
     lines.collect::<Result<_, _>>().expect("JSON")
 }
 
@@ -230,6 +230,44 @@ fn limits_tighten_at_once_loosen_with_the_tables_number_and_stay_tight_after_a_r
         (refused_for(&desk, "OrderQty") >= refused + 20).then_some(())
     });
     assert_eq!(had_at_exchange(&desk), had);
+    stop(gateway);
+}
+
+#[test]
+fn row_of_one_strategy_stops_its_orders_and_no_others() {
+    if !is_root() {
+        return;
+    }
+    let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
+    let _sim = start_sim_with(&lab, &desk, &sim(&desk, ""));
+    let rows = "[[session.ouch.risk.limit]]\nstrategy = \"others\"\nopen_orders_max = 2\n\
+         [[session.ouch.risk.limit]]\nstrategy = \"quotes\"\nsymbol = \"*\"\norder_qty_max = 99\n\
+         [strategy.others]\nkind = \"quoter\"\nfeed = \"itch\"\nsession = \"ouch\"\n";
+    let file = desk.write("tickgate.toml", &(config(&desk) + rows));
+    let gateway = start_gateway(gateway_command(&lab, &file));
+    let day = Day {
+        line: "239.77.0.1:26400",
+        seed: 5,
+        messages: 300_000,
+        rate: "2000",
+        cpu: None,
+    };
+    let _sender = day.send(&lab, &desk);
+    let by = |strategy: &str, refusal: &str, row: u64| {
+        let lines = journaled(&desk, &["refused"]);
+        let by = |it: &&Value| {
+            it["strategy"] == strategy && it["refusal"] == refusal && it["row"] == row
+        };
+        lines.iter().filter(by).count()
+    };
+    until("refusals of both rows", || {
+        (by("quotes", "OrderQty", 2) > 20 && by("others", "OpenOrders", 1) > 20).then_some(())
+    });
+    let account = account_at_exchange(&desk, "demo").expect("it answers");
+    let open = account["orders"].as_array().expect("a list");
+    assert!((1..=2).contains(&open.len()), "{account}");
+    let sent = journaled(&desk, &["sent"]);
+    assert!(sent.iter().all(|it| it["strategy"] == "others"));
     stop(gateway);
 }
 

@@ -16,7 +16,7 @@ use feed_handler::position::Position;
 use gateway::message::command::Command;
 use gateway::message::intent::{Action, OrderId, OrderIntent, Owner};
 use gateway::order::account::DayStart;
-use gateway::order::risk::{Hours, KillCause, Limits, Refusal};
+use gateway::order::risk::{Hours, KillCause, Limits, Refusal, RowLimits, Symbols};
 use pair::{DEMO, LIMITS, World, symbol};
 use protocol::ouch::Outbound;
 use protocol::types::{Price4, Qty, Side, Symbol};
@@ -217,4 +217,123 @@ fn what_is_refused_for_any_cause_is_not_at_the_exchange() {
         causes += 1;
     }
     assert_eq!(causes, Refusal::ALL.len() - 1);
+}
+
+/// Two rows that are for other orders, and one.
+fn rows(one: RowLimits) -> [RowLimits; 3] {
+    let tight = RowLimits {
+        order_qty_max: Some(Qty(1)),
+        ..RowLimits::default()
+    };
+    let other_symbols = RowLimits {
+        symbols: Symbols::parse("B*").expect("symbols"),
+        ..tight
+    };
+    let other_strategy = RowLimits {
+        owner: Some(Owner(1)),
+        ..tight
+    };
+    [other_symbols, other_strategy, one]
+}
+
+#[test]
+fn what_a_row_by_strategy_and_symbol_refuses_is_not_at_the_exchange() {
+    let of_symbol = RowLimits {
+        symbols: Symbols::parse("AL*").expect("symbols"),
+        ..RowLimits::default()
+    };
+    let of_strategy = RowLimits {
+        owner: Some(Owner(0)),
+        ..RowLimits::default()
+    };
+    for (row, cause) in [
+        (
+            RowLimits {
+                order_qty_max: Some(Qty(99)),
+                ..of_strategy
+            },
+            Refusal::OrderQty,
+        ),
+        (
+            RowLimits {
+                notional_max: Some(9_999 * DOLLAR),
+                ..of_symbol
+            },
+            Refusal::Notional,
+        ),
+        (
+            RowLimits {
+                position_max: Some(199),
+                ..of_symbol
+            },
+            Refusal::Position,
+        ),
+        (
+            RowLimits {
+                open_orders_max: Some(1),
+                ..of_symbol
+            },
+            Refusal::OpenOrders,
+        ),
+        (
+            RowLimits {
+                orders_per_second_max: Some(1),
+                ..of_strategy
+            },
+            Refusal::OrderRate,
+        ),
+    ] {
+        let mut world = World::with_rows(&rows(row));
+        world.connect();
+        world.settle();
+        // What is full with one order is so behind it, and free again once it is over.
+        let has_first = ![Refusal::OrderQty, Refusal::Notional].contains(&cause);
+        if has_first {
+            let first = world.intent(Action::Enter, OrderId(1), Side::Buy, 100);
+            assert_eq!(first, Ok(()), "{cause:?}");
+            world.settle();
+        }
+        let second = |world: &mut World| world.intent(Action::Enter, OrderId(2), Side::Buy, 100);
+        let before = had(&world);
+        assert_eq!(second(&mut world), Err(cause));
+        world.settle();
+        assert_eq!(had(&world), before, "{cause:?}");
+        world.both_believe_the_same(0);
+        if has_first {
+            let cancel = world.intent(Action::Cancel, OrderId(1), Side::Buy, 0);
+            assert_eq!(cancel, Ok(()), "{cause:?}");
+            world.settle();
+            world.now_ns += SECOND;
+            assert_eq!(second(&mut world), Ok(()), "{cause:?}");
+        }
+    }
+}
+
+/// Orders that an earlier run left count in the rows that are for nobody's, and no longer when they are over.
+#[test]
+fn orders_that_are_found_count_in_rows_of_their_symbol() {
+    let row = RowLimits {
+        symbols: Symbols::parse("ALC").expect("a symbol"),
+        open_orders_max: Some(2),
+        ..RowLimits::default()
+    };
+    let mut world = World::with_rows(&rows(row));
+    world.connect();
+    world.settle();
+    for id in 1..=2 {
+        let sent = world.intent(Action::Enter, OrderId(id), Side::Buy, 100);
+        assert_eq!(sent, Ok(()));
+    }
+    world.settle();
+    world.restart_with_rows(&rows(row));
+    world.settle();
+    assert_eq!(world.entry.open_orders(), 2);
+    let more = |world: &mut World| world.intent(Action::Enter, OrderId(3), Side::Buy, 100);
+    assert_eq!(more(&mut world), Err(Refusal::OpenOrders));
+    let mut out = [0; 4096];
+    let len = world.entry.cancel_some(1, world.now_ns, &mut out);
+    world.to_exchange.extend_from_slice(&out[..len]);
+    world.settle();
+    assert_eq!(world.entry.open_orders(), 1);
+    assert_eq!(more(&mut world), Ok(()));
 }

@@ -20,6 +20,7 @@ use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::event::Origin;
 use feed_handler::position::Position;
 use gateway::journal::batch::BATCH_BYTES;
+use gateway::journal::copy_format::CopyFormat;
 use gateway::journal::disk::Disk;
 use gateway::journal::drop_copy::DropCopy;
 use gateway::journal::head::{Began, Names, SessionNames};
@@ -29,6 +30,7 @@ use gateway::journal::writer::{JournalOptions, Sync, Writer};
 use gateway::message::intent::{Action, Cause, OrderId, OrderIntent, Owner, TimeInForce};
 use gateway::message::terms::Terms;
 use gateway::order::account::Account;
+use gateway::order::addresses::Addresses;
 use gateway::order::entry::{
     Asked, Credentials, DeskOptions, Entry, FoundOrders, Lifecycle, Received,
 };
@@ -88,11 +90,21 @@ pub(super) struct Run {
     is_open: bool,
 }
 
+fn credentials() -> Credentials {
+    Credentials {
+        addresses: Addresses::default(),
+        username: ACCOUNT.into(),
+        password: ACCOUNT.into(),
+        session: String::new(),
+        server_timeout_ns: u64::MAX,
+    }
+}
+
 impl Run {
     /// Begins from what earlier runs left, and waits until orders may go out.
     pub(super) fn begin(place: &Place<'_>, seed: u64) -> Result<Self> {
         let names = Names::new(vec![session()], vec!["itch".to_owned()]);
-        let mut copy = DropCopy::open(place.copy)?;
+        let mut copy = DropCopy::open(place.copy, CopyFormat::Json)?;
         let past = if place.journal.is_dir() {
             let back = look_back(
                 place.journal,
@@ -118,12 +130,7 @@ impl Run {
             trade_on_stale: false,
         };
         let desks = STRATEGIES.map(|_| desk.clone());
-        let lifecycle = Lifecycle::new(Credentials {
-            username: ACCOUNT.into(),
-            password: ACCOUNT.into(),
-            session: String::new(),
-            server_timeout_ns: u64::MAX,
-        });
+        let lifecycle = Lifecycle::new(credentials());
         let entry = Entry::new(lifecycle, limits().open_orders_max, &desks, &mut account)
             .with_past(past, FoundOrders::Adopt)
             .with_journal(inlet);
@@ -137,6 +144,8 @@ impl Run {
             ring_bytes: RING_BYTES,
             file_bytes: 1 << 30,
             drop_copy: None,
+            drop_copy_format: CopyFormat::Json,
+            keep_days: None,
         };
         let (disk, _) = Disk::open();
         let writer = Writer::begin(&options, disk, began, names, vec![outlet])?;

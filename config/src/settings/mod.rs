@@ -11,6 +11,7 @@ mod host;
 mod journal;
 mod login;
 mod recovery;
+pub(crate) mod row;
 mod session;
 mod strategy;
 
@@ -25,6 +26,7 @@ pub use host::{Core, Host, Layout, LayoutKind, Rings, Telemetry};
 pub use journal::{CopyFormat, Journal, Sync};
 pub use login::{Login, PASSWORD_MAX};
 pub use recovery::{Recovery, Snapshot};
+pub use row::LimitRow;
 pub use session::{FoundOrders, Risk, Session, Submit};
 pub use strategy::{Book, Events, Parameters, Strategy};
 

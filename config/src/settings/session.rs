@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Found;
 use super::login::{Login, hidden};
+use super::row::LimitRow;
 
 /// Half the price: wider than any band of the exchange's, so what is beyond is a mistyped number.
 const COLLAR_BPS_MAX: u64 = 5_000;
@@ -166,6 +167,7 @@ pub struct Risk {
     pub positions_file: String,
     pub intent_age_max_ms: u64,
     pub start_killed: bool,
+    pub limit: Vec<LimitRow>,
 }
 
 impl Risk {

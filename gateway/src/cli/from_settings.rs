@@ -29,7 +29,12 @@ use crate::order::transport::{TransportOptions, Way};
 /// # Errors
 /// A strategy's kind or parameters, or a password file that is not there or not private.
 pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result<Options, String> {
-    let sessions = settings.session.iter().map(|(name, s)| session(name, s));
+    let sessions = settings.session.iter().map(|(name, s)| {
+        let strategies = settings.strategy.iter();
+        let own = strategies.filter(|(_, strategy)| strategy.session == *name);
+        let own: Vec<&str> = own.map(|(name, _)| name.as_str()).collect();
+        session(name, s, &own)
+    });
     let strategies = settings
         .strategy
         .iter()
@@ -313,7 +318,11 @@ fn way(submit: settings::Submit) -> Result<Way, String> {
     named.ok_or_else(|| format!("{submit:?}: no such transport"))
 }
 
-fn session(name: &str, session: &settings::Session) -> Result<options::Session, String> {
+fn session(
+    name: &str,
+    session: &settings::Session,
+    strategies: &[&str],
+) -> Result<options::Session, String> {
     let risk = &session.risk;
     let password =
         password::of(&session.login()).map_err(|error| format!("session.{name}.{error}"))?;
@@ -332,6 +341,8 @@ fn session(name: &str, session: &settings::Session) -> Result<options::Session, 
             session: session.session.clone(),
             server_timeout_ns: session.server_timeout_ms * 1_000_000,
         },
+        rows: risk::rows(risk, strategies)
+            .map_err(|error| format!("session.{name}.risk.{error}"))?,
         risk: risk::limits(risk).map_err(|error| format!("session.{name}.risk.{error}"))?,
         day: risk::day_start(risk).map_err(|error| format!("session.{name}.risk.{error}"))?,
         start_killed: risk.start_killed,

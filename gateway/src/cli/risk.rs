@@ -10,7 +10,8 @@ use protocol::types::{Qty, Symbol};
 use tickgate_config as settings;
 
 use crate::order::account::DayStart;
-use crate::order::risk::{DAY_NS, Hours, Limits};
+use crate::order::links::owner_of;
+use crate::order::risk::{DAY_NS, Hours, Limits, RowLimits, Symbols};
 
 /// Shares of one line: more than any company has, and times the highest price no number overflows.
 const SHARES_MAX: u64 = 1_000_000_000_000;
@@ -41,6 +42,32 @@ pub(super) fn limits(risk: &settings::Risk) -> Result<Limits, String> {
         hours: hours(risk, rt::clock::monotonic_ns(), Timestamp::now())?,
         intent_age_max_ns: risk.intent_age_max_ms * MS,
     })
+}
+
+/// Limits of parts of the account; `strategies` are the session's, in order.
+///
+/// # Errors
+/// The key and what is wrong with it.
+pub(super) fn rows(risk: &settings::Risk, strategies: &[&str]) -> Result<Vec<RowLimits>, String> {
+    let rows = risk.limit.iter().map(|row| {
+        let owner = if row.strategy == "*" {
+            None
+        } else {
+            let at = strategies.iter().position(|name| *name == row.strategy);
+            let at = at.ok_or_else(|| format!("limit: no strategy \"{}\"", row.strategy))?;
+            Some(owner_of(at))
+        };
+        Ok(RowLimits {
+            owner,
+            symbols: Symbols::parse(&row.symbol).map_err(|error| format!("limit: {error}"))?,
+            order_qty_max: row.order_qty_max.map(Qty),
+            notional_max: row.notional_max_dollars.map(|dollars| dollars * DOLLAR),
+            position_max: row.position_max,
+            open_orders_max: row.open_orders_max,
+            orders_per_second_max: row.orders_per_second_max,
+        })
+    });
+    rows.collect()
 }
 
 /// What the day begins with.

@@ -179,7 +179,7 @@ fn push(control: &mut Control, asks: &[Asking]) -> Result<Vec<Watched>, Refused>
         let Some(session) = control.sessions.get_mut(asking.session) else {
             continue;
         };
-        if session.ask(asking.command).is_err() {
+        if !session.ask(asking.command) {
             let name = &session.name;
             return Err(failed(format!(
                 "session {name} takes no commands: its core does not turn, and as many as may wait do"

@@ -189,13 +189,13 @@ impl Inlet {
         }
     }
 
-    /// An intent was refused.
+    /// An intent was refused; by this row of limits, 0: by none.
     #[cold]
-    pub fn on_refused(&mut self, asked: &Asked<'_>, refusal: Refusal) {
+    pub fn on_refused(&mut self, asked: &Asked<'_>, refusal: Refusal, row: u8) {
         if let Some(hot) = &mut self.0 {
             let intent = intent_record(asked, 0, refusal as u8);
             let parts = [intent.as_bytes(), &[]];
-            hot.write(Kind::Refused, asked.now_ns, [0; 2], parts);
+            hot.write(Kind::Refused, asked.now_ns, [row, 0], parts);
         }
     }
 

@@ -47,7 +47,7 @@
 //! | 1 | the gateway starts, session 255 | none |
 //! | 2 | it has stopped: a run without it has crashed | none |
 //! | 3 | an intent was accepted | the intent (46 bytes), then the SoupBinTCP packet that goes out |
-//! | 4 | an intent was refused | the intent |
+//! | 4 | an intent was refused | the intent; the row of limits that refused it, counted from 1, 0: none of them, 0 |
 //! | 5 | cancels of the kill switch, of a stop or of the operator | the packets that go out |
 //! | 6 | a message of the exchange | its SoupBinTCP sequence number (8), the message; 1: it was said before the connection was begun |
 //! | 7 | a connection stands | none |

@@ -99,6 +99,10 @@ fn fields(head: &Head, record: &Record<'_>, event: &Event<'_>) -> Fields {
             let name = refusals.find(|(code, _)| *code == intent.refusal);
             let name = name.map(|(_, name)| name);
             out.push(("refusal", name_or_code(name, intent.refusal)));
+            let [row, _] = record.header.detail;
+            if row > 0 {
+                out.push(("row", json!(row)));
+            }
             out.push(("shares", json!(intent.qty.get())));
             out.push(("price", price(u64::from(intent.price.get()))));
         }

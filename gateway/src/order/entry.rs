@@ -294,7 +294,8 @@ impl Entry {
                 Ok(sent)
             }
             Err(refusal) => {
-                self.journal.on_refused(asked, refusal);
+                let row = account.risk.take_refusing_row();
+                self.journal.on_refused(asked, refusal, row);
                 Err(refusal)
             }
         }

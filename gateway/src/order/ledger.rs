@@ -106,6 +106,7 @@ impl Ledger<'_> {
         if !desk.may_trade(instrument) {
             return Err(Refusal::NotItsSymbol);
         }
+        (self.account.risk).know(instrument, &self.account.instruments);
         let market = market_of(names, locate);
         let price = limit_of(&self.account.risk, intent, &market)?;
         let proposal = Proposal {
@@ -145,7 +146,7 @@ impl Ledger<'_> {
             })?;
         self.session.orders.advance(UserRefNum(user_ref.0 + 1));
         self.session.doubt.note(Sort::Enter, user_ref, now_ns);
-        self.opened(&order.lot());
+        self.opened(&order);
         self.session.counters.orders.increment();
         self.session.last = (owner, intent.id);
         Ok(Sent {
@@ -268,10 +269,10 @@ impl Ledger<'_> {
 
     /// One more order is open: risk counts it.
     #[inline]
-    pub(super) fn opened(&mut self, lot: &Lot) {
-        let risk = &mut self.account.risk;
-        risk.on_opened();
-        risk.on_reserved(lot);
+    pub(super) fn opened(&mut self, order: &Order) {
+        let (risk, lot) = (&mut self.account.risk, order.lot());
+        risk.on_opened(order.owner, order.instrument);
+        risk.on_reserved(&lot);
         risk.on_limit(lot.instrument, lot.side, lot.limit);
     }
 
@@ -303,7 +304,7 @@ impl Ledger<'_> {
         }
         let held = free(&mut self.account.risk, &order, order.reserved);
         self.hold(held);
-        if !self.account.risk.on_closed() {
+        if !(self.account.risk).on_closed(order.owner, order.instrument) {
             self.broken(Breach {
                 invariant: Invariant::OrdersCounted,
                 user_ref,

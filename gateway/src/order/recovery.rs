@@ -149,6 +149,7 @@ impl Ledger<'_> {
             {
                 continue;
             }
+            self.account.risk.on_given(owner, order.instrument);
             *given += 1;
             given_back += 1;
             self.session.counters.given_back.increment();
@@ -242,7 +243,8 @@ impl Ledger<'_> {
         self.session
             .orders
             .advance(UserRefNum(user_ref.0.saturating_add(1)));
-        self.opened(&order.lot());
+        (self.account.risk).know(instrument, &self.account.instruments);
+        self.opened(&order);
         if m.state == STATE_DEAD {
             self.session.counters.canceled.increment();
             self.close(user_ref);

@@ -306,7 +306,7 @@ fn build_session(
     let (limits, orders_max) = (session.risk, session.risk.open_orders_max);
     let past_limits = past.limits().clone();
     // Memory is what the configuration asks for, so that what an earlier run tightened can be loosened.
-    let mut risk = Risk::new(limits, kill.clone());
+    let mut risk = Risk::new(limits, kill.clone()).with_rows(&session.rows);
     risk.set_limits(&past_limits.in_force(&limits));
     let mut account = Account::new(risk, best_prices);
     account.begin_day(&session.day).map_err(|symbol| {

@@ -69,17 +69,11 @@ pub struct SessionControl {
     pub(crate) commands: Producer<Command>,
 }
 
-/// A command that nobody takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotTaken;
-
 impl SessionControl {
-    /// Asks its stage for something.
-    ///
-    /// # Errors
-    /// As many commands as fit wait already: the core does not turn.
-    pub fn ask(&mut self, command: Command) -> Result<(), NotTaken> {
-        self.commands.push(command).map_err(|_| NotTaken)
+    /// Asks its stage for something; `false`: as many commands as fit wait already, as the core does not turn.
+    #[must_use]
+    pub fn ask(&mut self, command: Command) -> bool {
+        self.commands.push(command).is_ok()
     }
 
     /// Whether it takes one more command.

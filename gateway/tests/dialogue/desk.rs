@@ -14,7 +14,7 @@ use gateway::order::entry::{
     Asked, Credentials, DeskOptions, Entry, EntryCounters, Lifecycle, Received, State,
 };
 use gateway::order::risk::Refusal;
-use gateway::order::risk::{KillSwitch, Limits, Risk};
+use gateway::order::risk::{KillSwitch, Limits, Risk, RowLimits};
 use gateway::order::telling::AnswerEvent;
 use protocol::types::{Price4, Qty, Side, Symbol};
 use rt::mem::Want;
@@ -120,8 +120,14 @@ pub(crate) struct Desk {
 impl Desk {
     /// Connected, with nothing known of the past.
     pub(crate) fn with(limits: Limits, desks: &[DeskOptions]) -> Self {
+        Self::with_rows(limits, &[], desks)
+    }
+
+    /// The same, with limits of parts of the account.
+    pub(crate) fn with_rows(limits: Limits, rows: &[RowLimits], desks: &[DeskOptions]) -> Self {
         let (kill, prices) = (KillSwitch::default(), prices());
-        let mut account = Account::new(Risk::new(limits, kill.clone()), prices.clone());
+        let risk = Risk::new(limits, kill.clone()).with_rows(rows);
+        let mut account = Account::new(risk, prices.clone());
         let entry = Entry::new(lifecycle(), limits.open_orders_max, desks, &mut account);
         Self {
             account,

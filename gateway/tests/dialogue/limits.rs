@@ -3,9 +3,11 @@
 use feed_handler::best_prices::BestPrice;
 use feed_handler::position::Position;
 use gateway::message::command::{Command, NewLimits};
-use gateway::message::intent::{Action, OrderIntent};
+use gateway::message::intent::{Action, OrderIntent, Owner};
 use gateway::order::account::DayStart;
-use gateway::order::risk::{DAY_NS, Hours, KillCause, LimitKey, Limits, Refusal};
+use gateway::order::risk::{
+    DAY_NS, Hours, KillCause, LimitKey, Limits, Refusal, RowLimits, Symbols,
+};
 use protocol::types::{Price4, Side, Symbol};
 
 use super::desk::{Desk, LIMITS, SECOND, SYMBOLS, change, enter, on_feed};
@@ -18,7 +20,11 @@ const TIGHT: Limits = Limits {
 const DOLLAR: u64 = 10_000;
 
 fn desk(limits: Limits) -> Desk {
-    let mut desk = Desk::with(limits, &[on_feed(0), on_feed(1)]);
+    desk_with_rows(limits, &[])
+}
+
+fn desk_with_rows(limits: Limits, rows: &[RowLimits]) -> Desk {
+    let mut desk = Desk::with_rows(limits, rows, &[on_feed(0), on_feed(1)]);
     desk.log_in(0);
     desk.says(&next_number(1));
     desk
@@ -384,6 +390,8 @@ struct Storm {
     positions: [i64; 2],
     next_id: u32,
     sent: u32,
+    /// The row of the first symbol: shares; that of the second strategy: open orders.
+    rows: [u32; 2],
     /// What the limits let stand: themselves, or what stood when they became tighter, less what has gone since.
     let_stand: Standing,
 }
@@ -520,8 +528,14 @@ impl Storm {
             ..
         } = &mut self.desk;
         assert!(entry.on_command(account, &new, *now_ns));
-        let now = Standing::of(&self.limits);
-        self.let_stand = self.let_stand.with(now, i128::max);
+        self.let_stand = self.let_stand.with(self.limited(), i128::max);
+    }
+
+    /// What account and rows let stand together.
+    fn limited(&self) -> Standing {
+        let mut limited = Standing::of(&self.limits);
+        limited.shares[0] = limited.shares[0].min(i128::from(self.rows[0]));
+        limited
     }
 
     /// Nothing is over a limit, whatever becomes of what is open; what was when the limit was set does not grow.
@@ -558,7 +572,9 @@ impl Storm {
         assert!(stands.gross <= self.let_stand.gross);
         assert!(stands.net <= self.let_stand.net);
         let less = self.let_stand.with(stands, i128::min);
-        self.let_stand = less.with(Standing::of(&self.limits), i128::max);
+        self.let_stand = less.with(self.limited(), i128::max);
+        let open = self.theirs.iter().filter(|it| it.owner == 1).count();
+        assert!(open <= self.rows[1] as usize, "{open}");
         assert_eq!(self.desk.kill.cause(), None);
     }
 }
@@ -569,16 +585,31 @@ fn no_sequence_of_orders_answers_and_changes_of_limits_brings_exposure_over_a_li
     for seed in 0..200 {
         let mut random = fastrand::Rng::with_seed(seed);
         let limits = random_limits(&mut random);
+        let rows = [random.u32(150..400), random.u32(1..6)];
+        let row_limits = [
+            RowLimits {
+                symbols: Symbols::parse("AL*").unwrap(),
+                position_max: Some(u64::from(rows[0])),
+                ..RowLimits::default()
+            },
+            RowLimits {
+                owner: Some(Owner(1)),
+                open_orders_max: Some(rows[1]),
+                ..RowLimits::default()
+            },
+        ];
         let mut storm = Storm {
-            desk: desk(limits),
+            desk: desk_with_rows(limits, &row_limits),
             limits,
             random,
             theirs: Vec::new(),
             positions: [0; 2],
             next_id: 0,
             sent: 0,
+            rows,
             let_stand: Standing::of(&limits),
         };
+        storm.let_stand = storm.limited();
         for _ in 0..400 {
             match storm.random.u8(0..40) {
                 0 => storm.limits_change(),

@@ -17,7 +17,7 @@ use gateway::order::entry::{
     Asked, Credentials, DeskOptions, Entry, Lifecycle, Received as Arrived, State,
 };
 use gateway::order::risk::Refusal;
-use gateway::order::risk::{KillSwitch, Limits, Risk};
+use gateway::order::risk::{KillSwitch, Limits, Risk, RowLimits};
 use gateway::order::telling::AnswerEvent;
 use order_sim::exchange::Exchange;
 use order_sim::file;
@@ -128,6 +128,26 @@ impl World {
             now_ns: 1,
             kill,
         }
+    }
+
+    /// With limits of parts of the account.
+    pub(crate) fn with_rows(rows: &[RowLimits]) -> Self {
+        let mut world = Self::new(0);
+        world.begin_with_rows(rows);
+        world
+    }
+
+    /// The process died and came back with these.
+    pub(crate) fn restart_with_rows(&mut self, rows: &[RowLimits]) {
+        self.begin_with_rows(rows);
+        self.believed.clear();
+        self.connect();
+    }
+
+    fn begin_with_rows(&mut self, rows: &[RowLimits]) {
+        let risk = Risk::new(LIMITS, self.kill.clone()).with_rows(rows);
+        self.account = Account::new(risk, vec![Arc::clone(&self.prices)]);
+        self.entry = entry(&mut self.account, None);
     }
 
     /// A new connection, all bytes of the old one lost.

@@ -6,6 +6,7 @@
 //! Not here:    trading hours, lists of symbols and the time in which no order is repeated are the configuration's
 //!              alone.
 
+use protocol::ouch::QTY_MAX;
 use protocol::types::Qty;
 
 use super::limits::Limits;
@@ -14,8 +15,10 @@ use super::rate::ROOM_MIN;
 /// 0.0001 dollars.
 const DOLLAR: u64 = 10_000;
 const MS: u64 = 1_000_000;
-/// The longest window of rejects, ms.
-const REJECT_WINDOW_MS_MAX: u64 = 60_000;
+/// As wide as a configuration may set them: half the price, in hundredths of a percent; a minute, ms; dollars or shares.
+const COLLAR_BPS_MAX: u64 = 5_000;
+const MINUTE_MS: u64 = 60_000;
+const MANY: u64 = 1_000_000_000_000;
 
 /// One limit. Its number is the journal's code for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -202,8 +205,15 @@ impl LimitKey {
             Self::OpenOrders | Self::OrdersPerSecond => own,
             Self::CancelsPerSecond | Self::Rejects if own == 0 => u64::from(ROOM_MIN),
             Self::CancelsPerSecond | Self::Rejects => own,
-            Self::RejectWindow => REJECT_WINDOW_MS_MAX,
-            _ => self.of(&Limits::WIDEST),
+            Self::SelfCross => 1,
+            Self::OrderQty => u64::from(QTY_MAX.0),
+            Self::Collar => COLLAR_BPS_MAX,
+            Self::RejectWindow | Self::IntentAge => MINUTE_MS,
+            Self::Notional
+            | Self::Position
+            | Self::GrossExposure
+            | Self::NetExposure
+            | Self::Loss => MANY,
         }
     }
 }
@@ -231,6 +241,22 @@ mod tests {
             }
         }
         assert_eq!((LimitKey::of_code(0), LimitKey::of_code(15)), (None, None));
+    }
+
+    #[test]
+    fn widest_limits_are_as_wide_as_they_may_be() {
+        for (key, _) in LimitKey::ALL {
+            let widest = key.of(&Limits::WIDEST);
+            assert_eq!(key.check(widest, &Limits::WIDEST), Ok(()), "{key:?}");
+            let has_none = [
+                LimitKey::RejectWindow,
+                LimitKey::CancelsPerSecond,
+                LimitKey::Rejects,
+            ];
+            if !has_none.contains(&key) {
+                assert!(key.check(widest + 1, &Limits::WIDEST).is_err(), "{key:?}");
+            }
+        }
     }
 
     #[test]

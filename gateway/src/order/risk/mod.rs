@@ -13,11 +13,14 @@ mod exposure;
 mod key;
 mod kill;
 mod limits;
+mod parts;
 mod prices;
 mod profit;
 mod rate;
 mod refusal;
 mod repeats;
+mod rows;
+mod symbols;
 
 use protocol::types::{Price4, Qty, Side};
 use rt::clock::SECOND_NS;
@@ -31,6 +34,7 @@ use exposure::Exposures;
 use profit::Profit;
 use rate::Rate;
 use repeats::{Repeats, Same};
+use rows::Rows;
 
 pub use exposure::{Exposure, Lot, Worth};
 pub use key::LimitKey;
@@ -38,6 +42,8 @@ pub use kill::{KillCause, KillSwitch};
 pub use limits::{DAY_NS, Hours, Limits};
 pub use prices::Market;
 pub use refusal::{Refusal, RefusalCounters};
+pub use rows::{ROWS_MAX, RowLimits};
+pub use symbols::Symbols;
 
 const _: () = assert!(INSTRUMENTS_MAX <= 1 << 16, "an instrument is a u16");
 
@@ -90,6 +96,7 @@ pub struct Risk {
     profit: Profit,
     own: OwnPrices,
     repeats: Repeats,
+    rows: Rows,
     open_orders: u32,
     orders: Rate,
     cancels: Rate,
@@ -115,6 +122,7 @@ impl Risk {
             profit: Profit::default(),
             own: OwnPrices::new(limits.open_orders_max),
             repeats: Repeats::new(limits.duplicate_window_ns, limits.orders_per_second_max),
+            rows: Rows::default(),
             open_orders: 0,
             orders: Rate::new(limits.orders_per_second_max, SECOND_NS),
             cancels: Rate::new(limits.cancels_per_second_max, SECOND_NS),
@@ -170,6 +178,9 @@ impl Risk {
         }
         if self.orders.is_full(now_ns) {
             return Err(Refusal::OrderRate);
+        }
+        if self.has_rows() {
+            self.check_rows(proposal, now_ns)?;
         }
         self.orders.note(now_ns);
         if may_repeat {
@@ -237,14 +248,16 @@ impl Risk {
         self.open_orders
     }
 
-    /// One more order is open.
-    pub fn on_opened(&mut self) {
+    /// One more order is open; `None`: it is nobody's.
+    pub fn on_opened(&mut self, owner: Option<Owner>, instrument: Instrument) {
+        self.rows.on_opened(owner, instrument);
         self.open_orders += 1;
     }
 
     /// One order is over; `false`: none was open.
     #[must_use]
-    pub fn on_closed(&mut self) -> bool {
+    pub fn on_closed(&mut self, owner: Option<Owner>, instrument: Instrument) -> bool {
+        self.rows.on_closed(owner, instrument);
         let was_open = self.open_orders > 0;
         self.open_orders = self.open_orders.saturating_sub(1);
         was_open
@@ -631,11 +644,12 @@ mod tests {
     fn open_orders_and_kill_switch_stop_the_next_order() {
         let kill = KillSwitch::default();
         let mut risk = Risk::new(LIMITS, kill.clone());
-        risk.on_opened();
-        risk.on_opened();
+        let (owner, instrument) = (Some(Owner(0)), Instrument(0));
+        risk.on_opened(owner, instrument);
+        risk.on_opened(owner, instrument);
         let one = proposal(Side::Buy, 1_000_000, 1);
         assert_eq!(risk.check(&one, 1), Err(Refusal::OpenOrders));
-        assert!(risk.on_closed());
+        assert!(risk.on_closed(owner, instrument));
         assert_eq!(risk.check(&one, 1), Ok(()));
         kill.engage(KillCause::Operator);
         assert_eq!(risk.check(&one, 1), Err(Refusal::Killed));

@@ -19,6 +19,7 @@ use rt::clock::SECOND_NS;
 use super::super::instruments::{INSTRUMENTS_MAX, Instrument};
 use super::rate::Rate;
 use super::refusal::Refusal;
+use super::symbols::Symbols;
 use crate::message::intent::Owner;
 
 /// Rows of an account: a bit of a word each, but for one.
@@ -46,52 +47,6 @@ pub struct RowLimits {
     pub open_orders_max: Option<u32>,
     /// New orders and replaces in any second, all symbols of the row together.
     pub orders_per_second_max: Option<u32>,
-}
-
-/// Which symbols are meant: those that begin so, or this one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Symbols {
-    begin: [u8; 8],
-    len: u8,
-    is_whole: bool,
-}
-
-impl Symbols {
-    /// Reads a symbol, or how symbols begin with a `*` behind it: `ZVZZT`, `ZV*`, `*`.
-    ///
-    /// # Errors
-    /// What was expected.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("\"{text}\": expected a symbol, 1 to 8 characters, or its beginning and *");
-        let (begin, is_whole) = match text.strip_suffix('*') {
-            Some(begin) => (begin, false),
-            None => (text, true),
-        };
-        if begin.is_empty() && !is_whole {
-            return Ok(Self::default());
-        }
-        if begin.contains('*') {
-            return Err(wrong());
-        }
-        let Symbol(bytes) = Symbol::new(begin).ok_or_else(wrong)?;
-        Ok(Self {
-            begin: bytes,
-            len: u8::try_from(begin.len()).map_err(|_| wrong())?,
-            is_whole,
-        })
-    }
-
-    /// Whether a symbol is one of them.
-    #[must_use]
-    pub fn has(&self, symbol: Symbol) -> bool {
-        let len = usize::from(self.len);
-        if self.is_whole {
-            symbol.0 == self.begin
-        } else {
-            symbol.0.get(..len) == self.begin.get(..len)
-        }
-    }
 }
 
 /// An order that is to go, or its change.
@@ -141,8 +96,7 @@ impl Rows {
         }
         let for_owner = |owner: usize| {
             bits(rows, |row| {
-                row.owner
-                    .is_none_or(|Owner(own)| usize::from(own) == owner)
+                row.owner.is_none_or(|Owner(own)| usize::from(own) == owner)
             })
         };
         let begin = |limits: &RowLimits| Row {
@@ -288,23 +242,6 @@ mod tests {
 
     fn symbol(name: &str) -> Symbol {
         Symbol::new(name).unwrap()
-    }
-
-    #[test]
-    fn symbols_are_one_or_those_that_begin_so_or_all() {
-        for (text, yes, no) in [
-            ("ZVZZT", "ZVZZT", "ZVZZ"),
-            ("ZV*", "ZVZZT", "ZX"),
-            ("ZV*", "ZV", "Z"),
-            ("ABCDEFGH*", "ABCDEFGH", "ABCDEFG"),
-        ] {
-            let symbols = Symbols::parse(text).unwrap();
-            assert!(symbols.has(symbol(yes)) && !symbols.has(symbol(no)), "{text}");
-        }
-        assert!(Symbols::parse("*").unwrap().has(symbol("A")));
-        for text in ["", "A*B", "**", "ABCDEFGHI", "ABCDEFGHI*", "Ä"] {
-            assert!(Symbols::parse(text).is_err(), "{text}");
-        }
     }
 
     /// As many rows as there may be, of which an order passes those for it: compared with a walk over all.

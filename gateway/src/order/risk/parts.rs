@@ -1,0 +1,67 @@
+//! Limits of parts of an account, as its risk holds them: see [`rows`](super::rows).
+//!
+//! Thread:      order core, hot
+//! Contract:    **an instrument is known ([`Risk::know`]) before an order in it is judged, or found.**
+
+use super::super::instruments::{Instrument, Instruments};
+use super::refusal::Refusal;
+use super::rows::{Asking, RowLimits, Rows};
+use super::{Proposal, Risk};
+use crate::message::intent::Owner;
+
+impl Risk {
+    /// With these rows, before the first order.
+    ///
+    /// # Panics
+    /// They are more than [`ROWS_MAX`](super::ROWS_MAX).
+    #[must_use]
+    pub fn with_rows(mut self, rows: &[RowLimits]) -> Self {
+        self.rows = Rows::new(rows);
+        self
+    }
+
+    /// Whether there are rows.
+    #[inline]
+    #[must_use]
+    pub fn has_rows(&self) -> bool {
+        !self.rows.is_empty()
+    }
+
+    /// Which rows are for an instrument, by its name: before an order in it is judged, or found.
+    #[inline]
+    pub fn know(&mut self, instrument: Instrument, instruments: &Instruments) {
+        if self.has_rows() {
+            self.rows.know(instrument, instruments.symbol(instrument));
+        }
+    }
+
+    /// An order that was nobody's is a strategy's.
+    pub fn on_given(&mut self, owner: Owner, instrument: Instrument) {
+        self.rows.on_closed(None, instrument);
+        self.rows.on_opened(Some(owner), instrument);
+    }
+
+    /// The row that the last refusal came from, counted from 1, and forgets it; 0: it was none.
+    pub fn take_refusing_row(&mut self) -> u8 {
+        self.rows.take_refused()
+    }
+
+    /// Whether the order passes every row that is for it. Counts it as sent when it does.
+    pub(super) fn check_rows(&mut self, proposal: &Proposal, now_ns: u64) -> Result<(), Refusal> {
+        let (owner, instrument) = (proposal.owner, proposal.instrument);
+        let more = proposal.qty.0.saturating_sub(proposal.counted_qty.0);
+        let held = self.exposures.of(instrument);
+        let asking = Asking {
+            owner,
+            instrument,
+            price: proposal.price,
+            qty: proposal.qty,
+            is_new: proposal.is_new,
+            worst: held.worst(proposal.side, more),
+            now_ns,
+        };
+        self.rows.check(&asking)?;
+        self.rows.note(&asking);
+        Ok(())
+    }
+}
