@@ -151,7 +151,13 @@ pub fn run(factory: Factory) -> ExitCode {
             }
         }),
         Command::Check { source } => with_settings(Some(source.config), source.sets, |loaded| {
-            let options = from_settings::options(&loaded.settings, factory);
+            let (settings, unread) = password::without_credentials(&loaded.settings);
+            for key in unread {
+                log::warn!(
+                    "{key}: only a process that systemd has begun can read it: not looked at"
+                );
+            }
+            let options = from_settings::options(&settings, factory);
             match options.and_then(|_| ctl::control(&loaded.settings.control)) {
                 Ok(_) => print_effective(loaded),
                 Err(error) => fail(WRONG_USAGE, &error),

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use tickgate_config::{Login, PASSWORD_MAX};
+use tickgate_config::{Login, PASSWORD_MAX, Settings};
 
 /// Where systemd has put the credentials of the unit (systemd.exec(5), `LoadCredential=`).
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
@@ -20,6 +20,30 @@ pub(super) fn of(login: &Login<'_>) -> Result<String, String> {
     let folder = std::env::var_os(CREDENTIALS);
     let read = credential(folder.as_deref().map(Path::new), login.password_credential);
     read.map_err(|error| format!("password_credential: {error}"))
+}
+
+/// Settings that can be checked where systemd has not begun this process, and the keys of what is not looked at then.
+pub(super) fn without_credentials(settings: &Settings) -> (Settings, Vec<String>) {
+    let (mut settings, mut keys) = (settings.clone(), Vec::new());
+    if std::env::var_os(CREDENTIALS).is_some() {
+        return (settings, keys);
+    }
+    let sessions = settings.session.iter_mut();
+    let sessions =
+        sessions.map(|(name, it)| (format!("session.{name}"), &mut it.password_credential));
+    let feeds = settings.feed.iter_mut();
+    let feeds = feeds.map(|(name, it)| {
+        (
+            format!("feed.{name}.snapshot"),
+            &mut it.snapshot.password_credential,
+        )
+    });
+    for (key, credential) in sessions.chain(feeds) {
+        if !std::mem::take(credential).is_empty() {
+            keys.push(format!("{key}.password_credential"));
+        }
+    }
+    (settings, keys)
 }
 
 /// A secret that others can read is no secret: the file must be ours alone.

@@ -255,6 +255,32 @@ pub struct PositionsRow {
     pub positions: Vec<PositionReport>,
 }
 
+/// Limits of the orders of a strategy, in some symbols.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct PartRow {
+    /// Its number in the session, from 1: as the journal names the row that has refused.
+    pub row: u32,
+    /// The strategy; `*`: every one.
+    pub strategy: String,
+    /// The symbol, or how symbols begin with a `*` behind it.
+    pub symbol: String,
+    /// Shares of one order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_qty_max: Option<u32>,
+    /// Price times shares of one order, dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notional_max_dollars: Option<u64>,
+    /// Shares long or short in each symbol, everything open taken as filled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position_max: Option<u64>,
+    /// Open orders at one time, all symbols of the row together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_orders_max: Option<u32>,
+    /// New orders and replaces in any second, all symbols of the row together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orders_per_second_max: Option<u32>,
+}
+
 /// A session's limits: those in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct LimitsRow {
@@ -263,6 +289,9 @@ pub struct LimitsRow {
     /// The number of the table that all sessions' limits are: each change makes the next one.
     #[serde(default)]
     pub number: u32,
+    /// Limits of parts of the account, as configured.
+    #[serde(default)]
+    pub rows: Vec<PartRow>,
     /// Those that are not as configured, or have been changed.
     #[serde(default)]
     pub changed: Vec<ChangedLimit>,

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use super::answer::{Answer, Body, Refused};
-use super::guard::GUARDS_MAX;
+use super::guard::Watch;
 use super::limits::{Tables, Wanted};
 use super::look::{self, Memory};
 use super::moment::Moment;
@@ -143,7 +143,7 @@ impl Console {
         if verb.steers() {
             self.counters.control_steered.increment();
             log::warn!("control: {peer}: {verb}");
-        } else if !matches!(verb, Verb::Guard { .. } | Verb::Unguard { .. }) {
+        } else if !matches!(verb, Verb::Guard { .. }) {
             log::info!("control: {peer}: {verb}");
         }
     }
@@ -199,46 +199,62 @@ impl Console {
                 return wait.map(Reply::Later);
             }
             Verb::Cancel { session } => {
-                let meant = self.meant(session.as_deref())?;
-                let asks = meant.iter().map(|session| Asking {
-                    session: *session,
-                    command: Command::CancelAll,
-                });
-                let (asks, what) = (asks.collect::<Vec<_>>(), verb.to_string());
-                let wait = steer::ask(&mut self.control, &asks, what, now_ns);
-                return wait.map(Reply::Later);
+                return self.cancel(session.as_deref(), verb.to_string(), now_ns);
             }
-            Verb::Guard { name, within_ms } => self.guard(name, *within_ms, now)?,
-            Verb::Unguard { name } => self.unguard(name, now)?,
+            Verb::Guard {
+                name,
+                token,
+                within_ms,
+            } => {
+                let watch = Watch {
+                    name,
+                    token: *token,
+                    within_ms: *within_ms,
+                };
+                self.guard(&watch, peer, now)?
+            }
+            Verb::Unguard { name, token } => self.unguard(name, *token, now)?,
             Verb::Pause { strategy } => return self.pause(strategy, true, now_ns),
             Verb::Unpause { strategy } => return self.pause(strategy, false, now_ns),
         };
         Ok(Reply::Now(Answer::new(body)))
     }
 
-    fn guard(&mut self, name: &str, within_ms: u64, now: Moment) -> Result<Body, Refused> {
-        let guards = &mut self.memory.guards;
-        match guards.renew(name, within_ms, now.now_ns) {
-            None => Err(failed(format!(
-                "{GUARDS_MAX} guards watch already, expected fewer"
-            ))),
-            Some(is_new) => {
-                if is_new {
-                    log::warn!(
-                        "control: guarded by {name:?}: {within_ms} ms of its silence stop trading"
-                    );
-                }
-                Ok(Body::Guards(guards.rows(now.now_ns)))
-            }
-        }
+    fn cancel(
+        &mut self,
+        session: Option<&str>,
+        what: String,
+        now_ns: u64,
+    ) -> Result<Reply, Refused> {
+        let meant = self.meant(session)?;
+        let asks = meant.iter().map(|session| Asking {
+            session: *session,
+            command: Command::CancelAll,
+        });
+        let asks: Vec<Asking> = asks.collect();
+        let wait = steer::ask(&mut self.control, &asks, what, now_ns);
+        wait.map(Reply::Later)
     }
 
-    fn unguard(&mut self, name: &str, now: Moment) -> Result<Body, Refused> {
+    fn guard(&mut self, watch: &Watch<'_>, peer: Peer, now: Moment) -> Result<Body, Refused> {
         let guards = &mut self.memory.guards;
-        if !guards.end(name) {
-            return Err(usage(format!("\"{name}\": no such guard")));
+        if guards.renew(watch, now.now_ns).map_err(failed)? {
+            let Watch {
+                name, within_ms, ..
+            } = watch;
+            self.counters.control_steered.increment();
+            log::warn!(
+                "control: {peer}: guard {name:?}: {within_ms} ms of its silence stop trading"
+            );
         }
-        log::warn!("control: not guarded by {name:?} any more");
+        Ok(Body::Guards(guards.rows(now.now_ns)))
+    }
+
+    fn unguard(&mut self, name: &str, token: u64, now: Moment) -> Result<Body, Refused> {
+        let guards = &mut self.memory.guards;
+        if !guards.end(name, token) {
+            return Err(usage(format!("{name:?}: no guard of this name is yours")));
+        }
         Ok(Body::Guards(guards.rows(now.now_ns)))
     }
 
@@ -319,7 +335,7 @@ fn place<'a>(
         } else {
             format!("expected one of {}", names.join(", "))
         };
-        usage(format!("\"{name}\": no such {kind}, {known}"))
+        usage(format!("{name:?}: no such {kind}, {known}"))
     })
 }
 
@@ -372,6 +388,7 @@ mod tests {
                     ..Limits::WIDEST
                 },
                 past_limits: PastLimits::default(),
+                rows: Vec::new(),
                 kill: kill.clone(),
                 commands: asks,
             });
@@ -439,15 +456,15 @@ mod tests {
             ..NOW
         };
         for name in ["desk", "night"] {
-            let verb = format!(r#"{{"guard":{{"name":"{name}","within_ms":500}}}}"#);
+            let verb = format!(r#"{{"guard":{{"name":"{name}","token":7,"within_ms":500}}}}"#);
             assert!(matches!(bench.ask(&verb), Reply::Now(_)));
         }
         assert!(matches!(
-            bench.ask(r#"{"unguard":{"name":"night"}}"#),
+            bench.ask(r#"{"unguard":{"name":"night","token":7}}"#),
             Reply::Now(_)
         ));
-        let gone = bench.refused(r#"{"unguard":{"name":"night"}}"#);
-        assert!(gone.error.contains("no such guard"), "{gone:?}");
+        let gone = bench.refused(r#"{"unguard":{"name":"night","token":7}}"#);
+        assert!(gone.error.contains("no guard of this name"), "{gone:?}");
         bench.console.look_at_guards(after_ms(500));
         assert_eq!(bench.kills[0].cause(), None);
         bench.console.look_at_guards(after_ms(501));

@@ -10,12 +10,13 @@
 
 use std::collections::BTreeMap;
 
-use super::answer::{ChangedLimit, LimitChange, Limited, LimitsRow, Refused};
+use super::answer::{ChangedLimit, LimitChange, Limited, LimitsRow, PartRow, Refused};
 use super::moment::Moment;
 use super::peer::Peer;
 use super::steer::{Asking, failed, usage};
 use crate::message::command::{Command, NewLimits};
-use crate::order::risk::{LimitKey, Limits};
+use crate::message::intent::Owner;
+use crate::order::risk::{LimitKey, Limits, RowLimits};
 use crate::service::control::{Control, SessionControl};
 
 /// Every session's.
@@ -64,10 +65,11 @@ impl Tables {
 
     /// As an operator is shown them.
     pub(super) fn rows(&self, control: &Control) -> Vec<LimitsRow> {
-        let sessions = control.sessions.iter().zip(&self.sessions);
-        let rows = sessions.map(|(session, table)| LimitsRow {
+        let sessions = control.sessions.iter().zip(&self.sessions).enumerate();
+        let rows = sessions.map(|(at, (session, table))| LimitsRow {
             session: session.name.clone(),
             number: self.number,
+            rows: parts(control, at, &session.rows),
             changed: table.changed(),
             ..table.row()
         });
@@ -195,10 +197,30 @@ pub(super) struct Made {
     pub(super) asks: Vec<Asking>,
 }
 
+/// A session's limits of parts.
+fn parts(control: &Control, session: usize, rows: &[RowLimits]) -> Vec<PartRow> {
+    let name_of = |owner: Option<Owner>| {
+        let mut strategies = control.strategies.iter();
+        let found = strategies.find(|it| it.session == session && Some(it.owner) == owner);
+        found.map_or_else(|| "*".to_owned(), |it| it.name.clone())
+    };
+    let rows = (1..).zip(rows).map(|(row, limits)| PartRow {
+        row,
+        strategy: name_of(limits.owner),
+        symbol: limits.symbols.to_string(),
+        order_qty_max: limits.order_qty_max.map(|qty| qty.0),
+        notional_max_dollars: limits.notional_max.map(|max| max / 10_000),
+        position_max: limits.position_max,
+        open_orders_max: limits.open_orders_max,
+        orders_per_second_max: limits.orders_per_second_max,
+    });
+    rows.collect()
+}
+
 fn unknown(name: &str) -> Refused {
     let names: Vec<&str> = LimitKey::ALL.iter().map(|(_, name)| *name).collect();
     usage(format!(
-        "\"{name}\": no limit that changes while the gateway runs, expected one of {}",
+        "{name:?}: no limit that changes while the gateway runs, expected one of {}",
         names.join(", ")
     ))
 }

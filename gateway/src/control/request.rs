@@ -81,8 +81,10 @@ pub enum Verb {
     },
     /// Somebody watches, and says so again within this time; else trading stops.
     Guard {
-        /// Who, [`GUARD_BYTES_MAX`] bytes at most.
+        /// Who: printable, [`GUARD_BYTES_MAX`] bytes at most.
         name: String,
+        /// A number of the tool's own: another one of the same name is told apart.
+        token: u64,
         /// The time, ms: one of [`WITHIN_MS`].
         within_ms: u64,
     },
@@ -90,6 +92,8 @@ pub enum Verb {
     Unguard {
         /// Who.
         name: String,
+        /// The number that it came with.
+        token: u64,
     },
     /// A strategy sends nothing new.
     Pause {
@@ -113,9 +117,10 @@ impl Verb {
             | Self::Orders(_)
             | Self::Positions { .. }
             | Self::Limits => false,
-            // Only the first and the last of a guard change anything: the console tells those.
-            Self::Guard { .. } | Self::Unguard { .. } => false,
-            Self::SetLimits { .. }
+            // Only the first of them changes anything: the console tells it.
+            Self::Guard { .. } => false,
+            Self::Unguard { .. }
+            | Self::SetLimits { .. }
             | Self::Kill { .. }
             | Self::Resume { .. }
             | Self::Cancel { .. }
@@ -169,8 +174,10 @@ impl fmt::Display for Verb {
             Self::Kill { reason, .. } => write!(f, "kill --reason {reason:?}"),
             Self::Resume { scope } => write!(f, "resume {scope:?}"),
             Self::Cancel { session } => write!(f, "cancel {}", all(session)),
-            Self::Guard { name, within_ms } => write!(f, "guard {name:?} within {within_ms} ms"),
-            Self::Unguard { name } => write!(f, "unguard {name:?}"),
+            Self::Guard {
+                name, within_ms, ..
+            } => write!(f, "guard {name:?} within {within_ms} ms"),
+            Self::Unguard { name, .. } => write!(f, "unguard {name:?}"),
             Self::Pause { strategy } => write!(f, "pause {strategy:?}"),
             Self::Unpause { strategy } => write!(f, "unpause {strategy:?}"),
         }
@@ -229,12 +236,18 @@ impl Request {
                 return Err(format!("wait_ms {wait_ms}: expected at most {WAIT_MS_MAX}"));
             }
         }
-        if let Verb::Guard { name, within_ms } = &request.verb {
+        if let Verb::Guard {
+            name, within_ms, ..
+        } = &request.verb
+        {
             if name.is_empty() || name.len() > GUARD_BYTES_MAX {
                 let len = name.len();
                 return Err(format!(
                     "name: {len} bytes, expected 1 to {GUARD_BYTES_MAX}"
                 ));
+            }
+            if name.chars().any(char::is_control) {
+                return Err(format!("name {name:?}: expected printable characters"));
             }
             if !WITHIN_MS.contains(within_ms) {
                 let (min, max) = (WITHIN_MS.start(), WITHIN_MS.end());
@@ -312,13 +325,17 @@ mod tests {
             (
                 Verb::Guard {
                     name: name(),
+                    token: 7,
                     within_ms: 500,
                 },
-                r#"{"guard":{"name":"ouch","within_ms":500}}"#,
+                r#"{"guard":{"name":"ouch","token":7,"within_ms":500}}"#,
             ),
             (
-                Verb::Unguard { name: name() },
-                r#"{"unguard":{"name":"ouch"}}"#,
+                Verb::Unguard {
+                    name: name(),
+                    token: 7,
+                },
+                r#"{"unguard":{"name":"ouch","token":7}}"#,
             ),
             (
                 Verb::Unpause { strategy: name() },
@@ -362,12 +379,16 @@ mod tests {
                 "wait_ms 60001: expected at most 60000",
             ),
             (
-                r#"{"version":1,"verb":{"guard":{"name":"a","within_ms":499}}}"#,
+                r#"{"version":1,"verb":{"guard":{"name":"a","token":7,"within_ms":499}}}"#,
                 "within_ms 499: expected 500 to 600000",
             ),
             (
-                r#"{"version":1,"verb":{"guard":{"name":"","within_ms":500}}}"#,
+                r#"{"version":1,"verb":{"guard":{"name":"","token":7,"within_ms":500}}}"#,
                 "name: 0 bytes, expected 1 to 64",
+            ),
+            (
+                r#"{"version":1,"verb":{"guard":{"name":"a\nb","token":7,"within_ms":500}}}"#,
+                "expected printable characters",
             ),
             (r#"{"version":1,"verb":"status"} {}"#, "trailing characters"),
             (&long, "reason: 513 bytes, expected at most 512"),

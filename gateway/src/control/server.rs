@@ -221,11 +221,14 @@ impl Serving {
             self.sleep();
             let now = moment();
             self.console.on_turn(now);
-            self.let_in(now);
+            let is_all_heard = self.let_in(now);
             let console = &mut self.console;
             self.connections
                 .retain_mut(|connection| connection.turn(console, now));
-            self.console.look_at_guards(now);
+            // A guard that waits at the door is not silent.
+            if is_all_heard {
+                self.console.look_at_guards(now);
+            }
         }
     }
 
@@ -250,25 +253,28 @@ impl Serving {
         let _ = poll(&mut waited, PollTimeout::from(turn_ms));
     }
 
-    fn let_in(&mut self, now: Moment) {
+    /// Lets in who waits; `false`: more may wait.
+    fn let_in(&mut self, now: Moment) -> bool {
         if now.now_ns < self.rest_until_ns {
-            return;
+            return false;
         }
         // As many as there may be at one time: others have their turn, too.
         for _ in 0..CONNECTIONS_MAX {
             let stream = match self.door.listener.accept() {
                 Ok((stream, _)) => stream,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 // EMFILE, ENFILE, ENOMEM: the next would be refused as well.
                 Err(error) => {
                     self.rest_until_ns = now.now_ns + REST_NS;
-                    return log::error!("control socket: nobody is let in for a second: {error}");
+                    log::error!("control socket: nobody is let in for a second: {error}");
+                    return false;
                 }
             };
             self.console.counters().control_connections.increment();
             self.on_stream(stream, now);
         }
+        false
     }
 
     fn on_stream(&mut self, stream: UnixStream, now: Moment) {

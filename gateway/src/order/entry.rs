@@ -422,7 +422,7 @@ impl Entry {
                     }
                     let waits = lifecycle.state() == State::Settling;
                     if waits && ledger.is_settled(lifecycle.is_first()) {
-                        lifecycle.on_recovered();
+                        lifecycle.on_recovered(now_ns);
                         journal.on_opened(now_ns);
                         tell(AnswerEvent::Opened);
                     }

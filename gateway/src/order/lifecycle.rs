@@ -315,7 +315,7 @@ impl Lifecycle {
             return 0;
         }
         let chance = now_ns ^ chance_of(&self.credentials.username);
-        let pause_ms = self.credentials.addresses.on_closed(chance);
+        let pause_ms = self.credentials.addresses.on_closed(chance, now_ns);
         let until_ns = now_ns.saturating_add(u64::from(pause_ms) * 1_000_000);
         self.go(State::Waiting, until_ns);
         pause_ms
@@ -343,10 +343,10 @@ impl Lifecycle {
     }
 
     /// Nothing that an earlier run left is in the way: orders may go out.
-    pub fn on_recovered(&mut self) {
+    pub fn on_recovered(&mut self, now_ns: u64) {
         self.go(State::Open, NEVER);
         self.has_been_open = true;
-        self.credentials.addresses.on_open();
+        self.credentials.addresses.on_open(now_ns);
     }
 
     /// Bytes arrived.
@@ -439,6 +439,9 @@ impl Lifecycle {
     /// The connection is of no more use.
     #[cold]
     pub fn end(&mut self, ended: Ended) -> Ended {
+        if matches!(ended, Ended::Swallowed | Ended::Unanswered) {
+            self.credentials.addresses.on_useless();
+        }
         if self.state != State::Stopped {
             self.go(State::Ending, NEVER);
         }
@@ -524,7 +527,7 @@ mod tests {
         for told in past {
             assert_eq!(hears(&mut one, kind::SEQUENCED, b"x"), told);
         }
-        one.on_recovered();
+        one.on_recovered(0);
         assert_eq!(one.state(), State::Open);
         one.on_closed(2);
         one.on_connected(2, &mut out);
@@ -572,7 +575,7 @@ mod tests {
     fn heartbeat_after_a_second_of_our_silence_and_end_after_the_servers() {
         let (mut one, mut out) = (lifecycle(), [0; 8]);
         log_in(&mut one);
-        one.on_recovered();
+        one.on_recovered(0);
         one.on_sent(1, SECOND / 2);
         assert_eq!(one.on_timeout(SECOND, &mut out), Due::Nothing);
         assert_eq!(one.on_timeout(SECOND * 3 / 2, &mut out), Due::Send(3));
@@ -634,8 +637,8 @@ mod tests {
         one.on_connected(0, &mut [0; 64]);
         assert!(pauses(&mut one, 0, 5000));
         log_in(&mut one);
-        one.on_recovered();
-        assert!(pauses(&mut one, 0, 100));
+        one.on_recovered(0);
+        assert!(pauses(&mut one, SECOND, 100));
     }
 
     #[test]
@@ -670,7 +673,7 @@ mod tests {
     fn stopped_is_the_end_whatever_becomes_of_the_connection() {
         let (mut one, mut out) = (lifecycle(), [0; 8]);
         log_in(&mut one);
-        one.on_recovered();
+        one.on_recovered(0);
         one.stop(0);
         assert_eq!(one.log_out(0, &mut out), 3);
         assert_eq!(&out[..3], b"\0\x01O");

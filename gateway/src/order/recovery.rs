@@ -149,7 +149,14 @@ impl Ledger<'_> {
             {
                 continue;
             }
-            self.account.risk.on_given(owner, order.instrument);
+            if !self.account.risk.on_given(owner, order.instrument) {
+                self.broken(Breach {
+                    invariant: Invariant::OrdersCounted,
+                    user_ref: number,
+                    found: 1,
+                    expected: 0,
+                });
+            }
             *given += 1;
             given_back += 1;
             self.session.counters.given_back.increment();

@@ -29,7 +29,7 @@ use crate::order::entry::{DESKS_MAX, DeskOptions, Entry, Lifecycle};
 use crate::order::instruments::INSTRUMENTS_MAX;
 use crate::order::links::{Link, owner_of};
 use crate::order::opening::{Opening, OpeningView};
-use crate::order::risk::{KillCause, KillSwitch, Limits, Risk};
+use crate::order::risk::{KillCause, KillSwitch, Limits, Risk, RowLimits};
 use crate::order::stage::{OrderStage, Parts as OrderParts};
 use crate::order::transport::{Transport, TransportUser};
 use crate::strategy::Ends;
@@ -337,6 +337,7 @@ fn build_session(
         name,
         limits,
         past_limits,
+        rows: session.rows,
         kill,
         account,
         entry,
@@ -358,6 +359,7 @@ struct SessionStart<'a> {
     name: String,
     limits: Limits,
     past_limits: PastLimits,
+    rows: Vec<RowLimits>,
     kill: KillSwitch,
     account: Account,
     entry: Entry,
@@ -394,6 +396,7 @@ impl TransportUser for SessionStart<'_> {
             positions: stage.positions_view(),
             limits: self.limits,
             past_limits: self.past_limits,
+            rows: self.rows,
             kill: self.kill,
             commands: self.asks,
         });

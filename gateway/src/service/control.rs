@@ -15,7 +15,7 @@ use crate::core_loop::CoreState;
 use crate::journal::limits::PastLimits;
 use crate::message::command::Command;
 use crate::message::intent::Owner;
-use crate::order::risk::{KillSwitch, Limits};
+use crate::order::risk::{KillSwitch, Limits, RowLimits};
 use crate::order::snapshot::{PositionsView, SessionView};
 
 /// Commands that one session may have waiting: its stage takes them every 10 ms.
@@ -64,6 +64,8 @@ pub struct SessionControl {
     pub limits: Limits,
     /// What is in force from the start, where an earlier run had tighter ones, and the number of that run's table.
     pub past_limits: PastLimits,
+    /// Limits of parts of its account.
+    pub rows: Vec<RowLimits>,
     /// Its kill switch.
     pub kill: KillSwitch,
     pub(crate) commands: Producer<Command>,

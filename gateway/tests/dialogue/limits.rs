@@ -305,25 +305,41 @@ fn cancels_beyond_their_rate_wait_and_the_kill_switchs_own_do_not() {
     assert!(desk.entry.cancel_some(8, desk.now_ns, &mut [0; 256]) > 0);
 }
 
+/// One of [`LIMITS`] is another from now on.
+fn set(desk: &mut Desk, key: LimitKey, value: u64) {
+    let mut limits = LIMITS;
+    key.set(&mut limits, value);
+    let new = Command::Limits(NewLimits {
+        number: 2,
+        uid: 0,
+        limits,
+    });
+    let Desk {
+        entry,
+        account,
+        now_ns,
+        ..
+    } = desk;
+    assert!(entry.on_command(account, &new, *now_ns));
+}
+
+#[test]
+fn order_that_stands_over_a_tightened_position_may_be_replaced_by_less_and_not_by_more() {
+    let mut desk = desk(LIMITS);
+    desk.live(1, 100);
+    desk.live(2, 100);
+    set(&mut desk, LimitKey::Position, 150);
+    let more = at(1_000_000, change(Action::Replace, 1, 101));
+    assert_eq!(desk.asks(0, &more), Err(Refusal::Position));
+    let cheaper = at(999_900, change(Action::Replace, 1, 100));
+    desk.asks(0, &cheaper).expect("it adds nothing");
+    let less = at(1_000_000, change(Action::Replace, 2, 10));
+    desk.asks(0, &less).expect("it takes off");
+}
+
 #[test]
 fn limits_that_change_hold_from_the_next_order_on_and_count_what_went_before() {
     let mut desk = desk(LIMITS);
-    let set = |desk: &mut Desk, key: LimitKey, value| {
-        let mut limits = LIMITS;
-        key.set(&mut limits, value);
-        let new = Command::Limits(NewLimits {
-            number: 2,
-            uid: 0,
-            limits,
-        });
-        let Desk {
-            entry,
-            account,
-            now_ns,
-            ..
-        } = desk;
-        assert!(entry.on_command(account, &new, *now_ns));
-    };
     let buy = |id, qty| enter(id, Side::Buy, qty);
     desk.asks(0, &buy(1, 100)).unwrap();
     for (key, value, refusal) in [

@@ -10,7 +10,7 @@ use gateway::message::execution::Outcome;
 use gateway::message::intent::{Action, OrderId, Owner};
 use gateway::message::notice::Ended;
 use gateway::order::entry::{Due, FoundOrders, PROGRESS_TIMEOUT_NS, State};
-use gateway::order::risk::{KillCause, Limits, Refusal};
+use gateway::order::risk::{KillCause, Limits, Refusal, RowLimits};
 use protocol::ouch::EnterOrder;
 use protocol::types::{Side, Symbol};
 
@@ -116,6 +116,26 @@ fn orders_go_back_to_their_strategies_and_those_of_nobody_stand() {
         desk.last(),
         (Outcome::Canceled(b'U'), Some(Action::Cancel), 0, 1)
     );
+}
+
+#[test]
+fn order_that_goes_back_counts_in_its_strategys_row_until_it_is_over() {
+    let rows = [RowLimits {
+        owner: Some(Owner(0)),
+        open_orders_max: Some(1),
+        ..RowLimits::default()
+    }];
+    let mut desk = Desk::with_rows(LIMITS, &rows, &[on_feed(0), on_feed(1)]);
+    let past = past(&[(0, 7, 3)], &[]);
+    desk.entry = desk.entry.with_past(past, FoundOrders::Adopt);
+    desk.log_in(1);
+    desk.says(&order(3, 0));
+    desk.says(&next_number(4));
+    let refused = desk.asks(0, &enter(8, Side::Buy, 1));
+    assert_eq!(refused, Err(Refusal::OpenOrders));
+    desk.says(&canceled(3, 10));
+    desk.asks(0, &enter(8, Side::Buy, 1)).expect("it has room");
+    assert_eq!(desk.kill.cause(), None);
 }
 
 #[test]

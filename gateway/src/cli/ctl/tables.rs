@@ -4,8 +4,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use jiff::Timestamp;
 
 use crate::control::answer::{
-    Asked, Body, FeedRow, GuardRow, KillStatus, Killed, Limited, LimitsRow, Orders, Positions,
-    Resumed, SessionRow, Status, StillOpen,
+    Asked, Body, FeedRow, GuardRow, KillStatus, Killed, Limited, LimitsRow, Orders, PartRow,
+    Positions, Resumed, SessionRow, Status, StillOpen,
 };
 use crate::telemetry::grouped;
 
@@ -227,7 +227,42 @@ fn limits(found: &[LimitsRow]) -> String {
         rows.add_row(line);
     }
     let number = found.first().map_or(0, |row| row.number);
-    format!("{rows}\n\ntable {number}{}", changed(found))
+    format!("{rows}\n\ntable {number}{}{}", changed(found), parts(found))
+}
+
+/// Limits of parts of accounts, a line each.
+fn parts(found: &[LimitsRow]) -> String {
+    let mut out = String::new();
+    for session in found {
+        for row in &session.rows {
+            let limits = [
+                ("order_qty_max", row.order_qty_max.map(u64::from)),
+                ("notional_max_dollars", row.notional_max_dollars),
+                ("position_max", row.position_max),
+                ("open_orders_max", row.open_orders_max.map(u64::from)),
+                (
+                    "orders_per_second_max",
+                    row.orders_per_second_max.map(u64::from),
+                ),
+            ];
+            let limits = limits
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value?)));
+            let limits = limits.map(|(name, value)| format!("{name} {}", grouped(value)));
+            let limits: Vec<String> = limits.collect();
+            let PartRow {
+                row,
+                strategy,
+                symbol,
+                ..
+            } = row;
+            let (name, limits) = (&session.session, limits.join(", "));
+            out.push_str(&format!(
+                "session {name}, row {row}: strategy {strategy}, symbol {symbol}: {limits}\n"
+            ));
+        }
+    }
+    out
 }
 
 /// What of the limits is not as configured.

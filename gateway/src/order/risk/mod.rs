@@ -254,11 +254,10 @@ impl Risk {
         self.open_orders += 1;
     }
 
-    /// One order is over; `false`: none was open.
+    /// One order is over; `false`: none was open, or none by a row that is for it.
     #[must_use]
     pub fn on_closed(&mut self, owner: Option<Owner>, instrument: Instrument) -> bool {
-        self.rows.on_closed(owner, instrument);
-        let was_open = self.open_orders > 0;
+        let was_open = self.rows.on_closed(owner, instrument) && self.open_orders > 0;
         self.open_orders = self.open_orders.saturating_sub(1);
         was_open
     }
@@ -413,7 +412,8 @@ impl Risk {
     #[cold]
     fn check_exposure_exactly(&self, proposal: &Proposal, lot: &Lot) -> Result<(), Refusal> {
         let held = self.exposures.of(lot.instrument);
-        if held.worst(lot.side, lot.qty.0) > self.limits.position_max {
+        // What adds nothing may stand over a limit that has become tighter.
+        if lot.qty.0 > 0 && held.worst(lot.side, lot.qty.0) > self.limits.position_max {
             return Err(Refusal::Position);
         }
         self.check_short(proposal, lot)?;

@@ -30,15 +30,17 @@ impl Risk {
     /// Which rows are for an instrument, by its name: before an order in it is judged, or found.
     #[inline]
     pub fn know(&mut self, instrument: Instrument, instruments: &Instruments) {
-        if self.has_rows() {
+        if self.has_rows() && !self.rows.is_known(instrument) {
             self.rows.know(instrument, instruments.symbol(instrument));
         }
     }
 
-    /// An order that was nobody's is a strategy's.
-    pub fn on_given(&mut self, owner: Owner, instrument: Instrument) {
-        self.rows.on_closed(None, instrument);
+    /// An order that was nobody's is a strategy's; `false`: a row did not know of it.
+    #[must_use]
+    pub fn on_given(&mut self, owner: Owner, instrument: Instrument) -> bool {
+        let was_open = self.rows.on_closed(None, instrument);
         self.rows.on_opened(Some(owner), instrument);
+        was_open
     }
 
     /// The row that the last refusal came from, counted from 1, and forgets it; 0: it was none.
@@ -48,20 +50,21 @@ impl Risk {
 
     /// Whether the order passes every row that is for it. Counts it as sent when it does.
     pub(super) fn check_rows(&mut self, proposal: &Proposal, now_ns: u64) -> Result<(), Refusal> {
-        let (owner, instrument) = (proposal.owner, proposal.instrument);
+        let rows = self.rows.of(Some(proposal.owner), proposal.instrument);
+        if rows == 0 {
+            return Ok(());
+        }
         let more = proposal.qty.0.saturating_sub(proposal.counted_qty.0);
-        let held = self.exposures.of(instrument);
+        let held = self.exposures.of(proposal.instrument);
         let asking = Asking {
-            owner,
-            instrument,
             price: proposal.price,
             qty: proposal.qty,
             is_new: proposal.is_new,
-            worst: held.worst(proposal.side, more),
+            worst: (more > 0).then(|| held.worst(proposal.side, more)),
             now_ns,
         };
-        self.rows.check(&asking)?;
-        self.rows.note(&asking);
+        self.rows.check(rows, &asking)?;
+        self.rows.note(rows, now_ns);
         Ok(())
     }
 }

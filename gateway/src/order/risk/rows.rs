@@ -9,7 +9,7 @@
 //! A row counts for itself what it limits: the orders of all strategies and symbols that it is for, together; only a
 //! position is each symbol's.
 //!
-//! Thread:      order core, hot: two loads and a branch where no row is for an order, a branch where there are none
+//! Thread:      order core, hot: a branch where there are no rows, three loads and two branches where none is for an order
 //! Invariants:  a row's open orders are those of the account that it is for.
 //! When full:   [`ROWS_MAX`] rows; who has more is not begun.
 
@@ -52,13 +52,11 @@ pub struct RowLimits {
 /// An order that is to go, or its change.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asking {
-    pub(super) owner: Owner,
-    pub(super) instrument: Instrument,
     pub(super) price: Price4,
     pub(super) qty: Qty,
     pub(super) is_new: bool,
-    /// The position's size with everything open on its side filled, and itself.
-    pub(super) worst: u64,
+    /// The position's size with everything open on its side filled, and itself; `None`: it adds nothing.
+    pub(super) worst: Option<u64>,
     pub(super) now_ns: u64,
 }
 
@@ -119,23 +117,29 @@ impl Rows {
         self.rows.is_empty()
     }
 
-    /// An instrument is this symbol: before the first order in it is judged, or found.
+    /// Whether it is known which rows are for an instrument.
     #[inline]
+    pub(super) fn is_known(&self, Instrument(at): Instrument) -> bool {
+        self.of_symbol
+            .get(usize::from(at))
+            .is_some_and(|it| *it != 0)
+    }
+
+    /// An instrument is this symbol: before the first order in it is judged, or found.
+    #[cold]
     pub(super) fn know(&mut self, Instrument(at): Instrument, symbol: Symbol) {
-        if let Some(known) = self.of_symbol.get_mut(usize::from(at))
-            && *known == 0
-        {
+        if let Some(known) = self.of_symbol.get_mut(usize::from(at)) {
             let rows = self.rows.iter().map(|row| &row.limits);
             *known = KNOWN | bits(rows, |row| row.symbols.has(symbol));
         }
     }
 
-    /// Whether an order passes every row that is for it.
+    /// Whether an order passes these rows.
     ///
     /// # Errors
     /// The first that it does not, by what it has too much of.
-    pub(super) fn check(&mut self, asking: &Asking) -> Result<(), Refusal> {
-        let mut left = self.of(Some(asking.owner), asking.instrument);
+    pub(super) fn check(&mut self, rows: u64, asking: &Asking) -> Result<(), Refusal> {
+        let mut left = rows;
         while left != 0 {
             let at = left.trailing_zeros();
             left &= left - 1;
@@ -148,11 +152,11 @@ impl Rows {
         Ok(())
     }
 
-    /// It goes.
-    pub(super) fn note(&mut self, asking: &Asking) {
-        self.each(Some(asking.owner), asking.instrument, |row| {
+    /// An order that these rows are for goes.
+    pub(super) fn note(&mut self, rows: u64, now_ns: u64) {
+        self.each(rows, |row| {
             if let Some(orders) = &mut row.orders {
-                orders.note(asking.now_ns);
+                orders.note(now_ns);
             }
         });
     }
@@ -161,19 +165,22 @@ impl Rows {
     #[inline]
     pub(super) fn on_opened(&mut self, owner: Option<Owner>, instrument: Instrument) {
         if !self.is_empty() {
-            self.each(owner, instrument, |row| row.open_orders += 1);
+            self.each(self.of(owner, instrument), |row| row.open_orders += 1);
         }
     }
 
-    /// One order is over.
+    /// One order is over; `false`: a row that is for it had none open.
     #[inline]
-    pub(super) fn on_closed(&mut self, owner: Option<Owner>, instrument: Instrument) {
+    #[must_use]
+    pub(super) fn on_closed(&mut self, owner: Option<Owner>, instrument: Instrument) -> bool {
+        let mut was_open = true;
         if !self.is_empty() {
-            self.each(owner, instrument, |row| {
-                debug_assert!(row.open_orders > 0, "it was open");
+            self.each(self.of(owner, instrument), |row| {
+                was_open &= row.open_orders > 0;
                 row.open_orders = row.open_orders.saturating_sub(1);
             });
         }
+        was_open
     }
 
     /// The row that has refused, counted from 1, and forgets it; 0: none did.
@@ -183,17 +190,17 @@ impl Rows {
 
     /// The rows that are for an order, a bit each.
     #[inline]
-    fn of(&self, owner: Option<Owner>, Instrument(at): Instrument) -> u64 {
+    pub(super) fn of(&self, owner: Option<Owner>, Instrument(at): Instrument) -> u64 {
         let of_symbol = self.of_symbol.get(usize::from(at)).copied().unwrap_or(0);
         let of_owner = match owner {
             Some(Owner(owner)) => self.of_owner.get(usize::from(owner)).copied(),
             None => Some(self.of_nobody),
         };
-        of_symbol & of_owner.unwrap_or(0)
+        of_symbol & of_owner.unwrap_or(0) & !KNOWN
     }
 
-    fn each(&mut self, owner: Option<Owner>, at: Instrument, mut change: impl FnMut(&mut Row)) {
-        let mut left = self.of(owner, at);
+    fn each(&mut self, rows: u64, mut change: impl FnMut(&mut Row)) {
+        let mut left = rows;
         while left != 0 {
             let row = self.rows.get_mut(left.trailing_zeros() as usize);
             left &= left - 1;
@@ -212,7 +219,7 @@ impl Row {
             Some(Refusal::OrderQty)
         } else if limits.notional_max.is_some_and(|max| notional > max) {
             Some(Refusal::Notional)
-        } else if limits.position_max.is_some_and(|max| asking.worst > max) {
+        } else if (limits.position_max.zip(asking.worst)).is_some_and(|(max, worst)| worst > max) {
             Some(Refusal::Position)
         } else if asking.is_new
             && (limits.open_orders_max).is_some_and(|max| self.open_orders >= max)
@@ -268,12 +275,10 @@ mod tests {
                 rows.know(Instrument(at), symbol(names[usize::from(at)]));
                 let (owner, qty) = (Owner(random.u8(0..4)), Qty(random.u32(1..160)));
                 let asking = Asking {
-                    owner,
-                    instrument: Instrument(at),
                     price: Price4(1),
                     qty,
                     is_new: true,
-                    worst: 0,
+                    worst: None,
                     now_ns: 1,
                 };
                 let is_for = |row: &RowLimits, owner: Option<Owner>, at: u16| {
@@ -286,7 +291,11 @@ mod tests {
                         || count >= row.open_orders_max.unwrap() as usize;
                     (is_for(row, Some(owner), at) && is_over).then_some(number)
                 });
-                let refused = rows.check(&asking).err().map(|_| rows.take_refused());
+                let meant = rows.of(Some(owner), Instrument(at));
+                let refused = rows
+                    .check(meant, &asking)
+                    .err()
+                    .map(|_| rows.take_refused());
                 assert_eq!(refused, first, "seed {seed}");
                 let owner = random.bool().then_some(owner);
                 if first.is_none() || random.u8(0..20) == 0 {
@@ -294,7 +303,7 @@ mod tests {
                     open.push((owner, at));
                 } else if !open.is_empty() {
                     let (owner, at) = open.swap_remove(random.usize(0..open.len()));
-                    rows.on_closed(owner, Instrument(at));
+                    assert!(rows.on_closed(owner, Instrument(at)), "seed {seed}");
                 }
             }
         }

@@ -50,6 +50,15 @@ impl Symbols {
     }
 }
 
+/// As a configuration has it.
+impl std::fmt::Display for Symbols {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let begin = self.begin.get(..usize::from(self.len)).unwrap_or_default();
+        let end = if self.is_whole { "" } else { "*" };
+        write!(f, "{}{end}", String::from_utf8_lossy(begin).trim_end())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +80,9 @@ mod tests {
                 symbols.has(symbol(yes)) && !symbols.has(symbol(no)),
                 "{text}"
             );
+        }
+        for text in ["ZVZZT", "ZV*", "ABCDEFGH*", "*", "A"] {
+            assert_eq!(Symbols::parse(text).unwrap().to_string(), text);
         }
         assert!(Symbols::parse("*").unwrap().has(symbol("A")));
         for text in ["", "A*B", "**", "ABCDEFGHI", "ABCDEFGHI*", "Ä"] {
