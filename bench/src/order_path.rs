@@ -15,7 +15,7 @@ use gateway::message::terms::Terms;
 use gateway::order::account::{Account, DayStart};
 use gateway::order::addresses::Addresses;
 use gateway::order::entry::{Asked, Credentials, DeskOptions, Entry, Lifecycle, Received, State};
-use gateway::order::risk::{KillSwitch, Limits, Risk};
+use gateway::order::risk::{KillSwitch, Limits, Risk, RowLimits};
 use protocol::ouch::{AccountQueryResponse, Canceled, OrderAccepted};
 use protocol::soup::{self, LoginAccepted, kind};
 use protocol::types::{Price4, Qty, Seq, Side, Symbol, UserRefNum};
@@ -43,6 +43,8 @@ pub(crate) struct OrderPath {
 #[derive(Debug)]
 pub(crate) struct Setting {
     pub(crate) limits: Limits,
+    /// Limits of parts of the account.
+    pub(crate) rows: Vec<RowLimits>,
     pub(crate) kill: KillSwitch,
     pub(crate) day: DayStart,
     pub(crate) journal: Inlet,
@@ -62,11 +64,20 @@ impl Setting {
         };
         Self {
             limits,
+            rows: Vec::new(),
             kill: KillSwitch::default(),
             day: DayStart::default(),
             journal: Inlet::default(),
         }
     }
+}
+
+/// As near as orders may stand without meeting one another.
+fn price_of(side: Side) -> Price4 {
+    Price4(match side {
+        Side::Buy => 1_000_000,
+        Side::Sell => 1_000_100,
+    })
 }
 
 impl OrderPath {
@@ -79,6 +90,7 @@ impl OrderPath {
     pub(crate) fn with(resting: u32, setting: Setting) -> Result<Self> {
         let Setting {
             limits,
+            rows,
             kill,
             day,
             journal,
@@ -105,7 +117,7 @@ impl OrderPath {
             symbols: None,
             trade_on_stale: false,
         };
-        let risk = Risk::new(limits, kill);
+        let risk = Risk::new(limits, kill).with_rows(&rows);
         let mut account = Account::new(risk, vec![Arc::new(prices)]);
         let begun = account.begin_day(&day);
         begun.map_err(|symbol| anyhow!("no room for {symbol:?}"))?;
@@ -155,12 +167,16 @@ impl OrderPath {
     }
 
     fn ask(&mut self, action: Action, id: u32) -> Option<UserRefNum> {
+        self.ask_for(action, id, Side::Buy)
+    }
+
+    fn ask_for(&mut self, action: Action, id: u32, side: Side) -> Option<UserRefNum> {
         self.now_ns += 1_000_000;
         let intent = OrderIntent {
             origin: Origin::default(),
             decided_ns: self.now_ns,
             id: OrderId(id),
-            price: Price4(1_000_000),
+            price: price_of(side),
             qty: QTY,
             published_delta_ns: 0,
             picked_delta_ns: 0,
@@ -169,7 +185,7 @@ impl OrderPath {
             queue: 0,
             ring_was_full: false,
             action,
-            side: Side::Buy,
+            side,
             time_in_force: TimeInForce::Day,
             cause: Cause::Market,
         };
@@ -188,15 +204,15 @@ impl OrderPath {
         let id = self.next_id;
         self.next_id += 1;
         let number = self.ask(Action::Enter, id).unwrap_or(UserRefNum(0));
-        self.accept(number);
+        self.accept(number, Side::Buy);
         number
     }
 
-    fn accept(&mut self, number: UserRefNum) {
+    fn accept(&mut self, number: UserRefNum, side: Side) {
         let mut accepted = OrderAccepted::new_zeroed();
-        (accepted.kind, accepted.side) = (OrderAccepted::KIND, b'B');
+        (accepted.kind, accepted.side) = (OrderAccepted::KIND, side as u8);
         (accepted.user_ref, accepted.qty) = (number.into(), QTY.into());
-        (accepted.symbol, accepted.price) = (self.symbol, Price4(1_000_000).into());
+        (accepted.symbol, accepted.price) = (self.symbol, price_of(side).into());
         accepted.state = b'L';
         self.answer(|out| accepted.encode(&[], out));
     }
@@ -224,14 +240,14 @@ impl OrderPath {
     }
 
     /// The same; how long it took to judge the order and to have its bytes ready, ns.
-    pub(crate) fn live_and_die_timed(&mut self, clock: &Clock) -> u64 {
+    pub(crate) fn live_and_die_timed(&mut self, clock: &Clock, side: Side) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
         let asked_ns = clock.now_ns();
-        let number = self.ask(Action::Enter, id);
+        let number = self.ask_for(Action::Enter, id, side);
         let took_ns = clock.now_ns() - asked_ns;
         let number = number.unwrap_or(UserRefNum(0));
-        self.accept(number);
+        self.accept(number, side);
         self.ask(Action::Cancel, id);
         self.cancel(number);
         self.entry.prefetch(&self.account);
