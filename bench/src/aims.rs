@@ -177,6 +177,7 @@ pub fn of_books(folder: &Path, python: Option<&Path>) -> Result<Vec<Aim>> {
         seed: 1,
         messages: BOOK_MESSAGES,
         symbols: 500,
+        live: 0,
     };
     generate::to_file(&options, &day, |_| ())?;
     let json = folder.join("books.json");
