@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use feed_handler::book::{Bbo, BookCounters, BookSink, Books, Limits, TradePrint};
+use feed_handler::look_ahead::LookAhead;
 use feed_handler::venue::Nasdaq;
 use protocol::binary_file::Messages;
-use protocol::itch::Message;
+use protocol::itch::{Message, Whole};
 use protocol::types::{DecodeError, Side};
 use rt::clock::Clock;
 use rt::cpu::peak_rss_bytes;
@@ -152,10 +153,10 @@ pub fn build(path: &Path, options: &Options, mut progress: impl FnMut(u64)) -> R
 fn decode(chunk: &[u8], outcome: &mut Outcome, by_type: &mut [u64; 256]) {
     let mut last = 0;
     for bytes in Messages::new(chunk) {
-        match Message::decode(bytes) {
+        match Whole::decode(bytes) {
             Ok(message) => {
                 let head = message.head();
-                last ^= head.timestamp.get().0 ^ u64::from(head.locate.get());
+                last ^= head.timestamp.get().0 ^ u64::from(head.locate.get()) ^ message.order().0;
                 outcome.messages += 1;
                 if let Some(count) = by_type.get_mut(usize::from(head.kind)) {
                     *count += 1;
@@ -170,7 +171,9 @@ fn decode(chunk: &[u8], outcome: &mut Outcome, by_type: &mut [u64; 256]) {
 
 #[inline(never)]
 fn apply<W: Write>(chunk: &[u8], books: &mut Books, counters: &BookCounters, rows: &mut Rows<W>) {
+    let mut ahead: LookAhead<Nasdaq, _> = LookAhead::new(Messages::new(chunk), books);
     for bytes in Messages::new(chunk) {
+        ahead.advance(books);
         if let Ok(message) = Message::decode(bytes) {
             rows.ts = message.head().timestamp.get().0;
             rows.seq += 1;

@@ -87,6 +87,7 @@ pub fn measure(options: &Options, stop: &AtomicBool) -> Result<Outcome> {
         seed: 11,
         messages,
         symbols: SYMBOLS,
+        live: 0,
     };
     let day = generate::to_writer(&day, Vec::new(), |_| ())?;
     let day = FeedDay::nasdaq(&day);

@@ -46,6 +46,7 @@ fn tshark_reads_every_packet_that_we_send_without_a_warning() {
         seed: 9,
         messages: 2_000,
         symbols: 10,
+        live: 0,
     };
     feeds::generate::to_file(&options, &day, |_| ()).expect("written");
     let send = |line: &str, more: &[&str]| {

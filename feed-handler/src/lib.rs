@@ -31,6 +31,7 @@ pub mod venue;
 pub mod arbiter;
 mod holes;
 mod kept;
+pub mod look_ahead;
 mod sequencer;
 mod strangers;
 mod stream;

@@ -207,6 +207,11 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
     }
 
     #[inline]
+    fn books(&self) -> Option<&Books> {
+        Some(&self.room.books)
+    }
+
+    #[inline]
     fn on_message(&mut self, seq: Seq, bytes: &[u8]) {
         self.origin.seq = seq.0;
         if self.room.is_tapped {

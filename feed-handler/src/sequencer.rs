@@ -26,6 +26,7 @@ use protocol::types::Seq;
 
 use crate::holes::{Hole, Holes};
 use crate::kept::{Kept, PACKET_LEN_MAX};
+use crate::look_ahead::LookAhead;
 use crate::recovery::ASK_MAX;
 use crate::stream::{ArbiterCounters, Fate, Recovery, StreamSink};
 use crate::venue::{Packet, Venue};
@@ -458,7 +459,14 @@ fn deliver<'p, V: Venue, S: StreamSink>(
 ) -> bool {
     let before = *next_seq;
     let mut seq = packet.seq();
+    let mut ahead = out
+        .sink
+        .books()
+        .map(|books| LookAhead::<V, _>::new(packet.messages(), books));
     let missing = packet.each(|message| {
+        if let (Some(ahead), Some(books)) = (&mut ahead, out.sink.books()) {
+            ahead.advance(books);
+        }
         if seq >= *next_seq {
             out.sink.on_message(Seq(seq), message);
             *next_seq = seq + 1;

@@ -5,6 +5,8 @@
 use protocol::types::Seq;
 use rt::counters;
 
+use crate::book::Books;
+
 /// How far ahead of what is known a number may be and still be taken at its word. Beyond it the loss
 /// must be confirmed, which costs three packets' time; a wrong number below it costs as many messages
 /// as it jumps. 16,384 messages are more than the held packets bridge, and 16 ms of 1,000,000 a second.
@@ -63,6 +65,11 @@ pub trait StreamSink {
     /// A line brings what comes next, and nothing that is known to exist is missing before it.
     #[inline]
     fn on_next(&mut self) {}
+    /// What the messages are for: what they touch of it is prefetched. `None`: not books.
+    #[inline]
+    fn books(&self) -> Option<&Books> {
+        None
+    }
     /// The next message.
     fn on_message(&mut self, seq: Seq, message: &[u8]);
     /// `count` messages from `first` on will not come.

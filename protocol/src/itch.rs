@@ -8,9 +8,12 @@
 
 use zerocopy::byteorder::big_endian::{U16, U32, U64};
 
-use crate::types::Symbol;
+use zerocopy::FromBytes;
+
+use crate::types::{DecodeError, OrderRef, Symbol};
 use crate::wire::{
     MatchBe, Nanos48Be, OrderRefBe, Price4Be, Price8Be, QtyBe, exact, layout, messages,
+    wrong_length,
 };
 
 layout! {
@@ -265,6 +268,78 @@ messages! {
     b'O' DirectListing,
 }
 
+/// Bytes of a message of each type, 0 where there is no such type: no message is as short.
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "computed by the compiler, which stops at a mistake"
+)]
+const LENGTHS: [u8; 256] = {
+    let mut lengths = [0; 256];
+    let mut at = 0;
+    while at < KINDS.len() {
+        let kind = KINDS[at];
+        if let Some(len) = len_of(kind) {
+            assert!(len <= u8::MAX as usize && len >= Head::LEN);
+            lengths[kind as usize] = len as u8;
+        }
+        at += 1;
+    }
+    lengths
+};
+
+/// A message of a type that there is, as long as its type is. What every message has is read without asking which
+/// type it is: types follow one another without a pattern, and a branch on them is mostly guessed wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whole<'a> {
+    head: &'a Head,
+    bytes: &'a [u8],
+}
+
+impl<'a> Whole<'a> {
+    /// Looks at the type byte and the length, in one table for all types.
+    ///
+    /// # Errors
+    /// What [`Message::decode`] says of the same bytes.
+    #[inline]
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let Ok((head, _)) = Head::ref_from_prefix(bytes) else {
+            return Err(refuse(bytes));
+        };
+        match LENGTHS.get(usize::from(head.kind)) {
+            Some(len) if usize::from(*len) == bytes.len() => Ok(Self { head, bytes }),
+            _ => Err(refuse(bytes)),
+        }
+    }
+
+    /// What every message has.
+    #[inline]
+    #[must_use]
+    pub fn head(&self) -> &'a Head {
+        self.head
+    }
+
+    /// What every message about an order has behind its head: the order's reference, of a replace the old one.
+    /// Whatever else lies there, where the message is about none, and 0 where it is too short.
+    #[inline]
+    #[must_use]
+    pub fn order(&self) -> OrderRef {
+        let about = OrderDelete::ref_from_prefix(self.bytes);
+        about.map_or(OrderRef(0), |(about, _)| about.order.get())
+    }
+}
+
+#[cold]
+fn refuse(bytes: &[u8]) -> DecodeError {
+    let Some(kind) = bytes.first() else {
+        return DecodeError::Empty;
+    };
+    match len_of(*kind) {
+        Some(expected) => wrong_length(*kind, expected, bytes),
+        None => DecodeError::UnknownType(*kind),
+    }
+}
+
 impl StockDirectory {
     /// The entry of an ordinary listed common stock: round lots of 100 shares, first price-band tier,
     /// neither an exchange-traded product nor a recent offering.
@@ -299,6 +374,29 @@ impl Head {
             locate: U16::new(locate),
             tracking: U16::new(0),
             timestamp: timestamp.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_takes_what_the_types_take_and_says_the_same_of_the_rest() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for kind in 0..=u8::MAX {
+            for len in 0..=usize::from(u8::MAX) {
+                let mut bytes = bytes[..len].to_vec();
+                if let Some(first) = bytes.first_mut() {
+                    *first = kind;
+                }
+                let (whole, message) = (Whole::decode(&bytes), Message::decode(&bytes));
+                assert_eq!(whole.map(|of| *of.head()), message.map(|of| *of.head()));
+                if let Ok(Message::OrderReplace(replace)) = message {
+                    assert_eq!(whole.unwrap().order(), replace.old_order.get());
+                }
+            }
         }
     }
 }

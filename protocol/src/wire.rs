@@ -252,7 +252,8 @@ macro_rules! messages {
             ///
             /// # Errors
             /// No bytes, an unknown type, or a length that the type cannot have.
-            #[inline]
+            // Always inlined: what follows it asks for the type again, and only together are both one branch.
+            #[inline(always)]
             pub fn decode(bytes: &'a [u8]) -> Result<Self, $crate::types::DecodeError> {
                 match bytes.first() {
                     None => Err($crate::types::DecodeError::Empty),
@@ -284,7 +285,7 @@ macro_rules! messages {
 
         /// Bytes of a message of this type, `None` for an unknown type.
         #[must_use]
-        pub fn len_of(kind: u8) -> Option<usize> {
+        pub const fn len_of(kind: u8) -> Option<usize> {
             match kind {
                 $($code => Some($name::LEN),)+
                 _ => None,

@@ -196,6 +196,7 @@ fn no_allocation_on_hot_cores_from_the_first_message_to_the_last_order() {
         seed: 3,
         messages: 20_000,
         symbols: 10,
+        live: 0,
     };
     feeds::generate::to_file(&generated, &day, |_| ()).expect("written");
     let replay = feeds::replay::Options {

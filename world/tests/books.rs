@@ -112,6 +112,21 @@ fn generated_day_of_two_million_messages_agrees_with_itch_book_row_by_row() {
         seed: 42,
         messages: 2_000_000,
         symbols: 500,
+        live: 0,
+    };
+    feeds::generate::to_file(&options, &day, |_| ()).expect("written");
+    compare_with_itch_book(&day);
+}
+
+#[test]
+fn generated_day_with_many_live_orders_agrees_with_itch_book_row_by_row() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let day = folder.path().join("day.itch50");
+    let options = feeds::generate::Options {
+        seed: 43,
+        messages: 1_000_000,
+        symbols: 100,
+        live: 300_000,
     };
     feeds::generate::to_file(&options, &day, |_| ()).expect("written");
     compare_with_itch_book(&day);
@@ -369,6 +384,7 @@ fn unknown_and_malformed_messages_are_skipped_and_counted() {
         seed: 1,
         messages: 100,
         symbols: 2,
+        live: 0,
     };
     let day = feeds::generate::to_writer(&options, Vec::new(), |_| ()).expect("written");
     for message in Messages::new(&day) {

@@ -130,6 +130,7 @@ fn day(seed: u64, has_frames: bool) -> Vec<Arriving> {
             seed: random.u64(..),
             messages: 6_000,
             symbols: 20,
+            live: 0,
         };
         let file = feeds::generate::to_writer(&options, Vec::new(), |_| ()).expect("made");
         let messages: Vec<&[u8]> = Messages::new(&file).collect();

@@ -156,6 +156,7 @@ fn day() -> Vec<Vec<u8>> {
         seed: 3,
         messages: 6_000,
         symbols: 20,
+        live: 0,
     };
     let day = feeds::generate::to_writer(&options, Vec::new(), |_| ()).expect("a day");
     let messages: Vec<&[u8]> = Messages::new(&day).collect();

@@ -57,6 +57,7 @@ fn send_day(lab: &Lab, desk: &Desk, messages: u64) {
         seed: 5,
         messages,
         symbols: 10,
+        live: 0,
     };
     feeds::generate::to_file(&options, &day, |_| ()).expect("written");
     let mut command = lab.command(Side::Exchange, &sibling("tickgate-bench").expect("built"));

@@ -226,6 +226,7 @@ mod tests {
                 seed: 3,
                 messages: 5_000,
                 symbols: 10,
+                live: 0,
             },
             every: 10,
             burst: 25,

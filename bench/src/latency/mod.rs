@@ -74,6 +74,7 @@ pub fn traffic(load: &Load, workload: &Workload, folder: &std::path::Path) -> Re
             seed: 1,
             messages: (packets * u64::from(pack)).max(2),
             symbols,
+            live: 0,
         },
         every,
         burst,

@@ -59,6 +59,7 @@ pub fn pieces() -> Result<Vec<Piece>> {
         seed: 7,
         messages: DAY,
         symbols: 50,
+        live: 0,
     };
     let day: &'static [u8] = generate::to_writer(&day, Vec::new(), |_| ())?.leak();
     let mut pieces = decoders(day);

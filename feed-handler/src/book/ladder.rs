@@ -14,6 +14,7 @@
 //!              the slab left behind is for others that grow to its size.
 //! When full:   `find_or_insert` gives `None`, and nothing has changed.
 
+use std::hint::select_unpredictable;
 use std::io;
 
 use protocol::types::Side;
@@ -87,6 +88,13 @@ impl Ladders {
         &self.arena[start..start + usize::from(ladder.len)]
     }
 
+    /// Where a ladder's best price lies; anywhere, where it has none.
+    #[inline]
+    pub(super) fn end(&self, ladder: &Ladder) -> *const u64 {
+        let end = ladder.start as usize + usize::from(ladder.len);
+        self.arena.as_ptr().wrapping_add(end.wrapping_sub(1))
+    }
+
     /// The level at a price, if there is one.
     pub(super) fn find(&self, ladder: &Ladder, side: Side, price: u32) -> Option<u32> {
         let key = key(side, price);
@@ -116,13 +124,11 @@ impl Ladders {
         let len = usize::from(ladder.len);
         debug_assert!(len < capacity(ladder.class) && level != NONE);
         let slab = &mut self.arena[start..=start + len];
-        slab.copy_within(at..len, at + 1);
+        open(slab, at);
         slab[at] = key | u64::from(level);
         debug_assert!(at == 0 || slab[at - 1] < key, "prices ascend");
         debug_assert!(at == len || slab[at + 1] >> 32 > key >> 32, "prices ascend");
-        if at == len {
-            ladder.best = level;
-        }
+        ladder.best = select_unpredictable(at == len, level, ladder.best);
         ladder.len += 1;
         Some(level)
     }
@@ -135,7 +141,7 @@ impl Ladders {
         let len = usize::from(ladder.len);
         let slab = &mut self.arena[start..start + len];
         debug_assert_eq!(slab[at] >> 32, key(side, price) >> 32);
-        slab.copy_within(at + 1..len, at);
+        close(slab, at);
         ladder.len -= 1;
         ladder.best = match len {
             1 => NONE,
@@ -197,6 +203,38 @@ impl Ladders {
         }
         self.used = end;
         Some(start)
+    }
+}
+
+/// Moves every entry from `at` on up by one; the last one's place is free.
+#[inline]
+fn open(slab: &mut [u64], at: usize) {
+    let last = slab.len() - 1;
+    let near = last.saturating_sub(SLAB_MIN);
+    if last < SLAB_MIN || at < near {
+        return slab.copy_within(at..last, at + 1);
+    }
+    // Near the best price, as most are, with as many steps whatever moves: how far it is cannot be guessed.
+    if let Some(entries) = slab.last_chunk_mut::<{ SLAB_MIN + 1 }>() {
+        for entry in (0..SLAB_MIN).rev() {
+            let moves = near + entry >= at;
+            entries[entry + 1] = entries[if moves { entry } else { entry + 1 }];
+        }
+    }
+}
+
+/// Moves every entry behind `at` down by one.
+#[inline]
+fn close(slab: &mut [u64], at: usize) {
+    let near = slab.len().saturating_sub(SLAB_MIN);
+    if slab.len() < SLAB_MIN || at < near {
+        return slab.copy_within(at + 1.., at);
+    }
+    if let Some(entries) = slab.last_chunk_mut::<SLAB_MIN>() {
+        for entry in 0..SLAB_MIN - 1 {
+            let moves = near + entry >= at;
+            entries[entry] = entries[if moves { entry + 1 } else { entry }];
+        }
     }
 }
 

@@ -94,6 +94,12 @@ impl Levels {
         Some(handle)
     }
 
+    /// Where a level lies.
+    #[inline]
+    pub(super) fn place(&self, handle: u32) -> *const Level {
+        self.levels.as_ptr().wrapping_add(handle as usize)
+    }
+
     pub(super) fn release(&mut self, handle: u32) {
         debug_assert_ne!(handle, NONE);
         debug_assert_eq!((self[handle].orders, self[handle].shares), (0, 0));

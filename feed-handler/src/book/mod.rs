@@ -25,8 +25,10 @@ mod check;
 mod ladder;
 mod levels;
 pub mod orders;
+mod prefetch;
 mod view;
 
+use std::hint::select_unpredictable;
 use std::io;
 
 use protocol::types::{OrderRef, Price4, Side};
@@ -39,6 +41,7 @@ pub use crate::depth::Top;
 pub use apply::BookCounters;
 pub use changes::{Bbo, BookSink, TradePrint};
 pub use check::{CheckCounters, Cursor, Fault};
+pub use prefetch::{Glimpse, Target};
 pub use view::{Ahead, Place};
 
 use apply::Add;
@@ -80,13 +83,12 @@ impl Limits {
 #[derive(Clone, Copy, Debug, FromZeros)]
 #[repr(C, align(64))]
 struct Book {
-    bids: Ladder,
-    asks: Ladder,
-    /// What `on_bbo` said last: prices and shares.
-    said_bid_shares: u64,
-    said_ask_shares: u64,
-    said_bid_price: u32,
-    said_ask_price: u32,
+    /// Of bids and asks, as everything that is two of a kind here: a side is an index and not a branch, for which one
+    /// comes next cannot be guessed.
+    ladders: [Ladder; 2],
+    /// What `on_bbo` said last.
+    said_shares: [u64; 2],
+    said_prices: [u32; 2],
     /// Not zero: an order was refused, for want of memory or for its price.
     incomplete: u8,
     _pad: [u8; 15],
@@ -131,8 +133,7 @@ impl Books {
         for locate in 0..=u16::MAX {
             self.empty(locate);
             let book = &mut self.books[usize::from(locate)];
-            (book.said_bid_price, book.said_bid_shares) = (0, 0);
-            (book.said_ask_price, book.said_ask_shares) = (0, 0);
+            (book.said_prices, book.said_shares) = ([0; 2], [0; 2]);
             book.incomplete = 0;
         }
         debug_assert_eq!(self.orders_live(), 0, "every order was in a book");
@@ -166,8 +167,8 @@ impl Books {
     pub fn bbo(&self, locate: u16) -> Bbo {
         let book = &self.books[usize::from(locate)];
         Bbo {
-            bid: self.top(&book.bids),
-            ask: self.top(&book.asks),
+            bid: self.top(book.ladder(Side::Buy)),
+            ask: self.top(book.ladder(Side::Sell)),
         }
     }
 
@@ -177,11 +178,13 @@ impl Books {
     #[must_use]
     pub fn best(&self, locate: u16) -> BestPrice {
         let book = &self.books[usize::from(locate)];
+        let ([bid_price, ask_price], [bid_shares, ask_shares]) =
+            (book.said_prices, book.said_shares);
         BestPrice {
-            bid_price: Price4(book.said_bid_price),
-            bid_qty: changes::cut(book.said_bid_shares),
-            ask_price: Price4(book.said_ask_price),
-            ask_qty: changes::cut(book.said_ask_shares),
+            bid_price: Price4(bid_price),
+            bid_qty: changes::cut(bid_shares),
+            ask_price: Price4(ask_price),
+            ask_qty: changes::cut(ask_shares),
         }
     }
 
@@ -275,16 +278,14 @@ impl Books {
         queue.shares += u64::from(add.shares);
         queue.orders += 1;
         let tail = std::mem::replace(&mut queue.tail, handle);
+        queue.head = select_unpredictable(tail == NONE, handle, queue.head);
         let order = &mut self.orders[handle];
         order.shares = add.shares;
         order.level = level;
         order.prev = tail;
         order.next = NONE;
-        if tail == NONE {
-            self.levels[level].head = handle;
-        } else {
-            self.orders[tail].next = handle;
-        }
+        // What has no neighbour writes to order 0, which is nobody's: whether there is one cannot be guessed.
+        self.orders[tail].next = handle;
         true
     }
 
@@ -296,17 +297,14 @@ impl Books {
         let locate = level.locate;
         level.shares -= u64::from(order.shares);
         level.orders -= 1;
-        if order.prev == NONE {
-            level.head = order.next;
-        } else {
-            self.orders[order.prev].next = order.next;
-        }
-        if order.next == NONE {
-            level.tail = order.prev;
-        } else {
-            self.orders[order.next].prev = order.prev;
-        }
-        if level.orders == 0 {
+        let (is_first, is_last) = (order.prev == NONE, order.next == NONE);
+        level.head = select_unpredictable(is_first, order.next, level.head);
+        level.tail = select_unpredictable(is_last, order.prev, level.tail);
+        let is_empty = level.orders == 0;
+        self.orders[order.prev].next = order.next;
+        self.orders[order.next].prev = order.prev;
+        if is_empty {
+            let level = &self.levels[order.level];
             let (side, price) = (level.side(), level.price);
             let ladder = self.books[usize::from(locate)].ladder_mut(side);
             self.ladders.erase(ladder, side, price);
@@ -320,21 +318,24 @@ impl Books {
     #[inline]
     fn refresh(&mut self, locate: u16, touched: Touched, sink: &mut impl BookSink) {
         sink.on_moved(locate, |side| self.depth(locate, side));
-        let book = &mut self.books[usize::from(locate)];
-        let mut changed = false;
-        if !matches!(touched, Touched::One(Side::Sell)) {
-            let (price, shares) = self.levels.best_of(book.bids.best());
-            changed |= (price, shares) != (book.said_bid_price, book.said_bid_shares);
-            (book.said_bid_price, book.said_bid_shares) = (price, shares);
-        }
-        if !matches!(touched, Touched::One(Side::Buy)) {
-            let (price, shares) = self.levels.best_of(book.asks.best());
-            changed |= (price, shares) != (book.said_ask_price, book.said_ask_shares);
-            (book.said_ask_price, book.said_ask_shares) = (price, shares);
-        }
+        let changed = match touched {
+            Touched::One(side) => self.say(locate, side),
+            Touched::Both => self.say(locate, Side::Buy) | self.say(locate, Side::Sell),
+        };
         if changed {
             sink.on_bbo(locate, &self.bbo(locate));
         }
+    }
+
+    /// Whether a side's best price or its shares are not what was said last; from now on they are.
+    #[inline]
+    fn say(&mut self, locate: u16, side: Side) -> bool {
+        let book = &mut self.books[usize::from(locate)];
+        let at = index(side);
+        let (price, shares) = self.levels.best_of(book.ladders[at].best());
+        let changed = (price != book.said_prices[at]) | (shares != book.said_shares[at]);
+        (book.said_prices[at], book.said_shares[at]) = (price, shares);
+        changed
     }
 
     #[inline]
@@ -349,17 +350,17 @@ impl Books {
 impl Book {
     #[inline]
     fn ladder(&self, side: Side) -> &Ladder {
-        match side {
-            Side::Buy => &self.bids,
-            Side::Sell => &self.asks,
-        }
+        &self.ladders[index(side)]
     }
 
     #[inline]
     fn ladder_mut(&mut self, side: Side) -> &mut Ladder {
-        match side {
-            Side::Buy => &mut self.bids,
-            Side::Sell => &mut self.asks,
-        }
+        &mut self.ladders[index(side)]
     }
+}
+
+/// Bids before asks.
+#[inline]
+fn index(side: Side) -> usize {
+    usize::from(side == Side::Sell)
 }

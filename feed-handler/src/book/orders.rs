@@ -147,6 +147,24 @@ impl Orders {
         None
     }
 
+    /// Where a slot lies.
+    #[inline]
+    pub(super) fn address(&self, slot: usize) -> *const u64 {
+        self.slots.as_ptr().wrapping_add(slot)
+    }
+
+    /// Where an order lies.
+    #[inline]
+    pub(super) fn place(&self, handle: u32) -> *const Order {
+        self.orders.as_ptr().wrapping_add(handle as usize)
+    }
+
+    /// What lies in a slot; in a reference's own the reference, as a rule, if it is live.
+    #[inline]
+    pub(super) fn handle_in(&self, slot: usize) -> u32 {
+        handle_of(self.slots[slot])
+    }
+
     /// Makes a reference live; the caller knows that it is not. (Inlined always, as `release` is: saving
     /// registers for the cold end took ten instructions a call.)
     #[inline(always)]
@@ -200,7 +218,7 @@ impl Orders {
 
     /// The slot where a reference belongs. 512 in a row have the slots of one block, in some order.
     #[inline]
-    fn home(&self, reference: u64) -> usize {
+    pub(super) fn home(&self, reference: u64) -> usize {
         let hash = (reference >> GROUP_BITS).wrapping_mul(SPREAD);
         let slot = (hash >> self.hash_shift) ^ (reference & GROUP_MASK);
         debug_assert!(slot <= self.slot_mask as u64);

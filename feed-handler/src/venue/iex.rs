@@ -84,6 +84,11 @@ impl<'a> Packet<'a> for iex_tp::Packet<'a> {
     }
 
     #[inline]
+    fn messages(&self) -> impl Iterator<Item = &'a [u8]> + Clone {
+        self.blocks()
+    }
+
+    #[inline]
     fn each(&self, on_message: impl FnMut(&'a [u8])) -> u16 {
         let mut blocks = self.blocks();
         blocks.by_ref().for_each(on_message);

@@ -21,6 +21,7 @@ use std::fmt;
 use protocol::mold;
 use protocol::types::DecodeError;
 
+use crate::book::Glimpse;
 use crate::message::Message;
 use crate::trading::Said;
 
@@ -58,6 +59,14 @@ pub trait Venue: fmt::Debug + Send + 'static {
     /// A type that the venue does not have, or a length that is not the type's.
     fn message(&mut self, bytes: &[u8]) -> Result<Message, DecodeError>;
 
+    /// What a message touches, by its first bytes and without a look at its type. It need not be right: it says what to
+    /// prefetch ([`crate::look_ahead`]). Nothing, where that would take more than a glance.
+    #[inline]
+    fn glimpse(message: &[u8]) -> Glimpse {
+        let _ = message;
+        Glimpse::default()
+    }
+
     /// What a message says of how its symbol or the market is traded. Asked only where its effect is
     /// [`Effect::Status`](crate::message::Effect::Status); `None`: in a code that the venue does not have.
     fn said(bytes: &[u8]) -> Option<Said>;
@@ -76,6 +85,9 @@ pub trait Packet<'a>: Copy + fmt::Debug {
 
     /// What it is for.
     fn content(&self) -> Content;
+
+    /// The messages in order.
+    fn messages(&self) -> impl Iterator<Item = &'a [u8]> + Clone;
 
     /// Shows the messages in order. Returns how many were announced and are not there.
     fn each(&self, on_message: impl FnMut(&'a [u8])) -> u16;

@@ -6,8 +6,10 @@
 use protocol::itch;
 use protocol::mold;
 use protocol::types::{DecodeError, MatchNumber, Price4, Side};
+use zerocopy::FromBytes;
 
 use super::{Content, Packet, Venue};
+use crate::book::Glimpse;
 use crate::event::Kind;
 use crate::message::{Effect, Message, Print};
 use crate::trading::{Collar, Hours, Imbalance, Market, Phase, Release, Said, ShortSale};
@@ -43,6 +45,19 @@ impl Venue for Nasdaq {
         itch::Message::decode(bytes).map(|message| Self::read(&message))
     }
 
+    /// Every message about an order has the locate code and the reference where a delete has them.
+    #[inline]
+    fn glimpse(bytes: &[u8]) -> Glimpse {
+        let about = itch::OrderDelete::ref_from_prefix(bytes);
+        about.map_or_else(
+            |_| Glimpse::default(),
+            |(about, _)| Glimpse {
+                locate: about.head.locate.get(),
+                reference: about.order.get().0,
+            },
+        )
+    }
+
     #[cold]
     fn said(bytes: &[u8]) -> Option<Said> {
         said(&itch::Message::decode(bytes).ok()?)
@@ -69,6 +84,11 @@ impl<'a> Packet<'a> for mold::Packet<'a> {
             mold::Kind::Heartbeat => Content::Heartbeat,
             mold::Kind::EndOfSession => Content::EndOfSession,
         }
+    }
+
+    #[inline]
+    fn messages(&self) -> impl Iterator<Item = &'a [u8]> + Clone {
+        self.blocks()
     }
 
     #[inline]

@@ -68,6 +68,7 @@ impl Day<'_> {
             seed: self.seed,
             messages: self.messages,
             symbols: 10,
+            live: 0,
         };
         feeds::generate::to_file(&options, &day, |_| ()).expect("written");
         let mut command = lab.command(Side::Exchange, &sibling("tickgate-bench").expect("built"));

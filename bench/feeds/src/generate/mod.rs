@@ -6,8 +6,11 @@
 //!
 //! Mix (of a day that Nasdaq published): A 44 %, D 43 %, U 8 %, E 2.2 %, X 1 %, F 0.6 %, P 0.5 %, and
 //! every other type in small numbers.
+//!
+//! A day with many live orders ([`Options::live`]) differs from one without: see [`standing`].
 
 mod rare;
+mod standing;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -24,6 +27,8 @@ use protocol::itch::{
 use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Qty, Side, Symbol};
 use rt::mem::Want;
 use zerocopy::IntoBytes;
+
+use standing::Standing;
 
 /// One cent.
 const TICK: u32 = 100;
@@ -44,6 +49,9 @@ pub struct Options {
     pub messages: u64,
     /// Symbols, 1 to 10,000.
     pub symbols: u16,
+    /// Orders that are live at one time once the book is full, at most 4,000,000: a day of a whole market has about a
+    /// million. 0: twenty a symbol, most of them near the best prices.
+    pub live: u32,
 }
 
 /// Writes a day into a file, packed if its name ends in `.gz`. `progress` hears of messages written.
@@ -93,6 +101,7 @@ struct Day<W> {
     counters: BookCounters,
     symbols: Vec<Market>,
     live: Vec<OrderRef>,
+    standing: Standing,
     next_order: u64,
     next_match: u64,
     now_ns: u64,
@@ -122,6 +131,7 @@ impl<W: Write> Day<W> {
             books: Books::new(&Limits::TOOL, Want::LAZY).context("memory for books")?,
             counters: BookCounters::default(),
             live: Vec::new(),
+            standing: Standing::new(options.live),
             next_order: 1,
             next_match: 1,
             now_ns: OPEN_NS - 1_000_000_000,
@@ -194,9 +204,7 @@ impl<W: Write> Day<W> {
         };
         let price = self.price(index, side);
         let shares = Qty(self.random.u32(1..=10) * 100);
-        let order = OrderRef(self.next_order);
-        self.next_order += 1;
-        self.live.push(order);
+        let order = self.new_order();
         let stock = self
             .symbols
             .get(index)
@@ -231,7 +239,11 @@ impl<W: Write> Day<W> {
 
     fn delete(&mut self) -> io::Result<()> {
         // The book stays deep enough to look like one.
-        if self.live.len() < self.symbols.len() * 20 {
+        let is_thin = match self.standing.live_min() {
+            Some(live_min) => self.books.orders_live() < live_min,
+            None => self.live.len() < self.symbols.len() * 20,
+        };
+        if is_thin {
             return self.add(false);
         }
         let Some((order, locate, ..)) = self.pick_live(true) else {
@@ -248,9 +260,7 @@ impl<W: Write> Day<W> {
         let Some((old, locate, side, _)) = self.pick_live(true) else {
             return self.add(false);
         };
-        let new = OrderRef(self.next_order);
-        self.next_order += 1;
-        self.live.push(new);
+        let new = self.new_order();
         let price = self.price(usize::from(locate - 1), side);
         let shares = Qty(self.random.u32(1..=10) * 100);
         let head = self.head(OrderReplace::KIND, locate);
@@ -333,11 +343,11 @@ impl<W: Write> Day<W> {
     fn price(&mut self, index: usize, side: Side) -> Price4 {
         let bbo = self.books.bbo(locate_of(index));
         let walk = self.random.u8(0..200);
-        let away = self
+        let near = self
             .random
             .u32(0..DEPTH_TICKS)
-            .min(self.random.u32(0..DEPTH_TICKS))
-            * TICK;
+            .min(self.random.u32(0..DEPTH_TICKS));
+        let away = self.standing.away(near, &mut self.random) * TICK;
         let Some(market) = self.symbols.get_mut(index) else {
             return Price4(TICK);
         };
@@ -359,7 +369,9 @@ impl<W: Write> Day<W> {
                 } else {
                     bbo.ask.price.0 - TICK
                 };
-                below.min(anchor).saturating_sub(away).max(TICK)
+                let best = below.min(anchor);
+                best.saturating_sub(self.standing.bounded(away, best))
+                    .max(TICK)
             }
             Side::Sell => (bbo.bid.price.0 + TICK).max(anchor) + away,
         })
@@ -367,9 +379,20 @@ impl<W: Write> Day<W> {
 
     /// Few symbols make most of the messages.
     fn pick_symbol(&mut self) -> usize {
+        if let Some(same) = self.standing.same_symbol(&mut self.random) {
+            return same;
+        }
         let count = self.symbols.len();
         let (one, two) = (self.random.usize(0..count), self.random.usize(0..count));
-        one.min(two)
+        self.standing.began(one.min(two))
+    }
+
+    /// A number for an order that will be live.
+    fn new_order(&mut self) -> OrderRef {
+        let order = OrderRef(self.next_order);
+        self.next_order += self.standing.number_step(&mut self.random);
+        self.live.push(order);
+        order
     }
 
     /// A live order with symbol, side and shares; mostly a young one. `takes`: it will be gone.
@@ -448,6 +471,7 @@ mod tests {
                 seed,
                 messages,
                 symbols: 20,
+                live: 0,
             },
             Vec::new(),
             |_| (),
@@ -501,5 +525,46 @@ mod tests {
             );
         }
         assert!(mix.len() >= 15, "{mix:?}");
+    }
+
+    #[test]
+    fn day_with_many_live_orders_keeps_that_many_deep_in_its_books_and_takes_old_ones_out() {
+        let options = Options {
+            seed: 3,
+            messages: 200_000,
+            symbols: 20,
+            live: 40_000,
+        };
+        let bytes = to_writer(&options, Vec::new(), |_| ()).unwrap();
+        assert_eq!(bytes, to_writer(&options, Vec::new(), |_| ()).unwrap());
+        let mut books = Books::new(&Limits::TOOL, Want::LAZY).unwrap();
+        let counters = BookCounters::default();
+        let (mut newest, mut old_deletes, mut live_max) = (0, 0u32, 0);
+        for bytes in Messages::new(&bytes) {
+            let message = Message::decode(bytes).unwrap();
+            match message {
+                Message::AddOrder(add) => newest = add.order.get().0,
+                // Older than half of what is live.
+                Message::OrderDelete(delete) if delete.order.get().0 + 40_000 < newest => {
+                    old_deletes += 1;
+                }
+                _ => {}
+            }
+            books.apply(&Nasdaq::read(&message), &counters, &mut ());
+            live_max = live_max.max(books.orders_live());
+            let bbo = books.bbo(message.head().locate.get());
+            let (bid, ask) = (bbo.bid.price, bbo.ask.price);
+            assert!(ask.0 == 0 || bid < ask, "crossed: {bid} {ask}");
+        }
+        assert_eq!(counters.missing_ref.get() + counters.rejected.get(), 0);
+        assert!(books.orders_live() >= 39_000, "{}", books.orders_live());
+        assert!(live_max < 44_000, "{live_max}");
+        assert!(old_deletes > 3_000, "{old_deletes}");
+        let levels: usize = (1..=20)
+            .flat_map(|locate| {
+                [Side::Buy, Side::Sell].map(|side| books.depth(locate, side).count())
+            })
+            .sum();
+        assert!(levels > 40 * 100, "{levels} levels on 40 sides");
     }
 }
