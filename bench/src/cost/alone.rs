@@ -244,6 +244,7 @@ fn day() -> DayStart {
         positions: Some(vec![(Symbol(*b"ZVZZT   "), 1_000)]),
         restricted: vec![Symbol(*b"ZWZZT   ")],
         no_short: vec![Symbol(*b"ZXZZT   ")],
+        ..DayStart::default()
     }
 }
 

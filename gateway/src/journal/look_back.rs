@@ -8,7 +8,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rt::clock::realtime_ns;
 
@@ -144,6 +144,8 @@ struct Ended {
     path: PathBuf,
     file: File,
     bytes: u64,
+    /// When it was written last, ns since 1970.
+    written_ns: u64,
 }
 
 /// Those of the last day and the newest, the oldest first.
@@ -167,14 +169,25 @@ fn recent(folder: &Path, sessions: &[SessionNames]) -> io::Result<Vec<Ended>> {
             Err(TryLockError::Error(error)) => return Err(error),
         }
         let about = file.metadata()?;
-        let is_recent = about.modified().is_ok_and(|it| it >= not_before);
+        // What does not say when it was written may be of today.
+        let written = about.modified().ok();
+        let is_recent = written.is_some_and(|it| it >= not_before);
         if files.is_empty() || is_recent {
-            let bytes = about.len();
-            files.push(Ended { path, file, bytes });
+            files.push(Ended {
+                path,
+                file,
+                bytes: about.len(),
+                written_ns: written.and_then(since_1970).unwrap_or(u64::MAX),
+            });
         }
     }
     files.reverse();
     Ok(files)
+}
+
+fn since_1970(time: SystemTime) -> Option<u64> {
+    let since = time.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_nanos()).ok()
 }
 
 /// Whether a file that is being written has nothing to do with our sessions.
@@ -224,6 +237,7 @@ impl Ended {
 
     /// As many orders as the rest of the file may have.
     fn skip_from(&self, offset: u64, pasts: &mut Pasts) {
+        pasts.on_unread(self.written_ns);
         let orders = self.bytes.saturating_sub(offset) / record_bytes(INTENT_BYTES) as u64;
         pasts.on_damage(u32::try_from(orders).unwrap_or(u32::MAX));
     }

@@ -7,6 +7,7 @@
 //! Time:        comes in as `now_ns`, the time at which the order goes out.
 //! When wrong:  one [`Refusal`], the first that applies, in the order of [`Risk::check`].
 
+mod carry;
 mod change;
 mod crossing;
 mod exposure;
@@ -298,11 +299,13 @@ impl Risk {
     #[inline]
     pub fn on_traded(&mut self, traded: &Traded) {
         self.on_moved(traded, 1);
+        self.look_at_profit();
     }
 
     /// A trade is undone.
     pub fn on_undone(&mut self, traded: &Traded) {
         self.on_moved(traded, -1);
+        self.look_at_profit();
     }
 
     /// The exchange rejected an order.
@@ -477,7 +480,6 @@ impl Risk {
         }
         self.exposures.on_moved(instrument, shares);
         self.profit.on_traded(shares, price, mark);
-        self.look_at_profit();
     }
 
     fn on_mark(&mut self, instrument: Instrument, before: Price4, mark: Price4) {
@@ -487,8 +489,9 @@ impl Risk {
         self.look_at_profit();
     }
 
+    /// Whether too much is lost: the kill switch goes on.
     #[inline]
-    fn look_at_profit(&mut self) {
+    pub(in crate::order) fn look_at_profit(&mut self) {
         if self.profit.total() < -i128::from(self.limits.loss_max) {
             self.kill.engage(KillCause::LossLimit);
         }
