@@ -79,7 +79,7 @@ struct Trade {
 }
 
 impl Worked {
-    /// Something of a session was journaled at this time.
+    /// A session was joined, or said something, at this time.
     pub(super) fn on_record(&mut self, name: [u8; 10], time_ns: u64, told: Option<&Execution>) {
         let session = self.sessions.entry(name).or_default();
         session.last_ns = session.last_ns.max(time_ns);
@@ -312,7 +312,7 @@ mod tests {
             side: None,
             ..fill(2_000, 1, 100)
         };
-        assert_eq!(left(&worked(A, &[unknown.clone()])), (0, 1));
+        assert_eq!(left(&worked(A, std::slice::from_ref(&unknown))), (0, 1));
         assert_eq!(left(&worked(A, &[unknown, undone(2_001, 1, 1)])), (0, 0));
         assert_eq!(left(&worked(A, &[undone(2_001, 4, 1)])), (0, 1));
     }

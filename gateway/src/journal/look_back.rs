@@ -372,6 +372,28 @@ mod tests {
     }
 
     #[test]
+    fn damage_of_today_is_known_to_every_session_and_a_torn_tail_is_none() {
+        for (from_end, is_damaged) in [(200, true), (3, false)] {
+            let folder = tempfile::tempdir().unwrap();
+            let sessions = journal_of_executions(folder.path(), 20);
+            let path = list(folder.path()).unwrap().remove(0);
+            let mut bytes = std::fs::read(&path).unwrap();
+            if is_damaged {
+                let at = bytes.len() - from_end;
+                bytes[at] ^= 1;
+            } else {
+                bytes.truncate(bytes.len() - from_end);
+            }
+            std::fs::write(&path, &bytes).unwrap();
+            let mut back = look_back(folder.path(), &sessions, 0, None, |_, _| ()).unwrap();
+            assert_eq!(back.found.len(), 1);
+            let carried = back.pasts.remove(0).take_carried(*b"NOON      ");
+            assert_eq!(carried.is_damaged, is_damaged);
+            assert!(carried.sessions[0].unknown >= 10, "{carried:?}");
+        }
+    }
+
+    #[test]
     fn copy_that_takes_nothing_keeps_every_execution_for_the_writer() {
         let folder = tempfile::tempdir().unwrap();
         let [journal, copies] = ["journal", "copy"].map(|name| folder.path().join(name));

@@ -411,6 +411,10 @@ impl Hearer for Pasts {
     fn on_record(&mut self, header: &Header, event: &Event<'_>) {
         self.on_event(header.session, event);
         let told = self.executions.on_record(header, event);
+        // What comes before a login is of no session.
+        if !matches!(event, Event::LoggedIn(..) | Event::Heard(_)) {
+            return;
+        }
         let numbers = self.of_file.get(usize::from(header.session));
         let session = numbers.and_then(|it| it.as_ref().map(|it| it.session));
         if let Some((_, past)) = session.and_then(|at| self.sessions.get_mut(at))

@@ -136,3 +136,27 @@ impl std::fmt::Display for PastNews {
 fn text(session: &[u8; 10]) -> &str {
     str::from_utf8(session).map_or("?", str::trim)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn session_that_was_left_with_orders_open_is_worth_attention_and_one_without_is_not() {
+        let left = |open| {
+            PastNews::Carried(CarriedNews {
+                session: *b"MORNING   ",
+                executions: 3,
+                bought: 200,
+                sold: 100,
+                symbols: 2,
+                open,
+            })
+        };
+        assert!(left(1).is_warning() && !left(0).is_warning());
+        let said = left(1).to_string();
+        assert!(
+            said.starts_with("session MORNING of today was left: its 3 executions in 2 symbols")
+        );
+    }
+}

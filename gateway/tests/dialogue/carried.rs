@@ -6,10 +6,10 @@ use gateway::journal::head::{Began, Names, SessionNames, decode, encode};
 use gateway::journal::past::{Past, Pasts};
 use gateway::journal::replay::Hearer;
 use gateway::order::entry::{FoundOrders, State};
-use gateway::order::risk::KillCause;
+use gateway::order::risk::{KillCause, Limits};
 use protocol::types::Symbol;
 
-use super::desk::{Desk, SYMBOLS};
+use super::desk::{Desk, LIMITS, SYMBOLS, on_feed};
 use super::exchange::{accepted, broken, executed, next_number, replaced};
 use super::past::next_run;
 
@@ -43,6 +43,7 @@ impl Runs {
         let names = Names::new(vec![session()], Vec::new());
         let head = decode(&encode(began, 0, &names)).unwrap();
         Hearer::begin_file(&mut self.0, &head);
+        self.0.on_record(&header, &Event::Connected);
         self.0.on_record(&header, &Event::LoggedIn(1, *joined));
         for (seq, message) in (from..).zip(said) {
             let heard = HeardMessage {
@@ -133,6 +134,54 @@ fn what_was_executed_before_the_day_does_not_count() {
     let mut desk = next_run(before, FoundOrders::Keep, 0);
     assert_eq!(held(&mut desk), [0, 0]);
     assert_eq!(desk.counters.carried.get(), 0);
+}
+
+#[test]
+fn session_of_the_day_before_is_not_left_today_because_a_run_begins() {
+    let runs = Runs::new()
+        .run(S0, 5, 1, &morning())
+        .run(S1, 1_000, 1, &[buys(1, 1)]);
+    let mut desk = next_run(runs.past().of_day(MIDNIGHT_NS + 500), FoundOrders::Keep, 0);
+    assert_eq!(held(&mut desk), [0, 0]);
+    let is_of_past = |it: &String| it.starts_with("Past(");
+    assert!(!desk.news.iter().any(is_of_past), "{:?}", desk.news);
+}
+
+#[test]
+fn loss_that_was_made_good_in_another_symbol_does_not_stop_trading() {
+    // 400 dollars lost in the first symbol, 500 won in the second before that.
+    let at = |number, qty, match_number, price: u64| {
+        let mut message = executed(number, qty, match_number);
+        message[17..25].copy_from_slice(&price.to_be_bytes());
+        message
+    };
+    let morning = [
+        accepted(1, b'B', 100, SYMBOLS[1], 1_000_000),
+        at(1, 100, 1, 1_000_000),
+        accepted(2, b'S', 100, SYMBOLS[1], 1_000_000),
+        at(2, 100, 2, 1_050_000),
+        accepted(3, b'B', 100, SYMBOLS[0], 1_000_000),
+        at(3, 100, 3, 1_000_000),
+        accepted(4, b'S', 100, SYMBOLS[0], 1_000_000),
+        at(4, 100, 4, 960_000),
+    ];
+    // Without what was won it is a loss, and found at once.
+    let of_first = &morning[4..];
+    for (said, profit, cause) in [
+        (&morning[..], 100, None),
+        (of_first, -400, Some(KillCause::LossLimit)),
+    ] {
+        let limits = Limits {
+            loss_max: 399 * 10_000,
+            ..LIMITS
+        };
+        let mut desk = Desk::with(limits, &[on_feed(0), on_feed(1)]);
+        let past = Runs::new().run(S0, 5, 1, said).past();
+        desk.entry = desk.entry.with_past(past, FoundOrders::Keep);
+        desk.log_in(0);
+        assert_eq!(desk.account.profit(), profit * 10_000);
+        assert_eq!(desk.kill.cause(), cause);
+    }
 }
 
 #[test]

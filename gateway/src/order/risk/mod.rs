@@ -7,7 +7,6 @@
 //! Time:        comes in as `now_ns`, the time at which the order goes out.
 //! When wrong:  one [`Refusal`], the first that applies, in the order of [`Risk::check`].
 
-mod carry;
 mod change;
 mod crossing;
 mod exposure;
@@ -22,6 +21,7 @@ mod refusal;
 mod repeats;
 mod rows;
 mod symbols;
+mod trades;
 
 use protocol::types::{Price4, Qty, Side};
 use rt::clock::SECOND_NS;
@@ -295,19 +295,6 @@ impl Risk {
         }
     }
 
-    /// Shares changed hands.
-    #[inline]
-    pub fn on_traded(&mut self, traded: &Traded) {
-        self.on_moved(traded, 1);
-        self.look_at_profit();
-    }
-
-    /// A trade is undone.
-    pub fn on_undone(&mut self, traded: &Traded) {
-        self.on_moved(traded, -1);
-        self.look_at_profit();
-    }
-
     /// The exchange rejected an order.
     pub fn on_rejected(&mut self, now_ns: u64) {
         self.rejects.note(now_ns);
@@ -458,28 +445,6 @@ impl Risk {
     fn is_short(&self, instrument: Instrument, more: u32) -> bool {
         let held = self.exposures.of(instrument);
         i128::from(held.position) < i128::from(held.open_sell) + i128::from(more)
-    }
-
-    #[inline]
-    fn on_moved(&mut self, traded: &Traded, sign: i64) {
-        let Traded {
-            instrument,
-            side,
-            qty,
-            price,
-        } = *traded;
-        let bought = if side == Side::Buy { sign } else { -sign };
-        let shares = i64::from(qty.0) * bought;
-        let mut mark = self.exposures.mark_of(instrument);
-        if mark.0 == 0 {
-            // What is held from before gets its first mark with it.
-            mark = price;
-            let held = self.exposures.of(instrument).position;
-            self.profit.on_mark(held, Price4(0), mark);
-            self.exposures.on_mark(instrument, mark);
-        }
-        self.exposures.on_moved(instrument, shares);
-        self.profit.on_traded(shares, price, mark);
     }
 
     fn on_mark(&mut self, instrument: Instrument, before: Price4, mark: Price4) {
