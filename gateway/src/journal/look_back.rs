@@ -93,7 +93,11 @@ pub fn look_back(
     }
     hearers.write_copy();
     back.copied = hearers.copied;
-    back.pasts = hearers.pasts.finish();
+    let executions;
+    (back.pasts, executions) = hearers.pasts.finish_with_executions();
+    if let Some(copy) = hearers.copy {
+        copy.go_on(executions);
+    }
     Ok(back)
 }
 
@@ -122,18 +126,15 @@ impl Hearers<'_> {
 impl Hearer for Hearers<'_> {
     fn begin_file(&mut self, head: &Head) {
         self.pasts.begin_file(head);
-        if let Some(copy) = &mut self.copy {
-            copy.begin_file(head);
-        }
     }
 
     fn on_record(&mut self, header: &Header, event: &Event<'_>) {
-        self.pasts.on_record(header, event);
-        let Some(copy) = &mut self.copy else { return };
-        let before = copy.waiting();
-        copy.on_record(header, event);
-        let waiting = copy.waiting();
-        if waiting > before && waiting.is_multiple_of(COPIED_TOGETHER) {
+        let told = self.pasts.hear(header, event);
+        let (Some(copy), Some(told)) = (&mut self.copy, told) else {
+            return;
+        };
+        copy.wait(told);
+        if copy.waiting().is_multiple_of(COPIED_TOGETHER) {
             self.write_copy();
         }
     }
@@ -249,6 +250,7 @@ mod tests {
 
     use super::super::batch::Encoder;
     use super::super::copy_format::CopyFormat;
+    use super::super::event::HeardMessage;
     use super::super::files::Files;
     use super::super::format::Kind;
     use super::super::head::{Began, Names};
@@ -321,6 +323,15 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
     }
 
+    /// OUCH 5.0, "Order Executed": offsets of its table.
+    fn execution(match_number: u64) -> [u8; 36] {
+        let mut bytes = [0; 36];
+        bytes[0] = b'E';
+        bytes[16] = 1;
+        bytes[26..34].copy_from_slice(&match_number.to_be_bytes());
+        bytes
+    }
+
     /// A journal of a session in which this many executions of one order were heard.
     fn journal_of_executions(folder: &Path, executions: u64) -> Vec<SessionNames> {
         let sessions = vec![SessionNames {
@@ -334,15 +345,10 @@ mod tests {
         let (mut hot, mut outlet) = inlet(0, 4 << 20, KillSwitch::default()).unwrap();
         hot.on_logged_in(1, *b"DAY       ", 1);
         for seq in 1..=executions {
-            // OUCH 5.0, "Order Executed": offsets of its table.
-            let mut bytes = [0; 36];
-            bytes[0] = b'E';
-            bytes[16] = 1;
-            bytes[26..34].copy_from_slice(&seq.to_be_bytes());
             let heard = Message {
                 seq,
                 is_past: false,
-                bytes: &bytes,
+                bytes: &execution(seq),
             };
             hot.on_heard(&heard, 2);
         }
@@ -366,6 +372,19 @@ mod tests {
             let mut copy = DropCopy::open(&copies, CopyFormat::Json).unwrap();
             let back = look_back(&journal, &sessions, 0, Some(&mut copy), |_, _| ()).unwrap();
             assert_eq!((back.copied, copy.waiting()), (copied, 0));
+            // The run that begins knows what was heard.
+            let mut joined = sessions.clone();
+            "DAY".clone_into(&mut joined[0].joined);
+            copy.begin_run(BEGAN, &Names::new(joined, Vec::new()));
+            for (seq, waiting) in [(1, 0), (executions + 1, 1)] {
+                let heard = HeardMessage {
+                    seq,
+                    is_past: true,
+                    message: &execution(seq),
+                };
+                copy.on_record(&Header::default(), &Event::Heard(heard));
+                assert_eq!(copy.waiting(), waiting, "{seq}");
+            }
         }
         let text = std::fs::read_to_string(copies.join("ouch-DAY.jsonl")).unwrap();
         assert_eq!(text.lines().count() as u64, executions);

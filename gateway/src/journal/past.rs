@@ -17,7 +17,7 @@ use protocol::types::{Side, Symbol, UserRefNum};
 
 use super::carried::{Carried, Worked};
 use super::event::Event;
-use super::executions::Executions;
+use super::executions::{Execution, Executions};
 use super::format::{Header, IntentRecord, checksum};
 use super::head::{Began, Head, SessionNames};
 use super::limits::PastLimits;
@@ -371,14 +371,38 @@ impl Pasts {
 
     /// Every file has been read.
     #[must_use]
-    pub fn finish(mut self) -> Vec<Past> {
+    pub fn finish(self) -> Vec<Past> {
+        self.finish_with_executions().0
+    }
+
+    /// The same, and the machine that has told executions, to go on with.
+    pub(super) fn finish_with_executions(mut self) -> (Vec<Past>, Executions) {
         self.end_run();
         for (names, past) in &mut self.sessions {
             self.executions.each_open(names, |exchange_session, open| {
                 past.worked.on_open(padded(exchange_session), open);
             });
         }
-        self.sessions.into_iter().map(|(_, past)| past).collect()
+        let pasts = self.sessions.into_iter().map(|(_, past)| past);
+        (pasts.collect(), self.executions)
+    }
+
+    /// A record of the file at hand; the execution that it tells for the first time.
+    pub(super) fn hear(&mut self, header: &Header, event: &Event<'_>) -> Option<Execution> {
+        self.on_event(header.session, event);
+        let told = self.executions.on_record(header, event);
+        // What comes before a login is of no session.
+        if matches!(event, Event::LoggedIn(..) | Event::Heard(_)) {
+            let numbers = self.of_file.get(usize::from(header.session));
+            let session = numbers.and_then(|it| it.as_ref().map(|it| it.session));
+            if let Some((_, past)) = session.and_then(|at| self.sessions.get_mut(at))
+                && let Some(joined) = past.joined
+            {
+                let time_ns = self.began.realtime_ns(header.time_ns.get());
+                past.worked.on_record(joined, time_ns, told.as_ref());
+            }
+        }
+        told
     }
 
     /// A run without an end was killed: what was in its memory is lost.
@@ -409,20 +433,7 @@ impl Hearer for Pasts {
     }
 
     fn on_record(&mut self, header: &Header, event: &Event<'_>) {
-        self.on_event(header.session, event);
-        let told = self.executions.on_record(header, event);
-        // What comes before a login is of no session.
-        if !matches!(event, Event::LoggedIn(..) | Event::Heard(_)) {
-            return;
-        }
-        let numbers = self.of_file.get(usize::from(header.session));
-        let session = numbers.and_then(|it| it.as_ref().map(|it| it.session));
-        if let Some((_, past)) = session.and_then(|at| self.sessions.get_mut(at))
-            && let Some(joined) = past.joined
-        {
-            let time_ns = self.began.realtime_ns(header.time_ns.get());
-            past.worked.on_record(joined, time_ns, told.as_ref());
-        }
+        self.hear(header, event);
     }
 }
 
