@@ -224,6 +224,13 @@ fn limits_tighten_at_once_loosen_with_the_tables_number_and_stay_tight_after_a_r
     let shown = ctl(&desk.path("gateway.sock"), &["limits"]);
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(shown.contains("an earlier run"), "{shown}");
+    // Its own journal says so, so that it is known without those before it.
+    let own = journaled(&desk, &["limits"]);
+    let own = own.last().expect("a line");
+    assert_eq!(
+        (&own["table"], &own["order_qty_max"], &own["position_max"]),
+        (&json!(5), &json!("10000>99"), &Value::Null)
+    );
     let refused = refused_for(&desk, "OrderQty");
     let _sender = day.send(&lab, &desk);
     until("orders that are refused", || {

@@ -263,6 +263,7 @@ fn day() -> DayStart {
         positions: Some(vec![(Symbol(*b"ALC     "), 1_000_000)]),
         restricted: vec![Symbol(*b"ZWZZT   ")],
         no_short: vec![Symbol(*b"ZXZZT   ")],
+        ..DayStart::default()
     }
 }
 

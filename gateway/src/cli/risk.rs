@@ -92,6 +92,7 @@ pub(super) fn day_start(risk: &settings::Risk) -> Result<DayStart, String> {
         Some(positions(&read).map_err(|error| format!("positions_file: {shown}:{error}"))?)
     };
     Ok(DayStart {
+        began_ns: midnight_ns(zone(risk)?, Timestamp::now()),
         positions,
         restricted: symbols("restricted", &risk.restricted)?,
         no_short: symbols("no_short", &risk.no_short)?,
@@ -151,18 +152,30 @@ fn hours(
     if from_ns >= until_ns {
         return Err(wrong());
     }
-    let zone = TimeZone::get(&risk.time_zone).map_err(|_| {
-        format!(
-            "time_zone: \"{}\": not in the host's zoneinfo, expected a name such as \"America/New_York\"",
-            risk.time_zone
-        )
-    })?;
+    let zone = zone(risk)?;
     let clock_ns = since_midnight(now.to_zoned(zone).time());
     Ok(Some(Hours {
         clock_offset_ns: (clock_ns + DAY_NS - monotonic_ns % DAY_NS) % DAY_NS,
         from_ns,
         until_ns,
     }))
+}
+
+fn zone(risk: &settings::Risk) -> Result<TimeZone, String> {
+    TimeZone::get(&risk.time_zone).map_err(|_| {
+        format!(
+            "time_zone: \"{}\": not in the host's zoneinfo, expected a name such as \"America/New_York\"",
+            risk.time_zone
+        )
+    })
+}
+
+/// When the date of `now` began there, ns since 1970. The first day of all times has no beginning; nobody trades on it.
+fn midnight_ns(zone: TimeZone, now: Timestamp) -> u64 {
+    let began = now.to_zoned(zone).start_of_day();
+    began.map_or(0, |it| {
+        u64::try_from(it.timestamp().as_nanosecond()).unwrap_or(0)
+    })
 }
 
 fn since_midnight(time: Time) -> u64 {
@@ -230,6 +243,23 @@ mod tests {
         let open = [0, 1, 6 * 3_600 + 30 * 60, 6 * 3_600 + 30 * 60 + 1]
             .map(|after| hours.contain(clock_ns + after * second));
         assert_eq!(open, [false, true, true, false]);
+    }
+
+    #[test]
+    fn day_begins_at_the_zones_midnight_also_when_clocks_are_put_forward() {
+        let began = |zone: &str, now: &str| {
+            let zone = TimeZone::get(zone).unwrap();
+            let began_ns = midnight_ns(zone, now.parse().unwrap());
+            Timestamp::from_nanosecond(i128::from(began_ns))
+                .unwrap()
+                .to_string()
+        };
+        // 01:30 UTC is the evening before in New York.
+        let evening = began("America/New_York", "2026-01-15T01:30:00Z");
+        assert_eq!(evening, "2026-01-14T05:00:00Z");
+        let summer = began("America/New_York", "2026-03-08T20:00:00Z");
+        assert_eq!(summer, "2026-03-08T05:00:00Z");
+        assert_eq!(began("UTC", "2026-01-15T00:00:00Z"), "2026-01-15T00:00:00Z");
     }
 
     #[test]

@@ -85,6 +85,16 @@ impl DropCopy {
         self.executions.begin_file(began, names);
     }
 
+    /// An execution of an earlier run waits for [`DropCopy::write`].
+    pub(super) fn wait(&mut self, execution: Execution) {
+        self.waiting.push(execution);
+    }
+
+    /// Goes on where journals of earlier runs ended, before this run begins.
+    pub(super) fn go_on(&mut self, executions: Executions) {
+        self.executions = executions;
+    }
+
     /// Where its files lie.
     #[must_use]
     pub fn folder(&self) -> &Path {

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::days::{About, Day, Days};
 use super::event::{Event, HeardMessage};
 use super::format::{Header, IntentRecord};
-use super::head::{Began, Names};
+use super::head::{Began, Names, SessionNames};
 use super::ouch::{packets, sent};
 use crate::message::intent::Action;
 
@@ -120,6 +120,16 @@ impl Executions {
             _ => {}
         }
         None
+    }
+
+    /// The exchange's sessions that a session of ours has joined, and how many orders are open in each.
+    pub(super) fn each_open(&mut self, ours: &SessionNames, mut on: impl FnMut(&str, usize)) {
+        for day in self.days.all() {
+            let is_ours = (&*day.session, &*day.username) == (&ours.name, &ours.username);
+            if is_ours && !day.exchange_session.is_empty() {
+                on(&day.exchange_session, day.kept.open.len());
+            }
+        }
     }
 }
 

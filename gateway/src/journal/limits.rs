@@ -106,6 +106,8 @@ impl Payload {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PastLimits {
     number: u32,
+    /// Who made it.
+    uid: u32,
     last: [Option<u64>; LimitKey::COUNT],
 }
 
@@ -118,13 +120,28 @@ impl PastLimits {
 
     /// A record of theirs, in its turn.
     pub(super) fn on_record(&mut self, record: &LimitsRecord<'_>) {
-        self.number = self.number.max(record.number);
+        if record.number >= self.number {
+            (self.number, self.uid) = (record.number, record.uid);
+        }
         for changed in record.changed {
             let key = LimitKey::of_code(changed.code);
             if let Some(last) = key.and_then(|key| self.last.get_mut(key.place())) {
                 *last = Some(changed.now.get());
             }
         }
+    }
+
+    /// What a run has to journal at its beginning, so that runs after it know, too, whenever the earlier ones' journals
+    /// were written; `None`: the configuration's limits are in force.
+    #[must_use]
+    pub fn inherited(&self, configured: &Limits) -> Option<NewLimits> {
+        let limits = self.in_force(configured);
+        let inherited = NewLimits {
+            number: self.number,
+            uid: self.uid,
+            limits,
+        };
+        (limits != *configured).then_some(inherited)
     }
 
     /// What is in force when a run begins: the configuration's limits, and of what earlier runs had, whatever is
@@ -211,6 +228,25 @@ mod tests {
         // The configuration has become tighter itself.
         let own = with(&[(LimitKey::OrderQty, 10)]);
         assert_eq!(past.in_force(&own), own);
+    }
+
+    #[test]
+    fn chain_of_runs_carries_a_tightening_from_each_journal_to_the_next() {
+        let configured = with(&[(LimitKey::OrderQty, 100)]);
+        let tight = with(&[(LimitKey::OrderQty, 50)]);
+        let mut past = PastLimits::default();
+        assert_eq!(past.inherited(&configured), None);
+        record(&mut past, 2, &configured, &tight);
+        for _ in 0..3 {
+            let inherited = past.inherited(&configured).unwrap();
+            assert_eq!((inherited.number, inherited.uid), (2, 7));
+            // The next run has this one's journal alone.
+            past = PastLimits::default();
+            record(&mut past, inherited.number, &configured, &inherited.limits);
+            assert_eq!(past.in_force(&configured), tight);
+        }
+        record(&mut past, 3, &tight, &configured);
+        assert_eq!(past.inherited(&configured), None);
     }
 
     #[test]

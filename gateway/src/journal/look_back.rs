@@ -8,7 +8,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rt::clock::realtime_ns;
 
@@ -93,7 +93,11 @@ pub fn look_back(
     }
     hearers.write_copy();
     back.copied = hearers.copied;
-    back.pasts = hearers.pasts.finish();
+    let executions;
+    (back.pasts, executions) = hearers.pasts.finish_with_executions();
+    if let Some(copy) = hearers.copy {
+        copy.go_on(executions);
+    }
     Ok(back)
 }
 
@@ -122,18 +126,15 @@ impl Hearers<'_> {
 impl Hearer for Hearers<'_> {
     fn begin_file(&mut self, head: &Head) {
         self.pasts.begin_file(head);
-        if let Some(copy) = &mut self.copy {
-            copy.begin_file(head);
-        }
     }
 
     fn on_record(&mut self, header: &Header, event: &Event<'_>) {
-        self.pasts.on_record(header, event);
-        let Some(copy) = &mut self.copy else { return };
-        let before = copy.waiting();
-        copy.on_record(header, event);
-        let waiting = copy.waiting();
-        if waiting > before && waiting.is_multiple_of(COPIED_TOGETHER) {
+        let told = self.pasts.hear(header, event);
+        let (Some(copy), Some(told)) = (&mut self.copy, told) else {
+            return;
+        };
+        copy.wait(told);
+        if copy.waiting().is_multiple_of(COPIED_TOGETHER) {
             self.write_copy();
         }
     }
@@ -144,6 +145,8 @@ struct Ended {
     path: PathBuf,
     file: File,
     bytes: u64,
+    /// When it was written last, ns since 1970.
+    written_ns: u64,
 }
 
 /// Those of the last day and the newest, the oldest first.
@@ -167,14 +170,25 @@ fn recent(folder: &Path, sessions: &[SessionNames]) -> io::Result<Vec<Ended>> {
             Err(TryLockError::Error(error)) => return Err(error),
         }
         let about = file.metadata()?;
-        let is_recent = about.modified().is_ok_and(|it| it >= not_before);
+        // What does not say when it was written may be of today.
+        let written = about.modified().ok();
+        let is_recent = written.is_some_and(|it| it >= not_before);
         if files.is_empty() || is_recent {
-            let bytes = about.len();
-            files.push(Ended { path, file, bytes });
+            files.push(Ended {
+                path,
+                file,
+                bytes: about.len(),
+                written_ns: written.and_then(since_1970).unwrap_or(u64::MAX),
+            });
         }
     }
     files.reverse();
     Ok(files)
+}
+
+fn since_1970(time: SystemTime) -> Option<u64> {
+    let since = time.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_nanos()).ok()
 }
 
 /// Whether a file that is being written has nothing to do with our sessions.
@@ -224,6 +238,7 @@ impl Ended {
 
     /// As many orders as the rest of the file may have.
     fn skip_from(&self, offset: u64, pasts: &mut Pasts) {
+        pasts.on_unread(self.written_ns);
         let orders = self.bytes.saturating_sub(offset) / record_bytes(INTENT_BYTES) as u64;
         pasts.on_damage(u32::try_from(orders).unwrap_or(u32::MAX));
     }
@@ -235,6 +250,7 @@ mod tests {
 
     use super::super::batch::Encoder;
     use super::super::copy_format::CopyFormat;
+    use super::super::event::HeardMessage;
     use super::super::files::Files;
     use super::super::format::Kind;
     use super::super::head::{Began, Names};
@@ -307,6 +323,15 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
     }
 
+    /// OUCH 5.0, "Order Executed": offsets of its table.
+    fn execution(match_number: u64) -> [u8; 36] {
+        let mut bytes = [0; 36];
+        bytes[0] = b'E';
+        bytes[16] = 1;
+        bytes[26..34].copy_from_slice(&match_number.to_be_bytes());
+        bytes
+    }
+
     /// A journal of a session in which this many executions of one order were heard.
     fn journal_of_executions(folder: &Path, executions: u64) -> Vec<SessionNames> {
         let sessions = vec![SessionNames {
@@ -320,15 +345,10 @@ mod tests {
         let (mut hot, mut outlet) = inlet(0, 4 << 20, KillSwitch::default()).unwrap();
         hot.on_logged_in(1, *b"DAY       ", 1);
         for seq in 1..=executions {
-            // OUCH 5.0, "Order Executed": offsets of its table.
-            let mut bytes = [0; 36];
-            bytes[0] = b'E';
-            bytes[16] = 1;
-            bytes[26..34].copy_from_slice(&seq.to_be_bytes());
             let heard = Message {
                 seq,
                 is_past: false,
-                bytes: &bytes,
+                bytes: &execution(seq),
             };
             hot.on_heard(&heard, 2);
         }
@@ -352,9 +372,44 @@ mod tests {
             let mut copy = DropCopy::open(&copies, CopyFormat::Json).unwrap();
             let back = look_back(&journal, &sessions, 0, Some(&mut copy), |_, _| ()).unwrap();
             assert_eq!((back.copied, copy.waiting()), (copied, 0));
+            // The run that begins knows what was heard.
+            let mut joined = sessions.clone();
+            "DAY".clone_into(&mut joined[0].joined);
+            copy.begin_run(BEGAN, &Names::new(joined, Vec::new()));
+            for (seq, waiting) in [(1, 0), (executions + 1, 1)] {
+                let heard = HeardMessage {
+                    seq,
+                    is_past: true,
+                    message: &execution(seq),
+                };
+                copy.on_record(&Header::default(), &Event::Heard(heard));
+                assert_eq!(copy.waiting(), waiting, "{seq}");
+            }
         }
         let text = std::fs::read_to_string(copies.join("ouch-DAY.jsonl")).unwrap();
         assert_eq!(text.lines().count() as u64, executions);
+    }
+
+    #[test]
+    fn damage_of_today_is_known_to_every_session_and_a_torn_tail_is_none() {
+        for (from_end, is_damaged) in [(200, true), (3, false)] {
+            let folder = tempfile::tempdir().unwrap();
+            let sessions = journal_of_executions(folder.path(), 20);
+            let path = list(folder.path()).unwrap().remove(0);
+            let mut bytes = std::fs::read(&path).unwrap();
+            if is_damaged {
+                let at = bytes.len() - from_end;
+                bytes[at] ^= 1;
+            } else {
+                bytes.truncate(bytes.len() - from_end);
+            }
+            std::fs::write(&path, &bytes).unwrap();
+            let mut back = look_back(folder.path(), &sessions, 0, None, |_, _| ()).unwrap();
+            assert_eq!(back.found.len(), 1);
+            let carried = back.pasts.remove(0).take_carried(*b"NOON      ");
+            assert_eq!(carried.is_damaged, is_damaged);
+            assert!(carried.sessions[0].unknown >= 10, "{carried:?}");
+        }
     }
 
     #[test]

@@ -92,6 +92,7 @@ pub mod write;
 pub mod reader;
 pub mod replay;
 
+pub mod carried;
 pub mod look_back;
 pub mod past;
 

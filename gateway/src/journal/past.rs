@@ -15,9 +15,11 @@
 use protocol::ouch::Inbound;
 use protocol::types::{Side, Symbol, UserRefNum};
 
+use super::carried::{Carried, Worked};
 use super::event::Event;
+use super::executions::{Execution, Executions};
 use super::format::{Header, IntentRecord, checksum};
-use super::head::{Head, SessionNames};
+use super::head::{Began, Head, SessionNames};
 use super::limits::PastLimits;
 use super::ouch::{packets, sent};
 use super::replay::Hearer;
@@ -71,10 +73,28 @@ pub struct Past {
     ids_last: Vec<u32>,
     /// A checksum of each message, the first one's first.
     heard: Vec<u32>,
+    /// Numbers up to this one were settled when a run opened: what had no answer then was told to be lost.
+    settled_to: u32,
     limits: PastLimits,
+    worked: Worked,
+    /// When the day began, ns since 1970.
+    day_began_ns: u64,
 }
 
 impl Past {
+    /// The day began then, ns since 1970: what sessions that were left have executed since is carried.
+    #[must_use]
+    pub fn of_day(mut self, began_ns: u64) -> Self {
+        self.day_began_ns = began_ns;
+        self
+    }
+
+    /// What sessions other than this one have executed today, before it is [joined](Self::join); the second time nothing.
+    pub fn take_carried(&mut self, session: [u8; 10]) -> Carried {
+        let worked = std::mem::take(&mut self.worked);
+        worked.carry(session, self.joined, self.day_began_ns)
+    }
+
     /// Whether it knows nothing of orders and messages.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -109,6 +129,7 @@ impl Past {
         // Of whatever session it is, it is not of this one.
         let forgotten = std::mem::take(&mut self.orders).len();
         self.heard = Vec::new();
+        self.settled_to = 0;
         // Where nobody knows of which session they were, numbers may have been used in this one.
         if before.is_some() {
             self.number_last = 0;
@@ -142,10 +163,10 @@ impl Past {
         self.find(user_ref).ok().and_then(|at| self.orders.get(at))
     }
 
-    /// New orders that the exchange has said nothing of: they never reached it.
+    /// New orders that the exchange has said nothing of, and that no run has missed yet: they never reached it.
     pub fn unanswered(&self) -> impl Iterator<Item = &PastOrder> {
         let orders = self.orders.iter();
-        orders.filter(|order| order.is_new && !order.is_answered)
+        orders.filter(|it| it.is_new && !it.is_answered && it.user_ref.0 > self.settled_to)
     }
 
     fn find(&self, user_ref: UserRefNum) -> Result<usize, usize> {
@@ -250,6 +271,9 @@ pub struct Pasts {
     unwritten_max: u32,
     /// The run at hand has not said that it has stopped.
     is_running: bool,
+    executions: Executions,
+    /// When the run at hand began.
+    began: Began,
 }
 
 /// A session of a file, as it is numbered now.
@@ -276,6 +300,8 @@ impl Pasts {
             of_file: Vec::new(),
             unwritten_max,
             is_running: false,
+            executions: Executions::default(),
+            began: Began::default(),
         }
     }
 
@@ -284,6 +310,8 @@ impl Pasts {
         if head.part == 0 {
             self.end_run();
         }
+        self.began = head.began;
+        self.executions.begin_file(head.began, &head.names);
         self.is_running = true;
         self.of_file = (head.names.sessions.iter())
             .map(|names| self.numbers(names))
@@ -320,6 +348,7 @@ impl Pasts {
             Event::LoggedIn(_, name) => {
                 past.join(*name);
             }
+            Event::Opened => past.settled_to = past.number_last,
             Event::Limits(record) => past.limits.on_record(record),
             _ => {}
         }
@@ -332,11 +361,48 @@ impl Pasts {
         }
     }
 
+    /// The file at hand, which was written until then, ns since 1970, cannot be read to its end: it may have had
+    /// executions.
+    pub fn on_unread(&mut self, until_ns: u64) {
+        for (_, past) in &mut self.sessions {
+            past.worked.on_damage(until_ns);
+        }
+    }
+
     /// Every file has been read.
     #[must_use]
-    pub fn finish(mut self) -> Vec<Past> {
+    pub fn finish(self) -> Vec<Past> {
+        self.finish_with_executions().0
+    }
+
+    /// The same, and the machine that has told executions, to go on with.
+    pub(super) fn finish_with_executions(mut self) -> (Vec<Past>, Executions) {
         self.end_run();
-        self.sessions.into_iter().map(|(_, past)| past).collect()
+        for (names, past) in &mut self.sessions {
+            self.executions.each_open(names, |exchange_session, open| {
+                past.worked.on_open(padded(exchange_session), open);
+            });
+        }
+        let pasts = self.sessions.into_iter().map(|(_, past)| past);
+        (pasts.collect(), self.executions)
+    }
+
+    /// A record of the file at hand; the execution that it tells for the first time.
+    pub(super) fn hear(&mut self, header: &Header, event: &Event<'_>) -> Option<Execution> {
+        self.on_event(header.session, event);
+        let told = self.executions.on_record(header, event);
+        // What comes before a login is of no session.
+        if matches!(event, Event::LoggedIn(..) | Event::Heard(_)) {
+            let numbers = self.of_file.get(usize::from(header.session));
+            let session = numbers.and_then(|it| it.as_ref().map(|it| it.session));
+            if let Some((_, past)) = session.and_then(|at| self.sessions.get_mut(at))
+                && let Some(joined) = past.joined
+            {
+                let time_ns = self.began.realtime_ns(header.time_ns.get());
+                past.worked.on_record(joined, time_ns, told.as_ref());
+            }
+        }
+        told
     }
 
     /// A run without an end was killed: what was in its memory is lost.
@@ -367,7 +433,7 @@ impl Hearer for Pasts {
     }
 
     fn on_record(&mut self, header: &Header, event: &Event<'_>) {
-        self.on_event(header.session, event);
+        self.hear(header, event);
     }
 }
 

@@ -23,6 +23,8 @@ const LOOKS_A_TURN: usize = 256;
 /// What an account begins a day with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DayStart {
+    /// When it began, ns since 1970: what was executed since then is not in `positions`.
+    pub began_ns: u64,
     /// Shares held, short below zero; `None`: nobody knows, and sells are not marked long or short by them.
     pub positions: Option<Vec<(Symbol, i64)>>,
     /// Symbols in which nothing but cancels goes.

@@ -7,10 +7,19 @@
 use super::account::Account;
 use super::entry::Entry;
 use super::session_orders::SessionOrders;
+use crate::journal::limits::PastLimits;
 use crate::message::command::{Command, NewLimits};
 use crate::message::intent::Owner;
+use crate::order::risk::Limits;
 
 impl Entry {
+    /// Journals what earlier runs have left in force of tighter limits, once there is a journal.
+    pub fn note_inherited(&mut self, past: &PastLimits, configured: &Limits, now_ns: u64) {
+        if let Some(inherited) = past.inherited(configured) {
+            self.journal.on_limits(configured, &inherited, now_ns);
+        }
+    }
+
     /// Does what the operator asks for; `false`: there is no such strategy.
     pub fn on_command(&mut self, account: &mut Account, command: &Command, now_ns: u64) -> bool {
         let is_known = match command {

@@ -34,7 +34,6 @@ use crate::message::execution::ExecutionEvent;
 use crate::message::intent::{OrderIntent, Owner};
 use crate::message::invariant::Breach;
 use crate::message::notice::{Ended, Lost};
-use crate::message::past::PastNews;
 use crate::order::risk::{KillSwitch, Refusal};
 
 pub use super::desk::{DESKS_MAX, DeskOptions};
@@ -431,10 +430,7 @@ impl Entry {
                 SessionEvent::LoggedIn => {
                     has_logged_in = true;
                     journal.on_logged_in(lifecycle.next_seq().0, lifecycle.joined(), now_ns);
-                    let forgotten = session.past.join(lifecycle.joined());
-                    if forgotten > 0 {
-                        tell(AnswerEvent::Past(PastNews::AnotherSession(forgotten)));
-                    }
+                    Ledger { session, account }.on_joined(lifecycle.joined(), &mut tell);
                 }
                 SessionEvent::Probed => {
                     lifecycle.on_probed();

@@ -37,6 +37,7 @@ mod session_orders;
 mod session_state;
 
 mod answers;
+mod carried;
 mod changes;
 mod commands;
 mod endings;

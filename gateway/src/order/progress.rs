@@ -69,6 +69,10 @@ counters! {
         past_news,
         /// Messages of the exchange's past that the journals of earlier runs have otherwise: trading stops.
         past_differences,
+        /// Executions of the day in sessions of the exchange that were left, out of the journals: positions have them.
+        carried,
+        /// Executions of such sessions that cannot be carried, because no journal says whose they were: trading stops.
+        not_carried,
         /// Answers about orders that are not known here.
         unknown_order,
         /// Answers that do not fit the order that they are about, or that nobody asked for.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use feed_handler::best_prices::BestPrices;
 use feed_handler::publish::{Publisher, Subscription};
+use rt::clock::monotonic_ns;
 use rt::mem::Want;
 use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
 
@@ -315,6 +316,7 @@ fn build_session(
     let addresses = session.credentials.addresses.all().to_vec();
     let lifecycle = Lifecycle::new(session.credentials);
     let entry = Entry::new(lifecycle, orders_max, &wiring.desks, &mut account);
+    let past = past.of_day(session.day.began_ns);
     let mut entry = (entry.with_past(past, session.found_orders))
         .with_answer_timeout(session.answer_timeout_ns);
     if let Some((index, ring_bytes)) = journal {
@@ -322,6 +324,7 @@ fn build_session(
         journal::register(&outlet, &name, &mut house.registry);
         house.journal.push(outlet);
         entry = entry.with_journal(inlet);
+        entry.note_inherited(&past_limits, &limits, monotonic_ns());
     }
     let no_memory = format!("session {name}: buffers and socket");
     let notices = notices(&name, house)?;

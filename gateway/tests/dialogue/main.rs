@@ -11,6 +11,7 @@
 )]
 
 mod account;
+mod carried;
 mod crossings;
 mod desk;
 mod exchange;

@@ -26,7 +26,12 @@ pub(crate) fn past(sent: &[Sent], heard: &[Vec<u8>]) -> Past {
 }
 
 /// The same, on this session of the exchange.
-fn past_of(joined: &[u8; 10], sent: &[Sent], heard: &[Vec<u8>]) -> Past {
+fn past_of(joined: &[u8; 10], orders: &[Sent], heard: &[Vec<u8>]) -> Past {
+    told(joined, orders, heard).finish().remove(0)
+}
+
+/// The same, with room for what later runs' journals say.
+fn told(joined: &[u8; 10], orders: &[Sent], heard: &[Vec<u8>]) -> Pasts {
     let session = SessionNames {
         name: "ouch".to_owned(),
         strategies: vec!["one".to_owned(), "two".to_owned()],
@@ -37,15 +42,8 @@ fn past_of(joined: &[u8; 10], sent: &[Sent], heard: &[Vec<u8>]) -> Past {
     let mut pasts = Pasts::new(&[session], 100);
     pasts.begin_file(&decode(&encode(Began::default(), 0, &names)).expect("a head"));
     pasts.on_event(0, &Event::LoggedIn(1, *joined));
-    for (owner, id, user_ref) in sent {
-        let intent = IntentRecord {
-            id: (*id).into(),
-            user_ref: (*user_ref).into(),
-            owner: *owner,
-            ..IntentRecord::default()
-        };
-        let symbol = SYMBOLS[usize::from(*owner)];
-        pasts.on_event(0, &Event::Sent(intent, &packet(*user_ref, symbol)));
+    for order in orders {
+        pasts.on_event(0, &sent(order));
     }
     for (seq, message) in (1..).zip(heard) {
         let heard = HeardMessage {
@@ -56,7 +54,19 @@ fn past_of(joined: &[u8; 10], sent: &[Sent], heard: &[Vec<u8>]) -> Past {
         pasts.on_event(0, &Event::Heard(heard));
     }
     pasts.on_event(255, &Event::Stop);
-    pasts.finish().remove(0)
+    pasts
+}
+
+/// An order goes out.
+fn sent((owner, id, user_ref): &Sent) -> Event<'static> {
+    let intent = IntentRecord {
+        id: (*id).into(),
+        user_ref: (*user_ref).into(),
+        owner: *owner,
+        ..IntentRecord::default()
+    };
+    let packet = packet(*user_ref, SYMBOLS[usize::from(*owner)]);
+    Event::Sent(intent, Vec::leak(packet))
 }
 
 /// What went out for a new order to buy (OUCH 5.0, "Enter Order").
@@ -219,6 +229,22 @@ fn numbers_of_orders_that_never_arrived_are_told_and_not_used_again() {
     );
     let sent = desk.asks(0, &enter(4, Side::Buy, 10)).expect("it may");
     assert_eq!(sent[1..5], 10u32.to_be_bytes());
+}
+
+#[test]
+fn order_that_never_arrived_is_told_by_the_run_that_misses_it_and_no_later_one() {
+    let mut pasts = told(b"S1        ", &[(0, 1, 1), (0, 2, 2)], &[order(1, 0)]);
+    // The next run opens, which it does once it has told what it misses, and sends another one.
+    pasts.on_event(0, &Event::LoggedIn(1, *b"S1        "));
+    pasts.on_event(0, &Event::Opened);
+    pasts.on_event(0, &sent(&(0, 3, 3)));
+    let mut desk = next_run(pasts.finish().remove(0), FoundOrders::Keep, 1);
+    desk.says(&order(1, 0));
+    desk.says(&next_number(2));
+    assert_eq!(desk.counters.never_received.get(), 1);
+    let told = desk.news.join("\n");
+    assert!(told.contains("NeverArrived(UserRefNum(3)"), "{told}");
+    assert!(!told.contains("NeverArrived(UserRefNum(2)"), "{told}");
 }
 
 #[test]

@@ -40,11 +40,13 @@ pub enum KillCause {
     OperatorHard = 14,
     /// An operator's tool that watched has fallen silent: `tickgate ctl guard`.
     GuardSilent = 15,
+    /// Executions of a session that was left today are not known: positions may be other ones.
+    PositionUnknown = 16,
 }
 
 impl KillCause {
     /// Every cause.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Operator,
         Self::Signal,
         Self::UnknownExecution,
@@ -60,6 +62,7 @@ impl KillCause {
         Self::PastDiffers,
         Self::OperatorHard,
         Self::GuardSilent,
+        Self::PositionUnknown,
     ];
 
     /// The cause of this code. No code of ours: somebody wrote it from outside.
@@ -86,6 +89,7 @@ impl std::fmt::Display for KillCause {
             Self::JournalFailed => "a journal that cannot be written",
             Self::OperatorHard => "the operator, past whoever listens",
             Self::GuardSilent => "an operator's tool that was not heard any more",
+            Self::PositionUnknown => "executions of an earlier session that no journal tells",
             Self::PastDiffers => "a past of the exchange's that differs from the journal's",
         })
     }

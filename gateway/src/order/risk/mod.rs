@@ -21,6 +21,7 @@ mod refusal;
 mod repeats;
 mod rows;
 mod symbols;
+mod trades;
 
 use protocol::types::{Price4, Qty, Side};
 use rt::clock::SECOND_NS;
@@ -293,17 +294,6 @@ impl Risk {
         }
     }
 
-    /// Shares changed hands.
-    #[inline]
-    pub fn on_traded(&mut self, traded: &Traded) {
-        self.on_moved(traded, 1);
-    }
-
-    /// A trade is undone.
-    pub fn on_undone(&mut self, traded: &Traded) {
-        self.on_moved(traded, -1);
-    }
-
     /// The exchange rejected an order.
     pub fn on_rejected(&mut self, now_ns: u64) {
         self.rejects.note(now_ns);
@@ -457,29 +447,6 @@ impl Risk {
         i128::from(held.position) < i128::from(held.open_sell) + i128::from(more)
     }
 
-    #[inline]
-    fn on_moved(&mut self, traded: &Traded, sign: i64) {
-        let Traded {
-            instrument,
-            side,
-            qty,
-            price,
-        } = *traded;
-        let bought = if side == Side::Buy { sign } else { -sign };
-        let shares = i64::from(qty.0) * bought;
-        let mut mark = self.exposures.mark_of(instrument);
-        if mark.0 == 0 {
-            // What is held from before gets its first mark with it.
-            mark = price;
-            let held = self.exposures.of(instrument).position;
-            self.profit.on_mark(held, Price4(0), mark);
-            self.exposures.on_mark(instrument, mark);
-        }
-        self.exposures.on_moved(instrument, shares);
-        self.profit.on_traded(shares, price, mark);
-        self.look_at_profit();
-    }
-
     fn on_mark(&mut self, instrument: Instrument, before: Price4, mark: Price4) {
         let position = self.exposures.of(instrument).position;
         self.exposures.on_mark(instrument, mark);
@@ -487,8 +454,9 @@ impl Risk {
         self.look_at_profit();
     }
 
+    /// Whether too much is lost: the kill switch goes on.
     #[inline]
-    fn look_at_profit(&mut self) {
+    pub(in crate::order) fn look_at_profit(&mut self) {
         if self.profit.total() < -i128::from(self.limits.loss_max) {
             self.kill.engage(KillCause::LossLimit);
         }
