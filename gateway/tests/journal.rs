@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use feed_handler::event::Origin;
 use gateway::journal::copy_format::CopyFormat;
 use gateway::journal::disk::Disk;
+use gateway::journal::drop_copy::DropCopy;
 use gateway::journal::event::{Commanded, Event};
 use gateway::journal::files::list;
 use gateway::journal::format::Kind;
@@ -548,6 +549,37 @@ fn command_prints_what_is_asked_for_as_text_and_as_json_and_says_what_is_torn() 
     std::fs::write(&file, &whole[..whole.len() - 1]).unwrap();
     let (torn, status) = printed(&[], &file);
     assert_eq!((torn.len(), status), (5, Some(1)), "{torn:#?}");
+}
+
+#[test]
+fn exchange_that_says_something_else_under_a_known_number_stops_trading_where_a_drop_copy_is_kept()
+{
+    let Setup {
+        folder,
+        kill,
+        mut inlet,
+        writer,
+        ..
+    } = setup();
+    let copy = DropCopy::open(&folder.path().join("copy"), CopyFormat::Json).unwrap();
+    let mut writer = writer.with_drop_copy(copy, BEGAN);
+    inlet.on_logged_in(1, *b"S1        ", 11);
+    let mut hear = |user_ref| {
+        let heard = Message {
+            seq: 1,
+            is_past: false,
+            bytes: &executed(user_ref),
+        };
+        inlet.on_heard(&heard, 12);
+        settle(&mut writer, 20);
+        kill.cause()
+    };
+    assert_eq!([hear(7), hear(7)], [None, None]);
+    assert_eq!(hear(8), Some(KillCause::JournalFailed));
+    let news = writer.take_news();
+    let told =
+        matches!(&news[..], [News::Failed(_, error)] if error.to_string().contains("number 1"));
+    assert!(told, "{news:?}");
 }
 
 #[test]

@@ -97,11 +97,21 @@ impl DropCopy {
         self.waiting.len()
     }
 
+    /// Whether there is nothing to write, and nothing to complain of.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.executions.clash().is_none()
+    }
+
     /// Writes what waits; how many lines.
     ///
     /// # Errors
-    /// A file takes nothing; everything that is not in it goes on waiting.
+    /// A file takes nothing; everything that is not in it goes on waiting. Or the exchange says something else under numbers
+    /// of before: two days would get into one file, so nothing is written any more.
     pub fn write(&mut self) -> io::Result<usize> {
+        if let Some(clash) = self.executions.clash() {
+            return Err(io::Error::other(clash));
+        }
         let mut waiting = std::mem::take(&mut self.waiting);
         let (mut done, mut lines) = (0, 0);
         let mut result = Ok(());

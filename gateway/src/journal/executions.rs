@@ -108,6 +108,12 @@ impl Executions {
         self.days.begin_file(began, names);
     }
 
+    /// What is wrong with messages that were left out: the exchange said others under their numbers before.
+    #[must_use]
+    pub fn clash(&self) -> Option<String> {
+        self.days.clash()
+    }
+
     /// A record of the file at hand; what it tells for the first time.
     pub fn on_record(&mut self, header: &Header, event: &Event<'_>) -> Option<Execution> {
         let about = self.days.on_record(header, event)?;

@@ -75,6 +75,12 @@ impl Export {
         })
     }
 
+    /// What is wrong with messages that were left out: the exchange said others under their numbers before.
+    #[must_use]
+    pub fn clash(&self) -> Option<String> {
+        self.executions.clash()
+    }
+
     /// What is open is written as it stands, and the files get their names.
     ///
     /// # Errors

@@ -235,6 +235,7 @@ mod tests {
 
     use super::super::batch::Encoder;
     use super::super::copy_format::CopyFormat;
+    use super::super::event::HeardMessage;
     use super::super::files::Files;
     use super::super::format::Kind;
     use super::super::head::{Began, Names};
@@ -307,6 +308,15 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
     }
 
+    /// OUCH 5.0, "Order Executed": offsets of its table.
+    fn execution(trade: u64) -> [u8; 36] {
+        let mut bytes = [0; 36];
+        bytes[0] = b'E';
+        bytes[16] = 1;
+        bytes[26..34].copy_from_slice(&trade.to_be_bytes());
+        bytes
+    }
+
     /// A journal of a session in which this many executions of one order were heard.
     fn journal_of_executions(folder: &Path, executions: u64) -> Vec<SessionNames> {
         let sessions = vec![SessionNames {
@@ -320,11 +330,7 @@ mod tests {
         let (mut hot, mut outlet) = inlet(0, 4 << 20, KillSwitch::default()).unwrap();
         hot.on_logged_in(1, *b"DAY       ", 1);
         for seq in 1..=executions {
-            // OUCH 5.0, "Order Executed": offsets of its table.
-            let mut bytes = [0; 36];
-            bytes[0] = b'E';
-            bytes[16] = 1;
-            bytes[26..34].copy_from_slice(&seq.to_be_bytes());
+            let bytes = execution(seq);
             let heard = Message {
                 seq,
                 is_past: false,
@@ -368,6 +374,39 @@ mod tests {
         std::fs::write(copies.join("ouch-DAY.jsonl"), "minutes of a meeting\n").unwrap();
         let back = look_back(&journal, &sessions, 0, Some(&mut copy), |_, _| ()).unwrap();
         assert_eq!((back.copied, copy.waiting()), (0, executions));
+    }
+
+    #[test]
+    fn session_name_that_is_used_again_fails_the_drop_copy_before_two_days_mix() {
+        let folder = tempfile::tempdir().unwrap();
+        let [journal, copies] = ["journal", "copy"].map(|name| folder.path().join(name));
+        std::fs::create_dir(&journal).unwrap();
+        let sessions = journal_of_executions(&journal, 10);
+        let mut copy = DropCopy::open(&copies, CopyFormat::Json).unwrap();
+        look_back(&journal, &sessions, 0, Some(&mut copy), |_, _| ()).unwrap();
+        copy.begin_run(Began::default(), &Names::new(sessions, Vec::new()));
+        let header = Header::default();
+        copy.on_record(&header, &Event::LoggedIn(1, *b"DAY       "));
+        let mut hear = |seq, trade| {
+            let message = &execution(trade);
+            let heard = HeardMessage {
+                seq,
+                is_past: false,
+                message,
+            };
+            copy.on_record(&header, &Event::Heard(heard));
+            (copy.is_idle(), copy.waiting())
+        };
+        assert_eq!(hear(1, 1), (true, 0), "told again");
+        assert_eq!(hear(2, 77), (false, 0));
+        assert_eq!(hear(11, 78), (false, 1));
+        let error = copy.write().unwrap_err().to_string();
+        for part in ["session ouch", "session DAY", "number 2", "earlier day"] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert_eq!(copy.waiting(), 1, "it is of another day than the file");
+        let text = std::fs::read_to_string(copies.join("ouch-DAY.jsonl")).unwrap();
+        assert_eq!(text.lines().count(), 10);
     }
 
     #[test]

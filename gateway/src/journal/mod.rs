@@ -92,10 +92,12 @@ pub mod write;
 pub mod reader;
 pub mod replay;
 
+
 pub mod look_back;
 pub mod past;
 
 mod days;
+mod heard;
 mod ranges;
 
 pub mod copy_format;

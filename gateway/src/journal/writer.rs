@@ -342,7 +342,7 @@ impl Writer {
         let Some(copy) = self.copy.as_mut() else {
             return 0;
         };
-        if copy.lines.waiting() == 0 || now_ns < copy.retry_ns {
+        if copy.lines.is_idle() || now_ns < copy.retry_ns {
             return 0;
         }
         match copy.lines.write() {
