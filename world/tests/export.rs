@@ -42,6 +42,8 @@ struct Journal {
     bytes: Vec<u8>,
     began: Began,
     sequence: u64,
+    /// Records lost before the next one.
+    lost: u32,
     now_ns: u64,
 }
 
@@ -67,6 +69,7 @@ impl Journal {
             bytes: head::encode(began, 0, &names),
             began,
             sequence: 0,
+            lost: 0,
             now_ns: 1_000,
         };
         let mut login = 1u64.to_le_bytes().to_vec();
@@ -81,11 +84,18 @@ impl Journal {
         let header = Header {
             sequence: U64::new(self.sequence),
             time_ns: U64::new(self.now_ns),
+            lost: U32::new(std::mem::take(&mut self.lost)),
             kind: kind as u8,
             detail: [detail, 0],
             ..Header::default()
         };
         format::encode(self.began.salt(), header, payload, &mut self.bytes);
+    }
+
+    /// The next record says that as many before it were lost.
+    fn lost(&mut self, records: u32) {
+        self.lost = records;
+        self.sequence += u64::from(records);
     }
 
     fn intent(&self, action: Action, id: u32, number: u32) -> IntentRecord {
@@ -622,6 +632,48 @@ fn what_lies_before_damage_is_written_and_the_status_says_so() {
     assert_eq!(output.status.code(), Some(0));
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.ends_with("1 orders, 0 fills, 1 latencies\n"), "{said}");
+}
+
+#[test]
+fn what_can_be_proven_to_be_missing_makes_the_status_1_and_the_rest_is_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut journal = Journal::new(0);
+    journal.enter(1, 1);
+    journal.heard(1, &accepted(1, 100));
+    journal.lost(3);
+    journal.heard(5, &executed(1, 100, 9));
+    let path = journal.write(folder.path(), 0);
+    let out = folder.path().join("out");
+    let output = export(&path, &out);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("session ouch: 3 records were lost"), "{said}");
+    assert_eq!(
+        ends(&rows(&out, "orders.parquet")),
+        ["1|filled||100|100|0||"]
+    );
+    let path = path.to_str().expect("text");
+    let output = support::tool("tickgate", &["journal", path, "--executions"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stdout.iter().filter(|it| **it == b'\n').count(), 1);
+}
+
+#[test]
+fn session_name_that_the_exchange_uses_again_makes_the_status_1_and_says_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (run, trade) in [(0, 9), (1, 10)] {
+        let mut journal = Journal::new(run);
+        journal.heard(1, &accepted(1, 100));
+        journal.heard(2, &executed(1, 100, trade));
+        journal.write(folder.path(), run);
+    }
+    let out = folder.path().join("out");
+    let output = export(folder.path(), &out);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    let expected = "session ouch: 1 messages of the exchange's session DAY1, number 2 the first";
+    assert!(said.contains(expected), "{said}");
+    assert_eq!(rows(&out, "fills.parquet").len(), 1);
 }
 
 #[test]

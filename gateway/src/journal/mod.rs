@@ -92,6 +92,7 @@ pub mod write;
 pub mod reader;
 pub mod replay;
 
+pub mod continuity;
 
 pub mod look_back;
 pub mod past;
