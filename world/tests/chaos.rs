@@ -354,10 +354,10 @@ fn every_fill_is_copied_once(folder: &Path, held: &BTreeMap<String, Account>, ki
             let line: Value = serde_json::from_str(line).expect("JSON");
             assert!(seqs.insert(line["seq"].as_u64()), "{name}: twice: {line}");
             let shares = line["shares"].as_i64().expect("a number");
-            let shares = if line["side"] == "buy" {
-                shares
-            } else {
-                -shares
+            let shares = match line["side"].as_str() {
+                Some("buy") => shares,
+                Some("sell") => -shares,
+                side => panic!("{name}: of side {side:?}: {line}"),
             };
             *positions.entry(text(&line["symbol"])).or_default() += shares;
             nobodys += u64::from(!line["strategy"].is_string());

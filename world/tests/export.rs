@@ -748,13 +748,15 @@ fn duckdb_reads_them_and_answers_what_the_documents_ask() {
     let (path, out) = (journal.write(folder.path(), 0), folder.path().join("out"));
     assert!(export(&path, &out).status.success());
     let questions = support::documented_questions(&out);
-    assert_eq!(questions.len(), 2);
+    assert_eq!(questions.len(), 3);
     let Some(positions) = support::duckdb(&questions[0]) else {
         return;
     };
     // Twenty orders of which thirty shares stay sold, and twenty do not.
     assert_eq!(positions, json!([["ouch", "ALC", -600]]));
-    let latencies = support::duckdb(&questions[1]).expect("it was there");
+    let sideless = support::duckdb(&questions[1]).expect("it was there");
+    assert_eq!(sideless, json!([]));
+    let latencies = support::duckdb(&questions[2]).expect("it was there");
     assert_eq!(latencies[0][0], "trade0");
     assert_eq!(latencies[0][2], 20);
     let question = format!(
