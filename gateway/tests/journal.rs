@@ -561,7 +561,8 @@ fn exchange_that_says_something_else_under_a_known_number_stops_trading_where_a_
         writer,
         ..
     } = setup();
-    let copy = DropCopy::open(&folder.path().join("copy"), CopyFormat::Json).unwrap();
+    let copies = folder.path().join("copy");
+    let copy = DropCopy::open(&copies, CopyFormat::Json, &names().sessions).unwrap();
     let mut writer = writer.with_drop_copy(copy, BEGAN);
     inlet.on_logged_in(1, *b"S1        ", 11);
     let mut hear = |user_ref| {

@@ -753,7 +753,7 @@ fn duckdb_reads_them_and_answers_what_the_documents_ask() {
         return;
     };
     // Twenty orders of which thirty shares stay sold, and twenty do not.
-    assert_eq!(positions, json!([["ouch", "ALC", -600]]));
+    assert_eq!(positions, json!([["ouch", "desk1", "ALC", -600]]));
     let sideless = support::duckdb(&questions[1]).expect("it was there");
     assert_eq!(sideless, json!([]));
     let latencies = support::duckdb(&questions[2]).expect("it was there");

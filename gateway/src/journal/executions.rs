@@ -35,9 +35,12 @@ pub enum What {
 pub struct Execution {
     /// The gateway's session.
     pub session: String,
+    /// Whom it logs in as.
+    pub username: String,
     /// The exchange's name for the day.
     pub exchange_session: String,
-    /// The number of the exchange's message: with both sessions, what makes the line one of its kind.
+    /// The number of the exchange's message: with both sessions and the user, what makes the line one of its
+    /// kind.
     pub seq: u64,
     /// What happened.
     pub what: What,
@@ -225,6 +228,7 @@ fn tell(day: &Day<Known>, time_ns: u64, seq: u64, user_ref: u32) -> Execution {
     let owned = open.and_then(|open| open.owned.as_ref());
     Execution {
         session: day.session.to_string(),
+        username: day.username.to_string(),
         exchange_session: day.exchange_session.to_string(),
         seq,
         what: What::Fill,

@@ -321,6 +321,7 @@ mod tests {
     fn journal_of_executions(folder: &Path, executions: u64) -> Vec<SessionNames> {
         let sessions = vec![SessionNames {
             name: "ouch".to_owned(),
+            username: "desk1".to_owned(),
             next: 1,
             ..SessionNames::default()
         }];
@@ -355,11 +356,11 @@ mod tests {
         let executions = COPIED_TOGETHER as u64 * 2 + 10;
         let sessions = journal_of_executions(&journal, executions);
         for copied in [executions, 0] {
-            let mut copy = DropCopy::open(&copies, CopyFormat::Json).unwrap();
+            let mut copy = DropCopy::open(&copies, CopyFormat::Json, &sessions).unwrap();
             let back = look_back(&journal, &sessions, 0, Some(&mut copy), |_, _| ()).unwrap();
             assert_eq!((back.copied, copy.waiting()), (copied, 0));
         }
-        let text = std::fs::read_to_string(copies.join("ouch-DAY.jsonl")).unwrap();
+        let text = std::fs::read_to_string(copies.join("ouch-desk1-DAY.jsonl")).unwrap();
         assert_eq!(text.lines().count() as u64, executions);
     }
 
@@ -370,8 +371,12 @@ mod tests {
         std::fs::create_dir(&journal).unwrap();
         let executions = COPIED_TOGETHER * 2 + 10;
         let sessions = journal_of_executions(&journal, executions as u64);
-        let mut copy = DropCopy::open(&copies, CopyFormat::Json).unwrap();
-        std::fs::write(copies.join("ouch-DAY.jsonl"), "minutes of a meeting\n").unwrap();
+        let mut copy = DropCopy::open(&copies, CopyFormat::Json, &sessions).unwrap();
+        std::fs::write(
+            copies.join("ouch-desk1-DAY.jsonl"),
+            "minutes of a meeting\n",
+        )
+        .unwrap();
         let back = look_back(&journal, &sessions, 0, Some(&mut copy), |_, _| ()).unwrap();
         assert_eq!((back.copied, copy.waiting()), (0, executions));
     }
@@ -382,7 +387,7 @@ mod tests {
         let [journal, copies] = ["journal", "copy"].map(|name| folder.path().join(name));
         std::fs::create_dir(&journal).unwrap();
         let sessions = journal_of_executions(&journal, 10);
-        let mut copy = DropCopy::open(&copies, CopyFormat::Json).unwrap();
+        let mut copy = DropCopy::open(&copies, CopyFormat::Json, &sessions).unwrap();
         look_back(&journal, &sessions, 0, Some(&mut copy), |_, _| ()).unwrap();
         copy.begin_run(Began::default(), &Names::new(sessions, Vec::new()));
         let header = Header::default();
@@ -405,7 +410,7 @@ mod tests {
             assert!(error.contains(part), "{error}");
         }
         assert_eq!(copy.waiting(), 1, "it is of another day than the file");
-        let text = std::fs::read_to_string(copies.join("ouch-DAY.jsonl")).unwrap();
+        let text = std::fs::read_to_string(copies.join("ouch-desk1-DAY.jsonl")).unwrap();
         assert_eq!(text.lines().count(), 10);
     }
 

@@ -287,8 +287,6 @@ pub struct RequestRow {
 pub struct FillRow {
     /// The gateway's host, as the journal has it in which it was heard first.
     pub host: Arc<str>,
-    /// Whom the session logs in as.
-    pub username: Option<Arc<str>>,
     /// The execution.
     pub execution: Execution,
 }

@@ -101,7 +101,7 @@ pub(super) fn look_back(journal: Option<&(JournalOptions, Names)>) -> Result<Ear
     let Some((options, names)) = journal else {
         return Ok(Earlier::default());
     };
-    let mut copy = open_copy(options)?;
+    let mut copy = open_copy(options, names)?;
     if !options.folder.is_dir() {
         return Ok(Earlier {
             pasts: Vec::new(),
@@ -145,9 +145,9 @@ pub(super) fn look_back(journal: Option<&(JournalOptions, Names)>) -> Result<Ear
     Ok(Earlier { pasts, copy })
 }
 
-fn open_copy(options: &JournalOptions) -> Result<Option<DropCopy>, String> {
+fn open_copy(options: &JournalOptions, names: &Names) -> Result<Option<DropCopy>, String> {
     let opened = options.drop_copy.as_ref().map(|folder| {
-        DropCopy::open(folder, options.drop_copy_format).map_err(|error| {
+        DropCopy::open(folder, options.drop_copy_format, &names.sessions).map_err(|error| {
             let shown = folder.display();
             format!("journal.drop_copy: {shown}: {error}; expected a folder to write to")
         })
