@@ -511,6 +511,102 @@ fn every_end_that_an_order_can_have_has_its_word() {
     );
 }
 
+/// A partial cancel that leaves this number of shares open.
+fn reduce(journal: &mut Journal, number: u32, shares: u32) {
+    let mut intent = journal.intent(Action::Reduce, number, number);
+    intent.qty = U32::new(shares);
+    let mut order = CancelOrder::new_zeroed();
+    order.kind = CancelOrder::KIND;
+    order.user_ref = UserRefNum(number).into();
+    order.qty = Qty(shares).into();
+    journal.sent(&intent, |body| order.encode(&[], body));
+}
+
+#[test]
+fn partial_cancel_to_which_the_exchange_is_silent_takes_no_others_answer() {
+    let mut journal = Journal::new(0);
+    let mut seq = 0;
+    let mut hear = |journal: &mut Journal, message: &[u8]| {
+        seq += 1;
+        journal.heard(seq, message);
+    };
+    for number in [31, 32, 33] {
+        journal.enter(number, number);
+        hear(&mut journal, &accepted(number, 100));
+    }
+    // The exchange takes so much off by itself that nothing is left to do: it is silent. Then a cancel is answered.
+    reduce(&mut journal, 31, 60);
+    let unasked = message!(Canceled, 31, qty: Qty(50).into(), reason: b'D');
+    hear(&mut journal, &unasked);
+    journal.cancel(Action::Cancel, 31, 31);
+    hear(&mut journal, &canceled(31, 50));
+    // It makes the order smaller.
+    reduce(&mut journal, 32, 60);
+    let smaller = message!(Modified, 32, side: b'S', qty: Qty(40).into());
+    hear(&mut journal, &smaller);
+    journal.cancel(Action::Cancel, 32, 32);
+    hear(&mut journal, &canceled(32, 40));
+    // Not enough: the partial cancel is still to be answered.
+    reduce(&mut journal, 33, 60);
+    let unasked = message!(Canceled, 33, qty: Qty(10).into(), reason: b'D');
+    hear(&mut journal, &unasked);
+    hear(&mut journal, &canceled(33, 30));
+    let Exported { latencies, .. } = exported(&[journal]);
+    assert_eq!(
+        answers(&latencies),
+        [
+            "31|cancel|canceled|",
+            "31|enter|accepted|",
+            "31|reduce|too_late|",
+            "32|cancel|canceled|",
+            "32|enter|accepted|",
+            "32|reduce|too_late|",
+            "33|enter|accepted|",
+            "33|reduce|canceled|",
+        ]
+    );
+}
+
+#[test]
+fn runs_that_are_read_in_another_order_make_one_row_of_an_order_and_say_so() {
+    let mut first = Journal::new(0);
+    let mut second = Journal::new(1);
+    for number in [41, 42, 43] {
+        first.enter(number, number);
+        second.heard(u64::from(number) - 40, &accepted(number, 100));
+    }
+    second.heard(4, &executed(41, 100, 1));
+    second.heard(5, &executed(42, 30, 2));
+    first.replace(43, 43, 44, 50);
+    second.heard(6, &replaced(43, 44, 50));
+    let folder = tempfile::tempdir().expect("a folder");
+    second.write(folder.path(), 0);
+    first.write(folder.path(), 1);
+    let out = folder.path().join("out");
+    let output = export(folder.path(), &out);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("the clock was set back"), "{said}");
+    let orders = rows(&out, "orders.parquet");
+    assert_eq!(
+        ends(&orders),
+        [
+            "41|filled||100|100|0||",
+            "42|open||100|30|0||",
+            "43|replaced||100|0|0||44",
+            "44|open||50|0|0|43|",
+        ]
+    );
+    let open = orders
+        .iter()
+        .find(|row| row.get("user_ref").is_some_and(|it| it == "42"));
+    assert_eq!(
+        of(open.expect("a row"), &["strategy", "order_id", "feed"]),
+        ["quotes", "42", "itch"],
+        "what is kept back is completed"
+    );
+}
+
 /// What the exchange says in a day of orders that are executed in parts, replaced and cancelled.
 fn day() -> Vec<Vec<u8>> {
     let mut said = Vec::new();
