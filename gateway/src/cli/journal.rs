@@ -247,8 +247,19 @@ impl Printer {
     /// Prints a file, until it ends and `is_over`; `false`: it is damaged.
     fn print(&mut self, path: &Path, is_over: impl Fn() -> bool) -> Result<bool, Ended> {
         let failed = |error: ReadError| Ended::Failed(format!("{}: {error}", path.display()));
-        let file = File::open(path).map_err(|error| failed(error.into()))?;
-        let mut reader = Reader::new(file).map_err(failed)?;
+        let mut reader = loop {
+            let file = File::open(path).map_err(|error| failed(error.into()))?;
+            match Reader::new(file) {
+                Ok(reader) => break reader,
+                // Its head is being written, or its run was killed before that: nothing is in it.
+                Err(error) if error.is_torn() && !is_over() => std::thread::park_timeout(LOOK),
+                Err(error) if error.is_torn() => {
+                    log::warn!("{}: {error}", path.display());
+                    return Ok(true);
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        };
         let head = reader.head().clone();
         // What is written while a file ends is read once more.
         let mut is_last_look = false;

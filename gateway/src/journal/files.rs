@@ -96,7 +96,7 @@ impl Files {
             .and_then(|()| file.sync_data())
             .and_then(|()| File::open(&self.folder)?.sync_all());
         if let Err(error) = written {
-            // Half a head is of no use to anybody; where it cannot be removed it is refused by its reader.
+            // Half a head is of no use to anybody; where it cannot be removed it is an empty file to its reader.
             let _ = std::fs::remove_file(&path);
             return Err(error);
         }

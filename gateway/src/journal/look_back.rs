@@ -6,7 +6,7 @@
 //!              numbers are skipped.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -16,7 +16,7 @@ use super::drop_copy::DropCopy;
 use super::event::Event;
 use super::files::list;
 use super::format::{Header, INTENT_BYTES, record_bytes};
-use super::head::{Head, SessionNames};
+use super::head::{Head, HeadFlaw, SessionNames};
 use super::past::{Past, Pasts};
 use super::reader::{Damage, ReadError, Reader};
 use super::replay::{Hearer, replay};
@@ -144,6 +144,8 @@ struct Ended {
     path: PathBuf,
     file: File,
     bytes: u64,
+    /// Its run was killed before it had written its head: nothing is in it.
+    is_empty: bool,
 }
 
 /// Those of the last day and the newest, the oldest first.
@@ -168,13 +170,25 @@ fn recent(folder: &Path, sessions: &[SessionNames]) -> io::Result<Vec<Ended>> {
         }
         let about = file.metadata()?;
         let is_recent = about.modified().is_ok_and(|it| it >= not_before);
-        if files.is_empty() || is_recent {
-            let bytes = about.len();
-            files.push(Ended { path, file, bytes });
+        // The newest run is the newest of which there is anything.
+        if files.iter().all(|it: &Ended| it.is_empty) || is_recent {
+            files.push(Ended {
+                is_empty: is_short_of_a_head(&file)?,
+                bytes: about.len(),
+                path,
+                file,
+            });
         }
     }
     files.reverse();
     Ok(files)
+}
+
+/// Whether a file ends before its head does.
+fn is_short_of_a_head(mut file: &File) -> io::Result<bool> {
+    let read = Reader::new(file);
+    file.rewind()?;
+    Ok(matches!(read, Err(ReadError::Head(HeadFlaw::Short { .. }))))
 }
 
 /// Whether a file that is being written has nothing to do with our sessions.
@@ -210,6 +224,8 @@ impl Ended {
                 self.skip_from(*offset, pasts);
                 false
             }
+            // No record was ever in it.
+            ReadError::Head(HeadFlaw::Short { .. }) => false,
             ReadError::Io(_) | ReadError::Head(_) => {
                 self.skip_from(0, pasts);
                 false
@@ -238,8 +254,10 @@ mod tests {
     use super::super::event::HeardMessage;
     use super::super::files::Files;
     use super::super::format::Kind;
-    use super::super::head::{Began, Names};
+    use super::super::head::{self, Began, Names};
     use super::super::inlet::{Message, inlet};
+    use protocol::types::UserRefNum;
+
     use super::*;
     use crate::order::risk::KillSwitch;
 
@@ -282,6 +300,45 @@ mod tests {
             assert_eq!(std::fs::metadata(&path).unwrap().len(), second);
             assert!(cut_tail(folder.path()).is_none());
         }
+    }
+
+    #[test]
+    fn run_that_was_killed_while_it_wrote_its_head_is_empty_and_hides_no_other() {
+        let names = Names::new(Vec::new(), Vec::new());
+        let head = head::encode(BEGAN, 0, &names);
+        for bytes in [0, 7, head.len() - 1] {
+            let folder = tempfile::tempdir().unwrap();
+            let (path, _) = run(folder.path());
+            let file = File::options().write(true).open(&path).unwrap();
+            file.set_modified(UNIX_EPOCH).unwrap();
+            let killed = folder.path().join("journal-99990101-080000-001-0000.tgj");
+            std::fs::write(&killed, &head[..bytes]).unwrap();
+            let back = look_back(folder.path(), &[], 0, None, |_, _| ()).unwrap();
+            assert_eq!(
+                (back.files, back.records),
+                (2, 2),
+                "the run before it is read"
+            );
+            let [found] = &back.found[..] else {
+                panic!("{:?}", back.found);
+            };
+            assert!(found.path == killed && found.error.is_torn() && !found.is_cut);
+        }
+    }
+
+    #[test]
+    fn short_head_skips_no_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let sessions = [SessionNames {
+            name: "ouch".to_owned(),
+            next: 1,
+            ..SessionNames::default()
+        }];
+        let head = head::encode(BEGAN, 0, &Names::new(sessions.to_vec(), Vec::new()));
+        let path = folder.path().join("journal-20260101-080000-001-0000.tgj");
+        std::fs::write(path, &head[..head.len() - 1]).unwrap();
+        let back = look_back(folder.path(), &sessions, 100, None, |_, _| ()).unwrap();
+        assert_eq!(back.pasts[0].next_number(), UserRefNum(1));
     }
 
     #[test]

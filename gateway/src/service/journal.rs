@@ -208,6 +208,10 @@ fn tell(found: &Found) {
     let path = path.display();
     if *is_cut {
         log::warn!("journal: {path}: {error}; cut off there, all before it is whole");
+    } else if error.is_torn() {
+        log::warn!(
+            "journal: {path}: {error}; its run was killed at its beginning, nothing is in it"
+        );
     } else {
         log::error!("journal: {path}: {error}; left as it is");
     }
