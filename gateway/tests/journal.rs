@@ -20,7 +20,7 @@ use gateway::journal::drop_copy::DropCopy;
 use gateway::journal::event::{Commanded, Event};
 use gateway::journal::files::list;
 use gateway::journal::format::Kind;
-use gateway::journal::head::{Began, Names, SessionNames};
+use gateway::journal::head::{self, Began, Names, SessionNames};
 use gateway::journal::inlet::{Inlet, Message, Outlet, inlet};
 use gateway::journal::reader::{Damage, ReadError, Reader};
 use gateway::journal::writer::{JournalOptions, News, RETRY_NS, Sync, Writer};
@@ -592,13 +592,19 @@ fn begin_removes_runs_that_are_older_than_is_asked_and_says_so() {
         let path = folder
             .path()
             .join(format!("journal-{date}-080000-001-0000.tgj"));
-        let file = std::fs::File::create(&path).unwrap();
+        let began = ended.duration_since(UNIX_EPOCH).unwrap();
+        let began = Began {
+            realtime_ns: u64::try_from(began.as_nanos()).unwrap(),
+            monotonic_ns: 1,
+        };
+        std::fs::write(&path, head::encode(began, 0, &names())).unwrap();
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
         file.set_modified(ended).unwrap();
         path
     };
     let old = write("20230101", now - 31 * day);
     let young = write("20230102", now - 29 * day);
-    let newest = write("20230103", now - 99 * day);
+    let newest = write("20230103", now);
     let kill = KillSwitch::default();
     let keeps = options(folder.path());
     drop(begin(&keeps, &kill));
@@ -612,4 +618,13 @@ fn begin_removes_runs_that_are_older_than_is_asked_and_says_so() {
     assert!(!old.exists() && young.exists() && newest.exists());
     let news = writer.take_news();
     assert!(matches!(news[..], [News::Removed(1, 30)]), "{news:?}");
+    drop(writer);
+    std::fs::remove_file(list(folder.path()).unwrap().pop().unwrap()).unwrap();
+    std::fs::remove_file(newest).unwrap();
+    write("20230103", now - 31 * day);
+    write("20230101", now - 99 * day);
+    std::fs::remove_file(young).unwrap();
+    let (_inlet, mut writer) = begin(&bounded, &kill);
+    let news = writer.take_news();
+    assert!(matches!(news[..], [News::Doubtful(_, 30)]), "{news:?}");
 }

@@ -270,7 +270,7 @@ fn log_news(writer: &mut Writer) {
     for news in writer.take_news() {
         match news {
             News::Removed(..) => log::info!("journal: {news}"),
-            News::GoesOn(_) | News::Kept(..) => log::warn!("journal: {news}"),
+            News::GoesOn(_) | News::Kept(..) | News::Doubtful(..) => log::warn!("journal: {news}"),
             News::Failed(..) | News::Behind(..) => log::error!("journal: {news}"),
         }
     }
