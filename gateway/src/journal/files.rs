@@ -183,7 +183,7 @@ fn is_named_by_us(path: &Path) -> bool {
     let fields: Vec<&str> = rest.split('-').collect();
     let is_number = |field: &&str| field.bytes().all(|digit| digit.is_ascii_digit());
     let digits: Vec<usize> = fields.iter().map(|field| field.len()).collect();
-    fields.iter().all(is_number) && matches!(digits[..], [8, 6, 3, 4..])
+    fields.iter().all(is_number) && matches!(digits[..], [8, 6, 3, part] if part >= 4)
 }
 
 /// A run's name: what its files' names have in common.

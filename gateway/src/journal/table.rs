@@ -356,7 +356,7 @@ mod tests {
         let finish = || {
             let file = begin_part(&path, &part)?;
             assert!(!is_at(&file, &path)?, "it was finished before");
-            std::io::Write::write_all(&mut &file, b"whole")?;
+            io::Write::write_all(&mut &file, b"whole")?;
             std::fs::rename(&part, &path)
         };
         for _ in 0..200 {
