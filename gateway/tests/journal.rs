@@ -9,20 +9,23 @@
     reason = "tests"
 )]
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command as Program;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use feed_handler::event::Origin;
+use gateway::journal::continuity::{Continuity, Finding};
 use gateway::journal::copy_format::CopyFormat;
 use gateway::journal::disk::Disk;
 use gateway::journal::drop_copy::DropCopy;
 use gateway::journal::event::{Commanded, Event};
 use gateway::journal::files::list;
-use gateway::journal::format::Kind;
-use gateway::journal::head::{self, Began, Names, SessionNames};
+use gateway::journal::format::{Header, Kind};
+use gateway::journal::head::{self, Began, Head, Names, SessionNames};
 use gateway::journal::inlet::{Inlet, Message, Outlet, inlet};
 use gateway::journal::reader::{Damage, ReadError, Reader};
+use gateway::journal::replay::{Hearer, replay};
 use gateway::journal::writer::{JournalOptions, News, RETRY_NS, Sync, Writer};
 use gateway::message::command::Command;
 use gateway::message::intent::{Action, Asked, Cause, OrderId, OrderIntent, Owner, TimeInForce};
@@ -366,6 +369,32 @@ fn bounded_files_follow_one_another_and_each_says_where_it_goes_on() {
         orders += given.iter().filter(|it| it.0 == Kind::Sent).count();
     }
     assert_eq!(orders, 200);
+    // Nothing is missing, and a part that is taken away is missed.
+    assert_eq!(missing(&files), []);
+    let absent = [&files[..1], &files[2..]].concat();
+    assert!(matches!(
+        missing(&absent)[..],
+        [Finding::Parts { first: 1, last: 1 }, Finding::Gap { .. }]
+    ));
+}
+
+struct Nobody;
+
+impl Hearer for Nobody {
+    fn begin_file(&mut self, _: &Head) {}
+    fn on_record(&mut self, _: &Header, _: &Event<'_>) {}
+}
+
+/// What files of a folder show to be missing.
+fn missing(files: &[PathBuf]) -> Vec<Finding> {
+    let mut nobody = Nobody;
+    let mut continuity = Continuity::new(&mut nobody, true);
+    let mut found = Vec::new();
+    for path in files {
+        let played = replay(File::open(path).unwrap(), &mut continuity, |_, _| ());
+        found.extend(continuity.end_file(&played));
+    }
+    found
 }
 
 /// A file system of one megabyte, gone with its value.
@@ -598,7 +627,7 @@ fn begin_removes_runs_that_are_older_than_is_asked_and_says_so() {
             monotonic_ns: 1,
         };
         std::fs::write(&path, head::encode(began, 0, &names())).unwrap();
-        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
         file.set_modified(ended).unwrap();
         path
     };
