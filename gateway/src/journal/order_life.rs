@@ -44,7 +44,7 @@ impl Live {
         if let Some(heard) = self.open.get(&number)
             && heard.outcome == Outcome::Open
         {
-            row = row.as_heard(heard);
+            row = row.with_heard(heard);
         }
         if let Some(before) = row.replaces.and_then(|before| self.open.get_mut(&before)) {
             before.replaced_by = Some(number);

@@ -154,7 +154,7 @@ impl OrderRow {
     }
 
     /// As it was asked for, with what the exchange has said of it: that was read first.
-    pub(super) fn as_heard(self, heard: &Self) -> Self {
+    pub(super) fn with_heard(self, heard: &Self) -> Self {
         let is_accepted = heard.accepted_ns.is_some();
         Self {
             symbol: heard.symbol.or(self.symbol),
