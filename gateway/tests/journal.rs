@@ -9,19 +9,23 @@
     reason = "tests"
 )]
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command as Program;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use feed_handler::event::Origin;
+use gateway::journal::continuity::{Continuity, Finding};
 use gateway::journal::copy_format::CopyFormat;
 use gateway::journal::disk::Disk;
+use gateway::journal::drop_copy::DropCopy;
 use gateway::journal::event::{Commanded, Event};
 use gateway::journal::files::list;
-use gateway::journal::format::Kind;
-use gateway::journal::head::{Began, Names, SessionNames};
+use gateway::journal::format::{Header, Kind};
+use gateway::journal::head::{self, Began, Head, Names, SessionNames};
 use gateway::journal::inlet::{Inlet, Message, Outlet, inlet};
 use gateway::journal::reader::{Damage, ReadError, Reader};
+use gateway::journal::replay::{Hearer, replay};
 use gateway::journal::writer::{JournalOptions, News, RETRY_NS, Sync, Writer};
 use gateway::message::command::Command;
 use gateway::message::intent::{Action, Asked, Cause, OrderId, OrderIntent, Owner, TimeInForce};
@@ -365,6 +369,32 @@ fn bounded_files_follow_one_another_and_each_says_where_it_goes_on() {
         orders += given.iter().filter(|it| it.0 == Kind::Sent).count();
     }
     assert_eq!(orders, 200);
+    // Nothing is missing, and a part that is taken away is missed.
+    assert_eq!(missing(&files), []);
+    let absent = [&files[..1], &files[2..]].concat();
+    assert!(matches!(
+        missing(&absent)[..],
+        [Finding::Parts { first: 1, last: 1 }, Finding::Gap { .. }]
+    ));
+}
+
+struct Nobody;
+
+impl Hearer for Nobody {
+    fn begin_file(&mut self, _: &Head) {}
+    fn on_record(&mut self, _: &Header, _: &Event<'_>) {}
+}
+
+/// What files of a folder show to be missing.
+fn missing(files: &[PathBuf]) -> Vec<Finding> {
+    let mut nobody = Nobody;
+    let mut continuity = Continuity::new(&mut nobody, true);
+    let mut found = Vec::new();
+    for path in files {
+        let played = replay(File::open(path).unwrap(), &mut continuity, |_, _| ());
+        found.extend(continuity.end_file(&played));
+    }
+    found
 }
 
 /// A file system of one megabyte, gone with its value.
@@ -551,6 +581,38 @@ fn command_prints_what_is_asked_for_as_text_and_as_json_and_says_what_is_torn() 
 }
 
 #[test]
+fn exchange_that_says_something_else_under_a_known_number_stops_trading_where_a_drop_copy_is_kept()
+{
+    let Setup {
+        folder,
+        kill,
+        mut inlet,
+        writer,
+        ..
+    } = setup();
+    let copies = folder.path().join("copy");
+    let copy = DropCopy::open(&copies, CopyFormat::Json, &names().sessions).unwrap();
+    let mut writer = writer.with_drop_copy(copy, BEGAN);
+    inlet.on_logged_in(1, *b"S1        ", 11);
+    let mut hear = |user_ref| {
+        let heard = Message {
+            seq: 1,
+            is_past: false,
+            bytes: &executed(user_ref),
+        };
+        inlet.on_heard(&heard, 12);
+        settle(&mut writer, 20);
+        kill.cause()
+    };
+    assert_eq!([hear(7), hear(7)], [None, None]);
+    assert_eq!(hear(8), Some(KillCause::JournalFailed));
+    let news = writer.take_news();
+    let told =
+        matches!(&news[..], [News::Failed(_, error)] if error.to_string().contains("number 1"));
+    assert!(told, "{news:?}");
+}
+
+#[test]
 fn begin_removes_runs_that_are_older_than_is_asked_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let day = Duration::from_secs(24 * 3600);
@@ -559,13 +621,19 @@ fn begin_removes_runs_that_are_older_than_is_asked_and_says_so() {
         let path = folder
             .path()
             .join(format!("journal-{date}-080000-001-0000.tgj"));
-        let file = std::fs::File::create(&path).unwrap();
+        let began = ended.duration_since(UNIX_EPOCH).unwrap();
+        let began = Began {
+            realtime_ns: u64::try_from(began.as_nanos()).unwrap(),
+            monotonic_ns: 1,
+        };
+        std::fs::write(&path, head::encode(began, 0, &names())).unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
         file.set_modified(ended).unwrap();
         path
     };
     let old = write("20230101", now - 31 * day);
     let young = write("20230102", now - 29 * day);
-    let newest = write("20230103", now - 99 * day);
+    let newest = write("20230103", now);
     let kill = KillSwitch::default();
     let keeps = options(folder.path());
     drop(begin(&keeps, &kill));
@@ -579,4 +647,13 @@ fn begin_removes_runs_that_are_older_than_is_asked_and_says_so() {
     assert!(!old.exists() && young.exists() && newest.exists());
     let news = writer.take_news();
     assert!(matches!(news[..], [News::Removed(1, 30)]), "{news:?}");
+    drop(writer);
+    std::fs::remove_file(list(folder.path()).unwrap().pop().unwrap()).unwrap();
+    std::fs::remove_file(newest).unwrap();
+    write("20230103", now - 31 * day);
+    write("20230101", now - 99 * day);
+    std::fs::remove_file(young).unwrap();
+    let (_inlet, mut writer) = begin(&bounded, &kill);
+    let news = writer.take_news();
+    assert!(matches!(news[..], [News::Doubtful(_, 30)]), "{news:?}");
 }

@@ -347,17 +347,17 @@ fn numbers_are_used_once(folder: &Path) -> usize {
 fn every_fill_is_copied_once(folder: &Path, held: &BTreeMap<String, Account>, kills: u64) -> usize {
     let (mut fills, mut nobodys) = (0, 0);
     for (name, account) in held {
-        let path = folder.join(format!("{name}-CHAOS00001.jsonl"));
+        let path = folder.join(format!("{name}-{name}-CHAOS00001.jsonl"));
         let lines = std::fs::read_to_string(&path).unwrap_or_default();
         let (mut seqs, mut positions) = (BTreeSet::new(), BTreeMap::<String, i64>::new());
         for line in lines.lines() {
             let line: Value = serde_json::from_str(line).expect("JSON");
             assert!(seqs.insert(line["seq"].as_u64()), "{name}: twice: {line}");
             let shares = line["shares"].as_i64().expect("a number");
-            let shares = if line["side"] == "buy" {
-                shares
-            } else {
-                -shares
+            let shares = match line["side"].as_str() {
+                Some("buy") => shares,
+                Some("sell") => -shares,
+                side => panic!("{name}: of side {side:?}: {line}"),
             };
             *positions.entry(text(&line["symbol"])).or_default() += shares;
             nobodys += u64::from(!line["strategy"].is_string());
@@ -385,10 +385,10 @@ fn duckdb_finds_the_same(
     let mut positions = BTreeMap::<String, BTreeMap<String, i64>>::new();
     let rows = duckdb(&documented_questions(out)[0])?;
     for row in rows.as_array().expect("rows") {
-        let held = row[2].as_i64().expect("a number");
+        let held = row[3].as_i64().expect("a number");
         if held != 0 {
             let of_session = positions.entry(text(&row[0])).or_default();
-            of_session.insert(text(&row[1]), held);
+            of_session.insert(text(&row[2]), held);
         }
     }
     for (name, account) in said {
@@ -404,8 +404,8 @@ fn duckdb_finds_the_same(
     assert_eq!(copied, fills as u64, "the drop copy has as many");
     let differ = one(
         "SELECT count(*) FROM 'OUT/orders.parquet' AS one FULL JOIN (\
-             SELECT session, exchange_session, user_ref, sum(shares) AS shares FROM 'OUT/fills.parquet' \
-             WHERE what = 'fill' GROUP BY ALL) AS fill USING (session, exchange_session, user_ref) \
+             SELECT session, username, exchange_session, user_ref, sum(shares) AS shares FROM 'OUT/fills.parquet' \
+             WHERE what = 'fill' GROUP BY ALL) AS fill USING (session, username, exchange_session, user_ref) \
          WHERE coalesce(one.filled, -1) <> coalesce(fill.shares, 0)",
     );
     assert_eq!(differ, 0, "orders whose fills are others than theirs");

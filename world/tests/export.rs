@@ -42,6 +42,8 @@ struct Journal {
     bytes: Vec<u8>,
     began: Began,
     sequence: u64,
+    /// Records lost before the next one.
+    lost: u32,
     now_ns: u64,
 }
 
@@ -67,6 +69,7 @@ impl Journal {
             bytes: head::encode(began, 0, &names),
             began,
             sequence: 0,
+            lost: 0,
             now_ns: 1_000,
         };
         let mut login = 1u64.to_le_bytes().to_vec();
@@ -81,11 +84,18 @@ impl Journal {
         let header = Header {
             sequence: U64::new(self.sequence),
             time_ns: U64::new(self.now_ns),
+            lost: U32::new(std::mem::take(&mut self.lost)),
             kind: kind as u8,
             detail: [detail, 0],
             ..Header::default()
         };
         format::encode(self.began.salt(), header, payload, &mut self.bytes);
+    }
+
+    /// The next record says that as many before it were lost.
+    fn lost(&mut self, records: u32) {
+        self.lost = records;
+        self.sequence += u64::from(records);
     }
 
     fn intent(&self, action: Action, id: u32, number: u32) -> IntentRecord {
@@ -501,6 +511,102 @@ fn every_end_that_an_order_can_have_has_its_word() {
     );
 }
 
+/// A partial cancel that leaves this number of shares open.
+fn reduce(journal: &mut Journal, number: u32, shares: u32) {
+    let mut intent = journal.intent(Action::Reduce, number, number);
+    intent.qty = U32::new(shares);
+    let mut order = CancelOrder::new_zeroed();
+    order.kind = CancelOrder::KIND;
+    order.user_ref = UserRefNum(number).into();
+    order.qty = Qty(shares).into();
+    journal.sent(&intent, |body| order.encode(&[], body));
+}
+
+#[test]
+fn partial_cancel_to_which_the_exchange_is_silent_takes_no_others_answer() {
+    let mut journal = Journal::new(0);
+    let mut seq = 0;
+    let mut hear = |journal: &mut Journal, message: &[u8]| {
+        seq += 1;
+        journal.heard(seq, message);
+    };
+    for number in [31, 32, 33] {
+        journal.enter(number, number);
+        hear(&mut journal, &accepted(number, 100));
+    }
+    // The exchange takes so much off by itself that nothing is left to do: it is silent. Then a cancel is answered.
+    reduce(&mut journal, 31, 60);
+    let unasked = message!(Canceled, 31, qty: Qty(50).into(), reason: b'D');
+    hear(&mut journal, &unasked);
+    journal.cancel(Action::Cancel, 31, 31);
+    hear(&mut journal, &canceled(31, 50));
+    // It makes the order smaller.
+    reduce(&mut journal, 32, 60);
+    let smaller = message!(Modified, 32, side: b'S', qty: Qty(40).into());
+    hear(&mut journal, &smaller);
+    journal.cancel(Action::Cancel, 32, 32);
+    hear(&mut journal, &canceled(32, 40));
+    // Not enough: the partial cancel is still to be answered.
+    reduce(&mut journal, 33, 60);
+    let unasked = message!(Canceled, 33, qty: Qty(10).into(), reason: b'D');
+    hear(&mut journal, &unasked);
+    hear(&mut journal, &canceled(33, 30));
+    let Exported { latencies, .. } = exported(&[journal]);
+    assert_eq!(
+        answers(&latencies),
+        [
+            "31|cancel|canceled|",
+            "31|enter|accepted|",
+            "31|reduce|too_late|",
+            "32|cancel|canceled|",
+            "32|enter|accepted|",
+            "32|reduce|too_late|",
+            "33|enter|accepted|",
+            "33|reduce|canceled|",
+        ]
+    );
+}
+
+#[test]
+fn runs_that_are_read_in_another_order_make_one_row_of_an_order_and_say_so() {
+    let mut first = Journal::new(0);
+    let mut second = Journal::new(1);
+    for number in [41, 42, 43] {
+        first.enter(number, number);
+        second.heard(u64::from(number) - 40, &accepted(number, 100));
+    }
+    second.heard(4, &executed(41, 100, 1));
+    second.heard(5, &executed(42, 30, 2));
+    first.replace(43, 43, 44, 50);
+    second.heard(6, &replaced(43, 44, 50));
+    let folder = tempfile::tempdir().expect("a folder");
+    second.write(folder.path(), 0);
+    first.write(folder.path(), 1);
+    let out = folder.path().join("out");
+    let output = export(folder.path(), &out);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("the clock was set back"), "{said}");
+    let orders = rows(&out, "orders.parquet");
+    assert_eq!(
+        ends(&orders),
+        [
+            "41|filled||100|100|0||",
+            "42|open||100|30|0||",
+            "43|replaced||100|0|0||44",
+            "44|open||50|0|0|43|",
+        ]
+    );
+    let open = orders
+        .iter()
+        .find(|row| row.get("user_ref").is_some_and(|it| it == "42"));
+    assert_eq!(
+        of(open.expect("a row"), &["strategy", "order_id", "feed"]),
+        ["quotes", "42", "itch"],
+        "what is kept back is completed"
+    );
+}
+
 /// What the exchange says in a day of orders that are executed in parts, replaced and cancelled.
 fn day() -> Vec<Vec<u8>> {
     let mut said = Vec::new();
@@ -625,6 +731,48 @@ fn what_lies_before_damage_is_written_and_the_status_says_so() {
 }
 
 #[test]
+fn what_can_be_proven_to_be_missing_makes_the_status_1_and_the_rest_is_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut journal = Journal::new(0);
+    journal.enter(1, 1);
+    journal.heard(1, &accepted(1, 100));
+    journal.lost(3);
+    journal.heard(5, &executed(1, 100, 9));
+    let path = journal.write(folder.path(), 0);
+    let out = folder.path().join("out");
+    let output = export(&path, &out);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("session ouch: 3 records were lost"), "{said}");
+    assert_eq!(
+        ends(&rows(&out, "orders.parquet")),
+        ["1|filled||100|100|0||"]
+    );
+    let path = path.to_str().expect("text");
+    let output = support::tool("tickgate", &["journal", path, "--executions"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stdout.iter().filter(|it| **it == b'\n').count(), 1);
+}
+
+#[test]
+fn session_name_that_the_exchange_uses_again_makes_the_status_1_and_says_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (run, trade) in [(0, 9), (1, 10)] {
+        let mut journal = Journal::new(run);
+        journal.heard(1, &accepted(1, 100));
+        journal.heard(2, &executed(1, 100, trade));
+        journal.write(folder.path(), run);
+    }
+    let out = folder.path().join("out");
+    let output = export(folder.path(), &out);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    let expected = "session ouch: 1 messages of the exchange's session DAY1, number 2 the first";
+    assert!(said.contains(expected), "{said}");
+    assert_eq!(rows(&out, "fills.parquet").len(), 1);
+}
+
+#[test]
 fn file_that_is_there_is_never_written_over_and_nothing_half_written_is_left() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = Journal::new(0).write(folder.path(), 0);
@@ -696,13 +844,15 @@ fn duckdb_reads_them_and_answers_what_the_documents_ask() {
     let (path, out) = (journal.write(folder.path(), 0), folder.path().join("out"));
     assert!(export(&path, &out).status.success());
     let questions = support::documented_questions(&out);
-    assert_eq!(questions.len(), 2);
+    assert_eq!(questions.len(), 3);
     let Some(positions) = support::duckdb(&questions[0]) else {
         return;
     };
     // Twenty orders of which thirty shares stay sold, and twenty do not.
-    assert_eq!(positions, json!([["ouch", "ALC", -600]]));
-    let latencies = support::duckdb(&questions[1]).expect("it was there");
+    assert_eq!(positions, json!([["ouch", "desk1", "ALC", -600]]));
+    let sideless = support::duckdb(&questions[1]).expect("it was there");
+    assert_eq!(sideless, json!([]));
+    let latencies = support::duckdb(&questions[2]).expect("it was there");
     assert_eq!(latencies[0][0], "trade0");
     assert_eq!(latencies[0][2], 20);
     let question = format!(

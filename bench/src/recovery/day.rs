@@ -104,7 +104,7 @@ impl Run {
     /// Begins from what earlier runs left, and waits until orders may go out.
     pub(super) fn begin(place: &Place<'_>, seed: u64) -> Result<Self> {
         let names = Names::new(vec![session()], vec!["itch".to_owned()]);
-        let mut copy = DropCopy::open(place.copy, CopyFormat::Json)?;
+        let mut copy = DropCopy::open(place.copy, CopyFormat::Json, &names.sessions)?;
         let past = if place.journal.is_dir() {
             let back = look_back(
                 place.journal,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::journal::continuity::Continuity;
 use crate::journal::event::Event;
 use crate::journal::executions::{Execution, Executions};
 use crate::journal::export::{Export, Exported};
@@ -131,24 +132,33 @@ fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(vec![path.to_owned()])
 }
 
-/// Prints executions; `false`: a file is damaged.
+/// Prints executions; `false`: something is missing.
 fn executions(path: &Path) -> Result<bool, Ended> {
     let mut teller = Teller::default();
-    hear(path, &mut teller, |teller| {
+    let is_whole = hear(path, &mut teller, |teller| {
         let mut out = io::stdout().lock();
         for execution in teller.told.drain(..) {
             let line = serde_json::to_string(&execution).map_err(|error| failed(path, &error))?;
             writeln!(out, "{line}").map_err(|_| Ended::Unread)?;
         }
         Ok(())
-    })
+    })?;
+    Ok(is_whole & is_one_day(path, teller.executions.clash()))
 }
 
-/// Writes Parquet files; `false`: a journal is damaged, and what lies behind is not in them.
+/// Whether no message was left out because another one had its number.
+fn is_one_day(path: &Path, clash: Option<String>) -> bool {
+    if let Some(clash) = &clash {
+        log::error!("{}: {clash}", path.display());
+    }
+    clash.is_none()
+}
+
+/// Writes Parquet files; `false`: something is missing in them.
 fn export(path: &Path, folder: &Path) -> Result<bool, Ended> {
     let refused = |error: io::Error| failed(folder, &error);
     let mut export = Export::begin(folder).map_err(refused)?;
-    let is_whole = hear(path, &mut export, |_| Ok(()))?;
+    let is_whole = hear(path, &mut export, |_| Ok(()))? & is_one_day(path, export.clash());
     let done = export.finish().map_err(refused)?;
     let Exported {
         orders,
@@ -172,7 +182,7 @@ fn failed(path: &Path, error: &dyn std::fmt::Display) -> Ended {
     Ended::Failed(format!("{}: {error}", path.display()))
 }
 
-/// Plays every file to somebody, who is asked what to do after each; `false`: a file is damaged.
+/// Plays every file to somebody, who is asked what to do after each; `false`: a file is damaged, or something is missing.
 fn hear<H: Hearer>(
     path: &Path,
     hearer: &mut H,
@@ -183,19 +193,29 @@ fn hear<H: Hearer>(
         return Err(no_journal(path));
     }
     let mut is_whole = true;
+    let mut continuity = Continuity::new(hearer, path.is_dir());
     for path in files {
         let file = File::open(&path).map_err(|error| failed(&path, &error))?;
-        match replay(file, hearer, |_, _| ()) {
+        let played = replay(file, &mut continuity, |_, _| ());
+        for finding in continuity.end_file(&played) {
+            if finding.is_loss() {
+                log::error!("{}: {finding}", path.display());
+                is_whole = false;
+            } else {
+                log::warn!("{}: {finding}", path.display());
+            }
+        }
+        match played {
             Ok(()) => {}
-            // What a run that goes on is writing looks torn.
-            Err(ReadError::Damaged(Damage { is_torn: true, .. })) => {}
+            // What a run that goes on is writing looks torn, and so does what a killed one left.
+            Err(error) if error.is_torn() => {}
             Err(ReadError::Io(error)) => return Err(failed(&path, &error)),
             Err(error) => {
                 log::error!("{}: {error}", path.display());
                 is_whole = false;
             }
         }
-        after(hearer)?;
+        after(continuity.hearer())?;
     }
     Ok(is_whole)
 }
@@ -227,8 +247,19 @@ impl Printer {
     /// Prints a file, until it ends and `is_over`; `false`: it is damaged.
     fn print(&mut self, path: &Path, is_over: impl Fn() -> bool) -> Result<bool, Ended> {
         let failed = |error: ReadError| Ended::Failed(format!("{}: {error}", path.display()));
-        let file = File::open(path).map_err(|error| failed(error.into()))?;
-        let mut reader = Reader::new(file).map_err(failed)?;
+        let mut reader = loop {
+            let file = File::open(path).map_err(|error| failed(error.into()))?;
+            match Reader::new(file) {
+                Ok(reader) => break reader,
+                // Its head is being written, or its run was killed before that: nothing is in it.
+                Err(error) if error.is_torn() && !is_over() => std::thread::park_timeout(LOOK),
+                Err(error) if error.is_torn() => {
+                    log::warn!("{}: {error}", path.display());
+                    return Ok(true);
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        };
         let head = reader.head().clone();
         // What is written while a file ends is read once more.
         let mut is_last_look = false;

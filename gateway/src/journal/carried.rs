@@ -211,6 +211,7 @@ mod tests {
 
     fn fill(time_ns: u64, match_number: u64, shares: u32) -> Execution {
         Execution {
+            username: "user".into(),
             session: "ouch".to_owned(),
             exchange_session: "A".to_owned(),
             seq: match_number,

@@ -143,7 +143,7 @@ pub(super) const FILLS: &[Column<FillRow>] = &[
         some(&row.execution.session)
     }),
     Column::text("username", "whom it logs in as", |row| {
-        shared(row.username.as_ref())
+        some(&row.execution.username)
     }),
     Column::text(
         "exchange_session",
@@ -152,7 +152,7 @@ pub(super) const FILLS: &[Column<FillRow>] = &[
     ),
     Column::number(
         "seq",
-        "number of the exchange's message: with both sessions, what makes the row one of its kind",
+        "number of the exchange's message: with both sessions and the user, what makes the row one of its kind",
         |row| Some(row.execution.seq),
     ),
     Column::text("what", "fill; break, where a trade was undone", |row| {

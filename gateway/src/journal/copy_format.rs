@@ -28,7 +28,7 @@ pub(super) struct Line {
 }
 
 /// The names of CSV's columns. Those that are read back are numbers and come first.
-const CSV_NAMES: &str = "seq,match_number,user_ref,what,session,exchange_session,time_ns,exchange_ns,strategy,order_id,\
+const CSV_NAMES: &str = "seq,match_number,user_ref,what,session,username,exchange_session,time_ns,exchange_ns,strategy,order_id,\
                          symbol,side,shares,price,liquidity";
 
 impl CopyFormat {
@@ -88,6 +88,7 @@ fn write_csv(execution: &Execution, lines: &mut Vec<u8>) {
         execution.user_ref.to_string(),
         what.to_owned(),
         quoted(&execution.session),
+        quoted(&execution.username),
         quoted(&execution.exchange_session),
         execution.time_ns.to_string(),
         execution.exchange_ns.to_string(),

@@ -2,6 +2,7 @@
 //!
 //! Path:        records of earlier runs, then of this one -> here -> executions, orders
 //! Invariants:  a message of the exchange counts once in its session, by its number, in however many runs it was heard.
+//! When wrong:  another message under a number that has counted is a [`Clash`]: it does not count, and is told.
 //! When full:   a session that was left is kept, for it may be joined again: what is kept of it must be little.
 
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use std::sync::Arc;
 use super::event::Event;
 use super::format::Header;
 use super::head::{Began, Names};
-use super::ranges::Ranges;
+use super::heard::HeardOnce;
+use super::past::Story;
 
 /// One session of the gateway on one of the exchange.
 #[derive(Debug)]
@@ -23,7 +25,35 @@ pub(super) struct Day<T> {
     /// What is kept of it.
     pub(super) kept: T,
     /// The exchange's messages that have counted.
-    heard: Ranges,
+    heard: HeardOnce,
+}
+
+/// The exchange says something else under a number of before: most likely it uses a session's name again.
+#[derive(Clone, Debug)]
+struct Clash {
+    session: Arc<str>,
+    exchange_session: Arc<str>,
+    /// The first such number.
+    seq: u64,
+    /// How many messages there are.
+    messages: u64,
+}
+
+impl std::fmt::Display for Clash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            session,
+            exchange_session,
+            seq,
+            messages,
+        } = self;
+        write!(
+            f,
+            "session {session}: {messages} messages of the exchange's session {exchange_session}, number {seq} the first, are \
+             others than journals have under the same numbers: an earlier day with the same session name? They are left \
+             out. Expected journals of one day: move those of the earlier one, and its drop copy, elsewhere"
+        )
+    }
 }
 
 /// A session in the file at hand.
@@ -40,6 +70,7 @@ pub(super) struct Days<T> {
     days: Vec<Day<T>>,
     of_file: Vec<OfFile>,
     began: Began,
+    clash: Option<Clash>,
 }
 
 /// What a record is about.
@@ -78,8 +109,22 @@ impl<T: Default> Days<T> {
         let day = self.days.get_mut(*day)?;
         if let Event::Heard(heard) = event {
             // Before a login nobody knows of which session it is.
-            if day.exchange_session.is_empty() || !day.heard.insert(heard.seq) {
+            if day.exchange_session.is_empty() {
                 return None;
+            }
+            match day.heard.take(heard.seq, heard.message) {
+                Story::New => {}
+                Story::Known => return None,
+                Story::Differs => {
+                    let clash = self.clash.get_or_insert_with(|| Clash {
+                        session: Arc::clone(&day.session),
+                        exchange_session: Arc::clone(&day.exchange_session),
+                        seq: heard.seq,
+                        messages: 0,
+                    });
+                    clash.messages += 1;
+                    return None;
+                }
             }
         }
         Some(About {
@@ -87,6 +132,11 @@ impl<T: Default> Days<T> {
             strategies,
             time_ns: self.began.realtime_ns(header.time_ns.get()),
         })
+    }
+
+    /// What is wrong with messages that did not count, and what to do.
+    pub(super) fn clash(&self) -> Option<String> {
+        self.clash.as_ref().map(Clash::to_string)
     }
 
     /// All days, in the order in which they were joined.
@@ -106,7 +156,7 @@ impl<T: Default> Days<T> {
                 username: Arc::from(username),
                 exchange_session: Arc::from(exchange_session),
                 kept: T::default(),
-                heard: Ranges::default(),
+                heard: HeardOnce::default(),
             });
             self.days.len() - 1
         })

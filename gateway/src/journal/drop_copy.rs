@@ -1,7 +1,7 @@
 //! The drop copy: each execution as a line of JSON or CSV for the back office, exactly once, whatever was killed.
 //!
 //! ```text
-//!  <folder>/<session>-<the exchange's session>.jsonl or .csv       one line an execution, see `Execution`
+//!  <folder>/<session>-<user>-<the exchange's session>.jsonl or .csv       one line an execution, see `Execution`
 //! ```
 //!
 //! What a run had heard and not written is written by the next one: from the journal where that has it, else from what the
@@ -9,12 +9,14 @@
 //! known by its number; whoever takes a file away, or asks for the other format, has the day written again.
 //!
 //! Thread:      main at the start, then the journal core
-//! Invariants:  a line is written whole before the next; a torn one at the end is cut off at the start, and written again.
+//! Invariants:  only executions of this gateway's own sessions are copied: journals of others may lie beside its own.
+//!              A file is locked as long as it is open, so that no other gateway writes it.
+//!              A line is written whole before the next; a torn one at the end is cut off at the start, and written again.
 //! When wrong:  lines wait while a file takes none; the caller stops trading.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
@@ -22,20 +24,45 @@ use super::copy_format::CopyFormat;
 use super::event::Event;
 use super::executions::{Execution, Executions};
 use super::format::Header;
-use super::head::{Began, Head, Names};
+use super::head::{Began, Head, Names, SessionNames};
 use super::replay::Hearer;
 
 /// Bytes of a file that are read at once.
 const READ_BYTES: usize = 256 << 10;
 
-/// Which file a line belongs into: the gateway's session, the exchange's.
-type Key = (String, String);
+/// Which file a line belongs into.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    session: String,
+    username: String,
+    exchange_session: String,
+}
+
+impl Key {
+    fn of(execution: &Execution) -> Self {
+        Self {
+            session: execution.session.clone(),
+            username: execution.username.clone(),
+            exchange_session: execution.exchange_session.clone(),
+        }
+    }
+
+    fn is_of(&self, execution: &Execution) -> bool {
+        self.session == execution.session
+            && self.username == execution.username
+            && self.exchange_session == execution.exchange_session
+    }
+}
 
 /// The drop copy of all sessions.
 #[derive(Debug)]
 pub struct DropCopy {
     folder: PathBuf,
     format: CopyFormat,
+    /// This gateway's sessions.
+    sessions: Vec<SessionNames>,
+    /// Of each session of the journal at hand, whether it is one of them.
+    is_ours: Vec<bool>,
     executions: Executions,
     files: BTreeMap<Key, CopyFile>,
     /// Executions that are still to be written.
@@ -62,17 +89,19 @@ struct CopyFile {
 type Told = (u64, u32);
 
 impl DropCopy {
-    /// In this folder, which is made where its parent exists.
+    /// In this folder, which is made where its parent exists, for these sessions.
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn open(folder: &Path, format: CopyFormat) -> io::Result<Self> {
+    pub fn open(folder: &Path, format: CopyFormat, sessions: &[SessionNames]) -> io::Result<Self> {
         if !folder.is_dir() {
             std::fs::create_dir(folder)?;
         }
         Ok(Self {
             folder: folder.to_owned(),
             format,
+            sessions: sessions.to_vec(),
+            is_ours: Vec::new(),
             executions: Executions::default(),
             files: BTreeMap::new(),
             waiting: Vec::new(),
@@ -82,6 +111,8 @@ impl DropCopy {
 
     /// This run begins, with sessions and strategies of these names.
     pub fn begin_run(&mut self, began: Began, names: &Names) {
+        let is_ours = |theirs: &SessionNames| self.sessions.iter().any(|our| our.is_same(theirs));
+        self.is_ours = names.sessions.iter().map(is_ours).collect();
         self.executions.begin_file(began, names);
     }
 
@@ -107,21 +138,30 @@ impl DropCopy {
         self.waiting.len()
     }
 
+    /// Whether there is nothing to write, and nothing to complain of.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.executions.clash().is_none()
+    }
+
     /// Writes what waits; how many lines.
     ///
     /// # Errors
-    /// A file takes nothing; everything that is not in it goes on waiting.
+    /// A file takes nothing; everything that is not in it goes on waiting. Or the exchange says something else under numbers
+    /// of before: two days would get into one file, so nothing is written any more.
     pub fn write(&mut self) -> io::Result<usize> {
+        if let Some(clash) = self.executions.clash() {
+            return Err(io::Error::other(clash));
+        }
         let mut waiting = std::mem::take(&mut self.waiting);
         let (mut done, mut lines) = (0, 0);
         let mut result = Ok(());
         while let Some(first) = waiting.get(done) {
-            let (session, joined) = (first.session.clone(), first.exchange_session.clone());
+            let key = Key::of(first);
             let batch = waiting.get(done..).unwrap_or_default();
-            let is_of = |it: &&Execution| it.session == session && it.exchange_session == joined;
-            let together = batch.iter().take_while(is_of).count();
+            let together = batch.iter().take_while(|it| key.is_of(it)).count();
             let batch = batch.get(..together).unwrap_or_default();
-            match self.write_batch((session, joined), batch) {
+            match self.write_batch(key, batch) {
                 Ok(new) => lines += new,
                 Err(error) => {
                     result = Err(error);
@@ -156,16 +196,32 @@ impl Hearer for DropCopy {
 
     /// What it tells waits for [`DropCopy::write`].
     fn on_record(&mut self, header: &Header, event: &Event<'_>) {
+        if self.is_ours.get(usize::from(header.session)) != Some(&true) {
+            return;
+        }
         self.waiting
             .extend(self.executions.on_record(header, event));
     }
 }
 
 impl CopyFile {
-    fn open(folder: &Path, (session, joined): &Key, format: CopyFormat) -> io::Result<Self> {
-        let path = folder.join(format!("{session}-{joined}.{}", format.suffix()));
+    fn open(folder: &Path, key: &Key, format: CopyFormat) -> io::Result<Self> {
+        let Key {
+            session,
+            username,
+            exchange_session,
+        } = key;
+        let suffix = format.suffix();
+        let path = folder.join(format!("{session}-{username}-{exchange_session}.{suffix}"));
         let mut options = OpenOptions::new();
         let file = options.read(true).append(true).create(true).open(&path)?;
+        file.try_lock().map_err(|error| match error {
+            TryLockError::Error(error) => error,
+            TryLockError::WouldBlock => io::Error::other(format!(
+                "{}: another gateway writes it; expected one gateway for a session, or a folder for each",
+                path.display()
+            )),
+        })?;
         let (written, whole_bytes) = read_lines(&file, &path, format)?;
         if file.metadata()?.len() > whole_bytes {
             file.set_len(whole_bytes)?;
@@ -307,6 +363,7 @@ mod tests {
     fn names() -> Names {
         let session = SessionNames {
             name: "ouch".to_owned(),
+            username: "desk1".to_owned(),
             strategies: vec!["quotes".to_owned()],
             next: 1,
             ..SessionNames::default()
@@ -320,7 +377,7 @@ mod tests {
     }
 
     fn run_with(folder: &Path, format: CopyFormat, said: &[Vec<u8>]) -> DropCopy {
-        let mut copy = DropCopy::open(folder, format).unwrap();
+        let mut copy = DropCopy::open(folder, format, &names().sessions).unwrap();
         copy.begin_run(Began::default(), &names());
         let header = Header {
             time_ns: U64::new(5),
@@ -360,11 +417,11 @@ mod tests {
     fn execution_is_a_line_with_everything_that_a_back_office_asks_for() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(run(folder.path(), &said()).write().unwrap(), 4);
-        let text = std::fs::read_to_string(folder.path().join("ouch-DAY1.jsonl")).unwrap();
+        let text = std::fs::read_to_string(folder.path().join("ouch-desk1-DAY1.jsonl")).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[0],
-            "{\"session\":\"ouch\",\"exchange_session\":\"DAY1\",\"seq\":2,\"what\":\"fill\",\"time_ns\":5,\
+            "{\"session\":\"ouch\",\"username\":\"desk1\",\"exchange_session\":\"DAY1\",\"seq\":2,\"what\":\"fill\",\"time_ns\":5,\
              \"exchange_ns\":0,\"strategy\":\"quotes\",\"order_id\":70,\"user_ref\":7,\"symbol\":\"ALC\",\
              \"side\":\"sell\",\"shares\":30,\"price\":123400,\"match_number\":900,\"liquidity\":\"R\"}"
         );
@@ -377,17 +434,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut copy = run_with(folder.path(), CopyFormat::Csv, &said());
         assert_eq!(copy.write().unwrap(), 4);
-        let text = std::fs::read_to_string(folder.path().join("ouch-DAY1.csv")).unwrap();
+        let text = std::fs::read_to_string(folder.path().join("ouch-desk1-DAY1.csv")).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines,
             [
-                "seq,match_number,user_ref,what,session,exchange_session,time_ns,exchange_ns,strategy,order_id,symbol,side,\
+                "seq,match_number,user_ref,what,session,username,exchange_session,time_ns,exchange_ns,strategy,order_id,symbol,side,\
                  shares,price,liquidity",
-                "2,900,7,fill,ouch,DAY1,5,0,quotes,70,ALC,sell,30,123400,R",
-                "3,900,7,break,ouch,DAY1,5,0,quotes,70,ALC,sell,,,",
-                "4,901,7,fill,ouch,DAY1,5,0,quotes,70,ALC,sell,70,123400,R",
-                "6,902,8,fill,ouch,DAY1,5,0,,,ALC,sell,5,123400,R",
+                "2,900,7,fill,ouch,desk1,DAY1,5,0,quotes,70,ALC,sell,30,123400,R",
+                "3,900,7,break,ouch,desk1,DAY1,5,0,quotes,70,ALC,sell,,,",
+                "4,901,7,fill,ouch,desk1,DAY1,5,0,quotes,70,ALC,sell,70,123400,R",
+                "6,902,8,fill,ouch,desk1,DAY1,5,0,,,ALC,sell,5,123400,R",
             ]
         );
     }
@@ -397,7 +454,7 @@ mod tests {
         for format in [CopyFormat::Json, CopyFormat::Csv] {
             let folder = tempfile::tempdir().unwrap();
             run_with(folder.path(), format, &said()).write().unwrap();
-            let name = format!("ouch-DAY1.{}", format.suffix());
+            let name = format!("ouch-desk1-DAY1.{}", format.suffix());
             let path = folder.path().join(name);
             let whole = std::fs::read(&path).unwrap();
             for cut in 0..=whole.len() {
@@ -405,6 +462,7 @@ mod tests {
                 // The next run hears some of it, the one after everything, twice.
                 let mut next = run_with(folder.path(), format, &said()[..3]);
                 next.write().unwrap();
+                drop(next);
                 let mut last = run_with(folder.path(), format, &said());
                 last.begin_run(Began::default(), &names());
                 last.write().unwrap();
@@ -455,7 +513,7 @@ mod tests {
         }
         assert_eq!((copy.write().unwrap(), copy.waiting()), (8, 0));
         for session in ["ouch", "other"] {
-            let path = folder.path().join(format!("{session}-DAY1.jsonl"));
+            let path = folder.path().join(format!("{session}-desk1-DAY1.jsonl"));
             let text = std::fs::read_to_string(path).unwrap();
             let of_it = format!("{{\"session\":\"{session}\"");
             assert_eq!(text.lines().count(), 4);
@@ -464,10 +522,47 @@ mod tests {
     }
 
     #[test]
+    fn file_that_another_gateway_writes_is_refused_by_its_name_and_lines_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = run(folder.path(), &said());
+        first.write().unwrap();
+        let mut second = run(folder.path(), &said());
+        let error = second.write().unwrap_err().to_string();
+        for part in ["ouch-desk1-DAY1.jsonl", "another gateway writes it"] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert_eq!(second.waiting(), 4);
+        drop(first);
+        assert_eq!((second.write().unwrap(), second.waiting()), (0, 0));
+    }
+
+    #[test]
+    fn session_of_the_same_name_for_another_user_is_anothers() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut copy = run(folder.path(), &[]);
+        let mut others = names();
+        others.sessions[0].username = "desk2".to_owned();
+        copy.begin_run(Began::default(), &others);
+        let header = Header::default();
+        copy.on_record(&header, &Event::LoggedIn(1, *b"DAY1      "));
+        let heard = HeardMessage {
+            seq: 1,
+            is_past: false,
+            message: &executed(7, 30, 900),
+        };
+        copy.on_record(&header, &Event::Heard(heard));
+        assert!(copy.is_idle());
+        copy.begin_run(Began::default(), &names());
+        copy.on_record(&header, &Event::LoggedIn(1, *b"DAY1      "));
+        copy.on_record(&header, &Event::Heard(heard));
+        assert_eq!((copy.waiting(), copy.write().unwrap()), (1, 1));
+    }
+
+    #[test]
     fn file_of_another_program_is_refused_and_left_as_it_is() {
         for format in [CopyFormat::Json, CopyFormat::Csv] {
             let folder = tempfile::tempdir().unwrap();
-            let name = format!("ouch-DAY1.{}", format.suffix());
+            let name = format!("ouch-desk1-DAY1.{}", format.suffix());
             let path = folder.path().join(name);
             std::fs::write(&path, "minutes of a meeting\n").unwrap();
             let mut copy = run_with(folder.path(), format, &said());

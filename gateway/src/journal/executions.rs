@@ -35,9 +35,12 @@ pub enum What {
 pub struct Execution {
     /// The gateway's session.
     pub session: String,
+    /// Whom it logs in as.
+    pub username: String,
     /// The exchange's name for the day.
     pub exchange_session: String,
-    /// The number of the exchange's message: with both sessions, what makes the line one of its kind.
+    /// The number of the exchange's message: with both sessions and the user, what makes the line one of its
+    /// kind.
     pub seq: u64,
     /// What happened.
     pub what: What,
@@ -108,6 +111,12 @@ impl Executions {
         self.days.begin_file(began, names);
     }
 
+    /// What is wrong with messages that were left out: the exchange said others under their numbers before.
+    #[must_use]
+    pub fn clash(&self) -> Option<String> {
+        self.days.clash()
+    }
+
     /// A record of the file at hand; what it tells for the first time.
     pub fn on_record(&mut self, header: &Header, event: &Event<'_>) -> Option<Execution> {
         let about = self.days.on_record(header, event)?;
@@ -176,12 +185,16 @@ fn on_heard(about: About<'_, Known>, heard: &HeardMessage<'_>) -> Option<Executi
         }
         Outbound::OrderReplaced(m) => {
             let (before, now) = (m.original_user_ref.get().0, m.user_ref.get().0);
-            day.kept.sent.remove(&now);
-            if let Some(mut open) = day.kept.open.remove(&before)
-                && m.state != STATE_DEAD
-                && m.qty.get().0 > 0
-            {
-                open.shares = m.qty.get().0;
+            let sent = day.kept.sent.remove(&now);
+            let replaced = day.kept.open.remove(&before);
+            if m.state != STATE_DEAD && m.qty.get().0 > 0 {
+                // The one before may be unknown: what was heard of it was lost. This message says all but whose it is.
+                let open = Open {
+                    owned: replaced.and_then(|open| open.owned).or(sent),
+                    symbol: m.symbol,
+                    side: Side::of_code(m.side),
+                    shares: m.qty.get().0,
+                };
                 day.kept.open.insert(now, open);
             }
         }
@@ -225,6 +238,7 @@ fn tell(day: &Day<Known>, time_ns: u64, seq: u64, user_ref: u32) -> Execution {
     let owned = open.and_then(|open| open.owned.as_ref());
     Execution {
         session: day.session.to_string(),
+        username: day.username.to_string(),
         exchange_session: day.exchange_session.to_string(),
         seq,
         what: What::Fill,
@@ -247,6 +261,12 @@ fn tell(day: &Day<Known>, time_ns: u64, seq: u64, user_ref: u32) -> Execution {
 
 #[cfg(test)]
 mod tests {
+    use protocol::ouch::ReplaceOrder;
+    use protocol::soup::{self, kind::UNSEQUENCED};
+    use protocol::types::UserRefNum;
+    use zerocopy::FromZeros;
+    use zerocopy::byteorder::little_endian::U32;
+
     use super::*;
     use crate::journal::head::SessionNames;
 
@@ -254,6 +274,7 @@ mod tests {
         let session = SessionNames {
             name: "ouch".to_owned(),
             joined: "DAY1".to_owned(),
+            strategies: vec!["quotes".to_owned()],
             ..SessionNames::default()
         };
         let mut executions = Executions::default();
@@ -301,6 +322,43 @@ mod tests {
         bytes[0] = b'M';
         bytes[9..13].copy_from_slice(&number.to_be_bytes());
         bytes
+    }
+
+    #[test]
+    fn fill_of_an_order_that_replaced_an_unknown_one_has_its_side_its_symbol_and_its_strategy() {
+        let mut executions = executions();
+        let mut order = ReplaceOrder::new_zeroed();
+        order.kind = ReplaceOrder::KIND;
+        order.original_user_ref = UserRefNum(1).into();
+        order.user_ref = UserRefNum(2).into();
+        let mut packet = [0; 64];
+        let len = soup::frame(UNSEQUENCED, &mut packet, |body| order.encode(&[], body)).unwrap();
+        let intent = IntentRecord {
+            id: U32::new(70),
+            flags: Action::Replace as u8,
+            ..IntentRecord::default()
+        };
+        executions.on_record(&Header::default(), &Event::Sent(intent, &packet[..len]));
+        let mut message = replaced(1, 2, b'L');
+        message[17] = b'S';
+        message[22..30].copy_from_slice(b"ALC     ");
+        assert_eq!(open_after(&mut executions, 5, &message), [2]);
+        let mut message = vec![0; 36];
+        message[0] = b'E';
+        message[9..13].copy_from_slice(&2_u32.to_be_bytes());
+        message[16] = 100;
+        let heard = HeardMessage {
+            seq: 6,
+            is_past: false,
+            message: &message,
+        };
+        let fill = executions.on_record(&Header::default(), &Event::Heard(heard));
+        let fill = fill.unwrap();
+        assert_eq!((fill.side, fill.order_id), (Some("sell"), Some(70)));
+        assert_eq!(
+            (fill.symbol.as_deref(), fill.strategy.as_deref()),
+            (Some("ALC"), Some("quotes"))
+        );
     }
 
     #[test]

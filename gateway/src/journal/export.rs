@@ -30,7 +30,6 @@ pub struct Export {
     orders: Orders,
     executions: Executions,
     host: Arc<str>,
-    usernames: Vec<Arc<str>>,
     order_table: Table<OrderRow>,
     fill_table: Table<FillRow>,
     latency_table: Table<RequestRow>,
@@ -67,12 +66,17 @@ impl Export {
             orders: Orders::default(),
             executions: Executions::default(),
             host: Arc::default(),
-            usernames: Vec::new(),
             order_table: Table::begin(folder, ORDERS_FILE, ORDERS)?,
             fill_table: Table::begin(folder, FILLS_FILE, FILLS)?,
             latency_table: Table::begin(folder, LATENCIES_FILE, LATENCIES)?,
             failed: None,
         })
+    }
+
+    /// What is wrong with messages that were left out: the exchange said others under their numbers before.
+    #[must_use]
+    pub fn clash(&self) -> Option<String> {
+        self.executions.clash()
     }
 
     /// What is open is written as it stands, and the files get their names.
@@ -119,8 +123,6 @@ impl Hearer for Export {
         self.orders.begin_file(head.began, &head.names);
         self.executions.begin_file(head.began, &head.names);
         self.host = Arc::from(head.names.host.as_str());
-        let sessions = head.names.sessions.iter();
-        self.usernames = sessions.map(|it| Arc::from(it.username.as_str())).collect();
     }
 
     fn on_record(&mut self, header: &Header, event: &Event<'_>) {
@@ -132,7 +134,6 @@ impl Hearer for Export {
         let execution = self.executions.on_record(header, event);
         let fill = execution.map(|execution| FillRow {
             host: Arc::clone(&self.host),
-            username: self.usernames.get(usize::from(header.session)).cloned(),
             execution,
         });
         let taken = self.fill_table.extend(fill.into_iter());

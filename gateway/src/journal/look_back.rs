@@ -6,7 +6,7 @@
 //!              numbers are skipped.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,7 +16,7 @@ use super::drop_copy::DropCopy;
 use super::event::Event;
 use super::files::list;
 use super::format::{Header, INTENT_BYTES, record_bytes};
-use super::head::{Head, SessionNames};
+use super::head::{Head, HeadFlaw, SessionNames};
 use super::past::{Past, Pasts};
 use super::reader::{Damage, ReadError, Reader};
 use super::replay::{Hearer, replay};
@@ -147,6 +147,8 @@ struct Ended {
     bytes: u64,
     /// When it was written last, ns since 1970.
     written_ns: u64,
+    /// Its run was killed before it had written its head: nothing is in it.
+    is_empty: bool,
 }
 
 /// Those of the last day and the newest, the oldest first.
@@ -173,12 +175,14 @@ fn recent(folder: &Path, sessions: &[SessionNames]) -> io::Result<Vec<Ended>> {
         // What does not say when it was written may be of today.
         let written = about.modified().ok();
         let is_recent = written.is_some_and(|it| it >= not_before);
-        if files.is_empty() || is_recent {
+        // The newest run is the newest of which there is anything.
+        if files.iter().all(|it: &Ended| it.is_empty) || is_recent {
             files.push(Ended {
-                path,
-                file,
+                is_empty: is_short_of_a_head(&file)?,
                 bytes: about.len(),
                 written_ns: written.and_then(since_1970).unwrap_or(u64::MAX),
+                path,
+                file,
             });
         }
     }
@@ -189,6 +193,13 @@ fn recent(folder: &Path, sessions: &[SessionNames]) -> io::Result<Vec<Ended>> {
 fn since_1970(time: SystemTime) -> Option<u64> {
     let since = time.duration_since(UNIX_EPOCH).ok()?;
     u64::try_from(since.as_nanos()).ok()
+}
+
+/// Whether a file ends before its head does.
+fn is_short_of_a_head(mut file: &File) -> io::Result<bool> {
+    let read = Reader::new(file);
+    file.rewind()?;
+    Ok(matches!(read, Err(ReadError::Head(HeadFlaw::Short { .. }))))
 }
 
 /// Whether a file that is being written has nothing to do with our sessions.
@@ -224,6 +235,8 @@ impl Ended {
                 self.skip_from(*offset, pasts);
                 false
             }
+            // No record was ever in it.
+            ReadError::Head(HeadFlaw::Short { .. }) => false,
             ReadError::Io(_) | ReadError::Head(_) => {
                 self.skip_from(0, pasts);
                 false
@@ -253,8 +266,10 @@ mod tests {
     use super::super::event::HeardMessage;
     use super::super::files::Files;
     use super::super::format::Kind;
-    use super::super::head::{Began, Names};
+    use super::super::head::{self, Began, Names};
     use super::super::inlet::{Message, inlet};
+    use protocol::types::UserRefNum;
+
     use super::*;
     use crate::order::risk::KillSwitch;
 
@@ -300,6 +315,45 @@ mod tests {
     }
 
     #[test]
+    fn run_that_was_killed_while_it_wrote_its_head_is_empty_and_hides_no_other() {
+        let names = Names::new(Vec::new(), Vec::new());
+        let head = head::encode(BEGAN, 0, &names);
+        for bytes in [0, 7, head.len() - 1] {
+            let folder = tempfile::tempdir().unwrap();
+            let (path, _) = run(folder.path());
+            let file = File::options().write(true).open(&path).unwrap();
+            file.set_modified(UNIX_EPOCH).unwrap();
+            let killed = folder.path().join("journal-99990101-080000-001-0000.tgj");
+            std::fs::write(&killed, &head[..bytes]).unwrap();
+            let back = look_back(folder.path(), &[], 0, None, |_, _| ()).unwrap();
+            assert_eq!(
+                (back.files, back.records),
+                (2, 2),
+                "the run before it is read"
+            );
+            let [found] = &back.found[..] else {
+                panic!("{:?}", back.found);
+            };
+            assert!(found.path == killed && found.error.is_torn() && !found.is_cut);
+        }
+    }
+
+    #[test]
+    fn short_head_skips_no_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let sessions = [SessionNames {
+            name: "ouch".to_owned(),
+            next: 1,
+            ..SessionNames::default()
+        }];
+        let head = head::encode(BEGAN, 0, &Names::new(sessions.to_vec(), Vec::new()));
+        let path = folder.path().join("journal-20260101-080000-001-0000.tgj");
+        std::fs::write(path, &head[..head.len() - 1]).unwrap();
+        let back = look_back(folder.path(), &sessions, 100, None, |_, _| ()).unwrap();
+        assert_eq!(back.pasts[0].next_number(), UserRefNum(1));
+    }
+
+    #[test]
     fn zeros_behind_the_last_record_are_a_torn_tail() {
         let folder = tempfile::tempdir().unwrap();
         let (path, second) = run(folder.path());
@@ -336,6 +390,7 @@ mod tests {
     fn journal_of_executions(folder: &Path, executions: u64) -> Vec<SessionNames> {
         let sessions = vec![SessionNames {
             name: "ouch".to_owned(),
+            username: "desk1".to_owned(),
             next: 1,
             ..SessionNames::default()
         }];
@@ -369,7 +424,7 @@ mod tests {
         let executions = COPIED_TOGETHER as u64 * 2 + 10;
         let sessions = journal_of_executions(&journal, executions);
         for copied in [executions, 0] {
-            let mut copy = DropCopy::open(&copies, CopyFormat::Json).unwrap();
+            let mut copy = DropCopy::open(&copies, CopyFormat::Json, &sessions).unwrap();
             let back = look_back(&journal, &sessions, 0, Some(&mut copy), |_, _| ()).unwrap();
             assert_eq!((back.copied, copy.waiting()), (copied, 0));
             // The run that begins knows what was heard.
@@ -386,7 +441,7 @@ mod tests {
                 assert_eq!(copy.waiting(), waiting, "{seq}");
             }
         }
-        let text = std::fs::read_to_string(copies.join("ouch-DAY.jsonl")).unwrap();
+        let text = std::fs::read_to_string(copies.join("ouch-desk1-DAY.jsonl")).unwrap();
         assert_eq!(text.lines().count() as u64, executions);
     }
 
@@ -419,10 +474,47 @@ mod tests {
         std::fs::create_dir(&journal).unwrap();
         let executions = COPIED_TOGETHER * 2 + 10;
         let sessions = journal_of_executions(&journal, executions as u64);
-        let mut copy = DropCopy::open(&copies, CopyFormat::Json).unwrap();
-        std::fs::write(copies.join("ouch-DAY.jsonl"), "minutes of a meeting\n").unwrap();
+        let mut copy = DropCopy::open(&copies, CopyFormat::Json, &sessions).unwrap();
+        std::fs::write(
+            copies.join("ouch-desk1-DAY.jsonl"),
+            "minutes of a meeting\n",
+        )
+        .unwrap();
         let back = look_back(&journal, &sessions, 0, Some(&mut copy), |_, _| ()).unwrap();
         assert_eq!((back.copied, copy.waiting()), (0, executions));
+    }
+
+    #[test]
+    fn session_name_that_is_used_again_fails_the_drop_copy_before_two_days_mix() {
+        let folder = tempfile::tempdir().unwrap();
+        let [journal, copies] = ["journal", "copy"].map(|name| folder.path().join(name));
+        std::fs::create_dir(&journal).unwrap();
+        let sessions = journal_of_executions(&journal, 10);
+        let mut copy = DropCopy::open(&copies, CopyFormat::Json, &sessions).unwrap();
+        look_back(&journal, &sessions, 0, Some(&mut copy), |_, _| ()).unwrap();
+        copy.begin_run(Began::default(), &Names::new(sessions, Vec::new()));
+        let header = Header::default();
+        copy.on_record(&header, &Event::LoggedIn(1, *b"DAY       "));
+        let mut hear = |seq, trade| {
+            let message = &execution(trade);
+            let heard = HeardMessage {
+                seq,
+                is_past: false,
+                message,
+            };
+            copy.on_record(&header, &Event::Heard(heard));
+            (copy.is_idle(), copy.waiting())
+        };
+        assert_eq!(hear(1, 1), (true, 0), "told again");
+        assert_eq!(hear(2, 77), (false, 0));
+        assert_eq!(hear(11, 78), (false, 1));
+        let error = copy.write().unwrap_err().to_string();
+        for part in ["session ouch", "session DAY", "number 2", "earlier day"] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert_eq!(copy.waiting(), 1, "it is of another day than the file");
+        let text = std::fs::read_to_string(copies.join("ouch-desk1-DAY.jsonl")).unwrap();
+        assert_eq!(text.lines().count(), 10);
     }
 
     #[test]

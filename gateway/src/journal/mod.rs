@@ -93,10 +93,13 @@ pub mod reader;
 pub mod replay;
 
 pub mod carried;
+pub mod continuity;
+
 pub mod look_back;
 pub mod past;
 
 mod days;
+mod heard;
 mod ranges;
 
 pub mod copy_format;

@@ -22,23 +22,45 @@ pub(super) struct Live {
     /// Numbers of those that are.
     over: Ranges,
     /// Requests without an answer, by the number that an answer names.
-    asked: BTreeMap<u32, Vec<RequestRow>>,
+    asked: BTreeMap<u32, Vec<Waiting>>,
+}
+
+/// A request without an answer.
+#[derive(Debug)]
+struct Waiting {
+    request: RequestRow,
+    /// What a partial cancel asks for: shares of the order that are to be left, executed ones included.
+    reducing_to: u32,
 }
 
 impl Live {
     /// An order is on its way.
     pub(super) fn begin(&mut self, number: u32, mut row: OrderRow) {
+        // Runs were read in another order than they were in: the exchange's word of it came first.
+        if self.over.contains(number.into()) {
+            return;
+        }
         row.user_ref = Some(number);
+        if let Some(heard) = self.open.get(&number)
+            && heard.outcome == Outcome::Open
+        {
+            row = row.with_heard(heard);
+        }
         if let Some(before) = row.replaces.and_then(|before| self.open.get_mut(&before)) {
             before.replaced_by = Some(number);
         }
         self.open.insert(number, row);
     }
 
-    /// A request is on its way; the answer will name this number.
-    pub(super) fn ask(&mut self, number: u32, mut request: RequestRow) {
+    /// A request is on its way, for this number of open shares; the answer will name this number.
+    pub(super) fn ask(&mut self, number: u32, mut request: RequestRow, shares: u32) {
         request.user_ref = Some(number);
-        self.asked.entry(number).or_default().push(request);
+        let filled = self.open.get(&number).map_or(0, |row| row.filled);
+        let waiting = Waiting {
+            request,
+            reducing_to: filled.saturating_add(shares),
+        };
+        self.asked.entry(number).or_default().push(waiting);
     }
 
     /// What an order has from the one whose place it takes.
@@ -72,7 +94,8 @@ impl Live {
             ..row
         }));
         let asked = std::mem::take(&mut self.asked);
-        ended.requests.extend(asked.into_values().flatten());
+        let asked = asked.into_values().flatten();
+        ended.requests.extend(asked.map(|waiting| waiting.request));
     }
 }
 
@@ -98,10 +121,11 @@ impl Turn<'_> {
             Outbound::Rejected(m) => self.on_rejected(m),
             Outbound::Canceled(m) => {
                 let number = m.user_ref.get().0;
-                // A partial cancel that waits is answered first.
-                let is_asked = |request: &RequestRow| request.action == Action::Reduce;
+                // A partial cancel that waits is answered first, and by nothing that nobody asked for.
+                let is_asked = |waiting: &Waiting| waiting.request.action == Action::Reduce;
                 let asked = self.live.asked.get(&number);
-                let is_part = asked.is_some_and(|asked| asked.iter().any(is_asked));
+                let is_part = m.reason == REASON_USER
+                    && asked.is_some_and(|asked| asked.iter().any(is_asked));
                 self.on_canceled(number, m.qty.get().0, m.reason, is_part);
             }
             Outbound::AiqCanceled(m) => {
@@ -189,7 +213,10 @@ impl Turn<'_> {
         };
         row.reason = Some(reason);
         let before = row.replaces;
-        if let Some(before) = before.and_then(|before| self.live.open.get_mut(&before)) {
+        // Another replace of the same order may be on its way behind this one.
+        if let Some(before) = before.and_then(|before| self.live.open.get_mut(&before))
+            && before.replaced_by == Some(number)
+        {
             before.replaced_by = None;
         }
         self.answer(number, |action| {
@@ -214,7 +241,22 @@ impl Turn<'_> {
             };
             is_it.then_some(Answer::Canceled)
         });
+        if !is_part {
+            self.outrun_reductions(number);
+        }
         self.settle(number);
+    }
+
+    /// The exchange has made an order smaller by itself. To a partial cancel that asks for no less it says nothing.
+    fn outrun_reductions(&mut self, number: u32) {
+        let row = self.live.open.get(&number);
+        let Some(left) = row.and_then(|row| Some(row.shares?.saturating_sub(row.canceled))) else {
+            return;
+        };
+        self.answer_waiting(number, |waiting| {
+            let is_outrun = waiting.request.action == Action::Reduce && left <= waiting.reducing_to;
+            is_outrun.then_some(Answer::TooLate)
+        });
     }
 
     fn on_modified(&mut self, m: &Modified) {
@@ -227,6 +269,7 @@ impl Turn<'_> {
             .map_or(0, |shares| shares.saturating_sub(row.filled));
         row.shares = Some(row.filled.saturating_add(left.max(open)));
         row.canceled = left.saturating_sub(open);
+        self.outrun_reductions(number);
         self.settle(number);
     }
 
@@ -266,11 +309,17 @@ impl Turn<'_> {
         }
     }
 
-    /// Gives an order out, with every request about it that is too late now.
+    /// Gives an order out, with every request about it that is too late now, and with every order that was to take its place.
     fn end(&mut self, number: u32, outcome: Outcome) {
-        let Some(mut row) = self.live.open.remove(&number) else {
-            return;
-        };
+        let mut next = self.end_one(number, outcome);
+        while let Some(number) = next {
+            next = self.end_one(number, Outcome::TooLate);
+        }
+    }
+
+    /// Gives an order out; which was to take its place.
+    fn end_one(&mut self, number: u32, outcome: Outcome) -> Option<u32> {
+        let mut row = self.live.open.remove(&number)?;
         self.live.over.insert(number.into());
         row.outcome = outcome;
         row.ended_ns = Some(self.time_ns);
@@ -286,20 +335,24 @@ impl Turn<'_> {
                 let is_done = outcome == Outcome::Canceled && action == Action::Cancel;
                 is_done.then_some(Answer::Canceled)
             });
-            self.end(next, Outcome::TooLate);
         }
+        next
     }
 
-    /// Answers those requests about a number for which there is an answer.
+    /// Answers those requests about a number for whose action there is an answer.
     fn answer(&mut self, number: u32, answer: impl Fn(Action) -> Option<Answer>) {
+        self.answer_waiting(number, |waiting| answer(waiting.request.action));
+    }
+
+    fn answer_waiting(&mut self, number: u32, answer: impl Fn(&Waiting) -> Option<Answer>) {
         let Some(asked) = self.live.asked.get_mut(&number) else {
             return;
         };
-        let answered = asked.extract_if(.., |request| {
-            request.answer = answer(request.action);
-            request.answer.is_some()
+        let answered = asked.extract_if(.., |waiting| {
+            waiting.request.answer = answer(waiting);
+            waiting.request.answer.is_some()
         });
-        for mut request in answered {
+        for Waiting { mut request, .. } in answered {
             request.is_past = self.is_past;
             request.answered_ns = Some(self.time_ns);
             self.ended.requests.push(request);
@@ -312,7 +365,36 @@ impl Turn<'_> {
 
 /// OUCH's state of an order that was over when it was accepted or replaced.
 const DEAD: u8 = b'D';
+/// OUCH's reason of a cancel that was asked for.
+const REASON_USER: u8 = b'U';
 
 fn is_cancel(action: Action) -> bool {
     matches!(action, Action::Cancel | Action::Reduce)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chain_of_replaces_ends_with_its_first_order_however_long_it_is() {
+        const ORDERS: u32 = 300_000;
+        let (mut live, mut ended) = (Live::default(), Ended::default());
+        live.begin(1, OrderRow::default());
+        for number in 2..=ORDERS {
+            let row = live.row_behind(number - 1);
+            live.begin(number, row);
+        }
+        let mut turn = Turn {
+            live: &mut live,
+            ended: &mut ended,
+            time_ns: 5,
+            is_past: false,
+        };
+        turn.end(1, Outcome::Filled);
+        assert_eq!(ended.orders.len(), 300_000);
+        let late = ended.orders.iter().skip(1);
+        assert!(late.clone().all(|row| row.outcome == Outcome::TooLate));
+        assert!(live.open.is_empty());
+    }
 }

@@ -196,6 +196,7 @@ impl OfFile {
             request,
         } = asked;
         order.sent_ns = Some(request.sent_ns);
+        let shares = order.shares.unwrap_or_default();
         let number = match message {
             Inbound::EnterOrder(m) => {
                 order.ask(m, appendage);
@@ -222,7 +223,7 @@ impl OfFile {
             Inbound::CancelOrder(m) => m.user_ref,
             _ => return,
         };
-        live.ask(number.get().0, request);
+        live.ask(number.get().0, request, shares);
     }
 
     fn on_refused(&self, intent: &IntentRecord, asked: Asked, ended: &mut Ended) {

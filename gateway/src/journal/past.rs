@@ -26,7 +26,7 @@ use super::replay::Hearer;
 use crate::message::intent::{OrderId, Owner};
 
 /// Messages that are kept apart by a checksum of 32 bits: what one session may say in a day, and 256 MiB.
-const MESSAGES_MAX: u64 = 1 << 26;
+pub(super) const MESSAGES_MAX: u64 = 1 << 26;
 /// The checksum of a message that no journal has.
 const UNKNOWN: u32 = 0;
 
@@ -257,7 +257,7 @@ fn place(seq: u64) -> Option<usize> {
 }
 
 /// What tells messages apart; never [`UNKNOWN`].
-fn sum(message: &[u8]) -> u32 {
+pub(super) fn sum(message: &[u8]) -> u32 {
     checksum(0, message).max(1)
 }
 

@@ -85,6 +85,17 @@ impl From<io::Error> for ReadError {
     }
 }
 
+impl ReadError {
+    /// Whether it is the end of a write that was cut off, in the middle of a record or of the head; all before is whole.
+    #[must_use]
+    pub fn is_torn(&self) -> bool {
+        matches!(
+            self,
+            Self::Damaged(Damage { is_torn: true, .. }) | Self::Head(HeadFlaw::Short { .. })
+        )
+    }
+}
+
 impl<R: Read> Reader<R> {
     /// Reads the head.
     ///

@@ -16,6 +16,8 @@ pub trait Hearer {
     fn begin_file(&mut self, head: &Head);
     /// A record of the file at hand.
     fn on_record(&mut self, header: &Header, event: &Event<'_>);
+    /// A record of the file at hand whose payload is none of its kind, under a checksum that holds: of a later version, say.
+    fn on_unreadable(&mut self, _header: &Header) {}
 }
 
 /// Plays a file to its end; `on_progress` is told how many records more there were, and the bytes so far.
@@ -33,9 +35,9 @@ pub fn replay(
     let played = loop {
         match reader.next_record() {
             Ok(Some(record)) => {
-                // A payload that its kind has not, under a checksum that holds, is of a later version: it says nothing here.
-                if let Ok(event) = Event::of(&record) {
-                    hearer.on_record(&record.header, &event);
+                match Event::of(&record) {
+                    Ok(event) => hearer.on_record(&record.header, &event),
+                    Err(_) => hearer.on_unreadable(&record.header),
                 }
                 records += 1;
             }

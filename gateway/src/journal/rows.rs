@@ -153,6 +153,28 @@ impl OrderRow {
         self.shares.is_some_and(|shares| gone >= shares)
     }
 
+    /// As it was asked for, with what the exchange has said of it: that was read first.
+    pub(super) fn with_heard(self, heard: &Self) -> Self {
+        let is_accepted = heard.accepted_ns.is_some();
+        Self {
+            symbol: heard.symbol.or(self.symbol),
+            side: heard.side.or(self.side),
+            is_short: heard.is_short || self.is_short,
+            shares: heard.shares.or(self.shares),
+            price: if is_accepted { heard.price } else { self.price },
+            time_in_force: heard.time_in_force.or(self.time_in_force),
+            display: heard.display.or(self.display),
+            replaced_by: heard.replaced_by,
+            outcome: heard.outcome,
+            reason: heard.reason.clone(),
+            filled: heard.filled,
+            canceled: heard.canceled,
+            accepted_ns: heard.accepted_ns,
+            first_fill_ns: heard.first_fill_ns,
+            ..self
+        }
+    }
+
     /// Takes what the message that asks for it says.
     pub(super) fn ask(&mut self, asked: &EnterOrder, appendage: Appendage<'_>) {
         self.symbol = Some(asked.symbol);
@@ -287,8 +309,6 @@ pub struct RequestRow {
 pub struct FillRow {
     /// The gateway's host, as the journal has it in which it was heard first.
     pub host: Arc<str>,
-    /// Whom the session logs in as.
-    pub username: Option<Arc<str>>,
     /// The execution.
     pub execution: Execution,
 }

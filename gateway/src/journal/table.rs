@@ -4,12 +4,14 @@
 //!  row ──> waiting ──row group──> orders.parquet.part ──finished──> orders.parquet
 //! ```
 //!
-//! Invariants:  the file has its name when it is whole. A file that is there is never written over.
+//! Invariants:  the file has its name when it is whole. A file that is there is never written over, nor is one that got its
+//!              name while another export wanted to begin.
 //! When full:   rows wait until they make a row group: memory follows that, not the file.
 
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -200,17 +202,8 @@ impl<R> Table<R> {
         columns: &'static [Column<R>],
     ) -> io::Result<Self> {
         let path = folder.join(name);
-        refuse_what_is_there(&path)?;
         let part = folder.join(format!("{name}.part"));
-        // What an export left that was killed is nobody's.
-        let mut options = OpenOptions::new();
-        let file = options
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&part)?;
-        file.try_lock()?;
-        file.set_len(0)?;
+        let file = begin_part(&path, &part)?;
         let fields = columns.iter().map(|column| column.schema().map(Arc::new));
         let fields = fields.collect::<Result<Vec<_>, _>>()?;
         let schema = Type::group_type_builder("row")
@@ -300,6 +293,37 @@ impl<R> Drop for Table<R> {
     }
 }
 
+/// The empty file that is written, which nobody else writes.
+fn begin_part(path: &Path, part: &Path) -> io::Result<File> {
+    loop {
+        refuse_what_is_there(path)?;
+        // What an export left that was killed is nobody's.
+        let mut options = OpenOptions::new();
+        let file = options
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(part)?;
+        file.try_lock()?;
+        // Whoever had it may have finished it before it was locked: then it has its name, and is none of ours.
+        if is_at(&file, part)? {
+            file.set_len(0)?;
+            return Ok(file);
+        }
+    }
+}
+
+/// Whether a path still leads to an open file.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let there = match std::fs::metadata(path) {
+        Ok(there) => there,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let ours = file.metadata()?;
+    Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
+}
+
 fn refuse_what_is_there(path: &Path) -> io::Result<()> {
     if path.try_exists()? {
         let shown = path.display();
@@ -307,4 +331,43 @@ fn refuse_what_is_there(path: &Path) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_that_was_named_or_removed_meanwhile_is_not_at_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let [part, path] = ["orders.part", "orders"].map(|name| folder.path().join(name));
+        let file = File::create(&part).unwrap();
+        assert!(is_at(&file, &part).unwrap());
+        std::fs::rename(&part, &path).unwrap();
+        assert!(!is_at(&file, &part).unwrap() && is_at(&file, &path).unwrap());
+        File::create(&part).unwrap();
+        assert!(!is_at(&file, &part).unwrap(), "another one has its place");
+    }
+
+    #[test]
+    fn exports_that_meet_empty_no_finished_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let [part, path] = ["orders.part", "orders"].map(|name| folder.path().join(name));
+        let finish = || {
+            let file = begin_part(&path, &part)?;
+            assert!(!is_at(&file, &path)?, "it was finished before");
+            io::Write::write_all(&mut &file, b"whole")?;
+            std::fs::rename(&part, &path)
+        };
+        for _ in 0..200 {
+            let finished = std::thread::scope(|scope| {
+                let threads = [(); 4].map(|()| scope.spawn(finish));
+                threads.map(|thread| thread.join().unwrap())
+            });
+            assert!(finished.iter().any(Result::is_ok), "{finished:?}");
+            assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+            std::fs::remove_file(&path).unwrap();
+            let _ = std::fs::remove_file(&part);
+        }
+    }
 }

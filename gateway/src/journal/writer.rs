@@ -27,7 +27,7 @@ use super::copy_format::CopyFormat;
 use super::disk::Disk;
 use super::drop_copy::DropCopy;
 use super::event::Event;
-use super::files::{Files, remove_ended};
+use super::files::{Files, Removal, remove_ended};
 use super::format::{Header, Kind, Record};
 use super::head::{Began, Names};
 use super::inlet::Outlet;
@@ -104,6 +104,8 @@ pub enum News {
     Behind(String, u64),
     /// Files that are removed, of runs that ended over this number of days ago.
     Removed(usize, u32),
+    /// None is, though they are to be after this number of days: the clock is further than that past the newest run.
+    Doubtful(PathBuf, u32),
     /// They could not be removed, or not all of them.
     Kept(PathBuf, io::Error),
 }
@@ -129,6 +131,11 @@ impl std::fmt::Display for News {
             Self::Removed(files, days) => write!(
                 f,
                 "{files} files of runs that ended over {days} days ago are removed (journal.keep_days)"
+            ),
+            Self::Doubtful(folder, days) => write!(
+                f,
+                "{}: the newest run ended over {days} days ago by this clock: is it right? No run is removed now (journal.keep_days)",
+                folder.display()
             ),
             Self::Kept(folder, error) => write!(
                 f,
@@ -169,10 +176,11 @@ pub struct Writer {
 
 fn remove_old(folder: &Path, days: u32, began: Began) -> Option<News> {
     let age = Duration::from_secs(u64::from(days) * 24 * 3600);
-    let before = Duration::from_nanos(began.realtime_ns).saturating_sub(age);
-    match remove_ended(folder, UNIX_EPOCH + before) {
-        Ok(removed) if removed.is_empty() => None,
-        Ok(removed) => Some(News::Removed(removed.len(), days)),
+    let now = UNIX_EPOCH + Duration::from_nanos(began.realtime_ns);
+    match remove_ended(folder, now, age) {
+        Ok(Removal::Removed(removed)) if removed.is_empty() => None,
+        Ok(Removal::Removed(removed)) => Some(News::Removed(removed.len(), days)),
+        Ok(Removal::Doubtful) => Some(News::Doubtful(folder.to_owned(), days)),
         Err(error) => Some(News::Kept(folder.to_owned(), error)),
     }
 }
@@ -342,7 +350,7 @@ impl Writer {
         let Some(copy) = self.copy.as_mut() else {
             return 0;
         };
-        if copy.lines.waiting() == 0 || now_ns < copy.retry_ns {
+        if copy.lines.is_idle() || now_ns < copy.retry_ns {
             return 0;
         }
         match copy.lines.write() {

@@ -101,7 +101,7 @@ pub(super) fn look_back(journal: Option<&(JournalOptions, Names)>) -> Result<Ear
     let Some((options, names)) = journal else {
         return Ok(Earlier::default());
     };
-    let mut copy = open_copy(options)?;
+    let mut copy = open_copy(options, names)?;
     if !options.folder.is_dir() {
         return Ok(Earlier {
             pasts: Vec::new(),
@@ -145,9 +145,9 @@ pub(super) fn look_back(journal: Option<&(JournalOptions, Names)>) -> Result<Ear
     Ok(Earlier { pasts, copy })
 }
 
-fn open_copy(options: &JournalOptions) -> Result<Option<DropCopy>, String> {
+fn open_copy(options: &JournalOptions, names: &Names) -> Result<Option<DropCopy>, String> {
     let opened = options.drop_copy.as_ref().map(|folder| {
-        DropCopy::open(folder, options.drop_copy_format).map_err(|error| {
+        DropCopy::open(folder, options.drop_copy_format, &names.sessions).map_err(|error| {
             let shown = folder.display();
             format!("journal.drop_copy: {shown}: {error}; expected a folder to write to")
         })
@@ -208,6 +208,10 @@ fn tell(found: &Found) {
     let path = path.display();
     if *is_cut {
         log::warn!("journal: {path}: {error}; cut off there, all before it is whole");
+    } else if error.is_torn() {
+        log::warn!(
+            "journal: {path}: {error}; its run was killed at its beginning, nothing is in it"
+        );
     } else {
         log::error!("journal: {path}: {error}; left as it is");
     }
@@ -266,7 +270,7 @@ fn log_news(writer: &mut Writer) {
     for news in writer.take_news() {
         match news {
             News::Removed(..) => log::info!("journal: {news}"),
-            News::GoesOn(_) | News::Kept(..) => log::warn!("journal: {news}"),
+            News::GoesOn(_) | News::Kept(..) | News::Doubtful(..) => log::warn!("journal: {news}"),
             News::Failed(..) | News::Behind(..) => log::error!("journal: {news}"),
         }
     }

@@ -105,7 +105,7 @@ pub(crate) fn duckdb(question: &str) -> Option<Value> {
     Some(serde_json::from_slice(&output.stdout).expect("JSON"))
 }
 
-/// The questions of `docs/parquet.md`, about the files in this folder: positions, then latencies.
+/// The questions of `docs/parquet.md`, about the files in this folder: positions, fills without a side, latencies.
 pub(crate) fn documented_questions(folder: &Path) -> Vec<String> {
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/parquet.md");
     let text = std::fs::read_to_string(document).expect("it is there");

@@ -1,0 +1,67 @@
+//! Which of the exchange's messages have been heard in one of its sessions, and whether one of a known number is the same.
+//!
+//! When full:   a checksum for each message up to a bound, 256 MiB; beyond it a message is known by its number alone.
+
+use super::past::{MESSAGES_MAX, Story, sum};
+use super::ranges::Ranges;
+
+/// The messages of one session.
+#[derive(Debug, Default)]
+pub(super) struct HeardOnce {
+    /// A checksum of each, the first one's first; 0: it has not been heard.
+    sums: Vec<u32>,
+    /// Numbers beyond those.
+    beyond: Ranges,
+}
+
+impl HeardOnce {
+    /// Takes a message, unless there is one of its number; what it is to what was heard before.
+    pub(super) fn take(&mut self, seq: u64, message: &[u8]) -> Story {
+        let place = seq.checked_sub(1).filter(|_| seq <= MESSAGES_MAX);
+        let Some(place) = place.and_then(|place| usize::try_from(place).ok()) else {
+            return if self.beyond.insert(seq) {
+                Story::New
+            } else {
+                Story::Known
+            };
+        };
+        if place >= self.sums.len() {
+            self.sums.resize(place + 1, 0);
+        }
+        let sum = sum(message);
+        match self.sums.get_mut(place) {
+            Some(known) if *known == 0 => {
+                *known = sum;
+                Story::New
+            }
+            Some(known) if *known == sum => Story::Known,
+            _ => Story::Differs,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_of_a_known_number_is_the_same_or_another_one() {
+        let mut heard = HeardOnce::default();
+        assert_eq!(heard.take(3, b"three"), Story::New);
+        assert_eq!(heard.take(1, b"one"), Story::New);
+        assert_eq!(heard.take(3, b"three"), Story::Known);
+        assert_eq!(heard.take(3, b"free"), Story::Differs);
+        assert_eq!(heard.take(3, b"three"), Story::Known, "the first one stays");
+        assert_eq!(heard.take(2, b"two"), Story::New);
+    }
+
+    #[test]
+    fn beyond_the_bound_a_number_says_it_all_and_takes_no_memory() {
+        let mut heard = HeardOnce::default();
+        for seq in [MESSAGES_MAX + 1, u64::MAX, 0] {
+            assert_eq!(heard.take(seq, b"one"), Story::New);
+            assert_eq!(heard.take(seq, b"another"), Story::Known);
+        }
+        assert!(heard.sums.is_empty());
+    }
+}
