@@ -10,8 +10,7 @@ use std::sync::Arc;
 use super::event::Event;
 use super::format::Header;
 use super::head::{Began, Names};
-use super::heard::HeardOnce;
-use super::past::Story;
+use super::heard::{HeardOnce, Story};
 
 /// One session of the gateway on one of the exchange.
 #[derive(Debug)]

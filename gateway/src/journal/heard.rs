@@ -2,8 +2,29 @@
 //!
 //! When full:   a checksum for each message up to a bound, 256 MiB; beyond it a message is known by its number alone.
 
-use super::past::{MESSAGES_MAX, Story, sum};
+use super::format::checksum;
 use super::ranges::Ranges;
+
+/// Messages that are kept apart by a checksum of 32 bits: what one session may say in a day, and 256 MiB.
+pub(super) const MESSAGES_MAX: u64 = 1 << 26;
+/// The checksum of a message that no journal has.
+pub(super) const UNKNOWN: u32 = 0;
+
+/// What a message of the exchange's past is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Story {
+    /// The journal has it, byte for byte.
+    Known,
+    /// The journal has no message of this number.
+    New,
+    /// The journal has another one.
+    Differs,
+}
+
+/// What tells messages apart; never [`UNKNOWN`].
+pub(super) fn sum(message: &[u8]) -> u32 {
+    checksum(0, message).max(1)
+}
 
 /// The messages of one session.
 #[derive(Debug, Default)]

@@ -18,17 +18,15 @@ use protocol::types::{Side, Symbol, UserRefNum};
 use super::carried::{Carried, Worked};
 use super::event::Event;
 use super::executions::{Execution, Executions};
-use super::format::{Header, IntentRecord, checksum};
+use super::format::{Header, IntentRecord};
 use super::head::{Began, Head, SessionNames};
+use super::heard::{MESSAGES_MAX, UNKNOWN, sum};
 use super::limits::PastLimits;
 use super::ouch::{packets, sent};
 use super::replay::Hearer;
 use crate::message::intent::{OrderId, Owner};
 
-/// Messages that are kept apart by a checksum of 32 bits: what one session may say in a day, and 256 MiB.
-pub(super) const MESSAGES_MAX: u64 = 1 << 26;
-/// The checksum of a message that no journal has.
-const UNKNOWN: u32 = 0;
+pub use super::heard::Story;
 
 /// An order as its strategy sent it, by one of its numbers: a replace has a number of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,17 +45,6 @@ pub struct PastOrder {
     pub is_new: bool,
     /// The exchange has accepted or rejected it.
     is_answered: bool,
-}
-
-/// What a message of the exchange's past is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Story {
-    /// The journal has it, byte for byte.
-    Known,
-    /// The journal has no message of this number.
-    New,
-    /// The journal has another one.
-    Differs,
 }
 
 /// What is known of one session; by default nothing.
@@ -254,11 +241,6 @@ fn padded(name: &str) -> [u8; 10] {
 
 fn place(seq: u64) -> Option<usize> {
     usize::try_from(seq.checked_sub(1)?).ok()
-}
-
-/// What tells messages apart; never [`UNKNOWN`].
-pub(super) fn sum(message: &[u8]) -> u32 {
-    checksum(0, message).max(1)
 }
 
 /// The pasts of all sessions, while journals are read: the oldest first.
