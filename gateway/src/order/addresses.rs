@@ -1,7 +1,7 @@
 //! Where a session's exchange may be: its first address, and those to go on with where nothing comes of that.
 //!
 //! Thread:      order core, cold
-//! Invariants:  an address at which the session was open for [`STEADY_NS`] is tried again first: an exchange that restarts
+//! Invariants:  an address at which the session was open for `STEADY_NS` is tried again first: an exchange that restarts
 //!              comes back there. One that brings less than that, or swallows orders, is left for the next in turn.
 //! Time:        the pause doubles with each round over all addresses, and no two accounts keep step: everybody comes
 //!              back when an exchange does.

@@ -7,7 +7,7 @@
 //! Mix (of a day that Nasdaq published): A 44 %, D 43 %, U 8 %, E 2.2 %, X 1 %, F 0.6 %, P 0.5 %, and
 //! every other type in small numbers.
 //!
-//! A day with many live orders ([`Options::live`]) differs from one without: see [`standing`].
+//! A day with many live orders ([`Options::live`]) differs from one without: see `standing`.
 
 mod rare;
 mod standing;
