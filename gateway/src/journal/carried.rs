@@ -11,11 +11,11 @@
 //! Time:        an execution is of the day on which a gateway heard it first: the exchange's own time has no date.
 //! When wrong:  an execution whose order no journal has is counted as unknown, so that trading can stop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::types::{Price4, Qty, Side, Symbol};
 
-use super::executions::{Execution, What};
+use super::executions::{Execution, Left, What};
 
 /// Shares that changed hands in an earlier session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct CarriedSession {
     pub name: [u8; 10],
     /// By symbol. What was executed before this day and undone on it is the opposite trade.
     pub trades: Vec<PastTrade>,
-    /// Executions, and ends of some, of which no journal says what they were.
+    /// Executions, and ends of some, of which no journal says what they were, and messages that may have been such.
     pub unknown: u64,
     /// Orders that were open when it was heard last.
     pub open: usize,
@@ -56,8 +56,17 @@ pub struct Carried {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Worked {
     sessions: BTreeMap<[u8; 10], OfSession>,
-    /// When the last journal was written that cannot be read to its end, ns since 1970; 0: all can.
-    damaged_ns: u64,
+    /// Journals that cannot be read to their ends.
+    damages: Vec<Damage>,
+}
+
+/// A journal that cannot be read to its end.
+#[derive(Clone, Copy, Debug)]
+struct Damage {
+    /// When it was written, ns since 1970.
+    until_ns: u64,
+    /// The session that its run had joined; `None`: any.
+    name: Option<[u8; 10]>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -65,7 +74,9 @@ struct OfSession {
     /// When it was heard last, ns since 1970.
     last_ns: u64,
     trades: Vec<Trade>,
-    open: usize,
+    /// Trade and order of each.
+    fills: BTreeSet<(u64, u32)>,
+    left: Left,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,41 +95,37 @@ impl Worked {
         let session = self.sessions.entry(name).or_default();
         session.last_ns = session.last_ns.max(time_ns);
         match told {
-            Some(told) if told.what == What::Fill => session.trades.push(Trade::of(told)),
+            Some(told) if told.what == What::Fill => session.fill(told),
             Some(told) => session.undo(told),
             None => {}
         }
     }
 
-    /// This many orders of a session are open, as far as journals say.
-    pub(super) fn on_open(&mut self, name: [u8; 10], open: usize) {
-        self.sessions.entry(name).or_default().open = open;
+    /// How a session was left.
+    pub(super) fn on_left(&mut self, name: [u8; 10], left: Left) {
+        self.sessions.entry(name).or_default().left = left;
     }
 
-    /// A journal that was written until then, ns since 1970, cannot be read to its end.
-    pub(super) fn on_damage(&mut self, until_ns: u64) {
-        self.damaged_ns = self.damaged_ns.max(until_ns);
+    /// A journal that was written until then, ns since 1970, cannot be read to its end; `name`: the session that its run
+    /// had joined, where that is known.
+    pub(super) fn on_damage(&mut self, until_ns: u64, name: Option<[u8; 10]>) {
+        self.damages.push(Damage { until_ns, name });
     }
 
-    /// A session is joined, on a day that began then, ns since 1970: what others have executed on it. `before`: the
-    /// session that journals name last.
-    pub(super) fn carry(
-        self,
-        joined: [u8; 10],
-        before: Option<[u8; 10]>,
-        began_ns: u64,
-    ) -> Carried {
-        let is_damaged = self.damaged_ns > 0 && self.damaged_ns >= began_ns;
+    /// A session is joined, on a day that began then, ns since 1970: what others have executed on it.
+    pub(super) fn carry(self, joined: [u8; 10], began_ns: u64) -> Carried {
+        // What the joined session has executed the exchange tells again.
+        let may_hide = |it: &Damage| it.until_ns >= began_ns && it.name != Some(joined);
+        let is_damaged = self.damages.iter().any(may_hide);
         let others = self
             .sessions
             .into_iter()
             .filter(|(name, _)| *name != joined);
         let of_day = others.filter(|(_, it)| it.last_ns >= began_ns);
         let sessions: Vec<_> = of_day.map(|(name, it)| it.carry(name, began_ns)).collect();
-        let has_left = !sessions.is_empty() || before != Some(joined);
         Carried {
             sessions,
-            is_damaged: is_damaged && has_left,
+            is_damaged,
         }
     }
 }
@@ -141,9 +148,16 @@ impl OfSession {
         }
     }
 
+    /// An execution, once: told again under another number it is the same.
+    fn fill(&mut self, told: &Execution) {
+        if self.fills.insert((told.match_number, told.user_ref)) {
+            self.trades.push(Trade::of(told));
+        }
+    }
+
     fn carry(self, name: [u8; 10], began_ns: u64) -> CarriedSession {
         let of_day = |ns: u64| ns >= began_ns;
-        let (mut trades, mut unknown) = (Vec::new(), 0);
+        let (mut trades, mut unknown) = (Vec::new(), self.left.missing);
         for trade in self.trades {
             let turned = match (of_day(trade.time_ns), trade.undone_ns.is_some_and(of_day)) {
                 (true, false) => false,
@@ -161,7 +175,7 @@ impl OfSession {
             name,
             trades,
             unknown,
-            open: self.open,
+            open: self.left.open,
         }
     }
 }
@@ -252,7 +266,7 @@ mod tests {
 
     /// Shares bought less those sold, and executions of which nobody knows what they were.
     fn left(worked: &Worked) -> (i64, u64) {
-        let carried = worked.clone().carry(B, Some(B), MIDNIGHT_NS);
+        let carried = worked.clone().carry(B, MIDNIGHT_NS);
         let trades = carried.sessions.iter().flat_map(|it| &it.trades);
         let signed = trades.map(|it| match it.side {
             Side::Buy => i64::from(it.qty.0),
@@ -269,7 +283,7 @@ mod tests {
         let all = [fill(999, 1, 100), fill(1_000, 2, 20), fill(5_000, 3, 3)];
         assert_eq!(left(&worked(A, &all)), (23, 0));
         assert_eq!(left(&worked(A, &all[..1])), (0, 0));
-        let carried = worked(A, &all[..1]).carry(B, None, MIDNIGHT_NS);
+        let carried = worked(A, &all[..1]).carry(B, MIDNIGHT_NS);
         assert_eq!(carried, Carried::default(), "it was left before the day");
     }
 
@@ -278,7 +292,7 @@ mod tests {
         let mut both = worked(A, &[fill(2_000, 1, 100)]);
         both.on_record(B, 3_000, Some(&fill(3_000, 1, 7)));
         for (joined, shares, name) in [(A, 7, B), (B, 100, A)] {
-            let carried = both.clone().carry(joined, Some(B), MIDNIGHT_NS);
+            let carried = both.clone().carry(joined, MIDNIGHT_NS);
             let [session] = &carried.sessions[..] else {
                 panic!("{carried:?}");
             };
@@ -319,18 +333,29 @@ mod tests {
     }
 
     #[test]
-    fn damaged_journal_of_today_matters_where_another_session_was_or_may_have_been() {
-        let damaged = |worked: &Worked, written_ns, before| {
-            let mut worked = worked.clone();
-            worked.on_damage(written_ns);
-            worked.carry(B, before, MIDNIGHT_NS).is_damaged
+    fn damaged_journal_of_today_matters_unless_its_run_had_joined_the_session_that_is_joined_now() {
+        let damaged = |written_ns, name| {
+            let mut worked = worked(B, &[fill(2_000, 1, 1)]);
+            worked.on_damage(written_ns, name);
+            worked.carry(B, MIDNIGHT_NS).is_damaged
         };
-        let none = Worked::default();
-        assert!(!damaged(&none, 2_000, Some(B)), "the exchange tells it all");
-        assert!(damaged(&none, 2_000, None) && damaged(&none, 2_000, Some(A)));
-        assert!(!damaged(&none, 999, None), "it is of the day before");
-        let other = worked(A, &[fill(2_000, 1, 1)]);
-        assert!(damaged(&other, 2_000, Some(B)));
-        assert!(!other.carry(B, Some(B), MIDNIGHT_NS).is_damaged);
+        assert!(!damaged(2_000, Some(B)), "the exchange tells it all");
+        assert!(damaged(2_000, None) && damaged(2_000, Some(A)));
+        assert!(!damaged(999, None), "it is of the day before");
+    }
+
+    #[test]
+    fn execution_that_is_told_again_under_another_number_is_carried_once() {
+        let mut again = fill(2_100, 1, 100);
+        again.seq = 9;
+        let all = [fill(2_000, 1, 100), again, fill(2_200, 2, 5)];
+        assert_eq!(left(&worked(A, &all)), (105, 0));
+        // The other side of a trade with ourselves is another order's.
+        let other = Execution {
+            user_ref: 2,
+            side: Some("sell"),
+            ..fill(2_000, 1, 100)
+        };
+        assert_eq!(left(&worked(A, &[fill(2_000, 1, 100), other])), (0, 0));
     }
 }

@@ -82,6 +82,13 @@ pub(super) struct About<'a, T> {
     pub(super) time_ns: u64,
 }
 
+impl<T> Day<T> {
+    /// Messages that nobody has heard, between others that were.
+    pub(super) fn missing(&self) -> u64 {
+        self.heard.missing()
+    }
+}
+
 impl<T: Default> Days<T> {
     /// A file begins, or this run does.
     pub(super) fn begin_file(&mut self, began: Began, names: &Names) {

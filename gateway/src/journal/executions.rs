@@ -99,6 +99,15 @@ struct Known {
     open: BTreeMap<u32, Open>,
 }
 
+/// How a session was left, as far as journals say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Left {
+    /// Orders that were open.
+    pub(super) open: usize,
+    /// Messages that no journal has, between others of which one does.
+    pub(super) missing: u64,
+}
+
 /// The machine.
 #[derive(Debug, Default)]
 pub struct Executions {
@@ -131,12 +140,17 @@ impl Executions {
         None
     }
 
-    /// The exchange's sessions that a session of ours has joined, and how many orders are open in each.
-    pub(super) fn each_open(&mut self, ours: &SessionNames, mut on: impl FnMut(&str, usize)) {
+    /// The exchange's sessions that a session of ours has joined, with how many orders are open in each, and how many
+    /// messages are missing among those heard.
+    pub(super) fn each_left(&mut self, ours: &SessionNames, mut on: impl FnMut(&str, Left)) {
         for day in self.days.all() {
             let is_ours = (&*day.session, &*day.username) == (&ours.name, &ours.username);
             if is_ours && !day.exchange_session.is_empty() {
-                on(&day.exchange_session, day.kept.open.len());
+                let left = Left {
+                    open: day.kept.open.len(),
+                    missing: day.missing(),
+                };
+                on(&day.exchange_session, left);
             }
         }
     }

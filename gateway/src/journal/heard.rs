@@ -36,6 +36,12 @@ pub(super) struct HeardOnce {
 }
 
 impl HeardOnce {
+    /// Messages that are missing between the first and the last of those whose checksums are kept.
+    pub(super) fn missing(&self) -> u64 {
+        let from_first = self.sums.iter().skip_while(|sum| **sum == UNKNOWN);
+        from_first.filter(|sum| **sum == UNKNOWN).count() as u64
+    }
+
     /// Takes a message, unless there is one of its number; what it is to what was heard before.
     pub(super) fn take(&mut self, seq: u64, message: &[u8]) -> Story {
         let place = seq.checked_sub(1).filter(|_| seq <= MESSAGES_MAX);
@@ -69,7 +75,13 @@ mod tests {
     fn message_of_a_known_number_is_the_same_or_another_one() {
         let mut heard = HeardOnce::default();
         assert_eq!(heard.take(3, b"three"), Story::New);
+        assert_eq!(
+            heard.missing(),
+            0,
+            "what came before the first is not known to be missing"
+        );
         assert_eq!(heard.take(1, b"one"), Story::New);
+        assert_eq!(heard.missing(), 1);
         assert_eq!(heard.take(3, b"three"), Story::Known);
         assert_eq!(heard.take(3, b"free"), Story::Differs);
         assert_eq!(heard.take(3, b"three"), Story::Known, "the first one stays");

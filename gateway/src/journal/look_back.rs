@@ -232,12 +232,14 @@ impl Ended {
                 true
             }
             ReadError::Damaged(Damage { offset, .. }) => {
+                pasts.on_unread(self.written_ns, true);
                 self.skip_from(*offset, pasts);
                 false
             }
             // No record was ever in it.
             ReadError::Head(HeadFlaw::Short { .. }) => false,
             ReadError::Io(_) | ReadError::Head(_) => {
+                pasts.on_unread(self.written_ns, false);
                 self.skip_from(0, pasts);
                 false
             }
@@ -251,7 +253,6 @@ impl Ended {
 
     /// As many orders as the rest of the file may have.
     fn skip_from(&self, offset: u64, pasts: &mut Pasts) {
-        pasts.on_unread(self.written_ns);
         let orders = self.bytes.saturating_sub(offset) / record_bytes(INTENT_BYTES) as u64;
         pasts.on_damage(u32::try_from(orders).unwrap_or(u32::MAX));
     }
@@ -375,6 +376,19 @@ mod tests {
         let found = cut_tail(folder.path()).unwrap();
         assert!(!found.is_cut, "{}", found.error);
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    }
+
+    #[test]
+    fn executions_of_another_gateways_session_are_its_own_to_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, copies) = (folder.path().join("journal"), folder.path().join("copies"));
+        std::fs::create_dir(&journal).unwrap();
+        let mut sessions = journal_of_executions(&journal, 3);
+        "other".clone_into(&mut sessions[0].name);
+        let mut copy = DropCopy::open(&copies, CopyFormat::Json, &sessions).unwrap();
+        let back = look_back(&journal, &sessions, 0, Some(&mut copy), |_, _| ()).unwrap();
+        assert_eq!((back.copied, copy.waiting()), (0, 0));
+        assert_eq!(std::fs::read_dir(&copies).unwrap().count(), 0);
     }
 
     /// OUCH 5.0, "Order Executed": offsets of its table.

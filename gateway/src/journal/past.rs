@@ -52,6 +52,8 @@ pub struct PastOrder {
 pub struct Past {
     /// The exchange's session that orders and messages belong to.
     joined: Option<[u8; 10]>,
+    /// The one that the run at hand has joined, while journals are read.
+    run_joined: Option<[u8; 10]>,
     /// Ascending by number.
     orders: Vec<PastOrder>,
     /// The last number of an order or a replace.
@@ -79,7 +81,7 @@ impl Past {
     /// What sessions other than this one have executed today, before it is [joined](Self::join); the second time nothing.
     pub fn take_carried(&mut self, session: [u8; 10]) -> Carried {
         let worked = std::mem::take(&mut self.worked);
-        worked.carry(session, self.joined, self.day_began_ns)
+        worked.carry(session, self.day_began_ns)
     }
 
     /// Whether it knows nothing of orders and messages.
@@ -291,6 +293,8 @@ impl Pasts {
     pub fn begin_file(&mut self, head: &Head) {
         if head.part == 0 {
             self.end_run();
+            let sessions = self.sessions.iter_mut();
+            sessions.for_each(|(_, past)| past.run_joined = None);
         }
         self.began = head.began;
         self.executions.begin_file(head.began, &head.names);
@@ -303,6 +307,7 @@ impl Pasts {
             let session = numbers.as_ref().map(|numbers| numbers.session);
             if let Some((_, past)) = session.and_then(|at| self.sessions.get_mut(at)) {
                 past.join(padded(&names.joined));
+                past.run_joined = past.joined;
             }
         }
     }
@@ -329,6 +334,7 @@ impl Pasts {
             Event::Heard(heard) => past.on_heard(heard.seq, heard.message),
             Event::LoggedIn(_, name) => {
                 past.join(*name);
+                past.run_joined = past.joined;
             }
             Event::Opened => past.settled_to = past.number_last,
             Event::Limits(record) => past.limits.on_record(record),
@@ -344,10 +350,15 @@ impl Pasts {
     }
 
     /// The file at hand, which was written until then, ns since 1970, cannot be read to its end: it may have had
-    /// executions.
-    pub fn on_unread(&mut self, until_ns: u64) {
-        for (_, past) in &mut self.sessions {
-            past.worked.on_damage(until_ns);
+    /// executions of the sessions that it names, or of any where its head cannot be read.
+    pub fn on_unread(&mut self, until_ns: u64, has_head: bool) {
+        for (at, (_, past)) in self.sessions.iter_mut().enumerate() {
+            let is_named = |it: &Option<Numbers>| it.as_ref().is_some_and(|it| it.session == at);
+            let is_of_file = self.of_file.iter().any(is_named);
+            if !has_head || is_of_file {
+                past.worked
+                    .on_damage(until_ns, past.run_joined.filter(|_| has_head));
+            }
         }
     }
 
@@ -361,8 +372,8 @@ impl Pasts {
     pub(super) fn finish_with_executions(mut self) -> (Vec<Past>, Executions) {
         self.end_run();
         for (names, past) in &mut self.sessions {
-            self.executions.each_open(names, |exchange_session, open| {
-                past.worked.on_open(padded(exchange_session), open);
+            self.executions.each_left(names, |exchange_session, left| {
+                past.worked.on_left(padded(exchange_session), left);
             });
         }
         let pasts = self.sessions.into_iter().map(|(_, past)| past);
@@ -372,17 +383,17 @@ impl Pasts {
     /// A record of the file at hand; the execution that it tells for the first time.
     pub(super) fn hear(&mut self, header: &Header, event: &Event<'_>) -> Option<Execution> {
         self.on_event(header.session, event);
+        // Another gateway's session is its own to tell.
+        let numbers = self.of_file.get(usize::from(header.session))?;
+        let session = numbers.as_ref()?.session;
         let told = self.executions.on_record(header, event);
         // What comes before a login is of no session.
-        if matches!(event, Event::LoggedIn(..) | Event::Heard(_)) {
-            let numbers = self.of_file.get(usize::from(header.session));
-            let session = numbers.and_then(|it| it.as_ref().map(|it| it.session));
-            if let Some((_, past)) = session.and_then(|at| self.sessions.get_mut(at))
-                && let Some(joined) = past.joined
-            {
-                let time_ns = self.began.realtime_ns(header.time_ns.get());
-                past.worked.on_record(joined, time_ns, told.as_ref());
-            }
+        if matches!(event, Event::LoggedIn(..) | Event::Heard(_))
+            && let Some((_, past)) = self.sessions.get_mut(session)
+            && let Some(joined) = past.joined
+        {
+            let time_ns = self.began.realtime_ns(header.time_ns.get());
+            past.worked.on_record(joined, time_ns, told.as_ref());
         }
         told
     }

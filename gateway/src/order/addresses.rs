@@ -24,6 +24,8 @@ pub struct Addresses {
     tries: usize,
     /// Since when the session is open there.
     open_since_ns: Option<u64>,
+    /// It lets us in, and does not do what it is for.
+    is_useless: bool,
 }
 
 impl Addresses {
@@ -36,6 +38,7 @@ impl Addresses {
             current: 0,
             tries: 0,
             open_since_ns: None,
+            is_useless: false,
         }
     }
 
@@ -64,7 +67,7 @@ impl Addresses {
 
     /// What is there lets us in and does not do what it is for.
     pub(super) fn on_useless(&mut self) {
-        self.open_since_ns = None;
+        self.is_useless = true;
     }
 
     /// The connection is gone, or never came about; the pause before the next try, ms. `chance` is any number: it moves
@@ -77,7 +80,7 @@ impl Addresses {
             self.tries = 0;
         }
         let rounds = self.tries.checked_div(self.all.len()).unwrap_or(0);
-        if !is_steady {
+        if std::mem::take(&mut self.is_useless) || !is_steady {
             self.tries += 1;
             self.current = (self.current + 1) % self.all.len().max(1);
         }
@@ -149,7 +152,8 @@ mod tests {
         assert!(pauses[4] > 2 * pauses[0], "{pauses:?}");
         addresses.on_open(1);
         addresses.on_useless();
-        addresses.on_closed(0, u64::MAX);
+        // What was open for hours has no old tries held against it.
+        assert!(addresses.on_closed(0, u64::MAX) <= 125);
         assert_eq!(addresses.current(), address(2));
     }
 

@@ -221,10 +221,21 @@ fn execution_of_an_order_that_no_journal_has_stops_trading() {
 }
 
 #[test]
+fn message_that_is_missing_among_those_of_a_session_that_was_left_stops_trading() {
+    // The second, an execution, no journal has.
+    let past = Runs::new()
+        .run(S0, 5, 1, &morning()[..1])
+        .run(S0, 6, 3, &morning()[2..3])
+        .past();
+    let desk = next_run(past, FoundOrders::Keep, 0);
+    assert_eq!(desk.kill.cause(), Some(KillCause::PositionUnknown));
+}
+
+#[test]
 fn damaged_journal_stops_trading_where_another_session_was_today() {
     for (joined, is_stopped) in [(S0, true), (S1, false)] {
         let mut runs = Runs::new().run(joined, 5, 1, &[]);
-        runs.0.on_unread(MIDNIGHT_NS + 5);
+        runs.0.on_unread(MIDNIGHT_NS + 5, true);
         let desk = next_run(runs.past(), FoundOrders::Keep, 0);
         let expected = is_stopped.then_some(KillCause::PositionUnknown);
         assert_eq!(desk.kill.cause(), expected);

@@ -22,19 +22,22 @@ impl Risk {
     }
 
     /// Trades of one instrument in a session that was left today, in their turn. What is held is worth what the last one
-    /// paid until the market says otherwise. The loss is looked at once all is carried ([`Risk::look_at_profit`]): on the
+    /// paid until the market says otherwise, unless it has already. The loss is looked at once all is carried ([`Risk::look_at_profit`]): on the
     /// way it may seem larger than it ever was.
     pub(in crate::order) fn on_carried(
         &mut self,
         instrument: Instrument,
         trades: impl Iterator<Item = Traded>,
     ) {
+        let is_marked = self.exposures.mark_of(instrument).0 != 0;
         let mut last = None;
         for traded in trades {
             self.on_moved(&traded, 1);
             last = Some(traded.price);
         }
-        let Some(last) = last else { return };
+        let Some(last) = last.filter(|_| !is_marked) else {
+            return;
+        };
         let (before, held) = (
             self.exposures.mark_of(instrument),
             self.exposures.of(instrument),
