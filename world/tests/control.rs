@@ -107,6 +107,26 @@ fn open_orders(socket: &Path) -> u64 {
         .expect("a number")
 }
 
+/// A gateway that quotes, with its socket and its state in the test's folder.
+fn config(desk: &Desk, orders_per_second_max: u32) -> String {
+    format!(
+        "[host]\nstate_dir = \"{}\"\n[control]\nsocket = \"{}\"\n\
+         [feed.itch]\nlines = [{{ address = \"239.77.0.1:26400\", interface = \"feed0\" }}]\n\
+         stale_ms = 60000\n\
+         [session.ouch]\naddress = \"10.77.2.1:12000\"\nusername = \"demo\"\npassword = \"demo\"\n\
+         [session.ouch.risk]\norder_qty_max = 10000\nnotional_max_dollars = 1000000\ncollar_bps = 500\n\
+         gross_exposure_max_dollars = 1000000000\nnet_exposure_max_dollars = 1000000000\n\
+         loss_max_dollars = 1000000000\n\
+         position_max = 100000\nopen_orders_max = 1000\n\
+         orders_per_second_max = {orders_per_second_max}\n\
+         [strategy.quotes]\nkind = \"quoter\"\nfeed = \"itch\"\nsession = \"ouch\"\n\
+         [telemetry]\njson = \"{}\"\ntable = false\n",
+        desk.path("state").display(),
+        desk.path("gateway.sock").display(),
+        desk.path("out.json").display()
+    )
+}
+
 #[test]
 fn operator_sees_what_the_exchange_has_and_pauses_cancels_kills_and_resumes() {
     if !is_root() {
@@ -121,21 +141,7 @@ fn operator_sees_what_the_exchange_has_and_pauses_cancels_kills_and_resumes() {
     let _sim = start_sim_with(&lab, &desk, &sim);
     let (socket, state) = (desk.path("gateway.sock"), desk.path("state"));
     fs::create_dir(&state).expect("a folder");
-    let config = format!(
-        "[host]\nstate_dir = \"{}\"\n[control]\nsocket = \"{}\"\n\
-         [feed.itch]\nlines = [{{ address = \"239.77.0.1:26400\", interface = \"feed0\" }}]\n\
-         stale_ms = 60000\n\
-         [session.ouch]\naddress = \"10.77.2.1:12000\"\nusername = \"demo\"\npassword = \"demo\"\n\
-         [session.ouch.risk]\norder_qty_max = 10000\nnotional_max_dollars = 1000000\ncollar_bps = 500\n\
-         gross_exposure_max_dollars = 1000000000\nnet_exposure_max_dollars = 1000000000\n\
-         loss_max_dollars = 1000000000\n\
-         position_max = 100000\nopen_orders_max = 1000\norders_per_second_max = 10000\n\
-         [strategy.quotes]\nkind = \"quoter\"\nfeed = \"itch\"\nsession = \"ouch\"\n\
-         [telemetry]\njson = \"{}\"\ntable = false\n",
-        state.display(),
-        socket.display(),
-        desk.path("out.json").display()
-    );
+    let config = config(&desk, 10_000);
     let mut gateway = start_gateway(gateway_command(&lab, &desk.write("tickgate.toml", &config)));
     // It goes on for longer than the test, at a pace that leaves room for it.
     let day = Day {
@@ -286,20 +292,7 @@ fn after_a_kill_not_one_new_order_arrives_once_it_is_said_to_be_done() {
     let store = desk.path("store").join("SIM0000001").join("demo.soup");
     let (socket, state) = (desk.path("gateway.sock"), desk.path("state"));
     fs::create_dir(&state).expect("a folder");
-    let config = format!(
-        "[host]\nstate_dir = \"{}\"\n[control]\nsocket = \"{}\"\n\
-         [feed.itch]\nlines = [{{ address = \"239.77.0.1:26400\", interface = \"feed0\" }}]\n\
-         stale_ms = 60000\n\
-         [session.ouch]\naddress = \"10.77.2.1:12000\"\nusername = \"demo\"\npassword = \"demo\"\n\
-         [session.ouch.risk]\norder_qty_max = 10000\nnotional_max_dollars = 1000000\ncollar_bps = 500\n\
-         gross_exposure_max_dollars = 1000000000\nnet_exposure_max_dollars = 1000000000\n\
-         loss_max_dollars = 1000000000\n\
-         position_max = 100000\nopen_orders_max = 1000\norders_per_second_max = 100000\n\
-         [strategy.quotes]\nkind = \"quoter\"\nfeed = \"itch\"\nsession = \"ouch\"\n\
-         [telemetry]\ntable = false\n",
-        state.display(),
-        socket.display(),
-    );
+    let config = config(&desk, 100_000);
     let mut gateway = start_gateway(gateway_command(&lab, &desk.write("tickgate.toml", &config)));
     let day = Day {
         line: "239.77.0.1:26400",

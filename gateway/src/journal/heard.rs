@@ -6,9 +6,9 @@ use super::format::checksum;
 use super::ranges::Ranges;
 
 /// Messages that are kept apart by a checksum of 32 bits: what one session may say in a day, and 256 MiB.
-pub(super) const MESSAGES_MAX: u64 = 1 << 26;
+const MESSAGES_MAX: u64 = 1 << 26;
 /// The checksum of a message that no journal has.
-pub(super) const UNKNOWN: u32 = 0;
+const UNKNOWN: u32 = 0;
 
 /// What a message of the exchange's past is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,16 +21,54 @@ pub enum Story {
     Differs,
 }
 
+/// Checksums of one session's messages, each by its number up to [`MESSAGES_MAX`].
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sums(Vec<u32>);
+
+impl Sums {
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What a message is to the one of its number.
+    pub(super) fn story(&self, seq: u64, message: &[u8]) -> Story {
+        match place(seq).and_then(|place| self.0.get(place)) {
+            None | Some(&UNKNOWN) => Story::New,
+            Some(known) if *known == sum(message) => Story::Known,
+            Some(_) => Story::Differs,
+        }
+    }
+
+    /// Keeps a message, in place of another of its number; `false`: its number is beyond those that are kept.
+    pub(super) fn keep(&mut self, seq: u64, message: &[u8]) -> bool {
+        let Some(place) = place(seq) else {
+            return false;
+        };
+        if place >= self.0.len() {
+            self.0.resize(place + 1, UNKNOWN);
+        }
+        if let Some(slot) = self.0.get_mut(place) {
+            *slot = sum(message);
+        }
+        true
+    }
+}
+
+fn place(seq: u64) -> Option<usize> {
+    let place = seq.checked_sub(1).filter(|_| seq <= MESSAGES_MAX);
+    place.and_then(|place| usize::try_from(place).ok())
+}
+
 /// What tells messages apart; never [`UNKNOWN`].
-pub(super) fn sum(message: &[u8]) -> u32 {
+fn sum(message: &[u8]) -> u32 {
     checksum(0, message).max(1)
 }
 
 /// The messages of one session.
 #[derive(Debug, Default)]
 pub(super) struct HeardOnce {
-    /// A checksum of each, the first one's first; 0: it has not been heard.
-    sums: Vec<u32>,
+    sums: Sums,
     /// Numbers beyond those.
     beyond: Ranges,
 }
@@ -38,32 +76,17 @@ pub(super) struct HeardOnce {
 impl HeardOnce {
     /// Messages that are missing between the first and the last of those whose checksums are kept.
     pub(super) fn missing(&self) -> u64 {
-        let from_first = self.sums.iter().skip_while(|sum| **sum == UNKNOWN);
+        let from_first = self.sums.0.iter().skip_while(|sum| **sum == UNKNOWN);
         from_first.filter(|sum| **sum == UNKNOWN).count() as u64
     }
 
     /// Takes a message, unless there is one of its number; what it is to what was heard before.
     pub(super) fn take(&mut self, seq: u64, message: &[u8]) -> Story {
-        let place = seq.checked_sub(1).filter(|_| seq <= MESSAGES_MAX);
-        let Some(place) = place.and_then(|place| usize::try_from(place).ok()) else {
-            return if self.beyond.insert(seq) {
-                Story::New
-            } else {
-                Story::Known
-            };
-        };
-        if place >= self.sums.len() {
-            self.sums.resize(place + 1, 0);
+        let story = self.sums.story(seq, message);
+        if story == Story::New && !self.sums.keep(seq, message) && !self.beyond.insert(seq) {
+            return Story::Known;
         }
-        let sum = sum(message);
-        match self.sums.get_mut(place) {
-            Some(known) if *known == 0 => {
-                *known = sum;
-                Story::New
-            }
-            Some(known) if *known == sum => Story::Known,
-            _ => Story::Differs,
-        }
+        story
     }
 }
 

@@ -20,7 +20,7 @@ use super::event::Event;
 use super::executions::{Execution, Executions};
 use super::format::{Header, IntentRecord};
 use super::head::{Began, Head, SessionNames};
-use super::heard::{MESSAGES_MAX, UNKNOWN, sum};
+use super::heard::Sums;
 use super::limits::PastLimits;
 use super::ouch::{packets, sent};
 use super::replay::Hearer;
@@ -61,7 +61,7 @@ pub struct Past {
     /// Each strategy's last number, as strategies are numbered now.
     ids_last: Vec<u32>,
     /// A checksum of each message, the first one's first.
-    heard: Vec<u32>,
+    heard: Sums,
     /// Numbers up to this one were settled when a run opened: what had no answer then was told to be lost.
     settled_to: u32,
     limits: PastLimits,
@@ -117,7 +117,7 @@ impl Past {
         }
         // Of whatever session it is, it is not of this one.
         let forgotten = std::mem::take(&mut self.orders).len();
-        self.heard = Vec::new();
+        self.heard = Sums::default();
         self.settled_to = 0;
         // Where nobody knows of which session they were, numbers may have been used in this one.
         if before.is_some() {
@@ -129,12 +129,7 @@ impl Past {
     /// Holds a message of the exchange's against the journal.
     #[must_use]
     pub fn hold_against(&self, seq: u64, message: &[u8]) -> Story {
-        let known = place(seq).and_then(|place| self.heard.get(place));
-        match known {
-            None | Some(&UNKNOWN) => Story::New,
-            Some(known) if *known == sum(message) => Story::Known,
-            Some(_) => Story::Differs,
-        }
+        self.heard.story(seq, message)
     }
 
     /// The exchange has answered an order.
@@ -211,18 +206,6 @@ impl Past {
         });
     }
 
-    fn on_heard(&mut self, seq: u64, message: &[u8]) {
-        let Some(place) = place(seq).filter(|_| seq <= MESSAGES_MAX) else {
-            return;
-        };
-        if place >= self.heard.len() {
-            self.heard.resize(place + 1, UNKNOWN);
-        }
-        if let Some(slot) = self.heard.get_mut(place) {
-            *slot = sum(message);
-        }
-    }
-
     /// As many orders as this may have gone out without being in the journal.
     fn skip(&mut self, orders: u32) {
         self.number_last = self.number_last.saturating_add(orders);
@@ -239,10 +222,6 @@ fn padded(name: &str) -> [u8; 10] {
         *to = from;
     }
     padded
-}
-
-fn place(seq: u64) -> Option<usize> {
-    usize::try_from(seq.checked_sub(1)?).ok()
 }
 
 /// The pasts of all sessions, while journals are read: the oldest first.
@@ -331,7 +310,9 @@ impl Pasts {
                 past.on_sent(owner(intent.owner), intent, packet);
             }
             Event::Refused(intent) => past.on_intent(owner(intent.owner), intent),
-            Event::Heard(heard) => past.on_heard(heard.seq, heard.message),
+            Event::Heard(heard) => {
+                past.heard.keep(heard.seq, heard.message);
+            }
             Event::LoggedIn(_, name) => {
                 past.join(*name);
                 past.run_joined = past.joined;

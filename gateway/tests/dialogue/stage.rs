@@ -437,8 +437,8 @@ fn order_of_an_execution_or_a_timer_names_no_message_in_its_client_order_id() {
     );
 }
 
-#[test]
-fn strategy_that_does_not_take_its_executions_holds_the_exchange_up_and_then_trading() {
+/// Six orders live, and their acceptances in a ring that has room for eight executions.
+fn with_six_unheard() -> Bench {
     let mut bench = Bench::open(LIMITS, &[on_feed(0)], 8);
     while bench.executions[0].pop().is_some() {}
     for id in 1..=6 {
@@ -449,6 +449,12 @@ fn strategy_that_does_not_take_its_executions_holds_the_exchange_up_and_then_tra
         .map(|id| accepted(id, b'B', 1, b"ALC     ", 1_000_000))
         .collect();
     bench.says(&answers);
+    bench
+}
+
+#[test]
+fn strategy_that_does_not_take_its_executions_holds_the_exchange_up_and_then_trading() {
+    let mut bench = with_six_unheard();
     assert_eq!(bench.executions[0].len(), 6);
     // Two places are left: what comes now waits in the socket ...
     bench.says(
@@ -478,16 +484,7 @@ fn strategy_that_does_not_take_its_executions_holds_the_exchange_up_and_then_tra
 
 #[test]
 fn strategy_that_has_ended_before_its_orders_are_cancelled_stops_nothing() {
-    let mut bench = Bench::open(LIMITS, &[on_feed(0)], 8);
-    while bench.executions[0].pop().is_some() {}
-    for id in 1..=6 {
-        bench.asks(0, enter(id, Side::Buy, 1));
-    }
-    bench.turn();
-    let answers: Vec<_> = (1..=6)
-        .map(|id| accepted(id, b'B', 1, b"ALC     ", 1_000_000))
-        .collect();
-    bench.says(&answers);
+    let mut bench = with_six_unheard();
     // Nobody takes executions any more: six of them lie there, and six more come.
     bench.stage.stop(&bench.clock);
     bench.turn();
