@@ -323,10 +323,11 @@ impl<T: Transport> OrderStage<T> {
 
     #[cold]
     fn on_opened(&mut self, clock: &Clock) {
+        // Whoever hears that the session is open and looks finds the orders and positions of that moment.
+        self.snapshot.show_all(&self.entry, &self.account);
         self.notices.send(Notice::SessionOpen);
         self.opening.show(&self.entry, &self.account);
         self.tell_all(ExecutionEvent::session(Outcome::SessionUp, clock.now_ns()));
-        self.snapshot.show_health(&self.entry);
     }
 
     #[cold]
