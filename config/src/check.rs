@@ -120,6 +120,28 @@ fn interfaces(settings: &Settings, found: &mut Vec<Found>) {
             pair.check(found);
         }
     }
+    let others = settings.feed.iter();
+    for (name, feed) in others.filter(|(_, feed)| feed.receive != Receive::AfXdp) {
+        let mut steered = feeds().filter_map(|(other, it)| Some((other, steered(it, feed)?)));
+        if let Some((other, line)) = steered.next() {
+            let text = format!(
+                "{} on \"{}\": feed.{other} takes its packets before the kernel's sockets see them; expected \
+                 another destination, or another interface",
+                line.address, line.interface
+            );
+            found.push((format!("feed.{name}.lines"), text));
+        }
+    }
+}
+
+/// A line whose packets a feed by AF_XDP would take from one by UDP; a line without an interface hears them all.
+fn steered<'a>(xdp: &'a Feed, udp: &Feed) -> Option<&'a Line> {
+    let hears = |own: &Line, theirs: &Line| {
+        own.address == theirs.address
+            && (own.interface.is_empty() || own.interface == theirs.interface)
+    };
+    let mut lines = xdp.lines.iter();
+    lines.find(|theirs| udp.lines.iter().any(|own| hears(own, theirs)))
 }
 
 /// Two feeds by AF_XDP.
@@ -290,6 +312,17 @@ mod tests {
             let found = load(&text).unwrap_err();
             assert!(found.contains(expected), "{found}");
         }
+        let by_udp = [
+            with(111, "receive = \"udp\""),
+            with(111, "receive = \"udp\"")
+                .replace(", interface = \"ens1\" }]\nreceive", " }]\nreceive"),
+        ];
+        for text in by_udp {
+            let found = load(&text).unwrap_err();
+            let expected = "feed.bx.lines: 233.54.12.111:26477 on \"ens1\": feed.nasdaq takes its packets before";
+            assert!(found.contains(expected), "{found}");
+        }
+        assert!(load(&with(112, "receive = \"udp\"")).is_ok());
         let apart = "af_xdp.frame_bytes = 4096\naf_xdp.queues = [1]";
         let own = "gap_timeout_us = 0\naf_xdp.queues = [0]";
         let text = with(112, apart).replace("gap_timeout_us = 0", own);

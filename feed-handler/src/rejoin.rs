@@ -1,7 +1,7 @@
 //! The feed core's part of recovery: asks, takes answers, and lets a snapshot's books take the place of its own.
 //!
 //! ```text
-//!  Idle ──gap──> Asked ──books come──> CatchingUp ──their number is ours: swap──> Showing ──> Telling ──> Idle
+//!  Idle ──gap, or a contradicted book──> Asked ──books come──> CatchingUp ──their number is ours: swap──> Showing ──> Telling ──> Idle
 //!                messages are copied      the last copied ones are applied        table       events
 //! ```
 //!
@@ -123,7 +123,9 @@ impl<V: Venue> Delivery<'_, V> {
             && rejoin.epoch == epoch
             && matches!(rejoin.state, State::Asked)
         {
-            rejoin.state = State::GivenUp;
+            // Without a gap the rest of the feed is right: a later gap may ask again.
+            let has_gap = self.room.stale & STALE_GAP != 0;
+            rejoin.state = if has_gap { State::GivenUp } else { State::Idle };
             self.room.is_tapped = false;
         }
     }
@@ -146,11 +148,15 @@ impl<V: Venue> Delivery<'_, V> {
             return;
         }
         match std::mem::replace(&mut rejoin.state, State::Idle) {
-            State::Idle if has_gap => {
+            State::Idle if has_gap || rejoin.is_repair_due(now_ns) => {
                 let epoch = rejoin.epoch.wrapping_add(1);
                 if rejoin.end.asks.push(Ask::Snapshot(epoch)).is_ok() {
                     (rejoin.epoch, rejoin.state) = (epoch, State::Asked);
                     self.room.is_tapped = true;
+                    if !has_gap {
+                        self.counters.join.repairs_asked.increment();
+                        rejoin.on_repair(now_ns);
+                    }
                 } else {
                     self.counters.join.asks_delayed.increment();
                 }
@@ -198,6 +204,7 @@ impl<V: Venue> Delivery<'_, V> {
             std::mem::swap(&mut room.books, &mut spare.books);
             room.is_tapped = false;
             (rejoin.has_new_gap, rejoin.refused) = (false, 0);
+            rejoin.wants_repair = false;
             rejoin.changed.fill(0);
             rejoin.state = State::Showing(spare, 0);
         } else {
@@ -212,7 +219,9 @@ impl<V: Venue> Delivery<'_, V> {
         for row in from..to {
             let locate = u16::try_from(row).unwrap_or(u16::MAX);
             let table = &self.room.best_prices;
-            if self.room.books.is_incomplete(locate) {
+            let is_incomplete = self.room.books.is_incomplete(locate);
+            let is_right_again = table.is_incomplete(locate) && !is_incomplete;
+            if is_incomplete {
                 table.set_incomplete(locate);
             } else {
                 table.set_complete(locate);
@@ -221,7 +230,7 @@ impl<V: Venue> Delivery<'_, V> {
             // A snapshot from before a gap proves nothing of what the gap hides.
             let status = spare.status(locate).filter(|_| !has_new_gap);
             let is_other = status.is_some_and(|status| table.statuses().take(locate, status));
-            let is_new = table.load(locate) != Some(best) || is_other;
+            let is_new = table.load(locate) != Some(best) || is_other || is_right_again;
             if is_new {
                 self.show_row(locate, &best);
                 if let Some(rejoin) = &mut self.room.rejoin {
@@ -288,7 +297,7 @@ impl<V: Venue> Delivery<'_, V> {
         }
         let loaded_ns = spare.loaded_ns();
         rejoin.end.to_stage.give(spare);
-        if !rejoin.has_new_gap {
+        if !rejoin.has_new_gap && self.room.stale & STALE_GAP != 0 {
             let took_ns = now_ns.saturating_sub(loaded_ns);
             self.room.histograms.snapshot_to_fresh.record(took_ns);
             let since_ns = std::mem::take(&mut rejoin.gap_since_ns);

@@ -130,7 +130,7 @@ impl<V> Room<V> {
     }
 
     /// Looks at a few orders of the books while nothing arrives. A book that is not what its orders are is
-    /// stale for the day; a crossed one is only counted, since it may be an auction's.
+    /// stale until a snapshot; a crossed one is only counted, since it may be an auction's.
     pub(crate) fn check(&mut self, counters: &CheckCounters) {
         let mut broken = None;
         let prices = &self.best_prices;
@@ -142,7 +142,15 @@ impl<V> Room<V> {
                 }
             });
         if let Some(locate) = broken {
-            self.books.set_incomplete(locate);
+            self.books.contradict(locate);
+        }
+    }
+
+    /// A book that was contradicted is stale until a snapshot: whether to ask for one.
+    pub(crate) fn look_for_contradictions(&mut self) {
+        if let Some(rejoin) = &mut self.rejoin {
+            rejoin.wants_repair |= self.books.take_contradiction();
+            self.is_recovering |= rejoin.wants_repair;
         }
     }
 

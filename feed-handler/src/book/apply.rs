@@ -114,7 +114,7 @@ impl Books {
             .filter(|_| Self::is_valid(add.reference, add.shares, add.price))
         else {
             counters.rejected.increment();
-            return self.contradict(add.locate, sink);
+            return self.on_contradiction(add.locate, sink);
         };
         let mut touched = Touched::One(side);
         if let Some(stale) = self.orders.find(add.reference) {
@@ -194,7 +194,7 @@ impl Books {
             let of = self.remove(reference, handle);
             if is_clamped {
                 counters.clamped.increment();
-                self.contradict(of, sink);
+                self.on_contradiction(of, sink);
             }
             self.compare_symbols(locate, of, counters, sink);
             self.refresh(of, Touched::One(side), sink);
@@ -252,7 +252,7 @@ impl Books {
         self.remove(old, handle);
         if !Self::is_valid(add.reference, add.shares, add.price) {
             counters.rejected.increment();
-            self.contradict(locate, sink);
+            self.on_contradiction(locate, sink);
         } else if self.insert(locate, side, &add) {
             counters.replaces.increment();
         } else {
@@ -288,7 +288,7 @@ impl Books {
         self.remove(change.reference, handle);
         if !Self::is_valid(change.reference, change.shares, change.price) {
             counters.rejected.increment();
-            self.contradict(locate, sink);
+            self.on_contradiction(locate, sink);
         } else if self.insert(locate, side, change) {
             counters.modifies.increment();
         } else {
@@ -314,7 +314,7 @@ impl Books {
         sink: &mut impl BookSink,
     ) {
         counters.refused_price.increment();
-        self.contradict(message.locate, sink);
+        self.on_contradiction(message.locate, sink);
         if let Some(handle) = self.orders.find(message.number) {
             let locate = self.remove(message.number, handle);
             self.compare_symbols(message.locate, locate, counters, sink);
@@ -346,7 +346,7 @@ impl Books {
     ) {
         counters.wrong_symbol.increment();
         for locate in symbols {
-            self.contradict(locate, sink);
+            self.on_contradiction(locate, sink);
         }
     }
 
@@ -354,13 +354,13 @@ impl Books {
     #[cold]
     fn miss(&mut self, locate: u16, counters: &BookCounters, sink: &mut impl BookSink) {
         counters.missing_ref.increment();
-        self.contradict(locate, sink);
+        self.on_contradiction(locate, sink);
     }
 
     /// This symbol's book is not what the exchange has, until a snapshot or a new day.
     #[cold]
-    fn contradict(&mut self, locate: u16, sink: &mut impl BookSink) {
-        self.set_incomplete(locate);
+    fn on_contradiction(&mut self, locate: u16, sink: &mut impl BookSink) {
+        self.contradict(locate);
         sink.on_incomplete(locate);
     }
 
@@ -374,7 +374,7 @@ impl Books {
         sink: &mut impl BookSink,
     ) -> Touched {
         let evicted = self.remove(add.reference, stale);
-        self.contradict(evicted, sink);
+        self.on_contradiction(evicted, sink);
         if evicted == add.locate {
             return Touched::Both;
         }

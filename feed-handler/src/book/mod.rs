@@ -103,6 +103,8 @@ pub struct Books {
     orders: Orders,
     levels: Levels,
     ladders: Ladders,
+    /// A message has contradicted a book since somebody last asked.
+    is_contradicted: bool,
 }
 
 /// Which sides' best price a message may have changed.
@@ -123,6 +125,7 @@ impl Books {
             orders: Orders::new(limits, want)?,
             levels: Levels::new(limits.levels_max, want)?,
             ladders: Ladders::new(limits.levels_max, want)?,
+            is_contradicted: false,
         })
     }
 
@@ -136,6 +139,7 @@ impl Books {
             (book.said_prices, book.said_shares) = ([0; 2], [0; 2]);
             book.incomplete = 0;
         }
+        self.is_contradicted = false;
         debug_assert_eq!(self.orders_live(), 0, "every order was in a book");
     }
 
@@ -199,6 +203,18 @@ impl Books {
     #[cold]
     pub fn set_incomplete(&mut self, locate: u16) {
         self.books[usize::from(locate)].incomplete = 1;
+    }
+
+    /// A book is another than its messages or its orders say: a snapshot would help.
+    #[cold]
+    pub(crate) fn contradict(&mut self, locate: u16) {
+        self.set_incomplete(locate);
+        self.is_contradicted = true;
+    }
+
+    /// Whether a book was contradicted since the last call.
+    pub(crate) fn take_contradiction(&mut self) -> bool {
+        std::mem::take(&mut self.is_contradicted)
     }
 
     /// Orders in all books.

@@ -51,7 +51,9 @@ counters! {
         snapshots_joined,
         /// Snapshots that did not fit the stream; another one is asked for.
         snapshots_refused,
-        /// Symbols whose best prices were others after a snapshot.
+        /// Snapshots asked for because a message contradicted a book, not for a gap.
+        repairs_asked,
+        /// Symbols whose best prices were others after a snapshot, or whose book was right again by it.
         symbols_refreshed,
         /// Time that the feed was stale by a gap until a snapshot ended it, ns.
         stale_gap_ns,

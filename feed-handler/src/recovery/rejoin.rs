@@ -13,6 +13,10 @@ use super::spare::Spare;
 
 /// Holes that wait for room among the asks.
 const HOLES_MAX: usize = 256;
+/// The pause after a snapshot for contradicted books before another one for such; it doubles, to about half an hour. A
+/// feed whose venue contradicts itself shall not load snapshots all day.
+const REPAIR_PAUSE_NS: u64 = 30_000_000_000;
+const REPAIR_DOUBLINGS_MAX: u32 = 6;
 
 #[derive(Debug)]
 pub(crate) enum State {
@@ -48,6 +52,12 @@ pub(crate) struct Rejoin {
     pub(crate) has_new_gap: bool,
     /// Since when the feed is stale by a gap.
     pub(crate) gap_since_ns: u64,
+    /// A book was contradicted, and no snapshot has come since.
+    pub(crate) wants_repair: bool,
+    /// Not before then, unless there is a gap.
+    repair_from_ns: u64,
+    /// Snapshots asked for on that account in this session.
+    repairs: u32,
     /// A bit for each symbol whose best prices a snapshot changed.
     pub(crate) changed: Box<[u64; 1024]>,
 }
@@ -65,6 +75,9 @@ impl Rejoin {
             refused: 0,
             has_new_gap: false,
             gap_since_ns: 0,
+            wants_repair: false,
+            repair_from_ns: 0,
+            repairs: 0,
             changed: Box::new([0; 1024]),
         }
     }
@@ -77,6 +90,18 @@ impl Rejoin {
             _ => true,
         };
         is_joining || self.has_to_abort || !self.holes.is_empty()
+    }
+
+    /// Whether contradicted books are to be asked for.
+    pub(crate) fn is_repair_due(&self, now_ns: u64) -> bool {
+        self.wants_repair && now_ns >= self.repair_from_ns
+    }
+
+    /// They are asked for; the next ones after a pause.
+    pub(crate) fn on_repair(&mut self, now_ns: u64) {
+        let pause_ns = REPAIR_PAUSE_NS << self.repairs.min(REPAIR_DOUBLINGS_MAX);
+        self.repair_from_ns = now_ns.saturating_add(pause_ns);
+        self.repairs = self.repairs.saturating_add(1);
     }
 
     /// The best prices of this symbol are others after the snapshot.
@@ -114,6 +139,7 @@ impl Rejoin {
         }
         self.stop();
         (self.has_to_abort, self.refused) = (true, 0);
+        (self.wants_repair, self.repair_from_ns, self.repairs) = (false, 0, 0);
         (self.has_asked, self.told_seq, self.gap_since_ns) = (false, 0, 0);
     }
 

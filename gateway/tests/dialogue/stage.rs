@@ -789,3 +789,23 @@ fn session_that_opens_shows_what_it_found_before_it_tells_and_never_again() {
         "it began with"
     );
 }
+
+#[test]
+fn session_that_opens_has_shown_what_it_found_to_whoever_looks() {
+    let mut bench = Bench::new(LIMITS, &[on_feed(0)], 64);
+    let (session, positions) = (bench.stage.session_view(), bench.stage.positions_view());
+    bench.stage.transport().is_up = true;
+    bench.house(1);
+    for seq in [2, 1] {
+        bench.turn();
+        bench.hears(login_accepted(seq));
+    }
+    bench.says(&[
+        accepted(7, b'B', 10, b"ALC     ", 1_000_000),
+        executed(7, 4, 1),
+        next_number(8),
+    ]);
+    assert!(session.is_open());
+    let held: Vec<i64> = positions.iter().map(|it| it.exposure.position).collect();
+    assert_eq!((held, session.orders().count()), (vec![4], 1));
+}
