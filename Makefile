@@ -17,8 +17,8 @@ ITCH_BOOK := target/itch-book/bin/python
 .PHONY: build-packages run-packages test-packages bench-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
-## VENUE=iex: the exchange publishes DEEP+ in IEX-TP. FAULTS=lossy: both lines lose packets, re-requests and a
-## snapshot bring them back. FAULTS=late: the gateway joins in the middle of a fast day.
+## VENUE=iex: the exchange publishes DEEP+ in IEX-TP. FAULTS=lossy: both lines lose packets, re-requests (and, from
+## Nasdaq's feed, a snapshot) bring them back. FAULTS=late: the gateway joins in the middle of a fast day.
 demo: build-packages run-packages
 	$(CARGO) build --profile demo $(DEMO_CRATES)
 	target/demo/tickgate-lab demo $(if $(VENUE),--venue $(VENUE)) $(if $(FEED),--feed $(FEED)) \

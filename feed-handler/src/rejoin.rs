@@ -77,12 +77,8 @@ impl<V: Venue> Delivery<'_, V> {
         let counters = self.counters;
         let session = arbiter.session();
         if let Some(rejoin) = &mut self.room.rejoin {
-            let name = session.and_then(V::requested_as);
-            rejoin.tell(name, arbiter.next_seq().0, &counters.join);
-            if session.is_some() && name.is_none() {
-                // The venue has no servers: whoever configured some waits for nothing.
-                arbiter.on_unavailable(0, u64::MAX);
-            }
+            let key = session.map(V::key_of);
+            rejoin.tell(key, arbiter.next_seq().0, &counters.join);
         }
         for _ in 0..ANSWERS_EACH {
             // What an answer has set free goes first, a slice a turn.

@@ -13,18 +13,22 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use feed_handler::arbiter::{Arbiter, Patience};
+use feed_handler::arbiter::{Arbiter, Patience, Recovery};
 use feed_handler::best_prices::{BestPrice, BestPrices};
 use feed_handler::book::{Books, Limits};
 use feed_handler::event::{FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, MarketEvent};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Listener, Publisher, Subscription, Way};
-use feed_handler::venue::Iex;
+use feed_handler::recovery::link::link;
+use feed_handler::recovery::requester::RequestOptions;
+use feed_handler::recovery::stage::{RecoveryOptions, RecoveryStage};
+use feed_handler::recovery::wire::{TcpEvent, Wire};
+use feed_handler::venue::{Iex, Venue};
 use protocol::deep_plus::{
     AddOrder, ClearBook, FLAG_CROSS, FLAG_KEEPS_PRIORITY, OrderDelete, OrderExecuted, OrderModify,
     SecurityDirectory, SystemEvent, Trade, TradeBreak, TradingStatus,
 };
-use protocol::iex_tp::{PROTOCOL_DEEP_PLUS, PacketBuilder, Place, Session};
+use protocol::iex_tp::{GapFillRequest, PROTOCOL_DEEP_PLUS, PacketBuilder, Place, Session};
 use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Qty, Seq, Side, SignedPrice4, Symbol};
 use rt::clock::Clock;
 use rt::mem::Want;
@@ -54,6 +58,27 @@ struct Bench {
 
 impl Bench {
     fn new(subscription: Subscription) -> Self {
+        let arbiter = Arbiter::new(Patience {
+            gap_timeout_ns: 0,
+            stale_ns: STALE_NS,
+        });
+        Self::with(subscription, arbiter)
+    }
+
+    /// One that asks for what is missing.
+    fn recovering() -> Self {
+        let arbiter = Arbiter::new(Patience {
+            gap_timeout_ns: 1_000_000,
+            stale_ns: STALE_NS,
+        });
+        let recovery = Recovery {
+            give_up_ns: 10 * STALE_NS,
+            held_max: 64,
+        };
+        Self::with(Subscription::All, arbiter.with_recovery(recovery))
+    }
+
+    fn with(subscription: Subscription, arbiter: Arbiter<Iex>) -> Self {
         let best_prices = Arc::new(BestPrices::new(Want::LAZY).unwrap());
         let mut publisher = Publisher::new(Arc::clone(&best_prices), 64);
         let events = publisher.listen(subscription, Way::Own, 64).unwrap();
@@ -67,10 +92,7 @@ impl Bench {
         let feed = Feed::new(Parts {
             source,
             venue: Iex::default(),
-            arbiter: Arbiter::new(Patience {
-                gap_timeout_ns: 0,
-                stale_ns: STALE_NS,
-            }),
+            arbiter,
             books: Books::new(&limits, Want::LAZY).unwrap(),
             publisher,
             counters: Arc::clone(&counters),
@@ -122,6 +144,16 @@ impl Bench {
         self.arrivals.borrow_mut().push((0, payload));
         self.clock.set_ns(self.clock.now_ns() + 200_000_000);
         self.feed.poll(&self.clock);
+        std::iter::from_fn(|| self.events.hear()).collect()
+    }
+
+    /// Turns of feed and recovery while a little time passes, and what the strategy hears.
+    fn turns(&mut self, stage: &mut RecoveryStage<Server>) -> Vec<MarketEvent> {
+        for _ in 0..64 {
+            self.clock.set_ns(self.clock.now_ns() + 100_000);
+            self.feed.poll(&self.clock);
+            stage.poll(self.clock.now_ns());
+        }
         std::iter::from_fn(|| self.events.hear()).collect()
     }
 
@@ -430,4 +462,95 @@ fn other_protocol_or_version_on_the_same_group_is_nobodys() {
     bench.send_raw(other_version);
     assert_eq!(bench.counters.arbiter.packets_malformed.get(), 2);
     assert_eq!(bench.counters.arbiter.messages.get(), 0);
+}
+
+/// One re-request server: what it was asked, and what it will say.
+#[derive(Debug, Default)]
+struct Server {
+    asked: Vec<Vec<u8>>,
+    answers: Vec<Vec<u8>>,
+}
+
+impl Wire for Server {
+    fn request(&mut self, _: usize, packet: &[u8]) -> bool {
+        self.asked.push(packet.to_vec());
+        true
+    }
+
+    fn answers(&mut self, mut on_packet: impl FnMut(usize, &[u8])) -> usize {
+        let answers = std::mem::take(&mut self.answers);
+        answers.iter().for_each(|answer| on_packet(0, answer));
+        answers.len()
+    }
+
+    fn connect(&mut self, _: usize) {}
+
+    fn close(&mut self) {}
+
+    fn write(&mut self, _: &[u8]) {}
+
+    fn read(&mut self, _: impl FnMut(TcpEvent<'_>)) -> usize {
+        0
+    }
+}
+
+#[test]
+fn hole_is_filled_by_a_gap_fill_server_and_no_book_is_stale() {
+    let mut bench = Bench::recovering();
+    let (feed_end, stage_end) = link().unwrap();
+    bench.feed = bench.feed.with_recovery(feed_end);
+    let options = RecoveryOptions {
+        requests: RequestOptions {
+            servers: 1,
+            timeout_ns: STALE_NS,
+            requests_max: 8,
+            interval_ns: 0,
+            messages_max: 32,
+            tries_max: 3,
+        },
+        snapshots: None,
+    };
+    let mut stage = RecoveryStage::new(Iex::REQUESTS, options, stage_end, Server::default());
+    bench.begin(MONDAY);
+    bench.send(&[&add("A", 1, Side::Buy, 100, 10_000)]);
+    let lost = [
+        add("A", 2, Side::Buy, 200, 11_000),
+        add("B", 3, Side::Sell, 300, 12_000),
+    ];
+    let first = bench.next;
+    bench.next += 2;
+    assert_eq!(
+        kinds(&bench.send(&[&add("A", 4, Side::Sell, 1, 13_000)])),
+        ""
+    );
+    bench.turns(&mut stage);
+    let asked = std::mem::take(&mut stage.wire().asked);
+    let (header, ranges) = GapFillRequest::decode(&asked[0]).expect("a request");
+    assert_eq!((asked.len(), header.session()), (1, MONDAY));
+    assert_eq!(header.protocol.get(), PROTOCOL_DEEP_PLUS);
+    let range = (ranges[0].first.get(), ranges[0].last.get());
+    assert_eq!((ranges.len(), range), (1, (Seq(first), Seq(first + 1))));
+    let place = |session| Place {
+        session,
+        protocol: PROTOCOL_DEEP_PLUS,
+        seq: Seq(first),
+        offset: 0,
+        sent: Nanos(1),
+    };
+    // Another session's answer is nobody's.
+    let messages = lost.each_ref().map(Vec::as_slice);
+    stage
+        .wire()
+        .answers
+        .push(segment(place(TUESDAY), &messages));
+    assert_eq!(kinds(&bench.turns(&mut stage)), "");
+    assert_eq!(stage.counters().answers_refused.get(), 1);
+    stage.wire().answers.push(segment(place(MONDAY), &messages));
+    let events = bench.turns(&mut stage);
+    assert_eq!(kinds(&events), "ARAA");
+    assert!(events.iter().all(|event| !event.has(FLAG_STALE)));
+    assert_eq!(bench.best(1), [11_000, 200, 13_000, 1]);
+    assert_eq!(bench.best(2), [0, 0, 12_000, 300]);
+    assert_eq!(bench.counters.arbiter.gaps.get(), 0);
+    assert!(!bench.best_prices.feed_is_stale() && stage.is_idle());
 }

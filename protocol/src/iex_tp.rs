@@ -7,10 +7,20 @@
 //!
 //! The offset counts the payload's bytes, the sequence number its messages; either alone would do.
 //!
+//! What was missed is asked for by gap fill requests, over UDP here:
+//!
+//! ```text
+//!  0         1      2          4         8         12             16      24     32
+//!  | version | type | protocol | channel | session | count (ranges) | first | last | first | ...
+//! ```
+//!
+//! The answer to a range is one segment or more like any other; that to no range is a heartbeat (a test whether
+//! somebody answers).
+//!
 //! Invariants:  the n-th block carries sequence number `seq + n`.
 //! When wrong:  a packet shorter than its header, or of another version, is refused; a block that runs past
 //!              the payload stops the iteration and says so.
-//! Spec:        IEX-TP 1.0, "Segment Header". Everything is little-endian. No segment ends a session: its
+//! Spec:        IEX-TP 1.0, "Segment Header", "Gap Fill Request". Everything is little-endian. No segment ends a session: its
 //!              last message does (DEEP+, "System Event").
 
 use zerocopy::byteorder::LittleEndian;
@@ -36,6 +46,27 @@ layout! {
         32 sent: NanosLe,
     }
 }
+
+layout! {
+    /// Header of a gap fill request.
+    GapFillRequest, 16 {
+        0 version: u8,
+        1 kind: u8,
+        2 protocol: U16,
+        4 channel: U32,
+        8 session: U32,
+        12 ranges: U32,
+    }
+
+    /// A range of a gap fill request: numbers of messages, both included.
+    GapFillRange, 16 {
+        0 first: SeqLe,
+        8 last: SeqLe,
+    }
+}
+
+/// Kind of a gap fill request: its ranges are numbers of messages, not offsets of bytes.
+pub const REQUEST_MESSAGES: u8 = 1;
 
 /// The only version.
 pub const VERSION: u8 = 1;
@@ -190,9 +221,81 @@ impl Header {
     }
 }
 
+impl GapFillRequest {
+    /// Asks for this many ranges of messages of a stream.
+    #[must_use]
+    pub fn new(session: Session, protocol: u16, ranges: u32) -> Self {
+        Self {
+            version: VERSION,
+            kind: REQUEST_MESSAGES,
+            protocol: U16::new(protocol),
+            channel: U32::new(session.channel),
+            session: U32::new(session.session),
+            ranges: U32::new(ranges),
+        }
+    }
+
+    /// Whose numbers it asks for.
+    #[must_use]
+    pub fn session(&self) -> Session {
+        Session {
+            channel: self.channel.get(),
+            session: self.session.get(),
+        }
+    }
+
+    /// Reads a request for messages: the header, and its ranges. `None`: another version or kind, another length than
+    /// its count of ranges has, or ranges that do not rise.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<(&Self, &[GapFillRange])> {
+        let (header, rest) = Self::ref_from_prefix(bytes).ok()?;
+        let ranges = <[GapFillRange]>::ref_from_bytes(rest).ok()?;
+        let is_known = header.version == VERSION && header.kind == REQUEST_MESSAGES;
+        let is_whole = usize::try_from(header.ranges.get()) == Ok(ranges.len());
+        let mut next = Seq(0);
+        let rises = ranges.iter().all(|range| {
+            let (first, last) = (range.first.get(), range.last.get());
+            let fits = next <= first && first <= last && last.0 < u64::MAX;
+            next = Seq(last.0.saturating_add(1));
+            fits
+        });
+        (is_known && is_whole && rises).then_some((header, ranges))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hand_written_gap_fill_request_is_read_and_nothing_that_is_not_one() {
+        let mut bytes = b"\x01\x01\x05\x80\x01\0\0\0\0\xa0\x1c\x4e\x02\0\0\0".to_vec();
+        for number in [7u8, 9, 10, 10] {
+            bytes.extend([number, 0, 0, 0, 0, 0, 0, 0]);
+        }
+        let (header, ranges) = GapFillRequest::decode(&bytes).unwrap();
+        let session = Session {
+            channel: 1,
+            session: 0x4e1c_a000,
+        };
+        assert_eq!(*header, GapFillRequest::new(session, PROTOCOL_DEEP_PLUS, 2));
+        assert_eq!(header.session(), session);
+        let numbers: Vec<(Seq, Seq)> = (ranges.iter())
+            .map(|range| (range.first.get(), range.last.get()))
+            .collect();
+        assert_eq!(numbers, [(Seq(7), Seq(9)), (Seq(10), Seq(10))]);
+        for len in 0..bytes.len() {
+            assert!(GapFillRequest::decode(&bytes[..len]).is_none(), "{len}");
+        }
+        // Another version, bytes instead of messages, another count, ranges that overlap, one that ends before it begins.
+        for (at, value) in [(0, 2), (1, 2), (12, 1), (32, 9), (24, 6)] {
+            let mut wrong = bytes.clone();
+            wrong[at] = value;
+            assert!(GapFillRequest::decode(&wrong).is_none(), "{at}");
+        }
+        bytes[12] = 0;
+        assert!(GapFillRequest::decode(&bytes[..16]).is_some(), "a test");
+    }
 
     /// Header of a hand-written segment: DEEP+, channel 1, session 0x4e1ca000, payload and count as given,
     /// offset 1000, first number 7.

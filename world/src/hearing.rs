@@ -16,7 +16,7 @@ use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Listener, Publisher, Subscription, Way};
 use feed_handler::recovery::counters::RecoveryCounters;
 use feed_handler::recovery::glimpse::GlimpseOptions;
-use feed_handler::recovery::link::link_with_spare;
+use feed_handler::recovery::link::{link, link_with_spare};
 use feed_handler::recovery::requester::RequestOptions;
 use feed_handler::recovery::snapshots::SnapshotOptions;
 use feed_handler::recovery::stage::{RecoveryOptions, RecoveryStage};
@@ -93,6 +93,7 @@ struct Base {
     counters: Arc<Counters>,
     feed: u16,
     ways: Ways,
+    has_snapshots: bool,
 }
 
 impl Base {
@@ -126,10 +127,16 @@ impl Base {
         if self.ways.held_max.is_none() {
             return (Box::new(feed), None);
         }
-        let (feed_end, stage_end) = link_with_spare(books(), 1 << 9).expect("a power of two");
+        let ends = if self.has_snapshots {
+            link_with_spare(books(), 1 << 9)
+        } else {
+            link()
+        };
+        let (feed_end, stage_end) = ends.expect("a power of two");
         let network = Rc::new(RefCell::new(Network::default()));
         let wire = SimulatedWire(Rc::clone(&network));
-        let stage = RecoveryStage::new(recovery_options(), stage_end, wire);
+        let options = recovery_options(self.has_snapshots);
+        let stage = RecoveryStage::new(V::REQUESTS, options, stage_end, wire);
         let recovering = Recovering {
             counters: stage.counters(),
             stage,
@@ -233,7 +240,7 @@ fn books() -> Books {
     Books::new(&limits, Want::LAZY).expect("memory")
 }
 
-fn recovery_options() -> RecoveryOptions {
+fn recovery_options(has_snapshots: bool) -> RecoveryOptions {
     RecoveryOptions {
         requests: RequestOptions {
             servers: 2,
@@ -243,7 +250,7 @@ fn recovery_options() -> RecoveryOptions {
             messages_max: 32,
             tries_max: 5,
         },
-        snapshots: Some(SnapshotOptions {
+        snapshots: has_snapshots.then(|| SnapshotOptions {
             servers: 2,
             glimpse: GlimpseOptions {
                 username: "nobody".to_owned(),
@@ -259,10 +266,9 @@ fn recovery_options() -> RecoveryOptions {
 
 impl Hearing {
     /// Joins a feed whenever that is. Each of `strategies` is the way of one that hears every symbol. Only
-    /// Nasdaq's market has servers to ask.
+    /// Nasdaq's market has snapshots.
     pub(crate) fn new(feed: u16, strategies: &[Way], ways: Ways, now_ns: u64) -> Self {
         let kind = VENUES[usize::from(feed)];
-        let has_servers = kind == options::Venue::Nasdaq;
         let prices = Arc::new(BestPrices::new(Want::LAZY).expect("memory"));
         let mut publisher = Publisher::new(Arc::clone(&prices), ROOM);
         let mut listen = |way, room| {
@@ -279,10 +285,8 @@ impl Hearing {
             publisher,
             counters: Arc::clone(&counters),
             feed,
-            ways: Ways {
-                held_max: ways.held_max.filter(|_| has_servers),
-                ..ways
-            },
+            ways,
+            has_snapshots: kind == options::Venue::Nasdaq,
         };
         let (stage, recovering) = match kind {
             options::Venue::Nasdaq => base.feed_of(Nasdaq),

@@ -73,13 +73,16 @@ pub fn demo(show: &Show, stop: &AtomicBool) -> Result<(Report, Outcome)> {
     if show.feed.is_some() && show.venue != Venue::Nasdaq {
         bail!("a feed from a file is Nasdaq's: leave the venue out");
     }
-    if show.trouble.is_some() && show.venue != Venue::Nasdaq {
-        bail!("re-requests and snapshots are Nasdaq's: leave the venue out");
+    let has_snapshots = show.venue == Venue::Nasdaq;
+    if show.trouble == Some(Trouble::Late) && !has_snapshots {
+        bail!("who comes late needs a snapshot, which is Nasdaq's: leave the venue out");
     }
     let mut sets = show.sets.clone();
     if show.trouble.is_some() {
+        sets.push(format!("feed.itch.recovery.servers=[\"{REREQUEST}\"]"));
+    }
+    if show.trouble.is_some() && has_snapshots {
         sets.extend([
-            format!("feed.itch.recovery.servers=[\"{REREQUEST}\"]"),
             format!("feed.itch.snapshot.servers=[\"{GLIMPSE}\"]"),
             "feed.itch.snapshot.username=demo".to_owned(),
             "feed.itch.snapshot.password=demo".to_owned(),

@@ -26,7 +26,7 @@ pub enum Live {
         rate: u32,
         /// It ends after this many.
         limit: u64,
-        /// What goes wrong; re-requests and snapshots are served then.
+        /// What goes wrong; re-requests are served then, and snapshots where the venue has them.
         trouble: Option<Trouble>,
     },
     /// From a recorded day.
@@ -44,7 +44,7 @@ pub(crate) const SETTLE_MS: u64 = 300;
 /// What can go wrong with a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Trouble {
-    /// Both lines lose packets; for a second nobody answers re-requests.
+    /// Both lines lose packets; where there are snapshots, for a second nobody answers re-requests.
     Lossy,
     /// The gateway starts three seconds into a day of 200,000 orders a second.
     Late,
@@ -162,16 +162,25 @@ pub(crate) fn live_config(live: &Live, venue: Venue, stamps: &Path, control: &Pa
             format!("[record]\nfile = \"{}\"\nrate = {rate}\n", file.display())
         }
     };
-    let (servers, faults) = match live {
-        Live::Flow {
-            trouble: Some(Trouble::Lossy),
-            ..
-        } => (SERVERS, FAULTS),
-        Live::Flow {
-            trouble: Some(Trouble::Late),
-            ..
-        } => (SERVERS, ""),
-        _ => ("", ""),
+    let has_snapshots = venue == Venue::Nasdaq;
+    let (is_lossy, is_served) = match live {
+        Live::Flow { trouble, .. } => (*trouble == Some(Trouble::Lossy), trouble.is_some()),
+        Live::Record { .. } => (false, false),
+    };
+    let servers = [
+        (is_served, format!("rerequest = \"{REREQUEST}\"\n")),
+        (
+            is_served && has_snapshots,
+            format!("glimpse = \"{GLIMPSE}\"\n"),
+        ),
+    ];
+    let servers: String = (servers.into_iter())
+        .filter_map(|(is_there, line)| is_there.then_some(line))
+        .collect();
+    let faults = match (is_lossy, has_snapshots) {
+        (true, true) => [LOSSES, DEAD_SERVER].concat(),
+        (true, false) => LOSSES.to_owned(),
+        (false, _) => String::new(),
     };
     // The market waits for the gateway, but for one that comes late.
     let clock = match live.head_start_ms() {
@@ -194,15 +203,15 @@ pub(crate) fn live_config(live: &Live, venue: Venue, stamps: &Path, control: &Pa
 pub const REREQUEST: &str = "10.77.2.1:26478";
 /// The same for snapshots.
 pub const GLIMPSE: &str = "10.77.2.1:26479";
-const SERVERS: &str = "rerequest = \"10.77.2.1:26478\"\nglimpse = \"10.77.2.1:26479\"\n";
 
-/// Of 15 s: each line loses 2 % by itself, and both now and then the same packet. From second 6 on nobody
-/// answers re-requests for a second. The end is calm, so that what is lost then is not all that is told.
-const FAULTS: &str = "\
+/// Of 15 s: each line loses 2 % by itself, and both now and then the same packet. The end is calm, so that what is
+/// lost then is not all that is told.
+const LOSSES: &str = "\
 [[fault]]\nat_s = 0.5\nfor_s = 12.0\non = \"line_a\"\ndo = \"drop\"\nshare = 0.02\n\
 [[fault]]\nat_s = 0.5\nfor_s = 12.0\non = \"line_b\"\ndo = \"drop\"\nshare = 0.02\n\
-[[fault]]\nat_s = 0.5\nfor_s = 12.0\non = \"lines\"\ndo = \"drop\"\nshare = 0.0002\n\
-[[fault]]\nat_s = 6.0\nfor_s = 1.0\non = \"rerequest\"\ndo = \"drop\"\n";
+[[fault]]\nat_s = 0.5\nfor_s = 12.0\non = \"lines\"\ndo = \"drop\"\nshare = 0.0002\n";
+/// From second 6 on nobody answers re-requests for a second: a gap, which a snapshot ends.
+const DEAD_SERVER: &str = "[[fault]]\nat_s = 6.0\nfor_s = 1.0\non = \"rerequest\"\ndo = \"drop\"\n";
 
 /// What the exchange that was started with this folder has published until now.
 pub(crate) fn published(folder: &Path) -> Result<Sent> {

@@ -8,11 +8,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crossbeam_utils::atomic::AtomicCell;
-use protocol::mold::Session;
 use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
 
 use super::live::Live;
-use super::requester::Range;
+use super::request::{Range, SessionKey};
 use super::spare::Spare;
 use crate::book::Books;
 use crate::kept::PACKET_LEN_MAX;
@@ -26,7 +25,7 @@ const ANSWERS: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// These numbers of this session are missing on every line.
-    Missing(Session, Range),
+    Missing(SessionKey, Range),
     /// Nothing before this number is missing any more: it came, or was given up.
     Reached(u64),
     /// A snapshot is wanted; live messages are copied under this epoch from now on.

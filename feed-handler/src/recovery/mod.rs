@@ -25,6 +25,7 @@ pub mod glimpse;
 pub mod link;
 pub mod live;
 pub(crate) mod rejoin;
+pub mod request;
 pub mod requester;
 pub mod snapshots;
 pub mod sockets;

@@ -4,11 +4,9 @@
 //! Invariants:  the spare is in the state, in a baton, or with the recovery core.
 //! When full:   a hole that finds no room is given up; an ask that finds none is tried again.
 
-use protocol::mold::Session;
-
 use super::counters::JoinCounters;
 use super::link::{Ask, FeedEnd};
-use super::requester::Range;
+use super::request::{Range, SessionKey};
 use super::spare::Spare;
 
 /// Holes that wait for room among the asks.
@@ -156,7 +154,7 @@ impl Rejoin {
     /// Tells the recovery core what there is to tell.
     pub(crate) fn tell(
         &mut self,
-        session: Option<Session>,
+        session: Option<SessionKey>,
         next_seq: u64,
         counters: &JoinCounters,
     ) {

@@ -17,10 +17,8 @@
 //! When full:   what finds no room among [`PIECES_MAX`] pieces is given up at once.
 //! When wrong:  a server that does not answer in time loses its turn to the next one; an answer to nothing
 //!              that was asked for changes nothing.
-//! Spec:        MoldUDP64 1.00, "Request Packet": session, first number, count; the answer is one packet.
 
-use protocol::mold::{Header, Session};
-use protocol::types::Seq;
+use super::request::{Range, Request, SessionKey};
 
 /// Pieces at one time: [`super::ASK_MAX`] messages in the smallest pieces that are worth a packet.
 pub const PIECES_MAX: usize = 1024;
@@ -40,40 +38,6 @@ pub struct RequestOptions {
     pub messages_max: u16,
     /// How often a piece is asked for in vain before it is given up.
     pub tries_max: u32,
-}
-
-/// Numbers from `first` to before `end`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Range {
-    /// The first.
-    pub first: u64,
-    /// The one after the last.
-    pub end: u64,
-}
-
-/// A request to be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// Which server, in the order of the configuration.
-    pub server: usize,
-    /// Of which session.
-    pub session: Session,
-    /// The first number.
-    pub first: u64,
-    /// How many.
-    pub count: u16,
-}
-
-impl Request {
-    /// The packet.
-    #[must_use]
-    pub fn packet(&self) -> Header {
-        Header {
-            session: self.session,
-            seq: Seq(self.first).into(),
-            count: self.count.into(),
-        }
-    }
 }
 
 /// What an answer brought.
@@ -98,7 +62,7 @@ struct Piece {
 #[derive(Debug)]
 pub struct Requester {
     options: RequestOptions,
-    session: Session,
+    session: SessionKey,
     pieces: Vec<Piece>,
     /// The server that answered last, or the one after it that did not.
     preferred: usize,
@@ -123,7 +87,7 @@ impl Requester {
 
     /// A hole of this session. Another session's holes are forgotten. What cannot be asked for is given
     /// back.
-    pub fn want(&mut self, session: Session, hole: Range) -> Option<Range> {
+    pub fn want(&mut self, session: SessionKey, hole: Range) -> Option<Range> {
         if session != self.session {
             self.pieces.clear();
             self.session = session;
@@ -184,7 +148,7 @@ impl Requester {
     pub fn on_answer(
         &mut self,
         server: usize,
-        session: Session,
+        session: SessionKey,
         brought: Range,
     ) -> Option<Brought> {
         if session != self.session {
@@ -290,7 +254,7 @@ impl Requester {
 mod tests {
     use super::*;
 
-    const SESSION: Session = *b"SESSION001";
+    const SESSION: SessionKey = *b"SESSION001";
     const OPTIONS: RequestOptions = RequestOptions {
         servers: 2,
         timeout_ns: 100,
@@ -332,18 +296,6 @@ mod tests {
         requester.on_answer(0, SESSION, range(200, 201)).unwrap();
         assert!(requester.is_idle());
         assert_eq!(requester.deadline_ns(), u64::MAX);
-    }
-
-    #[test]
-    fn packet_of_a_request_has_the_bytes_of_the_specification() {
-        let request = Request {
-            server: 0,
-            session: SESSION,
-            first: 0x0102,
-            count: 3,
-        };
-        let expected = b"SESSION001\0\0\0\0\0\0\x01\x02\0\x03";
-        assert_eq!(zerocopy::IntoBytes::as_bytes(&request.packet()), expected);
     }
 
     #[test]

@@ -9,13 +9,11 @@
 
 use std::sync::Arc;
 
-use protocol::mold::{Kind, Packet};
-use zerocopy::IntoBytes;
-
 use super::counters::RecoveryCounters;
 use super::glimpse::Failure;
 use super::link::{Answer, AnswerPacket, Ask, StageEnd};
-use super::requester::{Range, RequestOptions, Requester};
+use super::request::{Answered, REQUEST_LEN_MAX, Range, RequestProtocol};
+use super::requester::{RequestOptions, Requester};
 use super::snapshots::{SnapshotOptions, Snapshots, With};
 use super::wire::Wire;
 
@@ -36,18 +34,25 @@ pub struct RecoveryOptions {
 pub struct RecoveryStage<W> {
     end: StageEnd,
     wire: W,
+    protocol: RequestProtocol,
     requester: Requester,
     snapshots: Option<Snapshots>,
     counters: Arc<RecoveryCounters>,
 }
 
 impl<W: Wire> RecoveryStage<W> {
-    /// Puts it together.
+    /// Puts it together; `protocol` is the venue's.
     #[must_use]
-    pub fn new(options: RecoveryOptions, end: StageEnd, wire: W) -> Self {
+    pub fn new(
+        protocol: RequestProtocol,
+        options: RecoveryOptions,
+        end: StageEnd,
+        wire: W,
+    ) -> Self {
         Self {
             end,
             wire,
+            protocol,
             requester: Requester::new(options.requests),
             snapshots: options.snapshots.map(Snapshots::new),
             counters: Arc::default(),
@@ -84,6 +89,7 @@ impl<W: Wire> RecoveryStage<W> {
         let Self {
             end,
             wire,
+            protocol,
             requester,
             snapshots,
             counters,
@@ -97,7 +103,9 @@ impl<W: Wire> RecoveryStage<W> {
         // Each turn sends one of a bounded number in flight.
         while let Some(request) = requester.poll_transmit(now_ns) {
             did = true;
-            if wire.request(request.server, request.packet().as_bytes()) {
+            let mut packet = [0; REQUEST_LEN_MAX];
+            let len = protocol.write(&request, &mut packet);
+            if wire.request(request.server, packet.get(..len).unwrap_or_default()) {
                 counters.requests_sent.increment();
             } else {
                 counters.requests_unsent.increment();
@@ -152,24 +160,21 @@ impl<W: Wire> RecoveryStage<W> {
         let Self {
             end,
             wire,
+            protocol,
             requester,
             counters,
             ..
         } = self;
         let taken = wire.answers(|server, payload| {
-            let Some(answer) = Asked::read(payload) else {
+            let (Some(answer), Some(slot)) = (protocol.read(payload), AnswerPacket::new(payload))
+            else {
                 return counters.answers_refused.increment();
             };
             if end.answers.len() == end.answers.capacity() {
                 return counters.answers_dropped.increment();
             }
-            let Asked {
-                packet,
-                range,
-                slot,
-                ..
-            } = answer;
-            let Some(brought) = requester.on_answer(server, packet.header.session, range) else {
+            let Answered { session, range } = answer;
+            let Some(brought) = requester.on_answer(server, session, range) else {
                 return counters.answers_refused.increment();
             };
             counters.answers.increment();
@@ -179,32 +184,6 @@ impl<W: Wire> RecoveryStage<W> {
             debug_assert!(is_pushed, "there was room");
         });
         taken > 0
-    }
-}
-
-/// A packet that may have been asked for.
-struct Asked<'a> {
-    packet: Packet<'a>,
-    /// What it holds, whatever it announces.
-    range: Range,
-    slot: AnswerPacket,
-}
-
-impl<'a> Asked<'a> {
-    /// `None`: it brings no message, or cannot be read.
-    fn read(payload: &'a [u8]) -> Option<Self> {
-        let packet = Packet::decode(payload)?;
-        if !matches!(packet.kind(), Kind::Data(_)) {
-            return None;
-        }
-        let first = packet.seq().0;
-        let count = packet.blocks().count() as u64;
-        let end = first.checked_add(count).filter(|end| *end > first)?;
-        Some(Self {
-            packet,
-            range: Range { first, end },
-            slot: AnswerPacket::new(payload)?,
-        })
     }
 }
 

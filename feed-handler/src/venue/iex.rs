@@ -19,6 +19,7 @@ use super::symbols::{Numbered, Symbols};
 use super::{Content, Packet, Venue};
 use crate::event::Kind;
 use crate::message::{Effect, Message, Print};
+use crate::recovery::request::{RequestProtocol, SessionKey, iex_tp_key};
 use crate::trading::{Complete, Hours, Market, Phase, Said, ShortSale};
 
 /// IEX, and the numbers of its symbols.
@@ -32,6 +33,7 @@ impl Venue for Iex {
     type Packet<'a> = iex_tp::Packet<'a>;
 
     const ENDS_BY_MESSAGE: bool = true;
+    const REQUESTS: RequestProtocol = RequestProtocol::IexTp;
 
     #[inline]
     fn packet(payload: &[u8]) -> Option<iex_tp::Packet<'_>> {
@@ -42,6 +44,10 @@ impl Venue for Iex {
     #[inline]
     fn is_last(message: &[u8]) -> bool {
         matches!(message, [SystemEvent::KIND, EVENT_END_OF_MESSAGES, ..])
+    }
+
+    fn key_of(session: iex_tp::Session) -> SessionKey {
+        iex_tp_key(session, PROTOCOL_DEEP_PLUS)
     }
 
     fn begin_session(&mut self) {

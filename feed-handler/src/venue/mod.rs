@@ -18,11 +18,11 @@ mod symbols;
 
 use std::fmt;
 
-use protocol::mold;
 use protocol::types::DecodeError;
 
 use crate::book::Glimpse;
 use crate::message::Message;
+use crate::recovery::request::{RequestProtocol, SessionKey};
 use crate::trading::Said;
 
 pub use iex::Iex;
@@ -44,11 +44,11 @@ pub trait Venue: fmt::Debug + Send + 'static {
     /// Whether a message ends its session. Asked only where [`Venue::ENDS_BY_MESSAGE`].
     fn is_last(message: &[u8]) -> bool;
 
-    /// How MoldUDP64's re-request servers call a session; `None`: the venue has none.
-    fn requested_as(session: Self::Session) -> Option<mold::Session> {
-        let _ = session;
-        None
-    }
+    /// How the venue's re-request servers are asked.
+    const REQUESTS: RequestProtocol;
+
+    /// What requests call a session.
+    fn key_of(session: Self::Session) -> SessionKey;
 
     /// A session begins: what was learnt of the last one is forgotten.
     fn begin_session(&mut self);

@@ -12,6 +12,7 @@ use super::{Content, Packet, Venue};
 use crate::book::Glimpse;
 use crate::event::Kind;
 use crate::message::{Effect, Message, Print};
+use crate::recovery::request::{RequestProtocol, SessionKey};
 use crate::trading::{Collar, Hours, Imbalance, Market, Phase, Release, Said, ShortSale};
 
 /// Nasdaq. Its messages carry locate codes, so there is nothing to remember.
@@ -23,6 +24,7 @@ impl Venue for Nasdaq {
     type Packet<'a> = mold::Packet<'a>;
 
     const ENDS_BY_MESSAGE: bool = false;
+    const REQUESTS: RequestProtocol = RequestProtocol::Mold;
 
     #[inline]
     fn packet(payload: &[u8]) -> Option<mold::Packet<'_>> {
@@ -34,8 +36,8 @@ impl Venue for Nasdaq {
         false
     }
 
-    fn requested_as(session: mold::Session) -> Option<mold::Session> {
-        Some(session)
+    fn key_of(session: mold::Session) -> SessionKey {
+        session
     }
 
     fn begin_session(&mut self) {}

@@ -2,6 +2,7 @@
 
 use super::Exchange;
 use crate::fault::{Act, Fault, FaultCounters};
+use crate::feed::publisher::REPLY_MESSAGES_MAX;
 
 impl Exchange {
     /// Answers a re-request, with how much later the answer leaves, ns; `None`: silence.
@@ -14,13 +15,12 @@ impl Exchange {
         let publisher = self.outlet.publisher.as_mut()?;
         let fault = publisher.faults.rerequest(now_ns);
         let (act, late_ns) = fault.map_or((None, 0), |(act, by_ns)| (Some(act), by_ns));
-        let mut fewer = request.to_vec();
-        if act == Some(Act::Truncate)
-            && let [.., high, low] = fewer.as_mut_slice()
-        {
-            (*high, *low) = (0, 1);
-        }
-        let len = publisher.on_request(&fewer, out)?.len();
+        let count_max = if act == Some(Act::Truncate) {
+            1
+        } else {
+            REPLY_MESSAGES_MAX
+        };
+        let len = publisher.on_request(request, count_max, out, now_ns)?.len();
         let answer = out.get_mut(..len)?;
         if act == Some(Act::Corrupt)
             && let Some(session) = answer.first_mut()

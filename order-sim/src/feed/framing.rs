@@ -5,11 +5,11 @@
 //! Spec:        MoldUDP64 1.00; IEX-TP 1.0. IEX-TP has no packet that ends a session: DEEP+'s last message
 //!              does, and heartbeats go on.
 
-use protocol::iex_tp::{self, PROTOCOL_DEEP_PLUS, Place};
+use protocol::iex_tp::{self, GapFillRequest, PROTOCOL_DEEP_PLUS, Place};
 use protocol::mold;
 use protocol::soup::padded;
 use protocol::types::{Nanos, Seq};
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::options::{Feed, Venue};
 
@@ -29,6 +29,15 @@ pub(crate) enum Framing {
         /// What the exchange's time is added to.
         midnight_ns: u64,
     },
+}
+
+/// What a re-request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// This number and those after it, `count` in all.
+    Messages { first: u64, count: u64 },
+    /// Nothing: whether somebody answers, and which number comes next (IEX-TP).
+    Test,
 }
 
 /// What a packet that carries no message says.
@@ -109,6 +118,45 @@ impl Framing {
                 *offset += blocks_len as u64;
             }
         }
+    }
+
+    /// Reads a re-request of this session. `None`: it is none. Of several ranges the first is answered; whoever asks
+    /// for more asks again.
+    pub(crate) fn request(&self, bytes: &[u8]) -> Option<Wanted> {
+        match self {
+            Self::Mold(session) => {
+                let header = mold::Header::ref_from_bytes(bytes).ok()?;
+                let count = header.count.get();
+                let is_ours = header.session == *session;
+                let asks = (1..mold::COUNT_END_OF_SESSION).contains(&count);
+                (is_ours && asks).then_some(Wanted::Messages {
+                    first: header.seq.get().0,
+                    count: count.into(),
+                })
+            }
+            Self::IexTp { session, .. } => {
+                let (header, ranges) = GapFillRequest::decode(bytes)?;
+                let is_ours =
+                    header.session() == *session && header.protocol.get() == PROTOCOL_DEEP_PLUS;
+                let wanted = ranges.first().map_or(Wanted::Test, |range| {
+                    let (first, last) = (range.first.get().0, range.last.get().0);
+                    Wanted::Messages {
+                        first,
+                        count: (last - first).saturating_add(1),
+                    }
+                });
+                is_ours.then_some(wanted)
+            }
+        }
+    }
+
+    /// The framing of a packet that has so many bytes of payload before it.
+    pub(crate) fn behind(&self, payload_bytes: u64) -> Self {
+        let mut other = *self;
+        if let Self::IexTp { offset, .. } = &mut other {
+            *offset = payload_bytes;
+        }
+        other
     }
 
     /// A packet without messages; `next`: the number that comes next.

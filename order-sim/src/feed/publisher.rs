@@ -10,17 +10,15 @@
 //!              late it is polled. A line sends in order.
 //! When full:   a re-request for what is no longer kept meets silence, and is counted; a line whose socket
 //!              does not take packets loses them, as a switch would.
-//! Spec:        MoldUDP64 1.00; IEX-TP without re-requests. Those: at most [`REPLY_MESSAGES_MAX`] and one packet for each request.
+//! Spec:        MoldUDP64 1.00; IEX-TP 1.0. A re-request: at most [`REPLY_MESSAGES_MAX`] messages and one packet.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use protocol::itch;
-use protocol::mold::{self, Header, PacketBuilder};
 use protocol::types::Seq;
-use zerocopy::FromBytes;
 
-use super::framing::{Framing, Word};
+use super::framing::{Framing, Wanted, Word};
 
 use crate::fault::{Faults, Spoilt};
 use crate::options::Feed;
@@ -28,7 +26,7 @@ use crate::options::Feed;
 /// Bytes of one kept message with its length.
 const SLOT: usize = itch::LEN_MAX + 1;
 /// Messages of one reply; what fits a packet is fewer.
-const REPLY_MESSAGES_MAX: u16 = 1024;
+pub(crate) const REPLY_MESSAGES_MAX: u64 = 1024;
 /// How often the end of the session is said.
 const ENDS: u32 = 3;
 
@@ -77,6 +75,9 @@ pub(crate) struct Publisher {
     /// Number of the next message.
     next: u64,
     kept: Vec<[u8; SLOT]>,
+    /// Bytes of payload before each kept message, and before the next one.
+    kept_offset: Vec<u64>,
+    payload_bytes: u64,
     packet: Vec<u8>,
     packet_count: u16,
     packet_seq: u64,
@@ -101,6 +102,8 @@ impl Publisher {
             framing: Framing::new(options, session),
             next: 1,
             kept: vec![[0; SLOT]; options.keep],
+            kept_offset: vec![0; options.keep],
+            payload_bytes: 0,
             packet: Vec::with_capacity(options.packet_bytes),
             packet_count: 0,
             packet_seq: 1,
@@ -155,6 +158,10 @@ impl Publisher {
                 body.copy_from_slice(message);
             }
         }
+        if let Some(offset) = self.kept_offset.get_mut(at) {
+            *offset = self.payload_bytes;
+        }
+        self.payload_bytes += 2 + message.len() as u64;
     }
 
     fn slot(&self, seq: u64) -> usize {
@@ -271,45 +278,60 @@ impl Publisher {
         leaving.map(|leaving| leaving.bytes)
     }
 
-    /// Answers a re-request into `out`: as many messages as fit. `None`: silence.
-    pub(crate) fn on_request<'a>(&mut self, request: &[u8], out: &'a mut [u8]) -> Option<&'a [u8]> {
-        let Framing::Mold(session) = self.framing else {
-            self.counters.rerequests_refused.increment();
-            return None;
+    /// Answers a re-request into `out`: as many messages as fit, `count_max` at most. `None`: silence.
+    pub(crate) fn on_request<'a>(
+        &mut self,
+        request: &[u8],
+        count_max: u64,
+        out: &'a mut [u8],
+        now_ns: u64,
+    ) -> Option<&'a [u8]> {
+        let (first, count) = match self.framing.request(request) {
+            Some(Wanted::Messages { first, count }) if (1..self.next).contains(&first) => {
+                (first, count)
+            }
+            Some(Wanted::Test) => (self.next, 0),
+            _ => {
+                self.counters.rerequests_refused.increment();
+                return None;
+            }
         };
-        let wanted = Header::ref_from_bytes(request).ok().filter(|header| {
-            header.session == session
-                && (1..self.next).contains(&header.seq.get().0)
-                && (1..mold::COUNT_END_OF_SESSION).contains(&header.count.get())
-        });
-        let Some(wanted) = wanted else {
-            self.counters.rerequests_refused.increment();
-            return None;
-        };
-        let first = wanted.seq.get().0;
         if first + (self.kept.len() as u64) < self.next {
             self.counters.rerequests_too_old.increment();
             return None;
         }
-        let count = u64::from(wanted.count.get().min(REPLY_MESSAGES_MAX)).min(self.next - first);
-        let room = out.get_mut(..self.packet_bytes)?;
-        let mut packet = PacketBuilder::new(room, session, Seq(first))?;
-        for seq in first..first + count {
-            let slot = self.kept.get(self.slot(seq))?;
-            let [len, body @ ..] = slot;
-            if !packet.push(body.get(..usize::from(*len))?) {
+        let end = first + count.min(count_max).min(self.next - first);
+        let offset = if first < self.next {
+            *self.kept_offset.get(self.slot(first))?
+        } else {
+            self.payload_bytes
+        };
+        let mut framing = self.framing.behind(offset);
+        let mut packet = vec![0; framing.header_len()];
+        let mut count = 0;
+        for seq in first..end {
+            let [len, body @ ..] = self.kept.get(self.slot(seq))?;
+            let message = body.get(..usize::from(*len))?;
+            if packet.len() + 2 + message.len() > self.packet_bytes {
                 break;
             }
+            framing.push(&mut packet, message);
+            count += 1;
         }
+        framing.close(&mut packet, first, count, now_ns);
         self.counters.rerequests_answered.increment();
-        Some(packet.finish())
+        let answer = out.get_mut(..packet.len())?;
+        answer.copy_from_slice(&packet);
+        Some(answer)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use protocol::mold::{Kind, Packet};
+    use protocol::iex_tp::{self, GapFillRange, GapFillRequest};
+    use protocol::mold::{Header, Kind, Packet};
     use protocol::soup::padded;
+    use zerocopy::IntoBytes;
 
     use super::*;
 
@@ -373,8 +395,8 @@ mod tests {
                 seq: Seq(seq).into(),
                 count: count.into(),
             };
-            let request = zerocopy::IntoBytes::as_bytes(&header).to_vec();
-            let reply = publisher.on_request(&request, &mut out)?;
+            let request = header.as_bytes().to_vec();
+            let reply = publisher.on_request(&request, REPLY_MESSAGES_MAX, &mut out, 0)?;
             let packet = Packet::decode(reply).unwrap();
             Some((
                 packet.seq().0,
@@ -387,6 +409,49 @@ mod tests {
             assert_eq!(ask(seq, count, session), None);
         }
         assert_eq!(ask(3, 1, "S2"), None);
+        assert_eq!(publisher.counters.rerequests_too_old.get(), 1);
+        assert_eq!(publisher.counters.rerequests_refused.get(), 4);
+    }
+
+    #[test]
+    fn gap_fill_request_is_answered_by_a_segment_at_its_place_in_the_stream() {
+        let mut publisher = publisher("venue = \"iex\"\nkeep = 4");
+        for value in 1..=6 {
+            publisher.push(&[value; 3], 0);
+        }
+        publisher.end_operation(0);
+        let sent = publisher.take(0, 0).expect("a segment");
+        let said = iex_tp::Packet::decode(&sent).expect("it reads");
+        let (session, protocol) = (said.session(), said.header.protocol.get());
+        let mut out = [0; 2000];
+        let mut ask = |ranges: &[(u64, u64)], session: iex_tp::Session| {
+            let mut request = GapFillRequest::new(session, protocol, ranges.len() as u32)
+                .as_bytes()
+                .to_vec();
+            for (first, last) in ranges {
+                let range = GapFillRange {
+                    first: Seq(*first).into(),
+                    last: Seq(*last).into(),
+                };
+                request.extend(range.as_bytes());
+            }
+            let reply = publisher.on_request(&request, REPLY_MESSAGES_MAX, &mut out, 0)?;
+            let packet = iex_tp::Packet::decode(reply).expect("it reads");
+            let blocks: Vec<u8> = packet.blocks().map(|block| block[0]).collect();
+            Some((packet.seq().0, packet.header.offset.get(), blocks))
+        };
+        assert_eq!(ask(&[(3, 4)], session), Some((3, 10, vec![3, 4])));
+        assert_eq!(ask(&[(5, 99)], session), Some((5, 20, vec![5, 6])));
+        assert_eq!(ask(&[(4, 4), (6, 6)], session), Some((4, 15, vec![4])));
+        assert_eq!(ask(&[], session), Some((7, 30, vec![])), "a test");
+        let other = iex_tp::Session {
+            channel: 2,
+            ..session
+        };
+        assert_eq!(ask(&[(3, 4)], other), None);
+        for ranges in [&[(2, 3)][..], &[(7, 7)], &[(0, 3)], &[(4, 3)]] {
+            assert_eq!(ask(ranges, session), None);
+        }
         assert_eq!(publisher.counters.rerequests_too_old.get(), 1);
         assert_eq!(publisher.counters.rerequests_refused.get(), 4);
     }

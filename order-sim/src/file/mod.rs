@@ -303,8 +303,8 @@ impl Feed {
             .lines
             .iter()
             .map(|line| line.delay_us.saturating_mul(US_NS));
-        if is_iex && (self.rerequest.is_some() || self.glimpse.is_some()) {
-            return Err("feed.venue: \"iex\" has no rerequest and no glimpse".to_owned());
+        if is_iex && self.glimpse.is_some() {
+            return Err("feed.venue: \"iex\" has no glimpse".to_owned());
         }
         Ok(options::Feed {
             venue: if is_iex {
