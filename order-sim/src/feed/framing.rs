@@ -150,7 +150,7 @@ impl Framing {
         }
     }
 
-    /// The framing of a packet that has so many bytes of payload before it.
+    /// The framing of a packet with this many bytes of payload before it.
     pub(crate) fn behind(&self, payload_bytes: u64) -> Self {
         let mut other = *self;
         if let Self::IexTp { offset, .. } = &mut other {
