@@ -4,7 +4,7 @@
 
 use crate::cores;
 use crate::settings::{
-    Feed, Found, FoundOrders, LayoutKind, Line, Receive, Session, Settings, Strategy, row,
+    Feed, Found, FoundOrders, LayoutKind, Line, Receive, Session, Settings, Strategy, account, row,
 };
 
 /// Strategies on one session: a `ClOrdID` has two hexadecimal digits for the strategy. Beyond it an
@@ -25,6 +25,7 @@ pub(crate) fn check(settings: &Settings, cpus: &[usize]) -> Vec<Found> {
         session.check(&format!("session.{name}"), &mut found);
     }
     row::check(settings, &mut found);
+    account::check(settings, &mut found);
     accounts(settings, &mut found);
     owners(settings, &mut found);
     for (name, strategy) in &settings.strategy {
@@ -327,5 +328,105 @@ mod tests {
         let own = "gap_timeout_us = 0\naf_xdp.queues = [0]";
         let text = with(112, apart).replace("gap_timeout_us = 0", own);
         assert!(load(&text).is_ok());
+    }
+
+    /// Two sessions with half of the account's limits each, and what is said of them besides.
+    fn two_sessions(more_of_account: &str, more_of_one: &str, more_of_two: &str) -> String {
+        let session = |name: &str, more: &str| {
+            format!(
+                "[session.{name}]\naddress = \"127.0.0.1:12000\"\nusername = \"{name}\"\n\
+                 password = \"p\"\naccount = \"desk\"\n[session.{name}.risk]\norder_qty_max = 10\n\
+                 notional_max_dollars = 10\ncollar_bps = 10\nposition_max = 50\nopen_orders_max = 5\n\
+                 orders_per_second_max = 50\ngross_exposure_max_dollars = 500\n\
+                 net_exposure_max_dollars = 500\nloss_max_dollars = 50\n{more}\n"
+            )
+        };
+        let (one, two) = (session("one", more_of_one), session("two", more_of_two));
+        format!("{NASDAQ}{more_of_account}\n{one}{two}")
+    }
+
+    const DESK: &str = "[account.desk.risk]\nposition_max = 100\nopen_orders_max = 10\n\
+        orders_per_second_max = 100\ngross_exposure_max_dollars = 1000\n\
+        net_exposure_max_dollars = 1000\nloss_max_dollars = 100\n";
+
+    #[test]
+    fn sessions_whose_budgets_add_up_to_more_than_their_account_are_refused() {
+        assert_eq!(load(&two_sessions(DESK, "", "")), Ok(()));
+        let found = load(&two_sessions("", "", "")).unwrap_err();
+        let expected = "session.two.account: \"desk\": session.one trades for it, too; expected \
+                        [account.desk.risk] with what both may risk together";
+        assert!(found.contains(expected), "{found}");
+        for (limit, value, sum) in [
+            ("position_max", 99, 100),
+            ("open_orders_max", 9, 10),
+            ("orders_per_second_max", 99, 100),
+            ("gross_exposure_max_dollars", 999, 1000),
+            ("net_exposure_max_dollars", 999, 1000),
+            ("loss_max_dollars", 99, 100),
+        ] {
+            let begin = DESK.find(limit).unwrap();
+            let (before, rest) = DESK.split_at(begin);
+            let (_, rest) = rest.split_once('\n').unwrap();
+            let tight = format!("{before}{limit} = {value}\n{rest}");
+            let found = load(&two_sessions(&tight, "", "")).unwrap_err();
+            let half = sum / 2;
+            let expected = format!(
+                "account.desk.risk.{limit}: {value}: its sessions may have {sum} in all (session.one {half}, \
+                 session.two {half}); expected no more than the account's"
+            );
+            assert!(found.contains(&expected), "{found}");
+            let found = load(&two_sessions(&format!("{before}{rest}"), "", "")).unwrap_err();
+            let expected = format!("account.desk.risk: no {limit}: expected every limit");
+            assert!(found.contains(&expected), "{found}");
+        }
+    }
+
+    #[test]
+    fn what_sessions_of_one_account_must_say_alike_or_apart_is_refused_otherwise() {
+        let cancels = format!("{DESK}cancels_per_second_max = 10\n");
+        let held = "positions_file = \"held\"";
+        for (account, one, two, expected) in [
+            (
+                cancels.as_str(),
+                "cancels_per_second_max = 5",
+                "",
+                "account.desk.risk.cancels_per_second_max: 10: session.two has 0, which is any number",
+            ),
+            (
+                DESK,
+                "no_short = [\"A\"]",
+                "",
+                "session.two.risk.no_short: session.one trades for the same account and says another",
+            ),
+            (
+                DESK,
+                "",
+                "restricted = [\"A\"]",
+                "session.two.risk.restricted: session.one trades",
+            ),
+            (
+                DESK,
+                "allow_self_cross = true",
+                "",
+                "session.two.risk.allow_self_cross: session.one trades",
+            ),
+            (
+                DESK,
+                held,
+                held,
+                "session.two.risk.positions_file: \"held\": session.one of the same account begins with it",
+            ),
+        ] {
+            let found = load(&two_sessions(account, one, two)).unwrap_err();
+            assert!(found.contains(expected), "{found}");
+        }
+        let nobody = DESK.replace("desk", "other");
+        let found = load(&two_sessions(&format!("{DESK}{nobody}"), "", "")).unwrap_err();
+        assert!(
+            found.contains("account.other: no session trades for it"),
+            "{found}"
+        );
+        let each = "cancels_per_second_max = 5";
+        assert_eq!(load(&two_sessions(&cancels, each, each)), Ok(()));
     }
 }

@@ -13,13 +13,13 @@ use serde_json::Value;
 use toml::Table;
 
 use crate::check;
-use crate::settings::{Risk, Settings};
+use crate::settings::{AccountRisk, Risk, Settings};
 
 const DEFAULTS: &str = include_str!("../default.toml");
 /// Environment variables that are ours: `TICKGATE__SECTION__KEY`.
 const PREFIX: &str = "TICKGATE__";
 /// Tables whose members have names of the operator's.
-const NAMED: [&str; 3] = ["feed", "session", "strategy"];
+const NAMED: [&str; 4] = ["feed", "account", "session", "strategy"];
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -328,30 +328,30 @@ fn origins(layers: &[(Origin, Table)]) -> BTreeMap<String, (String, Origin)> {
     origins
 }
 
-/// Sessions that lack limits, with all that they lack: limits have no default.
+/// Sessions and accounts that lack limits, with all that they lack: limits have no default.
 fn missing_limits(merged: &Value, origins: &BTreeMap<String, (String, Origin)>) -> Vec<Fault> {
-    let sessions = merged.get("session").and_then(Value::as_object);
+    let kinds = [
+        ("account", AccountRisk::REQUIRED),
+        ("session", Risk::REQUIRED),
+    ];
     let mut faults = Vec::new();
-    for (name, session) in sessions.into_iter().flatten() {
-        let has = |limit: &str| {
-            session
-                .get("risk")
-                .is_some_and(|risk| risk.get(limit).is_some())
-        };
-        let missing: Vec<&str> = Risk::REQUIRED
-            .iter()
-            .filter(|limit| !has(limit))
-            .copied()
-            .collect();
-        if !missing.is_empty() {
-            faults.push(Fault {
-                origin: origin_of(origins, &format!("session.{name}")),
-                key: format!("session.{name}.risk"),
-                text: format!(
-                    "no {}: expected every limit of the session, none has a default",
-                    missing.join(", ")
-                ),
-            });
+    for (kind, required) in kinds {
+        let members = merged.get(kind).and_then(Value::as_object);
+        for (name, member) in members.into_iter().flatten() {
+            let risk = member.get("risk");
+            let has = |limit: &str| risk.is_some_and(|risk| risk.get(limit).is_some());
+            let missing = required.iter().filter(|limit| !has(limit)).copied();
+            let missing: Vec<&str> = missing.collect();
+            if !missing.is_empty() {
+                faults.push(Fault {
+                    origin: origin_of(origins, &format!("{kind}.{name}")),
+                    key: format!("{kind}.{name}.risk"),
+                    text: format!(
+                        "no {}: expected every limit of the {kind}, none has a default",
+                        missing.join(", ")
+                    ),
+                });
+            }
         }
     }
     faults

@@ -13,8 +13,8 @@ mod settings;
 
 pub use layers::{Fault, Layers, Loaded, Origin};
 pub use settings::{
-    AfXdp, Book, Books, Capture, Control, CopyFormat, Core, Events, Feed, FoundOrders, Frames,
-    Host, Journal, Layout, LayoutKind, LimitRow, Line, Login, Mode, PASSWORD_MAX, Parameters,
-    Receive, Recovery, Rings, Risk, Rung, Session, Settings, Snapshot, Strategy, Submit, Sync,
-    Telemetry, Udp, User, Venue,
+    Account, AccountRisk, AfXdp, Book, Books, Capture, Control, CopyFormat, Core, Events, Feed,
+    FoundOrders, Frames, Host, Journal, Layout, LayoutKind, LimitRow, Line, Login, Member, Mode,
+    PASSWORD_MAX, Parameters, Receive, Recovery, Rings, Risk, Rung, Session, Settings, Snapshot,
+    Strategy, Submit, Sync, Telemetry, Udp, User, Venue,
 };

@@ -14,7 +14,7 @@ use feed_handler::xdp;
 use crate::journal::writer::JournalOptions;
 use crate::order::account::DayStart;
 use crate::order::entry::{Credentials, FoundOrders};
-use crate::order::risk::{Limits, RowLimits};
+use crate::order::risk::{LimitKey, Limits, RowLimits};
 use crate::order::transport::{TransportOptions, Way};
 use crate::strategy::Strategy;
 
@@ -43,6 +43,8 @@ pub struct Options {
     pub feeds: Vec<Feed>,
     /// Sessions.
     pub sessions: Vec<Session>,
+    /// Trading accounts that several sessions trade for, or that have limits of their own.
+    pub accounts: Vec<Account>,
     /// Strategies.
     pub strategies: Vec<StrategyOptions>,
     /// What is journaled; `None`: nothing.
@@ -144,6 +146,26 @@ pub struct Session {
     pub answer_timeout_ns: u64,
     /// What becomes of orders that an earlier run left open.
     pub found_orders: FoundOrders,
+}
+
+/// A trading account. Its sessions' limits are its budgets: they add up to no more than its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Its name.
+    pub name: String,
+    /// Its sessions, by their places in [`Options::sessions`].
+    pub sessions: Vec<usize>,
+    /// What they may have together, in the configuration's units.
+    pub limits: Vec<AccountLimit>,
+}
+
+/// A limit of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountLimit {
+    /// The limit, which is the one of a session's budget, too.
+    pub key: LimitKey,
+    /// What all its sessions may have together.
+    pub max: u64,
 }
 
 /// One strategy.

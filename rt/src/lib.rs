@@ -18,6 +18,7 @@
 //! | `ring` | single-producer single-consumer ring for `Copy` messages | feed-handler, gateway, world, bench |
 //! | `broadcast` | one writer, many readers, each message once in memory; who is overtaken is told | feed-handler, bench |
 //! | `versioned` | a few words that one thread writes and any reads whole, without a lock | feed-handler, gateway, bench |
+//! | `board` | words that threads show one another: of two who show and then look, one sees the other | gateway, world |
 //! | `histogram` | latency histogram with one writer and no lock | feed-handler, gateway, world, bench |
 //! | `counters` | named counters with one writer and no lock | feed-handler, gateway, order-sim |
 //! | `wire_stamps` | when each message was sent, and its order received, across processes | order-sim, bench |
@@ -26,6 +27,7 @@
 //! Must not know: prices, orders, protocols, configuration.
 
 pub mod alloc_guard;
+pub mod board;
 pub mod broadcast;
 pub mod clock;
 pub mod counters;

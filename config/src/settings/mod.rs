@@ -4,6 +4,7 @@
 
 #![expect(missing_docs, reason = "default.toml is the manual of these fields")]
 
+pub(crate) mod account;
 mod capture;
 mod control;
 mod feed;
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use account::{Account, AccountRisk, Member};
 pub use capture::{Capture, Frames};
 pub use control::{Control, User};
 pub use feed::{AfXdp, Books, Feed, Line, Mode, Receive, Rung, Udp, Venue};
@@ -45,6 +47,8 @@ pub struct Settings {
     pub control: Control,
     #[serde(default)]
     pub feed: BTreeMap<String, Feed>,
+    #[serde(default)]
+    pub account: BTreeMap<String, Account>,
     #[serde(default)]
     pub session: BTreeMap<String, Session>,
     #[serde(default)]

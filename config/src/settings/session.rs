@@ -42,6 +42,7 @@ pub struct Session {
     pub sqpoll_cpu: Option<u32>,
     pub busy_poll_us: u32,
     pub found_orders: FoundOrders,
+    pub account: String,
     pub risk: Risk,
 }
 

@@ -72,6 +72,7 @@ pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result
             .map(|(name, f)| feed(name, f, &settings.host))
             .collect::<Result<_, _>>()?,
         sessions: sessions.collect::<Result<_, _>>()?,
+        accounts: risk::accounts(settings),
         strategies: strategies.collect::<Result<_, _>>()?,
         journal: journal(settings),
         output: Output {

@@ -9,9 +9,10 @@ use jiff::tz::TimeZone;
 use protocol::types::{Qty, Symbol};
 use tickgate_config as settings;
 
+use crate::options::{Account, AccountLimit};
 use crate::order::account::DayStart;
 use crate::order::links::owner_of;
-use crate::order::risk::{DAY_NS, Hours, Limits, RowLimits, Symbols};
+use crate::order::risk::{DAY_NS, Hours, LimitKey, Limits, RowLimits, Symbols};
 
 /// Shares of one line: more than any company has, and times the highest price no number overflows.
 const SHARES_MAX: u64 = 1_000_000_000_000;
@@ -68,6 +69,32 @@ pub(super) fn rows(risk: &settings::Risk, strategies: &[&str]) -> Result<Vec<Row
         })
     });
     rows.collect()
+}
+
+/// Trading accounts of several sessions, or with limits of their own.
+pub(super) fn accounts(settings: &settings::Settings) -> Vec<Account> {
+    let place = |name: &str| settings.session.keys().position(|it| it == name);
+    let accounts = settings
+        .accounts()
+        .into_iter()
+        .filter_map(|(name, members)| {
+            let section = settings.account.get(name);
+            if members.len() < 2 && section.is_none() {
+                return None;
+            }
+            let limits = section.into_iter().flat_map(|it| it.risk.limits());
+            let limits = limits.filter_map(|(name, max)| {
+                let key = LimitKey::named(name)?;
+                Some(AccountLimit { key, max })
+            });
+            Some(Account {
+                name: name.to_owned(),
+                sessions: members.iter().filter_map(|it| place(it.name)).collect(),
+                // A rate of 0 is any number.
+                limits: limits.filter(|it| it.max > 0).collect(),
+            })
+        });
+    accounts.collect()
 }
 
 /// What the day begins with.

@@ -237,11 +237,34 @@ pub struct OrderRow {
     pub state: String,
 }
 
+/// What an account's sessions may have together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct AccountLimitRow {
+    /// The limit's name.
+    pub key: String,
+    /// What the sessions claim of it: each its limit, or more where more stands.
+    pub sessions: u64,
+    /// What the account may have.
+    pub max: u64,
+}
+
+/// What an account holds that several sessions trade for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct AccountPositionsRow {
+    /// The account.
+    pub account: String,
+    /// Symbols that are not flat in all its sessions, each the sum over them.
+    pub positions: Vec<PositionReport>,
+}
+
 /// Positions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Positions {
     /// Session by session.
     pub sessions: Vec<PositionsRow>,
+    /// Accounts of several sessions, where all sessions were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accounts: Vec<AccountPositionsRow>,
     /// Positions that are left off: [`POSITIONS_MAX`].
     pub left_off: usize,
 }
@@ -289,6 +312,12 @@ pub struct LimitsRow {
     /// The number of the table that all sessions' limits are: each change makes the next one.
     #[serde(default)]
     pub number: u32,
+    /// The trading account, where it has limits of its own or several sessions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// That account's limits, and what its sessions claim of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub account_limits: Vec<AccountLimitRow>,
     /// Limits of parts of the account, as configured.
     #[serde(default)]
     pub rows: Vec<PartRow>,

@@ -345,10 +345,12 @@ mod tests {
     use rt::ring::{Consumer, ring};
 
     use super::*;
+    use crate::control::answer::AccountLimitRow;
     use crate::control::answer::{LimitChange, Limited};
     use crate::journal::limits::PastLimits;
     use crate::message::intent::Owner;
-    use crate::order::risk::{KillSwitch, Limits};
+    use crate::options::{Account, AccountLimit};
+    use crate::order::risk::{KillSwitch, LimitKey, Limits};
     use crate::order::snapshot::Snapshot;
     use crate::service::KillFile;
     use crate::service::control::{SessionControl, StrategyControl};
@@ -708,6 +710,71 @@ mod tests {
         let refused = bench.refused(r#"{"set-limits":{"limits":{"collar_bps":1}}}"#);
         assert!(refused.error.contains("no limit is changed"), "{refused:?}");
         assert_eq!(bench.commands[0].pop(), None);
+    }
+
+    /// Both sessions trade for one account with these limits; each has the first value, and the stages have shown it.
+    fn desk(limits: [AccountLimit; 2], value: [u64; 2]) -> Bench {
+        let mut bench = bench(false);
+        let [first, second] = limits.map(|it| it.key.name());
+        bench.console.control.accounts.push(Account {
+            name: "desk".to_owned(),
+            sessions: vec![0, 1],
+            limits: limits.to_vec(),
+        });
+        let [a, b] = value;
+        let ask = format!(r#"{{"limits":{{"{first}":{a},"{second}":{b}}}}}"#);
+        assert!(limited(&mut bench, &ask).is_set, "tighter is always done");
+        bench
+    }
+
+    #[test]
+    fn limits_of_a_session_are_not_loosened_beyond_what_its_account_has_left() {
+        let limits = [(LimitKey::Position, 1_000), (LimitKey::OpenOrders, 12)];
+        let limits = limits.map(|(key, max)| AccountLimit { key, max });
+        let mut bench = desk(limits, [400, 5]);
+        let loosen = |key: &str, value: u32, number: u32| {
+            format!(
+                r#"{{"set-limits":{{"session":"one","limits":{{"{key}":{value}}},"confirm":{number}}}}}"#
+            )
+        };
+        let refused = bench.refused(&loosen("position_max", 601, 2));
+        let expected = "position_max: the sessions of account desk would have more than its 1000 in all \
+                        (one 601, two 400;";
+        assert!(
+            refused.is_usage && refused.error.contains(expected),
+            "{refused:?}"
+        );
+        // What stands counts, where a limit would leave less.
+        bench.looks([0, 8]);
+        let refused = bench.refused(&loosen("open_orders_max", 7, 2));
+        assert!(refused.error.contains("(one 7, two 8;"), "{refused:?}");
+        bench.looks([0, 0]);
+        let ask = r#"{"session":"one","limits":{"open_orders_max":7},"confirm":2}"#;
+        assert!(limited(&mut bench, ask).is_set);
+        // What another gives up is free once its stage has shown that it took it.
+        let tighten = r#"{"set-limits":{"session":"two","limits":{"position_max":300}}}"#;
+        assert!(matches!(bench.ask(tighten), Reply::Later(_)));
+        let refused = bench.refused(&loosen("position_max", 700, 4));
+        assert!(refused.error.contains("(one 700, two 400;"), "{refused:?}");
+        bench.looks([0, 0]);
+        bench.looks([0, 0]);
+        let ask = r#"{"session":"one","limits":{"position_max":700},"confirm":4}"#;
+        assert!(limited(&mut bench, ask).is_set);
+        let Reply::Now(shown) = bench.ask(r#""limits""#) else {
+            panic!("it is answered at once");
+        };
+        let Body::Limits(rows) = shown.answer else {
+            panic!("{shown:?}");
+        };
+        let row = AccountLimitRow {
+            key: "position_max".to_owned(),
+            sessions: 1_000,
+            max: 1_000,
+        };
+        for shown in rows {
+            assert_eq!(shown.account.as_deref(), Some("desk"));
+            assert_eq!(shown.account_limits.first(), Some(&row));
+        }
     }
 
     #[test]

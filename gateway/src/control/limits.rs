@@ -6,16 +6,21 @@
 //!
 //! Thread:      the control socket's, the only place where limits of a running gateway are changed
 //! Invariants:  what is looser than what is in force is not done unless the table's number is said: two operators
-//!              cannot both change the same table. All of a request is done, or nothing.
+//!              cannot both change the same table. All of a request is done, or nothing. What is looser is refused
+//!              where an account's sessions would have more than the account (`budgets`).
 
 use std::collections::BTreeMap;
 
-use super::answer::{ChangedLimit, LimitChange, Limited, LimitsRow, PartRow, Refused};
+use super::answer::{
+    AccountLimitRow, ChangedLimit, LimitChange, Limited, LimitsRow, PartRow, Refused,
+};
+use super::budgets::{self, Sum};
 use super::moment::Moment;
 use super::peer::Peer;
 use super::steer::{Asking, failed, usage};
 use crate::message::command::{Command, NewLimits};
 use crate::message::intent::Owner;
+use crate::options::{Account, AccountLimit};
 use crate::order::risk::{LimitKey, Limits, RowLimits};
 use crate::service::control::{Control, SessionControl};
 
@@ -33,7 +38,21 @@ struct Table {
     in_force: Limits,
     /// Those that this run has changed.
     changed: [Option<Change>; LimitKey::COUNT],
+    /// What was in force before, until the stage has shown itself since.
+    before: Option<Before>,
 }
+
+/// Limits that a stage may still judge by, or that what it shows may be of.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    /// The most of each.
+    limits: [u64; LimitKey::COUNT],
+    /// How often the stage had shown everything ([`Health::passes`](crate::order::snapshot::Health)).
+    passes: u64,
+}
+
+/// Passes after which a stage has shown everything anew since.
+const PASSES: u64 = 2;
 
 #[derive(Clone, Copy, Debug)]
 struct Change {
@@ -71,9 +90,56 @@ impl Tables {
             number: self.number,
             rows: parts(control, at, &session.rows),
             changed: table.changed(),
+            account: account_of(control, at).map(|account| account.name.clone()),
+            account_limits: self.account_rows(control, at),
             ..table.row()
         });
         rows.collect()
+    }
+
+    fn account_rows(&self, control: &Control, session: usize) -> Vec<AccountLimitRow> {
+        let limits = account_of(control, session).into_iter();
+        let limits = limits.flat_map(|account| account.limits.iter().map(move |it| (account, it)));
+        let rows = limits.map(|(account, limit)| {
+            let claim = |at: usize| self.claim(control, at, limit.key);
+            sum(control, account, *limit, claim).row()
+        });
+        rows.collect()
+    }
+
+    /// What a session has of a limit at the most: see [`budgets`].
+    fn claim(&self, control: &Control, session: usize, key: LimitKey) -> u64 {
+        let (Some(table), Some(door)) = (self.sessions.get(session), control.sessions.get(session))
+        else {
+            return 0;
+        };
+        let passes = door.session.health().map_or(0, |it| it.passes);
+        let before = table.before.filter(|it| passes < it.passes + PASSES);
+        let before = before.and_then(|it| it.limits.get(key.place()).copied());
+        let limits = before.into_iter().chain([key.of(&table.in_force)]);
+        budgets::most(key, limits).max(budgets::standing(door, key))
+    }
+
+    /// Whether what is looser leaves each account within its own limits.
+    fn check_accounts(&self, control: &Control, changes: &[Planned]) -> Result<(), Refused> {
+        for account in &control.accounts {
+            let of_account = |it: &&Planned| account.sessions.contains(&it.session);
+            for limit in &account.limits {
+                let key = limit.key;
+                let mut looser = changes.iter().filter(of_account);
+                if !looser.any(|it| it.key == key && it.change.is_looser) {
+                    continue;
+                }
+                let claim = |at: usize| {
+                    let mut wanted = changes.iter();
+                    let wanted = wanted.find(|it| it.session == at && it.key == key);
+                    let wanted = wanted.map(|it| budgets::most(key, [it.change.now]));
+                    self.claim(control, at, key).max(wanted.unwrap_or(0))
+                };
+                sum(control, account, *limit, claim).check()?;
+            }
+        }
+        Ok(())
     }
 
     /// Does what is wanted, or says what of it has to be confirmed; then nothing is to be asked of anybody.
@@ -89,6 +155,7 @@ impl Tables {
         now: Moment,
     ) -> Result<Made, Refused> {
         let changes = self.plan(control, &wanted)?;
+        self.check_accounts(control, &changes)?;
         let Self { number, .. } = *self;
         if let Some(other) = wanted.confirm.filter(|it| *it != number) {
             let text = format!(
@@ -119,6 +186,12 @@ impl Tables {
         self.number += 1;
         told.number = self.number;
         told.is_set = true;
+        for session in wanted.meant {
+            let door = control.sessions.get(*session);
+            if let (Some(table), Some(door)) = (self.sessions.get_mut(*session), door) {
+                table.remember(door);
+            }
+        }
         for it in &changes {
             if let Some(table) = self.sessions.get_mut(it.session) {
                 table.set(it.key, it.change.now, by.uid, now.wall_s);
@@ -180,6 +253,30 @@ impl Tables {
     }
 }
 
+/// The trading account of a session, where it has limits of its own or several sessions.
+fn account_of(control: &Control, session: usize) -> Option<&Account> {
+    let mut accounts = control.accounts.iter();
+    accounts.find(|account| account.sessions.contains(&session))
+}
+
+fn sum<'a>(
+    control: &'a Control,
+    account: &'a Account,
+    limit: AccountLimit,
+    claim: impl Fn(usize) -> u64,
+) -> Sum<'a> {
+    let sessions = account.sessions.iter();
+    let claims =
+        sessions.filter_map(|at| Some((control.sessions.get(*at)?.name.as_str(), claim(*at))));
+    let AccountLimit { key, max } = limit;
+    Sum {
+        account,
+        key,
+        max,
+        claims: claims.collect(),
+    }
+}
+
 /// A limit that is to change.
 struct Planned {
     /// Its session's place.
@@ -231,7 +328,19 @@ impl Table {
             configured: session.limits,
             in_force: session.past_limits.in_force(&session.limits),
             changed: [None; LimitKey::COUNT],
+            before: None,
         }
+    }
+
+    /// Keeps what is in force, and what may still be, until the stage has shown itself since.
+    fn remember(&mut self, door: &SessionControl) {
+        let passes = door.session.health().map_or(0, |it| it.passes);
+        let still = self.before.filter(|it| passes < it.passes + PASSES);
+        let limits = LimitKey::ALL.map(|(key, _)| {
+            let before = still.and_then(|it| it.limits.get(key.place()).copied());
+            budgets::most(key, before.into_iter().chain([key.of(&self.in_force)]))
+        });
+        self.before = Some(Before { limits, passes });
     }
 
     fn set(&mut self, key: LimitKey, value: u64, uid: u32, since_s: u64) {

@@ -4,16 +4,19 @@
 //! Invariants:  rows are of different moments (`order::snapshot`): what stands still is shown as it is, what moves
 //!              within its pass.
 
+use std::collections::BTreeMap;
+
 use feed_handler::feed::{STALE_ENDED, STALE_GAP, STALE_SILENT, STALE_WAITING};
 
 use super::answer::{
-    CoreRow, FeedRow, KillStatus, ORDERS_MAX, OrderRow, Orders, POSITIONS_MAX, Positions,
-    PositionsRow, SessionRow, Status, StrategyRow,
+    AccountPositionsRow, CoreRow, FeedRow, KillStatus, ORDERS_MAX, OrderRow, Orders, POSITIONS_MAX,
+    Positions, PositionsRow, SessionRow, Status, StrategyRow,
 };
 use super::guard::Guards;
 use super::moment::Moment;
 use super::request::Filter;
 use crate::message::intent::Owner;
+use crate::options::Account;
 use crate::order::entry::LiveOrder;
 use crate::service::control::{Control, CoreControl, FeedControl, SessionControl};
 use crate::telemetry::{PositionReport, state_word};
@@ -125,7 +128,7 @@ impl Memory {
                 open_orders: health.map_or(0, |health| health.open_orders),
                 in_doubt: health.map_or(0, |health| health.in_doubt),
                 next_seq: health.map_or(0, |health| health.next_seq.0),
-                killed: session.kill.cause().map(|cause| cause.to_string()),
+                killed: killed(control, session),
                 strategies: own
                     .map(|(one, paused)| strategy(&one.name, *paused))
                     .collect(),
@@ -166,6 +169,16 @@ impl Memory {
             file_error,
         }
     }
+}
+
+/// Why a session is stopped, and which one of its account began it, where that was another.
+fn killed(control: &Control, session: &SessionControl) -> Option<String> {
+    let cause = session.kill.cause()?;
+    let began = session.kill.began().and_then(|at| control.sessions.get(at));
+    Some(match began {
+        Some(began) => format!("{cause}, in session {}", began.name),
+        None => cause.to_string(),
+    })
 }
 
 fn turns_of(core: &CoreControl) -> u64 {
@@ -295,5 +308,35 @@ pub(super) fn positions(control: &Control, session: Option<&str>) -> Positions {
             positions,
         });
     }
+    if session.is_none() {
+        let shared = control.accounts.iter().filter(|it| it.sessions.len() > 1);
+        let rows = shared.map(|account| account_positions(control, account));
+        found.accounts = rows.collect();
+    }
     found
+}
+
+/// What an account's sessions hold together, symbol by symbol.
+fn account_positions(control: &Control, account: &Account) -> AccountPositionsRow {
+    let mut sums = BTreeMap::<String, PositionReport>::new();
+    let sessions = account.sessions.iter();
+    for session in sessions.filter_map(|at| control.sessions.get(*at)) {
+        for held in session.positions.iter().map(PositionReport::of) {
+            let sum = sums
+                .entry(held.symbol.clone())
+                .or_insert_with(|| PositionReport {
+                    symbol: held.symbol.clone(),
+                    ..PositionReport::default()
+                });
+            sum.position += held.position;
+            sum.open_buy += held.open_buy;
+            sum.open_sell += held.open_sell;
+        }
+    }
+    let is_flat = |it: &PositionReport| (it.position, it.open_buy, it.open_sell) == (0, 0, 0);
+    let positions = sums.into_values().filter(|it| !is_flat(it));
+    AccountPositionsRow {
+        account: account.name.clone(),
+        positions: positions.take(POSITIONS_MAX).collect(),
+    }
 }

@@ -36,6 +36,7 @@ pub mod peer;
 pub mod request;
 pub mod server;
 
+mod budgets;
 mod guard;
 mod limits;
 mod look;

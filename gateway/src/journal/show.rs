@@ -15,7 +15,7 @@ use super::head::Head;
 use super::limits::LimitsRecord;
 use super::ouch::{name_of, orders_heard, orders_sent, packets, sent};
 use crate::message::intent::Action;
-use crate::order::risk::LimitKey;
+use crate::order::risk::{LimitKey, OTHER_SESSION};
 
 /// What there is to say of one record, name by name.
 type Fields = Vec<(&'static str, Value)>;
@@ -100,8 +100,10 @@ fn fields(head: &Head, record: &Record<'_>, event: &Event<'_>) -> Fields {
             let name = name.map(|(_, name)| name);
             out.push(("refusal", name_or_code(name, intent.refusal)));
             let [row, _] = record.header.detail;
-            if row > 0 {
-                out.push(("row", json!(row)));
+            match row {
+                0 => {}
+                OTHER_SESSION => out.push(("other_session", json!(true))),
+                row => out.push(("row", json!(row))),
             }
             out.push(("shares", json!(intent.qty.get())));
             out.push(("price", price(u64::from(intent.price.get()))));

@@ -63,8 +63,12 @@ impl Ledger<'_> {
             return Err(Refusal::TooOld);
         }
         match intent.action {
-            Action::Enter => self.enter(asked, out),
-            Action::Replace => self.replace(asked, out),
+            Action::Enter => self
+                .enter(asked, out)
+                .inspect_err(|_| self.account.risk.take_back()),
+            Action::Replace => self
+                .replace(asked, out)
+                .inspect_err(|_| self.account.risk.take_back()),
             Action::Reduce => self.reduce(asked, out),
             Action::Cancel => {
                 let order = self.session.orders.of_id(owner, intent.id);

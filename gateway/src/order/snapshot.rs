@@ -45,6 +45,12 @@ pub struct Health {
     pub next_seq: Seq,
     /// The number that came next when the connection was begun: what lies below it is the past. 0: it is not known yet.
     pub past_end: Seq,
+    /// What its positions and open orders are worth at their worst, longs and shorts added up, in 0.0001 dollars.
+    pub gross: u64,
+    /// The larger of longs less shorts and shorts less longs, likewise.
+    pub net: u64,
+    /// What the day has lost, likewise; 0 where it has lost nothing.
+    pub loss: u64,
     /// How often every order and every position has been shown anew.
     pub passes: u64,
     /// How often this has been shown, every 10 ms at least. So whoever waits for two more knows that the stage has
@@ -55,7 +61,7 @@ pub struct Health {
 /// A session, as others see it.
 #[derive(Debug, Default)]
 pub struct SessionView {
-    health: Versioned<5>,
+    health: Versioned<8>,
     orders: Box<[Versioned<5>]>,
 }
 
@@ -111,7 +117,8 @@ impl SessionView {
     /// How the session is; `None` where its core was stopped in the middle of saying so.
     #[must_use]
     pub fn health(&self) -> Option<Health> {
-        let [now, next_seq, past_end, passes, shown] = patiently(&self.health)?;
+        let words = patiently(&self.health)?;
+        let [now, next_seq, past_end, passes, shown, gross, net, loss] = words;
         let (open_orders, state) = halves(now);
         Some(Health {
             state: State::of_code((state & 0xFF) as u8),
@@ -120,6 +127,9 @@ impl SessionView {
             address: (next_seq >> ADDRESS_SHIFT) as u8,
             next_seq: Seq(next_seq & !(0xFF << ADDRESS_SHIFT)),
             past_end: Seq(past_end),
+            gross,
+            net,
+            loss,
             passes,
             shown,
         })
@@ -141,9 +151,17 @@ impl SessionView {
         let in_doubt = u64::from(health.in_doubt.min(IN_DOUBT_MAX));
         let low = health.state as u64 | in_doubt << 8 | u64::from(health.open_orders) << 32;
         let next_seq = health.next_seq.0 | u64::from(health.address) << ADDRESS_SHIFT;
-        let past_end = health.past_end.0;
-        self.health
-            .store([low, next_seq, past_end, health.passes, health.shown]);
+        let Health {
+            past_end: Seq(past_end),
+            gross,
+            net,
+            loss,
+            passes,
+            shown,
+            ..
+        } = *health;
+        let words = [low, next_seq, past_end, passes, shown, gross, net, loss];
+        self.health.store(words);
     }
 
     fn show_order(&self, row: usize, order: Option<&Order>, symbol: Symbol) {
@@ -206,6 +224,8 @@ pub(crate) struct Snapshot {
     has_wrapped: [bool; 2],
     passes: u64,
     shown: u64,
+    /// Gross, net and loss, as of the last slice.
+    worth: [u64; 3],
 }
 
 impl Snapshot {
@@ -219,6 +239,7 @@ impl Snapshot {
             has_wrapped: [false; 2],
             passes: 0,
             shown: 0,
+            worth: [0; 3],
         }
     }
 
@@ -233,6 +254,7 @@ impl Snapshot {
     /// Says at once how the session is.
     pub(super) fn show_health(&mut self, entry: &Entry) {
         self.shown += 1;
+        let [gross, net, loss] = self.worth;
         self.session.show_health(&Health {
             state: entry.state(),
             open_orders: entry.open_orders(),
@@ -240,6 +262,9 @@ impl Snapshot {
             address: entry.address(),
             next_seq: entry.next_seq(),
             past_end: entry.past_end().unwrap_or(Seq(0)),
+            gross,
+            net,
+            loss,
             passes: self.passes,
             shown: self.shown,
         });
@@ -249,10 +274,12 @@ impl Snapshot {
     #[cfg(test)]
     pub(crate) fn show_open(&mut self, open_orders: u32) {
         self.shown += 1;
+        self.passes += 1;
         self.session.show_health(&Health {
             state: State::Open,
             open_orders,
             in_doubt: 0,
+            passes: self.passes,
             shown: self.shown,
             ..Health::default()
         });
@@ -291,6 +318,7 @@ impl Snapshot {
             (self.next_order, self.next_position) = (0, 0);
             self.passes += 1;
         }
+        self.worth = worth_of(account);
         self.show_health(entry);
     }
 
@@ -302,6 +330,14 @@ impl Snapshot {
             self.show(entry, account);
         }
     }
+}
+
+/// Gross, net and loss; what is beyond 64 bits is as much as they hold.
+fn worth_of(account: &Account) -> [u64; 3] {
+    let worth = account.worth();
+    let net = worth.long.max(worth.short);
+    let words = [worth.gross, net, -account.profit()];
+    words.map(|it| u64::try_from(it.max(0)).unwrap_or(u64::MAX))
 }
 
 /// Reads a row whose writer may have lost its CPU in the middle: for as long as that takes at the worst on a
@@ -436,6 +472,9 @@ mod tests {
                 address: u8::MAX,
                 next_seq: Seq((1 << ADDRESS_SHIFT) - 1),
                 past_end: Seq(9),
+                gross: u64::MAX,
+                net: 7,
+                loss: 3,
                 passes: 3,
                 shown: 4,
             };

@@ -11,6 +11,7 @@ use rt::clock::monotonic_ns;
 use rt::mem::Want;
 use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
 
+use super::accounts::{self, Share};
 use super::control::{self, Control, FeedControl, SessionControl, StrategyControl};
 use super::feed::{self, FeedRoom};
 use super::house::{House, SessionHouse};
@@ -116,11 +117,14 @@ pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, Str
     }
     stages.extend(strategies);
     let kill_page = kill_page(&options.kill_page, &options.state_dir, &options.sessions)?;
+    let kills = (0..options.sessions.len()).map(|index| switch(kill_page.as_ref(), index));
+    let shares = accounts::share(kills.collect(), &options.accounts);
+    control.accounts = options.accounts;
     let sessions = options.sessions.into_iter().zip(wiring.sessions);
-    for (index, (session, wiring)) in sessions.enumerate() {
+    for (index, ((session, wiring), share)) in sessions.zip(shares).enumerate() {
         let room = SessionRoom {
             wiring,
-            kill: switch(kill_page.as_ref(), index),
+            share,
             best_prices: best_prices.clone(),
             journal: options.journal.as_ref().map(|it| (index, it.ring_bytes)),
             past: pasts.get_mut(index).map(std::mem::take).unwrap_or_default(),
@@ -278,7 +282,7 @@ fn notices(stage: &str, house: &mut House) -> Result<Notices, String> {
 
 /// What a session is given beside its own options.
 struct SessionRoom {
-    kill: KillSwitch,
+    share: Share,
     wiring: SessionWiring,
     best_prices: Vec<Arc<BestPrices>>,
     /// The session's number and the bytes of its ring, where there is a journal.
@@ -294,7 +298,7 @@ fn build_session(
     control: &mut Control,
 ) -> Result<Box<dyn Stage>, String> {
     let SessionRoom {
-        kill,
+        share: Share { kill, seat },
         wiring,
         best_prices,
         journal,
@@ -308,6 +312,9 @@ fn build_session(
     let past_limits = past.limits().clone();
     // Memory is what the configuration asks for, so that what an earlier run tightened can be loosened.
     let mut risk = Risk::new(limits, kill.clone()).with_rows(&session.rows);
+    if let Some(seat) = seat {
+        risk = risk.with_others(seat);
+    }
     risk.set_limits(&past_limits.in_force(&limits));
     let mut account = Account::new(risk, best_prices);
     account.begin_day(&session.day).map_err(|symbol| {

@@ -15,6 +15,7 @@ use crate::core_loop::CoreState;
 use crate::journal::limits::PastLimits;
 use crate::message::command::Command;
 use crate::message::intent::Owner;
+use crate::options::Account;
 use crate::order::risk::{KillSwitch, Limits, RowLimits};
 use crate::order::snapshot::{PositionsView, SessionView};
 
@@ -123,6 +124,8 @@ pub struct CoreControl {
 pub struct Control {
     /// Every session, in the order of the configuration.
     pub sessions: Vec<SessionControl>,
+    /// Trading accounts that several sessions trade for, or that have limits of their own.
+    pub accounts: Vec<Account>,
     /// Every strategy, likewise.
     pub strategies: Vec<StrategyControl>,
     /// Every feed, likewise.

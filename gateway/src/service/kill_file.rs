@@ -310,7 +310,8 @@ impl KillWatch {
 }
 
 fn engage(kills: &[KillSwitch], cause: KillCause) {
-    kills.iter().for_each(|kill| kill.engage(cause));
+    // Each by itself: nobody of them has begun it.
+    kills.iter().for_each(|kill| kill.engage_here(cause));
 }
 
 #[cfg(test)]

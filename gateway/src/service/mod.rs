@@ -5,6 +5,7 @@
 //!              which there is where a feed has servers to ask, the capture core, where frames are kept, and the
 //!              journal core, where there is a journal.
 
+mod accounts;
 mod build;
 mod capture;
 pub mod control;

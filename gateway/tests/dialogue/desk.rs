@@ -125,8 +125,14 @@ impl Desk {
 
     /// The same, with limits of parts of the account.
     pub(crate) fn with_rows(limits: Limits, rows: &[RowLimits], desks: &[DeskOptions]) -> Self {
-        let (kill, prices) = (KillSwitch::default(), prices());
-        let risk = Risk::new(limits, kill.clone()).with_rows(rows);
+        let kill = KillSwitch::default();
+        let risk = Risk::new(limits, kill).with_rows(rows);
+        Self::with_risk(risk, desks)
+    }
+
+    /// Connected, with what risk is made of.
+    pub(crate) fn with_risk(risk: Risk, desks: &[DeskOptions]) -> Self {
+        let (limits, kill, prices) = (*risk.limits(), risk.kill().clone(), prices());
         let mut account = Account::new(risk, prices.clone());
         let entry = Entry::new(lifecycle(), limits.open_orders_max, desks, &mut account);
         Self {

@@ -143,6 +143,7 @@ pub(crate) fn bare(rings: Rings) -> Options {
         cores: Vec::new(),
         rings,
         feeds: Vec::new(),
+        accounts: Vec::new(),
         sessions: Vec::new(),
         strategies: Vec::new(),
         output: options::Output::default(),

@@ -205,6 +205,17 @@ fn positions(found: &Positions) -> String {
             ]);
         }
     }
+    for account in &found.accounts {
+        for held in &account.positions {
+            rows.add_row([
+                format!("all of {}", account.account),
+                held.symbol.clone(),
+                format!("{:+}", held.position),
+                grouped(held.open_buy),
+                grouped(held.open_sell),
+            ]);
+        }
+    }
     let left_off = match found.left_off {
         0 => String::new(),
         count => format!("{count} left off\n"),
@@ -227,7 +238,34 @@ fn limits(found: &[LimitsRow]) -> String {
         rows.add_row(line);
     }
     let number = found.first().map_or(0, |row| row.number);
-    format!("{rows}\n\ntable {number}{}{}", changed(found), parts(found))
+    let (changed, accounts, parts) = (changed(found), accounts(found), parts(found));
+    format!("{rows}\n\ntable {number}{changed}{accounts}{parts}")
+}
+
+/// What sessions of one account may have together, a line each limit.
+fn accounts(found: &[LimitsRow]) -> String {
+    let mut out = String::new();
+    let mut names: Vec<&String> = found
+        .iter()
+        .filter_map(|row| row.account.as_ref())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        let own = found
+            .iter()
+            .filter(|row| row.account.as_ref() == Some(name));
+        let sessions: Vec<&str> = own.clone().map(|row| row.session.as_str()).collect();
+        let sessions = sessions.join(", ");
+        for limit in own.take(1).flat_map(|row| &row.account_limits) {
+            let (key, has) = (&limit.key, grouped(limit.sessions));
+            let max = grouped(limit.max);
+            out.push_str(&format!(
+                "account {name} ({sessions}): {key} {has} of {max}\n"
+            ));
+        }
+    }
+    out
 }
 
 /// Limits of parts of accounts, a line each.

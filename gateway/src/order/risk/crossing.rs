@@ -39,6 +39,13 @@ struct Best {
     sell: Node,
 }
 
+/// The best limits of a side each; 0: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct BestLimits {
+    buy: Price4,
+    sell: Price4,
+}
+
 /// All of them.
 #[derive(Debug)]
 pub(super) struct OwnPrices {
@@ -77,6 +84,25 @@ impl OwnPrices {
         match side {
             Side::Buy => limit >= best.sell.price && best.sell.orders != 0,
             Side::Sell => limit <= best.buy.price && best.buy.orders != 0,
+        }
+    }
+
+    /// The best limit of each side.
+    #[inline]
+    pub(super) fn best_limits(&self, instrument: Instrument) -> BestLimits {
+        let Some(best) = self.best.get(usize::from(instrument.0)) else {
+            return BestLimits::default();
+        };
+        let of = |node: &Node| {
+            if node.orders == 0 {
+                Price4(0)
+            } else {
+                node.price
+            }
+        };
+        BestLimits {
+            buy: of(&best.buy),
+            sell: of(&best.sell),
         }
     }
 
@@ -219,6 +245,49 @@ impl OwnPrices {
     #[inline]
     fn node_mut(&mut self, at: u32) -> Option<&mut Node> {
         self.nodes.get_mut(at as usize)
+    }
+}
+
+impl BestLimits {
+    /// With one more limit.
+    pub(super) fn with(self, side: Side, limit: Price4) -> Self {
+        let better = |best: Price4| match best {
+            Price4(0) => limit,
+            best if is_better(side, limit, best) => limit,
+            best => best,
+        };
+        match side {
+            Side::Buy => Self {
+                buy: better(self.buy),
+                ..self
+            },
+            Side::Sell => Self {
+                sell: better(self.sell),
+                ..self
+            },
+        }
+    }
+
+    /// Both, in one word.
+    pub(super) fn word(self) -> u64 {
+        u64::from(self.buy.0) << 32 | u64::from(self.sell.0)
+    }
+
+    /// Those of [`BestLimits::word`].
+    pub(super) fn of_word(word: u64) -> Self {
+        let half = |bits: u64| Price4(u32::try_from(bits & u64::from(u32::MAX)).unwrap_or(0));
+        Self {
+            buy: half(word >> 32),
+            sell: half(word),
+        }
+    }
+
+    /// Whether a limit would meet one of these.
+    pub(super) fn meet(self, side: Side, limit: Price4) -> bool {
+        match side {
+            Side::Buy => self.sell != Price4(0) && limit >= self.sell,
+            Side::Sell => self.buy != Price4(0) && limit <= self.buy,
+        }
     }
 }
 

@@ -1,7 +1,17 @@
 //! The kill switch, and why it was turned.
 //!
+//! ```text
+//!  word of a session:   bits 0..8 cause, 0: off      bits 8.. 0: turned for itself, else 1 + the session that began it
+//!
+//!  session a: LossLimit ──engage──> own word ──> word of b ──> word of c      sessions of one trading account
+//! ```
+//!
+//! An order core looks at its own session's word and no other: what stops one session of an account is written into
+//! the words of the others by whoever found it, so it costs them nothing before, and no system call then.
+//!
 //! Thread:      any; the order core looks at it before each order, hot
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rt::mem::SharedWord;
@@ -65,10 +75,35 @@ impl KillCause {
         Self::PositionUnknown,
     ];
 
-    /// The cause of this code. No code of ours: somebody wrote it from outside.
-    fn from_code(code: u64) -> Self {
+    /// The cause in this word. No code of ours: somebody wrote it from outside.
+    fn from_word(word: u64) -> Self {
+        let code = word & CAUSE;
         let known = Self::ALL.into_iter().find(|cause| *cause as u64 == code);
         known.unwrap_or(Self::OperatorHard)
+    }
+
+    /// Whether something that one session has met with stops every session of its trading account. The operator's
+    /// words and the journal's disk concern all sessions anyway, and `start_killed` is of one.
+    #[must_use]
+    pub fn stops_the_account(self) -> bool {
+        match self {
+            Self::UnknownExecution
+            | Self::ExecutionsLost
+            | Self::MalformedAnswer
+            | Self::BrokenInvariant
+            | Self::RejectStorm
+            | Self::LossLimit
+            | Self::JournalBehind
+            | Self::PastDiffers
+            | Self::PositionUnknown => true,
+            Self::Operator
+            | Self::Signal
+            | Self::StartKilled
+            | Self::Persisted
+            | Self::JournalFailed
+            | Self::OperatorHard
+            | Self::GuardSilent => false,
+        }
     }
 }
 
@@ -97,64 +132,111 @@ impl std::fmt::Display for KillCause {
 
 /// No cause: orders may go.
 const NOT_KILLED: u64 = 0;
+/// Where the cause lies in a word.
+const CAUSE: u64 = 0xff;
+/// Where the session lies that began it.
+const BEGAN_SHIFT: u32 = 8;
 
 /// The kill switch: anyone may turn it, the order core looks at it before each order. The first cause
 /// stays until it is released; `StartKilled` gives way to another.
 #[derive(Clone, Debug, Default)]
-pub struct KillSwitch(SharedWord);
+pub struct KillSwitch {
+    word: SharedWord,
+    account: Option<Arc<Siblings>>,
+}
+
+/// The other sessions of a switch's trading account.
+#[derive(Debug)]
+struct Siblings {
+    /// What stands in their words when this session has begun it.
+    began: u64,
+    words: Vec<SharedWord>,
+}
 
 impl KillSwitch {
     /// A switch in this word, 0: off. Whoever else has the word can turn it, too.
     #[must_use]
     pub fn at(word: SharedWord) -> Self {
-        Self(word)
+        Self {
+            word,
+            account: None,
+        }
     }
 
-    /// Stops new orders.
+    /// The switch of the session with this place, whose trading account has these others: what it meets with stops them.
+    #[must_use]
+    pub fn with_account(mut self, session: usize, others: &[Self]) -> Self {
+        let words = others.iter().map(|other| other.word.clone());
+        self.account = Some(Arc::new(Siblings {
+            began: (session as u64 + 1) << BEGAN_SHIFT,
+            words: words.collect(),
+        }));
+        self
+    }
+
+    /// Stops new orders: of this session, and of its account's others where the cause concerns them.
     pub fn engage(&self, cause: KillCause) {
-        let (order, code) = (Ordering::SeqCst, cause as u64);
-        // An error: it is on already, and the first cause is the one to look into, unless that is only how
-        // the configuration starts.
-        if self
-            .0
-            .compare_exchange(NOT_KILLED, code, order, order)
-            .is_err()
-        {
-            let start = KillCause::StartKilled as u64;
-            let _ = self.0.compare_exchange(start, code, order, order);
+        self.engage_here(cause);
+        if let (Some(account), true) = (&self.account, cause.stops_the_account()) {
+            for word in &account.words {
+                turn(word, cause as u64 | account.began);
+            }
         }
+    }
+
+    /// Stops new orders of this session alone.
+    pub(crate) fn engage_here(&self, cause: KillCause) {
+        turn(&self.word, cause as u64);
     }
 
     /// Allows new orders.
     pub fn release(&self) {
-        self.0.store(NOT_KILLED, Ordering::SeqCst);
+        self.word.store(NOT_KILLED, Ordering::SeqCst);
     }
 
     /// Allows new orders again where they are stopped for this cause; `false`: for another, or not at all.
     #[must_use]
     pub fn release_from(&self, cause: KillCause) -> bool {
         let order = Ordering::SeqCst;
-        let released = self
-            .0
-            .compare_exchange(cause as u64, NOT_KILLED, order, order);
-        released.is_ok()
+        let word = self.word.load(order);
+        word != NOT_KILLED
+            && KillCause::from_word(word) == cause
+            && (self.word.compare_exchange(word, NOT_KILLED, order, order)).is_ok()
     }
 
     /// Whether orders are stopped.
     #[inline]
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.0.load(Ordering::Relaxed) != NOT_KILLED
+        self.word.load(Ordering::Relaxed) != NOT_KILLED
     }
 
     /// Why orders are stopped; `None`: they are not.
     #[must_use]
     pub fn cause(&self) -> Option<KillCause> {
         // Order stages ask in each turn, and it is off in nearly all.
-        match self.0.load(Ordering::Relaxed) {
+        match self.word.load(Ordering::Relaxed) {
             NOT_KILLED => None,
-            code => Some(KillCause::from_code(code)),
+            word => Some(KillCause::from_word(word)),
         }
+    }
+
+    /// The session of its account that began it, by its place; `None`: this one, or nobody.
+    #[must_use]
+    pub fn began(&self) -> Option<usize> {
+        let began = self.word.load(Ordering::Relaxed) >> BEGAN_SHIFT;
+        usize::try_from(began.checked_sub(1)?).ok()
+    }
+}
+
+/// Turns a word on, unless it is on for another cause.
+fn turn(word: &SharedWord, code: u64) {
+    let order = Ordering::SeqCst;
+    // An error: it is on already, and the first cause is the one to look into, unless that is only how
+    // the configuration starts.
+    if (word.compare_exchange(NOT_KILLED, code, order, order)).is_err() {
+        let start = KillCause::StartKilled as u64;
+        let _ = word.compare_exchange(start, code, order, order);
     }
 }
 
@@ -179,5 +261,35 @@ mod tests {
             kill.release();
             assert_eq!((kill.is_on(), kill.cause()), (false, None));
         }
+    }
+
+    #[test]
+    fn what_one_session_meets_with_stops_its_account_and_says_who_began() {
+        let plain = [(); 3].map(|()| KillSwitch::default());
+        for cause in KillCause::ALL {
+            let others = [plain[0].clone(), plain[2].clone()];
+            let kill = plain[1].clone().with_account(1, &others);
+            kill.engage(cause);
+            assert_eq!((kill.cause(), kill.began()), (Some(cause), None));
+            let expected = match cause.stops_the_account() {
+                true => (Some(cause), Some(1)),
+                false => (None, None),
+            };
+            for other in &others {
+                assert_eq!((other.cause(), other.began()), expected, "{cause:?}");
+                assert_eq!(other.release_from(cause), expected.0.is_some());
+                assert!(!other.is_on());
+            }
+            kill.release();
+        }
+    }
+
+    #[test]
+    fn first_cause_of_a_session_stays_when_another_of_its_account_is_stopped() {
+        let [a, b] = [(); 2].map(|()| KillSwitch::default());
+        let a = a.with_account(0, std::slice::from_ref(&b));
+        b.engage(KillCause::RejectStorm);
+        a.engage(KillCause::LossLimit);
+        assert_eq!((b.cause(), b.began()), (Some(KillCause::RejectStorm), None));
     }
 }

@@ -13,6 +13,7 @@ mod exposure;
 mod key;
 mod kill;
 mod limits;
+mod others;
 mod parts;
 mod prices;
 mod profit;
@@ -32,6 +33,7 @@ use crate::message::intent::Owner;
 
 use crossing::OwnPrices;
 use exposure::Exposures;
+use others::Others;
 use profit::Profit;
 use rate::Rate;
 use repeats::{Repeats, Same};
@@ -41,6 +43,7 @@ pub use exposure::{Exposure, Lot, Worth};
 pub use key::LimitKey;
 pub use kill::{KillCause, KillSwitch};
 pub use limits::{DAY_NS, Hours, Limits};
+pub use others::OTHER_SESSION;
 pub use prices::Market;
 pub use refusal::{Refusal, RefusalCounters};
 pub use rows::{ROWS_MAX, RowLimits};
@@ -96,6 +99,8 @@ pub struct Risk {
     exposures: Exposures,
     profit: Profit,
     own: OwnPrices,
+    /// Where several sessions trade for the account.
+    others: Option<Others>,
     repeats: Repeats,
     rows: Rows,
     open_orders: u32,
@@ -122,6 +127,7 @@ impl Risk {
             exposures: Exposures::new(),
             profit: Profit::default(),
             own: OwnPrices::new(limits.open_orders_max),
+            others: None,
             repeats: Repeats::new(limits.duplicate_window_ns, limits.orders_per_second_max),
             rows: Rows::default(),
             open_orders: 0,
@@ -180,8 +186,14 @@ impl Risk {
         if self.orders.is_full(now_ns) {
             return Err(Refusal::OrderRate);
         }
-        if self.has_rows() {
-            self.check_rows(proposal, now_ns)?;
+        if self.others.is_some() {
+            self.check_others(proposal)?;
+        }
+        if self.has_rows()
+            && let Err(refusal) = self.check_rows(proposal, now_ns)
+        {
+            self.take_back();
+            return Err(refusal);
         }
         self.orders.note(now_ns);
         if may_repeat {
@@ -283,6 +295,7 @@ impl Risk {
     pub fn on_limit(&mut self, instrument: Instrument, side: Side, limit: Price4) {
         if limit.0 != 0 {
             self.own.add(instrument, side, limit);
+            self.show_limits(instrument);
         }
     }
 
@@ -291,6 +304,7 @@ impl Risk {
     pub fn on_limit_gone(&mut self, instrument: Instrument, side: Side, limit: Price4) {
         if limit.0 != 0 {
             self.own.remove(instrument, side, limit);
+            self.show_limits(instrument);
         }
     }
 

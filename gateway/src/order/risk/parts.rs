@@ -4,6 +4,7 @@
 //! Contract:    **an instrument is known ([`Risk::know`]) before an order in it is judged, or found.**
 
 use super::super::instruments::{Instrument, Instruments};
+use super::others::OTHER_SESSION;
 use super::refusal::Refusal;
 use super::rows::{Asking, RowLimits, Rows};
 use super::{Proposal, Risk};
@@ -33,6 +34,7 @@ impl Risk {
         if self.has_rows() && !self.rows.is_known(instrument) {
             self.rows.know(instrument, instruments.symbol(instrument));
         }
+        self.know_place(instrument, instruments);
     }
 
     /// An order that was nobody's is a strategy's; `false`: a row did not know of it.
@@ -43,8 +45,12 @@ impl Risk {
         was_open
     }
 
-    /// The row that the last refusal came from, counted from 1, and forgets it; 0: it was none.
+    /// The row that the last refusal came from, counted from 1, and forgets it; 0: it was none;
+    /// [`OTHER_SESSION`](super::OTHER_SESSION): an order of another session of the account.
     pub fn take_refusing_row(&mut self) -> u8 {
+        if self.take_others_refusal() {
+            return OTHER_SESSION;
+        }
         self.rows.take_refused()
     }
 
