@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 use protocol::types::{Price4, Qty, Symbol};
-use rt::mem::{Pages, Want};
+use rt::mem::{Pages, Want, prefetch};
 use rt::versioned::Versioned;
 use zerocopy::FromZeros;
 
@@ -123,6 +123,12 @@ impl BestPrices {
         for word in self.incomplete.iter() {
             word.store(0, Ordering::Release);
         }
+    }
+
+    /// Brings a symbol's row near, and waits for nothing.
+    #[inline]
+    pub fn prefetch(&self, locate: u16) {
+        prefetch(self.rows.as_ptr().wrapping_add(usize::from(locate)));
     }
 
     /// Writes a symbol's prices, and which message changed them. Only the owning feed stage may.

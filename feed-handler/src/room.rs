@@ -21,7 +21,7 @@ use rt::histograms;
 
 use crate::arbiter::StreamSink;
 use crate::best_prices::BestPrices;
-use crate::book::{Books, CheckCounters, Cursor, Fault};
+use crate::book::{Books, CheckCounters, Cursor, Fault, Glimpse};
 use crate::changes::Changes;
 use crate::counters::Counters;
 use crate::event::{
@@ -34,6 +34,11 @@ use crate::publish::Publisher;
 use crate::recovery::rejoin::Rejoin;
 use crate::status::{STALE_ENDED, STALE_GAP, STALE_SILENT, STALE_WAITING, Status};
 use crate::venue::Venue;
+
+/// Symbols whose books are kept near while nothing arrives: those that strategies heard of last. 32 bytes, so that
+/// noting one touches one line.
+const HEARD: usize = 16;
+const _: () = assert!(HEARD.is_power_of_two());
 
 /// Orders, and empty sides of books, that one quiet turn in 16 checks: less than a message costs. With all
 /// turns quiet every book has been looked through in some 20 ms.
@@ -65,6 +70,9 @@ pub(crate) struct Room<V> {
     feed: u16,
     /// Where the check of the books goes on.
     checked: Cursor,
+    /// Symbols that strategies heard of last, and where the next one is noted.
+    heard: [u16; HEARD],
+    next_heard: usize,
     /// `STALE_` bits.
     pub(crate) stale: u64,
     /// What they mean for events.
@@ -101,6 +109,8 @@ impl<V> Room<V> {
             histograms,
             feed,
             checked: Cursor::default(),
+            heard: [0; HEARD],
+            next_heard: 0,
             stale: STALE_SILENT,
             stale_flag: FLAG_STALE,
             is_tapped: false,
@@ -151,6 +161,22 @@ impl<V> Room<V> {
         self.publisher.prefetch();
     }
 
+    /// Brings near what the next message is likely to touch: places in rings and histograms, and what the symbols that
+    /// strategies heard of last have in books and table. It changes nothing.
+    pub(crate) fn prefetch_next(&self) {
+        self.publisher.prefetch();
+        self.histograms.prefetch();
+        for locate in self.heard {
+            let target = self.books.prefetch_slot(Glimpse {
+                locate,
+                reference: 0,
+            });
+            self.books.prefetch_order(target);
+            self.best_prices.prefetch(locate);
+            self.publisher.prefetch_wanted(locate);
+        }
+    }
+
     /// Brings a symbol's levels up to date where somebody hears it.
     pub(crate) fn show_depth(&self, locate: u16, changed: Position) {
         if let Some(depths) = self.best_prices.depths()
@@ -160,6 +186,14 @@ impl<V> Room<V> {
             let sides = [Side::Buy, Side::Sell].map(|side| self.books.depth(locate, side));
             depths.store(locate, sides, changed);
         }
+    }
+
+    #[inline]
+    fn note_heard(&mut self, locate: u16) {
+        if let Some(heard) = self.heard.get_mut(self.next_heard % HEARD) {
+            *heard = locate;
+        }
+        self.next_heard = self.next_heard.wrapping_add(1);
     }
 
     #[inline]
@@ -257,6 +291,7 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
             let mut event = self.event_of(&message);
             (event.price, event.qty) = (price, qty);
             event.flags |= flags | message.effect.flags();
+            self.room.note_heard(message.locate);
             self.publish_wanted(event);
         }
     }

@@ -118,6 +118,11 @@ impl Doubt {
         }
     }
 
+    /// Nothing was ever sent: for who sends nothing (`understudy`), and shall not go through the whole of the memory.
+    pub(super) fn begin_again(&mut self) {
+        (self.first, self.end) = (0, 0);
+    }
+
     /// A connection begins or ends: what it took with it is settled otherwise.
     pub(super) fn forget(&mut self) {
         self.first = self.end;

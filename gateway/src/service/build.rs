@@ -33,6 +33,7 @@ use crate::order::opening::{Opening, OpeningView};
 use crate::order::risk::{KillCause, KillSwitch, Limits, Risk, RowLimits};
 use crate::order::stage::{OrderStage, Parts as OrderParts};
 use crate::order::transport::{Transport, TransportUser};
+use crate::order::understudy::Understudy;
 use crate::strategy::Ends;
 use crate::telemetry::{Kind, Label};
 use crate::trace::recorder::{Slowest, Watch};
@@ -84,6 +85,7 @@ pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, Str
         .map_err(|error| format!("memory for best prices: {error}"))?;
     house.settings = describe(&options);
     let layout = Layout::new(&options);
+    let rehearses = options.rehearse_ns != 0;
     let mut control = door(&options, &mut house);
     let mut wiring = wire(&options, &best_prices, &pasts, &mut house)?;
     let room = StrategyRoom {
@@ -92,6 +94,7 @@ pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, Str
         publishers: &mut wiring.publishers,
         events: options.rings.events,
         want,
+        rehearses,
         house: &mut house,
     };
     let strategies = strategies::build(options.strategies, wiring.ends, room)?;
@@ -103,6 +106,7 @@ pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, Str
                 index: u16::try_from(index).unwrap_or(u16::MAX),
                 want,
                 publisher,
+                rehearses: rehearses,
                 interfaces: &mut interfaces,
             };
             let (stage, counters) = feed::build(options, room, &mut house)?;
@@ -123,6 +127,7 @@ pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, Str
             kill: switch(kill_page.as_ref(), index),
             best_prices: best_prices.clone(),
             journal: options.journal.as_ref().map(|it| (index, it.ring_bytes)),
+            rehearses,
             past: pasts.get_mut(index).map(std::mem::take).unwrap_or_default(),
         };
         let name = session.name.clone();
@@ -283,6 +288,8 @@ struct SessionRoom {
     best_prices: Vec<Arc<BestPrices>>,
     /// The session's number and the bytes of its ring, where there is a journal.
     journal: Option<(usize, usize)>,
+    /// An idle core keeps its way warm.
+    rehearses: bool,
     /// What earlier runs left.
     past: Past,
 }
@@ -298,6 +305,7 @@ fn build_session(
         wiring,
         best_prices,
         journal,
+        rehearses,
         past,
     } = room;
     let name = session.name;
@@ -326,6 +334,10 @@ fn build_session(
         entry = entry.with_journal(inlet);
         entry.note_inherited(&past_limits, &limits, monotonic_ns());
     }
+    let understudy = rehearses
+        .then(|| Understudy::new(&limits, journal.is_some()))
+        .transpose()
+        .map_err(|error| format!("session {name}: memory to rehearse: {error}"))?;
     let no_memory = format!("session {name}: buffers and socket");
     let notices = notices(&name, house)?;
     let (slow, traces) = pair(TRACES, "slow orders")?;
@@ -344,6 +356,7 @@ fn build_session(
         kill,
         account,
         entry,
+        understudy,
         wiring,
         asks,
         commands,
@@ -366,6 +379,7 @@ struct SessionStart<'a> {
     kill: KillSwitch,
     account: Account,
     entry: Entry,
+    understudy: Option<Understudy>,
     wiring: SessionWiring,
     asks: Producer<Command>,
     commands: Consumer<Command>,
@@ -382,7 +396,7 @@ impl TransportUser for SessionStart<'_> {
     /// Makes the stage, and its histograms, its counters and its door known.
     fn with<T: Transport + Send + 'static>(self, transport: T) -> Box<dyn Stage> {
         let counters = self.entry.counters();
-        let stage = OrderStage::new(OrderParts {
+        let mut stage = OrderStage::new(OrderParts {
             account: self.account,
             entry: self.entry,
             transport,
@@ -392,6 +406,9 @@ impl TransportUser for SessionStart<'_> {
             notices: self.notices,
             slowest: self.slowest,
         });
+        if let Some(understudy) = self.understudy {
+            stage = stage.with_rehearsal(understudy);
+        }
         self.control.sessions.push(SessionControl {
             name: self.name.clone(),
             addresses: self.addresses,

@@ -27,6 +27,7 @@ pub(super) struct Layout {
     cpus: Vec<usize>,
     cores: Vec<Core>,
     priority: i32,
+    rehearse_ns: u64,
 }
 
 /// The layout's kind, in the configuration's words.
@@ -59,6 +60,7 @@ impl Layout {
             cpus,
             cores: options.cores.clone(),
             priority: options.realtime_priority,
+            rehearse_ns: options.rehearse_ns,
         }
     }
 
@@ -81,6 +83,7 @@ impl Layout {
             name,
             cpu: self.cpus.get(index).copied(),
             priority: self.priority,
+            rehearse_ns: self.rehearse_ns,
         };
         if self.is_inline {
             let stages = stages.into_iter().map(|it| it.stage).collect();
@@ -115,6 +118,7 @@ impl Layout {
             name: core.name.clone(),
             cpu: core.cpu,
             priority: self.priority,
+            rehearse_ns: self.rehearse_ns,
         });
         Ok((placed, cores.collect()))
     }

@@ -27,6 +27,8 @@ pub(super) struct StrategyRoom<'a> {
     pub(super) events: usize,
     /// What memory of own books shall be.
     pub(super) want: Want,
+    /// An idle core keeps its way warm.
+    pub(super) rehearses: bool,
     pub(super) house: &'a mut House,
 }
 
@@ -111,7 +113,13 @@ impl StrategyRoom<'_> {
         let events = publisher
             .listen(strategy.subscription.clone(), strategy.hears, room)
             .map_err(|NotPowerOfTwo| format!("rings.events: {room} is not a power of two"))?;
-        let stage = StrategyStage::new(events, Arc::clone(prices));
+        let mut stage = StrategyStage::new(events, Arc::clone(prices));
+        if self.rehearses {
+            let rehearsing = stage.with_rehearsal();
+            stage = rehearsing.map_err(|error| {
+                format!("strategy {}: memory to rehearse: {error}", strategy.name)
+            })?;
+        }
         let Some(orders_max) = strategy.own_book_orders else {
             return Ok(stage);
         };
