@@ -17,7 +17,6 @@ use crate::latency::{Load, Workload, traffic};
 const RATES: [f64; 4] = [1_000.0, 5_000.0, 20_000.0, 100_000.0];
 const WARM: &str = "gateway";
 const COLD: &str = "gateway, never rehearsing";
-const FLOOR: &str = "floor";
 /// What the slowest rate's median may be of the fastest one's.
 const RATIO_MAX: f64 = 1.3;
 /// The stages whose tail a rehearsal may not lengthen by more than itself.
@@ -33,14 +32,14 @@ fn name_of(candidate: &str, rate: f64) -> String {
     format!("{candidate} at {rate}/s")
 }
 
-/// Every candidate at every rate. `sets` are more settings for both gateways.
+/// Every candidate at every rate, peers behind the gateways. `sets` are more settings for both gateways.
 ///
 /// # Errors
 /// A feed's file cannot be written.
 pub fn items(
     workload: &Workload,
     sets: &[String],
-    floor: &Program,
+    peers: &[Program],
     folder: &Path,
 ) -> Result<Vec<Item>> {
     let mut items = Vec::new();
@@ -54,11 +53,14 @@ pub fn items(
                 ..Gateway::default()
             })
         };
-        let candidates = [
+        let gateways = [
             (WARM, gateway(None)),
             (COLD, gateway(Some("layout.rehearse_us=0"))),
-            (FLOOR, Candidate::Peer(floor.clone())),
         ];
+        let peers = peers
+            .iter()
+            .map(|it| (it.name, Candidate::Peer(it.clone())));
+        let candidates = gateways.into_iter().chain(peers);
         items.extend(candidates.map(|(name, candidate)| Item {
             name: name_of(name, rate),
             traffic: traffic.clone(),
@@ -72,7 +74,8 @@ pub fn items(
 #[must_use]
 pub fn points(report: &Report) -> Vec<RatePoint> {
     let mut points = Vec::new();
-    for name in [WARM, COLD, FLOOR] {
+    let peers = peers::ALL.iter().map(|peer| peer.name);
+    for name in [WARM, COLD].into_iter().chain(peers) {
         for rate in RATES {
             let Some(entry) = report.entry(&name_of(name, rate)) else {
                 continue;

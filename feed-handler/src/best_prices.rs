@@ -125,10 +125,14 @@ impl BestPrices {
         }
     }
 
-    /// Brings a symbol's row near, and waits for nothing.
+    /// Brings near what the table has of a symbol's prices, and waits for nothing.
     #[inline]
     pub fn prefetch(&self, locate: u16) {
-        prefetch(self.rows.as_ptr().wrapping_add(usize::from(locate)));
+        let at = usize::from(locate);
+        prefetch(self.rows.as_ptr().wrapping_add(at));
+        prefetch(self.symbols.as_ptr().wrapping_add(at));
+        prefetch(self.last_trades.as_ptr().wrapping_add(at));
+        prefetch(self.incomplete.as_ptr().wrapping_add(at / 64));
     }
 
     /// Writes a symbol's prices, and which message changed them. Only the owning feed stage may.

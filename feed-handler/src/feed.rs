@@ -139,7 +139,7 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
     pub fn rehearse(&mut self, clock: &Clock) {
         if let Some(understudy) = &mut self.understudy {
             understudy.rehearse(clock);
-            self.handler.room.prefetch_next();
+            self.handler.prefetch_next();
         }
     }
 

@@ -24,8 +24,8 @@ pub(crate) struct Arguments {
     /// Gateway, floor and every peer that is installed, in under 45 seconds.
     #[arg(long)]
     quick: bool,
-    /// Latency over the rate instead of the matrix: a gateway that rehearses, one that never does, and the floor, at
-    /// 1,000, 5,000, 20,000 and 100,000 packets a second.
+    /// Latency over the rate instead of the matrix: a gateway that rehearses, one that never does, and the peers (the
+    /// floor), at 1,000, 5,000, 20,000 and 100,000 packets a second.
     #[arg(long, conflicts_with_all = ["file", "quick", "profile", "feed"])]
     rate_sweep: bool,
     /// A load that others measure, too: trade_sim.
@@ -120,11 +120,8 @@ fn sweep(
     folder: &Path,
     stop: &AtomicBool,
 ) -> Result<()> {
-    let peers = Peers::build(wanted_peers(&[peers::FLOOR.to_owned()])?)?;
-    let Some(floor) = peers.ready.first() else {
-        bail!("the floor could not be built");
-    };
-    let items = rate_sweep::items(workload, &arguments.sets, floor, folder)?;
+    let peers = Peers::build(wanted_peers(&arguments.peers)?)?;
+    let items = rate_sweep::items(workload, &arguments.sets, &peers.ready, folder)?;
     let mut report = Report::new("tickgate-bench latency --rate-sweep");
     tell_peers(&mut report, &peers);
     let lab = Lab::new()?;

@@ -21,7 +21,7 @@ use super::index::Unplaced;
 use super::live::{Links, Order};
 use super::progress::Sent;
 use super::risk::{KillCause, Lot, Market, Proposal, Risk};
-use super::session_orders::{MESSAGE_LEN_MAX, SessionOrders};
+use super::session_orders::{MESSAGE_LEN_MAX, SessionOrders, Subject};
 use crate::message::intent::{Action, Asked, Cause, OrderIntent, Owner, TimeInForce};
 use crate::message::invariant::{Breach, Invariant};
 use crate::message::terms::Terms;
@@ -149,6 +149,11 @@ impl Ledger<'_> {
         self.opened(&order);
         self.session.counters.orders.increment();
         self.session.last = (owner, intent.id);
+        self.session.subject = Subject {
+            feed,
+            locate,
+            instrument,
+        };
         Ok(Sent {
             len,
             user_ref,

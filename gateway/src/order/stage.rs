@@ -27,7 +27,7 @@ use super::risk::KillSwitch;
 use super::snapshot::{PositionsView, SessionView, Snapshot};
 use super::together::{BATCH, Together};
 use super::transport::{Transport, TransportEvent};
-use super::understudy::Understudy;
+use super::understudy::{Understudy, prefetch_next};
 use crate::core_loop::Stage;
 use crate::message::command::Command;
 use crate::message::execution::{ExecutionEvent, Outcome};
@@ -456,7 +456,7 @@ impl<T: Transport + Send> Stage for OrderStage<T> {
     fn rehearse(&mut self, clock: &Clock) {
         if let Some(understudy) = &mut self.understudy {
             understudy.rehearse(clock);
-            self.entry.prefetch(&self.account);
+            prefetch_next(&self.entry, &self.account, &mut self.transport);
             self.histograms.prefetch();
         }
     }

@@ -21,15 +21,16 @@ use feed_handler::event::{DELTA_UNKNOWN, Origin};
 use feed_handler::position::Position;
 use protocol::types::{Price4, Qty, Side, Symbol, UserRefNum};
 use rt::clock::Clock;
-use rt::mem::Want;
+use rt::mem::{Want, prefetch_whole};
 use rt::ring::ring;
 
 use super::account::Account;
 use super::entry::{Asked, DeskOptions, Entry, Lifecycle, OrderHistograms};
 use super::ledger::Ledger;
 use super::risk::{DAY_NS, Hours, KillSwitch, Limits, Risk};
-use super::session_orders::MESSAGE_LEN_MAX;
+use super::session_orders::{MESSAGE_LEN_MAX, Subject};
 use super::together::Together;
+use super::transport::Transport;
 use crate::journal::inlet::{Outlet, inlet};
 use crate::message::intent::{Action, Cause, OrderId, OrderIntent, Owner, TimeInForce};
 use crate::message::terms::Terms;
@@ -160,6 +161,30 @@ impl Understudy {
         if let Some(journal) = &mut self.journal {
             journal.records.forget();
         }
+    }
+}
+
+/// Brings near what the next real order touches, if it is for what the last one was for. It changes nothing.
+pub(super) fn prefetch_next(entry: &Entry, account: &Account, transport: &mut impl Transport) {
+    entry.prefetch(account);
+    entry.session.doubt.prefetch();
+    let Subject {
+        feed,
+        locate,
+        instrument,
+    } = entry.session.subject;
+    account.risk.prefetch_instrument(instrument);
+    account.instruments.prefetch(instrument, feed, locate);
+    if let Some(prices) = account.best_prices.get(usize::from(feed)) {
+        prices.prefetch(locate);
+        std::hint::black_box(prices.statuses().is_stopped(locate));
+    }
+    prefetch_whole(entry);
+    prefetch_whole(account);
+    prefetch_whole(&*entry.session.counters);
+    prefetch_whole(transport);
+    if let Some(room) = transport.room().first_chunk::<MESSAGE_LEN_MAX>() {
+        prefetch_whole(room);
     }
 }
 

@@ -23,7 +23,7 @@ use feed_handler::publish::{Listener, Publisher, Subscription, Way};
 use rt::clock::Clock;
 use rt::histogram::Reader;
 use rt::histograms;
-use rt::mem::Want;
+use rt::mem::{Want, prefetch_whole};
 use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
 
 use super::start::Start;
@@ -393,6 +393,9 @@ impl Stage for StrategyStage {
         self.heard.prefetch();
         for seat in &self.seats {
             understudy.with_strategy(&*seat.strategy, &event, self.books.as_ref(), clock);
+            prefetch_whole(seat);
+            prefetch_whole(&*seat.strategy);
+            prefetch_whole(&*seat.desk.counters);
             seat.desk.intents.prefetch();
             seat.desk.histograms.prefetch();
         }
