@@ -21,7 +21,7 @@ use super::index::Unplaced;
 use super::live::{Links, Order};
 use super::progress::Sent;
 use super::risk::{KillCause, Lot, Market, Proposal, Risk};
-use super::session_orders::{MESSAGE_LEN_MAX, SessionOrders, Subject};
+use super::session_orders::{MESSAGE_LEN_MAX, SessionOrders};
 use crate::message::intent::{Action, Asked, Cause, OrderIntent, Owner, TimeInForce};
 use crate::message::invariant::{Breach, Invariant};
 use crate::message::terms::Terms;
@@ -148,12 +148,7 @@ impl Ledger<'_> {
         self.session.doubt.note(Sort::Enter, user_ref, now_ns);
         self.opened(&order);
         self.session.counters.orders.increment();
-        self.session.last = (owner, intent.id);
-        self.session.subject = Subject {
-            feed,
-            locate,
-            instrument,
-        };
+        self.session.note_last(owner, &order);
         Ok(Sent {
             len,
             user_ref,

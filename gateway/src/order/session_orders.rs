@@ -15,6 +15,7 @@ use super::desk::{DESKS_MAX, Desk, DeskOptions, Ended};
 use super::doubt::{Doubt, Doubtful, Sort};
 use super::fills::Fills;
 use super::instruments::{Instrument, Instruments};
+use super::live::Order;
 use super::orders::Orders;
 use super::progress::EntryCounters;
 use crate::journal::inlet::PACKET_BYTES_MAX;
@@ -163,6 +164,17 @@ impl SessionOrders {
             (event.locate, event.side) = (ended.locate, ended.side);
         }
         event
+    }
+
+    /// A new order goes out.
+    #[inline]
+    pub(super) fn note_last(&mut self, owner: Owner, order: &Order) {
+        self.last = (owner, order.id);
+        self.subject = Subject {
+            feed: order.feed,
+            locate: order.locate,
+            instrument: order.instrument,
+        };
     }
 
     /// Says when an order's bytes were ready.

@@ -70,8 +70,7 @@ struct SessionWiring {
 /// `pasts`: what earlier runs left of each session, in the order of the configuration.
 pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, String> {
     pasts.resize_with(options.sessions.len(), Past::default);
-    let mut house = House::default();
-    let mut stages = Vec::new();
+    let (mut house, mut stages) = (House::default(), Vec::new());
     let want = Want {
         huge: options.huge_pages,
         ..Want::HOT
@@ -85,7 +84,6 @@ pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, Str
         .map_err(|error| format!("memory for best prices: {error}"))?;
     house.settings = describe(&options);
     let layout = Layout::new(&options);
-    let rehearses = options.rehearse_ns != 0;
     let mut control = door(&options, &mut house);
     let mut wiring = wire(&options, &best_prices, &pasts, &mut house)?;
     let room = StrategyRoom {
@@ -94,7 +92,6 @@ pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, Str
         publishers: &mut wiring.publishers,
         events: options.rings.events,
         want,
-        rehearses,
         house: &mut house,
     };
     let strategies = strategies::build(options.strategies, wiring.ends, room)?;
@@ -106,7 +103,7 @@ pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, Str
                 index: u16::try_from(index).unwrap_or(u16::MAX),
                 want,
                 publisher,
-                rehearses: rehearses,
+                rehearses: layout.rehearses(),
                 interfaces: &mut interfaces,
             };
             let (stage, counters) = feed::build(options, room, &mut house)?;
@@ -127,7 +124,7 @@ pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, Str
             kill: switch(kill_page.as_ref(), index),
             best_prices: best_prices.clone(),
             journal: options.journal.as_ref().map(|it| (index, it.ring_bytes)),
-            rehearses,
+            rehearses: layout.rehearses(),
             past: pasts.get_mut(index).map(std::mem::take).unwrap_or_default(),
         };
         let name = session.name.clone();

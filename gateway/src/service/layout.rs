@@ -64,6 +64,11 @@ impl Layout {
         }
     }
 
+    /// Idle cores keep their ways warm.
+    pub(super) fn rehearses(&self) -> bool {
+        self.rehearse_ns != 0
+    }
+
     /// The core that is to run somebody, where it runs others, too; `None`: it has one of its own, or none.
     pub(super) fn shared_core(&self, name: &str) -> Option<usize> {
         if self.cores.is_empty() {

@@ -27,8 +27,6 @@ pub(super) struct StrategyRoom<'a> {
     pub(super) events: usize,
     /// What memory of own books shall be.
     pub(super) want: Want,
-    /// An idle core keeps its way warm.
-    pub(super) rehearses: bool,
     pub(super) house: &'a mut House,
 }
 
@@ -114,7 +112,7 @@ impl StrategyRoom<'_> {
             .listen(strategy.subscription.clone(), strategy.hears, room)
             .map_err(|NotPowerOfTwo| format!("rings.events: {room} is not a power of two"))?;
         let mut stage = StrategyStage::new(events, Arc::clone(prices));
-        if self.rehearses {
+        if self.layout.rehearses() {
             let rehearsing = stage.with_rehearsal();
             stage = rehearsing.map_err(|error| {
                 format!("strategy {}: memory to rehearse: {error}", strategy.name)
