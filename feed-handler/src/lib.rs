@@ -41,6 +41,7 @@ pub mod recovery;
 
 mod changes;
 mod counters;
+mod recent;
 mod rejoin;
 mod room;
 mod status;

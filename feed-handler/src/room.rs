@@ -31,14 +31,10 @@ use crate::event::{
 use crate::message::{Effect, Message};
 use crate::position::Position;
 use crate::publish::Publisher;
+use crate::recent::Recent;
 use crate::recovery::rejoin::Rejoin;
 use crate::status::{STALE_ENDED, STALE_GAP, STALE_SILENT, STALE_WAITING, Status};
 use crate::venue::Venue;
-
-/// Symbols whose books are kept near while nothing arrives: those that strategies heard of last. 32 bytes, so that
-/// noting one touches one line.
-const HEARD: usize = 16;
-const _: () = assert!(HEARD.is_power_of_two());
 
 /// Orders, and empty sides of books, that one quiet turn in 16 checks: less than a message costs. With all
 /// turns quiet every book has been looked through in some 20 ms.
@@ -70,9 +66,7 @@ pub(crate) struct Room<V> {
     feed: u16,
     /// Where the check of the books goes on.
     checked: Cursor,
-    /// Symbols that strategies heard of last, and where the next one is noted.
-    heard: [u16; HEARD],
-    next_heard: usize,
+    recent: Recent,
     /// `STALE_` bits.
     pub(crate) stale: u64,
     /// What they mean for events.
@@ -109,8 +103,7 @@ impl<V> Room<V> {
             histograms,
             feed,
             checked: Cursor::default(),
-            heard: [0; HEARD],
-            next_heard: 0,
+            recent: Recent::default(),
             stale: STALE_SILENT,
             stale_flag: FLAG_STALE,
             is_tapped: false,
@@ -166,7 +159,7 @@ impl<V> Room<V> {
     pub(crate) fn prefetch_next(&self) {
         self.publisher.prefetch();
         self.histograms.prefetch();
-        for locate in self.heard {
+        for locate in self.recent.symbols() {
             let target = self.books.prefetch_slot(Glimpse {
                 locate,
                 reference: 0,
@@ -186,14 +179,6 @@ impl<V> Room<V> {
             let sides = [Side::Buy, Side::Sell].map(|side| self.books.depth(locate, side));
             depths.store(locate, sides, changed);
         }
-    }
-
-    #[inline]
-    fn note_heard(&mut self, locate: u16) {
-        if let Some(heard) = self.heard.get_mut(self.next_heard % HEARD) {
-            *heard = locate;
-        }
-        self.next_heard = self.next_heard.wrapping_add(1);
     }
 
     #[inline]
@@ -291,7 +276,7 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
             let mut event = self.event_of(&message);
             (event.price, event.qty) = (price, qty);
             event.flags |= flags | message.effect.flags();
-            self.room.note_heard(message.locate);
+            self.room.recent.note(message.locate);
             self.publish_wanted(event);
         }
     }

@@ -20,9 +20,8 @@ use protocol::types::{Price4, Qty, Side};
 use rt::clock::Clock;
 use rt::ring::{Consumer, Producer};
 
-use super::stage::DecidingHistograms;
 use super::timers::Timers;
-use super::{Context, DeskEnd, NewOrder, Strategy, Turn};
+use super::{Context, DecidingHistograms, DeskEnd, NewOrder, Strategy, Turn};
 use crate::core_loop::Stage;
 use crate::message::execution::ExecutionEvent;
 use crate::message::intent::{Cause, OrderIntent};
