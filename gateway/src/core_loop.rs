@@ -415,6 +415,55 @@ mod tests {
         assert_eq!((told[4].missed, told[4].missed_ns), (6, 24_000));
     }
 
+    /// Counts its rehearsals; the polls are the test's.
+    struct Counting(std::sync::Arc<AtomicU64>);
+
+    impl Stage for Counting {
+        fn poll(&mut self, _: &Clock) -> usize {
+            0
+        }
+
+        fn rehearse(&mut self, _: &Clock) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn housekeep(&mut self, _: &Clock) {}
+    }
+
+    #[test]
+    fn idle_stages_rehearse_one_a_turn_and_neither_after_work_nor_once_stopped() {
+        let counts = [(); 2].map(|()| std::sync::Arc::new(AtomicU64::new(0)));
+        let mut stages: Vec<Box<dyn Stage>> = Vec::new();
+        for count in &counts {
+            stages.push(Box::new(Counting(std::sync::Arc::clone(count))));
+        }
+        let counters = RehearsalCounters::default();
+        let mut clock = Clock::manual(10_000);
+        let mut rehearser = Rehearser::new(5_000);
+        let mut turn = |rehearser: &mut Rehearser, after_ns: u64, work: usize| {
+            clock.set_ns(clock.now_ns() + after_ns);
+            if rehearser.is_due(clock.turn_ns(), work) {
+                rehearser.rehearse(&mut stages, &mut clock, &counters);
+            }
+            [0, 1].map(|at: usize| counts[at].load(Ordering::Relaxed))
+        };
+        // The first stage, then the second, then the pause.
+        assert_eq!(turn(&mut rehearser, 0, 0), [1, 0]);
+        assert_eq!(turn(&mut rehearser, 100, 0), [1, 1]);
+        assert_eq!(turn(&mut rehearser, 4_999, 0), [1, 1]);
+        assert_eq!(turn(&mut rehearser, 1, 0), [2, 1]);
+        // Work comes before the second's turn, which is due again that long after it.
+        assert_eq!(turn(&mut rehearser, 100, 3), [2, 1]);
+        assert_eq!(turn(&mut rehearser, 4_999, 0), [2, 1]);
+        assert_eq!(turn(&mut rehearser, 1, 0), [2, 2]);
+        rehearser.end();
+        assert_eq!(turn(&mut rehearser, 1_000_000_000, 0), [2, 2]);
+        assert_eq!(turn(&mut rehearser, 1, 1), [2, 2]);
+        assert_eq!(turn(&mut rehearser, 1_000_000_000, 0), [2, 2]);
+        assert_eq!(counters.rehearsals.get(), 4);
+        assert!(!Rehearser::new(0).is_due(u64::MAX - 1, 0));
+    }
+
     #[test]
     fn each_correction_is_counted_as_what_it_was() {
         let counters = ClockCounters::default();
