@@ -136,6 +136,8 @@ impl StrategyStage {
         let prices = Arc::new(BestPrices::new(Want::LAZY)?);
         let mut publisher = Publisher::new(Arc::clone(&prices), ROOM);
         let events = publisher.listen(Subscription::All, Way::Shared, ROOM);
+        // Every symbol is wanted from here on, as when a day begins.
+        publisher.forget_directory();
         let (to_session, intents) = ring(ROOM).map_err(unfit)?;
         let (_, executions) = ring(ROOM).map_err(unfit)?;
         let (notices, _) = ring(ROOM).map_err(unfit)?;
