@@ -4,12 +4,12 @@
 //! namespaces), `peers` (who is measured beside us), `report` (figures and how they are shown), and this.
 //!
 //! ```text
-//!  latency, growth, cost ──> lab::run, by rounds ─┐
-//!  flood ────────────> lab, peers ───────────────┤
-//!  book, exchange, rings, order_path, lag ───────┼──> aims ──> report
-//!  (in this process)                             │
-//!  recovery ──> exchange and gateway on loopback ┤
-//!  micro ──> callgrind ──> instructions.json     ┘  (a record of its own)
+//!  latency, rate_sweep, growth, cost ──> lab::run ─┐
+//!  flood ────────────> lab, peers ────────────────┤
+//!  book, exchange, rings, order_path, lag ────────┼──> aims ──> report
+//!  (in this process)                              │
+//!  recovery ──> exchange and gateway on loopback ─┤
+//!  micro ──> callgrind ──> instructions.json      ┘  (a record of its own)
 //!
 //!  command: what the user asked for, one file a command
 //! ```
@@ -23,6 +23,7 @@ pub mod cost;
 pub mod flood;
 pub mod growth;
 pub mod lag;
+pub mod rate_sweep;
 
 pub mod book;
 pub mod exchange;

@@ -55,6 +55,7 @@ const ADOPTING_EXECUTIONS_MIN: usize = 2_048;
 fn host(settings: &Settings, cpus: &[usize], found: &mut Vec<Found>) {
     settings.rings.check(found);
     settings.host.check(found);
+    settings.layout.check(found);
     settings.journal.check(found);
     let adopts = (settings.session.iter()).find(|(_, it)| it.found_orders == FoundOrders::Adopt);
     if let (Some((name, _)), true) = (adopts, settings.rings.executions < ADOPTING_EXECUTIONS_MIN) {

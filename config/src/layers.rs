@@ -542,6 +542,10 @@ mod tests {
                 "rings.events: 1000: expected a power of two",
             ),
             (
+                "[layout]\nrehearse_us = 2000000",
+                "layout.rehearse_us: 2000000: expected 0 to 1000000",
+            ),
+            (
                 "[layout]\ncpus = [9]",
                 "layout.cpus: 9: no such CPU, expected one of 0, 1",
             ),

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 use protocol::types::{Price4, Qty, Symbol};
-use rt::mem::{Pages, Want};
+use rt::mem::{Pages, Want, prefetch};
 use rt::versioned::Versioned;
 use zerocopy::FromZeros;
 
@@ -123,6 +123,16 @@ impl BestPrices {
         for word in self.incomplete.iter() {
             word.store(0, Ordering::Release);
         }
+    }
+
+    /// Brings near what the table has of a symbol's prices, and waits for nothing.
+    #[inline]
+    pub fn prefetch(&self, locate: u16) {
+        let at = usize::from(locate);
+        prefetch(self.rows.as_ptr().wrapping_add(at));
+        prefetch(self.symbols.as_ptr().wrapping_add(at));
+        prefetch(self.last_trades.as_ptr().wrapping_add(at));
+        prefetch(self.incomplete.as_ptr().wrapping_add(at / 64));
     }
 
     /// Writes a symbol's prices, and which message changed them. Only the owning feed stage may.

@@ -1,6 +1,6 @@
 //! The feed stage: packets in, books kept, events out.
 //!
-//! Path:        source -> arbiter -> room (venue's message -> book -> publish)
+//! Path:        source -> handler (arbiter -> room (venue's message -> book -> publish))
 //! Thread:      feed core, hot
 //! Invariants:  every packet ends in exactly one counter; every message that is delivered becomes one
 //!              event for each strategy that hears its symbol. The feed is stale from the start until a
@@ -10,25 +10,23 @@
 //!              after the packets that were there before them: in each busy turn, and in each quiet
 //!              one while a hole is open or news waits, else in one of 16.
 
-use std::sync::Arc;
+use std::io;
 
 use rt::clock::Clock;
 
-use crate::arbiter::{Arbiter, Arrival, Standing};
 use crate::book::Books;
-use crate::event::{DELTA_UNKNOWN, Origin};
-use crate::lines::Lines;
-use crate::publish::Publisher;
-use crate::race::Race;
+use crate::handler::{Handler, Seen};
 use crate::recovery::link::FeedEnd;
-use crate::room::{Audience, Delivery, Room};
 use crate::source::PacketSource;
+use crate::understudy::Understudy;
 use crate::venue::Venue;
 
 pub use crate::counters::{Counters, FeedCounters};
+pub use crate::handler::Parts;
 pub use crate::race::{LineCounters, LineHistograms, LineView};
 pub use crate::room::FeedHistograms;
 pub use crate::status::{STALE_ENDED, STALE_GAP, STALE_SILENT, STALE_WAITING, Status};
+pub use crate::understudy::Rehearsed;
 
 /// One turn in this many is measured: four more clock reads, 40 ns, in one turn of sixteen.
 const SAMPLE_EVERY: u64 = 16;
@@ -37,59 +35,10 @@ const SAMPLE_EVERY: u64 = 16;
 #[derive(Debug)]
 pub struct Feed<S, V: Venue> {
     source: S,
-    arbiter: Arbiter<V>,
-    lines: Lines,
-    race: Race,
-    room: Room<V>,
-    counters: Arc<Counters>,
+    handler: Handler<V>,
     turns: u64,
-    /// Since the last silence a packet has said how far the stream is.
-    is_current: bool,
-    /// Everybody has been told that the feed is silent.
-    is_silent: bool,
-}
-
-/// What a feed is made of.
-#[derive(Debug)]
-pub struct Parts<S, V: Venue> {
-    /// Where packets come from.
-    pub source: S,
-    /// Reads messages.
-    pub venue: V,
-    /// Merges the lines.
-    pub arbiter: Arbiter<V>,
-    /// The books' memory.
-    pub books: Books,
-    /// The strategies that listen, and the table for everybody else.
-    pub publisher: Publisher,
-    /// Counters, shared with housekeeping.
-    pub counters: Arc<Counters>,
-    /// Histograms.
-    pub histograms: FeedHistograms,
-    /// Number of this feed in the configuration.
-    pub feed: u16,
-    /// How many lines it has, 1 to 64.
-    pub lines: usize,
-    /// Silence after which a line is silent, and with all of them the feed stale, ns; not 0.
-    pub stale_ns: u64,
-}
-
-impl<S, V: Venue> Parts<S, V> {
-    /// The same, with packets from elsewhere.
-    pub fn with_source<T>(self, source: T) -> Parts<T, V> {
-        Parts {
-            source,
-            venue: self.venue,
-            arbiter: self.arbiter,
-            books: self.books,
-            publisher: self.publisher,
-            counters: self.counters,
-            histograms: self.histograms,
-            feed: self.feed,
-            lines: self.lines,
-            stale_ns: self.stale_ns,
-        }
-    }
+    /// What keeps the way warm while nothing arrives; `None`: nothing does.
+    understudy: Option<Box<Understudy<V>>>,
 }
 
 impl<S: PacketSource, V: Venue> Feed<S, V> {
@@ -98,42 +47,29 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
     /// # Panics
     /// No line, or no time for it to be silent.
     pub fn new(parts: Parts<S, V>) -> Self {
-        let Parts {
-            source,
-            venue,
-            arbiter,
-            books,
-            publisher,
-            counters,
-            histograms,
-            feed,
-            lines,
-            stale_ns,
-        } = parts;
-        let audience = Audience {
-            publisher,
-            histograms,
-        };
-        let room = Room::new(venue, books, audience, feed);
-        room.show(&counters.status);
+        let (source, handler) = Handler::new(parts);
         Self {
             source,
-            arbiter,
-            lines: Lines::new(lines, stale_ns),
-            race: Race::new(lines),
-            room,
-            counters,
+            handler,
             turns: 0,
-            is_current: false,
-            is_silent: false,
+            understudy: None,
         }
+    }
+
+    /// It can rehearse ([`Feed::rehearse`]).
+    ///
+    /// # Errors
+    /// The host has no memory for the understudy's books.
+    pub fn with_rehearsal(mut self) -> io::Result<Self> {
+        self.understudy = Some(Box::new(Understudy::new()?));
+        Ok(self)
     }
 
     /// What is missing is recovered: asked for if the arbiter is told so, too, and replaced by a snapshot if
     /// this end has room for live messages.
     #[must_use]
     pub fn with_recovery(mut self, end: FeedEnd) -> Self {
-        self.room.recover(end);
+        self.handler.room.recover(end);
         self
     }
 
@@ -150,65 +86,32 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
             return 0;
         }
         let Self {
-            source,
-            arbiter,
-            lines,
-            race,
-            room,
-            counters,
-            is_current,
-            is_silent,
-            ..
+            source, handler, ..
         } = self;
-        let seen_ns = clock.now_ns();
-        let batch = u8::try_from(taken).unwrap_or(u8::MAX);
-        let mut place = 0u8;
-        source.on_seen(seen_ns);
+        let mut seen = Seen {
+            ns: clock.now_ns(),
+            batch: u8::try_from(taken).unwrap_or(u8::MAX),
+            place: 0,
+        };
+        source.on_seen(seen.ns);
         source.each(|packet| {
-            counters.feed.packets.increment();
-            let wire_delta_ns = room.wire_to_seen(packet.wire_ns, seen_ns, counters);
-            let mut delivery = Delivery {
-                origin: Origin {
-                    seq: 0,
-                    seen_ns,
-                    wire_delta_ns,
-                    feed: room.feed(),
-                    batch,
-                    place,
-                },
-                room,
-                counters,
-                clock,
-            };
-            let arrival = Arrival {
-                payload: packet.payload,
-                line: packet.line,
-                now_ns: seen_ns,
-            };
-            let verdict = arbiter.on_packet(&arrival, &counters.arbiter, &mut delivery);
-            race.on_verdict(&verdict, &packet, seen_ns);
-            let standing = verdict.standing;
-            if standing != Standing::Strange && lines.on_heard(packet.line, seen_ns) {
-                on_returned(lines, counters);
-            }
-            if standing == Standing::Current {
-                (*is_current, *is_silent) = (true, false);
-                lines.on_current(seen_ns);
-            }
-            place = place.saturating_add(1);
+            handler.on_packet(&packet, seen, clock);
+            seen.place = seen.place.saturating_add(1);
         });
+        let seen_ns = seen.ns;
         let handled_ns = if is_sampled { clock.now_ns() } else { 0 };
         source.release();
-        room.prefetch();
+        handler.room.prefetch();
         if is_sampled {
             let released_ns = clock.now_ns();
             let receive_ns = (seen_ns - asked_ns) + (released_ns - handled_ns);
+            let counters = &handler.counters;
             counters.feed.sampled_packets.add(taken as u64);
             counters.feed.sampled_receive_ns.add(receive_ns);
             counters.feed.sampled_handle_ns.add(handled_ns - seen_ns);
         }
-        if seen_ns >= self.look_ns() {
-            self.look(seen_ns, clock);
+        if seen_ns >= handler.look_ns() {
+            handler.look(seen_ns, clock);
         }
         taken
     }
@@ -216,7 +119,7 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
     /// What each line brought, in the order of the configuration.
     #[must_use]
     pub fn line_views(&self) -> Vec<LineView> {
-        self.race.views()
+        self.handler.race.views()
     }
 
     /// The source, for who drives it.
@@ -227,13 +130,29 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
     /// When a turn has something to do though no packet comes; not later than now: at once.
     #[must_use]
     pub fn due_ns(&self) -> u64 {
-        self.look_ns()
+        self.handler.look_ns()
+    }
+
+    /// Keeps the way warm, in a turn in which nothing waits: the understudy takes a made-up packet the whole way, by
+    /// the machine code that takes real ones, and what the next real one touches is prefetched. Nothing of this feed
+    /// is changed by it. Without [`Feed::with_rehearsal`] it does nothing.
+    pub fn rehearse(&mut self, clock: &Clock) {
+        if let Some(understudy) = &mut self.understudy {
+            understudy.rehearse(clock);
+            self.handler.prefetch_next();
+        }
+    }
+
+    /// What the understudy has done; `None`: there is none.
+    #[must_use]
+    pub fn rehearsed(&self) -> Option<Rehearsed> {
+        self.understudy.as_ref().map(|it| it.done())
     }
 
     /// The books, for checks and views.
     #[must_use]
     pub fn books(&self) -> &Books {
-        &self.room.books
+        &self.handler.room.books
     }
 
     /// Reads what the kernel counts, and looks whether a book needs a snapshot. Slow; between packets.
@@ -245,90 +164,29 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
     /// A turn without packets. `asked_ns`: this one is measured, from then on.
     #[inline]
     fn on_quiet(&mut self, asked_ns: Option<u64>, clock: &Clock) {
-        let is_awaited = self.room.wants_look() || self.arbiter.deadline_ns() != u64::MAX;
-        if asked_ns.is_none() && !is_awaited {
+        let handler = &mut self.handler;
+        if asked_ns.is_none() && !handler.is_awaited() {
             return;
         }
         let now_ns = clock.now_ns();
         if let Some(asked_ns) = asked_ns {
-            self.counters.feed.sampled_idle_ns.add(now_ns - asked_ns);
+            let counters = &handler.counters;
+            counters.feed.sampled_idle_ns.add(now_ns - asked_ns);
         }
-        if now_ns >= self.look_ns() {
-            self.look(now_ns, clock);
+        if now_ns >= handler.look_ns() {
+            handler.look(now_ns, clock);
         }
         if asked_ns.is_some() {
-            self.room.check(&self.counters.check);
+            handler.room.check(&handler.counters.check);
         }
     }
-
-    /// When something is due beside packets: a hole, a line's silence, news that waits (at once).
-    #[inline]
-    fn look_ns(&self) -> u64 {
-        if self.room.wants_look() {
-            return 0;
-        }
-        self.arbiter.deadline_ns().min(self.lines.look_ns())
-    }
-
-    #[cold]
-    fn look(&mut self, now_ns: u64, clock: &Clock) {
-        let Self {
-            arbiter,
-            lines,
-            race,
-            room,
-            counters,
-            is_current,
-            is_silent,
-            ..
-        } = self;
-        let origin = Origin {
-            seq: 0,
-            seen_ns: now_ns,
-            wire_delta_ns: DELTA_UNKNOWN,
-            feed: room.feed(),
-            batch: 0,
-            place: 0,
-        };
-        let mut delivery = Delivery {
-            origin,
-            room,
-            counters,
-            clock,
-        };
-        arbiter.on_timeout(now_ns, &counters.arbiter, &mut delivery);
-        if delivery.room.is_recovering {
-            delivery.recover(arbiter, now_ns);
-        }
-        if now_ns >= lines.look_ns() {
-            let fell_silent = lines.look(now_ns);
-            race.look(arbiter.next_seq().0);
-            counters.feed.lines_silenced.add(fell_silent);
-            counters.status.set_silent_lines(lines.silent_mask());
-            if lines.is_feed_silent(now_ns) {
-                *is_current = false;
-                if !std::mem::replace(is_silent, true) {
-                    delivery.on_silence();
-                }
-            }
-        }
-        if *is_current && arbiter.is_whole() {
-            delivery.on_whole();
-        }
-        delivery.tell_news();
-    }
-}
-
-#[cold]
-fn on_returned(lines: &Lines, counters: &Counters) {
-    counters.feed.lines_returned.increment();
-    counters.status.set_silent_lines(lines.silent_mask());
 }
 
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
     use std::rc::Rc;
+    use std::sync::Arc;
 
     use protocol::itch::{
         AddOrder, BrokenTrade, CrossTrade, Head, OrderCancel, OrderDelete, StockDirectory, Trade,
@@ -341,11 +199,11 @@ mod tests {
     use zerocopy::{FromZeros, IntoBytes};
 
     use super::*;
-    use crate::arbiter::Patience;
+    use crate::arbiter::{Arbiter, Patience};
     use crate::best_prices::{BestPrice, BestPrices};
     use crate::book::Limits;
     use crate::event::{FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, Kind, MarketEvent};
-    use crate::publish::{Listener, Subscription, Way};
+    use crate::publish::{Listener, Publisher, Subscription, Way};
     use crate::source::Packet;
     use crate::venue::Nasdaq;
 

@@ -9,7 +9,8 @@
 //!
 //!  own_books, on a strategy's core, makes books of events by the code of book
 //!  capture keeps a copy of packets, if it is asked to, between source and arbiter
-//!  feed runs it (`Feed::poll`), lines watches who speaks, race who is first; counters and status are for others
+//!  understudy goes the same way with made-up packets while nothing arrives
+//!  feed runs it (`Feed::poll`, `handler`), lines watches who speaks, race who is first; counters and status are for others
 //! ```
 //!
 //! Thread:      one feed core owns all of it; `best_prices` is what others read
@@ -40,6 +41,7 @@ pub mod recovery;
 
 mod changes;
 mod counters;
+mod recent;
 mod rejoin;
 mod room;
 mod status;
@@ -54,5 +56,8 @@ pub mod position;
 pub mod publish;
 pub mod statuses;
 pub mod trading;
+
+mod handler;
+mod understudy;
 
 pub mod feed;

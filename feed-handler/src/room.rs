@@ -21,7 +21,7 @@ use rt::histograms;
 
 use crate::arbiter::StreamSink;
 use crate::best_prices::BestPrices;
-use crate::book::{Books, CheckCounters, Cursor, Fault};
+use crate::book::{Books, CheckCounters, Cursor, Fault, Glimpse};
 use crate::changes::Changes;
 use crate::counters::Counters;
 use crate::event::{
@@ -31,6 +31,7 @@ use crate::event::{
 use crate::message::{Effect, Message};
 use crate::position::Position;
 use crate::publish::Publisher;
+use crate::recent::Recent;
 use crate::recovery::rejoin::Rejoin;
 use crate::status::{STALE_ENDED, STALE_GAP, STALE_SILENT, STALE_WAITING, Status};
 use crate::venue::Venue;
@@ -65,6 +66,7 @@ pub(crate) struct Room<V> {
     feed: u16,
     /// Where the check of the books goes on.
     checked: Cursor,
+    recent: Recent,
     /// `STALE_` bits.
     pub(crate) stale: u64,
     /// What they mean for events.
@@ -101,6 +103,7 @@ impl<V> Room<V> {
             histograms,
             feed,
             checked: Cursor::default(),
+            recent: Recent::default(),
             stale: STALE_SILENT,
             stale_flag: FLAG_STALE,
             is_tapped: false,
@@ -157,6 +160,22 @@ impl<V> Room<V> {
     #[inline]
     pub(crate) fn prefetch(&self) {
         self.publisher.prefetch();
+    }
+
+    /// Brings near what the next message is likely to touch: places in rings and histograms, and what the symbols that
+    /// strategies heard of last have in books and table. It changes nothing.
+    pub(crate) fn prefetch_next(&self) {
+        self.publisher.prefetch();
+        self.histograms.prefetch();
+        for locate in self.recent.symbols() {
+            let target = self.books.prefetch_slot(Glimpse {
+                locate,
+                reference: 0,
+            });
+            self.books.prefetch_order(target);
+            self.best_prices.prefetch(locate);
+            self.publisher.prefetch_wanted(locate);
+        }
     }
 
     /// Brings a symbol's levels up to date where somebody hears it.
@@ -265,6 +284,7 @@ impl<V: Venue> StreamSink for Delivery<'_, V> {
             let mut event = self.event_of(&message);
             (event.price, event.qty) = (price, qty);
             event.flags |= flags | message.effect.flags();
+            self.room.recent.note(message.locate);
             self.publish_wanted(event);
         }
     }

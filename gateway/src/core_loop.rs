@@ -5,6 +5,9 @@
 //! their slow work. After each turn it looks at the clock (10 ns of an idle turn's 100): a turn that took
 //! too long is told to the slow-order recorder, with what the kernel did to the thread meanwhile. That read is also
 //! when the next turn begins (`Clock::turn_ns`), by which strategies' timers go.
+//!
+//! A core that has had nothing to do for a while keeps its way warm: its stages rehearse in turn, one between two polls of
+//! all of them, so that what arrives waits for one stage's rehearsal at most.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -41,6 +44,13 @@ pub trait Stage: Send {
 
     /// Does a bounded amount of work without blocking; returns how much.
     fn poll(&mut self, clock: &Clock) -> usize;
+
+    /// Nothing waits, and has not for a while: goes the way of a message with a made-up one, so that code and data of the
+    /// way are near when a real one comes. It sends, counts and changes nothing that anybody can see, and takes well
+    /// below a microsecond, since what arrives meanwhile waits for it.
+    fn rehearse(&mut self, clock: &Clock) {
+        let _ = clock;
+    }
 
     /// Slow work, between packets: timers, kernel statistics.
     fn housekeep(&mut self, clock: &Clock);
@@ -94,6 +104,18 @@ impl ClockCounters {
     }
 }
 
+counters! {
+    /// How a core kept its way warm.
+    pub struct RehearsalCounters {
+        /// Rehearsals of its stages while nothing arrived.
+        rehearsals,
+        /// Time that they took, ns.
+        rehearsal_ns,
+        /// The longest, ns. Whatever held the core up meanwhile is in it.
+        rehearsal_ns_max,
+    }
+}
+
 /// What a core tells the rest, and is told.
 #[derive(Debug, Default)]
 pub struct CoreState {
@@ -103,6 +125,8 @@ pub struct CoreState {
     pub is_running: AtomicBool,
     /// How its clock does.
     pub clock: ClockCounters,
+    /// How it kept its way warm.
+    pub rehearsals: RehearsalCounters,
 }
 
 /// Where and how a core runs.
@@ -114,6 +138,8 @@ pub struct CoreOptions {
     pub cpu: Option<usize>,
     /// `SCHED_FIFO` priority; 0: the normal class.
     pub priority: i32,
+    /// So long after the last work and after the last round, an idle core's stages rehearse, ns; 0: never.
+    pub rehearse_ns: u64,
 }
 
 /// Runs stages until `stop` is set and each has stopped.
@@ -138,8 +164,9 @@ pub fn run(
         missed_ns: 0,
     };
     state.is_running.store(true, Ordering::Release);
+    let rehearser = Rehearser::new(options.rehearse_ns);
     alloc_guard::hot(true);
-    turn(&mut stages, clock, watch, state, stop);
+    turn(&mut stages, clock, watch, rehearser, Told { state, stop });
     alloc_guard::hot(false);
     Ok(())
 }
@@ -236,14 +263,86 @@ impl TurnWatch {
     }
 }
 
+/// What a running core is told, and where it tells.
+struct Told<'a> {
+    state: &'a CoreState,
+    stop: &'a AtomicBool,
+}
+
+/// Has the stages of an idle core rehearse, one in a turn: all have just been polled and had nothing to do.
+#[derive(Debug)]
+struct Rehearser {
+    /// 0: never.
+    interval_ns: u64,
+    /// When the next one is due; `u64::MAX`: never.
+    due_ns: u64,
+    /// Whose turn it is.
+    next: usize,
+}
+
+impl Rehearser {
+    fn new(interval_ns: u64) -> Self {
+        Self {
+            interval_ns,
+            due_ns: if interval_ns == 0 { u64::MAX } else { 0 },
+            next: 0,
+        }
+    }
+
+    /// A turn is over; whether a stage shall rehearse before the next one.
+    #[inline]
+    fn is_due(&mut self, now_ns: u64, work: usize) -> bool {
+        if work == 0 {
+            return now_ns >= self.due_ns;
+        }
+        if self.interval_ns != 0 {
+            self.due_ns = now_ns.saturating_add(self.interval_ns);
+        }
+        false
+    }
+
+    /// The stage whose turn it is rehearses.
+    #[cold]
+    fn rehearse(
+        &mut self,
+        stages: &mut [Box<dyn Stage>],
+        clock: &mut Clock,
+        counters: &RehearsalCounters,
+    ) -> u64 {
+        let began_ns = clock.turn_ns();
+        if let Some(stage) = stages.get_mut(self.next) {
+            stage.rehearse(clock);
+        }
+        let now_ns = clock.begin_turn();
+        let took_ns = now_ns.saturating_sub(began_ns);
+        counters.rehearsals.increment();
+        counters.rehearsal_ns.add(took_ns);
+        if took_ns > counters.rehearsal_ns_max.get() {
+            counters.rehearsal_ns_max.set(took_ns);
+        }
+        self.next += 1;
+        if self.next >= stages.len() {
+            self.next = 0;
+            self.due_ns = now_ns.saturating_add(self.interval_ns);
+        }
+        now_ns
+    }
+
+    /// The core is to stop: never again.
+    fn end(&mut self) {
+        (self.interval_ns, self.due_ns) = (0, u64::MAX);
+    }
+}
+
 /// The loop itself. Hot: everything it calls between two checks is a stage's `poll`.
 fn turn(
     stages: &mut [Box<dyn Stage>],
     mut clock: Clock,
     mut watch: TurnWatch,
-    state: &CoreState,
-    stop: &AtomicBool,
+    mut rehearser: Rehearser,
+    told: Told<'_>,
 ) {
+    let Told { state, stop } = told;
     let mut next_discipline_ns = 0;
     let mut turns = 0u64;
     clock.begin_turn();
@@ -253,8 +352,12 @@ fn turn(
             for stage in stages.iter_mut() {
                 work += stage.poll(&clock);
             }
-            watch.on_turn(clock.begin_turn(), work);
-            if work == 0 {
+            let now_ns = clock.begin_turn();
+            watch.on_turn(now_ns, work);
+            if rehearser.is_due(now_ns, work) {
+                let now_ns = rehearser.rehearse(stages, &mut clock, &state.rehearsals);
+                watch.on_turn(now_ns, 0);
+            } else if work == 0 {
                 std::hint::spin_loop();
             }
         }
@@ -270,6 +373,7 @@ fn turn(
             watch.restart(clock.begin_turn());
         }
         if stop.load(Ordering::Relaxed) {
+            rehearser.end();
             // Not short-circuiting: every stage hears of it in each turn.
             let mut is_stopped = true;
             for stage in stages.iter_mut() {
@@ -309,6 +413,55 @@ mod tests {
         let lengths: Vec<u64> = told.iter().map(|it| it.to_ns - it.from_ns).collect();
         assert_eq!(lengths, [4_000, 4_000, 4_000, 4_000, GRAVE_TURN_NS]);
         assert_eq!((told[4].missed, told[4].missed_ns), (6, 24_000));
+    }
+
+    /// Counts its rehearsals; the polls are the test's.
+    struct Counting(std::sync::Arc<AtomicU64>);
+
+    impl Stage for Counting {
+        fn poll(&mut self, _: &Clock) -> usize {
+            0
+        }
+
+        fn rehearse(&mut self, _: &Clock) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn housekeep(&mut self, _: &Clock) {}
+    }
+
+    #[test]
+    fn idle_stages_rehearse_one_a_turn_and_neither_after_work_nor_once_stopped() {
+        let counts = [(); 2].map(|()| std::sync::Arc::new(AtomicU64::new(0)));
+        let mut stages: Vec<Box<dyn Stage>> = Vec::new();
+        for count in &counts {
+            stages.push(Box::new(Counting(std::sync::Arc::clone(count))));
+        }
+        let counters = RehearsalCounters::default();
+        let mut clock = Clock::manual(10_000);
+        let mut rehearser = Rehearser::new(5_000);
+        let mut turn = |rehearser: &mut Rehearser, after_ns: u64, work: usize| {
+            clock.set_ns(clock.now_ns() + after_ns);
+            if rehearser.is_due(clock.turn_ns(), work) {
+                rehearser.rehearse(&mut stages, &mut clock, &counters);
+            }
+            [0, 1].map(|at: usize| counts[at].load(Ordering::Relaxed))
+        };
+        // The first stage, then the second, then the pause.
+        assert_eq!(turn(&mut rehearser, 0, 0), [1, 0]);
+        assert_eq!(turn(&mut rehearser, 100, 0), [1, 1]);
+        assert_eq!(turn(&mut rehearser, 4_999, 0), [1, 1]);
+        assert_eq!(turn(&mut rehearser, 1, 0), [2, 1]);
+        // Work comes before the second's turn, which is due again that long after it.
+        assert_eq!(turn(&mut rehearser, 100, 3), [2, 1]);
+        assert_eq!(turn(&mut rehearser, 4_999, 0), [2, 1]);
+        assert_eq!(turn(&mut rehearser, 1, 0), [2, 2]);
+        rehearser.end();
+        assert_eq!(turn(&mut rehearser, 1_000_000_000, 0), [2, 2]);
+        assert_eq!(turn(&mut rehearser, 1, 1), [2, 2]);
+        assert_eq!(turn(&mut rehearser, 1_000_000_000, 0), [2, 2]);
+        assert_eq!(counters.rehearsals.get(), 4);
+        assert!(!Rehearser::new(0).is_due(u64::MAX - 1, 0));
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct Options {
     pub cpus: Vec<usize>,
     /// Which stages share a core, each stage once; empty: as `is_inline` says.
     pub cores: Vec<Core>,
+    /// So long after the last work an idle core's stages rehearse, and so long after each round, ns; 0: never.
+    pub rehearse_ns: u64,
     /// Ring sizes, powers of two.
     pub rings: Rings,
     /// Feeds, in the order in which others name them.

@@ -208,6 +208,7 @@ fn core_that_hears_nothing_fires_timers_in_order_and_not_early() {
         name: "clerk".into(),
         cpu: None,
         priority: 0,
+        rehearse_ns: 0,
     };
     let up = ExecutionEvent::session(Outcome::SessionUp, rt::clock::monotonic_ns());
     to_desk.push(up).expect("there is room");

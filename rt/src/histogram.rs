@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hdrhistogram::Histogram;
 
+use crate::mem::prefetch;
+
 /// The largest value that is told apart: 10 s. Whatever takes longer is not latency but a fault.
 pub const MAX_NS: u64 = 10_000_000_000;
 /// Significant decimal digits.
@@ -31,6 +33,8 @@ const SLOTS: usize = slot_of(MAX_NS) + 1;
 #[derive(Debug)]
 pub struct Recorder {
     slots: Arc<[AtomicU64]>,
+    /// Where the last value went: the next one is likely to go near it.
+    last: usize,
 }
 
 /// The reading end.
@@ -51,16 +55,24 @@ impl Recorder {
     pub fn new() -> Self {
         Self {
             slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
+            last: 0,
         }
     }
 
     /// Adds one value.
     #[inline]
     pub fn record(&mut self, value_ns: u64) {
-        if let Some(slot) = self.slots.get(slot_of(value_ns.min(MAX_NS))) {
+        self.last = slot_of(value_ns.min(MAX_NS));
+        if let Some(slot) = self.slots.get(self.last) {
             // One writer: no read-modify-write is needed.
             slot.store(slot.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         }
+    }
+
+    /// Brings near where the last value went, and waits for nothing.
+    #[inline]
+    pub fn prefetch(&self) {
+        prefetch(self.slots.as_ptr().wrapping_add(self.last));
     }
 
     /// An end to read from.
@@ -101,6 +113,12 @@ macro_rules! histograms {
             /// Every histogram: name, and what it runs from and to.
             pub const NAMES: &'static [(&'static str, &'static str)] =
                 &[$((stringify!($field), $text.trim_ascii())),+];
+
+            /// Brings near where each one's last value went, and waits for nothing.
+            #[inline]
+            pub fn prefetch(&self) {
+                $(self.$field.prefetch();)+
+            }
 
             /// Every histogram by name, to be read by housekeeping.
             #[must_use]

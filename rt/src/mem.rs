@@ -38,6 +38,20 @@ pub fn prefetch<T>(place: *const T) {
     let _ = place;
 }
 
+/// Cache lines that [`prefetch_whole`] asks for at most: more would push out each other.
+const WHOLE_LINES_MAX: usize = 64;
+const LINE_BYTES: usize = 64;
+
+/// Brings the cache lines of an item itself near, not of what it points to; of a large one the first 4 KiB.
+#[inline]
+pub fn prefetch_whole<T: ?Sized>(item: &T) {
+    let first = std::ptr::from_ref(item).cast::<u8>();
+    let lines = size_of_val(item).div_ceil(LINE_BYTES);
+    for line in 0..lines.min(WHOLE_LINES_MAX) {
+        prefetch(first.wrapping_add(line * LINE_BYTES));
+    }
+}
+
 /// Writes to every page of a list's spare room, so that none has to be mapped between packets.
 pub fn touch<T>(list: &mut Vec<T>) {
     let step = (PAGE_BYTES / size_of::<T>().max(1)).max(1);

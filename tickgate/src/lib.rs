@@ -107,6 +107,7 @@
 //! | [`on_event`](prelude::Strategy::on_event) | something happened in the market; also before the session is open, so that it knows prices when it starts |
 //! | [`on_execution`](prelude::Strategy::on_execution) | something became of one of its orders, or its session opened or went down |
 //! | [`on_timer`](prelude::Strategy::on_timer) | a time has come that it asked for |
+//! | [`rehearse`](prelude::Strategy::rehearse) | nothing has arrived for a while (`layout.rehearse_us`): it may do, for nobody, what it would do for an event, so that its code and data are near when one comes; it does nothing by default |
 //! | [`on_stop`](prelude::Strategy::on_stop) | once: the gateway stops in good order, and cancels what is open; nothing new goes out from here on |
 //!
 //! What the account holds survives a restart, and a strategy finds it where it starts:

@@ -29,7 +29,7 @@ use rt::mem::Want;
 
 use crate::servers::{Network, SimulatedWire};
 use crate::venue::{Flying, LINES, LISTED, VENUES, Venue};
-use crate::{MS, SYMBOLS};
+use crate::{MS, SYMBOLS, rehearsing};
 
 /// Silence after which the feed is stale.
 const STALE_NS: u64 = 2 * SECOND_NS;
@@ -73,12 +73,17 @@ impl PacketSource for Arrived {
 /// The feed stage of any venue.
 trait AnyFeed {
     fn poll(&mut self, clock: &Clock) -> usize;
+    fn rehearse(&mut self, clock: &Clock);
     fn books(&self) -> &Books;
 }
 
 impl<V: venue::Venue> AnyFeed for Feed<Arrived, V> {
     fn poll(&mut self, clock: &Clock) -> usize {
         Self::poll(self, clock)
+    }
+
+    fn rehearse(&mut self, clock: &Clock) {
+        Self::rehearse(self, clock);
     }
 
     fn books(&self) -> &Books {
@@ -112,7 +117,7 @@ impl Base {
                 held_max,
             });
         }
-        let feed = Feed::new(Parts {
+        let mut feed = Feed::new(Parts {
             source: self.source,
             venue,
             arbiter,
@@ -124,6 +129,9 @@ impl Base {
             lines: LINES,
             stale_ns: STALE_NS,
         });
+        if rehearsing::is_on() {
+            feed = feed.with_rehearsal().expect("memory");
+        }
         if self.ways.held_max.is_none() {
             return (Box::new(feed), None);
         }
@@ -352,6 +360,7 @@ impl Hearing {
         }
         let begun = self.counters.arbiter.sessions_begun.get();
         self.stage.poll(clock);
+        rehearsing::rehearse(|| self.stage.rehearse(clock));
         let has_begun = self.counters.arbiter.sessions_begun.get() > begun;
         if has_begun && std::mem::take(&mut self.is_over) {
             (self.next, self.was_named) = (None, None);
@@ -467,6 +476,7 @@ impl Hearing {
     /// The sum of what it has heard.
     pub(crate) fn heard(&self) -> FeedTotals {
         let counters = &self.counters;
+        rehearsing::fold_feed(self.stage.books(), counters);
         let recovery = self.recovering.as_ref().map(|it| &it.counters);
         let [recovered, requests, failed] = recovery.map_or([0; 3], |it| {
             let counted = [

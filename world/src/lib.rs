@@ -34,6 +34,7 @@ mod operator;
 mod overheard;
 mod quoting;
 mod record;
+mod rehearsing;
 mod servers;
 mod traders;
 mod venue;
@@ -77,6 +78,8 @@ pub struct Outcome {
     pub answers: BTreeMap<String, u64>,
     /// The quoter was free to quote at the end, and did.
     pub is_quoted: bool,
+    /// All that it has left behind, in one number: orders' bytes, books, counters.
+    pub left: u64,
 }
 
 /// Lives one world.
@@ -85,6 +88,21 @@ pub struct Outcome {
 /// A rule is broken; the message says which. The same seed breaks it again.
 #[must_use]
 pub fn play(seed: u64) -> Outcome {
+    live(seed, false)
+}
+
+/// Lives the same world, in which every stage rehearses after every turn; and how often they have.
+///
+/// # Panics
+/// As [`play`].
+#[must_use]
+pub fn play_rehearsing(seed: u64) -> (Outcome, u64) {
+    let outcome = live(seed, true);
+    (outcome, rehearsing::count())
+}
+
+fn live(seed: u64, rehearses: bool) -> Outcome {
+    rehearsing::begin(rehearses);
     let mut world = world::World::new(seed);
     for _ in 0..STEPS {
         world.step();
@@ -104,6 +122,7 @@ pub fn play(seed: u64) -> Outcome {
         heard: world.heard,
         answers: std::mem::take(&mut world.answers),
         is_quoted,
+        left: rehearsing::left(),
     }
 }
 
@@ -112,6 +131,7 @@ impl std::ops::AddAssign<&Self> for Outcome {
         self.lived_ns += other.lived_ns;
         self.starts += other.starts;
         self.heard += other.heard;
+        self.left = self.left.wrapping_add(other.left);
         for (word, count) in &other.answers {
             *self.answers.entry(word.clone()).or_default() += count;
         }

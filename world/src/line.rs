@@ -22,6 +22,7 @@ use crate::connection::{Connection, Event};
 use crate::journaled::{Facts, Journaled};
 use crate::lives::{Remains, Used};
 use crate::record::Record;
+use crate::rehearsing;
 
 /// One session.
 pub(crate) struct Line {
@@ -219,6 +220,7 @@ impl Line {
 
     /// The journal of this life says what was sent and what was heard. What the life has used.
     pub(crate) fn compare_journal(&mut self, exchange: &Exchange, account: u16) -> Used {
+        rehearsing::fold_session(&mut self.stage);
         let live = self.stage.live_orders();
         let entry = self.stage.entry();
         let (next_seq, counters) = (entry.next_seq().0, entry.counters());

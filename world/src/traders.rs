@@ -163,6 +163,23 @@ impl Strategy for Trader {
         }
     }
 
+    /// It does all that it can think of, and nothing may come of it.
+    fn rehearse(&self, event: &MarketEvent, context: &mut Context<'_>) {
+        let (price, qty) = (event.bid_price, Qty(100));
+        context.enter(&NewOrder::limit(event.locate, Side::Buy, price, qty));
+        for id in belief(self.trader).live.into_keys() {
+            context.cancel(id);
+            context.replace(id, price, qty);
+            context.reduce(id, Qty(1));
+        }
+        context.start_timer(0, 1);
+        context.start_timer(u64::MAX, 2);
+    }
+
+    fn on_timer(&mut self, token: u64, _: &mut Context<'_>) {
+        panic!("it has started no timer, and {token} fires");
+    }
+
     fn on_start(&mut self, start: &Start<'_>, _: &mut Context<'_>) {
         let has_started = belief(self.trader).has_started;
         assert!(!has_started, "it starts once");

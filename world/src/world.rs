@@ -31,7 +31,7 @@ use crate::overheard::Overheard;
 use crate::servers::Fate;
 use crate::traders::{Trader, belief, set_calm};
 use crate::venue::Venue;
-use crate::{ACCOUNTS, MS, QUOTER, STRATEGIES, SYMBOLS, symbol};
+use crate::{ACCOUNTS, MS, QUOTER, STRATEGIES, SYMBOLS, rehearsing, symbol};
 
 /// Messages of a feed's session whose orders may suffer what a script wants: those after are treated well.
 const SCRIPTED: u64 = 0x300;
@@ -207,7 +207,7 @@ impl World {
                     let prices = Arc::clone(&self.hearings[feed].prices);
                     let events = events.expect("one for each strategy");
                     let stage = StrategyStage::of_one(events, prices, strategy, ends);
-                    self.desks.push(stage);
+                    self.desks.push(rehearsing::strategies(stage));
                 }
             }
             wired[session].join(intents, to_desk);
@@ -282,7 +282,7 @@ impl World {
             notices: Notices(notices),
             slowest: Slowest::new(slow),
         });
-        Line::new(stage, heard, asks, journaled)
+        Line::new(rehearsing::session(stage), heard, asks, journaled)
     }
 
     /// One turn of every stage, each in its place on the way; then everything is compared.
@@ -292,10 +292,10 @@ impl World {
             hearing.turn(venue, &self.clock);
         }
         for desk in &mut self.desks {
-            desk.poll(&self.clock);
+            rehearsing::turn(desk, &self.clock);
         }
         for line in &mut self.lines {
-            line.stage.poll(&self.clock);
+            rehearsing::turn(&mut line.stage, &self.clock);
         }
         if self.now_ns >= self.next_housekeeping_ns {
             self.next_housekeeping_ns = self.now_ns + 10 * MS;

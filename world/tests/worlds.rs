@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "tests")]
 
-use world::{Outcome, play};
+use world::{Outcome, play, play_rehearsing};
 
 #[test]
 fn two_hundred_worlds_end_in_one_belief() {
@@ -41,6 +41,21 @@ fn two_hundred_worlds_end_in_one_belief() {
         "Cancel TooLate",
     ] {
         assert!(sum.answers.contains_key(word), "no \"{word}\"");
+    }
+}
+
+/// With a rehearsal of every stage after every turn, the whole day is the same day: orders' bytes, answers, counters and
+/// books.
+#[test]
+fn worlds_that_rehearse_are_the_worlds_that_do_not() {
+    for seed in 0..24 {
+        let (rehearsing, rehearsals) = play_rehearsing(seed);
+        assert_eq!(rehearsing, play(seed), "seed {seed}");
+        assert!(rehearsals > 10_000, "{rehearsals} of seed {seed}");
+        println!(
+            "seed {seed}: {rehearsals} rehearsals, {:016X} left",
+            rehearsing.left
+        );
     }
 }
 

@@ -21,6 +21,6 @@ mod text;
 pub use comparison::compare;
 pub use entry::{Entry, Round, Sample};
 pub use hgrm::write_histograms;
-pub use model::{Aim, Flood, Point, Report, Word};
+pub use model::{Aim, Flood, Point, RatePoint, Report, Word};
 pub use page::html;
 pub use text::text;

@@ -32,6 +32,9 @@ pub struct Report {
     /// Receivers under a flood.
     #[serde(default)]
     pub floods: Vec<Flood>,
+    /// Latency over the rate.
+    #[serde(default)]
+    pub sweep: Vec<RatePoint>,
 }
 
 /// A name in the report, explained.
@@ -57,6 +60,7 @@ impl Report {
             aims: Vec::new(),
             growth: Vec::new(),
             floods: Vec::new(),
+            sweep: Vec::new(),
         }
     }
 
@@ -102,6 +106,23 @@ pub struct Flood {
     pub received: u64,
     /// Packets a second that were received.
     pub received_per_second: f64,
+}
+
+/// One candidate at one rate: medians over rounds, ns; `None`: it does not measure that.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct RatePoint {
+    /// The candidate.
+    pub name: String,
+    /// Packets a second.
+    pub rate: f64,
+    /// `tick_to_order`, p50.
+    pub tick_to_order_p50: Option<f64>,
+    /// `tick_to_order`, p99.
+    pub tick_to_order_p99: Option<f64>,
+    /// `wire_to_wire`, p50.
+    pub wire_to_wire_p50: Option<f64>,
+    /// `wire_to_wire`, p99.
+    pub wire_to_wire_p99: Option<f64>,
 }
 
 /// One size of one dimension.

@@ -43,6 +43,24 @@ pub fn html(report: &Report) -> Result<String> {
                        the smallest size of each kind. A flat line is best.";
         figure("growth", "Cost of growth", caption, &svg, &mut out);
     }
+    let parts = [
+        (
+            "tick_to_order",
+            "From packet to order's bytes, over the rate",
+        ),
+        (
+            "wire_to_wire",
+            "From packet to order at the exchange, over the rate",
+        ),
+    ];
+    for (name, title) in parts {
+        if let Some(svg) = plots::sweep(&report.sweep, name)? {
+            let caption = "The median at each rate. The fewer packets come, the longer the gateway waits \
+                           between two of them, and the more of its way has left the caches. A flat line is \
+                           best.";
+            figure(&format!("sweep-{name}"), title, caption, &svg, &mut out);
+        }
+    }
     glossary(report, &mut out);
     settings(report, &mut out);
     out.push_str("</body></html>\n");
@@ -167,6 +185,9 @@ fn tables(report: &Report, out: &mut String) {
     }
     if !report.growth.is_empty() {
         let _ = write!(out, "\n\n{}", escape(&text::growth(report)));
+    }
+    if !report.sweep.is_empty() {
+        let _ = write!(out, "\n\n{}", escape(&text::sweep(report)));
     }
     if let Some(gateway) = report.runs.first() {
         let _ = write!(out, "\n\n{}", escape(&text::stages(gateway)));

@@ -7,7 +7,7 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, Value
 use plotters::prelude::*;
 
 use crate::entry::{Entry, Sample};
-use crate::model::Point;
+use crate::model::{Point, RatePoint};
 
 /// Told apart by people who see colours differently, too.
 const COLOURS: [RGBColor; 8] = [
@@ -300,6 +300,61 @@ pub(super) fn growth(points: &[Point]) -> Result<Option<String>> {
         for (index, name) in names.into_iter().enumerate() {
             let of = points.iter().filter(|point| point.what == name);
             let points = of.map(|point| (point.size as f64, point.ratio));
+            line(&mut chart, index, name, points.collect())?;
+        }
+        legend(&mut chart)?;
+        root.present().map_err(failed)?;
+    }
+    Ok(Some(svg))
+}
+
+/// The median of one histogram over the rate, a line for each candidate.
+pub(super) fn sweep(points: &[RatePoint], histogram: &str) -> Result<Option<String>> {
+    let value = |point: &RatePoint| match histogram {
+        "tick_to_order" => point.tick_to_order_p50,
+        _ => point.wire_to_wire_p50,
+    };
+    let known = points
+        .iter()
+        .filter_map(|point| Some((point, value(point)? / 1000.0)));
+    let known: Vec<(&RatePoint, f64)> = known.collect();
+    let rates = || known.iter().map(|(point, _)| point.rate);
+    let (Some(least), Some(most)) = (
+        rates().min_by(f64::total_cmp),
+        rates().max_by(f64::total_cmp),
+    ) else {
+        return Ok(None);
+    };
+    let (low, high) = bounds(known.iter().map(|(_, us)| *us));
+    let mut names: Vec<&str> = Vec::new();
+    for (point, _) in &known {
+        if !names.contains(&point.name.as_str()) {
+            names.push(&point.name);
+        }
+    }
+    let mut svg = String::new();
+    {
+        let root = SVGBackend::with_string(&mut svg, (SIZE.0, 300)).into_drawing_area();
+        root.fill(&WHITE).map_err(failed)?;
+        let x = ((least * 0.8)..(most * 1.25)).log_scale();
+        let mut chart = ChartBuilder::on(&root)
+            .margin(12)
+            .x_label_area_size(36)
+            .y_label_area_size(64)
+            .build_cartesian_2d(x, (low..high).log_scale())
+            .map_err(failed)?;
+        chart
+            .configure_mesh()
+            .light_line_style(WHITE)
+            .label_style(TEXT)
+            .x_desc("packets a second")
+            .x_label_formatter(&|value| format!("{value:.0}"))
+            .y_label_formatter(&us)
+            .draw()
+            .map_err(failed)?;
+        for (index, name) in names.into_iter().enumerate() {
+            let of = known.iter().filter(|(point, _)| point.name == name);
+            let points = of.map(|(point, us)| (point.rate, *us));
             line(&mut chart, index, name, points.collect())?;
         }
         legend(&mut chart)?;

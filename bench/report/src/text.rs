@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use gateway::telemetry::{Summary, grouped, histograms};
 
 use crate::entry::Entry;
-use crate::model::{Aim, Flood, Point, Report};
+use crate::model::{Aim, Flood, Point, RatePoint, Report};
 use crate::statistics::Comparison;
 
 /// Histograms that are shown, with what they run from and to.
@@ -34,6 +34,9 @@ pub fn text(report: &Report) -> String {
     }
     if !report.growth.is_empty() {
         let _ = writeln!(out, "\n{}", growth(report));
+    }
+    if !report.sweep.is_empty() {
+        let _ = writeln!(out, "\n{}", sweep(report));
     }
     if !report.aims.is_empty() {
         let _ = writeln!(out, "\n{}", aims(report));
@@ -243,6 +246,30 @@ pub(crate) fn growth(report: &Report) -> String {
     let head = ["growth of", "size", "tick_to_order p50, ns", "x smallest"];
     let rows = report.growth.iter().map(row).collect();
     table(head, rows, [true, false, false, false])
+}
+
+pub(crate) fn sweep(report: &Report) -> String {
+    let ns = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |ns| format!("{ns:.0}"));
+    let row = |point: &RatePoint| {
+        [
+            point.name.clone(),
+            format!("{:.0}", point.rate),
+            ns(point.tick_to_order_p50),
+            ns(point.tick_to_order_p99),
+            ns(point.wire_to_wire_p50),
+            ns(point.wire_to_wire_p99),
+        ]
+    };
+    let head = [
+        "over the rate, ns",
+        "packets/s",
+        "tick_to_order p50",
+        "p99",
+        "wire_to_wire p50",
+        "p99",
+    ];
+    let rows = report.sweep.iter().map(row).collect();
+    table(head, rows, [true, false, false, false, false, false])
 }
 
 fn aims(report: &Report) -> String {

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result, bail};
 use bench::aims;
 use bench::latency::{Plan, Workload, day_traffic, traffic};
+use bench::rate_sweep;
 use lab::netns::Lab;
 use lab::run::{Candidate, Item};
 use peers::{Peer, Peers};
@@ -23,6 +24,10 @@ pub(crate) struct Arguments {
     /// Gateway, floor and every peer that is installed, in under 45 seconds.
     #[arg(long)]
     quick: bool,
+    /// Latency over the rate instead of the matrix: a gateway that rehearses, one that never does, and the peers (the
+    /// floor), at 1,000, 5,000, 20,000 and 100,000 packets a second.
+    #[arg(long, conflicts_with_all = ["file", "quick", "profile", "feed"])]
+    rate_sweep: bool,
     /// A load that others measure, too: trade_sim.
     #[arg(long)]
     profile: Option<String>,
@@ -90,6 +95,9 @@ pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
         wanted.clear();
     }
     let folder = tempfile::Builder::new().prefix("tickgate-day-").tempdir()?;
+    if arguments.rate_sweep {
+        return sweep(arguments, &workload, folder.path(), stop);
+    }
     let peers = Peers::build(wanted)?;
     let items = items(arguments, &plan, &workload, &peers, folder.path())?;
     let mut report = Report::new("tickgate-bench latency");
@@ -102,6 +110,24 @@ pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
     if arguments.profile.is_some() {
         say_mean(&report);
     }
+    finish(&report, &arguments.output)
+}
+
+/// Latency over the rate.
+fn sweep(
+    arguments: &Arguments,
+    workload: &Workload,
+    folder: &Path,
+    stop: &AtomicBool,
+) -> Result<()> {
+    let peers = Peers::build(wanted_peers(&arguments.peers)?)?;
+    let items = rate_sweep::items(workload, &arguments.sets, &peers.ready, folder)?;
+    let mut report = Report::new("tickgate-bench latency --rate-sweep");
+    tell_peers(&mut report, &peers);
+    let lab = Lab::new()?;
+    report.runs = measure_shown(&lab, &items, arguments.rounds.max(1), stop)?;
+    report.sweep = rate_sweep::points(&report);
+    report.aims = rate_sweep::aims(&report);
     finish(&report, &arguments.output)
 }
 

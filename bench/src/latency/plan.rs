@@ -93,6 +93,9 @@ pub struct Plan {
     /// Entries of the ring from feed to strategy.
     #[arg(long, value_delimiter = ',', value_name = "ENTRIES")]
     pub events_ring: Vec<u32>,
+    /// After how many idle µs the gateway rehearses; 0: never.
+    #[arg(long, value_delimiter = ',', value_name = "US")]
+    pub rehearse_us: Vec<u32>,
 }
 
 /// One of the values of a dimension, as it appears in names.
@@ -136,6 +139,7 @@ impl Plan {
             huge_pages: first(self.huge_pages, file.huge_pages),
             rx_ring: first(self.rx_ring, file.rx_ring),
             events_ring: first(self.events_ring, file.events_ring),
+            rehearse_us: first(self.rehearse_us, file.rehearse_us),
         })
     }
 
@@ -154,7 +158,7 @@ impl Plan {
         fn numbers<T: ToString>(values: &[T]) -> Vec<String> {
             values.iter().map(ToString::to_string).collect()
         }
-        let dimensions: [(&'static str, Vec<String>); 10] = [
+        let dimensions: [(&'static str, Vec<String>); 11] = [
             ("receive", texts(&self.receive, "af_xdp")),
             ("send", texts(&self.send, "io_uring")),
             ("layout", texts(&self.layout, "inline")),
@@ -165,6 +169,7 @@ impl Plan {
             ("huge_pages", texts(&numbers(&self.huge_pages), "")),
             ("rx_ring", texts(&numbers(&self.rx_ring), "")),
             ("events_ring", texts(&numbers(&self.events_ring), "")),
+            ("rehearse_us", texts(&numbers(&self.rehearse_us), "")),
         ];
         let mut all: Vec<Vec<Choice>> = vec![Vec::new()];
         for (name, values) in &dimensions {
@@ -217,6 +222,7 @@ fn combine(choices: &[Choice]) -> Result<Combination> {
             "huge_pages" => set(&mut gateway, "host.huge_pages", value),
             "rx_ring" => set(&mut gateway, "feed.itch.af_xdp.rx_ring", value),
             "events_ring" => set(&mut gateway, "rings.events", value),
+            "rehearse_us" => set(&mut gateway, "layout.rehearse_us", value),
             "receive" => choose_receiver(&mut gateway, value)?,
             "send" => {
                 gateway.submit = match value.as_str() {

@@ -27,11 +27,25 @@ impl Host {
     }
 }
 
+/// A second: whoever wants it rarer wants none.
+const REHEARSE_US_MAX: u32 = 1_000_000;
+
+impl Layout {
+    /// What is out of range by itself.
+    pub(crate) fn check(&self, found: &mut Vec<Found>) {
+        if self.rehearse_us > REHEARSE_US_MAX {
+            let text = format!("{}: expected 0 to {REHEARSE_US_MAX}", self.rehearse_us);
+            found.push(("layout.rehearse_us".into(), text));
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layout {
     pub kind: LayoutKind,
     pub cpus: Vec<usize>,
+    pub rehearse_us: u32,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub core: BTreeMap<String, Core>,
 }

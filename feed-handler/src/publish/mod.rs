@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use protocol::types::Symbol;
 use rt::counters;
+use rt::mem::prefetch;
 use rt::ring::{NotPowerOfTwo, ring};
 
 use crate::best_prices::BestPrices;
@@ -207,6 +208,12 @@ impl Publisher {
             shared.prefetch();
         }
         self.own.iter().for_each(OwnRing::prefetch);
+    }
+
+    /// Brings near who wants a symbol.
+    #[inline]
+    pub fn prefetch_wanted(&self, locate: u16) {
+        prefetch(self.wanted.as_ptr().wrapping_add(usize::from(locate)));
     }
 
     /// Where a number of the running session stands among all that this feed ever said.

@@ -9,6 +9,8 @@
 //! When wrong:  a packet of another message protocol on the same group is none of this venue's.
 //! Spec:        IEX-TP 1.0; IEX DEEP+ 1.02.
 
+use std::mem;
+
 use protocol::deep_plus::{
     self, EVENT_END_OF_MESSAGES, FLAG_CROSS, FLAG_KEEPS_PRIORITY, SystemEvent,
 };
@@ -16,7 +18,7 @@ use protocol::iex_tp::{self, PROTOCOL_DEEP_PLUS};
 use protocol::types::{DecodeError, MatchNumber, Price4, Symbol};
 
 use super::symbols::{Numbered, Symbols};
-use super::{Content, Packet, Venue};
+use super::{Content, MadeUp, Packet, Venue, made_up};
 use crate::event::Kind;
 use crate::message::{Effect, Message, Print};
 use crate::recovery::request::{RequestProtocol, SessionKey, iex_tp_key};
@@ -65,6 +67,17 @@ impl Venue for Iex {
     #[cold]
     fn said(bytes: &[u8]) -> Option<Said> {
         said(&deep_plus::Message::decode(bytes).ok()?)
+    }
+
+    fn made_up(what: MadeUp, out: &mut [u8]) -> usize {
+        made_up::of_iex(what, out)
+    }
+
+    const NUMBER_AT: usize = mem::offset_of!(iex_tp::Header, seq);
+
+    #[inline]
+    fn number(seq: u64) -> [u8; 8] {
+        seq.to_le_bytes()
     }
 }
 

@@ -13,6 +13,7 @@
 //! Another venue is one file here and an implementation of [`Venue`] and [`Packet`].
 
 mod iex;
+mod made_up;
 mod nasdaq;
 mod symbols;
 
@@ -26,10 +27,11 @@ use crate::recovery::request::{RequestProtocol, SessionKey};
 use crate::trading::Said;
 
 pub use iex::Iex;
+pub use made_up::MadeUp;
 pub use nasdaq::Nasdaq;
 
 /// A venue's feed. The value is the state that reading its messages needs, such as names of symbols.
-pub trait Venue: fmt::Debug + Send + 'static {
+pub trait Venue: fmt::Debug + Default + Send + 'static {
     /// What tells one session of numbers from another.
     type Session: Copy + Eq + fmt::Debug + Send;
     /// A packet over its bytes.
@@ -70,6 +72,15 @@ pub trait Venue: fmt::Debug + Send + 'static {
     /// What a message says of how its symbol or the market is traded. Asked only where its effect is
     /// [`Effect::Status`](crate::message::Effect::Status); `None`: in a code that the venue does not have.
     fn said(bytes: &[u8]) -> Option<Said>;
+
+    /// Writes the payload of a packet that nobody has sent, with the number 0, and says how long it is: for rehearsals.
+    fn made_up(what: MadeUp, out: &mut [u8]) -> usize;
+
+    /// Where a packet's number stands in its payload, at an even place.
+    const NUMBER_AT: usize;
+
+    /// How it is written.
+    fn number(seq: u64) -> [u8; 8];
 }
 
 /// A packet of a venue.

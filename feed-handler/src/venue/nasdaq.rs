@@ -3,12 +3,14 @@
 //! Thread:      feed core, hot
 //! Spec:        MoldUDP64 1.00; TotalView-ITCH 5.0 sections 1.3 to 1.5.
 
+use std::mem;
+
 use protocol::itch;
 use protocol::mold;
 use protocol::types::{DecodeError, MatchNumber, Price4, Side};
 use zerocopy::FromBytes;
 
-use super::{Content, Packet, Venue};
+use super::{Content, MadeUp, Packet, Venue, made_up};
 use crate::book::Glimpse;
 use crate::event::Kind;
 use crate::message::{Effect, Message, Print};
@@ -63,6 +65,17 @@ impl Venue for Nasdaq {
     #[cold]
     fn said(bytes: &[u8]) -> Option<Said> {
         said(&itch::Message::decode(bytes).ok()?)
+    }
+
+    fn made_up(what: MadeUp, out: &mut [u8]) -> usize {
+        made_up::of_nasdaq(what, out)
+    }
+
+    const NUMBER_AT: usize = mem::offset_of!(mold::Header, seq);
+
+    #[inline]
+    fn number(seq: u64) -> [u8; 8] {
+        seq.to_be_bytes()
     }
 }
 

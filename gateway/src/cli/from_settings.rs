@@ -61,6 +61,7 @@ pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result
             .iter()
             .map(|(name, of)| core(name, of))
             .collect(),
+        rehearse_ns: u64::from(settings.layout.rehearse_us) * 1_000,
         rings: Rings {
             events: settings.rings.events,
             intents: settings.rings.intents,

@@ -29,6 +29,12 @@ impl Records {
         Self { cells, begun: None }
     }
 
+    /// Lets everything go unread.
+    pub(crate) fn forget(&mut self) {
+        self.begun = None;
+        while self.cells.pop().is_some() {}
+    }
+
     /// The next record: its header, and its payload in `payload`.
     pub fn next(&mut self, payload: &mut Vec<u8>) -> Option<Header> {
         let first = match self.begun.take() {

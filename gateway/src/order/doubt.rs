@@ -15,6 +15,7 @@
 //! When full:   the oldest of [`NOTES_MAX`] is no longer watched, and counted.
 
 use protocol::types::UserRefNum;
+use rt::mem::prefetch;
 
 use super::orders::Orders;
 
@@ -116,6 +117,17 @@ impl Doubt {
             self.first += 1;
             self.unwatched += 1;
         }
+    }
+
+    /// Nothing was ever sent: for who sends nothing (`understudy`), and shall not go through the whole of the memory.
+    pub(super) fn begin_again(&mut self) {
+        (self.first, self.end) = (0, 0);
+    }
+
+    /// Brings near where the next note goes.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        prefetch(self.notes.as_ptr().wrapping_add(place(self.end)));
     }
 
     /// A connection begins or ends: what it took with it is settled otherwise.

@@ -278,7 +278,8 @@ impl Entry {
     ///
     /// # Errors
     /// Why it was refused; nothing has been written then.
-    #[inline]
+    // Compiled once, whatever the transport: what an understudy runs is what real orders run.
+    #[inline(never)]
     pub fn on_intent(
         &mut self,
         account: &mut Account,

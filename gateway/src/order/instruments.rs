@@ -5,9 +5,10 @@
 
 use feed_handler::best_prices::BestPrices;
 use protocol::types::Symbol;
+use rt::mem::prefetch;
 
 /// A symbol's index in order entry's tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Instrument(pub u16);
 
 /// Room for symbols: all of Nasdaq's have about 11,000.
@@ -84,6 +85,14 @@ impl Instruments {
     pub fn set_place(&mut self, instrument: Instrument, place: Place) {
         if let Some(known) = self.places.get_mut(usize::from(instrument.0)) {
             *known = Some(place);
+        }
+    }
+
+    /// Brings near what is known of an instrument, and of a locate code that stands for it.
+    pub(super) fn prefetch(&self, Instrument(index): Instrument, feed: u16, locate: u16) {
+        prefetch(self.symbols.as_ptr().wrapping_add(usize::from(index)));
+        if let Some(known) = self.of_locate.get(usize::from(feed)) {
+            prefetch(known.as_ptr().wrapping_add(usize::from(locate)));
         }
     }
 

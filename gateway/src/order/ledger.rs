@@ -152,7 +152,7 @@ impl Ledger<'_> {
         self.session.doubt.note(Sort::Enter, user_ref, now_ns);
         self.opened(&order);
         self.session.counters.orders.increment();
-        self.session.last = (owner, intent.id);
+        self.session.note_last(owner, &order);
         Ok(Sent {
             len,
             user_ref,

@@ -151,6 +151,24 @@ impl Lifecycle {
         }
     }
 
+    /// One that is open to nobody: of an order entry without a connection, which nothing that it writes can leave
+    /// (`understudy`).
+    pub(super) fn of_understudy() -> Self {
+        let nobody = Credentials {
+            addresses: Addresses::default(),
+            username: String::new(),
+            password: String::new(),
+            session: String::new(),
+            server_timeout_ns: NEVER,
+        };
+        Self {
+            state: State::Open,
+            deadline_ns: NEVER,
+            has_been_open: true,
+            ..Self::new(nobody)
+        }
+    }
+
     /// How far it is.
     #[inline]
     #[must_use]

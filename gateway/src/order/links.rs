@@ -8,9 +8,14 @@ use rt::ring::{Consumer, Producer};
 
 use super::entry::{DESKS_MAX, EntryCounters};
 use super::risk::{KillCause, KillSwitch};
+use super::transport::HEARD_BYTES_MAX;
 use crate::message::execution::ExecutionEvent;
 use crate::message::intent::{OrderIntent, Owner};
 use crate::message::notice::{Notice, Notices};
+
+/// Executions that what is read in one turn may bring, and so the room that a strategy has to have: answers
+/// of at least 16 bytes, of which few end an intent and an order at once.
+const NEWS_A_TURN: usize = 2 * HEARD_BYTES_MAX / 16;
 
 /// One strategy's rings.
 #[derive(Debug)]
@@ -19,6 +24,15 @@ pub struct Link {
     pub intents: Consumer<OrderIntent>,
     /// What it is told.
     pub executions: Producer<ExecutionEvent>,
+}
+
+impl Link {
+    /// Whether it has too little room for what one read of the exchange may bring.
+    #[inline]
+    pub(super) fn is_short(&self) -> bool {
+        let capacity = self.executions.capacity();
+        capacity - self.executions.len() < NEWS_A_TURN.min(capacity / 2)
+    }
 }
 
 /// The strategies' rings, and what happens where one is full.

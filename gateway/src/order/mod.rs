@@ -54,3 +54,4 @@ pub mod snapshot;
 
 mod together;
 pub mod transport;
+pub mod understudy;

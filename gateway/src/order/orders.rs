@@ -95,6 +95,13 @@ impl Orders {
         self.next = self.next.max(next.0).max(1);
     }
 
+    /// Numbers begin at 1 again, while nothing is live: for who sends nothing (`understudy`). At an exchange no number
+    /// is ever used twice.
+    pub(super) fn begin_again(&mut self) {
+        debug_assert!(self.is_empty(), "{} orders live", self.len());
+        self.next = 1;
+    }
+
     /// Brings near what the next order writes, and where its owner's next number will be noted.
     #[inline]
     pub fn prefetch(&self, owner: Owner, id: OrderId) {

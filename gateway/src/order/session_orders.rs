@@ -14,7 +14,8 @@ use protocol::types::{OrderRef, Qty, UserRefNum};
 use super::desk::{DESKS_MAX, Desk, DeskOptions, Ended};
 use super::doubt::{Doubt, Doubtful, Sort};
 use super::fills::Fills;
-use super::instruments::Instruments;
+use super::instruments::{Instrument, Instruments};
+use super::live::Order;
 use super::orders::Orders;
 use super::progress::EntryCounters;
 use crate::journal::inlet::PACKET_BYTES_MAX;
@@ -47,6 +48,8 @@ pub(super) struct SessionOrders {
     pub(super) breach: Option<Breach>,
     /// Whose order went out last: the next one's memory is prefetched.
     pub(super) last: (Owner, OrderId),
+    /// What it was for.
+    pub(super) subject: Subject,
     /// The operator wants orders cancelled that went out up to this time, whenever they stand; 0: he does not.
     swept_ns: u64,
     /// Standing orders that the sweep has still to look at.
@@ -59,6 +62,14 @@ pub(super) struct SessionOrders {
     pub(super) past: Past,
     /// What becomes of orders that an earlier run left open.
     pub(super) found: FoundOrders,
+}
+
+/// What an order is for: a symbol of a feed, and its number here.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Subject {
+    pub(super) feed: u16,
+    pub(super) locate: u16,
+    pub(super) instrument: Instrument,
 }
 
 /// What becomes of orders that an earlier run left open at the exchange.
@@ -93,6 +104,7 @@ impl SessionOrders {
             counters: Arc::default(),
             breach: None,
             last: (Owner(0), OrderId(0)),
+            subject: Subject::default(),
             swept_ns: 0,
             to_sweep: 0,
             sweeps_again: false,
@@ -152,6 +164,17 @@ impl SessionOrders {
             (event.locate, event.side) = (ended.locate, ended.side);
         }
         event
+    }
+
+    /// A new order goes out.
+    #[inline]
+    pub(super) fn note_last(&mut self, owner: Owner, order: &Order) {
+        self.last = (owner, order.id);
+        self.subject = Subject {
+            feed: order.feed,
+            locate: order.locate,
+            instrument: order.instrument,
+        };
     }
 
     /// Says when an order's bytes were ready.

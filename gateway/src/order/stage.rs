@@ -26,7 +26,8 @@ use super::opening::Opening;
 use super::risk::KillSwitch;
 use super::snapshot::{PositionsView, SessionView, Snapshot};
 use super::together::{BATCH, Together};
-use super::transport::{HEARD_BYTES_MAX, Transport, TransportEvent};
+use super::transport::{Transport, TransportEvent};
+use super::understudy::{Understudy, prefetch_next};
 use crate::core_loop::Stage;
 use crate::message::command::Command;
 use crate::message::execution::{ExecutionEvent, Outcome};
@@ -39,9 +40,6 @@ pub use super::parts::Parts;
 /// Cancels written in one turn at most when everything is to be cancelled: answers are heard and
 /// heartbeats sent between two such turns. 256 are about 20 µs of work.
 const CANCELS_A_TURN: u32 = 256;
-/// Executions that what is read in one turn may bring, and so the room that a strategy has to have: answers
-/// of at least 16 bytes, of which few end an intent and an order at once.
-const NEWS_A_TURN: usize = 2 * HEARD_BYTES_MAX / 16;
 /// How long the exchange is not read for the sake of a strategy that does not take its executions. A
 /// host may hold a core up for milliseconds.
 const HOLD_NS: u64 = 20_000_000;
@@ -68,6 +66,7 @@ pub struct OrderStage<T> {
     snapshot: Snapshot,
     together: Together,
     slowest: Slowest,
+    understudy: Option<Box<Understudy>>,
 }
 
 impl<T: Transport> OrderStage<T> {
@@ -100,7 +99,15 @@ impl<T: Transport> OrderStage<T> {
             together: Together::default(),
             slowest,
             entry,
+            understudy: None,
         }
+    }
+
+    /// An idle core keeps its way warm.
+    #[must_use]
+    pub fn with_rehearsal(mut self, understudy: Understudy) -> Self {
+        self.understudy = Some(Box::new(understudy));
+        self
     }
 
     /// The histograms, to be read by housekeeping.
@@ -217,8 +224,7 @@ impl<T: Transport> OrderStage<T> {
         self.transport.flush();
         let submitted_ns = clock.now_ns();
         self.counters.submissions.increment();
-        let (histograms, slowest) = (&mut self.histograms, &mut self.slowest);
-        (self.together).on_submitted(submitted_ns, histograms, slowest);
+        (self.together).on_submitted(submitted_ns, &mut self.histograms, &mut self.slowest);
         self.entry.prefetch(&self.account);
     }
 
@@ -240,11 +246,7 @@ impl<T: Transport> OrderStage<T> {
     /// Strategies only make room, so whoever has enough after a read has enough for the next.
     #[inline]
     fn look_for_room(&mut self, clock: &Clock) {
-        let is_short = self.links.iter().any(|link| {
-            let capacity = link.executions.capacity();
-            capacity - link.executions.len() < NEWS_A_TURN.min(capacity / 2)
-        });
-        if !is_short {
+        if !self.links.iter().any(Link::is_short) {
             self.short_since_ns = None;
         } else if self.short_since_ns.is_none() {
             self.short_since_ns = Some(clock.now_ns());
@@ -434,12 +436,6 @@ impl<T: Transport> OrderStage<T> {
         }
         self.entry.sweep_again();
     }
-
-    fn tell_breach(&mut self) {
-        if let Some(breach) = self.entry.take_breach() {
-            self.notices.send(Notice::Breach(breach));
-        }
-    }
 }
 
 impl<T: Transport + Send> Stage for OrderStage<T> {
@@ -457,13 +453,23 @@ impl<T: Transport + Send> Stage for OrderStage<T> {
         taken + heard
     }
 
+    fn rehearse(&mut self, clock: &Clock) {
+        if let Some(understudy) = &mut self.understudy {
+            understudy.rehearse(clock);
+            prefetch_next(&self.entry, &self.account, &mut self.transport);
+            self.histograms.prefetch();
+        }
+    }
+
     fn housekeep(&mut self, clock: &Clock) {
         let now_ns = clock.now_ns();
         self.on_timeout(now_ns, clock);
         self.slowest.housekeep(now_ns);
         self.cancels_rest = false;
         self.account.look_around();
-        self.tell_breach();
+        if let Some(breach) = self.entry.take_breach() {
+            self.notices.send(Notice::Breach(breach));
+        }
         self.take_commands(now_ns);
         self.snapshot.show(&self.entry, &self.account);
     }

@@ -34,6 +34,7 @@ use crate::order::opening::{Opening, OpeningView};
 use crate::order::risk::{KillCause, KillSwitch, Limits, Risk, RowLimits};
 use crate::order::stage::{OrderStage, Parts as OrderParts};
 use crate::order::transport::{Transport, TransportUser};
+use crate::order::understudy::Understudy;
 use crate::strategy::Ends;
 use crate::telemetry::{Kind, Label};
 use crate::trace::recorder::{Slowest, Watch};
@@ -70,8 +71,7 @@ struct SessionWiring {
 /// `pasts`: what earlier runs left of each session, in the order of the configuration.
 pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, String> {
     pasts.resize_with(options.sessions.len(), Past::default);
-    let mut house = House::default();
-    let mut stages = Vec::new();
+    let (mut house, mut stages) = (House::default(), Vec::new());
     let want = Want {
         huge: options.huge_pages,
         ..Want::HOT
@@ -104,6 +104,7 @@ pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, Str
                 index: u16::try_from(index).unwrap_or(u16::MAX),
                 want,
                 publisher,
+                rehearses: layout.rehearses(),
                 interfaces: &mut interfaces,
             };
             let (stage, counters) = feed::build(options, room, &mut house)?;
@@ -127,6 +128,7 @@ pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, Str
             share,
             best_prices: best_prices.clone(),
             journal: options.journal.as_ref().map(|it| (index, it.ring_bytes)),
+            rehearses: layout.rehearses(),
             past: pasts.get_mut(index).map(std::mem::take).unwrap_or_default(),
         };
         let name = session.name.clone();
@@ -287,6 +289,8 @@ struct SessionRoom {
     best_prices: Vec<Arc<BestPrices>>,
     /// The session's number and the bytes of its ring, where there is a journal.
     journal: Option<(usize, usize)>,
+    /// An idle core keeps its way warm.
+    rehearses: bool,
     /// What earlier runs left.
     past: Past,
 }
@@ -302,6 +306,7 @@ fn build_session(
         wiring,
         best_prices,
         journal,
+        rehearses,
         past,
     } = room;
     let name = session.name;
@@ -333,6 +338,10 @@ fn build_session(
         entry = entry.with_journal(inlet);
         entry.note_inherited(&past_limits, &limits, monotonic_ns());
     }
+    let understudy = rehearses
+        .then(|| Understudy::new(&limits, journal.is_some()))
+        .transpose()
+        .map_err(|error| format!("session {name}: memory to rehearse: {error}"))?;
     let no_memory = format!("session {name}: buffers and socket");
     let notices = notices(&name, house)?;
     let (slow, traces) = pair(TRACES, "slow orders")?;
@@ -351,6 +360,7 @@ fn build_session(
         kill,
         account,
         entry,
+        understudy,
         wiring,
         asks,
         commands,
@@ -373,6 +383,7 @@ struct SessionStart<'a> {
     kill: KillSwitch,
     account: Account,
     entry: Entry,
+    understudy: Option<Understudy>,
     wiring: SessionWiring,
     asks: Producer<Command>,
     commands: Consumer<Command>,
@@ -389,7 +400,7 @@ impl TransportUser for SessionStart<'_> {
     /// Makes the stage, and its histograms, its counters and its door known.
     fn with<T: Transport + Send + 'static>(self, transport: T) -> Box<dyn Stage> {
         let counters = self.entry.counters();
-        let stage = OrderStage::new(OrderParts {
+        let mut stage = OrderStage::new(OrderParts {
             account: self.account,
             entry: self.entry,
             transport,
@@ -399,6 +410,9 @@ impl TransportUser for SessionStart<'_> {
             notices: self.notices,
             slowest: self.slowest,
         });
+        if let Some(understudy) = self.understudy {
+            stage = stage.with_rehearsal(understudy);
+        }
         self.control.sessions.push(SessionControl {
             name: self.name.clone(),
             addresses: self.addresses,

@@ -29,6 +29,8 @@ pub(super) struct FeedRoom<'a> {
     pub(super) index: u16,
     pub(super) want: Want,
     pub(super) publisher: Publisher,
+    /// An idle core keeps its way warm.
+    pub(super) rehearses: bool,
     /// Those that feeds before it have opened are open.
     pub(super) interfaces: &'a mut Interfaces,
 }
@@ -55,6 +57,7 @@ fn build_of<V: Venue>(
         index,
         want,
         publisher,
+        rehearses,
         interfaces,
     } = room;
     let books = Books::new(&feed.books, want).map_err(|error| {
@@ -97,18 +100,19 @@ fn build_of<V: Venue>(
             stale_ns: feed.patience.stale_ns,
         },
         feed_end,
+        rehearses,
     };
     match receive::open(feed, interfaces)? {
         Receiver::Xdp(source, watches) => {
             house.watches.extend(watches);
             let tap = tap_of(feed, true, &start.parts, house)?;
-            Ok((start.with(source, tap, house), shown))
+            Ok((start.with(source, tap, house)?, shown))
         }
         Receiver::Udp(source, udp) => {
             let label = Label::new(Kind::Socket, &feed.name);
             house.registry.counters(label, move || udp.list());
             let tap = tap_of(feed, false, &start.parts, house)?;
-            Ok((start.with(source, tap, house), shown))
+            Ok((start.with(source, tap, house)?, shown))
         }
     }
 }
@@ -137,6 +141,7 @@ struct FeedStart<'a, V: Venue> {
     name: &'a str,
     parts: Parts<(), V>,
     feed_end: Option<FeedEnd>,
+    rehearses: bool,
 }
 
 impl<V: Venue> FeedStart<'_, V> {
@@ -146,7 +151,7 @@ impl<V: Venue> FeedStart<'_, V> {
         source: S,
         tap: Option<Tap>,
         house: &mut House,
-    ) -> Box<dyn Stage> {
+    ) -> Result<Box<dyn Stage>, String> {
         match tap {
             None => self.stage(source, house),
             Some(tap) => self.stage(Tapped::new(source, tap), house),
@@ -157,13 +162,18 @@ impl<V: Venue> FeedStart<'_, V> {
         self,
         source: S,
         house: &mut House,
-    ) -> Box<dyn Stage> {
-        let feed = Feed::new(self.parts.with_source(source));
+    ) -> Result<Box<dyn Stage>, String> {
+        let mut feed = Feed::new(self.parts.with_source(source));
         register_lines(self.name, feed.line_views(), house);
-        Box::new(FeedStage(match self.feed_end {
-            Some(end) => feed.with_recovery(end),
-            None => feed,
-        }))
+        if let Some(end) = self.feed_end {
+            feed = feed.with_recovery(end);
+        }
+        if self.rehearses {
+            let rehearsing = feed.with_rehearsal();
+            feed = rehearsing
+                .map_err(|error| format!("feed {}: memory to rehearse: {error}", self.name))?;
+        }
+        Ok(Box::new(FeedStage(feed)))
     }
 }
 
@@ -201,6 +211,10 @@ impl<S: PacketSource + Send, V: Venue> Stage for FeedStage<S, V> {
     #[inline]
     fn poll(&mut self, clock: &Clock) -> usize {
         self.0.poll(clock)
+    }
+
+    fn rehearse(&mut self, clock: &Clock) {
+        self.0.rehearse(clock);
     }
 
     fn housekeep(&mut self, _: &Clock) {

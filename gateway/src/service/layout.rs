@@ -27,6 +27,7 @@ pub(super) struct Layout {
     cpus: Vec<usize>,
     cores: Vec<Core>,
     priority: i32,
+    rehearse_ns: u64,
 }
 
 /// The layout's kind, in the configuration's words.
@@ -59,7 +60,13 @@ impl Layout {
             cpus,
             cores: options.cores.clone(),
             priority: options.realtime_priority,
+            rehearse_ns: options.rehearse_ns,
         }
+    }
+
+    /// Idle cores keep their ways warm.
+    pub(super) fn rehearses(&self) -> bool {
+        self.rehearse_ns != 0
     }
 
     /// The core that is to run somebody, where it runs others, too; `None`: it has one of its own, or none.
@@ -81,6 +88,7 @@ impl Layout {
             name,
             cpu: self.cpus.get(index).copied(),
             priority: self.priority,
+            rehearse_ns: self.rehearse_ns,
         };
         if self.is_inline {
             let stages = stages.into_iter().map(|it| it.stage).collect();
@@ -115,6 +123,7 @@ impl Layout {
             name: core.name.clone(),
             cpu: core.cpu,
             priority: self.priority,
+            rehearse_ns: self.rehearse_ns,
         });
         Ok((placed, cores.collect()))
     }

@@ -189,7 +189,9 @@ fn register_clocks(cores: &[Core], house: &mut House) {
     for Core { name, state, .. } in cores {
         let state = Arc::clone(state);
         let label = Label::new(Kind::Core, name);
-        house.registry.counters(label, move || state.clock.list());
+        house.registry.counters(label, move || {
+            [state.clock.list(), state.rehearsals.list()].concat()
+        });
     }
 }
 

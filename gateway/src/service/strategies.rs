@@ -111,7 +111,13 @@ impl StrategyRoom<'_> {
         let events = publisher
             .listen(strategy.subscription.clone(), strategy.hears, room)
             .map_err(|NotPowerOfTwo| format!("rings.events: {room} is not a power of two"))?;
-        let stage = StrategyStage::new(events, Arc::clone(prices));
+        let mut stage = StrategyStage::new(events, Arc::clone(prices));
+        if self.layout.rehearses() {
+            let rehearsing = stage.with_rehearsal();
+            stage = rehearsing.map_err(|error| {
+                format!("strategy {}: memory to rehearse: {error}", strategy.name)
+            })?;
+        }
         let Some(orders_max) = strategy.own_book_orders else {
             return Ok(stage);
         };

@@ -110,6 +110,22 @@ impl Probe {
         })
     }
 
+    /// Its order of this number. Buys and sells in turn, so that the position stays near zero; at a best price, so that
+    /// a collar never stops it.
+    #[inline]
+    fn order(&self, event: &MarketEvent, number: u64) -> Option<NewOrder> {
+        let (bid, ask) = (event.bid_price, event.ask_price);
+        let (buy, sell) = if self.takes { (ask, bid) } else { (bid, ask) };
+        let (buy, sell) = ((Side::Buy, buy), (Side::Sell, sell));
+        let wants_buy = number.is_multiple_of(2);
+        let (first, second) = if wants_buy { (buy, sell) } else { (sell, buy) };
+        let (side, price) = if first.1.0 != 0 { first } else { second };
+        (price.0 != 0).then(|| NewOrder {
+            time_in_force: TimeInForce::ImmediateOrCancel,
+            ..NewOrder::limit(event.locate, side, price, self.qty)
+        })
+    }
+
     #[inline]
     fn counts(&mut self, event: &MarketEvent) -> bool {
         match self.only {
@@ -135,23 +151,19 @@ impl Strategy for Probe {
         if !self.changes.is_multiple_of(self.every) {
             return;
         }
-        // Buys and sells in turn, so that the position stays near zero; at a best price, so that a collar
-        // never stops it.
-        let wants_buy = (self.changes / self.every).is_multiple_of(2);
-        let (bid, ask) = (event.bid_price, event.ask_price);
-        let (buy, sell) = if self.takes { (ask, bid) } else { (bid, ask) };
-        let (buy, sell) = ((Side::Buy, buy), (Side::Sell, sell));
-        let (first, second) = if wants_buy { (buy, sell) } else { (sell, buy) };
-        let (side, price) = if first.1.0 != 0 { first } else { second };
-        if price.0 != 0 {
-            let order = self.changes / self.every;
-            if self.think_ns > 0 && order.is_multiple_of(self.think_every) {
+        let number = self.changes / self.every;
+        if let Some(order) = self.order(event, number) {
+            if self.think_ns > 0 && number.is_multiple_of(self.think_every) {
                 context.think(self.think_ns);
             }
-            context.enter(&NewOrder {
-                time_in_force: TimeInForce::ImmediateOrCancel,
-                ..NewOrder::limit(event.locate, side, price, self.qty)
-            });
+            context.enter(&order);
+        }
+    }
+
+    /// The same order, for nobody: no thinking, and no count.
+    fn rehearse(&self, event: &MarketEvent, context: &mut Context<'_>) {
+        if let Some(order) = self.order(event, self.changes / self.every) {
+            context.enter(&order);
         }
     }
 

@@ -13,19 +13,22 @@
 //!              those before it is in its `picked_to_decided`. Timers go by when the turn began, which the core
 //!              has read already: while none is due, they cost a strategy one comparison a turn.
 
+use std::io;
 use std::sync::Arc;
 
 use feed_handler::best_prices::BestPrices;
 use feed_handler::event::{DELTA_UNKNOWN, Kind, MarketEvent, Origin, delta_ns};
 use feed_handler::own_books::OwnBooks;
-use feed_handler::publish::Listener;
+use feed_handler::publish::{Listener, Publisher, Subscription, Way};
 use rt::clock::Clock;
 use rt::histogram::Reader;
 use rt::histograms;
-use rt::ring::{Consumer, Producer};
+use rt::mem::{Want, prefetch_whole};
+use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
 
 use super::start::Start;
 use super::timers::Timers;
+use super::understudy::{Extra, Own, ROOM, Rehearsed, Sink, Understudy};
 use super::{Context, DeskEnd, Strategy, StrategyCounters, Turn};
 use crate::core_loop::Stage;
 use crate::message::execution::{ExecutionEvent, Outcome};
@@ -61,6 +64,10 @@ pub struct StrategyStage {
     books: Option<OwnBooks>,
     heard: HearingHistograms,
     seats: Vec<Seat>,
+    /// The symbol that was heard of last.
+    last_locate: u16,
+    /// What keeps the way warm while nothing is heard; `None`: nothing does.
+    understudy: Option<Box<Understudy>>,
 }
 
 /// One strategy, and what it holds of others.
@@ -115,7 +122,49 @@ impl StrategyStage {
             books: None,
             heard: HearingHistograms::default(),
             seats: Vec::new(),
+            last_locate: 0,
+            understudy: None,
         }
+    }
+
+    /// An idle core keeps its way warm.
+    ///
+    /// # Errors
+    /// The host has no memory for the understudy's table of prices.
+    pub fn with_rehearsal(mut self) -> io::Result<Self> {
+        let unfit = |NotPowerOfTwo| io::Error::from(io::ErrorKind::InvalidInput);
+        let prices = Arc::new(BestPrices::new(Want::LAZY)?);
+        let mut publisher = Publisher::new(Arc::clone(&prices), ROOM);
+        let events = publisher.listen(Subscription::All, Way::Shared, ROOM);
+        // Every symbol is wanted from here on, as when a day begins.
+        publisher.forget_directory();
+        let (to_session, intents) = ring(ROOM).map_err(unfit)?;
+        let (_, executions) = ring(ROOM).map_err(unfit)?;
+        let (notices, _) = ring(ROOM).map_err(unfit)?;
+        let ends = Ends {
+            intents: to_session,
+            executions,
+            opening: OpeningView::default(),
+            notices: Notices(notices),
+            first_id: 1,
+        };
+        let stage = Self::of_one(events.map_err(unfit)?, prices, Box::new(Extra), ends);
+        let own = Own {
+            stage: Box::new(stage),
+            publisher,
+            intents,
+        };
+        let (intents, end) = ring(ROOM).map_err(unfit)?;
+        let sink = Sink { intents, end };
+        let understudy = Understudy::new(own, sink, Arc::clone(&self.best_prices));
+        self.understudy = Some(Box::new(understudy));
+        Ok(self)
+    }
+
+    /// What the understudy has done; `None`: there is none.
+    #[must_use]
+    pub fn rehearsed(&self) -> Option<Rehearsed> {
+        self.understudy.as_ref().map(|it| it.done())
     }
 
     /// Its strategies have books of what the stage hears.
@@ -208,6 +257,7 @@ impl StrategyStage {
                 };
                 seat.strategy.on_event(&event, &mut context);
             }
+            self.last_locate = event.locate;
             queue += 1;
         }
         if taken > 0 {
@@ -337,6 +387,22 @@ impl Stage for StrategyStage {
         taken + self.take_events(clock)
     }
 
+    fn rehearse(&mut self, clock: &Clock) {
+        let Some(understudy) = &mut self.understudy else {
+            return;
+        };
+        let event = understudy.rehearse(self.last_locate, clock);
+        self.heard.prefetch();
+        for seat in &self.seats {
+            understudy.with_strategy(&*seat.strategy, &event, self.books.as_ref(), clock);
+            prefetch_whole(seat);
+            prefetch_whole(&*seat.strategy);
+            prefetch_whole(&*seat.desk.counters);
+            seat.desk.intents.prefetch();
+            seat.desk.histograms.prefetch();
+        }
+    }
+
     fn housekeep(&mut self, _: &Clock) {}
 
     fn stop(&mut self, clock: &Clock) -> bool {
@@ -344,5 +410,75 @@ impl Stage for StrategyStage {
             seat.stop(self.books.as_ref(), clock);
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::strategy::{NewOrder, TimerId};
+    use protocol::types::{Price4, Qty, Side};
+
+    /// Rehearses all that it may do, and says if it is ever called otherwise.
+    struct Eager;
+
+    impl Strategy for Eager {
+        fn on_event(&mut self, event: &MarketEvent, _: &mut Context<'_>) {
+            unreachable!("{event:?}");
+        }
+
+        fn on_execution(&mut self, execution: &ExecutionEvent, _: &mut Context<'_>) {
+            unreachable!("{execution:?}");
+        }
+
+        fn on_timer(&mut self, token: u64, _: &mut Context<'_>) {
+            unreachable!("{token}");
+        }
+
+        fn rehearse(&self, event: &MarketEvent, context: &mut Context<'_>) {
+            let order = NewOrder::limit(event.locate, Side::Buy, Price4(1), Qty(1));
+            let id = context.enter(&order).expect("there is room");
+            assert!(context.replace(id, Price4(2), Qty(1)) && context.cancel(id));
+            let _: Option<TimerId> = context.start_timer(0, 1);
+        }
+    }
+
+    #[test]
+    fn rehearsals_of_a_stage_reach_nobody() {
+        let prices = Arc::new(BestPrices::new(Want::LAZY).unwrap());
+        let mut publisher = Publisher::new(Arc::clone(&prices), ROOM);
+        let events = publisher.listen(Subscription::All, Way::Shared, ROOM);
+        let (to_session, mut intents) = ring(ROOM).unwrap();
+        let (_to_desk, executions) = ring(ROOM).unwrap();
+        let (notices, mut told) = ring(ROOM).unwrap();
+        let ends = Ends {
+            intents: to_session,
+            executions,
+            opening: OpeningView::default(),
+            notices: Notices(notices),
+            first_id: 7,
+        };
+        let mut stage = StrategyStage::new(events.unwrap(), prices);
+        let measures = stage.add(Box::new(Eager), ends);
+        let mut stage = stage.with_rehearsal().unwrap();
+        let mut clock = Clock::manual(1_000);
+        for rehearsals in 1..=10_000u64 {
+            clock.set_ns(1_000 + rehearsals * 1_000);
+            stage.rehearse(&clock);
+            assert_eq!(stage.poll(&clock), 0);
+            let done = stage.rehearsed().unwrap();
+            assert_eq!((done.events, done.intents), (rehearsals, rehearsals));
+            assert_eq!(done.strategies_intents, 3 * rehearsals);
+        }
+        assert!(intents.pop().is_none() && told.pop().is_none());
+        let counted = measures.counters.list();
+        assert!(
+            counted.iter().all(|(_, _, count)| *count == 0),
+            "{counted:?}"
+        );
+        let mut measured = measures.histograms.iter();
+        assert!(measured.all(|(_, reader)| reader.snapshot().is_empty()));
+        assert_eq!(stage.next_timer_ns(), u64::MAX);
+        assert_eq!(stage.seats[0].desk.next_id, 7);
     }
 }

@@ -141,6 +141,7 @@ pub(crate) fn bare(rings: Rings) -> Options {
         is_inline: true,
         cpus: Vec::new(),
         cores: Vec::new(),
+        rehearse_ns: 2_000,
         rings,
         feeds: Vec::new(),
         accounts: Vec::new(),

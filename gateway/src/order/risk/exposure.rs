@@ -18,6 +18,7 @@
 //!              What `is_far_from` lets through breaks no limit.
 
 use protocol::types::{Price4, Qty, Side};
+use rt::mem::prefetch_whole;
 
 use super::super::instruments::{INSTRUMENTS_MAX, Instrument};
 use super::limits::Limits;
@@ -176,6 +177,13 @@ impl Exposures {
         Self {
             rows: vec![Row::default(); INSTRUMENTS_MAX].into_boxed_slice(),
             sum: Worth::default(),
+        }
+    }
+
+    /// Brings near what is known of an instrument.
+    pub(super) fn prefetch(&self, instrument: Instrument) {
+        if let Some(row) = self.rows.get(usize::from(instrument.0)) {
+            prefetch_whole(row);
         }
     }
 
