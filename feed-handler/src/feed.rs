@@ -158,7 +158,7 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
     /// Reads what the kernel counts, and looks whether a book needs a snapshot. Slow; between packets.
     pub fn housekeep(&mut self) {
         self.source.housekeep();
-        self.room.look_for_contradictions();
+        self.handler.room.look_for_contradictions();
     }
 
     /// A turn without packets. `asked_ns`: this one is measured, from then on.

@@ -76,13 +76,7 @@ pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, Str
         huge: options.huge_pages,
         ..Want::HOT
     };
-    let best_prices = options
-        .feeds
-        .iter()
-        .enumerate()
-        .map(|(feed, _)| prices_of(feed, &options.strategies, want).map(Arc::new))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| format!("memory for best prices: {error}"))?;
+    let best_prices = tables(&options, want)?;
     house.settings = describe(&options);
     let layout = Layout::new(&options);
     let mut control = door(&options, &mut house);
@@ -143,6 +137,15 @@ pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, Str
         control,
         kill_page,
     })
+}
+
+/// Each feed's table of best prices.
+fn tables(options: &Options, want: Want) -> Result<Vec<Arc<BestPrices>>, String> {
+    let feeds = 0..options.feeds.len();
+    let tables = feeds.map(|feed| prices_of(feed, &options.strategies, want).map(Arc::new));
+    tables
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("memory for best prices: {error}"))
 }
 
 /// A session's switch: in the file, where there is one.

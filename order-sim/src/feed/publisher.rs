@@ -425,9 +425,10 @@ mod tests {
         let (session, protocol) = (said.session(), said.header.protocol.get());
         let mut out = [0; 2000];
         let mut ask = |ranges: &[(u64, u64)], session: iex_tp::Session| {
-            let mut request = GapFillRequest::new(session, protocol, ranges.len() as u32)
-                .as_bytes()
-                .to_vec();
+            let mut request =
+                GapFillRequest::new(session, protocol, u32::try_from(ranges.len()).unwrap())
+                    .as_bytes()
+                    .to_vec();
             for (first, last) in ranges {
                 let range = GapFillRange {
                     first: Seq(*first).into(),
