@@ -46,7 +46,7 @@ impl Risk {
     }
 
     /// The row that the last refusal came from, counted from 1, and forgets it; 0: it was none;
-    /// [`OTHER_SESSION`](super::OTHER_SESSION): an order of another session of the account.
+    /// `OTHER_SESSION`: an order of another session of the account.
     pub fn take_refusing_row(&mut self) -> u8 {
         if self.take_others_refusal() {
             return OTHER_SESSION;
