@@ -4,7 +4,8 @@
 
 use crate::cores;
 use crate::settings::{
-    Feed, Found, FoundOrders, LayoutKind, Line, Receive, Session, Settings, Strategy, account, row,
+    Feed, Found, FoundOrders, Frames, LayoutKind, Line, Receive, Session, Settings, Strategy,
+    account, row,
 };
 
 /// Strategies on one session: a `ClOrdID` has two hexadecimal digits for the strategy. Beyond it an
@@ -20,6 +21,7 @@ pub(crate) fn check(settings: &Settings, cpus: &[usize]) -> Vec<Found> {
     for (name, feed) in &settings.feed {
         feed.check(&format!("feed.{name}"), &mut found);
     }
+    replayable(settings, &mut found);
     interfaces(settings, &mut found);
     for (name, session) in &settings.session {
         session.check(&format!("session.{name}"), &mut found);
@@ -101,6 +103,42 @@ fn host(settings: &Settings, cpus: &[usize], found: &mut Vec<Found>) {
                 feed.udp.block_us
             );
             found.push((format!("feed.{name}.udp.block_us"), text));
+        }
+    }
+}
+
+/// A day can be replayed whose one core was given everything from a capture, or from the journal.
+fn replayable(settings: &Settings, found: &mut Vec<Found>) {
+    if !settings.journal.replayable {
+        return;
+    }
+    let mut refuse = |key: String, text: String| {
+        let text = format!("{text}, for journal.replayable is true");
+        found.push((key, text));
+    };
+    let is_one = match settings.layout.kind {
+        LayoutKind::Inline => true,
+        LayoutKind::Pipeline => false,
+        LayoutKind::Cores => settings.layout.core.len() == 1,
+    };
+    if !is_one {
+        let text = "stages on several cores: what one saw of another, and when, is nowhere kept; expected \"inline\", or \
+                    one core that runs all of them";
+        refuse("layout.kind".into(), text.into());
+    }
+    for (name, feed) in &settings.feed {
+        if feed.capture.frames != Frames::All {
+            let text = "expected \"all\": packets are in no journal".to_owned();
+            refuse(format!("feed.{name}.capture.frames"), text);
+        }
+        for (key, servers) in [
+            ("recovery", &feed.recovery.servers),
+            ("snapshot", &feed.snapshot.servers),
+        ] {
+            if !servers.is_empty() {
+                let text = "what servers answer is in no capture; expected none".to_owned();
+                refuse(format!("feed.{name}.{key}.servers"), text);
+            }
         }
     }
 }

@@ -739,6 +739,32 @@ mod tests {
     }
 
     #[test]
+    fn run_that_shall_be_replayed_has_one_core_and_whole_captures_and_no_servers() {
+        let kept = "[feed.nasdaq.capture]\nframes = \"all\"\nfolder = \"/c\"\n";
+        let one = "[layout]\nkind = \"inline\"\n";
+        let servers = "[feed.nasdaq.recovery]\nservers = [\"10.0.0.1:26478\"]\n";
+        let loaded = |more: &str| {
+            let text = format!("{GOOD}\n[journal]\nreplayable = true\n{more}");
+            load(&text, |_, _| ())
+        };
+        assert!(loaded(&format!("{one}{kept}")).is_ok());
+        let pipeline = format!("[layout]\nkind = \"pipeline\"\n{kept}");
+        for (more, expected) in [
+            (pipeline, "layout.kind: "),
+            (one.to_owned(), "feed.nasdaq.capture.frames: "),
+            (
+                format!("{one}{kept}{servers}"),
+                "feed.nasdaq.recovery.servers: ",
+            ),
+        ] {
+            let refused = loaded(&more).unwrap_err();
+            let line = refused.lines().find(|line| line.contains(expected));
+            let line = line.unwrap_or_else(|| panic!("{refused}"));
+            assert!(line.contains("journal.replayable is true"), "{line}");
+        }
+    }
+
+    #[test]
     fn cores_run_each_stage_once_on_a_cpu_of_their_own() {
         let cores = |first: &str, second: &str| {
             format!(

@@ -116,6 +116,11 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
         taken
     }
 
+    /// As many turns have been, however many of them were called for: which one is measured goes by their number.
+    pub fn set_turns(&mut self, turns: u64) {
+        self.turns = turns;
+    }
+
     /// What each line brought, in the order of the configuration.
     #[must_use]
     pub fn line_views(&self) -> Vec<LineView> {

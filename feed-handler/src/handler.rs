@@ -190,6 +190,11 @@ impl<V: Venue> Handler<V> {
 
     #[cold]
     pub(crate) fn look(&mut self, now_ns: u64, clock: &Clock) {
+        let due_ns = self.arbiter.deadline_ns().min(self.lines.look_ns());
+        // While the feed is silent each turn looks: most find nothing.
+        if now_ns >= due_ns || self.is_current || self.room.has_news() {
+            clock.keep_turn();
+        }
         let Self {
             arbiter,
             lines,

@@ -132,6 +132,11 @@ impl<V> Room<V> {
         self.publisher.has_news() || self.is_recovering || self.stale & STALE_SILENT != 0
     }
 
+    /// Whether strategies have still to be told something.
+    pub(crate) fn has_news(&self) -> bool {
+        self.publisher.has_news()
+    }
+
     /// Looks at a few orders of the books while nothing arrives. A book that is not what its orders are is
     /// stale until a snapshot; a crossed one is only counted, since it may be an auction's.
     pub(crate) fn check(&mut self, counters: &CheckCounters) {

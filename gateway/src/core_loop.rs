@@ -18,6 +18,7 @@ use rt::cpu::Usage;
 use rt::ring::Producer;
 use rt::{alloc_guard, cpu};
 
+use crate::journal::turns::{Call, Keeper, KeepsNothing, TurnKeeper};
 use crate::trace::recorder::Stall;
 
 /// An idle turn takes about 100 ns, so an idle core looks up every 25 µs.
@@ -54,6 +55,11 @@ pub trait Stage: Send {
 
     /// Slow work, between packets: timers, kernel statistics.
     fn housekeep(&mut self, clock: &Clock);
+
+    /// As many turns of its core have been, the one to come not counted: a replay leaves those out in which nothing happened.
+    fn resume(&mut self, turns: u64) {
+        let _ = turns;
+    }
 
     /// Begins to stop. Called again until it returns `true`.
     fn stop(&mut self, clock: &Clock) -> bool {
@@ -142,6 +148,15 @@ pub struct CoreOptions {
     pub rehearse_ns: u64,
 }
 
+/// Where a core leaves what others look at.
+#[derive(Debug)]
+pub struct CoreEnds {
+    /// Turns that took too long.
+    pub stalls: Producer<Stall>,
+    /// What each turn was given, for the replay of the day; `None`: nobody keeps it.
+    pub turns: Option<TurnKeeper>,
+}
+
 /// Runs stages until `stop` is set and each has stopped.
 ///
 /// # Errors
@@ -150,7 +165,7 @@ pub fn run(
     mut stages: Vec<Box<dyn Stage>>,
     options: &CoreOptions,
     state: &CoreState,
-    stalls: Producer<Stall>,
+    ends: CoreEnds,
     stop: &AtomicBool,
 ) -> Result<(), String> {
     prepare(&mut stages, options)?;
@@ -159,15 +174,23 @@ pub fn run(
         last_ns: clock.now_ns(),
         looked_ns: clock.now_ns(),
         usage: cpu::thread_usage(),
-        out: stalls,
+        out: ends.stalls,
         missed: 0,
         missed_ns: 0,
     };
     state.is_running.store(true, Ordering::Release);
     let rehearser = Rehearser::new(options.rehearse_ns);
-    alloc_guard::hot(true);
-    turn(&mut stages, clock, watch, rehearser, Told { state, stop });
-    alloc_guard::hot(false);
+    let told = Told { state, stop };
+    match ends.turns {
+        None => {
+            let keeper = KeepsNothing;
+            turn(&mut stages, Pace { clock, keeper }, watch, rehearser, told);
+        }
+        Some(keeper) => {
+            let clock = clock.kept(keeper.log());
+            turn(&mut stages, Pace { clock, keeper }, watch, rehearser, told);
+        }
+    }
     Ok(())
 }
 
@@ -334,27 +357,41 @@ impl Rehearser {
     }
 }
 
+/// What a core's turns go by, and who keeps them.
+struct Pace<K> {
+    clock: Clock,
+    keeper: K,
+}
+
 /// The loop itself. Hot: everything it calls between two checks is a stage's `poll`.
 fn turn(
     stages: &mut [Box<dyn Stage>],
-    mut clock: Clock,
+    pace: Pace<impl Keeper>,
     mut watch: TurnWatch,
     mut rehearser: Rehearser,
     told: Told<'_>,
 ) {
     let Told { state, stop } = told;
+    let Pace {
+        mut clock,
+        mut keeper,
+    } = pace;
+    alloc_guard::hot(true);
     let mut next_discipline_ns = 0;
     let mut turns = 0u64;
     clock.begin_turn();
     loop {
         for _ in 0..TURNS_BETWEEN_CHECKS {
+            keeper.begin(Call::Turn, &clock);
             let mut work = 0;
             for stage in stages.iter_mut() {
                 work += stage.poll(&clock);
             }
+            keeper.end(Call::Turn, work > 0, &clock);
             let now_ns = clock.begin_turn();
             watch.on_turn(now_ns, work);
             if rehearser.is_due(now_ns, work) {
+                // Between two turns that somebody keeps: nothing of it is in either.
                 let now_ns = rehearser.rehearse(stages, &mut clock, &state.rehearsals);
                 watch.on_turn(now_ns, 0);
             } else if work == 0 {
@@ -367,19 +404,24 @@ fn turn(
         if now_ns >= next_discipline_ns {
             state.clock.count(clock.discipline());
             next_discipline_ns = now_ns + DISCIPLINE_INTERVAL_NS;
+            keeper.begin(Call::Housekeep, &clock);
             for stage in stages.iter_mut() {
                 stage.housekeep(&clock);
             }
+            keeper.end(Call::Housekeep, true, &clock);
             watch.restart(clock.begin_turn());
         }
         if stop.load(Ordering::Relaxed) {
             rehearser.end();
             // Not short-circuiting: every stage hears of it in each turn.
+            keeper.begin(Call::Stop, &clock);
             let mut is_stopped = true;
             for stage in stages.iter_mut() {
                 is_stopped &= stage.stop(&clock);
             }
+            keeper.end(Call::Stop, true, &clock);
             if is_stopped {
+                alloc_guard::hot(false);
                 return;
             }
         }

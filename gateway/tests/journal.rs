@@ -128,6 +128,7 @@ fn options(folder: &Path) -> JournalOptions {
         drop_copy: None,
         drop_copy_format: CopyFormat::Json,
         keep_days: None,
+        is_replayable: false,
     }
 }
 

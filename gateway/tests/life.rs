@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use feed_handler::best_prices::BestPrices;
 use feed_handler::event::MarketEvent;
 use feed_handler::publish::{Listener, Subscription};
-use gateway::core_loop::{CoreOptions, CoreState, run};
+use gateway::core_loop::{CoreEnds, CoreOptions, CoreState, run};
 use gateway::message::execution::{ExecutionEvent, Outcome};
 use gateway::message::intent::{Action, Cause, OrderId};
 use gateway::message::notice::Notices;
@@ -210,10 +210,14 @@ fn core_that_hears_nothing_fires_timers_in_order_and_not_early() {
         priority: 0,
         rehearse_ns: 0,
     };
+    let ends = CoreEnds {
+        stalls,
+        turns: None,
+    };
     let up = ExecutionEvent::session(Outcome::SessionUp, rt::clock::monotonic_ns());
     to_desk.push(up).expect("there is room");
     let fired: Vec<Told> = std::thread::scope(|scope| {
-        scope.spawn(|| run(vec![Box::new(stage)], &options, &state, stalls, &stop));
+        scope.spawn(|| run(vec![Box::new(stage)], &options, &state, ends, &stop));
         let fired = told.iter().take(6).collect();
         stop.store(true, Ordering::Relaxed);
         fired

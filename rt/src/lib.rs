@@ -21,6 +21,7 @@
 //! | `board` | words that threads show one another: of two who show and then look, one sees the other | gateway, world |
 //! | `histogram` | latency histogram with one writer and no lock | feed-handler, gateway, world, bench |
 //! | `counters` | named counters with one writer and no lock | feed-handler, gateway, order-sim |
+//! | `turn_notes` | what one turn of a core was given from outside: kept, or given again | feed-handler, gateway |
 //! | `wire_stamps` | when each message was sent, and its order received, across processes | order-sim, bench |
 //! | `alloc_guard` | counts allocations on threads that must not allocate | feed-handler, gateway, world |
 //!
@@ -36,5 +37,6 @@ pub mod histogram;
 pub mod mem;
 pub mod ring;
 mod sync;
+pub mod turn_notes;
 pub mod versioned;
 pub mod wire_stamps;

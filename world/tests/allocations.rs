@@ -177,6 +177,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
             drop_copy: None,
             drop_copy_format: CopyFormat::Json,
             keep_days: None,
+            is_replayable: false,
         }),
         ..support::bare(rings)
     }

@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 10] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/claims.md",
@@ -15,6 +15,7 @@ const DOCUMENTS: [&str; 9] = [
     "docs/orders.md",
     "docs/parquet.md",
     "docs/performance.md",
+    "docs/replay.md",
     "docs/risk.md",
     "tickgate/src/lib.rs",
 ];

@@ -146,6 +146,7 @@ impl Run {
             drop_copy: None,
             drop_copy_format: CopyFormat::Json,
             keep_days: None,
+            is_replayable: false,
         };
         let (disk, _) = Disk::open();
         let writer = Writer::begin(&options, disk, began, names, vec![outlet])?;
@@ -416,6 +417,7 @@ fn session() -> SessionNames {
         strategies: STRATEGIES.map(str::to_owned).to_vec(),
         next: 1,
         joined: String::new(),
+        clock_offset_ns: None,
     }
 }
 

@@ -18,6 +18,7 @@ pub struct Journal {
     pub drop_copy: String,
     pub drop_copy_format: CopyFormat,
     pub keep_days: u32,
+    pub replayable: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -57,6 +58,10 @@ impl Journal {
                 self.folder
             );
             found.push(("journal.folder".into(), text));
+        }
+        if !self.enabled && self.replayable {
+            let text = "true: what a replay needs is in the journal, and journal.enabled is false; expected false, or true there";
+            found.push(("journal.replayable".into(), text.to_owned()));
         }
         if !self.enabled && !self.drop_copy.is_empty() {
             let text = format!(

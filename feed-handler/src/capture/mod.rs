@@ -18,10 +18,12 @@
 
 mod files;
 mod pcapng;
+pub mod read;
 mod records;
 pub mod remark;
 pub mod stage;
 pub mod tap;
+pub mod turns;
 mod window;
 
 use std::path::PathBuf;

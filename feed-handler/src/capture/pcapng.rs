@@ -9,27 +9,27 @@
 //!              4.2 Interface Description Block, 4.3 Enhanced Packet Block.
 
 /// 4.1: the four characters `\n\r\r\n`, the same in either byte order.
-const SECTION_HEADER: u32 = 0x0A0D_0D0A;
+pub(super) const SECTION_HEADER: u32 = 0x0A0D_0D0A;
 /// 4.1: the byte-order magic; how it reads tells the section's byte order.
-const BYTE_ORDER_MAGIC: u32 = 0x1A2B_3C4D;
+pub(super) const BYTE_ORDER_MAGIC: u32 = 0x1A2B_3C4D;
 /// 4.1: a section length of -1: not specified.
 const LENGTH_NOT_SPECIFIED: u64 = u64::MAX;
 const INTERFACE_DESCRIPTION: u32 = 1;
-const ENHANCED_PACKET: u32 = 6;
+pub(super) const ENHANCED_PACKET: u32 = 6;
 /// The registry of link types: `LINKTYPE_ETHERNET`.
 const LINK_ETHERNET: u16 = 1;
 /// 4.2: a snap length of zero: no limit.
 const SNAP_LENGTH_NONE: u32 = 0;
 
 const END_OF_OPTIONS: u16 = 0;
-const COMMENT: u16 = 1;
+pub(super) const COMMENT: u16 = 1;
 const SECTION_APPLICATION: u16 = 4;
 const INTERFACE_NAME: u16 = 2;
 const INTERFACE_TEXT: u16 = 3;
 const INTERFACE_RESOLUTION: u16 = 9;
 /// 4.2, `if_tsresol`: the top bit is clear, so the rest is a negative power of ten.
 const NANOSECONDS: u8 = 9;
-const PACKET_DROPS: u16 = 4;
+pub(super) const PACKET_DROPS: u16 = 4;
 
 /// Appends the header of a section, with which a file begins.
 pub(super) fn section(application: &str, comment: &str, out: &mut Vec<u8>) {

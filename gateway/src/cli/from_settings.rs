@@ -111,6 +111,7 @@ fn journal(settings: &settings::Settings) -> Option<JournalOptions> {
             settings::CopyFormat::Csv => CopyFormat::Csv,
         },
         keep_days: Some(journal.keep_days).filter(|days| *days > 0),
+        is_replayable: journal.replayable,
     })
 }
 

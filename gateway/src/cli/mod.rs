@@ -1,5 +1,5 @@
 //! The command line, the same for every build of the gateway: `run`, `check`, `ctl`, `kill`, `resume`,
-//! `doctor`, `journal`, `why`.
+//! `doctor`, `journal`, `replay`, `why`.
 //!
 //! The one module of this library that knows configuration files.
 
@@ -8,6 +8,7 @@ mod doctor;
 mod from_settings;
 mod journal;
 mod password;
+mod replay;
 mod risk;
 mod systemd;
 mod why;
@@ -96,6 +97,11 @@ enum Command {
     ///
     /// Status 1: a journal is damaged, or its tail is torn.
     Journal(journal::Arguments),
+    /// A run again, bit for bit: feeds the same stages and strategies from its journal and its captures, and compares each
+    /// decision.
+    ///
+    /// Status 1: a record differs, or something is missing.
+    Replay(replay::Arguments),
     /// Why orders were slow: reads what the slow-order recorder wrote.
     Why(why::Arguments),
 }
@@ -187,6 +193,7 @@ pub fn run(factory: Factory) -> ExitCode {
             }),
         },
         Command::Journal(arguments) => journal::run(arguments),
+        Command::Replay(arguments) => replay::run(arguments, factory),
         Command::Why(arguments) => why::run(&arguments),
     }
 }

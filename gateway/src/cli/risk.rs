@@ -126,6 +126,16 @@ pub(super) fn day_start(risk: &settings::Risk) -> Result<DayStart, String> {
     })
 }
 
+/// When the day began of a moment that is ns since 1970, on the same scale.
+///
+/// # Errors
+/// The key and what is wrong with it.
+pub(super) fn day_began_ns(risk: &settings::Risk, realtime_ns: u64) -> Result<u64, String> {
+    let moment = Timestamp::from_nanosecond(i128::from(realtime_ns));
+    let moment = moment.map_err(|error| error.to_string())?;
+    Ok(midnight_ns(zone(risk)?, moment))
+}
+
 /// Lines `SYMBOL,SHARES`.
 ///
 /// # Errors

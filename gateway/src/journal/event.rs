@@ -42,6 +42,8 @@ pub enum Event<'a> {
     KillOff,
     /// Limits are other ones.
     Limits(LimitsRecord<'a>),
+    /// Turns of the core, as [`turns`](super::turns) has them.
+    Turns(&'a [u8]),
 }
 
 /// A message of the exchange.
@@ -129,6 +131,7 @@ impl<'a> Event<'a> {
                 Some(Self::LoggedIn(u64::from_le_bytes(*next), name))
             }
             Kind::Closed => Some(Self::Closed(u32::from_le_bytes(payload.try_into().ok()?))),
+            Kind::Turns => Some(Self::Turns(payload)),
             Kind::Limits => LimitsRecord::read(payload).map(Self::Limits),
             Kind::Command => {
                 let what = Commanded::of_code(first & !UNKNOWN)?;

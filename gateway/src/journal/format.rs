@@ -50,11 +50,13 @@ pub enum Kind {
     KillOff = 13,
     /// Limits are other ones.
     Limits = 14,
+    /// Turns of the core, for the replay of the day.
+    Turns = 15,
 }
 
 impl Kind {
     /// Every kind, with the word for it.
-    pub const ALL: [(Self, &'static str); 14] = [
+    pub const ALL: [(Self, &'static str); 15] = [
         (Self::Start, "start"),
         (Self::Stop, "stop"),
         (Self::Sent, "sent"),
@@ -69,6 +71,7 @@ impl Kind {
         (Self::KillOn, "kill-on"),
         (Self::KillOff, "kill-off"),
         (Self::Limits, "limits"),
+        (Self::Turns, "turns"),
     ];
 
     /// The kind of a code.

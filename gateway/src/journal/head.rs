@@ -69,6 +69,10 @@ pub struct SessionNames {
     /// The exchange's session that it had joined when the file began; empty: none yet.
     #[serde(default)]
     pub joined: String,
+    /// What its trading hours went by: added to the clock of the records it is the time since midnight, ns. `None`: it has no
+    /// hours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_offset_ns: Option<u64>,
     /// Its strategies, as records number them.
     pub strategies: Vec<String>,
     /// The sequence number that its next record has.

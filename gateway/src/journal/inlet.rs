@@ -106,6 +106,8 @@ pub struct Outlet {
     pub counters: Arc<InletCounters>,
     /// What to turn when the journal fails.
     pub kill: KillSwitch,
+    /// Whose records are lost trades no more: all but turns, without which only a replay is less.
+    pub stops_trading: bool,
 }
 
 /// The two ends of the journal of the session with this number, whose orders this switch stops, with a ring of this
@@ -134,6 +136,7 @@ pub fn inlet(
         records: Records::new(consumer),
         counters,
         kill,
+        stops_trading: true,
     };
     Ok((Inlet(Some(hot)), outlet))
 }
@@ -259,6 +262,19 @@ impl Inlet {
         if let Some(hot) = &mut self.0 {
             let payload = Payload::new(before, new);
             hot.write(Kind::Limits, now_ns, [0; 2], [payload.bytes(), &[]]);
+        }
+    }
+
+    /// Turns of the core have been these.
+    pub fn on_turns(&mut self, turns: &[u8], now_ns: u64) {
+        self.note(Kind::Turns, now_ns, [0; 2], [turns, &[]]);
+    }
+
+    /// A turn of the core had no room: what is there cannot be replayed beyond it.
+    #[cold]
+    pub fn on_turn_lost(&mut self) {
+        if let Some(hot) = &mut self.0 {
+            hot.lose();
         }
     }
 

@@ -16,7 +16,7 @@ use super::drop_copy::DropCopy;
 use super::event::Event;
 use super::files::list;
 use super::format::{Header, INTENT_BYTES, record_bytes};
-use super::head::{Head, HeadFlaw, SessionNames};
+use super::head::{Began, Head, HeadFlaw, SessionNames};
 use super::past::{Past, Pasts};
 use super::reader::{Damage, ReadError, Reader};
 use super::replay::{Hearer, replay};
@@ -101,6 +101,36 @@ pub fn look_back(
     Ok(back)
 }
 
+/// What a run that began then knew of the runs before it, whose files these are, the oldest first. Nothing is written.
+///
+/// # Errors
+/// What the file system says.
+pub fn look_back_then(
+    files: &[PathBuf],
+    sessions: &[SessionNames],
+    unwritten_max: u32,
+    began: Began,
+) -> io::Result<Vec<Past>> {
+    let not_before = UNIX_EPOCH + Duration::from_nanos(began.realtime_ns).saturating_sub(REACH);
+    let mut chosen = Vec::new();
+    for path in files.iter().rev() {
+        let ended = Ended::of(path.clone(), File::open(path)?)?;
+        if ended.is_wanted(&chosen, not_before)? {
+            chosen.push(ended);
+        }
+    }
+    let mut pasts = Pasts::new(sessions, unwritten_max);
+    for it in chosen.into_iter().rev() {
+        if let Err(error) = replay(&it.file, &mut pasts, |_, _| ()) {
+            // A torn tail had been cut off by the time the run began.
+            if !error.is_torn() {
+                it.on_error(error, &mut pasts)?;
+            }
+        }
+    }
+    Ok(pasts.finish())
+}
+
 /// Who wants to know.
 struct Hearers<'a> {
     pasts: Pasts,
@@ -171,19 +201,9 @@ fn recent(folder: &Path, sessions: &[SessionNames]) -> io::Result<Vec<Ended>> {
             }
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        let about = file.metadata()?;
-        // What does not say when it was written may be of today.
-        let written = about.modified().ok();
-        let is_recent = written.is_some_and(|it| it >= not_before);
-        // The newest run is the newest of which there is anything.
-        if files.iter().all(|it: &Ended| it.is_empty) || is_recent {
-            files.push(Ended {
-                is_empty: is_short_of_a_head(&file)?,
-                bytes: about.len(),
-                written_ns: written.and_then(since_1970).unwrap_or(u64::MAX),
-                path,
-                file,
-            });
+        let ended = Ended::of(path, file)?;
+        if ended.is_wanted(&files, not_before)? {
+            files.push(ended);
         }
     }
     files.reverse();
@@ -219,6 +239,27 @@ fn is_anothers(file: &File, sessions: &[SessionNames]) -> Result<(), String> {
 }
 
 impl Ended {
+    fn of(path: PathBuf, file: File) -> io::Result<Self> {
+        let about = file.metadata()?;
+        // What does not say when it was written may be of today.
+        let written = about.modified().ok();
+        Ok(Self {
+            is_empty: is_short_of_a_head(&file)?,
+            bytes: about.len(),
+            written_ns: written.and_then(since_1970).unwrap_or(u64::MAX),
+            path,
+            file,
+        })
+    }
+
+    /// Whether it is of the last day, or the newest: `newer` are those that are wanted of the files after it.
+    fn is_wanted(&self, newer: &[Self], not_before: SystemTime) -> io::Result<bool> {
+        let written = self.file.metadata()?.modified().ok();
+        let is_recent = written.is_some_and(|it| it >= not_before);
+        // The newest run is the newest of which there is anything.
+        Ok(newer.iter().all(|it| it.is_empty) || is_recent)
+    }
+
     /// What is wrong with it; a torn tail is cut off.
     fn on_error(self, error: ReadError, pasts: &mut Pasts) -> io::Result<Found> {
         let is_cut = match &error {

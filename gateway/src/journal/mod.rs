@@ -58,6 +58,7 @@
 //! | 12 | the kill switch is on | none; cause, 0 |
 //! | 13 | the kill switch is off | none |
 //! | 14 | limits are other ones | the table's number (4), the user who changed it (4), then for each limit that changes its code (1), the value before (8), the value now (8), in the configuration's units: [`LimitKey`](crate::order::risk::LimitKey) |
+//! | 15 | turns of the core, in `journal.replayable`'s own session | what each was given from outside, as `turns` draws it |
 //!
 //! The intent: `decided_ns` (8), `seen_ns` (8) and sequence number (8) of the market message behind it, the strategy's
 //! `OrderId` (4), the order's `UserRefNum` (4; 0: refused; a replace's new number is in its packet), price (4),
@@ -78,6 +79,8 @@ pub mod event;
 pub mod format;
 pub mod head;
 pub mod limits;
+
+pub mod turns;
 
 pub mod writer;
 

@@ -126,6 +126,7 @@ fn fields(head: &Head, record: &Record<'_>, event: &Event<'_>) -> Fields {
         Event::Closed(pause_ms) => out.push(("pause_ms", json!(pause_ms))),
         Event::Command(command) => command_fields(head, record.header.session, command, &mut out),
         Event::Limits(limits) => limits_fields(&limits, &mut out),
+        Event::Turns(turns) => out.push(("bytes", json!(turns.len()))),
         Event::KillOn(code) => {
             let mut kills = head.names.kills.iter();
             let name = kills
@@ -136,6 +137,12 @@ fn fields(head: &Head, record: &Record<'_>, event: &Event<'_>) -> Fields {
         Event::Stop | Event::Connected | Event::Opened | Event::KillOff => {}
     }
     out
+}
+
+/// Cancels in these packets.
+#[must_use]
+pub fn cancels_in(packets_sent: &[u8]) -> u64 {
+    packets(packets_sent).count() as u64
 }
 
 fn name_or_code(name: Option<&String>, code: u8) -> Value {

@@ -91,6 +91,8 @@ pub struct JournalOptions {
     pub drop_copy_format: CopyFormat,
     /// Runs that ended more than this many days ago are removed at a start; `None`: none ever is.
     pub keep_days: Option<u32>,
+    /// What its one core is given from outside is journaled, too, so that the day can be replayed.
+    pub is_replayable: bool,
 }
 
 /// News for the operator.
@@ -102,6 +104,8 @@ pub enum News {
     GoesOn(PathBuf),
     /// Records of a session were lost because its ring was full.
     Behind(String, u64),
+    /// Turns that a replay needs were lost because their ring, or a turn, was full.
+    TurnsLost(u64),
     /// Files that are removed, of runs that ended over this number of days ago.
     Removed(usize, u32),
     /// None is, though they are to be after this number of days: the clock is further than that past the newest run.
@@ -127,6 +131,10 @@ impl std::fmt::Display for News {
             Self::Behind(session, lost) => write!(
                 f,
                 "session {session}: the ring was full, {lost} records so far are lost: the kill switch is on"
+            ),
+            Self::TurnsLost(lost) => write!(
+                f,
+                "{lost} records of turns so far are lost: this run cannot be replayed to its end (journal.replayable)"
             ),
             Self::Removed(files, days) => write!(
                 f,
@@ -468,6 +476,10 @@ impl Writer {
             let lost = outlet.counters.journal_ring_full.get();
             if lost > *told {
                 *told = lost;
+                if !outlet.stops_trading {
+                    self.news.push(News::TurnsLost(lost));
+                    continue;
+                }
                 self.news.push(News::Behind(names.name.clone(), lost));
                 stop_trading(&self.outlets, KillCause::JournalBehind);
             }

@@ -255,6 +255,7 @@ impl<T: Transport> OrderStage<T> {
 
     #[cold]
     fn must_hold(&mut self, clock: &Clock) -> bool {
+        clock.keep_turn();
         self.look_for_room(clock);
         self.short_since_ns
             .is_some_and(|since_ns| clock.now_ns().saturating_sub(since_ns) < HOLD_NS)
@@ -395,10 +396,12 @@ impl<T: Transport> OrderStage<T> {
     #[inline]
     fn cancel_what_stands(&mut self, clock: &Clock) {
         if self.entry.has_news_of(&self.kill) {
+            clock.keep_turn();
             self.entry.note_kill(&self.kill, clock.now_ns());
         }
         let is_wanted = self.cancels_everything() || self.entry.is_sweeping();
         if is_wanted && !self.cancels_rest && self.entry.can_cancel() {
+            clock.keep_turn();
             self.cancel_some(clock.now_ns());
         }
     }

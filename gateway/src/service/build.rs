@@ -10,15 +10,16 @@ use feed_handler::publish::{Publisher, Subscription};
 use rt::clock::monotonic_ns;
 use rt::mem::Want;
 use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
+use rt::turn_notes::TurnLog;
 
 use super::accounts::{self, Share};
-use super::control::{self, Control, FeedControl, SessionControl, StrategyControl};
-use super::feed::{self, FeedRoom};
+use super::control::{self, Control, SessionControl, StrategyControl};
+use super::feed;
 use super::house::{House, SessionHouse};
 use super::journal;
 use super::kill_page::KillPage;
 use super::layout::{self, Layout, Named};
-use super::receive;
+use super::means::Means;
 use super::strategies::{self, StrategyRoom};
 use crate::core_loop::{CoreOptions, Stage};
 use crate::journal::limits::PastLimits;
@@ -33,6 +34,7 @@ use crate::order::links::{Link, owner_of};
 use crate::order::opening::{Opening, OpeningView};
 use crate::order::risk::{KillCause, KillSwitch, Limits, Risk, RowLimits};
 use crate::order::stage::{OrderStage, Parts as OrderParts};
+use crate::order::transport::logged::{Hand, Logged};
 use crate::order::transport::{Transport, TransportUser};
 use crate::order::understudy::Understudy;
 use crate::strategy::Ends;
@@ -69,7 +71,11 @@ struct SessionWiring {
 }
 
 /// `pasts`: what earlier runs left of each session, in the order of the configuration.
-pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, String> {
+pub(super) fn build(
+    options: Options,
+    mut pasts: Vec<Past>,
+    means: &mut Means,
+) -> Result<Built, String> {
     pasts.resize_with(options.sessions.len(), Past::default);
     let (mut house, mut stages) = (House::default(), Vec::new());
     let want = Want {
@@ -90,26 +96,14 @@ pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, Str
         house: &mut house,
     };
     let strategies = strategies::build(options.strategies, wiring.ends, room)?;
-    let mut interfaces = receive::interfaces(&options.feeds);
-    for (index, options) in options.feeds.iter().enumerate() {
-        if let Some(publisher) = wiring.publishers.get_mut(index).and_then(Option::take) {
-            let prices = best_prices.get(index).map(Arc::clone);
-            let room = FeedRoom {
-                index: u16::try_from(index).unwrap_or(u16::MAX),
-                want,
-                publisher,
-                rehearses: layout.rehearses(),
-                interfaces: &mut interfaces,
-            };
-            let (stage, counters) = feed::build(options, room, &mut house)?;
-            control.feeds.extend(prices.map(|best_prices| FeedControl {
-                name: options.name.clone(),
-                counters,
-                best_prices,
-            }));
-            stages.push(Named::new(options.name.clone(), stage));
-        }
-    }
+    let feeds = feed::Feeds {
+        best_prices: &best_prices,
+        publishers: &mut wiring.publishers,
+        want,
+        rehearses: layout.rehearses(),
+        means,
+    };
+    stages.extend(feeds.build(&options.feeds, &mut house, &mut control)?);
     stages.extend(strategies);
     let kill_page = kill_page(&options.kill_page, &options.state_dir, &options.sessions)?;
     let kills = (0..options.sessions.len()).map(|index| switch(kill_page.as_ref(), index));
@@ -126,7 +120,15 @@ pub(super) fn build(options: Options, mut pasts: Vec<Past>) -> Result<Built, Str
             past: pasts.get_mut(index).map(std::mem::take).unwrap_or_default(),
         };
         let name = session.name.clone();
-        let stage = build_session(session, room, &mut house, &mut control)?;
+        let stage = build_session(
+            session,
+            room,
+            means,
+            Known {
+                house: &mut house,
+                control: &mut control,
+            },
+        )?;
         stages.push(Named::new(name, stage));
     }
     let (stages, layout) = layout.place(stages)?;
@@ -298,12 +300,19 @@ struct SessionRoom {
     past: Past,
 }
 
+/// Whom a stage is made known to.
+struct Known<'a> {
+    house: &'a mut House,
+    control: &'a mut Control,
+}
+
 fn build_session(
     session: options::Session,
     room: SessionRoom,
-    house: &mut House,
-    control: &mut Control,
+    means: &mut Means,
+    known: Known<'_>,
 ) -> Result<Box<dyn Stage>, String> {
+    let Known { house, control } = known;
     let SessionRoom {
         share: Share { kill, seat },
         wiring,
@@ -372,7 +381,13 @@ fn build_session(
         slowest: Slowest::new(slow).with_watches(watches),
         house,
         control,
+        log: means.kept(),
     };
+    if let Means::Replay(replay) = means {
+        let hand = Arc::new(Hand::new(start.kill.clone()));
+        let transport = replay.stream(hand);
+        return Ok(start.stage(transport));
+    }
     let stage = session.way.open(&session.transport, start);
     stage.map_err(|error| format!("{no_memory}: {error}"))
 }
@@ -395,13 +410,25 @@ struct SessionStart<'a> {
     slowest: Slowest,
     house: &'a mut House,
     control: &'a mut Control,
+    /// What the stream brings is kept there.
+    log: Option<Arc<TurnLog>>,
 }
 
 impl TransportUser for SessionStart<'_> {
     type Made = Box<dyn Stage>;
 
+    /// A stream that nobody keeps has no instruction for it.
+    fn with<T: Transport + Send + 'static>(mut self, transport: T) -> Box<dyn Stage> {
+        match self.log.take() {
+            None => self.stage(transport),
+            Some(log) => self.stage(Logged::new(transport, log)),
+        }
+    }
+}
+
+impl SessionStart<'_> {
     /// Makes the stage, and its histograms, its counters and its door known.
-    fn with<T: Transport + Send + 'static>(self, transport: T) -> Box<dyn Stage> {
+    fn stage<T: Transport + Send + 'static>(self, transport: T) -> Box<dyn Stage> {
         let counters = self.entry.counters();
         let mut stage = OrderStage::new(OrderParts {
             account: self.account,

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use feed_handler::arbiter::Arbiter;
+use feed_handler::best_prices::BestPrices;
 use feed_handler::book::Books;
 use feed_handler::capture::tap::{Tap, Tapped};
+use feed_handler::capture::turns::Logged;
 use feed_handler::feed::{Counters, Feed, FeedHistograms, LineView, Parts};
 use feed_handler::publish::Publisher;
 use feed_handler::recovery::link::FeedEnd;
@@ -13,30 +15,83 @@ use feed_handler::venue::{Iex, Nasdaq, Venue};
 use feed_handler::xdp::Interfaces;
 use rt::clock::Clock;
 use rt::mem::Want;
+use rt::turn_notes::TurnLog;
 
 use super::capture;
+use super::control::{Control, FeedControl};
 use super::feed_watch::FeedWatch;
 use super::house::House;
+use super::layout::Named;
+use super::means::Means;
 use super::receive::{self, Receiver};
 use super::recovery;
 use crate::core_loop::Stage;
 use crate::options;
 use crate::telemetry::{Kind, Label};
 
-/// What a feed is given beside its own options.
-pub(super) struct FeedRoom<'a> {
-    /// Its number, in the order of the configuration.
-    pub(super) index: u16,
+/// What feeds are built with.
+pub(super) struct Feeds<'a> {
+    pub(super) best_prices: &'a [Arc<BestPrices>],
+    pub(super) publishers: &'a mut [Option<Publisher>],
     pub(super) want: Want,
-    pub(super) publisher: Publisher,
     /// An idle core keeps its way warm.
     pub(super) rehearses: bool,
+    pub(super) means: &'a mut Means,
+}
+
+impl Feeds<'_> {
+    /// Their stages, in the order of the configuration.
+    ///
+    /// # Errors
+    /// Memory, or what the host refuses.
+    pub(super) fn build(
+        self,
+        feeds: &[options::Feed],
+        house: &mut House,
+        control: &mut Control,
+    ) -> Result<Vec<Named>, String> {
+        let mut stages = Vec::new();
+        let mut interfaces = receive::interfaces(feeds);
+        for (index, options) in feeds.iter().enumerate() {
+            let publisher = self.publishers.get_mut(index).and_then(Option::take);
+            let Some(publisher) = publisher else {
+                continue;
+            };
+            let prices = self.best_prices.get(index).map(Arc::clone);
+            let room = FeedRoom {
+                index: u16::try_from(index).unwrap_or(u16::MAX),
+                want: self.want,
+                publisher,
+                rehearses: self.rehearses,
+                interfaces: &mut interfaces,
+                means: self.means,
+            };
+            let (stage, counters) = build(options, room, house)?;
+            control.feeds.extend(prices.map(|best_prices| FeedControl {
+                name: options.name.clone(),
+                counters,
+                best_prices,
+            }));
+            stages.push(Named::new(options.name.clone(), stage));
+        }
+        Ok(stages)
+    }
+}
+
+/// What a feed is given beside its own options.
+struct FeedRoom<'a> {
+    /// Its number, in the order of the configuration.
+    index: u16,
+    want: Want,
+    publisher: Publisher,
+    rehearses: bool,
     /// Those that feeds before it have opened are open.
-    pub(super) interfaces: &'a mut Interfaces,
+    interfaces: &'a mut Interfaces,
+    means: &'a mut Means,
 }
 
 /// A feed's stage, made for its venue, and its counters.
-pub(super) fn build(
+fn build(
     feed: &options::Feed,
     room: FeedRoom<'_>,
     house: &mut House,
@@ -59,6 +114,7 @@ fn build_of<V: Venue>(
         publisher,
         rehearses,
         interfaces,
+        means,
     } = room;
     let books = Books::new(&feed.books, want).map_err(|error| {
         format!(
@@ -101,7 +157,13 @@ fn build_of<V: Venue>(
         },
         feed_end,
         rehearses,
+        log: means.kept(),
     };
+    if let Means::Replay(replay) = means {
+        let packets = replay.packets();
+        let packets = packets.ok_or_else(|| format!("feed {}: no capture of it", feed.name))?;
+        return Ok((start.stage(packets, house), shown));
+    }
     match receive::open(feed, interfaces)? {
         Receiver::Xdp(source, watches) => {
             house.watches.extend(watches);
@@ -142,19 +204,23 @@ struct FeedStart<'a, V: Venue> {
     parts: Parts<(), V>,
     feed_end: Option<FeedEnd>,
     rehearses: bool,
+    /// In which turns it takes packets is kept there.
+    log: Option<Arc<TurnLog>>,
 }
 
 impl<V: Venue> FeedStart<'_, V> {
     /// The stage: one whose packets nobody captures has no instruction for it.
     fn with<S: PacketSource + Send + 'static>(
-        self,
+        mut self,
         source: S,
         tap: Option<Tap>,
         house: &mut House,
     ) -> Result<Box<dyn Stage>, String> {
-        match tap {
-            None => self.stage(source, house),
-            Some(tap) => self.stage(Tapped::new(source, tap), house),
+        match (tap, self.log.take()) {
+            (None, None) => self.stage(source, house),
+            (None, Some(log)) => self.stage(Logged::new(source, log), house),
+            (Some(tap), None) => self.stage(Tapped::new(source, tap), house),
+            (Some(tap), Some(log)) => self.stage(Logged::new(Tapped::new(source, tap), log), house),
         }
     }
 
@@ -219,5 +285,9 @@ impl<S: PacketSource + Send, V: Venue> Stage for FeedStage<S, V> {
 
     fn housekeep(&mut self, _: &Clock) {
         self.0.housekeep();
+    }
+
+    fn resume(&mut self, turns: u64) {
+        self.0.set_turns(turns);
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rt::clock::{monotonic_ns, realtime_ns};
 use rt::ring::NotPowerOfTwo;
+use rt::turn_notes::TurnLog;
 
 use super::house::House;
 use super::pause;
@@ -23,6 +24,7 @@ use crate::journal::head::{Began, Names, SessionNames};
 use crate::journal::inlet::{Inlet, Outlet, inlet, orders_in};
 use crate::journal::look_back::{self, Found, LookBack};
 use crate::journal::past::Past;
+use crate::journal::turns::TurnKeeper;
 use crate::journal::writer::{JournalOptions, News, Writer};
 use crate::options::Options;
 use crate::order::risk::KillSwitch;
@@ -43,6 +45,7 @@ pub(super) fn names(options: &Options) -> Names {
             name: session.name.clone(),
             username: session.credentials.username.clone(),
             strategies: of_it.map(|strategy| strategy.name.clone()).collect(),
+            clock_offset_ns: session.risk.hours.map(|hours| hours.clock_offset_ns),
             next: 1,
             joined: String::new(),
         }
@@ -76,6 +79,38 @@ pub(super) fn open(
     inlet(number, ring_bytes, kill.clone()).map_err(|NotPowerOfTwo| {
         format!("journal.ring_kib: {ring_bytes} bytes are no power of two")
     })
+}
+
+/// The name, in a journal, of what its turns are kept under: no session of the configuration logs in as nobody.
+pub(super) const TURNS: &str = "turns";
+
+/// Who keeps the core's turns, in a session of their own behind the others; `None`: the day is not to be replayed.
+///
+/// # Errors
+/// There are too many sessions, or the ring has a wrong size.
+pub(super) fn keep_turns(
+    log: Option<Arc<TurnLog>>,
+    journal: &mut Option<(JournalOptions, Names)>,
+    house: &mut House,
+) -> Result<Option<TurnKeeper>, String> {
+    let (Some(log), Some((options, names))) = (log, journal) else {
+        return Ok(None);
+    };
+    // A switch of its own: without turns only the replay is less.
+    let (inlet, mut outlet) = open(
+        names.sessions.len(),
+        options.ring_bytes,
+        &KillSwitch::default(),
+    )?;
+    outlet.stops_trading = false;
+    names.sessions.push(SessionNames {
+        name: TURNS.to_owned(),
+        next: 1,
+        ..SessionNames::default()
+    });
+    register(&outlet, TURNS, &mut house.registry);
+    house.journal.push(outlet);
+    Ok(Some(TurnKeeper::new(log, inlet)))
 }
 
 /// Makes known what a session's order core puts into its ring.
@@ -270,7 +305,9 @@ fn log_news(writer: &mut Writer) {
     for news in writer.take_news() {
         match news {
             News::Removed(..) => log::info!("journal: {news}"),
-            News::GoesOn(_) | News::Kept(..) | News::Doubtful(..) => log::warn!("journal: {news}"),
+            News::GoesOn(_) | News::Kept(..) | News::Doubtful(..) | News::TurnsLost(_) => {
+                log::warn!("journal: {news}")
+            }
             News::Failed(..) | News::Behind(..) => log::error!("journal: {news}"),
         }
     }

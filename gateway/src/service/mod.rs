@@ -17,9 +17,11 @@ mod journal;
 mod kill_file;
 mod kill_page;
 mod layout;
+mod means;
 mod progress;
 mod receive;
 mod recovery;
+pub mod replay;
 mod strategies;
 
 use std::io;
@@ -29,12 +31,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::core_loop::{self, CoreOptions, CoreState, Stage};
+use crate::core_loop::{self, CoreEnds, CoreOptions, CoreState, Stage};
+use crate::journal::turns::TurnKeeper;
 use crate::options::{Options, Output};
 use crate::telemetry::{Kind, Label, POSITIONS_SHOWN, Report};
 use crate::trace::file::{CoreLog, SlowFile};
 
 use rt::ring::ring;
+use rt::turn_notes::TurnLog;
 
 use build::Built;
 use control::{Control, CoreControl};
@@ -42,6 +46,7 @@ use house::House;
 use housekeeping::{Housekeeping, Parts};
 use journal::Earlier;
 use kill_file::KillWatch;
+use means::Means;
 
 pub use kill_file::{KillFile, KillRecord};
 pub use kill_page::{ForeignSwitches, kill_page_of};
@@ -106,15 +111,19 @@ pub fn run(
         Some(folder) => Some(KillFile::in_folder(folder).map_err(|e| state_error(folder, &e))?),
         None => None,
     };
-    let journal = options.journal.clone().zip(Some(journal::names(&options)));
+    let mut journal = options.journal.clone().zip(Some(journal::names(&options)));
     let Earlier { pasts, copy } = journal::look_back(journal.as_ref())?;
+    let is_replayable = options.journal.as_ref().is_some_and(|it| it.is_replayable);
+    let log = is_replayable.then(Arc::<TurnLog>::default);
     let Built {
         stages,
         mut house,
         mut control,
         layout,
         kill_page,
-    } = build::build(options, pasts)?;
+    } = build::build(options, pasts, &mut Means::Live(log.clone()))?;
+    let turns = journal::keep_turns(log, &mut journal, &mut house)?;
+    one_core_of(&turns, layout.len())?;
     control.kill_file = kill_file.clone();
     let kill_watch = KillWatch::start(kill_file, &house.kills)
         .map_err(|error| format!("the kill file: {error}"))?;
@@ -122,7 +131,7 @@ pub fn run(
     let journal = journal::begin(journal, copy, &mut house)?;
     let flag = Arc::new(AtomicBool::new(false));
     let hot: Vec<usize> = layout.iter().filter_map(|core| core.cpu).collect();
-    let (cores, logs) = start(stages, layout, &flag)?;
+    let (cores, logs) = start(stages, layout, turns, &flag)?;
     control.cores = cores.iter().map(Core::shown).collect();
     register_clocks(&cores, &mut house);
     keep_off(&hot);
@@ -159,6 +168,17 @@ pub fn run(
     drop(kill_page);
     journaled?;
     ended_well(failed, house.open_orders()).map(|()| report)
+}
+
+/// Turns of several cores have no order that could be found again.
+fn one_core_of(turns: &Option<TurnKeeper>, cores: usize) -> Result<(), String> {
+    if turns.is_some() && cores != 1 {
+        return Err(format!(
+            "journal.replayable: {cores} hot cores, expected one: layout.kind = \"inline\", or one layout.core that runs \
+             every stage"
+        ));
+    }
+    Ok(())
 }
 
 /// Until the service shall stop, or a core has ended by itself: that one's name.
@@ -209,6 +229,7 @@ fn keep_off(hot: &[usize]) {
 fn start(
     stages: Vec<Vec<Box<dyn Stage>>>,
     layout: Vec<CoreOptions>,
+    mut turns: Option<TurnKeeper>,
     flag: &Arc<AtomicBool>,
 ) -> Result<(Vec<Core>, Vec<CoreLog>), String> {
     let (mut cores, mut logs) = (Vec::new(), Vec::new());
@@ -217,10 +238,12 @@ fn start(
         let (thread_state, stop) = (Arc::clone(&state), Arc::clone(flag));
         let (name, cpu) = (options.name.clone(), options.cpu);
         let (stalls, log) = ring(STALLS).map_err(|error| format!("core {name}: {error:?}"))?;
+        let turns = turns.take();
+        let ends = CoreEnds { stalls, turns };
         logs.push(CoreLog::new(name.clone(), options.cpu, log));
         let thread = std::thread::Builder::new()
             .name(name.chars().take(15).collect())
-            .spawn(move || core_loop::run(stages, &options, &thread_state, stalls, &stop))
+            .spawn(move || core_loop::run(stages, &options, &thread_state, ends, &stop))
             .map_err(|error| format!("core {name}: {error}"))?;
         cores.push(Core {
             name,

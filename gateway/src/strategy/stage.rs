@@ -345,6 +345,7 @@ impl Seat {
     /// Fires what is due; what the calls start is due in a later turn.
     #[cold]
     fn take_timers(&mut self, books: Option<&OwnBooks>, clock: &Clock) -> usize {
+        clock.keep_turn();
         let mut taken = 0;
         while taken < BATCH
             && let Some(token) = self.desk.timers.take_due(clock.turn_ns())

@@ -29,6 +29,9 @@
 
 mod scale;
 
+use std::sync::Arc;
+
+use crate::turn_notes::TurnLog;
 use scale::{CALIBRATION_NS, Look, Scale};
 
 /// A second, ns.
@@ -59,8 +62,19 @@ pub struct Clock {
     source: Source,
     /// What [`Clock::begin_turn`] read last.
     turn_ns: u64,
-    /// `None`: the TSC is not trusted here.
+    /// `None`: the TSC is not trusted here, or somebody else is asked.
     scale: Option<Scale>,
+    /// Where reads are kept, or come from.
+    logged: Option<Logged>,
+}
+
+/// A clock whose reads are kept, or given again.
+#[derive(Clone, Debug)]
+enum Logged {
+    /// Reads of this one are noted.
+    Kept(Box<Clock>, Arc<TurnLog>),
+    /// Reads are those that were noted.
+    Played(Arc<TurnLog>),
 }
 
 /// Who sets a clock.
@@ -114,6 +128,7 @@ impl Clock {
                 source: Source::Tsc,
                 turn_ns: 0,
                 scale: Some(scale),
+                logged: None,
             },
             None => Self::kernel(),
         }
@@ -126,6 +141,7 @@ impl Clock {
             source: Source::Kernel,
             turn_ns: 0,
             scale: None,
+            logged: None,
         }
     }
 
@@ -137,6 +153,42 @@ impl Clock {
             source: Source::Test,
             turn_ns: now_ns,
             scale: Some(Scale::still(now_ns)),
+            logged: None,
+        }
+    }
+
+    /// The same clock, whose reads within a turn are noted. It costs each read a look at both.
+    #[must_use]
+    pub fn kept(self, log: Arc<TurnLog>) -> Self {
+        Self {
+            source: self.source,
+            turn_ns: self.turn_ns,
+            scale: None,
+            logged: Some(Logged::Kept(Box::new(self), log)),
+        }
+    }
+
+    /// A clock that shows what was noted.
+    #[must_use]
+    pub fn played(log: Arc<TurnLog>) -> Self {
+        Self {
+            source: Source::Test,
+            turn_ns: 0,
+            scale: None,
+            logged: Some(Logged::Played(log)),
+        }
+    }
+
+    /// A turn begins again that began then: for a clock that shows what was noted.
+    pub fn play_turn(&mut self, turn_ns: u64) {
+        self.turn_ns = turn_ns;
+    }
+
+    /// This turn is to be kept where turns are, for what happens in it follows from the time alone and looks like no work.
+    #[cold]
+    pub fn keep_turn(&self) {
+        if let Some(Logged::Kept(_, log)) = &self.logged {
+            log.keep();
         }
     }
 
@@ -155,7 +207,21 @@ impl Clock {
     pub fn now_ns(&self) -> u64 {
         match &self.scale {
             Some(scale) => scale.ns_at(tsc(), monotonic_ns),
+            None => self.asked_ns(),
+        }
+    }
+
+    /// What the kernel says, or whoever keeps reads.
+    #[inline(never)]
+    fn asked_ns(&self) -> u64 {
+        match &self.logged {
             None => monotonic_ns(),
+            Some(Logged::Kept(clock, log)) => {
+                let now_ns = clock.now_ns();
+                log.time(now_ns);
+                now_ns
+            }
+            Some(Logged::Played(log)) => log.next_time(),
         }
     }
 
@@ -182,8 +248,9 @@ impl Clock {
 
     /// Compares with the kernel's clock and bends the rate so that the difference goes.
     pub fn discipline(&mut self) -> Correction {
-        match &mut self.scale {
-            Some(scale) if self.source == Source::Tsc => scale.correct(Look::take()),
+        match (&mut self.scale, &mut self.logged) {
+            (Some(scale), _) if self.source == Source::Tsc => scale.correct(Look::take()),
+            (_, Some(Logged::Kept(clock, _))) => clock.discipline(),
             _ => Correction::Slewed(0),
         }
     }

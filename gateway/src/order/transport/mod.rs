@@ -3,6 +3,7 @@
 //! Each is declared once, in the table of [`Way`]; configuration, start-up and the tests that judge every
 //! transport follow from it.
 
+pub mod logged;
 mod provided;
 pub mod uring;
 pub mod write;
