@@ -382,6 +382,7 @@ impl TransportUser for SessionStart<'_> {
     /// Makes the stage, and its histograms, its counters and its door known.
     fn with<T: Transport + Send + 'static>(self, transport: T) -> Box<dyn Stage> {
         let counters = self.entry.counters();
+        let of_transport = transport.counts();
         let stage = OrderStage::new(OrderParts {
             account: self.account,
             entry: self.entry,
@@ -414,7 +415,10 @@ impl TransportUser for SessionStart<'_> {
         });
         let label = Label::new(Kind::Session, self.name);
         registry.histograms(label.clone(), stage.histograms().readers());
-        registry.counters(label, move || counters.list());
+        registry.counters(label.clone(), move || counters.list());
+        if let Some(counts) = of_transport {
+            registry.counters(label, counts);
+        }
         Box::new(stage)
     }
 }
