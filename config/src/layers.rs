@@ -572,6 +572,25 @@ mod tests {
     }
 
     #[test]
+    fn what_only_delegated_sending_has_is_refused_elsewhere() {
+        for key in [
+            "require = \"delegated\"",
+            "interface = \"eth1\"",
+            "queue = 1",
+        ] {
+            let with = |submit: &str| {
+                let more = format!("submit = \"{submit}\"\n{key}\nusername");
+                GOOD.replace("username", &more)
+            };
+            let found = fault(&with("enter"));
+            let name = key.split(' ').next().unwrap_or_default();
+            let expected = format!("session.ouch.{name}: only submit = \"delegated\"");
+            assert!(found.contains(&expected), "{found}");
+            assert!(load(&with("delegated"), |_, _| ()).is_ok(), "{key}");
+        }
+    }
+
+    #[test]
     fn dangerous_values_are_refused_with_key_value_and_what_was_expected() {
         let replaced = |from: &str, to: &str| {
             assert!(GOOD.contains(from), "{from}");

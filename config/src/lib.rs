@@ -15,6 +15,6 @@ pub use layers::{Fault, Layers, Loaded, Origin};
 pub use settings::{
     Account, AccountRisk, AfXdp, Book, Books, Capture, Control, CopyFormat, Core, Events, Feed,
     FoundOrders, Frames, Host, Journal, Layout, LayoutKind, LimitRow, Line, Login, Member, Mode,
-    PASSWORD_MAX, Parameters, Receive, Recovery, Rings, Risk, Rung, Session, Settings, Snapshot,
-    Strategy, Submit, Sync, Telemetry, Udp, User, Venue,
+    PASSWORD_MAX, Parameters, Receive, Recovery, Require, Rings, Risk, Rung, Session, Settings,
+    Snapshot, Strategy, Submit, Sync, Telemetry, Udp, User, Venue,
 };

@@ -1,4 +1,5 @@
-//! What every byte stream to an exchange must do, against a real TCP peer on loopback.
+//! What every byte stream to an exchange must do, against a real TCP peer on loopback, and with a lane past the
+//! kernel's TCP over a wire between two network namespaces.
 //!
 //! A new transport joins with its line in `order::transport`. A transport that the host does not allow
 //! (`sqpoll` in some containers) is told as skipped.
@@ -9,6 +10,8 @@
     clippy::indexing_slicing,
     reason = "tests"
 )]
+
+mod wire;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
@@ -32,19 +35,19 @@ struct Peer {
 
 impl Peer {
     /// `receive_bytes`: the kernel's buffer for what is not read yet, small to make writes wait.
-    fn new(receive_bytes: Option<usize>) -> Self {
+    fn new(ip: Ipv4Addr, receive_bytes: Option<usize>) -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         if let Some(bytes) = receive_bytes {
             socket.set_recv_buffer_size(bytes).expect("set");
         }
-        let any = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
+        let any = SocketAddrV4::new(ip, 0);
         socket.bind(&any.into()).expect("bound");
         socket.listen(16).expect("it listens");
         let listener = TcpListener::from(socket);
         let port = listener.local_addr().expect("an address").port();
         Self {
             listener,
-            address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
+            address: SocketAddrV4::new(ip, port),
         }
     }
 
@@ -444,6 +447,20 @@ fn ready<T: Transport>(mut transport: T, to: SocketAddrV4) -> Option<Ours<T>> {
     })
 }
 
+/// A lane past the kernel's TCP leads out of the host, so its exchange is at the far end of a wire.
+fn over_a_wire(receive_bytes: Option<usize>, judge: impl FnOnce(&TransportOptions, Peer) + Send) {
+    std::thread::scope(|scope| {
+        // The thread's namespace is its own from there on.
+        let judged = scope.spawn(|| {
+            let Some(far) = wire::lay() else { return };
+            eprintln!("delegated, over a wire");
+            let peer = far.run(move || Peer::new(wire::FAR_IP, receive_bytes));
+            judge(&wire::delegated(), peer);
+        });
+        judged.join().expect("judged");
+    });
+}
+
 /// Each test for every transport, with this buffer for what the peer has not read.
 macro_rules! every_transport {
     ($mod:ident, $buffer:expr, $peer:ident $borrow:expr, $($test:ident,)+) => { mod $mod { use super::*; $(
@@ -462,10 +479,13 @@ macro_rules! every_transport {
             }
             for way in Way::ALL {
                 eprintln!("{}", way.name());
-                let peer = Peer::new($buffer);
+                let peer = Peer::new(Ipv4Addr::LOCALHOST, $buffer);
                 way.open(&TransportOptions::PLAIN, Judge(peer))
                     .expect("memory");
             }
+            over_a_wire($buffer, |options, peer| {
+                Way::Delegated.open(options, Judge(peer)).expect("a lane");
+            });
         }
     )+ } };
 }

@@ -7,10 +7,11 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/claims.md",
+    "docs/delegated.md",
     "docs/exchange.md",
     "docs/orders.md",
     "docs/parquet.md",

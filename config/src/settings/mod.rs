@@ -29,7 +29,7 @@ pub use journal::{CopyFormat, Journal, Sync};
 pub use login::{Login, PASSWORD_MAX};
 pub use recovery::{Recovery, Snapshot};
 pub use row::LimitRow;
-pub use session::{FoundOrders, Risk, Session, Submit};
+pub use session::{FoundOrders, Require, Risk, Session, Submit};
 pub use strategy::{Book, Events, Parameters, Strategy};
 
 /// A key, and what is wrong with its value and what would be right.

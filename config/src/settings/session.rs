@@ -37,6 +37,9 @@ pub struct Session {
     pub server_timeout_ms: u64,
     pub answer_timeout_ms: u64,
     pub submit: Submit,
+    pub interface: String,
+    pub queue: u32,
+    pub require: Require,
     pub sqpoll_idle_ms: u32,
     #[serde(default)]
     pub sqpoll_cpu: Option<u32>,
@@ -92,6 +95,7 @@ impl Session {
             );
             found.push((format!("{key}.busy_poll_us"), text));
         }
+        self.check_delegated(key, found);
         if !SERVER_TIMEOUT_MS.contains(&self.server_timeout_ms) {
             let (min, max) = (SERVER_TIMEOUT_MS.start(), SERVER_TIMEOUT_MS.end());
             let text = format!(
@@ -108,6 +112,23 @@ impl Session {
             found.push((format!("{key}.answer_timeout_ms"), text));
         }
         self.risk.check(&format!("{key}.risk"), found);
+    }
+
+    /// What only delegated sending knows.
+    fn check_delegated(&self, key: &str, found: &mut Vec<Found>) {
+        if self.submit == Submit::Delegated {
+            return;
+        }
+        for (name, is_set) in [
+            ("interface", !self.interface.is_empty()),
+            ("queue", self.queue != 0),
+            ("require", self.require != Require::Enter),
+        ] {
+            if is_set {
+                let text = "only submit = \"delegated\" has it; expected that, or the default";
+                found.push((format!("{key}.{name}"), text.into()));
+            }
+        }
     }
 
     fn check_addresses(&self, key: &str, found: &mut Vec<Found>) {
@@ -133,7 +154,15 @@ impl Session {
 pub enum Submit {
     Enter,
     Sqpoll,
+    Delegated,
     Write,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Require {
+    Delegated,
+    Enter,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]

@@ -5,6 +5,7 @@
 use std::ffi::CString;
 use std::io;
 use std::mem::zeroed;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 const SIOCETHTOOL: libc::c_ulong = 0x8946;
@@ -17,6 +18,20 @@ const FLAG_LRO: u32 = 1 << 15;
 const IFLA_XDP: u16 = 43;
 /// Inside it: 0 none, 1 driver, 2 generic, 3 hardware, 4 several.
 const IFLA_XDP_ATTACHED: u16 = 2;
+
+/// Attributes of a route message: where to, by which interface, from which address.
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
+const RTA_PREFSRC: u16 = 7;
+
+/// How packets to an address leave this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Index of the interface.
+    pub interface: u32,
+    /// The address that they have as their source.
+    pub source: Ipv4Addr,
+}
 
 /// Where the kernel runs an XDP program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +56,74 @@ pub fn interface_index(name: &str) -> io::Result<u32> {
     match unsafe { libc::if_nametoindex(name.as_ptr()) } {
         0 => Err(io::Error::last_os_error()),
         index => Ok(index),
+    }
+}
+
+/// The name of the interface with that index in this network namespace.
+///
+/// # Errors
+/// `ENXIO`: there is none.
+pub fn interface_name(index: u32) -> io::Result<String> {
+    let mut name = [0u8; libc::IFNAMSIZ];
+    // SAFETY: the buffer has the length that the call demands.
+    let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr().cast()) };
+    if found.is_null() {
+        return Err(io::Error::last_os_error());
+    }
+    let name: Vec<u8> = name.into_iter().take_while(|byte| *byte != 0).collect();
+    Ok(String::from_utf8_lossy(&name).into_owned())
+}
+
+/// Whether frames of the interface are Ethernet's, and leave the host; `false` where the kernel does not say.
+#[must_use]
+pub fn is_ethernet(interface: &str) -> bool {
+    // SAFETY: an all-zero request is valid.
+    let mut request: libc::ifreq = unsafe { zeroed() };
+    if ask(interface, libc::SIOCGIFHWADDR, &mut request).is_err() {
+        return false;
+    }
+    // SAFETY: the kernel has filled in the address, and so its family.
+    let family = unsafe { request.ifr_ifru.ifru_hwaddr.sa_family };
+    family == libc::ARPHRD_ETHER
+}
+
+/// How packets to an address leave this network namespace now.
+///
+/// # Errors
+/// `ENETUNREACH`: there is no route. `EPROTO`: an answer without interface or source.
+pub fn route_to(address: Ipv4Addr) -> io::Result<Route> {
+    // Message header (16), then a route's (12): family, bits of the destination, the rest as it comes; the destination.
+    let mut request = [0u8; 36];
+    let mut put = |at: usize, bytes: &[u8]| {
+        if let Some(room) = request.get_mut(at..at + bytes.len()) {
+            room.copy_from_slice(bytes);
+        }
+    };
+    put(0, &36u32.to_ne_bytes());
+    put(4, &libc::RTM_GETROUTE.to_ne_bytes());
+    put(6, &1u16.to_ne_bytes()); // NLM_F_REQUEST
+    put(16, &[2, 32]); // AF_INET
+    put(28, &8u16.to_ne_bytes());
+    put(30, &RTA_DST.to_ne_bytes());
+    put(32, &address.octets());
+    let reply = netlink(&request)?;
+    let word = |kind| {
+        let value = attribute(reply.get(28..).unwrap_or_default(), kind)?;
+        value.first_chunk::<4>().copied()
+    };
+    let kind = reply.get(4..6).and_then(|kind| kind.first_chunk::<2>());
+    if kind.is_some_and(|kind| u16::from_ne_bytes(*kind) == 2) {
+        // NLMSG_ERROR: the number, negative.
+        let errno = reply.get(16..20).and_then(|errno| errno.first_chunk::<4>());
+        let errno = errno.map_or(libc::EPROTO, |errno| -i32::from_ne_bytes(*errno));
+        return Err(io::Error::from_raw_os_error(errno));
+    }
+    match (word(RTA_OIF), word(RTA_PREFSRC)) {
+        (Some(interface), Some(source)) => Ok(Route {
+            interface: u32::from_ne_bytes(interface),
+            source: source.into(),
+        }),
+        _ => Err(io::Error::from_raw_os_error(libc::EPROTO)),
     }
 }
 
@@ -158,6 +241,13 @@ pub fn attached(index: u32) -> io::Result<Attached> {
 fn ethtool(interface: &str, data: *mut libc::c_char) -> io::Result<()> {
     // SAFETY: an all-zero request is valid.
     let mut request: libc::ifreq = unsafe { zeroed() };
+    // The caller's structure has the size that the command in it stands for, and is alive.
+    request.ifr_ifru.ifru_data = data;
+    ask(interface, SIOCETHTOOL, &mut request)
+}
+
+/// Asks the kernel about an interface by name.
+fn ask(interface: &str, what: libc::c_ulong, request: &mut libc::ifreq) -> io::Result<()> {
     for (to, from) in request
         .ifr_name
         .iter_mut()
@@ -166,11 +256,9 @@ fn ethtool(interface: &str, data: *mut libc::c_char) -> io::Result<()> {
     {
         *to = libc::c_char::from_ne_bytes([from]);
     }
-    request.ifr_ifru.ifru_data = data;
     let socket = socket(libc::AF_INET, libc::SOCK_DGRAM, 0)?;
-    // SAFETY: `request` names a structure of the size that the command in it stands for; the caller
-    // keeps it alive.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) };
+    // SAFETY: `request` is whole, and what it names is the callers' concern, who are in this file.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), what as _, &raw mut *request) };
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {
@@ -190,7 +278,6 @@ fn socket(domain: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
 
 /// Asks rtnetlink for one link and returns the raw answer.
 fn link_message(index: u32) -> io::Result<Vec<u8>> {
-    let socket = socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)?;
     let mut request = [0u8; 32];
     let mut put = |at: usize, bytes: &[u8]| {
         if let Some(room) = request.get_mut(at..at + bytes.len()) {
@@ -201,6 +288,12 @@ fn link_message(index: u32) -> io::Result<Vec<u8>> {
     put(4, &libc::RTM_GETLINK.to_ne_bytes());
     put(6, &1u16.to_ne_bytes()); // NLM_F_REQUEST
     put(20, &index.to_ne_bytes());
+    netlink(&request)
+}
+
+/// Sends rtnetlink a request and returns the raw answer.
+fn netlink(request: &[u8]) -> io::Result<Vec<u8>> {
+    let socket = socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)?;
     // SAFETY: the buffer is as long as stated.
     let sent = unsafe {
         libc::send(
@@ -253,5 +346,16 @@ mod tests {
         assert_eq!(receive_queues("lo"), 1);
         let error = interface_index("tg-none").unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ENODEV));
+    }
+
+    #[test]
+    fn what_goes_to_this_host_leaves_by_loopback_which_is_no_ethernet() {
+        let route = route_to(Ipv4Addr::LOCALHOST).unwrap();
+        assert_eq!((route.interface, route.source), (1, Ipv4Addr::LOCALHOST));
+        assert_eq!(interface_name(1).unwrap(), "lo");
+        assert!(!is_ethernet("lo"));
+        assert!(!is_ethernet("tg-none"));
+        let error = interface_name(1 << 30).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENXIO));
     }
 }

@@ -22,6 +22,7 @@ use crate::journal::writer::{JournalOptions, Sync};
 use crate::options::{self, FeedRecovery, Options, Output, Rings};
 use crate::order::addresses::Addresses;
 use crate::order::entry::{Credentials, FoundOrders};
+use crate::order::transport::delegated::{DelegatedOptions, Safeguards};
 use crate::order::transport::{TransportOptions, Way};
 
 /// Options of checked settings.
@@ -47,6 +48,17 @@ pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result
         ));
     }
     let path = |text: &String| (!text.is_empty()).then(|| PathBuf::from(text));
+    let feeds: Vec<options::Feed> = settings
+        .feed
+        .iter()
+        .map(|(name, f)| feed(name, f, &settings.host))
+        .collect::<Result<_, _>>()?;
+    let mut sessions: Vec<options::Session> = sessions.collect::<Result<_, _>>()?;
+    let by_xdp = feeds.iter().flat_map(|feed| &feed.xdp);
+    let feeds_on: Vec<String> = by_xdp.map(|xdp| xdp.interface.clone()).collect();
+    for session in &mut sessions {
+        session.transport.delegated.feeds_on.clone_from(&feeds_on);
+    }
     Ok(Options {
         lock_memory: settings.host.lock_memory,
         huge_pages: settings.host.huge_pages,
@@ -67,12 +79,8 @@ pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result
             intents: settings.rings.intents,
             executions: settings.rings.executions,
         },
-        feeds: settings
-            .feed
-            .iter()
-            .map(|(name, f)| feed(name, f, &settings.host))
-            .collect::<Result<_, _>>()?,
-        sessions: sessions.collect::<Result<_, _>>()?,
+        feeds,
+        sessions,
         accounts: risk::accounts(settings),
         strategies: strategies.collect::<Result<_, _>>()?,
         journal: journal(settings),
@@ -336,6 +344,15 @@ fn session(
             busy_poll_us: session.busy_poll_us,
             sqpoll_cpu: session.sqpoll_cpu,
             sqpoll_idle_ms: session.sqpoll_idle_ms,
+            delegated: DelegatedOptions {
+                session: name.to_owned(),
+                exchange: Some(*session.address.ip()),
+                interface: Some(session.interface.clone()).filter(|name| !name.is_empty()),
+                queue: session.queue,
+                is_required: session.require == settings::Require::Delegated,
+                feeds_on: Vec::new(),
+                safeguards: Safeguards::Both,
+            },
         },
         credentials: Credentials {
             addresses: Addresses::new(session.address, &session.backup_addresses),

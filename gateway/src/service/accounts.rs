@@ -1,13 +1,18 @@
-//! What sessions of one trading account share: kill switches that stop one another, and the board on which they see
-//! one another's limits.
+//! A session's account, and what sessions of one trading account share: kill switches that stop one another, and the
+//! board on which they see one another's limits.
 //!
 //! Thread:      the main thread, before the first core runs
 
+use std::sync::Arc;
+
+use feed_handler::best_prices::BestPrices;
 use rt::board::{self, Seat};
 
-use crate::options::Account;
+use crate::journal::limits::PastLimits;
+use crate::options;
+use crate::order::account::Account;
 use crate::order::instruments::INSTRUMENTS_MAX;
-use crate::order::risk::KillSwitch;
+use crate::order::risk::{KillSwitch, Risk};
 
 /// What a session has of what its account shares.
 #[derive(Debug)]
@@ -18,7 +23,7 @@ pub(super) struct Share {
 }
 
 /// Each session's share, in their order: a session that trades alone has its switch and nothing else.
-pub(super) fn share(kills: Vec<KillSwitch>, accounts: &[Account]) -> Vec<Share> {
+pub(super) fn share(kills: Vec<KillSwitch>, accounts: &[options::Account]) -> Vec<Share> {
     let shares = kills.iter().map(|kill| Share {
         kill: kill.clone(),
         seat: None,
@@ -43,6 +48,30 @@ pub(super) fn share(kills: Vec<KillSwitch>, accounts: &[Account]) -> Vec<Share> 
     shares
 }
 
+/// A session's account, as its day begins.
+///
+/// # Errors
+/// There are more symbols in the day's positions and lists than there is room for.
+pub(super) fn open(
+    session: &options::Session,
+    share: Share,
+    past_limits: &PastLimits,
+    best_prices: Vec<Arc<BestPrices>>,
+) -> Result<Account, String> {
+    // Memory is what the configuration asks for, so that what an earlier run tightened can be loosened.
+    let mut risk = Risk::new(session.risk, share.kill).with_rows(&session.rows);
+    if let Some(seat) = share.seat {
+        risk = risk.with_others(seat);
+    }
+    risk.set_limits(&past_limits.in_force(&session.risk));
+    let mut account = Account::new(risk, best_prices);
+    let name = &session.name;
+    account.begin_day(&session.day).map_err(|symbol| {
+        format!("session {name}: {symbol:?}: expected at most {INSTRUMENTS_MAX} symbols in all")
+    })?;
+    Ok(account)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,14 +79,14 @@ mod tests {
 
     #[test]
     fn sessions_of_an_account_stop_one_another_and_a_stranger_trades_on() {
-        let desk = Account {
+        let desk = options::Account {
             name: "desk".into(),
             sessions: vec![0, 2],
             limits: Vec::new(),
         };
-        let alone = Account {
+        let alone = options::Account {
             sessions: vec![1],
-            ..Account::default()
+            ..options::Account::default()
         };
         let kills = [(); 3].map(|()| KillSwitch::default()).to_vec();
         let shares = share(kills.clone(), &[desk, alone]);

@@ -29,10 +29,9 @@ use crate::message::notice::Notices;
 use crate::options::{self, Options};
 use crate::order::account::Account;
 use crate::order::entry::{DESKS_MAX, DeskOptions, Entry, Lifecycle};
-use crate::order::instruments::INSTRUMENTS_MAX;
 use crate::order::links::{Link, owner_of};
 use crate::order::opening::{Opening, OpeningView};
-use crate::order::risk::{KillCause, KillSwitch, Limits, Risk, RowLimits};
+use crate::order::risk::{KillCause, KillSwitch, Limits, RowLimits};
 use crate::order::stage::{OrderStage, Parts as OrderParts};
 use crate::order::transport::logged::{Hand, Logged};
 use crate::order::transport::{Transport, TransportUser};
@@ -314,29 +313,20 @@ fn build_session(
 ) -> Result<Box<dyn Stage>, String> {
     let Known { house, control } = known;
     let SessionRoom {
-        share: Share { kill, seat },
+        share,
         wiring,
         best_prices,
         journal,
         rehearses,
         past,
     } = room;
-    let name = session.name;
+    let (name, kill) = (session.name.clone(), share.kill.clone());
     if session.start_killed {
         kill.engage(KillCause::StartKilled);
     }
     let (limits, orders_max) = (session.risk, session.risk.open_orders_max);
     let past_limits = past.limits().clone();
-    // Memory is what the configuration asks for, so that what an earlier run tightened can be loosened.
-    let mut risk = Risk::new(limits, kill.clone()).with_rows(&session.rows);
-    if let Some(seat) = seat {
-        risk = risk.with_others(seat);
-    }
-    risk.set_limits(&past_limits.in_force(&limits));
-    let mut account = Account::new(risk, best_prices);
-    account.begin_day(&session.day).map_err(|symbol| {
-        format!("session {name}: {symbol:?}: expected at most {INSTRUMENTS_MAX} symbols in all")
-    })?;
+    let mut account = accounts::open(&session, share, &past_limits, best_prices)?;
     let addresses = session.credentials.addresses.all().to_vec();
     let lifecycle = Lifecycle::new(session.credentials);
     let entry = Entry::new(lifecycle, orders_max, &wiring.desks, &mut account);
@@ -430,6 +420,7 @@ impl SessionStart<'_> {
     /// Makes the stage, and its histograms, its counters and its door known.
     fn stage<T: Transport + Send + 'static>(self, transport: T) -> Box<dyn Stage> {
         let counters = self.entry.counters();
+        let of_transport = transport.counts();
         let mut stage = OrderStage::new(OrderParts {
             account: self.account,
             entry: self.entry,
@@ -465,7 +456,10 @@ impl SessionStart<'_> {
         });
         let label = Label::new(Kind::Session, self.name);
         registry.histograms(label.clone(), stage.histograms().readers());
-        registry.counters(label, move || counters.list());
+        registry.counters(label.clone(), move || counters.list());
+        if let Some(counts) = of_transport {
+            registry.counters(label, counts);
+        }
         Box::new(stage)
     }
 }

@@ -162,7 +162,7 @@ fn build_of<V: Venue>(
     if let Means::Replay(replay) = means {
         let packets = replay.packets();
         let packets = packets.ok_or_else(|| format!("feed {}: no capture of it", feed.name))?;
-        return Ok((start.stage(packets, house), shown));
+        return Ok((start.stage(packets, house)?, shown));
     }
     match receive::open(feed, interfaces)? {
         Receiver::Xdp(source, watches) => {

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
 use rt::turn_notes::TurnLog;
 
-use super::{HEARD_BYTES_MAX, Transport, TransportEvent};
+use super::{Counts, HEARD_BYTES_MAX, Transport, TransportEvent};
 use crate::order::risk::{KillCause, KillSwitch};
 
 /// Room for what is to be sent.
@@ -91,6 +91,10 @@ impl<T: Transport> Transport for Logged<T> {
             log.note(HAPPENED, happened as u64);
         }
         happened
+    }
+
+    fn counts(&self) -> Option<Counts> {
+        self.transport.counts()
     }
 }
 

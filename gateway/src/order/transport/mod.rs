@@ -1,16 +1,20 @@
-//! The byte stream to an exchange, as order entry sees it: io_uring on a socket, plain system calls, or a test.
+//! The byte stream to an exchange, as order entry sees it: io_uring on a socket, with or without a lane past the
+//! kernel's TCP, plain system calls, or a test.
 //!
 //! Each is declared once, in the table of [`Way`]; configuration, start-up and the tests that judge every
 //! transport follow from it.
 
+pub mod delegated;
 pub mod logged;
 mod provided;
+mod sockopt;
 pub mod uring;
 pub mod write;
 
 use std::io;
 use std::net::SocketAddrV4;
 
+use delegated::{DelegatedOptions, DelegatedTransport};
 use uring::{Submit, UringOptions, UringTransport};
 use write::WriteTransport;
 
@@ -28,6 +32,9 @@ pub enum TransportEvent<'a> {
     /// The connection is gone, or never came about: the error number, 0 for an orderly end.
     Closed(i32),
 }
+
+/// Counters, read when asked: name, what it means, value.
+pub type Counts = Box<dyn Fn() -> Vec<(&'static str, &'static str, u64)> + Send>;
 
 /// A byte stream that never blocks.
 pub trait Transport {
@@ -55,10 +62,15 @@ pub trait Transport {
     /// Tells what has happened, a bounded number of things with at most [`HEARD_BYTES_MAX`] bytes;
     /// returns how many.
     fn poll(&mut self, on: impl FnMut(TransportEvent<'_>)) -> usize;
+
+    /// What it counts for an operator beside what order entry does; `None`: nothing.
+    fn counts(&self) -> Option<Counts> {
+        None
+    }
 }
 
 /// What transports are told; each takes what it needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransportOptions {
     /// `SO_BUSY_POLL` of the socket in µs; 0: off.
     pub busy_poll_us: u32,
@@ -66,6 +78,8 @@ pub struct TransportOptions {
     pub sqpoll_cpu: Option<u32>,
     /// How long that thread polls an idle ring before it sleeps, ms.
     pub sqpoll_idle_ms: u32,
+    /// The lane past the kernel's TCP.
+    pub delegated: DelegatedOptions,
 }
 
 impl TransportOptions {
@@ -75,6 +89,7 @@ impl TransportOptions {
             busy_poll_us: 0,
             sqpoll_cpu: None,
             sqpoll_idle_ms: 50,
+            delegated: DelegatedOptions::NONE,
         }
     };
 }
@@ -136,6 +151,11 @@ ways! {
         cpu: options.sqpoll_cpu,
         idle_ms: options.sqpoll_idle_ms,
     }),
+    /// Past the kernel's TCP where it can be, and by io_uring as `enter`.
+    Delegated "delegated" |options| {
+        let stream = uring(options, Submit::Enter)?;
+        DelegatedTransport::open(stream, &options.delegated)
+    },
     /// By plain system calls.
     Write "write" |_| WriteTransport::new(),
 }

@@ -19,6 +19,8 @@
     reason = "io_uring submissions name memory that the kernel reads and writes"
 )]
 
+mod pending;
+
 use std::io;
 use std::net::{Shutdown, SocketAddrV4};
 use std::os::fd::AsRawFd;
@@ -27,7 +29,10 @@ use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use rt::mem::{Pages, Want};
 use socket2::{Domain, Protocol, Socket, Type};
 
+pub(super) use pending::Pending;
+
 use super::provided::{BUFFER_BYTES, GROUP, Provided};
+use super::sockopt::busy_poll;
 use super::{HEARD_BYTES_MAX, Transport, TransportEvent};
 
 /// Bytes that may wait to be sent: about 1,200 orders.
@@ -36,8 +41,11 @@ const RING_ENTRIES: u32 = 64;
 /// Completions handled in one turn at most.
 const BATCH: usize = HEARD_BYTES_MAX / BUFFER_BYTES;
 const _: () = assert!(BATCH > 0);
-/// The socket's place among registered files.
+/// The socket's place among registered files, and that of what shall be there until the socket has gone: a kernel
+/// from 6.13 on gives registered files up from the last one on, and ends what it gave up last first.
 const SOCKET: types::Fixed = types::Fixed(0);
+const KEPT: u32 = 1;
+const FILES: u32 = 2;
 
 /// How submissions reach the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +95,8 @@ pub struct UringTransport {
     sent: usize,
     sending: usize,
     committed: usize,
+    /// Bytes that TCP has taken on this connection, modulo 2^32.
+    taken: u32,
     /// The kernel did not take what was submitted: the next turn submits it again.
     is_refused: bool,
     /// A failure that has no completion to tell it.
@@ -130,6 +140,7 @@ impl UringTransport {
             sent: 0,
             sending: 0,
             committed: 0,
+            taken: 0,
             is_refused: false,
             failed: None,
         })
@@ -159,7 +170,7 @@ impl UringTransport {
 
     fn register(&mut self, ring: &IoUring) -> io::Result<()> {
         let submitter = ring.submitter();
-        submitter.register_files_sparse(1)?;
+        submitter.register_files_sparse(FILES)?;
         let tx = libc::iovec {
             iov_base: self.tx.as_mut_ptr().cast(),
             iov_len: TX_BYTES,
@@ -205,15 +216,16 @@ impl UringTransport {
         }
     }
 
-    fn open_socket(&mut self) -> io::Result<()> {
+    fn open_socket(&mut self, prepare: impl FnOnce(&Socket) -> io::Result<()>) -> io::Result<()> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
         socket.set_tcp_nodelay(true)?;
         busy_poll(&socket, self.options.busy_poll_us)?;
+        prepare(&socket)?;
         let Some(ring) = &self.ring else {
             return Ok(());
         };
         ring.submitter()
-            .register_files_update(0, &[socket.as_raw_fd()])?;
+            .register_files_update(SOCKET.0, &[socket.as_raw_fd()])?;
         self.socket = Some(socket);
         Ok(())
     }
@@ -254,7 +266,10 @@ impl UringTransport {
     fn on_sent(&mut self, result: i32) -> Option<i32> {
         match usize::try_from(result) {
             Ok(0) | Err(_) => return Some(-result),
-            Ok(len) => self.sent += len,
+            Ok(len) => {
+                self.sent += len;
+                self.taken = self.taken.wrapping_add(result.unsigned_abs());
+            }
         }
         debug_assert!(self.sent <= self.sending && self.sending <= self.committed);
         if self.sent == self.committed {
@@ -270,21 +285,20 @@ impl UringTransport {
     }
 }
 
-impl Transport for UringTransport {
-    fn start(&mut self) -> io::Result<()> {
-        let ring = self.build()?;
-        self.register(&ring)?;
-        self.ring = Some(ring);
-        Ok(())
-    }
-
-    fn connect(&mut self, to: SocketAddrV4) {
+impl UringTransport {
+    /// Begins to connect by a socket that was made ready.
+    pub(super) fn connect_prepared(
+        &mut self,
+        to: SocketAddrV4,
+        prepare: impl FnOnce(&Socket) -> io::Result<()>,
+    ) {
         self.close();
         self.aim(to);
         self.generation += 1;
         (self.sent, self.sending, self.committed) = (0, 0, 0);
+        self.taken = 0;
         (self.is_connected, self.failed) = (false, None);
-        if let Err(error) = self.open_socket() {
+        if let Err(error) = self.open_socket(prepare) {
             self.failed = Some(error.raw_os_error().unwrap_or(libc::EIO));
             return;
         }
@@ -295,6 +309,19 @@ impl Transport for UringTransport {
             Kind::Connect,
         );
         self.enter();
+    }
+}
+
+impl Transport for UringTransport {
+    fn start(&mut self) -> io::Result<()> {
+        let ring = self.build()?;
+        self.register(&ring)?;
+        self.ring = Some(ring);
+        Ok(())
+    }
+
+    fn connect(&mut self, to: SocketAddrV4) {
+        self.connect_prepared(to, |_| Ok(()));
     }
 
     fn close(&mut self) {
@@ -308,7 +335,7 @@ impl Transport for UringTransport {
         let _ = socket.shutdown(Shutdown::Both);
         if let Some(ring) = &self.ring {
             // Failing leaves the file in its place; the next connection replaces it.
-            let _ = ring.submitter().register_files_update(0, &[-1]);
+            let _ = ring.submitter().register_files_update(SOCKET.0, &[-1]);
         }
         self.generation += 1;
         self.is_connected = false;
@@ -421,29 +448,6 @@ impl UringTransport {
     }
 }
 
-/// Lets the kernel poll the card for this socket; 0: no.
-fn busy_poll(socket: &Socket, micros: u32) -> io::Result<()> {
-    if micros == 0 {
-        return Ok(());
-    }
-    // SAFETY: the value lives across the call and its size is given. EPERM: more than the host's default
-    // without CAP_NET_ADMIN. ENOPROTOOPT: a kernel without busy polling.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_BUSY_POLL,
-            (&raw const micros).cast(),
-            4,
-        )
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
-}
-
 /// Submits and runs what the kernel deferred to this thread, in one call.
 #[inline]
 fn submit_and_run_deferred(ring: &IoUring) -> io::Result<()> {
@@ -477,7 +481,7 @@ mod tests {
         transport.start().unwrap();
         transport.aim(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port));
         for errno in [libc::EAGAIN, libc::EBUSY, libc::EINTR] {
-            transport.open_socket().unwrap();
+            transport.open_socket(|_| Ok(())).unwrap();
             let address: *const libc::sockaddr_in = &raw const *transport.address;
             let entry = opcode::Connect::new(SOCKET, address.cast(), 16).build();
             transport.push(entry, Kind::Connect);

@@ -1,0 +1,307 @@
+//! The row of memory by which the gateway and its two programs in the kernel know of one another.
+//!
+//! ```text
+//!  gateway ── connection, fast segment ──> programs
+//!  gateway <── what the kernel sent last ── `leave`, between two steps of `version`
+//!  gateway <── what the exchange said ──── `arrive`
+//! ```
+//!
+//! Thread:      order core, hot; counts: housekeeping
+//! Invariants:  each line has one writer. What the kernel sent last is only believed if `version` was even and the
+//!              same before and after it was read.
+
+#![allow(
+    unsafe_code,
+    reason = "a page that programs in the kernel read and write"
+)]
+
+use std::io;
+use std::net::SocketAddrV4;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+use super::lane::{KernelState, PeerState};
+use super::segment::{HEADER_BYTES, Numbers};
+
+/// What the programs count, in their order.
+pub(super) const COUNTS: [(&str, &str); 12] = [
+    (
+        "copies_stolen",
+        "Copies of the kernel's that were kept from the wire, because their bytes had left.",
+    ),
+    (
+        "copies_trimmed",
+        "Copies that left without their bytes, because they acknowledged more.",
+    ),
+    (
+        "acks_returned",
+        "Lowered acknowledgements that were given back to the kernel when it had sent the bytes.",
+    ),
+    (
+        "acks_raised",
+        "Packets without bytes that were set to the number that the exchange is at.",
+    ),
+    (
+        "acks_lowered",
+        "Acknowledgements of bytes that the kernel had not sent yet, lowered to what it had.",
+    ),
+    (
+        "passed_ordinary",
+        "Segments of the kernel's that no fast segment preceded.",
+    ),
+    (
+        "passed_headers",
+        "Copies that went out, because Ethernet or IPv4 had changed.",
+    ),
+    (
+        "passed_options",
+        "Copies that went out, because of TCP options or flags.",
+    ),
+    (
+        "passed_clock",
+        "Copies that went out, because the kernel's clock had moved since the fast segment.",
+    ),
+    ("passed_again", "Retransmissions of the kernel's."),
+    (
+        "passed_failed",
+        "Copies that went out, because their bytes could not be taken off.",
+    ),
+    (
+        "unbelieved",
+        "Packets of the exchange's whose checksum does not hold, from which nothing was learned.",
+    ),
+];
+
+/// Bits of `mode`.
+const WATCH: u32 = 1;
+const STEAL: u32 = 2;
+const LOWER: u32 = 4;
+
+/// `struct lane` of the programs.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct Lane {
+    mode: AtomicU32,
+    local: AtomicU32,
+    remote: AtomicU32,
+    ports: AtomicU32,
+    fast_from: AtomicU32,
+    fast_upto: AtomicU32,
+    fast_ack: AtomicU32,
+    fast_window: AtomicU32,
+    fast_clock: AtomicU32,
+    fast_header: AtomicU32,
+    unused: [AtomicU32; 6],
+
+    version: AtomicU32,
+    start: AtomicU32,
+    next: AtomicU32,
+    ack: AtomicU32,
+    window: AtomicU32,
+    clock: AtomicU32,
+    echo: AtomicU32,
+    options: AtomicU32,
+    header_version: AtomicU32,
+    unused_too: [AtomicU32; 7],
+
+    header: [AtomicU32; HEADER_BYTES.div_ceil(4)],
+    unused_as_well: [AtomicU32; 7],
+
+    peer: AtomicU64,
+    peer_next: AtomicU32,
+    peer_clock: AtomicU32,
+    peer_echo: AtomicU32,
+    lowered: AtomicU32,
+    unused_here: [AtomicU32; 8],
+
+    counts: [AtomicU64; COUNTS.len()],
+}
+
+const _: () = assert!(std::mem::offset_of!(Lane, version) == 64);
+const _: () = assert!(std::mem::offset_of!(Lane, header) == 128);
+const _: () = assert!(std::mem::offset_of!(Lane, peer) == 192);
+const _: () = assert!(std::mem::offset_of!(Lane, counts) == 248);
+const _: () = assert!(size_of::<Lane>() <= PAGE_BYTES);
+
+const PAGE_BYTES: usize = 4096;
+
+/// What protects the kernel from a segment that it has not sent; tests leave one out to see that it is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Safeguards {
+    /// Copies are kept from the wire, acknowledgements lowered.
+    Both,
+    /// Copies go out: the exchange sees everything twice.
+    OnlyLowering,
+    /// Acknowledgements reach the kernel as they come.
+    OnlyStealing,
+}
+
+/// The row, mapped.
+#[derive(Debug)]
+pub(super) struct Row {
+    lane: NonNull<Lane>,
+}
+
+// SAFETY: everything in the mapping is an atomic, and the mapping lives as long as this.
+unsafe impl Send for Row {}
+// SAFETY: as above.
+unsafe impl Sync for Row {}
+
+impl Row {
+    /// Maps the row of a map of the kernel's.
+    ///
+    /// # Errors
+    /// `EPERM`, `EINVAL`: the map was not made to be mapped. `ENOMEM`.
+    pub(super) fn map(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        // SAFETY: asks for a fresh mapping of a page of the map's.
+        let at = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                PAGE_BYTES,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_POPULATE,
+                fd.as_raw_fd(),
+                0,
+            )
+        };
+        if at == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let lane =
+            NonNull::new(at.cast()).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
+        Ok(Self { lane })
+    }
+
+    #[inline]
+    fn lane(&self) -> &Lane {
+        // SAFETY: the mapping is page-aligned, larger than the row, zeroed by the kernel, and there until `drop`.
+        unsafe { self.lane.as_ref() }
+    }
+
+    /// From now on the programs look at this connection, which has sent nothing yet, and at no other.
+    pub(super) fn begin(&self, local: SocketAddrV4, remote: SocketAddrV4, safeguards: Safeguards) {
+        let lane = self.lane();
+        self.end();
+        for word in [
+            &lane.fast_from,
+            &lane.fast_upto,
+            &lane.start,
+            &lane.next,
+            &lane.options,
+            &lane.header_version,
+            &lane.peer_next,
+            &lane.peer_clock,
+            &lane.peer_echo,
+            &lane.lowered,
+        ] {
+            word.store(0, Ordering::Relaxed);
+        }
+        lane.header
+            .iter()
+            .for_each(|word| word.store(0, Ordering::Relaxed));
+        lane.peer.store(0, Ordering::Relaxed);
+        let address = |of: SocketAddrV4| u32::from_ne_bytes(of.ip().octets());
+        lane.local.store(address(local), Ordering::Relaxed);
+        lane.remote.store(address(remote), Ordering::Relaxed);
+        lane.ports
+            .store(u32::from_ne_bytes(ports(local, remote)), Ordering::Relaxed);
+        let mode = match safeguards {
+            Safeguards::Both => WATCH | STEAL | LOWER,
+            Safeguards::OnlyLowering => WATCH | LOWER,
+            Safeguards::OnlyStealing => WATCH | STEAL,
+        };
+        // The programs read the mode first.
+        lane.mode.store(mode, Ordering::Release);
+    }
+
+    /// From now on the programs look at no connection.
+    pub(super) fn end(&self) {
+        self.lane().mode.store(0, Ordering::Release);
+    }
+
+    /// What the kernel sent last; `None`: it is just sending.
+    #[inline]
+    pub(super) fn kernel(&self) -> Option<KernelState> {
+        let lane = self.lane();
+        let read = |word: &AtomicU32| word.load(Ordering::Relaxed);
+        let version = lane.version.load(Ordering::Acquire);
+        let mut header = [0; HEADER_BYTES];
+        for (bytes, word) in header.chunks_mut(4).zip(&lane.header) {
+            let word = read(word).to_ne_bytes();
+            bytes.copy_from_slice(word.get(..bytes.len())?);
+        }
+        let state = KernelState {
+            start: read(&lane.start),
+            next: read(&lane.next),
+            ack: read(&lane.ack),
+            window: read(&lane.window),
+            clock: read(&lane.clock),
+            echo: read(&lane.echo),
+            options: read(&lane.options),
+            header_version: read(&lane.header_version),
+            header,
+        };
+        // Nothing above is read after what follows.
+        fence(Ordering::Acquire);
+        let is_whole = version & 1 == 0 && read(&lane.version) == version;
+        is_whole.then_some(state)
+    }
+
+    /// What the exchange said last; `None`: nothing yet.
+    #[inline]
+    pub(super) fn peer(&self) -> Option<PeerState> {
+        let [a, b, c, d, _, _, w0, w1] = self.lane().peer.load(Ordering::Relaxed).to_be_bytes();
+        let peer = PeerState {
+            ack: u32::from_be_bytes([a, b, c, d]),
+            window: u16::from_be_bytes([w0, w1]),
+        };
+        (peer != PeerState { ack: 0, window: 0 }).then_some(peer)
+    }
+
+    /// Tells the programs of the segment that is about to leave.
+    #[inline]
+    pub(super) fn announce(&self, numbers: &Numbers, len: u32, header_version: u32) {
+        let lane = self.lane();
+        let clock = numbers.clock.map_or(0, |clock| clock.value);
+        lane.fast_ack.store(numbers.ack, Ordering::Relaxed);
+        lane.fast_window
+            .store(u32::from(numbers.window), Ordering::Relaxed);
+        lane.fast_clock.store(clock, Ordering::Relaxed);
+        lane.fast_header.store(header_version, Ordering::Relaxed);
+        lane.fast_from.store(numbers.from, Ordering::Relaxed);
+        // Whatever the segment is known by stands before how far it goes.
+        lane.fast_upto
+            .store(numbers.from.wrapping_add(len), Ordering::Release);
+    }
+
+    /// The segment did not leave: the kernel's copy is the only one.
+    #[inline]
+    pub(super) fn withdraw(&self, numbers: &Numbers) {
+        self.lane().fast_upto.store(numbers.from, Ordering::Release);
+    }
+
+    /// What the programs have counted.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        let counts = self.lane().counts.iter();
+        let counts = counts.map(|count| count.load(Ordering::Relaxed));
+        COUNTS
+            .iter()
+            .zip(counts)
+            .map(|((name, text), count)| (*name, *text, count))
+    }
+}
+
+impl Drop for Row {
+    fn drop(&mut self) {
+        self.end();
+        // SAFETY: the mapping is ours, and nobody looks at it any more. It does not fail for a whole mapping.
+        unsafe { libc::munmap(self.lane.as_ptr().cast(), PAGE_BYTES) };
+    }
+}
+
+/// Both ports, as on the wire.
+pub(super) fn ports(local: SocketAddrV4, remote: SocketAddrV4) -> [u8; 4] {
+    let ([a, b], [c, d]) = (local.port().to_be_bytes(), remote.port().to_be_bytes());
+    [a, b, c, d]
+}

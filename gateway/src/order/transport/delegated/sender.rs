@@ -1,0 +1,174 @@
+//! An AF_XDP socket that sends, one frame at a time.
+//!
+//! ```text
+//!  free frame ──> filled ──> TX ring ── kick ──> kernel sends ──> completion ring ──> free frame
+//! ```
+//!
+//! Thread:      order core, hot
+//! Invariants:  a frame is free or with the kernel, never both. It is bound in copy mode, in which the kernel sends
+//!              within the call that kicks it, on this core.
+//! System calls: `sendto` without bytes, one a frame: the kick.
+//! When full:   no frame is free: the bytes go by the kernel alone.
+
+#![allow(unsafe_code, reason = "AF_XDP rings and packet memory")]
+
+use std::ffi::CString;
+use std::io;
+use std::num::NonZeroU32;
+use std::os::fd::AsRawFd;
+
+use xsk_rs::config::{
+    BindFlags, FrameSize, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig,
+};
+use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem};
+
+/// Frames, and entries of the rings: one is on its way at a time, unless the kernel puts one off.
+const FRAMES: u32 = 64;
+const FRAME_BYTES: u32 = 2048;
+
+/// The socket and its memory.
+pub(super) struct Sender {
+    // Dropped in this order: the rings before the memory that they point into.
+    tx: TxQueue,
+    completion: CompQueue,
+    _rx: RxQueue,
+    _fill: FillQueue,
+    umem: Umem,
+    /// The first `free` of them are free.
+    frames: Vec<FrameDesc>,
+    free: usize,
+}
+
+impl std::fmt::Debug for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sender")
+            .field("free", &self.free)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sender {
+    /// Opens a socket on a queue of an interface.
+    ///
+    /// # Errors
+    /// `EBUSY`: another socket has the queue. `EPERM`: `CAP_NET_RAW` is missing. `ENOBUFS`: `RLIMIT_MEMLOCK`.
+    /// `EINVAL`: there is no such queue. `ENETDOWN`: the interface is down. `EAFNOSUPPORT`: a kernel without AF_XDP.
+    pub(super) fn open(interface: &str, queue: u32) -> io::Result<Self> {
+        let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
+        let ring = || QueueSize::new(FRAMES).map_err(|_| invalid());
+        let memory = UmemConfig::builder()
+            .frame_size(FrameSize::new(FRAME_BYTES).map_err(|_| invalid())?)
+            .fill_queue_size(ring()?)
+            .comp_queue_size(ring()?)
+            .build()
+            .map_err(|_| invalid())?;
+        let count = NonZeroU32::new(FRAMES).ok_or_else(invalid)?;
+        let (umem, frames) = Umem::new(memory, count, false).map_err(|error| cause(&error))?;
+        let config = SocketConfig::builder()
+            .rx_queue_size(ring()?)
+            .tx_queue_size(ring()?)
+            .libxdp_flags(LibxdpFlags::XSK_LIBXDP_FLAGS_INHIBIT_PROG_LOAD)
+            .bind_flags(BindFlags::XDP_COPY | BindFlags::XDP_USE_NEED_WAKEUP)
+            .build();
+        let name = Interface::new(CString::new(interface).map_err(|_| invalid())?);
+        // SAFETY: no default program is loaded.
+        let opened = unsafe { Socket::new(config, &umem, &name, queue) };
+        let (tx, rx, rings) = opened.map_err(|error| cause(&error))?;
+        let (fill, completion) = rings.ok_or_else(invalid)?;
+        Ok(Self {
+            tx,
+            completion,
+            _rx: rx,
+            _fill: fill,
+            umem,
+            free: frames.len(),
+            frames,
+        })
+    }
+
+    /// Whether the kernel has sent, or given up, everything that it was given.
+    #[inline]
+    pub(super) fn is_idle(&mut self) -> bool {
+        self.take_back();
+        self.free == self.frames.len()
+    }
+
+    /// Tells the kernel again of frames that it has put off.
+    pub(super) fn kick_again(&mut self) {
+        // A refusal leaves them where they are.
+        let _ = self.kick();
+    }
+
+    /// Sends a frame that `fill` writes, which says how long it is; `None`: it is given back, nothing is sent.
+    ///
+    /// # Errors
+    /// `EAGAIN`, `EBUSY`: the driver has no room, or dropped it. `ENOBUFS`: no memory for a moment. `ENETDOWN`,
+    /// `ENXIO`: the link is down, or the interface has gone. The frame may leave later, or never.
+    #[inline]
+    pub(super) fn send(
+        &mut self,
+        fill: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> io::Result<bool> {
+        let last = self.free.wrapping_sub(1);
+        let Some(frame) = self.frames.get_mut(last) else {
+            return Ok(false);
+        };
+        // SAFETY: the frame is of this memory, and free.
+        let mut data = unsafe { self.umem.data_mut(frame) };
+        let mut cursor = data.cursor();
+        let frame_len = cursor.buf_len();
+        cursor.set_pos(frame_len);
+        let room = data.contents_mut();
+        let Some(len) = fill(room) else {
+            return Ok(false);
+        };
+        data.cursor().set_pos(len);
+        // SAFETY: the frame is of this memory, and the kernel's from here on: it is not among the free ones.
+        if unsafe { self.tx.produce_one(frame) } == 0 {
+            return Ok(false);
+        }
+        self.free = last;
+        self.kick().map(|()| true)
+    }
+
+    /// Takes back what the kernel is done with.
+    #[inline]
+    fn take_back(&mut self) {
+        if self.free < self.frames.len()
+            && let Some(room) = self.frames.get_mut(self.free..)
+        {
+            // SAFETY: what comes back is of this memory, and there is room for all of it: the rest is free.
+            self.free += unsafe { self.completion.consume(room) };
+        }
+    }
+
+    #[inline]
+    fn kick(&self) -> io::Result<()> {
+        // SAFETY: no bytes and no address are given.
+        let sent = unsafe {
+            libc::sendto(
+                self.tx.fd().as_raw_fd(),
+                std::ptr::null(),
+                0,
+                libc::MSG_DONTWAIT,
+                std::ptr::null(),
+                0,
+            )
+        };
+        if sent < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    }
+}
+
+/// The kernel's error inside one of xsk-rs's.
+fn cause(error: &dyn std::error::Error) -> io::Error {
+    let inner = error
+        .source()
+        .and_then(|source| source.downcast_ref::<io::Error>());
+    match inner.and_then(io::Error::raw_os_error) {
+        Some(errno) => io::Error::from_raw_os_error(errno),
+        None => io::Error::other(error.to_string()),
+    }
+}

@@ -1,0 +1,61 @@
+//! Options of a TCP socket that no crate knows.
+//!
+//! Thread:      start-up, and the order core when a connection begins
+//! When wrong:  the kernel's error, for the caller to judge.
+
+#![allow(unsafe_code, reason = "setsockopt and getsockopt")]
+
+use std::io;
+use std::os::fd::AsRawFd;
+
+use socket2::Socket;
+
+/// Lets the kernel poll the card for this socket; 0: no.
+pub(super) fn busy_poll(socket: &Socket, micros: u32) -> io::Result<()> {
+    if micros == 0 {
+        return Ok(());
+    }
+    // SAFETY: the value lives across the call and its size is given. EPERM: more than the host's default
+    // without CAP_NET_ADMIN. ENOPROTOOPT: a kernel without busy polling.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_BUSY_POLL,
+            (&raw const micros).cast(),
+            4,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// By how much the exchange's windows are scaled.
+pub(super) fn window_shift(socket: &Socket) -> io::Result<u8> {
+    const HAS_WINDOW_SCALE: u8 = 4;
+    // `struct tcp_info` begins with seven bytes: options are the sixth, both scales the seventh.
+    let mut info = [0u8; 8];
+    let mut len: libc::socklen_t = 8;
+    // SAFETY: the buffer is as long as stated; the kernel writes no more than that.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let [_, _, _, _, _, options, scales, _] = info;
+    Ok(if options & HAS_WINDOW_SCALE == 0 {
+        0
+    } else {
+        scales & 0x0F
+    })
+}

@@ -1,0 +1,669 @@
+//! What leaves past the kernel's TCP, over a wire between two network namespaces: that it arrives once and whole, and
+//! that neither TCP has noticed anything.
+
+#![allow(
+    unsafe_code,
+    clippy::disallowed_types,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod wire;
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use feed_handler::xdp::nic::{self, Attached};
+use gateway::order::transport::delegated::{DelegatedOptions, Safeguards};
+use gateway::order::transport::{
+    Counts, Transport, TransportEvent, TransportOptions, TransportUser, Way,
+};
+use wire::middle::Passed;
+use wire::{FAR, Far, NEAR, ip};
+
+/// Polls after which a test gives up: far more than anything takes.
+const POLLS_MAX: u32 = 50_000_000;
+/// Bytes of a message: its number, and itself times a constant.
+const MESSAGE_BYTES: usize = 48;
+
+fn message(number: u64) -> [u8; MESSAGE_BYTES] {
+    let mut bytes = [0; MESSAGE_BYTES];
+    for (at, part) in bytes.chunks_exact_mut(8).enumerate() {
+        let word = number.wrapping_mul((at as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        part.copy_from_slice(&word.to_le_bytes());
+    }
+    bytes
+}
+
+/// Does a thing in a thread, whose namespace becomes its own.
+fn in_own_thread(body: impl FnOnce() + Send) {
+    std::thread::scope(|scope| scope.spawn(body).join().expect("it held"));
+}
+
+/// An exchange that answers each message with the same bytes, and ends with the connection: how many there were.
+fn echo(listener: TcpListener) -> JoinHandle<u64> {
+    std::thread::spawn(move || {
+        let mut stream = accept(&listener);
+        let mut next = 0;
+        let mut bytes = [0; MESSAGE_BYTES];
+        while stream.read_exact(&mut bytes).is_ok() {
+            assert_eq!(bytes, message(next), "message {next}");
+            next += 1;
+            stream.write_all(&bytes).expect("answered");
+        }
+        next
+    })
+}
+
+fn accept(listener: &TcpListener) -> TcpStream {
+    let stream = listener.accept().expect("a connection").0;
+    // Against a hang only: nothing waits for it where all is well.
+    let hang = Some(Duration::from_secs(30));
+    stream.set_read_timeout(hang).expect("set");
+    stream.set_nodelay(true).expect("set");
+    stream
+}
+
+fn listen(far: &Far) -> (TcpListener, SocketAddrV4) {
+    let at = SocketAddrV4::new(wire::FAR_IP, 0);
+    let listener = far.run(move || TcpListener::bind(at).expect("it listens"));
+    let port = listener.local_addr().expect("an address").port();
+    (listener, SocketAddrV4::new(wire::FAR_IP, port))
+}
+
+/// Our end, and what it has told.
+struct Near {
+    transport: Box<dyn Stream>,
+    counts: Counts,
+}
+
+/// A transport, whichever.
+trait Stream: Send {
+    fn connect(&mut self, to: SocketAddrV4);
+    fn send(&mut self, bytes: &[u8]);
+    fn poll(&mut self, heard: &mut Heard);
+    fn close(&mut self);
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    is_connected: bool,
+    bytes: Vec<u8>,
+    closed: Option<i32>,
+}
+
+impl<T: Transport + Send> Stream for T {
+    fn connect(&mut self, to: SocketAddrV4) {
+        Transport::connect(self, to);
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.room()[..bytes.len()].copy_from_slice(bytes);
+        self.commit(bytes.len());
+        self.flush();
+    }
+
+    fn poll(&mut self, heard: &mut Heard) {
+        Transport::poll(self, |event| match event {
+            TransportEvent::Connected => heard.is_connected = true,
+            TransportEvent::Bytes(bytes) => heard.bytes.extend_from_slice(bytes),
+            TransportEvent::Closed(errno) => heard.closed = Some(errno),
+        });
+    }
+
+    fn close(&mut self) {
+        Transport::close(self);
+    }
+}
+
+struct Open;
+
+impl TransportUser for Open {
+    type Made = Near;
+
+    fn with<T: Transport + Send + 'static>(self, mut transport: T) -> Near {
+        transport.start().expect("a ring");
+        Near {
+            counts: transport.counts().expect("a lane"),
+            transport: Box::new(transport),
+        }
+    }
+}
+
+impl Near {
+    fn open(options: &TransportOptions) -> Self {
+        Way::Delegated.open(options, Open).expect("a lane")
+    }
+
+    fn connect(&mut self, to: SocketAddrV4) -> Heard {
+        let mut heard = Heard::default();
+        self.transport.connect(to);
+        self.until(&mut heard, |heard| heard.is_connected);
+        heard
+    }
+
+    fn until(&mut self, heard: &mut Heard, is_so: impl Fn(&Heard) -> bool) {
+        for _ in 0..POLLS_MAX {
+            if is_so(heard) {
+                return;
+            }
+            self.transport.poll(heard);
+            assert_eq!(heard.closed, None);
+            std::thread::yield_now();
+        }
+        panic!(
+            "never heard: {} bytes, {:?}",
+            heard.bytes.len(),
+            self.counts()
+        );
+    }
+
+    fn counts(&self) -> BTreeMap<&'static str, u64> {
+        let counts = (self.counts)().into_iter();
+        counts.map(|(name, _, value)| (name, value)).collect()
+    }
+
+    /// Sends messages in bursts, and waits for the answers to each.
+    fn trade(&mut self, heard: &mut Heard, first: u64, bursts: u64, each: u64) {
+        for burst in 0..bursts {
+            for number in 0..each {
+                let number = first + burst * each + number;
+                self.transport.send(&message(number));
+                // What is written is done before the next.
+                self.transport.poll(heard);
+            }
+            let behind = usize::try_from(first + (burst + 1) * each).expect("small");
+            self.until(heard, |heard| heard.bytes.len() >= behind * MESSAGE_BYTES);
+        }
+    }
+}
+
+fn assert_answers(heard: &Heard, count: u64) {
+    let (answers, rest) = heard.bytes.as_chunks::<MESSAGE_BYTES>();
+    assert_eq!((answers.len() as u64, rest.len()), (count, 0));
+    for (number, answer) in answers.iter().enumerate() {
+        assert_eq!(*answer, message(number as u64), "answer {number}");
+    }
+}
+
+/// What no TCP does that has noticed nothing.
+const NOTICED: [&str; 4] = ["RetransSegs", "InErrs", "TCPLossProbes", "TCPTimeouts"];
+
+fn noticed(far: &Far) -> u64 {
+    let [ours, theirs] = [wire::tcp(), far.tcp()];
+    let counts = NOTICED.iter().map(|name| ours[*name] + theirs[*name]);
+    counts.sum()
+}
+
+fn with_safeguards(safeguards: Safeguards) -> TransportOptions {
+    let mut options = wire::delegated();
+    options.delegated.safeguards = safeguards;
+    options
+}
+
+/// Runs that may be disturbed: a host that stands still for some milliseconds makes any TCP ask again.
+const RUNS: u32 = 10;
+
+#[test]
+fn orders_arrive_once_and_in_order_and_no_tcp_sends_anything_again() {
+    // One that nothing disturbed is enough: what lacked an acknowledgement would show in each.
+    let mut all = Vec::new();
+    for _ in 0..RUNS {
+        let mut noticed = 0;
+        in_own_thread(|| noticed = noticed_in_a_run());
+        if noticed == 0 {
+            return;
+        }
+        all.push(noticed);
+    }
+    panic!("sent again, or asked for, in each run: {all:?}");
+}
+
+fn noticed_in_a_run() -> u64 {
+    let Some(far) = wire::lay() else { return 0 };
+    let (listener, to) = listen(&far);
+    let exchange = echo(listener);
+    let mut near = Near::open(&wire::delegated());
+    let mut heard = near.connect(to);
+    near.trade(&mut heard, 0, 1_000, 1);
+    near.trade(&mut heard, 1_000, 250, 4);
+    assert_answers(&heard, 2_000);
+    near.transport.close();
+    assert_eq!(exchange.join().expect("it held"), 2_000);
+    let counts = near.counts();
+    let fast = counts["delegated_sent"];
+    // The first goes by the kernel, which has not shown its numbers before.
+    assert!(fast > 1_500, "{counts:?}");
+    let kept = counts["copies_stolen"] + counts["copies_trimmed"];
+    let passed = counts["passed_clock"] + counts["passed_options"] + counts["passed_headers"];
+    assert_eq!(kept + passed, fast, "{counts:?}");
+    noticed(&far)
+}
+
+#[test]
+fn acknowledgements_that_run_ahead_harm_where_they_are_not_lowered() {
+    in_own_thread(|| {
+        let Some(far) = wire::lay() else { return };
+        let (listener, to) = listen(&far);
+        let exchange = echo(listener);
+        let mut near = Near::open(&with_safeguards(Safeguards::OnlyStealing));
+        let mut heard = near.connect(to);
+        let mut sent = 0;
+        // The exchange's TCP has to send answers again that ours has thrown away, since it had not sent the bytes.
+        while far.tcp()["RetransSegs"] < 3 {
+            assert!(sent < 200_000, "it never was: {:?}", near.counts());
+            near.trade(&mut heard, sent, 50, 1);
+            sent += 50;
+        }
+        near.transport.close();
+        assert_eq!(exchange.join().expect("it held"), sent);
+    });
+}
+
+#[test]
+fn loss_doubling_reordering_and_corruption_both_ways_lose_and_double_nothing() {
+    in_own_thread(|| {
+        let Some((far, middle)) = wire::middle::lay(7) else {
+            return;
+        };
+        let (listener, to) = listen(&far);
+        let exchange = echo(listener);
+        let mut near = Near::open(&wire::delegated());
+        let mut heard = near.connect(to);
+        middle.faults.one_in.store(50, Ordering::Relaxed);
+        near.trade(&mut heard, 0, 400, 4);
+        near.trade(&mut heard, 1_600, 400, 1);
+        middle.faults.one_in.store(0, Ordering::Relaxed);
+        assert_answers(&heard, 2_000);
+        near.transport.close();
+        assert_eq!(exchange.join().expect("it held"), 2_000);
+        let counts = near.counts();
+        eprintln!("{counts:?}");
+        assert!(counts["delegated_sent"] > 500, "{counts:?}");
+        assert!(counts["passed_again"] > 0, "{counts:?}");
+        assert!(counts["unbelieved"] > 0, "{counts:?}");
+    });
+}
+
+/// A TCP segment with bytes, of a frame.
+#[derive(Debug, PartialEq, Eq)]
+struct Segment {
+    /// Ethernet, and IPv4 without identification and checksum.
+    header: Vec<u8>,
+    ports: [u8; 4],
+    number: u32,
+    bytes: Vec<u8>,
+}
+
+fn segment(frame: &[u8]) -> Option<Segment> {
+    if frame.get(12..14)? != [8, 0] || frame.get(23)? != &6 {
+        return None;
+    }
+    let total = usize::from(u16::from_be_bytes([frame[16], frame[17]]));
+    let at = 34 + usize::from(frame[46] >> 4) * 4;
+    let bytes = frame.get(at..14 + total)?.to_vec();
+    let header = [&frame[..18], &frame[20..24], &frame[26..34]].concat();
+    let is_data = !bytes.is_empty();
+    is_data.then(|| Segment {
+        header,
+        ports: frame[34..38].try_into().expect("four"),
+        number: u32::from_be_bytes(frame[38..42].try_into().expect("four")),
+        bytes,
+    })
+}
+
+/// Trades with somebody in the middle, who loses nothing: the frames that came by.
+fn frames_of_a_clean_run(safeguards: Safeguards) -> Option<Vec<Passed>> {
+    let (far, middle) = wire::middle::lay(7)?;
+    let (listener, to) = listen(&far);
+    let exchange = echo(listener);
+    let mut near = Near::open(&with_safeguards(safeguards));
+    let mut heard = near.connect(to);
+    near.trade(&mut heard, 0, 200, 1);
+    near.trade(&mut heard, 200, 50, 4);
+    near.transport.close();
+    assert_eq!(exchange.join().expect("it held"), 400);
+    assert!(near.counts()["delegated_sent"] > 350);
+    Some(middle.take())
+}
+
+#[test]
+fn copies_that_are_not_kept_back_are_the_same_bytes_at_the_same_numbers() {
+    in_own_thread(|| {
+        let Some(frames) = frames_of_a_clean_run(Safeguards::OnlyLowering) else {
+            return;
+        };
+        let ours = frames.iter().filter(|frame| frame.is_from_near);
+        let mut by_number: BTreeMap<u32, Vec<Segment>> = BTreeMap::new();
+        for segment in ours.filter_map(|frame| segment(&frame.bytes)) {
+            by_number.entry(segment.number).or_default().push(segment);
+        }
+        let mut pairs = 0;
+        for same in by_number.values() {
+            assert!(same.iter().all(|segment| *segment == same[0]), "{same:?}");
+            pairs += usize::from(same.len() > 1);
+        }
+        assert!(pairs > 350, "{pairs} of {}", by_number.len());
+    });
+}
+
+/// Frames that tshark finds something wrong with.
+fn wrong_to_tshark(frames: &[Passed]) -> Option<String> {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    let head = [0xA1B2_C3D4_u32, 2 | 4 << 16, 0, 0, 1 << 16, 1];
+    let mut bytes: Vec<u8> = head.iter().flat_map(|word| word.to_le_bytes()).collect();
+    for (at, frame) in (0u32..).zip(frames) {
+        let len = u32::try_from(frame.bytes.len()).expect("short");
+        let record = [at / 1_000_000, at % 1_000_000, len, len];
+        bytes.extend(record.iter().flat_map(|word| word.to_le_bytes()));
+        bytes.extend(&frame.bytes);
+    }
+    file.write_all(&bytes).expect("written");
+    // Linux writes a checksum of 0 as 0xffff, where tshark wants 0: one of 65,536 of its own.
+    let wrong = "_ws.malformed || (tcp.checksum.status == 0 && tcp.checksum != 0xffff) || ip.checksum.status == 0 || tcp.analysis.retransmission \
+                 || tcp.analysis.fast_retransmission || tcp.analysis.spurious_retransmission || tcp.analysis.out_of_order \
+                 || tcp.analysis.lost_segment || tcp.analysis.ack_lost_segment";
+    let output = Command::new("tshark")
+        .args([
+            "-o",
+            "tcp.check_checksum:TRUE",
+            "-o",
+            "ip.check_checksum:TRUE",
+            "-Y",
+            wrong,
+            "-r",
+        ])
+        .arg(file.path())
+        .output();
+    let Ok(output) = output else {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: no tshark");
+        return None;
+    };
+    assert!(output.status.success(), "{output:?}");
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn tshark_finds_nothing_wrong_at_the_exchange_and_sees_copies_where_they_are_not_kept_back() {
+    in_own_thread(|| {
+        let Some(clean) = frames_of_a_clean_run(Safeguards::Both) else {
+            return;
+        };
+        let Some(wrong) = wrong_to_tshark(&clean) else {
+            return;
+        };
+        assert_eq!(wrong, "", "of {} frames", clean.len());
+        let twice = frames_of_a_clean_run(Safeguards::OnlyLowering).expect("root");
+        let wrong = wrong_to_tshark(&twice).expect("as before");
+        assert!(wrong.lines().count() > 350, "{wrong}");
+    });
+}
+
+#[test]
+fn another_address_of_the_exchange_and_a_link_that_goes_down_are_the_kernels_to_see() {
+    in_own_thread(|| {
+        let Some(far) = wire::lay() else { return };
+        let (listener, to) = listen(&far);
+        let exchange = echo(listener);
+        let mut near = Near::open(&wire::delegated());
+        let mut heard = near.connect(to);
+        near.trade(&mut heard, 0, 100, 1);
+        far.run(|| ip(&format!("link set {FAR} address 02:00:00:00:00:77")));
+        ip(&format!("neigh flush dev {NEAR}"));
+        near.trade(&mut heard, 100, 100, 1);
+        let counts = near.counts();
+        assert!(counts["passed_headers"] > 0, "{counts:?}");
+        assert!(counts["delegated_sent"] > 150, "{counts:?}");
+
+        ip(&format!("link set {NEAR} down"));
+        near.transport.send(&message(200));
+        near.transport.poll(&mut heard);
+        let counts = near.counts();
+        assert_eq!(counts["ordinary_refused"], 1, "{counts:?}");
+        ip(&format!("link set {NEAR} up"));
+        near.until(&mut heard, |heard| heard.bytes.len() >= 201 * MESSAGE_BYTES);
+        near.trade(&mut heard, 201, 99, 1);
+        assert_answers(&heard, 300);
+        near.transport.close();
+        assert_eq!(exchange.join().expect("it held"), 300);
+    });
+}
+
+#[test]
+fn exchange_that_does_not_read_closes_its_window_and_the_kernel_waits_for_it() {
+    in_own_thread(|| {
+        let Some(far) = wire::lay() else { return };
+        let (listener, to) = listen(&far);
+        let mut near = Near::open(&wire::delegated());
+        let mut heard = near.connect(to);
+        let mut stream = accept(&listener);
+        let mut sent = 0;
+        while near.counts()["ordinary_window"] == 0 && near.counts()["ordinary_behind"] == 0 {
+            assert!(sent < 10_000_000, "{:?}", near.counts());
+            near.transport.send(&message(sent));
+            near.transport.poll(&mut heard);
+            sent += 1;
+        }
+        for number in 0..sent {
+            let mut bytes = [0; MESSAGE_BYTES];
+            stream.set_nonblocking(true).expect("set");
+            let mut at = 0;
+            while at < MESSAGE_BYTES {
+                near.transport.poll(&mut heard);
+                at += stream.read(&mut bytes[at..]).unwrap_or(0);
+            }
+            assert_eq!(bytes, message(number), "message {number}");
+        }
+        assert_eq!(heard.closed, None);
+    });
+}
+
+/// Whether there is a lane, or why it is refused.
+struct Look;
+
+impl TransportUser for Look {
+    type Made = bool;
+
+    fn with<T: Transport + Send + 'static>(self, transport: T) -> bool {
+        transport.counts().is_some()
+    }
+}
+
+fn look(options: &TransportOptions) -> Result<bool, String> {
+    let looked = Way::Delegated.open(options, Look);
+    looked.map_err(|error| error.to_string())
+}
+
+#[test]
+fn without_a_lane_the_session_goes_as_before_or_is_refused_with_the_reason() {
+    in_own_thread(|| {
+        let mut options = wire::delegated();
+        options.delegated.exchange = Some(Ipv4Addr::LOCALHOST);
+        let refused = look(&options).expect_err("no lane");
+        let expected = "required delegated, but lo is no Ethernet interface";
+        assert!(refused.starts_with(expected), "{refused}");
+        options.delegated.is_required = false;
+        assert_eq!(look(&options), Ok(false));
+
+        let Some(_far) = wire::lay() else { return };
+        assert_eq!(look(&wire::delegated()), Ok(true));
+        let refused = |change: fn(&mut DelegatedOptions)| {
+            let mut options = wire::delegated();
+            change(&mut options.delegated);
+            look(&options).expect_err("no lane")
+        };
+        let taken = refused(|options| options.feeds_on = vec![NEAR.to_owned()]);
+        assert!(
+            taken.contains("a feed receives by AF_XDP on tg-near"),
+            "{taken}"
+        );
+        let unknown = refused(|options| options.interface = Some("tg-none".to_owned()));
+        assert!(unknown.contains("tg-none: No such device"), "{unknown}");
+        let unreachable = refused(|options| options.exchange = Some(Ipv4Addr::new(192, 0, 2, 1)));
+        assert!(
+            unreachable.contains("no route to 192.0.2.1"),
+            "{unreachable}"
+        );
+        let queue = refused(|options| options.queue = 77);
+        assert!(queue.contains("tg-near, queue 77"), "{queue}");
+
+        let first = Near::open(&wire::delegated());
+        let second = refused(|_| ());
+        assert!(
+            second.contains("one interface, one delegated session"),
+            "{second}"
+        );
+        drop(first);
+        assert_eq!(look(&wire::delegated()), Ok(true));
+    });
+}
+
+#[test]
+fn process_that_was_stopped_goes_on_where_it_was() {
+    in_own_thread(|| {
+        let Some(far) = wire::lay() else { return };
+        let (listener, to) = listen(&far);
+        let us = std::env::current_exe().expect("a program");
+        let mut child = Command::new(us)
+            .args(["--ignored", "--exact", "one_that_is_stopped"])
+            .env(DIES, to.to_string())
+            .spawn()
+            .expect("a process of our own");
+        let mut stream = accept(&listener);
+        let number = i32::try_from(child.id()).expect("small");
+        let mut next = 0;
+        for signal in [libc::SIGSTOP, libc::SIGCONT].repeat(20) {
+            // Wherever it is: a signal that stops a process does not ask.
+            let mut bytes = [0; MESSAGE_BYTES];
+            for _ in 0..if signal == libc::SIGSTOP { 37 } else { 0 } {
+                stream.read_exact(&mut bytes).expect("a message");
+                assert_eq!(bytes, message(next), "message {next}");
+                stream.write_all(&bytes).expect("answered");
+                next += 1;
+            }
+            // SAFETY: a process of our own that is not waited for yet.
+            assert_eq!(unsafe { libc::kill(number, signal) }, 0);
+        }
+        let mut bytes = [0; MESSAGE_BYTES];
+        while stream.read_exact(&mut bytes).is_ok() {
+            assert_eq!(bytes, message(next), "message {next}");
+            stream.write_all(&bytes).expect("answered");
+            next += 1;
+        }
+        assert!(child.wait().expect("it ends").success());
+        assert_eq!(next, 2_000);
+    });
+}
+
+#[test]
+#[ignore = "a process of another test's"]
+fn one_that_is_stopped() {
+    let to = std::env::var(DIES).expect("where to");
+    let mut near = Near::open(&wire::delegated());
+    let mut heard = near.connect(to.parse().expect("an address"));
+    near.trade(&mut heard, 0, 2_000, 1);
+    assert_answers(&heard, 2_000);
+    assert!(
+        near.counts()["delegated_sent"] > 1_000,
+        "{:?}",
+        near.counts()
+    );
+}
+
+/// Where a process dies: the call that it does not come back from.
+const STEPS: [(&str, libc::c_long); 2] = [
+    ("before the segment leaves", libc::SYS_sendto),
+    ("between the segment and its copy", libc::SYS_io_uring_enter),
+];
+const DIES: &str = "TICKGATE_TEST_DIES";
+
+#[test]
+fn process_that_dies_at_any_step_leaves_no_connection_and_no_program_behind() {
+    in_own_thread(|| {
+        let Some(far) = wire::lay() else { return };
+        for (step, (what, _)) in STEPS.iter().enumerate() {
+            let (listener, to) = listen(&far);
+            let us = std::env::current_exe().expect("a program");
+            let mut child = Command::new(us)
+                .args(["--ignored", "--exact", "one_that_dies"])
+                .env(DIES, format!("{step} {to}"))
+                .spawn()
+                .expect("a process of our own");
+            let mut stream = accept(&listener);
+            // Without RST the exchange waits for longer than 25 s.
+            stream
+                .set_read_timeout(Some(Duration::from_secs(10)))
+                .expect("set");
+            let mut bytes = Vec::new();
+            let end = stream.read_to_end(&mut bytes).map_err(|error| error.kind());
+            assert!(
+                matches!(end, Ok(_) | Err(ErrorKind::ConnectionReset)),
+                "{what}: {end:?} after {} bytes",
+                bytes.len()
+            );
+            let status = child.wait().expect("it ends");
+            assert_eq!(status.signal(), Some(libc::SIGSYS), "{what}");
+            let (messages, rest) = bytes.as_chunks::<MESSAGE_BYTES>();
+            // The last one has left, or not: what the exchange has is whole, once and in order.
+            assert_eq!((messages.len(), rest.len()), (10 + step, 0), "{what}");
+            for (number, bytes) in (0..).zip(messages) {
+                assert_eq!(*bytes, message(number), "{what}");
+            }
+            let index = nic::interface_index(NEAR).expect("it is there");
+            assert_eq!(nic::attached(index).ok(), Some(Attached::None), "{what}");
+        }
+    });
+}
+
+#[test]
+#[ignore = "a process of another test's"]
+fn one_that_dies() {
+    let how = std::env::var(DIES).expect("which step, and where to");
+    let (step, to) = how.split_once(' ').expect("both");
+    let (_, call) = STEPS[step.parse::<usize>().expect("a number")];
+    let mut near = Near::open(&wire::delegated());
+    let mut heard = near.connect(to.parse().expect("an address"));
+    // The first goes by the kernel; once it is acknowledged the lane knows its numbers.
+    let mut number = 0;
+    while number < 10 {
+        near.transport.send(&message(number));
+        near.transport.poll(&mut heard);
+        number += 1;
+        assert_eq!(near.counts()["delegated_sent"] + 1, number);
+    }
+    forbid(call);
+    near.transport.send(&message(number));
+}
+
+/// From here on this thread's process ends with this call.
+fn forbid(call: libc::c_long) {
+    let load = u16::try_from(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS).expect("small");
+    let jump = u16::try_from(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K).expect("small");
+    let end = u16::try_from(libc::BPF_RET | libc::BPF_K).expect("small");
+    let line = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let mut lines = [
+        line(load, 0, 0, 0),
+        line(jump, 0, 1, u32::try_from(call).expect("small")),
+        line(end, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
+        line(end, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: 4,
+        filter: lines.as_mut_ptr(),
+    };
+    // SAFETY: takes plain numbers.
+    let result = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    assert_eq!(result, 0);
+    let mode = libc::SECCOMP_MODE_FILTER;
+    // SAFETY: the filter lives across the call, and is as long as it says.
+    let result = unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) };
+    assert_eq!(result, 0);
+}
