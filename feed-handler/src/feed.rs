@@ -142,7 +142,9 @@ impl<S: PacketSource, V: Venue> Feed<S, V> {
     /// the machine code that takes real ones, and what the next real one touches is prefetched. Nothing of this feed
     /// is changed by it. Without [`Feed::with_rehearsal`] it does nothing.
     pub fn rehearse(&mut self, clock: &Clock) {
-        if let Some(understudy) = &mut self.understudy {
+        // A silence, recovery and news that waits are work, although no packet came.
+        let is_busy = self.handler.room.wants_look();
+        if let Some(understudy) = self.understudy.as_mut().filter(|_| !is_busy) {
             understudy.rehearse(clock);
             self.handler.prefetch_next();
         }

@@ -8,11 +8,12 @@
 //! Path:        answers -> arbiter; baton -> rejoin -> room
 //! Thread:      feed core, hot (while something is missing)
 //! Invariants:  books are swapped only when the next message that the spare lacks is the next one that the
-//!              feed delivers. The feed is stale until every row of the table shows the new books, and strategies
-//!              have been told of each that changed.
+//!              feed delivers. After a gap the feed is stale until every row of the table shows the new books, and
+//!              strategies have been told of each that changed. After a contradiction only its symbol is, until its row
+//!              shows them: all others were right, and go on.
 //! Work:        each state does a bounded piece of its work a turn.
-//! When wrong:  books that do not fit the stream go back, and others are asked for after a rest; a gap or
-//!              another session meanwhile does the same.
+//! When wrong:  books that do not fit the stream go back, and others are asked for after a rest (for a contradicted
+//!              book after its longer pause); a gap or another session meanwhile does the same.
 
 use protocol::types::Seq;
 
@@ -119,9 +120,12 @@ impl<V: Venue> Delivery<'_, V> {
             && rejoin.epoch == epoch
             && matches!(rejoin.state, State::Asked)
         {
-            // Without a gap the rest of the feed is right: a later gap may ask again.
-            let has_gap = self.room.stale & STALE_GAP != 0;
-            rejoin.state = if has_gap { State::GivenUp } else { State::Idle };
+            // Tries for a contradicted book are not those of a gap, which may have come meanwhile and asks at once.
+            rejoin.state = if rejoin.is_repair {
+                State::Idle
+            } else {
+                State::GivenUp
+            };
             self.room.is_tapped = false;
         }
     }
@@ -149,6 +153,7 @@ impl<V: Venue> Delivery<'_, V> {
                 if rejoin.end.asks.push(Ask::Snapshot(epoch)).is_ok() {
                     (rejoin.epoch, rejoin.state) = (epoch, State::Asked);
                     self.room.is_tapped = true;
+                    rejoin.is_repair = !has_gap;
                     if !has_gap {
                         self.counters.join.repairs_asked.increment();
                         rejoin.on_repair(now_ns);
@@ -219,8 +224,6 @@ impl<V: Venue> Delivery<'_, V> {
             let is_right_again = table.is_incomplete(locate) && !is_incomplete;
             if is_incomplete {
                 table.set_incomplete(locate);
-            } else {
-                table.set_complete(locate);
             }
             let best = self.room.books.best(locate);
             // A snapshot from before a gap proves nothing of what the gap hides.
@@ -233,6 +236,10 @@ impl<V: Venue> Delivery<'_, V> {
                     rejoin.note_change(locate);
                 }
                 self.counters.join.symbols_refreshed.increment();
+            }
+            // Behind its prices: whoever finds it fresh finds them.
+            if !is_incomplete {
+                self.room.best_prices.set_complete(locate);
             }
             let known = self.room.best_prices.symbol(locate);
             let named = spare.symbol(locate).filter(|it| known != Some(*it));

@@ -56,6 +56,8 @@ pub(crate) struct Rejoin {
     repair_from_ns: u64,
     /// Snapshots asked for on that account in this session.
     repairs: u32,
+    /// The one that is asked for is, and was not for a gap.
+    pub(crate) is_repair: bool,
     /// A bit for each symbol whose best prices a snapshot changed.
     pub(crate) changed: Box<[u64; 1024]>,
 }
@@ -76,6 +78,7 @@ impl Rejoin {
             wants_repair: false,
             repair_from_ns: 0,
             repairs: 0,
+            is_repair: false,
             changed: Box::new([0; 1024]),
         }
     }

@@ -9,7 +9,7 @@
 //! Venue:       Nasdaq: GLIMPSE is its own.
 //! Spec:        GLIMPSE 5.0: the number at the end is that of the first message to apply.
 
-use protocol::types::Symbol;
+use protocol::types::{DecodeError, Symbol};
 use rt::ring::Consumer;
 
 use super::live::Live;
@@ -82,7 +82,7 @@ impl Spare {
 
     /// A message of the snapshot. `false`: it cannot be read.
     pub(crate) fn load(&mut self, message: &[u8]) -> bool {
-        self.apply(message)
+        self.apply(message).is_ok()
     }
 
     /// The snapshot is loaded; this is the first message to apply.
@@ -111,17 +111,18 @@ impl Spare {
                 return Err(Broken);
             }
             self.next_seq += 1;
-            // What cannot be read changes no book: the live ones passed over it, too.
-            self.apply(live.message());
+            match self.apply(live.message()) {
+                // It says nothing of books: the live ones passed over it, too.
+                Ok(()) | Err(DecodeError::Empty | DecodeError::UnknownType(_)) => {}
+                // It may have changed any book: a gap there, and none that these books may close.
+                Err(_) => return Err(Broken),
+            }
         }
         Ok(messages_max)
     }
 
-    /// `false`: it cannot be read.
-    fn apply(&mut self, bytes: &[u8]) -> bool {
-        let Ok(message) = Nasdaq.message(bytes) else {
-            return false;
-        };
+    fn apply(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
+        let message = Nasdaq.message(bytes)?;
         if let Some(name) = message.names
             && let Some(symbol) = self.directory.get_mut(usize::from(message.locate))
         {
@@ -134,7 +135,7 @@ impl Spare {
             state.hear(0, &said);
         }
         self.books.apply(&message, &self.counters, &mut ());
-        true
+        Ok(())
     }
 
     /// How a symbol that the directory names is traded.

@@ -76,3 +76,39 @@ fn gap_after_a_snapshot_for_a_contradiction_did_not_come_asks_at_once() {
     assert!(!bench.prices.is_stale(7) && !bench.prices.is_stale(8));
     assert_eq!((bench.bid(7), bench.bid(8)), (0, 500));
 }
+
+#[test]
+fn message_that_cannot_be_read_while_a_snapshot_comes_is_no_part_of_it() {
+    let mut bench = contradicted();
+    let mut short = delete(8, 2);
+    short.pop();
+    bench.send(4, &[&short]);
+    bench.hears("gap 4+1");
+    assert_eq!(bench.stale(), STALE_GAP);
+    // It is of before that message, and nobody else has what it said.
+    bench.snapshot(&[&add(7, 1, 100), &add(8, 2, 200)], 4);
+    bench.wait(1);
+    assert_eq!(bench.stale(), STALE_GAP);
+    assert_eq!(bench.counters.join.snapshots_joined.get(), 0);
+    bench.wait(SECOND_NS);
+    bench.snapshot(&[&add(7, 1, 100)], 5);
+    bench.wait(1);
+    assert_eq!((bench.stale(), bench.bid(7), bench.bid(8)), (0, 100, 0));
+}
+
+#[test]
+fn gap_that_opens_while_a_contradiction_asks_in_vain_has_tries_of_its_own() {
+    let mut bench = contradicted();
+    bench.send(5, &[&add(8, 5, 500)]);
+    bench.give_up();
+    assert_eq!(bench.stale(), STALE_GAP);
+    for _ in 0..2 {
+        bench.stage.wire().tcp.push_back(Tcp::Closed);
+        bench.wait(SECOND_NS);
+    }
+    assert_eq!(bench.recovery.snapshots_given_up.get(), 1);
+    bench.wait(1);
+    bench.snapshot(&[&add(8, 5, 500)], 6);
+    bench.wait(1);
+    assert_eq!((bench.stale(), bench.bid(7), bench.bid(8)), (0, 0, 500));
+}

@@ -382,11 +382,11 @@ mod tests {
         assert!(matches!(decode(2, &bytes), Err(Flaw::Checksum { .. })));
         let mut bytes = Vec::new();
         let header = Header {
-            kind: 15,
+            kind: 16,
             ..heard()
         };
         encode(1, header, b"x", &mut bytes);
-        assert_eq!(decode(1, &bytes), Err(Flaw::Kind(15)));
+        assert_eq!(decode(1, &bytes), Err(Flaw::Kind(16)));
     }
 
     #[test]
@@ -408,6 +408,6 @@ mod tests {
             assert_eq!(Kind::of_code(kind as u8), Some(kind));
             assert_eq!((Kind::named(word), kind.name()), (Some(kind), word));
         }
-        assert_eq!((Kind::of_code(0), Kind::of_code(15)), (None, None));
+        assert_eq!((Kind::of_code(0), Kind::of_code(16)), (None, None));
     }
 }

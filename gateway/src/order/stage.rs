@@ -40,8 +40,7 @@ pub use super::parts::Parts;
 /// Cancels written in one turn at most when everything is to be cancelled: answers are heard and
 /// heartbeats sent between two such turns. 256 are about 20 µs of work.
 const CANCELS_A_TURN: u32 = 256;
-/// How long the exchange is not read for the sake of a strategy that does not take its executions. A
-/// host may hold a core up for milliseconds.
+/// How long the exchange is not read for a strategy that takes no executions: hosts hold cores up for milliseconds.
 const HOLD_NS: u64 = 20_000_000;
 
 /// The stage.
@@ -246,11 +245,9 @@ impl<T: Transport> OrderStage<T> {
     /// Strategies only make room, so whoever has enough after a read has enough for the next.
     #[inline]
     fn look_for_room(&mut self, clock: &Clock) {
-        if !self.links.iter().any(Link::is_short) {
-            self.short_since_ns = None;
-        } else if self.short_since_ns.is_none() {
-            self.short_since_ns = Some(clock.now_ns());
-        }
+        let is_short = self.links.iter().any(Link::is_short);
+        let since_ns = self.short_since_ns;
+        self.short_since_ns = is_short.then(|| since_ns.unwrap_or_else(|| clock.now_ns()));
     }
 
     #[cold]
@@ -457,7 +454,8 @@ impl<T: Transport + Send> Stage for OrderStage<T> {
     }
 
     fn rehearse(&mut self, clock: &Clock) {
-        if let Some(understudy) = &mut self.understudy {
+        let is_busy = self.short_since_ns.is_some() || self.cancels_everything();
+        if let Some(understudy) = self.understudy.as_mut().filter(|_| !is_busy) {
             understudy.rehearse(clock);
             prefetch_next(&self.entry, &self.account, &mut self.transport);
             self.histograms.prefetch();

@@ -87,7 +87,8 @@ pub trait Strategy: Send {
     /// Nothing arrives, and the core keeps its way warm ([`core_loop`](crate::core_loop)): a strategy may do what it
     /// would do for this event, so that its own code and data are near when a real one comes. Nobody has sent the event:
     /// a change of a best price, with the code and the best prices of the symbol that was heard of last. Whatever is
-    /// sent by this context is thrown away and counted nowhere; its timers never fire; all that it shows is real. It
+    /// sent by this context is thrown away and counted nowhere; all that it shows is real. Its timers never fire and keep their
+    /// places: start none, or count on being refused. It
     /// comes up to some hundred thousand times a second, and a packet that arrives meanwhile waits for it: it must take well
     /// below a microsecond. By default it does nothing.
     ///

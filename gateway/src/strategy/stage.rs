@@ -66,6 +66,8 @@ pub struct StrategyStage {
     seats: Vec<Seat>,
     /// The symbol that was heard of last.
     last_locate: u16,
+    /// Whose strategy rehearsed last.
+    next_seat: usize,
     /// What keeps the way warm while nothing is heard; `None`: nothing does.
     understudy: Option<Box<Understudy>>,
 }
@@ -123,6 +125,7 @@ impl StrategyStage {
             heard: HearingHistograms::default(),
             seats: Vec::new(),
             last_locate: 0,
+            next_seat: 0,
             understudy: None,
         }
     }
@@ -257,7 +260,9 @@ impl StrategyStage {
                 };
                 seat.strategy.on_event(&event, &mut context);
             }
-            self.last_locate = event.locate;
+            if event.locate != 0 {
+                self.last_locate = event.locate;
+            }
             queue += 1;
         }
         if taken > 0 {
@@ -394,14 +399,24 @@ impl Stage for StrategyStage {
         };
         let event = understudy.rehearse(self.last_locate, clock);
         self.heard.prefetch();
-        for seat in &self.seats {
+        // One strategy a rehearsal, so that what arrives waits for one at most.
+        self.next_seat = if self.next_seat + 1 < self.seats.len() {
+            self.next_seat + 1
+        } else {
+            0
+        };
+        let Some(seat) = self.seats.get(self.next_seat) else {
+            return;
+        };
+        // Before the first event of a symbol there is none to rehearse with.
+        if event.locate != 0 {
             understudy.with_strategy(&*seat.strategy, &event, self.books.as_ref(), clock);
-            prefetch_whole(seat);
-            prefetch_whole(&*seat.strategy);
-            prefetch_whole(&*seat.desk.counters);
-            seat.desk.intents.prefetch();
-            seat.desk.histograms.prefetch();
         }
+        prefetch_whole(seat);
+        prefetch_whole(&*seat.strategy);
+        prefetch_whole(&*seat.desk.counters);
+        seat.desk.intents.prefetch();
+        seat.desk.histograms.prefetch();
     }
 
     fn housekeep(&mut self, _: &Clock) {}
