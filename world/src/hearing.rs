@@ -135,11 +135,8 @@ impl Base {
         if self.ways.held_max.is_none() {
             return (Box::new(feed), None);
         }
-        let ends = if self.has_snapshots {
-            link_with_spare(books(), 1 << 9)
-        } else {
-            link()
-        };
+        let spare = self.has_snapshots.then(books);
+        let ends = spare.map_or_else(link, |books| link_with_spare(books, 1 << 9));
         let (feed_end, stage_end) = ends.expect("a power of two");
         let network = Rc::new(RefCell::new(Network::default()));
         let wire = SimulatedWire(Rc::clone(&network));
