@@ -15,7 +15,7 @@ use super::steer::usage;
 use crate::options::Account;
 use crate::order::risk::{Exposure, LimitKey};
 use crate::order::snapshot::Health;
-use crate::service::control::SessionControl;
+use crate::service::control::{Control, SessionControl};
 
 /// Dollars, of units of 0.0001.
 const DOLLAR: u64 = 10_000;
@@ -49,6 +49,26 @@ pub(super) fn standing(session: &SessionControl, key: LimitKey) -> u64 {
         }
         _ => 0,
     }
+}
+
+/// What a session has that has not heard its past is not known, and so not how much of the account's another may have.
+///
+/// # Errors
+/// One of the account's sessions is not open.
+pub(super) fn check_open(control: &Control, account: &Account) -> Result<(), Refused> {
+    let sessions = account
+        .sessions
+        .iter()
+        .filter_map(|at| control.sessions.get(*at));
+    let mut closed = sessions.filter(|it| !it.session.is_open());
+    let Some(session) = closed.next().filter(|_| account.sessions.len() > 1) else {
+        return Ok(());
+    };
+    let (name, session) = (&account.name, &session.name);
+    Err(usage(format!(
+        "session {session} of account {name} is not open, so what it holds is not known: expected all of the account's \
+         sessions open before a limit is loosened"
+    )))
 }
 
 /// Shares long or short, everything open on that side filled.

@@ -136,6 +136,7 @@ impl Tables {
                     let wanted = wanted.map(|it| budgets::most(key, [it.change.now]));
                     self.claim(control, at, key).max(wanted.unwrap_or(0))
                 };
+                budgets::check_open(control, account)?;
                 sum(control, account, *limit, claim).check()?;
             }
         }

@@ -478,12 +478,20 @@ mod tests {
         let measures = stage.add(Box::new(Eager), ends);
         let mut stage = stage.with_rehearsal().unwrap();
         let mut clock = Clock::manual(1_000);
+        // No symbol has been heard of: there is nothing for a strategy to rehearse with.
+        stage.rehearse(&clock);
+        let done = stage.rehearsed().unwrap();
+        assert_eq!((done.events, done.strategies_intents), (1, 0));
+        stage.last_locate = 7;
         for rehearsals in 1..=10_000u64 {
             clock.set_ns(1_000 + rehearsals * 1_000);
             stage.rehearse(&clock);
             assert_eq!(stage.poll(&clock), 0);
             let done = stage.rehearsed().unwrap();
-            assert_eq!((done.events, done.intents), (rehearsals, rehearsals));
+            assert_eq!(
+                (done.events, done.intents),
+                (rehearsals + 1, rehearsals + 1)
+            );
             assert_eq!(done.strategies_intents, 3 * rehearsals);
         }
         assert!(intents.pop().is_none() && told.pop().is_none());

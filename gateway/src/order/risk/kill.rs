@@ -176,12 +176,13 @@ impl KillSwitch {
 
     /// Stops new orders: of this session, and of its account's others where the cause concerns them.
     pub fn engage(&self, cause: KillCause) {
-        self.engage_here(cause);
+        // The own word last: whoever finds it on finds the others on, and for this session's sake.
         if let (Some(account), true) = (&self.account, cause.stops_the_account()) {
             for word in &account.words {
                 turn(word, cause as u64 | account.began);
             }
         }
+        self.engage_here(cause);
     }
 
     /// Stops new orders of this session alone.

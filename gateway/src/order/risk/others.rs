@@ -11,7 +11,8 @@
 //! decision, and nobody waits. A session's best limits are enough: who does not meet the best meets none. What is
 //! shown covers all that the exchange may have of a session, because a limit stays from before its order leaves until the
 //! exchange has said that it is over, a replace's beside the one that it replaces. So what is refused may be gone
-//! already, but what goes meets nothing.
+//! already, but what goes meets nothing, with one exception: what an earlier run left is shown once its session has
+//! found it, and nobody waits for that.
 //!
 //! Thread:      order core, hot
 //! Contract:    **whoever was let through and does not send says so ([`Risk::take_back`]).**
