@@ -126,6 +126,17 @@ fn replayable(settings: &Settings, found: &mut Vec<Found>) {
                     one core that runs all of them";
         refuse("layout.kind".into(), text.into());
     }
+    for (kind, count) in [
+        ("feed", settings.feed.len()),
+        ("session", settings.session.len()),
+    ] {
+        if count > 1 {
+            let text = format!(
+                "{count} of them: which of them a turn heard is kept nowhere; expected one"
+            );
+            refuse(kind.into(), text);
+        }
+    }
     for (name, feed) in &settings.feed {
         if feed.capture.frames != Frames::All {
             let text = "expected \"all\": packets are in no journal".to_owned();

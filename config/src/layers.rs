@@ -775,6 +775,12 @@ mod tests {
                 format!("{one}{kept}{servers}"),
                 "feed.nasdaq.recovery.servers: ",
             ),
+            (
+                format!(
+                    "{one}{kept}[feed.second]\nlines = [{{ address = \"233.54.12.9:1\", interface = \"x\" }}]\n"
+                ),
+                "feed: 2 of them",
+            ),
         ] {
             let refused = loaded(&more).unwrap_err();
             let line = refused.lines().find(|line| line.contains(expected));

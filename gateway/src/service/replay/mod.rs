@@ -280,6 +280,12 @@ impl Day {
                 "its last {left} records have no turns: the gateway was killed, or runs still"
             )));
         }
+        if !records.has_ended() {
+            return Ok(Outcome::Incomplete(
+                "its journal has no end: the gateway was killed, or runs still, and what it did last may be in no file"
+                    .to_owned(),
+            ));
+        }
         Ok(Outcome::Identical)
     }
 }

@@ -116,7 +116,7 @@ impl Replay {
             .list()
             .map(|(name, count)| format!("{count} {name}"));
         let counts = counts.join(", ");
-        let mut text = match &self.outcome {
+        match &self.outcome {
             Outcome::Identical => format!("identical: {counts}\n"),
             Outcome::Incomplete(why) => {
                 format!("not the whole run: {why}\nidentical as far as it was replayed: {counts}\n")
@@ -126,11 +126,7 @@ impl Replay {
                 different.why,
                 self.lines_of(different)
             ),
-        };
-        if !self.has_ended && self.is_identical() {
-            text.push_str("the run has no end in its journal: it was killed, or runs still\n");
         }
-        text
     }
 
     fn lines_of(&self, different: &Different) -> String {
