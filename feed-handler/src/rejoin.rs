@@ -50,6 +50,14 @@ impl<V> Room<V> {
     pub(crate) fn recover(&mut self, end: FeedEnd) {
         self.rejoin = Some(Box::new(Rejoin::new(end)));
     }
+
+    /// A book that was contradicted is stale until a snapshot: whether to ask for one.
+    pub(crate) fn look_for_contradictions(&mut self) {
+        if let Some(rejoin) = &mut self.rejoin {
+            rejoin.wants_repair |= self.books.take_contradiction();
+            self.is_recovering |= rejoin.wants_repair;
+        }
+    }
 }
 
 impl<V: Venue> Delivery<'_, V> {

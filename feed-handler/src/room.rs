@@ -154,14 +154,6 @@ impl<V> Room<V> {
         }
     }
 
-    /// A book that was contradicted is stale until a snapshot: whether to ask for one.
-    pub(crate) fn look_for_contradictions(&mut self) {
-        if let Some(rejoin) = &mut self.rejoin {
-            rejoin.wants_repair |= self.books.take_contradiction();
-            self.is_recovering |= rejoin.wants_repair;
-        }
-    }
-
     #[inline]
     pub(crate) fn prefetch(&self) {
         self.publisher.prefetch();
