@@ -12,14 +12,14 @@ use config::{Config, FileFormat};
 use serde_json::Value;
 use toml::Table;
 
-use crate::check;
 use crate::settings::{AccountRisk, Risk, Settings};
+use crate::{advice, check};
 
-const DEFAULTS: &str = include_str!("../default.toml");
+pub(crate) const DEFAULTS: &str = include_str!("../default.toml");
 /// Environment variables that are ours: `TICKGATE__SECTION__KEY`.
 const PREFIX: &str = "TICKGATE__";
 /// Tables whose members have names of the operator's.
-const NAMED: [&str; 4] = ["feed", "account", "session", "strategy"];
+pub(crate) const NAMED: [&str; 4] = ["feed", "account", "session", "strategy"];
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,10 +83,17 @@ pub struct Layers {
 pub struct Loaded {
     /// The settings, checked.
     pub settings: Settings,
+    warnings: Vec<Fault>,
     values: BTreeMap<String, (String, Origin)>,
 }
 
 impl Loaded {
+    /// What is allowed, and slow or thin, each with its price.
+    #[must_use]
+    pub fn warnings(&self) -> &[Fault] {
+        &self.warnings
+    }
+
     /// Each key with its value and where it came from, in order. Passwords are not shown.
     pub fn effective(&self) -> impl Iterator<Item = (&str, &str, &Origin)> {
         self.values
@@ -117,13 +124,15 @@ impl Layers {
             }
         };
         let faults = check::check(&settings, &self.cpus);
+        let with_origin = |(key, text): (String, String)| {
+            let origin = origin_of(&origins, &key);
+            Fault { origin, key, text }
+        };
         if !faults.is_empty() {
-            let with_origin = |(key, text): (String, String)| {
-                let origin = origin_of(&origins, &key);
-                Fault { origin, key, text }
-            };
             return Err(faults.into_iter().map(with_origin).collect());
         }
+        let warnings = advice::warnings(&settings, &self.cpus);
+        let warnings = warnings.into_iter().map(with_origin).collect();
         for (key, (value, _)) in &mut origins {
             if key.ends_with(".password") && value.len() > 2 {
                 "\"(hidden)\"".clone_into(value);
@@ -131,6 +140,7 @@ impl Layers {
         }
         Ok(Loaded {
             settings,
+            warnings,
             values: origins,
         })
     }

@@ -6,12 +6,16 @@
 //!              right.
 //! Must not know: sockets, rings, strategies. Only binaries' front doors read it.
 
+mod advice;
 mod check;
 mod cores;
 mod layers;
+mod manual;
+mod schema;
 mod settings;
 
 pub use layers::{Fault, Layers, Loaded, Origin};
+pub use schema::schema;
 pub use settings::{
     Account, AccountRisk, AfXdp, Book, Books, Capture, Control, CopyFormat, Core, Events, Feed,
     FoundOrders, Frames, Host, Journal, Layout, LayoutKind, LimitRow, Line, Login, Member, Mode,

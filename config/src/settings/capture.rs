@@ -2,11 +2,12 @@
 
 #![expect(missing_docs, reason = "default.toml is the manual of these fields")]
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Found, power_of_two};
 
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Capture {
     pub frames: Frames,
@@ -19,7 +20,7 @@ pub struct Capture {
     pub slow_order_us: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Frames {
     Off,

@@ -2,6 +2,7 @@
 
 #![expect(missing_docs, reason = "default.toml is the manual of these fields")]
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Found;
@@ -11,7 +12,7 @@ const OTHERS_WRITE: u32 = 0o022;
 /// Users beside the gateway's own and root.
 const USERS_MAX: usize = 64;
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Control {
     pub socket: String,
@@ -20,7 +21,7 @@ pub struct Control {
 }
 
 /// A user by number or by name.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(untagged)]
 pub enum User {
     Number(u32),

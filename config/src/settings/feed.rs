@@ -4,6 +4,7 @@
 
 use std::net::SocketAddrV4;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Capture, Found, Recovery, Snapshot, power_of_two};
@@ -13,7 +14,7 @@ const STALE_MS_MAX: u64 = 600_000;
 /// Copies of a feed: venues send two, and a firm may carry each over several providers.
 const LINES_MAX: usize = 8;
 
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Feed {
     pub venue: Venue,
@@ -109,21 +110,21 @@ impl Feed {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Venue {
     Nasdaq,
     Iex,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Receive {
     AfXdp,
     Udp,
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Line {
     pub address: SocketAddrV4,
@@ -131,7 +132,7 @@ pub struct Line {
     pub interface: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct AfXdp {
     pub mode: Mode,
@@ -148,7 +149,7 @@ pub struct AfXdp {
     pub busy_poll_budget: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     Auto,
@@ -156,7 +157,7 @@ pub enum Mode {
     Generic,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rung {
     ZeroCopy,
@@ -165,7 +166,7 @@ pub enum Rung {
     KernelSocket,
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Udp {
     pub block_us: u32,
@@ -173,7 +174,7 @@ pub struct Udp {
     pub busy_poll_us: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Books {
     pub orders_max: u32,

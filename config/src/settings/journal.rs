@@ -2,11 +2,12 @@
 
 #![expect(missing_docs, reason = "default.toml is the manual of these fields")]
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Found, power_of_two};
 
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Journal {
     pub enabled: bool,
@@ -21,14 +22,14 @@ pub struct Journal {
     pub replayable: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CopyFormat {
     Json,
     Csv,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sync {
     None,

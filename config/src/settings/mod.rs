@@ -18,6 +18,7 @@ mod strategy;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use account::{Account, AccountRisk, Member};
@@ -36,7 +37,7 @@ pub use strategy::{Book, Events, Parameters, Strategy};
 pub(crate) type Found = (String, String);
 
 /// Everything.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     pub host: Host,

@@ -4,6 +4,7 @@
 
 use std::net::SocketAddrV4;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::login::{Login, hidden};
@@ -12,7 +13,7 @@ use super::{Found, power_of_two};
 /// More servers than any venue has.
 const SERVERS_MAX: usize = 8;
 
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recovery {
     pub servers: Vec<SocketAddrV4>,
@@ -60,7 +61,7 @@ impl Recovery {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Snapshot {
     pub servers: Vec<SocketAddrV4>,

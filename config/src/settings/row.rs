@@ -2,6 +2,7 @@
 
 #![expect(missing_docs, reason = "default.toml is the manual of these fields")]
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Found, Risk, Settings};
@@ -11,7 +12,7 @@ const ROWS_MAX: usize = 63;
 /// Every strategy, or every symbol.
 const ALL: &str = "*";
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitRow {
     #[serde(default = "all")]

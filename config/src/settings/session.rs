@@ -5,6 +5,7 @@
 use std::net::SocketAddrV4;
 use std::ops::RangeInclusive;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Found;
@@ -23,7 +24,7 @@ const BACKUPS_MAX: usize = 8;
 /// A minute: an order that nobody answers for longer is lost, whatever the exchange says later.
 const ANSWER_TIMEOUT_MS_MAX: u64 = 60_000;
 
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Session {
     pub address: SocketAddrV4,
@@ -149,7 +150,7 @@ impl Session {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Submit {
     Enter,
@@ -158,14 +159,14 @@ pub enum Submit {
     Write,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Require {
     Delegated,
     Enter,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FoundOrders {
     Keep,
@@ -173,7 +174,7 @@ pub enum FoundOrders {
     Cancel,
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Risk {
     pub order_qty_max: u32,

@@ -2,6 +2,7 @@
 
 #![expect(missing_docs, reason = "default.toml is the manual of these fields")]
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Found;
@@ -11,7 +12,7 @@ const DEPTH_MAX: usize = 10;
 /// Orders of a strategy's own books: what the books of a whole market may hold.
 const BOOK_ORDERS_MAX: u32 = 1 << 24;
 
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Strategy {
     pub kind: String,
@@ -28,7 +29,7 @@ pub struct Strategy {
 }
 
 /// On which way a strategy hears events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Events {
     Auto,
@@ -37,7 +38,7 @@ pub enum Events {
 }
 
 /// Whether a strategy has books of its own, and what they are made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Book {
     None,
@@ -71,7 +72,7 @@ impl Strategy {
 }
 
 /// A strategy's own parameters; what they mean is the strategy's business.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema, Serialize)]
 #[serde(transparent)]
 pub struct Parameters(serde_json::Map<String, serde_json::Value>);
 

@@ -1,4 +1,4 @@
-//! The command line, the same for every build of the gateway: `run`, `check`, `ctl`, `kill`, `resume`,
+//! The command line, the same for every build of the gateway: `run`, `check`, `schema`, `ctl`, `kill`, `resume`,
 //! `doctor`, `journal`, `replay`, `why`.
 //!
 //! The one module of this library that knows configuration files.
@@ -65,11 +65,13 @@ enum Command {
         #[command(flatten)]
         source: Source,
     },
-    /// Validate the configuration and print the result, with where each value came from.
+    /// Validate the configuration and print the result, with where each value came from; warns of what is slow.
     Check {
         #[command(flatten)]
         source: Source,
     },
+    /// Print the JSON Schema of configuration files, for editors.
+    Schema,
     /// Look at a running gateway, and steer it, through its control socket.
     Ctl(ctl::Arguments),
     /// Stop trading: no order goes out, open ones are cancelled; also after a restart, until `resume`.
@@ -151,24 +153,16 @@ pub fn run(factory: Factory) -> ExitCode {
                 Ok(options) => options,
                 Err(error) => return fail(WRONG_USAGE, &error),
             };
+            warn_of(loaded);
             match ctl::control(&loaded.settings.control) {
                 Ok(control) => serve(options, control),
                 Err(error) => fail(WRONG_USAGE, &error),
             }
         }),
         Command::Check { source } => with_settings(Some(source.config), source.sets, |loaded| {
-            let (settings, unread) = password::without_credentials(&loaded.settings);
-            for key in unread {
-                log::warn!(
-                    "{key}: only a process that systemd has begun can read it: not looked at"
-                );
-            }
-            let options = from_settings::options(&settings, factory);
-            match options.and_then(|_| ctl::control(&loaded.settings.control)) {
-                Ok(_) => print_effective(loaded),
-                Err(error) => fail(WRONG_USAGE, &error),
-            }
+            check(loaded, factory)
         }),
+        Command::Schema => print_schema(),
         Command::Ctl(arguments) => ctl::run(arguments),
         Command::Kill { source, why } => with_kill_file(source, |file| {
             let is_first = file.write(KillCause::Operator, &why)?;
@@ -195,6 +189,22 @@ pub fn run(factory: Factory) -> ExitCode {
         Command::Journal(arguments) => journal::run(arguments),
         Command::Replay(arguments) => replay::run(arguments, factory),
         Command::Why(arguments) => why::run(&arguments),
+    }
+}
+
+/// Everything that `run` would refuse, but for what only the host can say.
+fn check(loaded: &Loaded, factory: Factory) -> ExitCode {
+    let (settings, unread) = password::without_credentials(&loaded.settings);
+    for key in unread {
+        log::warn!("{key}: only a process that systemd has begun can read it: not looked at");
+    }
+    let options = from_settings::options(&settings, factory);
+    match options.and_then(|_| ctl::control(&loaded.settings.control)) {
+        Ok(_) => {
+            warn_of(loaded);
+            print_effective(loaded)
+        }
+        Err(error) => fail(WRONG_USAGE, &error),
     }
 }
 
@@ -263,6 +273,19 @@ fn with_kill_file(
             Err(error) => fail(FAILED, &format!("{}: {error}", folder.display())),
         }
     })
+}
+
+/// What is allowed, and slow or thin.
+fn warn_of(loaded: &Loaded) {
+    for warning in loaded.warnings() {
+        log::warn!("{warning}");
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "what this command prints")]
+fn print_schema() -> ExitCode {
+    println!("{:#}", tickgate_config::schema());
+    ExitCode::SUCCESS
 }
 
 #[expect(clippy::print_stdout, reason = "what this command prints")]
