@@ -13,7 +13,7 @@ TEST_PACKAGES := iputils-ping tshark systemd python3-venv chromium $(PEER_PACKAG
 BENCH_PACKAGES := dpdk-dev python3-venv $(PEER_PACKAGES)
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day worlds chaos planted fuzz bench bench-check bench-record bench-time lint clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day worlds chaos planted fuzz bench bench-check bench-record bench-time lint install deb clean
 .PHONY: build-packages run-packages test-packages bench-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -114,6 +114,21 @@ lint: build-packages
 	$(CARGO) clippy --workspace --all-targets --profile checked -- -D warnings
 	command -v cargo-deny >/dev/null || { echo "installing cargo-deny from crates.io"; $(CARGO) install --locked cargo-deny; }
 	$(CARGO) deny check
+
+## Installs below PREFIX (/usr/local), for packagers below DESTDIR: programs, units, man pages, completions, documents, and a
+## first configuration where there is none.
+install: build-packages
+	$(CARGO) build --release -p tickgate-gateway -p tickgate-order-sim
+	deploy/install target/release $(or $(PREFIX),/usr/local) $(DESTDIR)
+
+## A Debian package of the same, target/debian/tickgate_*.deb. PROFILE=NAME: of another build than release.
+deb: build-packages
+	command -v cargo-deb >/dev/null || { echo "installing cargo-deb from crates.io"; $(CARGO) install --locked cargo-deb; }
+	$(CARGO) build --profile $(or $(PROFILE),release) -p tickgate-gateway -p tickgate-order-sim
+	rm -rf target/deb
+	deploy/install target/$(or $(PROFILE),release) /usr target/deb
+	strip target/deb/usr/bin/*
+	$(CARGO) deb --no-build --no-strip -p tickgate-gateway
 
 clean:
 	$(CARGO) clean

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use order_sim::file;
 use order_sim::server::{self, Options};
 use sd_notify::NotifyState;
@@ -66,6 +66,12 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Write man pages and shell completions below a folder, as below a prefix: share/man/man1 and so on.
+    Manual {
+        /// Where to write.
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -88,6 +94,12 @@ fn main() -> ExitCode {
     let config = match &arguments.command {
         Command::Run { config } | Command::Check { config } => config,
         Command::Status { config, .. } | Command::Ctl { config, .. } => config,
+        Command::Manual { folder } => {
+            return match tickgate_manual::write(&Arguments::command(), folder) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(1, &format!("{}: {error}", folder.display())),
+            };
+        }
     };
     let options = match load(config) {
         Ok(options) => options,
@@ -114,6 +126,7 @@ fn main() -> ExitCode {
             ask(&options, command).map(|answer| show_accounts(&answer, *json))
         }
         Command::Status { json, .. } => ask(&options, "status").map(|answer| show(&answer, *json)),
+        Command::Manual { .. } => Ok(()),
         Command::Ctl { command, .. } => {
             ask(&options, &command.join(" ")).map(|answer| show(&answer, true))
         }

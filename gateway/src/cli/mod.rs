@@ -1,4 +1,4 @@
-//! The command line, the same for every build of the gateway: `run`, `check`, `schema`, `ctl`, `kill`, `resume`,
+//! The command line, the same for every build of the gateway: `run`, `check`, `schema`, `manual`, `ctl`, `kill`, `resume`,
 //! `doctor`, `journal`, `replay`, `why`.
 //!
 //! The one module of this library that knows configuration files.
@@ -16,7 +16,7 @@ mod why;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tickgate_config::{Layers, Loaded};
 
 pub use tickgate_config::Parameters;
@@ -72,6 +72,12 @@ enum Command {
     },
     /// Print the JSON Schema of configuration files, for editors.
     Schema,
+    /// Write man pages and shell completions below a folder, as below a prefix: share/man/man1 and so on.
+    Manual {
+        /// Where to write.
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
     /// Look at a running gateway, and steer it, through its control socket.
     Ctl(ctl::Arguments),
     /// Stop trading: no order goes out, open ones are cancelled; also after a restart, until `resume`.
@@ -163,6 +169,12 @@ pub fn run(factory: Factory) -> ExitCode {
             check(loaded, factory)
         }),
         Command::Schema => print_schema(),
+        Command::Manual { folder } => {
+            match tickgate_manual::write(&Arguments::command(), &folder) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(FAILED, &format!("{}: {error}", folder.display())),
+            }
+        }
         Command::Ctl(arguments) => ctl::run(arguments),
         Command::Kill { source, why } => with_kill_file(source, |file| {
             let is_first = file.write(KillCause::Operator, &why)?;
