@@ -23,7 +23,7 @@ use feed_handler::recovery::link::link;
 use feed_handler::recovery::requester::RequestOptions;
 use feed_handler::recovery::stage::{RecoveryOptions, RecoveryStage};
 use feed_handler::recovery::wire::{TcpEvent, Wire};
-use feed_handler::venue::{Iex, Venue};
+use feed_handler::venue::Iex;
 use protocol::deep_plus::{
     AddOrder, ClearBook, FLAG_CROSS, FLAG_KEEPS_PRIORITY, OrderDelete, OrderExecuted, OrderModify,
     SecurityDirectory, SystemEvent, Trade, TradeBreak, TradingStatus,
@@ -494,8 +494,8 @@ impl Wire for Server {
     }
 }
 
-#[test]
-fn hole_is_filled_by_a_gap_fill_server_and_no_book_is_stale() {
+/// A feed of which a server can be asked, and the server.
+fn recovering() -> (Bench, RecoveryStage<Server>) {
     let mut bench = Bench::recovering();
     let (feed_end, stage_end) = link().unwrap();
     bench.feed = bench.feed.with_recovery(feed_end);
@@ -510,47 +510,121 @@ fn hole_is_filled_by_a_gap_fill_server_and_no_book_is_stale() {
         },
         snapshots: None,
     };
-    let mut stage = RecoveryStage::new(Iex::REQUESTS, options, stage_end, Server::default());
+    let stage = RecoveryStage::new::<Iex>(options, stage_end, Server::default());
     bench.begin(MONDAY);
     bench.send(&[&add("A", 1, Side::Buy, 100, 10_000)]);
-    let lost = [
-        add("A", 2, Side::Buy, 200, 11_000),
-        add("B", 3, Side::Sell, 300, 12_000),
-    ];
-    let first = bench.next;
-    bench.next += 2;
-    assert_eq!(
-        kinds(&bench.send(&[&add("A", 4, Side::Sell, 1, 13_000)])),
-        ""
-    );
-    bench.turns(&mut stage);
+    (bench, stage)
+}
+
+/// This many messages are lost behind the first, which has number 1, and asked for.
+fn asking(lost: u64) -> (Bench, RecoveryStage<Server>) {
+    let (mut bench, mut stage) = recovering();
+    bench.next += lost;
+    let events = bench.send(&[&add("A", 99, Side::Sell, 1, 13_000)]);
+    assert_eq!(kinds(&events), "");
+    assert_eq!(kinds(&bench.turns(&mut stage)), "");
     let asked = std::mem::take(&mut stage.wire().asked);
     let (header, ranges) = GapFillRequest::decode(&asked[0]).expect("a request");
     assert_eq!((asked.len(), header.session()), (1, MONDAY));
     assert_eq!(header.protocol.get(), PROTOCOL_DEEP_PLUS);
     let range = (ranges[0].first.get(), ranges[0].last.get());
-    assert_eq!((ranges.len(), range), (1, (Seq(first), Seq(first + 1))));
-    let place = |session| Place {
+    assert_eq!((ranges.len(), range), (1, (Seq(2), Seq(1 + lost))));
+    (bench, stage)
+}
+
+/// An answer whose first message has this number.
+fn answer(session: Session, first: u64, messages: &[&[u8]]) -> Vec<u8> {
+    let place = Place {
         session,
         protocol: PROTOCOL_DEEP_PLUS,
         seq: Seq(first),
         offset: 0,
         sent: Nanos(1),
     };
+    segment(place, messages)
+}
+
+#[test]
+fn hole_is_filled_by_a_gap_fill_server_and_no_book_is_stale() {
+    let (mut bench, mut stage) = asking(2);
+    let lost = [
+        add("A", 2, Side::Buy, 200, 11_000),
+        add("B", 3, Side::Sell, 300, 12_000),
+    ];
     // Another session's answer is nobody's.
     let messages = lost.each_ref().map(Vec::as_slice);
-    stage
-        .wire()
-        .answers
-        .push(segment(place(TUESDAY), &messages));
+    stage.wire().answers.push(answer(TUESDAY, 2, &messages));
     assert_eq!(kinds(&bench.turns(&mut stage)), "");
     assert_eq!(stage.counters().answers_refused.get(), 1);
-    stage.wire().answers.push(segment(place(MONDAY), &messages));
+    stage.wire().answers.push(answer(MONDAY, 2, &messages));
     let events = bench.turns(&mut stage);
     assert_eq!(kinds(&events), "ARAA");
     assert!(events.iter().all(|event| !event.has(FLAG_STALE)));
     assert_eq!(bench.best(1), [11_000, 200, 13_000, 1]);
     assert_eq!(bench.best(2), [0, 0, 12_000, 300]);
+    assert_eq!(bench.counters.arbiter.gaps.get(), 0);
+    assert!(!bench.best_prices.feed_is_stale() && stage.is_idle());
+}
+
+#[test]
+fn answer_of_which_a_message_cannot_be_read_fills_no_hole() {
+    let (mut bench, mut stage) = asking(2);
+    let lost = [
+        add("A", 2, Side::Buy, 200, 11_000),
+        add("A", 3, Side::Sell, 300, 12_000),
+    ];
+    let lost = lost.each_ref().map(Vec::as_slice);
+    let mut another_count = answer(MONDAY, 2, &lost);
+    another_count[14] = 1;
+    let mut other_protocol = answer(MONDAY, 2, &lost);
+    other_protocol[2] = 4;
+    let wrong = [
+        answer(MONDAY, 2, &[b"", b""]),
+        answer(MONDAY, 2, &[lost[0], b""]),
+        answer(MONDAY, 2, &[&lost[0][..37], lost[1]]),
+        answer(MONDAY, 2, &[lost[0], &lost[1][..20]]),
+        answer(MONDAY, 2, &[lost[0], lost[1], lost[0]]),
+        another_count,
+        other_protocol,
+    ];
+    let count = wrong.len() as u64;
+    stage.wire().answers.extend(wrong);
+    assert_eq!(kinds(&bench.turns(&mut stage)), "");
+    assert_eq!(stage.counters().answers_refused.get(), count);
+    assert_eq!(stage.wire().asked.len(), 0, "the answer may still come");
+    // One of a type to come is as good as on the lines.
+    let future = b"z whatever that will say".as_slice();
+    stage
+        .wire()
+        .answers
+        .push(answer(MONDAY, 2, &[lost[0], future]));
+    assert_eq!(kinds(&bench.turns(&mut stage)), "AA");
+    assert_eq!(bench.counters.feed.unknown.get(), 1);
+    assert_eq!(bench.counters.arbiter.gaps.get(), 0);
+    assert!(!bench.best_prices.feed_is_stale() && stage.is_idle());
+}
+
+#[test]
+fn answer_in_several_segments_is_asked_for_once() {
+    let (mut bench, mut stage) = asking(9);
+    let lost: Vec<_> = (2..=10)
+        .map(|order| add("A", order, Side::Buy, 1, 10_000))
+        .collect();
+    for (part, expected) in [(2, "AAA"), (8, ""), (5, "AAAAAAA")] {
+        let at = part - 2;
+        let messages: Vec<&[u8]> = lost[at..at + 3].iter().map(Vec::as_slice).collect();
+        let segment = answer(MONDAY, part as u64, &messages);
+        stage.wire().answers.push(segment);
+        let heard = kinds(&bench.turns(&mut stage));
+        assert_eq!(heard, expected);
+        assert_eq!(stage.wire().asked.len(), 0, "{part}");
+    }
+    let counters = stage.counters();
+    assert_eq!(
+        (counters.answers.get(), counters.requests_sent.get()),
+        (3, 1)
+    );
+    assert_eq!(counters.answers_partial.get(), 0);
     assert_eq!(bench.counters.arbiter.gaps.get(), 0);
     assert!(!bench.best_prices.feed_is_stale() && stage.is_idle());
 }

@@ -36,6 +36,12 @@ impl<'a, O: ByteOrder> Blocks<'a, O> {
     pub fn missing(&self) -> u16 {
         self.left
     }
+
+    /// Whether the blocks that the header announced are all there, and nothing is behind them.
+    pub(crate) fn are_exact(mut self) -> bool {
+        self.by_ref().for_each(drop);
+        self.left == 0 && self.bytes.is_empty()
+    }
 }
 
 impl<'a, O: ByteOrder> Iterator for Blocks<'a, O> {

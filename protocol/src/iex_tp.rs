@@ -146,6 +146,13 @@ impl<'a> Packet<'a> {
     pub fn blocks(&self) -> Blocks<'a> {
         Blocks::new(self.header.count.get(), self.payload)
     }
+
+    /// Whether its payload is as long as it says, and holds the messages that it announces and nothing else.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        let is_whole = self.payload.len() == usize::from(self.header.payload_len.get());
+        is_whole && self.blocks().are_exact()
+    }
 }
 
 /// Where a segment stands in its stream.

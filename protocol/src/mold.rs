@@ -94,6 +94,12 @@ impl<'a> Packet<'a> {
         };
         Blocks::new(left, self.blocks)
     }
+
+    /// Whether it holds the messages that it announces, and nothing else.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        self.blocks().are_exact()
+    }
 }
 
 /// Fills a buffer with one downstream packet, block by block.

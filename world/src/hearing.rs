@@ -141,7 +141,7 @@ impl Base {
         let network = Rc::new(RefCell::new(Network::default()));
         let wire = SimulatedWire(Rc::clone(&network));
         let options = recovery_options(self.has_snapshots);
-        let stage = RecoveryStage::new(V::REQUESTS, options, stage_end, wire);
+        let stage = RecoveryStage::new::<V>(options, stage_end, wire);
         let recovering = Recovering {
             counters: stage.counters(),
             stage,

@@ -19,7 +19,8 @@ counters! {
         answers,
         /// Answers among them with fewer messages than were asked for; the rest was asked for again.
         answers_partial,
-        /// Packets of re-request servers that nobody had asked for (any more), or that cannot be read.
+        /// Packets of re-request servers that nobody had asked for (any more), that go beyond what was asked for, or
+        /// of which any part cannot be read.
         answers_refused,
         /// Answers that found the ring to the feed core full; asked for again.
         answers_dropped,

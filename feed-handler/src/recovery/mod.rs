@@ -20,6 +20,7 @@
 //! When full:   an ask that finds no room is tried again; an answer is lost, and asked for again; a live
 //!              message is lost, and the snapshot begins again. Each is counted.
 
+pub mod answer;
 pub mod counters;
 pub mod glimpse;
 pub mod link;

@@ -1,9 +1,7 @@
-//! A request for messages that were missed, how each venue's servers are asked, and what their answers hold.
+//! A request for messages that were missed, and how each venue's servers are asked.
 //!
-//! Path:        requester -> here -> wire; wire -> here -> requester
+//! Path:        requester -> here -> wire
 //! Thread:      recovery core
-//! Invariants:  an answer is a packet like those of the lines: the feed core reads it as it reads them.
-//! When wrong:  an answer that carries no message, or cannot be read, is none.
 //! Spec:        MoldUDP64 1.00, "Request Packet": session, first number, count; the answer is one packet.
 //!              IEX-TP 1.0, "Gap Fill Request", of one range of messages, over UDP; the answer is one segment or more.
 
@@ -51,15 +49,6 @@ pub enum RequestProtocol {
     IexTp,
 }
 
-/// What an answer holds, whatever it announces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answered {
-    /// Of which session.
-    pub session: SessionKey,
-    /// Which numbers; one at least.
-    pub range: Range,
-}
-
 impl RequestProtocol {
     /// Writes the packet that asks.
     #[must_use]
@@ -88,29 +77,13 @@ impl RequestProtocol {
         }
     }
 
-    /// Reads an answer.
+    /// Whether an answer may be several packets.
     #[must_use]
-    pub fn read(self, payload: &[u8]) -> Option<Answered> {
-        let (session, first, count) = match self {
-            Self::Mold => {
-                let packet = mold::Packet::decode(payload)?;
-                let is_data = matches!(packet.kind(), mold::Kind::Data(_));
-                let count = packet.blocks().count();
-                is_data.then_some((packet.header.session, packet.seq(), count))?
-            }
-            Self::IexTp => {
-                let packet = iex_tp::Packet::decode(payload)?;
-                let protocol = packet.header.protocol.get();
-                let session = iex_tp_key(packet.session(), protocol);
-                (session, packet.seq(), packet.blocks().count())
-            }
-        };
-        let first = first.0;
-        let end = first.checked_add(count as u64).filter(|end| *end > first)?;
-        Some(Answered {
-            session,
-            range: Range { first, end },
-        })
+    pub fn comes_in_parts(self) -> bool {
+        match self {
+            Self::Mold => false,
+            Self::IexTp => true,
+        }
     }
 }
 
@@ -136,8 +109,7 @@ fn iex_tp_session(key: SessionKey) -> (iex_tp::Session, u16) {
 
 #[cfg(test)]
 mod tests {
-    use protocol::iex_tp::{PROTOCOL_DEEP_PLUS, PacketBuilder, Place};
-    use protocol::types::Nanos;
+    use protocol::iex_tp::PROTOCOL_DEEP_PLUS;
 
     use super::*;
 
@@ -173,32 +145,5 @@ mod tests {
         let header = b"\x01\x01\x05\x80\x01\0\0\0\0\xa0\x1c\x4e\x01\0\0\0";
         assert_eq!(&buffer[..16], header);
         assert_eq!(&buffer[16..], b"\x07\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0");
-    }
-
-    #[test]
-    fn answer_is_what_it_holds_and_a_heartbeat_is_none() {
-        let place = Place {
-            session: CHANNEL,
-            protocol: PROTOCOL_DEEP_PLUS,
-            seq: Seq(7),
-            offset: 90,
-            sent: Nanos(1),
-        };
-        let mut buffer = [0; 100];
-        let mut segment = PacketBuilder::new(&mut buffer, place).unwrap();
-        assert!(segment.push(b"ab") && segment.push(b"c"));
-        let mut bytes = segment.finish().to_vec();
-        let mut expected = Answered {
-            session: iex_tp_key(CHANNEL, PROTOCOL_DEEP_PLUS),
-            range: Range { first: 7, end: 9 },
-        };
-        assert_eq!(RequestProtocol::IexTp.read(&bytes), Some(expected));
-        // It announces two and holds one.
-        bytes.truncate(iex_tp::Header::LEN + 4);
-        expected.range.end = 8;
-        assert_eq!(RequestProtocol::IexTp.read(&bytes), Some(expected));
-        let heartbeat = PacketBuilder::new(&mut buffer, place).unwrap().finish();
-        assert_eq!(RequestProtocol::IexTp.read(heartbeat), None);
-        assert_eq!(RequestProtocol::Mold.read(&bytes[..19]), None);
     }
 }

@@ -3,7 +3,8 @@
 //! ```text
 //!  want 10..80     | waiting 10..42 | waiting 42..74 | waiting 74..80 |
 //!  poll_transmit   |  asked 10..42  |  asked 42..74  | waiting 74..80 |     two in flight at most
-//!  answer 10..40   40..42 waiting   |  asked 42..74  | waiting 74..80 |     a packet holds what it holds
+//!  answer 10..40   40..42 waiting   |  asked 42..74  | waiting 74..80 |     a packet holds what it holds, and
+//!                                                                          where it need not hold all: 40..42 asked
 //!  time-out        40..42 asked     | waiting 42..74 | waiting 74..80 |     the next server is asked
 //! ```
 //!
@@ -16,9 +17,9 @@
 //! Time:        comes in as `now_ns`; this file reads no clock.
 //! When full:   what finds no room among [`PIECES_MAX`] pieces is given up at once.
 //! When wrong:  a server that does not answer in time loses its turn to the next one; an answer to nothing
-//!              that was asked for changes nothing.
+//!              that was asked for, or to more than that, changes nothing.
 
-use super::request::{Range, Request, SessionKey};
+use super::request::{Range, Request, RequestProtocol, SessionKey};
 
 /// Pieces at one time: [`super::ASK_MAX`] messages in the smallest pieces that are worth a packet.
 pub const PIECES_MAX: usize = 1024;
@@ -52,6 +53,8 @@ pub struct Brought {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Piece {
     range: Range,
+    /// What the first request for it asked for, before it became shorter; `None`: there was none.
+    asked: Option<Range>,
     tries: u32,
     server: usize,
     /// When the answer is overdue; `None`: not asked for at present.
@@ -62,6 +65,8 @@ struct Piece {
 #[derive(Debug)]
 pub struct Requester {
     options: RequestOptions,
+    /// An answer may be several packets: what one of them leaves open is waited for.
+    comes_in_parts: bool,
     session: SessionKey,
     pieces: Vec<Piece>,
     /// The server that answered last, or the one after it that did not.
@@ -72,8 +77,9 @@ pub struct Requester {
 impl Requester {
     /// Nothing is missing.
     #[must_use]
-    pub fn new(options: RequestOptions) -> Self {
+    pub fn new(protocol: RequestProtocol, options: RequestOptions) -> Self {
         Self {
+            comes_in_parts: protocol.comes_in_parts(),
             options: RequestOptions {
                 messages_max: options.messages_max.max(1),
                 ..options
@@ -114,6 +120,7 @@ impl Requester {
                 .min(next);
             let piece = Piece {
                 range: Range { first, end },
+                asked: None,
                 tries: 0,
                 server: 0,
                 due_ns: None,
@@ -133,6 +140,7 @@ impl Requester {
         let piece = self.pieces.iter_mut().find(|it| it.due_ns.is_none())?;
         piece.due_ns = Some(now_ns.saturating_add(self.options.timeout_ns));
         piece.server = self.preferred;
+        piece.asked.get_or_insert(piece.range);
         piece.tries += 1;
         self.next_request_ns = now_ns.saturating_add(self.options.interval_ns);
         let Range { first, end } = piece.range;
@@ -144,7 +152,8 @@ impl Requester {
         })
     }
 
-    /// A packet of a server has brought these numbers of this session; `None`: nobody asked for them.
+    /// A packet of a server has brought these numbers of this session; `None`: nobody asked for them, or they go beyond
+    /// what was asked for.
     pub fn on_answer(
         &mut self,
         server: usize,
@@ -154,21 +163,25 @@ impl Requester {
         if session != self.session {
             return None;
         }
-        let asked = self
-            .pieces
-            .iter()
-            .find(|it| it.range.first < brought.end && brought.first < it.range.end)?;
-        let is_partial = asked.due_ns.is_some() && brought.end < asked.range.end;
+        let piece = self.pieces.iter().find(|it| it.is_answered_by(brought))?;
+        let has_ended = !self.comes_in_parts;
+        let is_partial = has_ended && piece.due_ns.is_some() && brought.end < piece.range.end;
         self.preferred = server.min(self.options.servers.saturating_sub(1));
-        let messages = self.on_filled(brought);
+        let messages = self.fill(brought, has_ended);
         Some(Brought {
             messages,
             is_partial,
         })
     }
 
-    /// These numbers are no longer missing; how many of them were. What is left of a piece is asked for anew.
-    pub fn on_filled(&mut self, filled: Range) -> u64 {
+    /// These numbers are no longer missing, and no answer brought them: what is left of a piece is waited for as before.
+    pub fn on_filled(&mut self, filled: Range) {
+        self.fill(filled, false);
+    }
+
+    /// Takes numbers out of the pieces; how many were missing. What is left of a piece is asked for anew if nothing more
+    /// comes of its answer, else when that is overdue.
+    fn fill(&mut self, filled: Range, has_ended: bool) -> u64 {
         let mut messages = 0;
         let mut index = self
             .pieces
@@ -194,7 +207,7 @@ impl Requester {
                 let rest = Piece {
                     range,
                     tries: 0,
-                    due_ns: None,
+                    due_ns: piece.due_ns.filter(|_| !has_ended),
                     ..piece
                 };
                 // One more than before at most, for what fills the middle of a piece.
@@ -250,6 +263,16 @@ impl Requester {
     }
 }
 
+impl Piece {
+    /// Whether an answer with these numbers is one to a request for this piece, and holds some of it.
+    fn is_answered_by(&self, brought: Range) -> bool {
+        let is_asked = self
+            .asked
+            .is_some_and(|asked| asked.first <= brought.first && brought.end <= asked.end);
+        is_asked && self.range.first < brought.end && brought.first < self.range.end
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,6 +291,10 @@ mod tests {
         Range { first, end }
     }
 
+    fn mold(options: RequestOptions) -> Requester {
+        Requester::new(RequestProtocol::Mold, options)
+    }
+
     fn sent(requester: &mut Requester, now_ns: u64) -> Vec<(usize, u64, u16)> {
         std::iter::from_fn(|| requester.poll_transmit(now_ns))
             .map(|request| (request.server, request.first, request.count))
@@ -283,7 +310,7 @@ mod tests {
 
     #[test]
     fn holes_are_asked_for_at_once_in_pieces_and_no_more_than_may_fly() {
-        let mut requester = Requester::new(OPTIONS);
+        let mut requester = mold(OPTIONS);
         assert_eq!(requester.want(SESSION, range(10, 80)), None);
         assert_eq!(requester.want(SESSION, range(200, 201)), None);
         assert_eq!(sent(&mut requester, 0), [(0, 10, 32), (0, 42, 32)]);
@@ -300,7 +327,7 @@ mod tests {
 
     #[test]
     fn rest_of_a_partial_answer_is_asked_for_at_once() {
-        let mut requester = Requester::new(OPTIONS);
+        let mut requester = mold(OPTIONS);
         requester.want(SESSION, range(1, 21));
         assert_eq!(sent(&mut requester, 0), [(0, 1, 20)]);
         let brought = requester.on_answer(0, SESSION, range(1, 13)).unwrap();
@@ -314,7 +341,7 @@ mod tests {
 
     #[test]
     fn silent_server_loses_its_turn_and_an_answering_one_keeps_it() {
-        let mut requester = Requester::new(OPTIONS);
+        let mut requester = mold(OPTIONS);
         requester.want(SESSION, range(1, 65));
         assert_eq!(sent(&mut requester, 0), [(0, 1, 32), (0, 33, 32)]);
         assert_eq!(requester.deadline_ns(), 100);
@@ -322,14 +349,15 @@ mod tests {
         assert_eq!(sent(&mut requester, 99), []);
         assert_eq!(timed_out(&mut requester, 100), []);
         assert_eq!(sent(&mut requester, 100), [(1, 1, 32), (1, 33, 32)]);
-        requester.on_answer(1, SESSION, range(1, 65)).unwrap();
+        requester.on_answer(1, SESSION, range(1, 33)).unwrap();
+        requester.on_answer(1, SESSION, range(33, 65)).unwrap();
         requester.want(SESSION, range(100, 101));
         assert_eq!(sent(&mut requester, 200), [(1, 100, 1)]);
     }
 
     #[test]
     fn piece_is_given_up_after_its_last_try_and_others_go_on() {
-        let mut requester = Requester::new(OPTIONS);
+        let mut requester = mold(OPTIONS);
         requester.want(SESSION, range(1, 3));
         for now_ns in [0, 100, 200] {
             assert_eq!(timed_out(&mut requester, now_ns), []);
@@ -348,7 +376,7 @@ mod tests {
             interval_ns: 10,
             ..OPTIONS
         };
-        let mut requester = Requester::new(options);
+        let mut requester = mold(options);
         requester.want(SESSION, range(1, 65));
         assert_eq!(sent(&mut requester, 5).len(), 1);
         assert_eq!(requester.deadline_ns(), 15);
@@ -358,17 +386,63 @@ mod tests {
 
     #[test]
     fn what_came_by_itself_is_not_asked_for_and_splits_a_piece() {
-        let mut requester = Requester::new(OPTIONS);
+        let mut requester = mold(OPTIONS);
         requester.want(SESSION, range(1, 31));
-        assert_eq!(requester.on_filled(range(5, 10)), 5);
+        requester.on_filled(range(5, 10));
         assert_eq!(sent(&mut requester, 0), [(0, 1, 4), (0, 10, 21)]);
-        assert_eq!(requester.on_filled(range(0, 100)), 25);
+        requester.on_filled(range(0, 100));
         assert!(requester.is_idle());
     }
 
     #[test]
+    fn what_a_line_brings_late_shortens_a_piece_whose_answer_is_still_waited_for() {
+        let mut requester = mold(OPTIONS);
+        requester.want(SESSION, range(1, 31));
+        assert_eq!(sent(&mut requester, 0), [(0, 1, 30)]);
+        requester.on_filled(range(0, 11));
+        assert_eq!(sent(&mut requester, 1), []);
+        // It answers what was asked for, with more than is missing by now.
+        let brought = requester.on_answer(0, SESSION, range(1, 31)).unwrap();
+        assert_eq!((brought.messages, brought.is_partial), (20, false));
+        assert!(requester.is_idle());
+    }
+
+    #[test]
+    fn answer_in_several_segments_is_asked_for_once() {
+        let mut requester = Requester::new(RequestProtocol::IexTp, OPTIONS);
+        requester.want(SESSION, range(1, 31));
+        assert_eq!(sent(&mut requester, 0), [(0, 1, 30)]);
+        for (first, end) in [(1, 9), (17, 25), (9, 17)] {
+            let brought = requester.on_answer(0, SESSION, range(first, end)).unwrap();
+            assert_eq!((brought.messages, brought.is_partial), (8, false));
+            assert_eq!(sent(&mut requester, 50), []);
+        }
+        assert_eq!(requester.deadline_ns(), 100);
+        // The last segment is lost: its messages are asked for when it is overdue, and nothing else is.
+        assert_eq!(timed_out(&mut requester, 100), []);
+        assert_eq!(sent(&mut requester, 100), [(1, 25, 6)]);
+        requester.on_answer(1, SESSION, range(25, 31)).unwrap();
+        assert!(requester.is_idle());
+    }
+
+    #[test]
+    fn answer_with_more_than_was_asked_for_is_none() {
+        let mut requester = mold(OPTIONS);
+        requester.want(SESSION, range(5, 10));
+        assert_eq!(
+            requester.on_answer(0, SESSION, range(5, 10)),
+            None,
+            "not asked"
+        );
+        assert_eq!(sent(&mut requester, 0).len(), 1);
+        assert_eq!(requester.on_answer(0, SESSION, range(4, 10)), None);
+        assert_eq!(requester.on_answer(0, SESSION, range(5, 11)), None);
+        assert!(requester.on_answer(0, SESSION, range(5, 10)).is_some());
+    }
+
+    #[test]
     fn hole_that_is_wanted_already_is_asked_for_once() {
-        let mut requester = Requester::new(OPTIONS);
+        let mut requester = mold(OPTIONS);
         requester.want(SESSION, range(5, 10));
         requester.want(SESSION, range(1, 20));
         let options = RequestOptions {
@@ -382,7 +456,7 @@ mod tests {
 
     #[test]
     fn answer_to_nothing_that_was_asked_changes_nothing() {
-        let mut requester = Requester::new(OPTIONS);
+        let mut requester = mold(OPTIONS);
         requester.want(SESSION, range(5, 10));
         assert_eq!(sent(&mut requester, 0).len(), 1);
         assert_eq!(requester.on_answer(1, SESSION, range(1, 5)), None);
@@ -393,7 +467,7 @@ mod tests {
 
     #[test]
     fn other_session_forgets_what_was_missing() {
-        let mut requester = Requester::new(OPTIONS);
+        let mut requester = mold(OPTIONS);
         requester.want(SESSION, range(5, 10));
         requester.want(*b"SESSION002", range(1, 2));
         assert_eq!(sent(&mut requester, 0), [(0, 1, 1)]);
@@ -401,7 +475,7 @@ mod tests {
 
     #[test]
     fn hole_beyond_the_room_is_given_back_and_nothing_grows() {
-        let mut requester = Requester::new(RequestOptions {
+        let mut requester = mold(RequestOptions {
             messages_max: 1,
             ..OPTIONS
         });
@@ -413,7 +487,7 @@ mod tests {
 
     #[test]
     fn without_servers_everything_is_given_back() {
-        let mut requester = Requester::new(RequestOptions {
+        let mut requester = mold(RequestOptions {
             servers: 0,
             ..OPTIONS
         });

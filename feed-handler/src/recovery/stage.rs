@@ -3,19 +3,23 @@
 //! Path:        asks -> requester, snapshots -> wire; wire -> answers, spare
 //! Thread:      recovery core
 //! Contract:    **call `poll` again and again; it never blocks.**
-//! Invariants:  only packets of the asked session, with messages that were asked for, go to the feed core.
+//! Invariants:  only packets of the asked session, with messages that were asked for and can all be read, go to the
+//!              feed core.
 //! Time:        comes in as `now_ns`.
 //! When full:   an answer that finds the ring full is forgotten and asked for again after its time.
+//! When wrong:  an answer that is refused leaves what was asked for due: its time runs out, and the next server is asked.
 
 use std::sync::Arc;
 
+use super::answer::{self, Answered};
 use super::counters::RecoveryCounters;
 use super::glimpse::Failure;
 use super::link::{Answer, AnswerPacket, Ask, StageEnd};
-use super::request::{Answered, REQUEST_LEN_MAX, Range, RequestProtocol};
+use super::request::{REQUEST_LEN_MAX, Range, RequestProtocol};
 use super::requester::{RequestOptions, Requester};
 use super::snapshots::{SnapshotOptions, Snapshots, With};
 use super::wire::Wire;
+use crate::venue::Venue;
 
 /// Asks that one turn takes.
 const ASKS_EACH: usize = 256;
@@ -35,25 +39,23 @@ pub struct RecoveryStage<W> {
     end: StageEnd,
     wire: W,
     protocol: RequestProtocol,
+    /// How the venue's answers are read. Stages of several venues are polled by one core, so it is a value.
+    read: fn(&[u8]) -> Option<Answered>,
     requester: Requester,
     snapshots: Option<Snapshots>,
     counters: Arc<RecoveryCounters>,
 }
 
 impl<W: Wire> RecoveryStage<W> {
-    /// Puts it together; `protocol` is the venue's.
+    /// Puts it together for a venue.
     #[must_use]
-    pub fn new(
-        protocol: RequestProtocol,
-        options: RecoveryOptions,
-        end: StageEnd,
-        wire: W,
-    ) -> Self {
+    pub fn new<V: Venue>(options: RecoveryOptions, end: StageEnd, wire: W) -> Self {
         Self {
             end,
             wire,
-            protocol,
-            requester: Requester::new(options.requests),
+            protocol: V::REQUESTS,
+            read: answer::read::<V>,
+            requester: Requester::new(V::REQUESTS, options.requests),
             snapshots: options.snapshots.map(Snapshots::new),
             counters: Arc::default(),
         }
@@ -93,6 +95,7 @@ impl<W: Wire> RecoveryStage<W> {
             requester,
             snapshots,
             counters,
+            ..
         } = self;
         requester.on_timeout(now_ns, |lost| {
             counters.requests_timed_out.increment();
@@ -160,14 +163,13 @@ impl<W: Wire> RecoveryStage<W> {
         let Self {
             end,
             wire,
-            protocol,
+            read,
             requester,
             counters,
             ..
         } = self;
         let taken = wire.answers(|server, payload| {
-            let (Some(answer), Some(slot)) = (protocol.read(payload), AnswerPacket::new(payload))
-            else {
+            let (Some(answer), Some(slot)) = (read(payload), AnswerPacket::new(payload)) else {
                 return counters.answers_refused.increment();
             };
             if end.answers.len() == end.answers.capacity() {

@@ -64,6 +64,10 @@ impl Venue for Iex {
         })
     }
 
+    fn check(bytes: &[u8]) -> Result<(), DecodeError> {
+        deep_plus::Message::decode(bytes).map(drop)
+    }
+
     #[cold]
     fn said(bytes: &[u8]) -> Option<Said> {
         said(&deep_plus::Message::decode(bytes).ok()?)
@@ -112,6 +116,10 @@ impl<'a> Packet<'a> for iex_tp::Packet<'a> {
         let mut blocks = self.blocks();
         blocks.by_ref().for_each(on_message);
         blocks.missing()
+    }
+
+    fn is_exact(&self) -> bool {
+        iex_tp::Packet::is_exact(self)
     }
 }
 

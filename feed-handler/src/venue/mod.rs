@@ -61,6 +61,13 @@ pub trait Venue: fmt::Debug + Default + Send + 'static {
     /// A type that the venue does not have, or a length that is not the type's.
     fn message(&mut self, bytes: &[u8]) -> Result<Message, DecodeError>;
 
+    /// Whether [`Venue::message`] reads a message, without what has been learnt of the session: for messages that are not
+    /// (yet) the stream's.
+    ///
+    /// # Errors
+    /// As there.
+    fn check(bytes: &[u8]) -> Result<(), DecodeError>;
+
     /// What a message touches, by its first bytes and without a look at its type. It need not be right: it says what to
     /// prefetch ([`crate::look_ahead`]). Nothing, where that would take more than a glance.
     #[inline]
@@ -102,6 +109,9 @@ pub trait Packet<'a>: Copy + fmt::Debug {
 
     /// Shows the messages in order. Returns how many were announced and are not there.
     fn each(&self, on_message: impl FnMut(&'a [u8])) -> u16;
+
+    /// Whether it holds the messages that it announces, and nothing else.
+    fn is_exact(&self) -> bool;
 }
 
 /// What a packet is for.

@@ -49,6 +49,10 @@ impl Venue for Nasdaq {
         itch::Message::decode(bytes).map(|message| Self::read(&message))
     }
 
+    fn check(bytes: &[u8]) -> Result<(), DecodeError> {
+        itch::Message::decode(bytes).map(drop)
+    }
+
     /// Every message about an order has the locate code and the reference where a delete has them.
     #[inline]
     fn glimpse(bytes: &[u8]) -> Glimpse {
@@ -111,6 +115,10 @@ impl<'a> Packet<'a> for mold::Packet<'a> {
         let mut blocks = self.blocks();
         blocks.by_ref().for_each(on_message);
         blocks.missing()
+    }
+
+    fn is_exact(&self) -> bool {
+        mold::Packet::is_exact(self)
     }
 }
 

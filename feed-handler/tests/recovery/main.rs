@@ -31,7 +31,7 @@ use feed_handler::recovery::wire::{TcpEvent, Wire};
 use feed_handler::source::{Packet, PacketSource};
 use feed_handler::statuses::{COLLAR, HALT, HOURS, IMBALANCE, PHASE, SHORT_SALE};
 use feed_handler::trading::{Hours, Phase};
-use feed_handler::venue::{Nasdaq, Venue};
+use feed_handler::venue::Nasdaq;
 use protocol::glimpse::EndOfSnapshot;
 use protocol::itch::{
     AddOrder, Head, OrderDelete, StockDirectory, StockTradingAction, SystemEvent,
@@ -44,6 +44,7 @@ use rt::clock::Clock;
 use rt::mem::Want;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
+mod answers;
 mod contradictions;
 
 #[global_allocator]
@@ -210,7 +211,7 @@ impl Bench {
                 tries_max: 2,
             }),
         };
-        let stage = RecoveryStage::new(Nasdaq::REQUESTS, options, stage_end, Network::default());
+        let stage = RecoveryStage::new::<Nasdaq>(options, stage_end, Network::default());
         let mut bench = Self {
             feed: feed.with_recovery(feed_end),
             recovery: stage.counters(),

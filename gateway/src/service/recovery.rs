@@ -61,7 +61,7 @@ pub(super) fn open<V: Venue>(
     };
     let recoverer = FeedRecoverer {
         name: name.clone(),
-        stage: RecoveryStage::new(V::REQUESTS, options.stage.clone(), stage_end, sockets),
+        stage: RecoveryStage::new::<V>(options.stage.clone(), stage_end, sockets),
         options: options.clone(),
     };
     Ok((arbiter, feed_end, recoverer))
