@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use protocol::types::{Price4, Qty, Side};
 
 use crate::best_prices::BestPrices;
-use crate::book::{Bbo, BookSink, Top, TradePrint};
+use crate::book::{Bbo, BookSink, Level, TradePrint};
 use crate::counters::Counters;
 use crate::event::{FLAG_BBO_CHANGED, FLAG_TRADE, Kind};
 use crate::position::Position;
@@ -44,7 +44,7 @@ impl<V: Venue> BookSink for Changes<'_, V> {
     }
 
     #[inline]
-    fn on_moved<L: Iterator<Item = Top>>(&mut self, locate: u16, levels: impl Fn(Side) -> L) {
+    fn on_moved<L: Iterator<Item = Level>>(&mut self, locate: u16, levels: impl Fn(Side) -> L) {
         if let Some(depths) = self.best_prices.depths()
             && self.publisher.is_wanted(locate)
         {

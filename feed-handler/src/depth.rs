@@ -27,7 +27,7 @@ const SIDE: usize = 2 * LEVELS_MAX;
 
 /// A price, and the orders at it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Top {
+pub struct Level {
     /// Four decimals; 0: no orders.
     pub price: Price4,
     /// Shares of all orders at that price.
@@ -42,9 +42,9 @@ pub struct Depth {
     /// The message that changed the book last.
     pub changed: Position,
     /// The best bid first. A level without orders is none, and so are those behind it.
-    pub bids: [Top; LEVELS_MAX],
+    pub bids: [Level; LEVELS_MAX],
     /// The best ask first.
-    pub asks: [Top; LEVELS_MAX],
+    pub asks: [Level; LEVELS_MAX],
 }
 
 /// The table, one row for each locate code.
@@ -77,7 +77,7 @@ impl Depths {
     pub(crate) fn store(
         &self,
         locate: u16,
-        sides: [impl Iterator<Item = Top>; 2],
+        sides: [impl Iterator<Item = Level>; 2],
         changed: Position,
     ) {
         let Some(row) = self.rows.get(usize::from(locate)) else {
@@ -116,11 +116,11 @@ impl Depth {
         let [position, levels @ ..] = words;
         let (bids, asks) = levels.split_at(SIDE);
         let side = |words: &[u64]| {
-            let mut side = [Top::default(); LEVELS_MAX];
+            let mut side = [Level::default(); LEVELS_MAX];
             for (level, words) in side.iter_mut().zip(words.chunks_exact(2)) {
                 if let [head, shares] = *words {
                     let [a, b, c, d, e, f, g, h] = head.to_be_bytes();
-                    *level = Top {
+                    *level = Level {
                         price: Price4(u32::from_be_bytes([a, b, c, d])),
                         orders: u32::from_be_bytes([e, f, g, h]),
                         shares,

@@ -23,7 +23,7 @@ use rt::counters;
 use rt::mem::Want;
 
 use crate::best_prices::BestPrices;
-use crate::book::{Bbo, BookCounters, BookSink, Books, Limits, Place, Top, TradePrint};
+use crate::book::{Bbo, BookCounters, BookSink, Books, Level, Limits, Place, TradePrint};
 use crate::event::{FLAG_KEEPS_PRIORITY, FLAG_STALE, Kind, MarketEvent};
 use crate::message::{Effect, Message};
 use crate::publish::{Locates, Subscription};
@@ -115,7 +115,7 @@ impl OwnBooks {
 
     /// The levels of a side from the best; `None`: the book is not known.
     #[must_use]
-    pub fn depth(&self, locate: u16, side: Side) -> Option<impl Iterator<Item = Top>> {
+    pub fn depth(&self, locate: u16, side: Side) -> Option<impl Iterator<Item = Level>> {
         self.is_complete(locate)
             .then(|| self.books.depth(locate, side))
     }

@@ -11,7 +11,8 @@
 //!              feed delivers. After a gap the feed is stale until every row of the table shows the new books, and
 //!              strategies have been told of each that changed. After a contradiction only its symbol is, until its row
 //!              shows them: all others were right, and go on.
-//! Work:        each state does a bounded piece of its work a turn.
+//! Work:        each state does a bounded piece of its work a turn, as symbols that are right wait for it
+//!              (docs/performance.md has what that takes).
 //! When wrong:  books that do not fit the stream go back, and others are asked for after a rest (for a contradicted
 //!              book after its longer pause); a gap or another session meanwhile does the same.
 
@@ -30,10 +31,13 @@ use crate::venue::Venue;
 
 /// Answers of one turn: packets.
 const ANSWERS_EACH: usize = 32;
-/// Live messages that one turn applies to the spare: more than one turn brings, so it catches up.
-const CATCH_UP_EACH: usize = 1024;
+/// Live messages that one turn applies to the spare beside as many as came since the last one: so it catches up, however
+/// many come.
+const CATCH_UP_EACH: usize = 256;
 /// Rows of the table that one turn looks at.
-const ROWS_EACH: u32 = 512;
+const ROWS_EACH: u32 = 256;
+/// Rows among them that it writes. To write one costs as much as to look at five, and more with levels.
+const WRITTEN_EACH: u32 = 64;
 /// Symbols that one turn tells strategies of.
 const TOLD_EACH: u32 = 64;
 /// Locate codes.
@@ -174,6 +178,7 @@ impl<V: Venue> Delivery<'_, V> {
                 rejoin.state = State::Asked;
                 if let Some(spare) = rejoin.end.to_feed.take() {
                     if spare.epoch() == rejoin.epoch {
+                        rejoin.caught_up_at = next_seq;
                         rejoin.state = State::CatchingUp(spare, now_ns);
                     } else {
                         rejoin.end.to_stage.give(spare);
@@ -197,9 +202,12 @@ impl<V: Venue> Delivery<'_, V> {
         let Some(rejoin) = &mut room.rejoin else {
             return;
         };
-        let taken = spare.catch_up(CATCH_UP_EACH);
+        let came = next_seq.saturating_sub(rejoin.caught_up_at);
+        rejoin.caught_up_at = next_seq;
+        let each = usize::try_from(came).map_or(CATCH_UP_EACH, |came| came + CATCH_UP_EACH);
+        let taken = spare.catch_up(each);
         let is_late = now_ns.saturating_sub(since_ns) > AHEAD_NS_MAX;
-        let has_all = taken.is_ok_and(|taken| taken < CATCH_UP_EACH);
+        let has_all = taken.is_ok_and(|taken| taken < each);
         let is_refused = taken.is_err() || is_late || has_all && spare.next_seq() < next_seq;
         if is_refused {
             self.counters.join.snapshots_refused.increment();
@@ -223,9 +231,9 @@ impl<V: Venue> Delivery<'_, V> {
 
     /// Brings rows of the table up to date; with the last of them the gap is over.
     fn show(&mut self, spare: Box<Spare>, from: u32) {
-        let to = (from + ROWS_EACH).min(ROWS);
         let has_new_gap = self.room.rejoin.as_ref().is_some_and(|it| it.has_new_gap);
-        for row in from..to {
+        let (mut row, mut written) = (from, 0);
+        while row < (from + ROWS_EACH).min(ROWS) && written < WRITTEN_EACH {
             let locate = u16::try_from(row).unwrap_or(u16::MAX);
             let table = &self.room.best_prices;
             let is_incomplete = self.room.books.is_incomplete(locate);
@@ -255,19 +263,21 @@ impl<V: Venue> Delivery<'_, V> {
                 self.learn(locate, symbol);
             }
             let moment = self.room.publisher.moment();
-            self.room.show_depth(locate, moment);
+            let has_levels = self.room.show_depth(locate, moment);
             if let Some(symbol) = named {
                 self.tell_symbol(Kind::Directory, locate, u64::from_ne_bytes(symbol.0));
             }
+            row += 1;
+            written += u32::from(is_new || has_levels || named.is_some());
         }
         let Some(rejoin) = &mut self.room.rejoin else {
             return;
         };
-        if to < ROWS {
-            rejoin.state = State::Showing(spare, to);
-            return;
-        }
-        rejoin.state = State::Telling(spare, 0);
+        rejoin.state = if row < ROWS {
+            State::Showing(spare, row)
+        } else {
+            State::Telling(spare, 0)
+        };
     }
 
     /// A row of the table that no message changes: behind every message so far.

@@ -175,15 +175,18 @@ impl<V> Room<V> {
         }
     }
 
-    /// Brings a symbol's levels up to date where somebody hears it.
-    pub(crate) fn show_depth(&self, locate: u16, changed: Position) {
-        if let Some(depths) = self.best_prices.depths()
-            && self.publisher.is_wanted(locate)
-            && u32::from(locate) < self.best_prices.rows_used()
-        {
+    /// Brings a symbol's levels up to date where somebody hears it; whether somebody does.
+    pub(crate) fn show_depth(&self, locate: u16, changed: Position) -> bool {
+        let Some(depths) = self.best_prices.depths() else {
+            return false;
+        };
+        let is_shown =
+            self.publisher.is_wanted(locate) && u32::from(locate) < self.best_prices.rows_used();
+        if is_shown {
             let sides = [Side::Buy, Side::Sell].map(|side| self.books.depth(locate, side));
             depths.store(locate, sides, changed);
         }
+        is_shown
     }
 
     #[inline]

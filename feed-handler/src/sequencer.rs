@@ -459,10 +459,8 @@ fn deliver<'p, V: Venue, S: StreamSink>(
 ) -> bool {
     let before = *next_seq;
     let mut seq = packet.seq();
-    let mut ahead = out
-        .sink
-        .books()
-        .map(|books| LookAhead::<V, _>::new(packet.messages(), books));
+    let books = out.sink.books().filter(|_| V::GLIMPSES);
+    let mut ahead = books.map(|books| LookAhead::<V, _>::new(packet.messages(), books));
     let missing = packet.each(|message| {
         if let (Some(ahead), Some(books)) = (&mut ahead, out.sink.books()) {
             ahead.advance(books);

@@ -134,8 +134,25 @@ fn feeds_share_every_queue_on_one_core_each_hears_its_own_for_longer_than_memory
     if !own_network_with_queues(2) {
         return;
     }
-    let [mut x, mut y] = both(&feed(X, &[]), &feed(Y, &[]));
-    // Both have 1,024 frames on each queue.
+    share_for_long(&feed(X, &[]), &feed(Y, &[]));
+}
+
+#[test]
+fn feeds_share_every_queue_of_a_program_in_the_network_stack() {
+    if !own_network_with_queues(2) {
+        return;
+    }
+    let generic = |address| Options {
+        mode: Mode::Generic,
+        require: Rung::Generic,
+        ..feed(address, &[])
+    };
+    share_for_long(&generic(X), &generic(Y));
+}
+
+/// Both have 1,024 frames on each queue.
+fn share_for_long(x: &Options, y: &Options) {
+    let [mut x, mut y] = both(x, y);
     for number in 0..6_000u32 {
         let (to, feed) = if number % 2 == 0 {
             (X, &mut x)

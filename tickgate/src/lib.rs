@@ -247,7 +247,7 @@ pub mod prelude {
     pub use std::process::ExitCode;
 
     pub use feed_handler::best_prices::BestPrice;
-    pub use feed_handler::book::{Ahead, Place, Top};
+    pub use feed_handler::book::{Ahead, Level, Place};
     pub use feed_handler::depth::Depth;
     pub use feed_handler::event::{FLAG_BBO_CHANGED, FLAG_STALE, FLAG_TRADE, Kind, MarketEvent};
     pub use feed_handler::own_books::OwnBooks;

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use feed_handler::book::{Bbo, BookCounters, BookSink, Books, Limits, Top, TradePrint};
+use feed_handler::book::{Bbo, BookCounters, BookSink, Books, Level, Limits, TradePrint};
 use feed_handler::venue::Nasdaq;
 use protocol::binary_file::Messages;
 use protocol::itch::{
@@ -203,7 +203,7 @@ impl Naive {
         }
     }
 
-    fn levels(&self, locate: u16, side: Side) -> Vec<(Top, Vec<(OrderRef, u32)>)> {
+    fn levels(&self, locate: u16, side: Side) -> Vec<(Level, Vec<(OrderRef, u32)>)> {
         let mut prices: BTreeMap<u32, Vec<(u64, OrderRef, u32)>> = BTreeMap::new();
         for (reference, order) in &self.orders {
             if (order.locate, order.side) == (locate, side) {
@@ -217,13 +217,13 @@ impl Naive {
                 queue.sort_unstable();
                 let shares = queue.iter().map(|(_, _, shares)| u64::from(*shares)).sum();
                 let orders = u32::try_from(queue.len()).expect("few");
-                let top = Top {
+                let level = Level {
                     price: Price4(price),
                     shares,
                     orders,
                 };
                 (
-                    top,
+                    level,
                     queue
                         .into_iter()
                         .map(|(_, reference, shares)| (reference, shares))
@@ -330,7 +330,7 @@ fn random_dirty_feeds_agree_with_a_naive_book_in_every_queue() {
                     naive
                         .levels(locate, side)
                         .first()
-                        .map_or_else(Top::default, |l| l.0)
+                        .map_or_else(Level::default, |l| l.0)
                 };
                 let expected = Bbo {
                     bid: best(Side::Buy),

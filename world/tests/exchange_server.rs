@@ -20,7 +20,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use feed_handler::book::{BookCounters, Books, Limits, Top};
+use feed_handler::book::{BookCounters, Books, Level, Limits};
 use feed_handler::venue::Nasdaq;
 use lab::process::{Process, sibling};
 use protocol::glimpse::EndOfSnapshot;
@@ -484,7 +484,9 @@ fn a_snapshot_and_the_feed_from_its_number_are_the_whole_book_over_sockets() {
 }
 
 /// What a reader of these messages believes: each symbol's sides with their queues.
-fn books<'a>(messages: impl Iterator<Item = &'a Vec<u8>>) -> Vec<Vec<(Top, Vec<(OrderRef, u32)>)>> {
+fn books<'a>(
+    messages: impl Iterator<Item = &'a Vec<u8>>,
+) -> Vec<Vec<(Level, Vec<(OrderRef, u32)>)>> {
     let limits = Limits {
         orders_max: 1 << 16,
         levels_max: 1 << 15,

@@ -167,7 +167,7 @@ impl<V: Venue> Opening<V> {
     }
 }
 
-fn packet(seq: usize, messages: &[&[u8]]) -> Vec<u8> {
+pub(super) fn packet(seq: usize, messages: &[&[u8]]) -> Vec<u8> {
     let mut buffer = [0; 1472];
     let Some(mut builder) = PacketBuilder::new(&mut buffer, SESSION, Seq(seq as u64)) else {
         return Vec::new();

@@ -8,6 +8,7 @@ mod fanout;
 pub(crate) mod feed;
 pub mod instructions;
 mod piece;
+mod snapshot;
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -220,6 +221,7 @@ fn books(day: &'static [u8]) -> Result<Vec<Piece>> {
     let wild: Vec<u64> = (0..CALLS).map(|_| random.u64(1..)).collect();
     pieces.extend(feed::pieces(day, limits)?);
     pieces.extend(fanout::pieces(day, limits)?);
+    pieces.extend(snapshot::pieces(limits)?);
     for (name, references) in [("", counted), (", wild references", wild)] {
         let theirs = order_index_of_hashbrown(references.clone());
         let ours = order_index(references)?;

@@ -3,15 +3,15 @@
 use protocol::types::{MatchNumber, OrderRef, Price4, Qty, Side};
 
 use crate::best_prices::BestPrice;
-use crate::depth::Top;
+use crate::depth::Level;
 
 /// Best price of each side after a change; a side without orders has price 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bbo {
     /// Best bid.
-    pub bid: Top,
+    pub bid: Level,
     /// Best ask.
-    pub ask: Top,
+    pub ask: Level,
 }
 
 impl Bbo {
@@ -66,7 +66,7 @@ pub trait BookSink {
         let _ = locate;
     }
     /// A symbol's book is another now; `levels` gives those of a side, from the best.
-    fn on_moved<L: Iterator<Item = Top>>(&mut self, locate: u16, levels: impl Fn(Side) -> L) {
+    fn on_moved<L: Iterator<Item = Level>>(&mut self, locate: u16, levels: impl Fn(Side) -> L) {
         let _ = (locate, levels);
     }
     /// The message says how something is traded: no book's business, and for who keeps statuses.

@@ -154,7 +154,7 @@ mod tests {
 
     use super::*;
     use crate::book::apply::Add;
-    use crate::book::{Limits, Top};
+    use crate::book::{Level, Limits};
 
     fn books() -> Books {
         let limits = Limits {
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!((place.ahead.orders, place.ahead.shares), (2, 38));
         assert!(!place.ahead.is_cut);
         assert_eq!((place.locate, place.side, place.shares), (1, Side::Buy, 64));
-        let whole = Top {
+        let whole = Level {
             price: Price4(1_400),
             shares: 196,
             orders: 4,

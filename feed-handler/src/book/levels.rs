@@ -11,13 +11,13 @@ use protocol::types::{Price4, Side};
 use rt::mem::{Pages, Want};
 use zerocopy::FromZeros;
 
-use super::Top;
+use super::Level;
 use super::orders::NONE;
 
-/// One level: half a cache line.
+/// The orders at one price: half a cache line.
 #[derive(Clone, Copy, Debug, FromZeros)]
 #[repr(C)]
-pub(super) struct Level {
+pub(super) struct Queue {
     pub(super) shares: u64,
     pub(super) orders: u32,
     pub(super) price: u32,
@@ -29,9 +29,9 @@ pub(super) struct Level {
     _pad: [u8; 5],
 }
 
-const _: () = assert!(size_of::<Level>() == 32);
+const _: () = assert!(size_of::<Queue>() == 32);
 
-impl Level {
+impl Queue {
     #[inline]
     pub(super) fn side(&self) -> Side {
         if self.is_ask == 0 {
@@ -42,8 +42,8 @@ impl Level {
     }
 
     #[inline]
-    pub(super) fn top(&self) -> Top {
-        Top {
+    pub(super) fn level(&self) -> Level {
+        Level {
             price: Price4(self.price),
             shares: self.shares,
             orders: self.orders,
@@ -53,7 +53,7 @@ impl Level {
 
 #[derive(Debug)]
 pub(super) struct Levels {
-    levels: Pages<Level>,
+    levels: Pages<Queue>,
     free: u32,
     used: u32,
 }
@@ -81,7 +81,7 @@ impl Levels {
         } else {
             self.free = level.head;
         }
-        *level = Level {
+        *level = Queue {
             shares: 0,
             orders: 0,
             price,
@@ -96,7 +96,7 @@ impl Levels {
 
     /// Where a level lies.
     #[inline]
-    pub(super) fn place(&self, handle: u32) -> *const Level {
+    pub(super) fn place(&self, handle: u32) -> *const Queue {
         self.levels.as_ptr().wrapping_add(handle as usize)
     }
 
@@ -116,17 +116,17 @@ impl Levels {
 }
 
 impl Index<u32> for Levels {
-    type Output = Level;
+    type Output = Queue;
 
     #[inline]
-    fn index(&self, handle: u32) -> &Level {
+    fn index(&self, handle: u32) -> &Queue {
         &self.levels[handle as usize]
     }
 }
 
 impl IndexMut<u32> for Levels {
     #[inline]
-    fn index_mut(&mut self, handle: u32) -> &mut Level {
+    fn index_mut(&mut self, handle: u32) -> &mut Queue {
         &mut self.levels[handle as usize]
     }
 }

@@ -37,7 +37,7 @@ use zerocopy::FromZeros;
 
 use crate::best_prices::BestPrice;
 
-pub use crate::depth::Top;
+pub use crate::depth::Level;
 pub use apply::BookCounters;
 pub use changes::{Bbo, BookSink, TradePrint};
 pub use check::{CheckCounters, Cursor, Fault};
@@ -171,8 +171,8 @@ impl Books {
     pub fn bbo(&self, locate: u16) -> Bbo {
         let book = &self.books[usize::from(locate)];
         Bbo {
-            bid: self.top(book.ladder(Side::Buy)),
-            ask: self.top(book.ladder(Side::Sell)),
+            bid: self.best_level(book.ladder(Side::Buy)),
+            ask: self.best_level(book.ladder(Side::Sell)),
         }
     }
 
@@ -254,7 +254,7 @@ impl Books {
         &self,
         locate: u16,
         side: Side,
-    ) -> impl Iterator<Item = (Top, Vec<(OrderRef, u32)>)> {
+    ) -> impl Iterator<Item = (Level, Vec<(OrderRef, u32)>)> {
         let ladder = self.books[usize::from(locate)].ladder(side);
         self.ladders.entries(ladder).iter().rev().map(|entry| {
             let level = &self.levels[ladder::level_of(*entry)];
@@ -265,7 +265,7 @@ impl Books {
                 queue.push((OrderRef(order.reference), order.shares));
                 handle = order.next;
             }
-            (level.top(), queue)
+            (level.level(), queue)
         })
     }
 
@@ -355,10 +355,10 @@ impl Books {
     }
 
     #[inline]
-    fn top(&self, ladder: &Ladder) -> Top {
+    fn best_level(&self, ladder: &Ladder) -> Level {
         match ladder.best() {
-            NONE => Top::default(),
-            level => self.levels[level].top(),
+            NONE => Level::default(),
+            level => self.levels[level].level(),
         }
     }
 }

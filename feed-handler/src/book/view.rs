@@ -6,7 +6,7 @@
 use protocol::types::{OrderRef, Price4, Side};
 
 use super::orders::NONE;
-use super::{Books, Top, ladder};
+use super::{Books, Level, ladder};
 
 /// Where an order stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Place {
     /// What is left of it.
     pub shares: u32,
     /// Its whole level.
-    pub level: Top,
+    pub level: Level,
     /// What trades before it at that price.
     pub ahead: Ahead,
 }
@@ -38,16 +38,16 @@ pub struct Ahead {
 
 impl Books {
     /// The levels of a side from the best, without their orders.
-    pub fn depth(&self, locate: u16, side: Side) -> impl Iterator<Item = Top> {
+    pub fn depth(&self, locate: u16, side: Side) -> impl Iterator<Item = Level> {
         let ladder = self.books[usize::from(locate)].ladder(side);
         let entries = self.ladders.entries(ladder).iter().rev();
-        entries.map(|entry| self.levels[ladder::level_of(*entry)].top())
+        entries.map(|entry| self.levels[ladder::level_of(*entry)].level())
     }
 
     /// The best `N` levels of a side; what is not there is empty.
     #[must_use]
-    pub fn best_levels<const N: usize>(&self, locate: u16, side: Side) -> [Top; N] {
-        let mut found = [Top::default(); N];
+    pub fn best_levels<const N: usize>(&self, locate: u16, side: Side) -> [Level; N] {
+        let mut found = [Level::default(); N];
         for (place, level) in found.iter_mut().zip(self.depth(locate, side)) {
             *place = level;
         }
@@ -100,7 +100,7 @@ impl Books {
             side: level.side(),
             price: Price4(level.price),
             shares: order.shares,
-            level: level.top(),
+            level: level.level(),
             ahead,
         })
     }
@@ -211,29 +211,31 @@ mod tests {
                 let level = |price: &u32| {
                     let at = self.naive.iter().filter(ours);
                     let at: Vec<_> = at.filter(|it| it.price == *price).copied().collect();
-                    let top = Top {
+                    let level = Level {
                         price: Price4(*price),
                         shares: at.iter().map(|it| u64::from(it.shares)).sum(),
                         orders: u32::try_from(at.len()).unwrap(),
                     };
-                    (top, at)
+                    (level, at)
                 };
                 let levels: Vec<_> = prices.iter().map(level).collect();
-                let tops: Vec<Top> = levels.iter().map(|(top, _)| *top).collect();
-                assert_eq!(self.books.depth(locate, side).collect::<Vec<_>>(), tops);
-                let mut best = [Top::default(); 3];
-                best.iter_mut().zip(&tops).for_each(|(to, top)| *to = *top);
+                let all: Vec<Level> = levels.iter().map(|(level, _)| *level).collect();
+                assert_eq!(self.books.depth(locate, side).collect::<Vec<_>>(), all);
+                let mut best = [Level::default(); 3];
+                best.iter_mut()
+                    .zip(&all)
+                    .for_each(|(to, level)| *to = *level);
                 assert_eq!(self.books.best_levels::<3>(locate, side), best);
-                for (top, orders) in levels {
+                for (level, orders) in levels {
                     let queue = orders.iter().map(|it| (OrderRef(it.reference), it.shares));
-                    let found = self.books.queue(locate, side, top.price);
+                    let found = self.books.queue(locate, side, level.price);
                     assert_eq!(found.collect::<Vec<_>>(), queue.collect::<Vec<_>>());
-                    self.compare_places(&top, &orders);
+                    self.compare_places(&level, &orders);
                 }
             }
         }
 
-        fn compare_places(&self, top: &Top, orders: &[Naive]) {
+        fn compare_places(&self, level: &Level, orders: &[Naive]) {
             let mut ahead = Ahead {
                 orders: 0,
                 shares: 0,
@@ -243,9 +245,9 @@ mod tests {
                 let place = Place {
                     locate: order.locate,
                     side: order.side,
-                    price: top.price,
+                    price: level.price,
                     shares: order.shares,
-                    level: *top,
+                    level: *level,
                     ahead,
                 };
                 let reference = OrderRef(order.reference);

@@ -4,7 +4,7 @@
 //!  source ──> tap::Tapped ──packets──> arbiter                                 feed core
 //!                 │ header and frame in cells of 64 bytes; full: counted
 //!               ring
-//!                 └──> records ──> stage ──> remark, pcapng ──> files          capture core
+//!                 └──> records ──> stage ──> writer (remark, pcapng) ──> files   capture core
 //!                                   │ all, or the last before and the next after a gap, or after a packet that
 //!                                   │ somebody asks for
 //!                                   └ a disk error: counted, told, a pause
@@ -16,6 +16,7 @@
 //!              bounded: the ring, and a number of frames that may be wanted. Files are bounded in size and number.
 //! Not in it:   frames that are no datagram of a line (the receiver counts them), and what recovery servers answer.
 
+pub mod counters;
 mod files;
 mod pcapng;
 pub mod read;
@@ -25,6 +26,7 @@ pub mod stage;
 pub mod tap;
 pub mod turns;
 mod window;
+mod writer;
 
 use std::path::PathBuf;
 
@@ -70,4 +72,15 @@ pub struct LineName {
     pub address: std::net::SocketAddrV4,
     /// Which interface brings them; empty: whichever.
     pub interface: String,
+}
+
+/// Whose frames they are.
+#[derive(Clone, Debug)]
+pub struct FeedLines {
+    /// How files are called: the feed's name, fit for one.
+    pub stem: String,
+    /// Its lines, in the order of the configuration.
+    pub lines: Vec<LineName>,
+    /// Frames come whole; else kernel sockets gave payloads alone, and the headers are made up.
+    pub has_frames: bool,
 }

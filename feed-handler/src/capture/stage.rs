@@ -1,4 +1,4 @@
-//! A feed's capture: takes packets out of the tap's ring, decides which are kept, and writes them.
+//! A feed's capture: takes packets out of the tap's ring, decides which are kept, and has them written.
 //!
 //! **Call `poll` until it takes nothing, then wait; `finish` at the end.**
 //!
@@ -6,109 +6,36 @@
 //! Invariants:  every packet that came out of the ring ends in exactly one of `frames`, `passed_over` and `unwritten`,
 //!              once it is no longer among those that wait for a gap, or to be asked for. They are written in the order
 //!              in which they were seen.
-//! Time:        comes in. A file keeps the scale it began with; one that is a millisecond off ends it (a step of the
-//!              wall clock: both clocks are slewed alike).
-//! When wrong:  a disk error is counted and told, and nothing is written for [`PAUSE_NS`]; the ring is emptied meanwhile.
+//! Time:        comes in
+//! When wrong:  where nothing is written for a while (`writer`), the ring is emptied nevertheless.
 
 use std::collections::VecDeque;
-use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use protocol::frame::{FrameBuilder, multicast_mac};
 use rt::clock::SECOND_NS;
-use rt::counters;
 
-use super::files::{Failure, Files, FilesOptions, Written};
-use super::pcapng::{self, EnhancedPacket};
+use super::files::{Files, FilesOptions};
 use super::records::Records;
-use super::remark::{Scale, Turn, announced};
-use super::tap::{Header, PAYLOAD_ALONE, TapCounters, TapEnd};
+use super::remark::announced;
+use super::tap::{Header, TapEnd};
 use super::window::{Kept, Seen, Window};
-use super::{CaptureOptions, Frames, LineName};
+use super::writer::Writer;
+use super::{CaptureOptions, FeedLines, Frames};
 use crate::counters::Counters;
 
-/// After a disk error: long enough that a disk that is full is not asked at every frame, short enough that one that was
-/// made room on is used soon.
-pub const PAUSE_NS: u64 = 10 * SECOND_NS;
-/// What waits in memory is written after this time: the most that a killed process loses.
-const FLUSH_NS: u64 = SECOND_NS;
+pub use super::counters::CaptureCounters;
+pub use super::writer::{Now, PAUSE_NS, Trouble};
+
 /// How long a frame that is kept waits in memory where others may still be asked for: longer than it takes to ask.
 const HOLD_NS: u64 = SECOND_NS;
 /// Packets that one call takes, so that a caller with several feeds comes to each.
 const BATCH: usize = 1024;
-/// How far the wall clock may have gone from a file's scale: reading the difference is off by less, a step by more.
-const SCALE_OFF_NS: u64 = 1_000_000;
-const APPLICATION: &str = concat!("tickgate ", env!("CARGO_PKG_VERSION"));
-const MADE_UP: &str = "; from a kernel socket, so Ethernet, IPv4 and UDP headers are made up";
-
-counters! {
-    /// What became of the packets that were to be captured.
-    pub struct CaptureCounters {
-        /// Frames written.
-        frames,
-        /// Bytes written, heads of files aside.
-        bytes,
-        /// Frames that surrounded no gap, and no packet that was asked for.
-        passed_over,
-        /// Frames that a disk error cost, and those of the pause after it.
-        unwritten,
-        /// Disk errors.
-        disk_errors,
-        /// Gaps around which frames were kept.
-        gaps_kept,
-        /// Packets that were asked for and kept, with what surrounds them.
-        asked_kept,
-        /// Packets that were asked for when they had left memory, or had found no room in the ring.
-        asked_late,
-        /// Files begun.
-        files_begun,
-        /// Files removed to make room for new ones.
-        files_removed,
-    }
-    with {
-        /// At the ring.
-        tap: Arc<TapCounters>,
-    }
-}
-
-/// A moment, on both clocks.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// The gateway's clock.
-    pub monotonic_ns: u64,
-    /// Real time minus that.
-    pub realtime_offset_ns: i64,
-}
-
-/// What went wrong, for the operator.
-#[derive(Debug)]
-pub struct Trouble {
-    /// Where.
-    pub path: PathBuf,
-    /// What.
-    pub error: io::Error,
-}
-
-/// Whose frames they are.
-#[derive(Clone, Debug)]
-pub struct FeedLines {
-    /// How files are called: the feed's name, fit for one.
-    pub stem: String,
-    /// Its lines, in the order of the configuration.
-    pub lines: Vec<LineName>,
-    /// Frames come whole; else kernel sockets gave payloads alone, and the headers are made up.
-    pub has_frames: bool,
-}
-
 /// One feed's capture.
 #[derive(Debug)]
 pub struct CaptureStage {
     records: Records,
     frames: Frames,
-    files: Files,
-    named: FeedLines,
+    writer: Writer,
     counters: Arc<CaptureCounters>,
     feed: Arc<Counters>,
     /// What was said in front of the last packet.
@@ -122,13 +49,6 @@ pub struct CaptureStage {
     spare: Vec<Vec<u8>>,
     /// Gaps around which packets were kept.
     gaps_kept: u64,
-    scale: Scale,
-    flush_ns: u64,
-    paused_until_ns: u64,
-    trouble: Option<Trouble>,
-    /// Memory for one block, and for one frame that is made up.
-    block: Vec<u8>,
-    frame: Vec<u8>,
 }
 
 impl CaptureStage {
@@ -154,12 +74,12 @@ impl CaptureStage {
             tap: end.counters,
             ..CaptureCounters::default()
         };
+        let counters = Arc::new(counters);
         Self {
             records: Records::new(end.cells),
             frames: options.frames,
-            files,
-            named,
-            counters: Arc::new(counters),
+            writer: Writer::new(files, named, Arc::clone(&counters)),
+            counters,
             feed,
             before: Header::default(),
             window: Window::new(options.frames),
@@ -167,14 +87,6 @@ impl CaptureStage {
             ready: usize::MAX,
             spare: Vec::new(),
             gaps_kept: 0,
-            scale: Scale {
-                realtime_offset_ns: 0,
-            },
-            flush_ns: 0,
-            paused_until_ns: 0,
-            trouble: None,
-            block: Vec::new(),
-            frame: Vec::new(),
         }
     }
 
@@ -186,7 +98,7 @@ impl CaptureStage {
 
     /// The last disk error, once.
     pub fn take_trouble(&mut self) -> Option<Trouble> {
-        self.trouble.take()
+        self.writer.take_trouble()
     }
 
     /// Takes what is in the ring, a bounded number of packets, and says how many.
@@ -220,10 +132,10 @@ impl CaptureStage {
         if taken == 0 && matches!(self.frames, Frames::Gaps { .. }) && gaps > self.gaps_kept {
             self.on_gap(gaps, now);
         }
-        if now.monotonic_ns >= self.flush_ns {
+        if self.writer.wants_flush(now) {
             let seen_until_ns = now.monotonic_ns.saturating_sub(HOLD_NS);
             self.leave(self.window.due(seen_until_ns), now);
-            self.flush(now);
+            self.writer.flush(now);
         }
         taken
     }
@@ -261,7 +173,7 @@ impl CaptureStage {
     pub fn finish(&mut self, now: Now) {
         while self.poll(now) > 0 {}
         self.leave(self.window.due(u64::MAX), now);
-        self.flush(now);
+        self.writer.flush(now);
     }
 
     fn on_packet(&mut self, kept: Kept, now: Now) {
@@ -298,140 +210,11 @@ impl CaptureStage {
     }
 
     fn write(&mut self, kept: Kept, now: Now) {
-        let is_written = self.try_write(&kept, now);
+        let is_written = self.writer.write(&kept, now);
         self.spare.push(kept.bytes);
         if !is_written {
             self.counters.unwritten.increment();
         }
-    }
-
-    /// `false`: a disk error, or the pause after one.
-    fn try_write(&mut self, kept: &Kept, now: Now) -> bool {
-        let offset_ns = now.realtime_offset_ns;
-        if offset_ns.abs_diff(self.scale.realtime_offset_ns) > SCALE_OFF_NS {
-            self.flush(now);
-            self.files.close();
-        }
-        self.encode(kept);
-        if !self.files.has_room(self.block.len()) {
-            self.flush(now);
-            if now.monotonic_ns < self.paused_until_ns || !self.begin(now) {
-                return false;
-            }
-            self.encode(kept);
-        }
-        if now.monotonic_ns < self.paused_until_ns {
-            return false;
-        }
-        let result = self.files.append(&self.block);
-        self.account(result, now);
-        true
-    }
-
-    /// A new file, on the scale of now. `false`: there is none.
-    fn begin(&mut self, now: Now) -> bool {
-        self.scale = Scale {
-            realtime_offset_ns: now.realtime_offset_ns,
-        };
-        let mut head = Vec::new();
-        pcapng::section(APPLICATION, &self.scale.to_string(), &mut head);
-        for (number, line) in (1..).zip(&self.named.lines) {
-            let LineName { address, interface } = line;
-            let mut text = format!("line {number} of feed {}, {address}", self.named.stem);
-            if !self.named.has_frames {
-                text.push_str(MADE_UP);
-            }
-            pcapng::interface(interface, &text, &mut head);
-        }
-        let began = self.scale.realtime_ns(now.monotonic_ns);
-        match self.files.begin(began, &head) {
-            Ok(removed) => {
-                self.counters.files_begun.increment();
-                self.counters.files_removed.add(removed);
-                true
-            }
-            Err(failure) => {
-                self.on_failure(failure, now);
-                false
-            }
-        }
-    }
-
-    fn flush(&mut self, now: Now) {
-        self.flush_ns = now.monotonic_ns.saturating_add(FLUSH_NS);
-        let result = self.files.flush();
-        self.account(result, now);
-    }
-
-    fn account(&mut self, result: Result<Written, Failure>, now: Now) {
-        match result {
-            Ok(Written { frames, bytes }) => {
-                self.counters.frames.add(frames);
-                self.counters.bytes.add(bytes);
-            }
-            Err(failure) => self.on_failure(failure, now),
-        }
-    }
-
-    #[cold]
-    fn on_failure(&mut self, failure: Failure, now: Now) {
-        self.counters.disk_errors.increment();
-        self.counters.unwritten.add(failure.frames_lost);
-        self.paused_until_ns = now.monotonic_ns.saturating_add(PAUSE_NS);
-        self.trouble = Some(Trouble {
-            path: failure.path,
-            error: failure.error,
-        });
-    }
-
-    /// The packet's block, into `block`.
-    fn encode(&mut self, kept: &Kept) {
-        let header = &kept.header;
-        let frame = if header.kind == PAYLOAD_ALONE {
-            self.make_up(header.line, &kept.bytes);
-            &self.frame
-        } else {
-            &kept.bytes
-        };
-        let arrived_ns = if header.wire_ns == 0 {
-            header.seen_ns
-        } else {
-            header.wire_ns
-        };
-        let packet = EnhancedPacket {
-            interface: u32::from(header.line),
-            arrived_realtime_ns: self.scale.realtime_ns(arrived_ns),
-            frame,
-            drops: u64::from(header.dropped),
-        };
-        let turn = Turn::of(header).to_string();
-        let comments = std::iter::once(&turn).chain(&kept.announced);
-        self.block.clear();
-        packet.encode(comments.map(String::as_str), &mut self.block);
-    }
-
-    /// A frame around a payload of this line, into `frame`.
-    fn make_up(&mut self, line: u8, payload: &[u8]) {
-        let line = self.named.lines.get(usize::from(line));
-        let nowhere = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
-        let destination = line.map_or(nowhere, |line| line.address);
-        let group = destination.ip();
-        let builder = FrameBuilder {
-            source_mac: [0; 6],
-            destination_mac: if group.is_multicast() {
-                multicast_mac(*group)
-            } else {
-                [0; 6]
-            },
-            vlan: None,
-            source: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, destination.port()),
-            destination,
-            ttl: 1,
-        };
-        self.frame.clear();
-        self.frame.resize(builder.header_len() + payload.len(), 0);
-        let built = builder.build(payload, &mut self.frame);
-        debug_assert!(built.is_some(), "a UDP payload fits a frame");
     }
 }
 
@@ -440,7 +223,9 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::capture::LineName;
     use crate::capture::tap::{Tapped, tap};
+    use crate::capture::writer::FLUSH_NS;
     use crate::source::{Packet, PacketSource};
 
     /// Shows one packet a turn: its number, twice.

@@ -44,6 +44,8 @@ pub(crate) struct Rejoin {
     /// The number that the recovery core was told last.
     told_seq: u64,
     has_asked: bool,
+    /// The number that the feed had reached when the spare last caught up.
+    pub(crate) caught_up_at: u64,
     /// Books that did not fit, one after another.
     pub(crate) refused: u32,
     /// There was a gap after the books were swapped.
@@ -72,6 +74,7 @@ impl Rejoin {
             has_to_abort: false,
             told_seq: 0,
             has_asked: false,
+            caught_up_at: 0,
             refused: 0,
             has_new_gap: false,
             gap_since_ns: 0,

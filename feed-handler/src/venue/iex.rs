@@ -35,6 +35,8 @@ impl Venue for Iex {
     type Packet<'a> = iex_tp::Packet<'a>;
 
     const ENDS_BY_MESSAGE: bool = true;
+    /// Symbols come by name: which book it is takes a search.
+    const GLIMPSES: bool = false;
     const REQUESTS: RequestProtocol = RequestProtocol::IexTp;
 
     #[inline]

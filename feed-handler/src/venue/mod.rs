@@ -68,8 +68,11 @@ pub trait Venue: fmt::Debug + Default + Send + 'static {
     /// As there.
     fn check(bytes: &[u8]) -> Result<(), DecodeError>;
 
+    /// Whether a glance shows what a message touches. Where it would take more, nobody looks ahead.
+    const GLIMPSES: bool;
+
     /// What a message touches, by its first bytes and without a look at its type. It need not be right: it says what to
-    /// prefetch ([`crate::look_ahead`]). Nothing, where that would take more than a glance.
+    /// prefetch ([`crate::look_ahead`]). Asked only where [`Venue::GLIMPSES`].
     #[inline]
     fn glimpse(message: &[u8]) -> Glimpse {
         let _ = message;

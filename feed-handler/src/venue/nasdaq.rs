@@ -26,6 +26,7 @@ impl Venue for Nasdaq {
     type Packet<'a> = mold::Packet<'a>;
 
     const ENDS_BY_MESSAGE: bool = false;
+    const GLIMPSES: bool = true;
     const REQUESTS: RequestProtocol = RequestProtocol::Mold;
 
     #[inline]

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use feed_handler::arbiter::{Arbiter, ArbiterCounters, Arrival, Patience, Standing, StreamSink};
 use feed_handler::best_prices::{BestPrice, BestPrices};
-use feed_handler::book::{Books, Limits, Top};
+use feed_handler::book::{Books, Level, Limits};
 use feed_handler::depth::LEVELS_MAX;
 use feed_handler::event::{FLAG_STALE, FLAG_TRADE, Kind, MarketEvent};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
@@ -495,7 +495,7 @@ impl Market {
                 for (side, levels) in [(Side::Buy, depth.bids), (Side::Sell, depth.asks)] {
                     let naive = self.books.levels(locate, side);
                     assert_eq!(levels[..DEPTH], naive, "{side:?} of {locate}");
-                    assert_eq!(levels[DEPTH..], [Top::default(); LEVELS_MAX - DEPTH]);
+                    assert_eq!(levels[DEPTH..], [Level::default(); LEVELS_MAX - DEPTH]);
                 }
             }
         }
@@ -678,7 +678,7 @@ impl Listener {
         }
         self.compared += 1;
         for (side, queues) in [Side::Buy, Side::Sell].into_iter().zip(book) {
-            let levels: Vec<Top> = self.own.depth(locate, side).unwrap().collect();
+            let levels: Vec<Level> = self.own.depth(locate, side).unwrap().collect();
             let prices: Vec<u32> = levels.iter().map(|level| level.price.0).collect();
             let expected: Vec<u32> = queues.iter().map(|(price, _)| *price).collect();
             assert_eq!(prices, expected, "{side:?} of {locate}");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use feed_handler::best_prices::BestPrice;
-use feed_handler::book::Top;
+use feed_handler::book::Level;
 use protocol::itch::Message;
 use protocol::types::{Price4, Qty, Side};
 
@@ -110,8 +110,8 @@ impl NaiveBooks {
     }
 
     /// The best levels of a side; what is not there is empty.
-    pub(super) fn levels(&self, locate: u16, side: Side) -> [Top; DEPTH] {
-        let mut by_price = BTreeMap::<u32, Top>::new();
+    pub(super) fn levels(&self, locate: u16, side: Side) -> [Level; DEPTH] {
+        let mut by_price = BTreeMap::<u32, Level>::new();
         let of = |order: &&Order| order.locate == locate && order.side == side;
         for order in self.orders.values().filter(of) {
             let level = by_price.entry(order.price).or_default();
@@ -119,11 +119,11 @@ impl NaiveBooks {
             level.shares += u64::from(order.shares);
             level.orders += 1;
         }
-        let mut levels: Vec<Top> = by_price.into_values().collect();
+        let mut levels: Vec<Level> = by_price.into_values().collect();
         if side == Side::Buy {
             levels.reverse();
         }
-        levels.resize(DEPTH.max(levels.len()), Top::default());
+        levels.resize(DEPTH.max(levels.len()), Level::default());
         levels[..DEPTH].try_into().unwrap()
     }
 

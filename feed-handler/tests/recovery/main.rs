@@ -46,6 +46,7 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 mod answers;
 mod contradictions;
+mod pace;
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -170,7 +171,7 @@ impl Bench {
         let counters = Arc::new(Counters::default());
         let script = Script::default();
         let packets = Rc::clone(&script.0);
-        let (feed_end, stage_end) = link_with_spare(books(), 256).expect("a power of two");
+        let (feed_end, stage_end) = link_with_spare(books(), 1 << 10).expect("a power of two");
         let patience = Patience {
             gap_timeout_ns: GAP_TIMEOUT_NS,
             stale_ns: 100 * SECOND_NS,

@@ -2,8 +2,10 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::ffi::CString;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::time::Duration;
 
@@ -36,6 +38,34 @@ impl Wire {
         socket.set_multicast_loop_v4(false).expect("set");
         socket.set_multicast_if_v4(&self.address).expect("set");
         socket.send_to(payload, &to.into()).expect("sent");
+    }
+
+    /// Sends a frame as it is, checksums included, this often.
+    #[expect(unsafe_code, reason = "a packet socket's address")]
+    pub(crate) fn send_frames(self, frame: &[u8], times: u64) {
+        let socket = Socket::new(Domain::PACKET, Type::RAW, None).expect("a socket");
+        let name = CString::new(self.from).expect("no zero in it");
+        // SAFETY: every field of it is a number, for which zeros are a value.
+        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+        address.sll_family = u16::try_from(libc::AF_PACKET).expect("small");
+        // SAFETY: the name ends with a zero and outlives the call.
+        let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+        address.sll_ifindex = i32::try_from(index).expect("small");
+        let len = u32::try_from(size_of_val(&address)).expect("small");
+        for _ in 0..times {
+            // SAFETY: both pointers are to memory of the lengths that go with them, and outlive the call.
+            let sent = unsafe {
+                libc::sendto(
+                    socket.as_raw_fd(),
+                    frame.as_ptr().cast(),
+                    frame.len(),
+                    0,
+                    (&raw const address).cast(),
+                    len,
+                )
+            };
+            assert_eq!(usize::try_from(sent), Ok(frame.len()));
+        }
     }
 
     /// Both ends with this many queues each, up. The kernel takes packets from its own addresses there.

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use feed_handler::capture::stage::{CaptureStage, FeedLines, Now, PAUSE_NS, Trouble};
+use feed_handler::capture::FeedLines;
+use feed_handler::capture::stage::{CaptureStage, Now, PAUSE_NS, Trouble};
 use feed_handler::capture::tap::{Tap, tap};
 use feed_handler::capture::{CaptureOptions, LineName, Seen};
 use feed_handler::feed::Counters;
