@@ -287,7 +287,7 @@ fn options() -> RecoveryOptions {
 }
 
 /// One quiet turn of a step, or many of them.
-fn turns(name: &str, (step, count): (Step, u64), day: &'static [u8], limits: Limits) -> Piece {
+fn turns(name: &str, step: Step, count: u64, day: &'static [u8], limits: Limits) -> Piece {
     let make = move || {
         let mut late = Late::new(day, &limits)?;
         late.go_to(step);
@@ -312,7 +312,7 @@ pub(super) fn pieces(limits: Limits) -> Result<Vec<Piece>> {
         live: 0,
     };
     let day: &'static [u8] = generate::to_writer(&day, Vec::new(), |_| ())?.leak();
-    let step = |name: &str, step, count| turns(name, (step, count), day, limits);
+    let step = |name: &str, step, count| turns(name, step, count, day, limits);
     Ok(vec![
         step("snapshot: a turn without it, ours", Step::Asked, 160),
         step(
