@@ -35,7 +35,10 @@ use super::{DAY, Piece};
 /// Symbols: more than one turn tells of, and as many rows as two turns show.
 const SYMBOLS: u16 = 1_000;
 /// Messages before the feed joins: the snapshot. Too many to be asked for.
-const BEFORE: usize = DAY as usize / 2;
+const BEFORE: usize = 25_000;
+/// Messages from then on.
+const AFTER: usize = 25_000;
+const _: () = assert!((BEFORE + AFTER) as u64 == DAY);
 /// Messages that come in the turn in which the snapshot's books do: what one turn of catching up applies.
 const MEANWHILE: usize = 1_024;
 /// Room for messages that are copied.
@@ -347,7 +350,7 @@ pub(super) fn pieces(limits: Limits) -> Result<Vec<Piece>> {
 
 /// The rest of the day, while the snapshot does not come, or after it has.
 fn copied(name: &str, is_copied: bool, day: &'static [u8], limits: Limits) -> Piece {
-    let rest = DAY as usize - BEFORE - if is_copied { 0 } else { MEANWHILE };
+    let rest = AFTER - if is_copied { 0 } else { MEANWHILE };
     let make = move || {
         let mut late = Late::new(day, &limits)?;
         late.go_to(if is_copied {
