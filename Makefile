@@ -13,7 +13,7 @@ TEST_PACKAGES := iputils-ping tshark systemd python3-venv chromium $(PEER_PACKAG
 BENCH_PACKAGES := dpdk-dev python3-venv $(PEER_PACKAGES)
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day worlds chaos planted fuzz bench bench-check bench-record bench-time lint install deb clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day worlds chaos planted fuzz bench bench-check bench-record bench-time lint install deb deb-check clean
 .PHONY: build-packages run-packages test-packages bench-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -128,7 +128,15 @@ deb: build-packages
 	rm -rf target/deb
 	deploy/install target/$(or $(PROFILE),release) /usr target/deb
 	strip target/deb/usr/bin/*
+	printf 'tickgate (0.1.0-1) unstable; urgency=medium\n\n  * See /usr/share/doc/tickgate/changelog.gz.\n\n -- %s  %s\n' \
+		"The Tickgate developers <developers@tickgate.invalid>" "$$(git log -1 --format=%cD)" >target/deb/changelog
 	$(CARGO) deb --no-build --no-strip -p tickgate-gateway
+
+## Installs, upgrades, removes and purges that package in a copy-on-write view of this host; lintian's opinion of it.
+deb-check: deb
+	@deploy/packages lintian
+	deploy/deb-check target/debian/tickgate_*.deb
+	lintian --fail-on error target/debian/tickgate_*.deb
 
 clean:
 	$(CARGO) clean
