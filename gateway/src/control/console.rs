@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use super::answer::{Answer, Body, Refused};
 use super::guard::Watch;
-use super::limits::{Tables, Wanted};
+use super::limit_rows::WantedRow;
+use super::limits::{Made, Tables, Wanted};
 use super::look::{self, Memory};
 use super::moment::Moment;
 use super::peer::{Allowed, Peer};
@@ -167,6 +168,7 @@ impl Console {
                 };
                 return self.limit(wanted, peer, now);
             }
+            Verb::SetRow { .. } => return self.limit_row(verb, peer, now),
             Verb::Orders(filter) => {
                 filter
                     .session
@@ -280,6 +282,44 @@ impl Console {
 
     fn limit(&mut self, wanted: Wanted<'_>, peer: Peer, now: Moment) -> Result<Reply, Refused> {
         let made = self.tables.change(&self.control, wanted, peer, now)?;
+        self.let_hold(made, peer, now)
+    }
+
+    fn limit_row(&mut self, verb: &Verb, peer: Peer, now: Moment) -> Result<Reply, Refused> {
+        let Verb::SetRow {
+            session,
+            strategy,
+            symbol,
+            limits,
+            confirm,
+        } = verb
+        else {
+            return Err(usage("no row of limits".to_owned()));
+        };
+        let mut meant = self.meant(session.as_deref())?;
+        let mut owner = None;
+        if let Some(name) = strategy {
+            let at = self.strategy(name)?;
+            let found = self.control.strategies.get(at);
+            meant.retain(|session| found.is_some_and(|it| it.session == *session));
+            if meant.is_empty() {
+                return Err(usage(format!("{name:?}: no strategy of that session")));
+            }
+            owner = found.map(|it| it.owner);
+        }
+        let wanted = WantedRow {
+            meant: &meant,
+            owner,
+            symbols: symbol,
+            limits,
+            confirm: *confirm,
+        };
+        let made = self.tables.change_rows(&self.control, wanted, peer)?;
+        self.let_hold(made, peer, now)
+    }
+
+    /// Asks order stages for what was made, or shows what has to be confirmed.
+    fn let_hold(&mut self, made: Made, peer: Peer, now: Moment) -> Result<Reply, Refused> {
         if !made.told.is_set {
             return Ok(Reply::Now(Answer::new(Body::Limited(made.told))));
         }
@@ -595,7 +635,13 @@ mod tests {
 
     /// What is said of a change of limits.
     fn limited(bench: &mut Bench, ask: &str) -> Limited {
-        let answer = match bench.ask(&format!(r#"{{"set-limits":{ask}}}"#)) {
+        let reply = bench.ask(&format!(r#"{{"set-limits":{ask}}}"#));
+        told(bench, reply)
+    }
+
+    /// What it comes to once stages have looked.
+    fn told(bench: &mut Bench, reply: Reply) -> Limited {
+        let answer = match reply {
             Reply::Now(answer) => answer.answer,
             Reply::Later(wait) => {
                 assert_eq!(bench.after(&wait, 0), None, "nobody has looked");
@@ -673,6 +719,88 @@ mod tests {
             ("order_qty_max", 1_000, 800)
         );
         assert_eq!((changed.since_s, changed.uid), (Some(NOW.wall_s), Some(0)));
+    }
+
+    #[test]
+    fn rows_tighten_at_once_and_loosen_for_who_says_the_number_of_the_table() {
+        let mut bench = bench(false);
+        let asked = |bench: &mut Bench, ask: &str| {
+            let ask = format!(r#"{{"set-row":{ask}}}"#);
+            let reply = bench.ask(&ask);
+            let taken = [0, 1].map(|at| match bench.commands[at].pop() {
+                Some(Command::Row(new)) => Some((new.number, new.at, new.limits.order_qty_max)),
+                _ => None,
+            });
+            (told(bench, reply), taken)
+        };
+        let tight = r#"{"strategy":"quotes","symbol":"ZV*","limits":{"order_qty_max":500}}"#;
+        let (told, taken) = asked(&mut bench, tight);
+        assert!(told.is_set && told.rows[0].is_new, "{told:?}");
+        assert_eq!(taken, [None, Some((2, 0, Some(Qty(500))))]);
+        // Of every strategy, in both sessions: each its own next row.
+        let (told, taken) = asked(&mut bench, r#"{"symbol":"*","limits":{"order_qty_max":7}}"#);
+        assert!(told.is_set && told.number == 3, "{told:?}");
+        let seven = Some(Qty(7));
+        assert_eq!(taken, [Some((3, 0, seven)), Some((3, 1, seven))]);
+
+        let loose = r#"{"strategy":"quotes","symbol":"ZV*","limits":{"order_qty_max":null}"#;
+        let (told, taken) = asked(&mut bench, &format!("{loose}}}"));
+        assert!(!told.is_set && told.rows[0].is_looser, "{told:?}");
+        assert_eq!(taken, [None, None]);
+        let refused = bench.refused(&format!(r#"{{"set-row":{loose},"confirm":2}}}}"#));
+        assert!(refused.error.contains("has number 3"), "{refused:?}");
+        let Reply::Now(shown) = bench.ask(r#""limits""#) else {
+            panic!("nothing to wait for");
+        };
+        let Body::Limits(rows) = shown.answer else {
+            panic!("{shown:?}");
+        };
+        let shown: Vec<_> = rows[1]
+            .rows
+            .iter()
+            .map(|it| (it.row, it.symbol.as_str()))
+            .collect();
+        assert_eq!(
+            (shown, rows[1].rows[0].strategy.as_str()),
+            (vec![(1, "ZV*"), (2, "*")], "quotes")
+        );
+        let (told, taken) = asked(&mut bench, &format!(r#"{loose},"confirm":3}}"#));
+        assert!(told.is_set, "{told:?}");
+        assert_eq!(taken, [None, Some((4, 0, None))]);
+
+        for (wrong, expected) in [
+            (
+                r#"{"symbol":"ZV*","limits":{"order_qty_max":1001}}"#,
+                "expected 1 to 1000",
+            ),
+            (
+                r#"{"symbol":"ZV*","limits":{"collar_bps":5}}"#,
+                "no limit of a row",
+            ),
+            (
+                r#"{"symbol":"ZV*","limits":{"order_qty_max":null}}"#,
+                "nothing of it changes",
+            ),
+            (
+                r#"{"symbol":"Z*V","limits":{"order_qty_max":5}}"#,
+                "expected a symbol",
+            ),
+            (
+                r#"{"session":"one","strategy":"quotes","symbol":"A","limits":{"order_qty_max":5}}"#,
+                "no strategy of that session",
+            ),
+        ] {
+            let refused = bench.refused(&format!(r#"{{"set-row":{wrong}}}"#));
+            assert!(refused.error.contains(expected), "{refused:?}");
+        }
+        for at in 0..15 {
+            let row =
+                format!(r#"{{"session":"one","symbol":"R{at}","limits":{{"order_qty_max":5}}}}"#);
+            assert!(asked(&mut bench, &row).0.is_set, "{at}");
+        }
+        let one_more = r#"{"set-row":{"session":"one","symbol":"S","limits":{"order_qty_max":5}}}"#;
+        let refused = bench.refused(one_more);
+        assert!(refused.error.contains("room for 16"), "{refused:?}");
     }
 
     #[test]

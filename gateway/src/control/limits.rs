@@ -11,15 +11,13 @@
 
 use std::collections::BTreeMap;
 
-use super::answer::{
-    AccountLimitRow, ChangedLimit, LimitChange, Limited, LimitsRow, PartRow, Refused,
-};
+use super::answer::{AccountLimitRow, ChangedLimit, LimitChange, Limited, LimitsRow, Refused};
 use super::budgets::{self, Sum};
+use super::limit_rows;
 use super::moment::Moment;
 use super::peer::Peer;
 use super::steer::{Asking, failed, usage};
 use crate::message::command::{Command, NewLimits};
-use crate::message::intent::Owner;
 use crate::options::{Account, AccountLimit};
 use crate::order::risk::{LimitKey, Limits, RowLimits};
 use crate::service::control::{Control, SessionControl};
@@ -27,15 +25,19 @@ use crate::service::control::{Control, SessionControl};
 /// Every session's.
 #[derive(Debug)]
 pub(super) struct Tables {
-    number: u32,
-    sessions: Vec<Table>,
+    pub(super) number: u32,
+    pub(super) sessions: Vec<Table>,
 }
 
 /// One session's.
 #[derive(Debug)]
-struct Table {
-    configured: Limits,
+pub(super) struct Table {
+    pub(super) configured: Limits,
     in_force: Limits,
+    /// Rows in force.
+    pub(super) rows: Vec<RowLimits>,
+    /// How many there may be.
+    pub(super) rows_max: usize,
     /// Those that this run has changed.
     changed: [Option<Change>; LimitKey::COUNT],
     /// What was in force before, until the stage has shown itself since.
@@ -88,7 +90,7 @@ impl Tables {
         let rows = sessions.map(|(at, (session, table))| LimitsRow {
             session: session.name.clone(),
             number: self.number,
-            rows: parts(control, at, &session.rows),
+            rows: limit_rows::shown(control, at, &table.rows),
             changed: table.changed(),
             account: account_of(control, at).map(|account| account.name.clone()),
             account_limits: self.account_rows(control, at),
@@ -157,13 +159,8 @@ impl Tables {
     ) -> Result<Made, Refused> {
         let changes = self.plan(control, &wanted)?;
         self.check_accounts(control, &changes)?;
-        let Self { number, .. } = *self;
-        if let Some(other) = wanted.confirm.filter(|it| *it != number) {
-            let text = format!(
-                "--confirm {other}: the table in force has number {number}; look at it again"
-            );
-            return Err(usage(text));
-        }
+        let number = self.number;
+        self.check_number(wanted.confirm)?;
         let is_looser = changes.iter().any(|it| it.change.is_looser);
         let rows = changes.iter().map(|it| it.change.clone());
         let mut told = Limited {
@@ -176,14 +173,7 @@ impl Tables {
             let asks = Vec::new();
             return Ok(Made { told, asks });
         }
-        let meant = wanted.meant.iter();
-        let mut meant = meant.filter_map(|index| control.sessions.get(*index));
-        if let Some(deaf) = meant.find(|session| !session.takes_commands()) {
-            let name = &deaf.name;
-            return Err(failed(format!(
-                "session {name} takes no commands: its core does not turn, and as many as may wait do; no limit is changed"
-            )));
-        }
+        check_ears(control, wanted.meant)?;
         self.number += 1;
         told.number = self.number;
         told.is_set = true;
@@ -200,6 +190,17 @@ impl Tables {
         }
         let asks = self.asks(wanted.meant, by.uid);
         Ok(Made { told, asks })
+    }
+
+    /// Whether the table that is confirmed is the one in force.
+    pub(super) fn check_number(&self, confirm: Option<u32>) -> Result<(), Refused> {
+        let number = self.number;
+        match confirm.filter(|it| *it != number) {
+            Some(other) => Err(usage(format!(
+                "--confirm {other}: the table in force has number {number}; look at it again"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// What would change: the session, the limit, the values.
@@ -254,6 +255,18 @@ impl Tables {
     }
 }
 
+/// Whether all of these sessions take one more command.
+pub(super) fn check_ears(control: &Control, meant: &[usize]) -> Result<(), Refused> {
+    let meant = meant.iter();
+    let mut meant = meant.filter_map(|index| control.sessions.get(*index));
+    match meant.find(|session| !session.takes_commands()) {
+        Some(SessionControl { name, .. }) => Err(failed(format!(
+            "session {name} takes no commands: its core does not turn, and as many as may wait do; no limit is changed"
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// The trading account of a session, where it has limits of its own or several sessions.
 fn account_of(control: &Control, session: usize) -> Option<&Account> {
     let mut accounts = control.accounts.iter();
@@ -295,26 +308,6 @@ pub(super) struct Made {
     pub(super) asks: Vec<Asking>,
 }
 
-/// A session's limits of parts.
-fn parts(control: &Control, session: usize, rows: &[RowLimits]) -> Vec<PartRow> {
-    let name_of = |owner: Option<Owner>| {
-        let mut strategies = control.strategies.iter();
-        let found = strategies.find(|it| it.session == session && Some(it.owner) == owner);
-        found.map_or_else(|| "*".to_owned(), |it| it.name.clone())
-    };
-    let rows = (1..).zip(rows).map(|(row, limits)| PartRow {
-        row,
-        strategy: name_of(limits.owner),
-        symbol: limits.symbols.to_string(),
-        order_qty_max: limits.order_qty_max.map(|qty| qty.0),
-        notional_max_dollars: limits.notional_max.map(|max| max / 10_000),
-        position_max: limits.position_max,
-        open_orders_max: limits.open_orders_max,
-        orders_per_second_max: limits.orders_per_second_max,
-    });
-    rows.collect()
-}
-
 fn unknown(name: &str) -> Refused {
     let names: Vec<&str> = LimitKey::ALL.iter().map(|(_, name)| *name).collect();
     usage(format!(
@@ -325,7 +318,10 @@ fn unknown(name: &str) -> Refused {
 
 impl Table {
     fn new(session: &SessionControl) -> Self {
+        let rows = session.past_limits.rows_in_force(&session.rows);
         Self {
+            rows_max: RowLimits::room(rows.len()),
+            rows,
             configured: session.limits,
             in_force: session.past_limits.in_force(&session.limits),
             changed: [None; LimitKey::COUNT],

@@ -38,6 +38,8 @@ pub mod server;
 
 mod budgets;
 mod guard;
+pub mod limit_answer;
+mod limit_rows;
 mod limits;
 mod look;
 mod steer;

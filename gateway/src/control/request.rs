@@ -59,6 +59,23 @@ pub enum Verb {
         #[serde(default)]
         confirm: Option<u32>,
     },
+    /// Another row of limits, for a strategy and symbols. What lets more through than before has to be confirmed.
+    #[serde(rename = "set-row")]
+    SetRow {
+        /// The session; the strategy's, or all where it is left out.
+        #[serde(default)]
+        session: Option<String>,
+        /// The strategy; every one where it is left out.
+        #[serde(default)]
+        strategy: Option<String>,
+        /// A symbol, or how symbols begin with a `*` behind it.
+        symbol: String,
+        /// New values by the configuration's names and in its units; null: none of its own.
+        limits: BTreeMap<String, Option<u64>>,
+        /// The number of the table that it is to change.
+        #[serde(default)]
+        confirm: Option<u32>,
+    },
     /// No order goes out any more, open ones are cancelled.
     Kill {
         /// A word to whoever finds it killed, [`REASON_BYTES_MAX`] bytes at most.
@@ -121,6 +138,7 @@ impl Verb {
             Self::Guard { .. } => false,
             Self::Unguard { .. }
             | Self::SetLimits { .. }
+            | Self::SetRow { .. }
             | Self::Kill { .. }
             | Self::Resume { .. }
             | Self::Cancel { .. }
@@ -167,6 +185,26 @@ impl fmt::Display for Verb {
                 write!(f, "limits set {}", all(session))?;
                 for (key, value) in limits {
                     write!(f, " {key:?}={value}")?;
+                }
+                confirm.map_or(Ok(()), |number| write!(f, " --confirm {number}"))
+            }
+            Self::SetRow {
+                session,
+                strategy,
+                symbol,
+                limits,
+                confirm,
+            } => {
+                write!(f, "limits set {}", all(session))?;
+                if let Some(strategy) = strategy {
+                    write!(f, " --strategy {strategy:?}")?;
+                }
+                write!(f, " --symbol {symbol:?}")?;
+                for (key, value) in limits {
+                    match value {
+                        Some(value) => write!(f, " {key:?}={value}")?,
+                        None => write!(f, " {key:?}=none")?,
+                    }
                 }
                 confirm.map_or(Ok(()), |number| write!(f, " --confirm {number}"))
             }
@@ -300,6 +338,20 @@ mod tests {
                     confirm: Some(3),
                 },
                 r#"{"set-limits":{"session":"ouch","limits":{"collar_bps":20},"confirm":3}}"#,
+            ),
+            (
+                Verb::SetRow {
+                    session: None,
+                    strategy: Some(name()),
+                    symbol: "AB*".to_owned(),
+                    limits: [
+                        ("open_orders_max".to_owned(), None),
+                        ("order_qty_max".to_owned(), Some(5)),
+                    ]
+                    .into(),
+                    confirm: None,
+                },
+                r#"{"set-row":{"strategy":"ouch","symbol":"AB*","limits":{"open_orders_max":null,"order_qty_max":5}}}"#,
             ),
             (
                 Verb::Kill {

@@ -5,6 +5,7 @@
 use zerocopy::FromBytes;
 
 use super::format::{ACCEPTED, Flaw, IntentRecord, Kind, Record};
+use super::limit_row::RowRecord;
 use super::limits::LimitsRecord;
 use crate::message::intent::Action;
 
@@ -42,6 +43,8 @@ pub enum Event<'a> {
     KillOff,
     /// Limits are other ones.
     Limits(LimitsRecord<'a>),
+    /// A row of limits is another one.
+    Row(RowRecord),
     /// Turns of the core, as [`turns`](super::turns) has them.
     Turns(&'a [u8]),
 }
@@ -132,6 +135,7 @@ impl<'a> Event<'a> {
             }
             Kind::Closed => Some(Self::Closed(u32::from_le_bytes(payload.try_into().ok()?))),
             Kind::Turns => Some(Self::Turns(payload)),
+            Kind::Row => RowRecord::read(payload).map(Self::Row),
             Kind::Limits => LimitsRecord::read(payload).map(Self::Limits),
             Kind::Command => {
                 let what = Commanded::of_code(first & !UNKNOWN)?;

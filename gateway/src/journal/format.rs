@@ -52,11 +52,13 @@ pub enum Kind {
     Limits = 14,
     /// Turns of the core, for the replay of the day.
     Turns = 15,
+    /// A row of limits is another one.
+    Row = 16,
 }
 
 impl Kind {
     /// Every kind, with the word for it.
-    pub const ALL: [(Self, &'static str); 15] = [
+    pub const ALL: [(Self, &'static str); 16] = [
         (Self::Start, "start"),
         (Self::Stop, "stop"),
         (Self::Sent, "sent"),
@@ -72,6 +74,7 @@ impl Kind {
         (Self::KillOff, "kill-off"),
         (Self::Limits, "limits"),
         (Self::Turns, "turns"),
+        (Self::Row, "row"),
     ];
 
     /// The kind of a code.
@@ -382,11 +385,11 @@ mod tests {
         assert!(matches!(decode(2, &bytes), Err(Flaw::Checksum { .. })));
         let mut bytes = Vec::new();
         let header = Header {
-            kind: 16,
+            kind: 17,
             ..heard()
         };
         encode(1, header, b"x", &mut bytes);
-        assert_eq!(decode(1, &bytes), Err(Flaw::Kind(16)));
+        assert_eq!(decode(1, &bytes), Err(Flaw::Kind(17)));
     }
 
     #[test]
@@ -408,6 +411,6 @@ mod tests {
             assert_eq!(Kind::of_code(kind as u8), Some(kind));
             assert_eq!((Kind::named(word), kind.name()), (Some(kind), word));
         }
-        assert_eq!((Kind::of_code(0), Kind::of_code(16)), (None, None));
+        assert_eq!((Kind::of_code(0), Kind::of_code(17)), (None, None));
     }
 }

@@ -24,11 +24,12 @@ use super::format::{
     ACCEPTED, BY_EXECUTION, BY_TIMER, HEADER_BYTES, Header, IMMEDIATE, INTENT_BYTES, IntentRecord,
     Kind, SELL,
 };
+use super::limit_row::RowPayload;
 use super::limits::Payload;
 use super::records::{CELL_BYTES, Cell, Records};
-use crate::message::command::{Command, NewLimits};
+use crate::message::command::{Command, NewLimits, NewRow};
 use crate::message::intent::{Action, Asked, Cause, Owner, TimeInForce};
-use crate::order::risk::{KillCause, KillSwitch, Limits, Refusal};
+use crate::order::risk::{KillCause, KillSwitch, Limits, Refusal, RowLimits};
 
 /// Cells of an order without terms of its own, or refused.
 const ORDER_CELLS: usize = 2;
@@ -251,7 +252,7 @@ impl Inlet {
             Command::CancelAll => (Commanded::CancelAll, Owner(0)),
             Command::Pause(owner) => (Commanded::Pause, owner),
             Command::Unpause(owner) => (Commanded::Unpause, owner),
-            Command::Limits(_) => return,
+            Command::Limits(_) | Command::Row(_) => return,
         };
         let code = what as u8 | if is_known { 0 } else { UNKNOWN };
         self.note(Kind::Command, now_ns, [code, owner], [&[], &[]]);
@@ -262,6 +263,14 @@ impl Inlet {
         if let Some(hot) = &mut self.0 {
             let payload = Payload::new(before, new);
             hot.write(Kind::Limits, now_ns, [0; 2], [payload.bytes(), &[]]);
+        }
+    }
+
+    /// This row is no longer in force, another one is in its place.
+    pub fn on_row(&mut self, before: &RowLimits, new: &NewRow, now_ns: u64) {
+        if let Some(hot) = &mut self.0 {
+            let payload = RowPayload::new(before, new);
+            hot.write(Kind::Row, now_ns, [0; 2], [payload.as_bytes(), &[]]);
         }
     }
 

@@ -6,8 +6,10 @@
 use zerocopy::byteorder::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::message::command::NewLimits;
-use crate::order::risk::{LimitKey, Limits};
+use super::limit_row::RowRecord;
+use crate::message::command::{NewLimits, NewRow};
+use crate::message::intent::Owner;
+use crate::order::risk::{LimitKey, Limits, ROWS_MAX, RowLimits};
 
 /// The longest payload.
 const BYTES_MAX: usize = size_of::<Front>() + LimitKey::COUNT * size_of::<Changed>();
@@ -109,6 +111,8 @@ pub struct PastLimits {
     /// Who made it.
     uid: u32,
     last: [Option<u64>; LimitKey::COUNT],
+    /// What rows were last.
+    rows: Vec<RowLimits>,
 }
 
 impl PastLimits {
@@ -120,15 +124,63 @@ impl PastLimits {
 
     /// A record of theirs, in its turn.
     pub(super) fn on_record(&mut self, record: &LimitsRecord<'_>) {
-        if record.number >= self.number {
-            (self.number, self.uid) = (record.number, record.uid);
-        }
+        self.on_table(record.number, record.uid);
         for changed in record.changed {
             let key = LimitKey::of_code(changed.code);
             if let Some(last) = key.and_then(|key| self.last.get_mut(key.place())) {
                 *last = Some(changed.now.get());
             }
         }
+    }
+
+    /// A record of a row, in its turn; `owner`: whose it is, as strategies are numbered now.
+    pub(super) fn on_row(&mut self, record: &RowRecord, owner: Option<Owner>) {
+        self.on_table(record.number, record.uid);
+        let row = record.limits(owner);
+        match self.rows.iter_mut().find(|it| it.is_for_same(&row)) {
+            Some(known) => *known = row,
+            None => self.rows.push(row),
+        }
+    }
+
+    fn on_table(&mut self, number: u32, uid: u32) {
+        if number >= self.number {
+            (self.number, self.uid) = (number, uid);
+        }
+    }
+
+    /// Rows in force when a run begins: the configuration's, each limit as tight as earlier runs had it, and behind them
+    /// what was added, as far as there is room.
+    #[must_use]
+    pub fn rows_in_force(&self, configured: &[RowLimits]) -> Vec<RowLimits> {
+        let mut rows = configured.to_vec();
+        for past in &self.rows {
+            match rows.iter_mut().find(|it| it.is_for_same(past)) {
+                Some(row) => tighten(row, past),
+                None if past.has_limits() => rows.push(*past),
+                None => {}
+            }
+        }
+        rows.truncate(ROWS_MAX);
+        rows
+    }
+
+    /// Rows that a run has to journal at its beginning, each as it is configured and as it is in force.
+    #[must_use]
+    pub fn inherited_rows(&self, configured: &[RowLimits]) -> Vec<(RowLimits, NewRow)> {
+        let rows = self.rows_in_force(configured);
+        let rows = (0..).zip(rows).filter_map(|(at, limits)| {
+            let before = configured.get(usize::from(at)).copied();
+            let before = before.unwrap_or_else(|| limits.bare());
+            let inherited = NewRow {
+                number: self.number,
+                uid: self.uid,
+                at,
+                limits,
+            };
+            (before != limits).then_some((before, inherited))
+        });
+        rows.collect()
     }
 
     /// What a run has to journal at its beginning, so that runs after it know, too, whenever the earlier ones' journals
@@ -158,9 +210,20 @@ impl PastLimits {
     }
 }
 
+fn tighten(row: &mut RowLimits, past: &RowLimits) {
+    for key in RowLimits::KEYS {
+        let values = row.of(key).into_iter().chain(past.of(key));
+        row.set(key, values.min());
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use protocol::types::Qty;
+
+    use super::super::limit_row::RowPayload;
     use super::*;
+    use crate::order::risk::Symbols;
 
     fn with(limits: &[(LimitKey, u64)]) -> Limits {
         let mut made = Limits {
@@ -247,6 +310,63 @@ mod tests {
         }
         record(&mut past, 3, &tight, &configured);
         assert_eq!(past.inherited(&configured), None);
+    }
+
+    fn row_record(past: &mut PastLimits, number: u32, row: RowLimits) {
+        let new = NewRow {
+            number,
+            uid: 7,
+            at: 0,
+            limits: row,
+        };
+        let payload = RowPayload::new(&row.bare(), &new);
+        let record = RowRecord::read(payload.as_bytes()).unwrap();
+        past.on_row(&record, row.owner);
+    }
+
+    fn row(symbols: &str, order_qty_max: Option<u32>) -> RowLimits {
+        RowLimits {
+            owner: Some(Owner(1)),
+            symbols: Symbols::parse(symbols).unwrap(),
+            order_qty_max: order_qty_max.map(Qty),
+            ..RowLimits::default()
+        }
+    }
+
+    #[test]
+    fn rows_that_an_earlier_run_tightened_or_added_hold_and_what_it_loosened_does_not() {
+        let configured = [row("A", Some(100)), row("B", Some(50)), row("C", None)];
+        let mut past = PastLimits::default();
+        assert_eq!(past.rows_in_force(&configured), configured);
+        for (number, row) in (2..).zip([
+            row("A", Some(80)),
+            row("B", None),
+            row("C", Some(5)),
+            row("D*", Some(7)),
+            row("E", None),
+        ]) {
+            row_record(&mut past, number, row);
+        }
+        let expected = [
+            row("A", Some(80)),
+            row("B", Some(50)),
+            row("C", Some(5)),
+            row("D*", Some(7)),
+        ];
+        assert_eq!(past.rows_in_force(&configured), expected);
+        assert_eq!(past.number(), 6);
+        // The next run has this one's journal alone.
+        let inherited = past.inherited_rows(&configured);
+        let places: Vec<u8> = inherited.iter().map(|(_, new)| new.at).collect();
+        assert_eq!(places, [0, 2, 3]);
+        let mut next = PastLimits::default();
+        for (_, new) in inherited {
+            row_record(&mut next, new.number, new.limits);
+        }
+        assert_eq!(next.rows_in_force(&configured), expected);
+        // What was added and is taken away again is not there.
+        row_record(&mut next, 7, row("D*", None));
+        assert_eq!(next.rows_in_force(&configured), expected[..3]);
     }
 
     #[test]

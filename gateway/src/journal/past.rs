@@ -319,6 +319,13 @@ impl Pasts {
             }
             Event::Opened => past.settled_to = past.number_last,
             Event::Limits(record) => past.limits.on_record(record),
+            Event::Row(record) => {
+                let whose = record.owner.map(owner);
+                // A strategy that is no more has no limits.
+                if whose != Some(None) {
+                    past.limits.on_row(record, whose.flatten());
+                }
+            }
             _ => {}
         }
     }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::event::{CommandRecord, Commanded, Event};
 use super::format::{BY_EXECUTION, BY_TIMER, GATEWAY, IntentRecord, Record, SELL};
 use super::head::Head;
+use super::limit_row::RowRecord;
 use super::limits::LimitsRecord;
 use super::ouch::{name_of, orders_heard, orders_sent, packets, sent};
 use crate::message::intent::Action;
@@ -126,6 +127,7 @@ fn fields(head: &Head, record: &Record<'_>, event: &Event<'_>) -> Fields {
         Event::Closed(pause_ms) => out.push(("pause_ms", json!(pause_ms))),
         Event::Command(command) => command_fields(head, record.header.session, command, &mut out),
         Event::Limits(limits) => limits_fields(&limits, &mut out),
+        Event::Row(row) => row_fields(head, record.header.session, &row, &mut out),
         Event::Turns(turns) => out.push(("bytes", json!(turns.len()))),
         Event::KillOn(code) => {
             let mut kills = head.names.kills.iter();
@@ -281,6 +283,26 @@ fn limits_fields(record: &LimitsRecord<'_>, out: &mut Fields) {
         let name = LimitKey::of_code(changed.code).map_or("unknown", LimitKey::name);
         let (before, now) = (changed.before.get(), changed.now.get());
         out.push((name, json!(format!("{before}>{now}"))));
+    }
+}
+
+/// The row, and each of its limits that changes, as "before>now".
+fn row_fields(head: &Head, session: u8, record: &RowRecord, out: &mut Fields) {
+    let strategy = record
+        .owner
+        .map(|owner| strategy_name(head, session, owner));
+    out.push(("table", json!(record.number)));
+    out.push(("uid", json!(record.uid)));
+    out.push(("row", json!(u32::from(record.at) + 1)));
+    out.push((
+        "strategy",
+        json!(strategy.unwrap_or_else(|| "*".to_owned())),
+    ));
+    out.push(("symbol", json!(record.symbols.to_string())));
+    let word = |it: Option<u64>| it.map_or_else(|| "none".to_owned(), |it| it.to_string());
+    for (key, before, now) in record.changed() {
+        let change = format!("{}>{}", word(before), word(now));
+        out.push((key.name(), json!(change)));
     }
 }
 

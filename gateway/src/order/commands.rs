@@ -8,15 +8,27 @@ use super::account::Account;
 use super::entry::Entry;
 use super::session_orders::SessionOrders;
 use crate::journal::limits::PastLimits;
-use crate::message::command::{Command, NewLimits};
+use crate::message::command::{Command, NewLimits, NewRow};
 use crate::message::intent::Owner;
-use crate::order::risk::Limits;
+use crate::order::risk::{Limits, RowLimits};
 
 impl Entry {
     /// Journals what earlier runs have left in force of tighter limits, once there is a journal.
     pub fn note_inherited(&mut self, past: &PastLimits, configured: &Limits, now_ns: u64) {
         if let Some(inherited) = past.inherited(configured) {
             self.journal.on_limits(configured, &inherited, now_ns);
+        }
+    }
+
+    /// The same of rows.
+    pub fn note_inherited_rows(
+        &mut self,
+        past: &PastLimits,
+        configured: &[RowLimits],
+        now_ns: u64,
+    ) {
+        for (before, inherited) in past.inherited_rows(configured) {
+            self.journal.on_row(&before, &inherited, now_ns);
         }
     }
 
@@ -31,6 +43,10 @@ impl Entry {
             Command::Unpause(owner) => pause(&mut self.session, *owner, false),
             Command::Limits(new) => {
                 self.limit(account, new, now_ns);
+                true
+            }
+            Command::Row(new) => {
+                self.limit_row(account, new, now_ns);
                 true
             }
         };
@@ -49,6 +65,21 @@ impl Entry {
         let before = *account.risk.limits();
         self.journal.on_limits(&before, new, now_ns);
         account.risk.set_limits(&new.limits);
+    }
+
+    /// The same of a row. One that is new has every order counted that stands open: some 20 ns each, and as much for each
+    /// symbol that is known.
+    fn limit_row(&mut self, account: &mut Account, new: &NewRow, now_ns: u64) {
+        let at = usize::from(new.at);
+        let before = account.risk.row(at).copied();
+        let before = before.unwrap_or_else(|| new.limits.bare());
+        self.journal.on_row(&before, new, now_ns);
+        if account.risk.set_row(at, &new.limits) {
+            account.risk.count_rows_anew(&account.instruments);
+            for order in self.session.orders.iter() {
+                account.risk.count_in_rows(order.owner, order.instrument);
+            }
+        }
     }
 }
 

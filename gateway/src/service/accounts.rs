@@ -59,7 +59,8 @@ pub(super) fn open(
     best_prices: Vec<Arc<BestPrices>>,
 ) -> Result<Account, String> {
     // Memory is what the configuration asks for, so that what an earlier run tightened can be loosened.
-    let mut risk = Risk::new(session.risk, share.kill).with_rows(&session.rows);
+    let mut risk =
+        Risk::new(session.risk, share.kill).with_rows(&past_limits.rows_in_force(&session.rows));
     if let Some(seat) = share.seat {
         risk = risk.with_others(seat);
     }

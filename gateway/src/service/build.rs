@@ -339,6 +339,7 @@ fn build_session(
         house.journal.push(outlet);
         entry = entry.with_journal(inlet);
         entry.note_inherited(&past_limits, &limits, monotonic_ns());
+        entry.note_inherited_rows(&past_limits, &session.rows, monotonic_ns());
     }
     let understudy = rehearses
         .then(|| Understudy::new(&limits, journal.is_some()))

@@ -2,7 +2,7 @@
 
 use feed_handler::best_prices::BestPrice;
 use feed_handler::position::Position;
-use gateway::message::command::{Command, NewLimits};
+use gateway::message::command::{Command, NewLimits, NewRow};
 use gateway::message::intent::{Action, OrderIntent, Owner};
 use gateway::order::account::DayStart;
 use gateway::order::risk::{
@@ -371,6 +371,57 @@ fn limits_that_change_hold_from_the_next_order_on_and_count_what_went_before() {
     desk.asks(0, &second).unwrap();
 }
 
+/// A row is this from now on.
+fn set_row(desk: &mut Desk, at: u8, limits: RowLimits) {
+    let new = Command::Row(NewRow {
+        number: 2,
+        uid: 0,
+        at,
+        limits,
+    });
+    let Desk {
+        entry,
+        account,
+        now_ns,
+        ..
+    } = desk;
+    assert!(entry.on_command(account, &new, *now_ns));
+}
+
+#[test]
+fn row_that_is_added_while_orders_stand_counts_them_and_lets_them_end() {
+    let mut desk = desk(LIMITS);
+    desk.live(1, 100);
+    desk.live(2, 100);
+    let two = RowLimits {
+        owner: Some(Owner(0)),
+        symbols: Symbols::parse("ALC").unwrap(),
+        open_orders_max: Some(2),
+        ..RowLimits::default()
+    };
+    set_row(&mut desk, 0, two);
+    let buy = |id| enter(id, Side::Buy, 100);
+    assert_eq!(desk.asks(0, &buy(3)), Err(Refusal::OpenOrders));
+    desk.asks(1, &buy(3)).expect("another strategy's");
+    desk.says(&canceled(1, 100));
+    desk.asks(0, &buy(3)).expect("one of two is over");
+    assert_eq!(desk.asks(0, &buy(4)), Err(Refusal::OpenOrders));
+    // A row that limits nothing any more stays in its place.
+    set_row(&mut desk, 0, two.bare());
+    desk.asks(0, &buy(4)).expect("no limit");
+    set_row(
+        &mut desk,
+        1,
+        RowLimits {
+            orders_per_second_max: Some(1),
+            ..RowLimits::default()
+        },
+    );
+    desk.asks(0, &buy(5)).expect("the first of the second");
+    assert_eq!(desk.asks(0, &buy(6)), Err(Refusal::OrderRate));
+    assert_eq!(desk.kill.cause(), None);
+}
+
 #[test]
 fn stub_quote_and_price_far_from_the_last_trade_let_nothing_through() {
     let mut desk = desk(TIGHT);
@@ -408,6 +459,10 @@ struct Storm {
     sent: u32,
     /// The row of the first symbol: shares; that of the second strategy: open orders.
     rows: [u32; 2],
+    /// The second row is there.
+    has_rows: bool,
+    /// Orders that the row of the second strategy lets stand.
+    open_stand: usize,
     /// What the limits let stand: themselves, or what stood when they became tighter, less what has gone since.
     let_stand: Standing,
 }
@@ -437,6 +492,20 @@ impl Standing {
             net: choose(self.net, other.net),
         }
     }
+}
+
+fn row_limits(rows: [u32; 2]) -> [RowLimits; 2] {
+    let of_symbol = RowLimits {
+        symbols: Symbols::parse("AL*").unwrap(),
+        position_max: Some(u64::from(rows[0])),
+        ..RowLimits::default()
+    };
+    let of_strategy = RowLimits {
+        owner: Some(Owner(1)),
+        open_orders_max: Some(rows[1]),
+        ..RowLimits::default()
+    };
+    [of_symbol, of_strategy]
 }
 
 fn random_limits(random: &mut fastrand::Rng) -> Limits {
@@ -547,6 +616,28 @@ impl Storm {
         self.let_stand = self.let_stand.with(self.limited(), i128::max);
     }
 
+    /// The operator makes a row another one, or adds it.
+    fn row_changes(&mut self) {
+        let at = self.random.usize(0..2);
+        self.rows[at] = [self.random.u32(150..400), self.random.u32(1..6)][at];
+        let new = Command::Row(NewRow {
+            number: 1,
+            uid: 0,
+            at: u8::try_from(at).unwrap(),
+            limits: row_limits(self.rows)[at],
+        });
+        let Desk {
+            entry,
+            account,
+            now_ns,
+            ..
+        } = &mut self.desk;
+        assert!(entry.on_command(account, &new, *now_ns));
+        self.let_stand = self.let_stand.with(self.limited(), i128::max);
+        self.has_rows |= at == 1;
+        self.open_stand = self.open_stand.max(self.rows[1] as usize);
+    }
+
     /// What account and rows let stand together.
     fn limited(&self) -> Standing {
         let mut limited = Standing::of(&self.limits);
@@ -590,7 +681,12 @@ impl Storm {
         let less = self.let_stand.with(stands, i128::min);
         self.let_stand = less.with(self.limited(), i128::max);
         let open = self.theirs.iter().filter(|it| it.owner == 1).count();
-        assert!(open <= self.rows[1] as usize, "{open}");
+        if self.has_rows {
+            assert!(open <= self.open_stand, "{open}");
+            self.open_stand = open.max(self.rows[1] as usize);
+        } else {
+            self.open_stand = open;
+        }
         assert_eq!(self.desk.kill.cause(), None);
     }
 }
@@ -602,20 +698,11 @@ fn no_sequence_of_orders_answers_and_changes_of_limits_brings_exposure_over_a_li
         let mut random = fastrand::Rng::with_seed(seed);
         let limits = random_limits(&mut random);
         let rows = [random.u32(150..400), random.u32(1..6)];
-        let row_limits = [
-            RowLimits {
-                symbols: Symbols::parse("AL*").unwrap(),
-                position_max: Some(u64::from(rows[0])),
-                ..RowLimits::default()
-            },
-            RowLimits {
-                owner: Some(Owner(1)),
-                open_orders_max: Some(rows[1]),
-                ..RowLimits::default()
-            },
-        ];
+        // The second row is there from the beginning, or is added while orders stand.
+        let has_rows = random.bool();
+        let row_limits = &row_limits(rows)[..1 + usize::from(has_rows)];
         let mut storm = Storm {
-            desk: desk_with_rows(limits, &row_limits),
+            desk: desk_with_rows(limits, row_limits),
             limits,
             random,
             theirs: Vec::new(),
@@ -623,13 +710,16 @@ fn no_sequence_of_orders_answers_and_changes_of_limits_brings_exposure_over_a_li
             next_id: 0,
             sent: 0,
             rows,
+            has_rows,
+            open_stand: rows[1] as usize,
             let_stand: Standing::of(&limits),
         };
         storm.let_stand = storm.limited();
         for _ in 0..400 {
             match storm.random.u8(0..40) {
                 0 => storm.limits_change(),
-                1..20 => storm.asks(),
+                1 => storm.row_changes(),
+                2..20 => storm.asks(),
                 _ => storm.answers(),
             }
             over += u32::from(storm.let_stand.gross > i128::from(storm.limits.gross_exposure_max));

@@ -17,10 +17,16 @@ pub(super) enum Limits {
         /// Of this session; of all where it is left out.
         #[arg(long, value_name = "NAME")]
         session: Option<String>,
+        /// Only orders of this strategy: a row of its own, which is added where there is none.
+        #[arg(long, value_name = "NAME")]
+        strategy: Option<String>,
+        /// Only orders in this symbol, or in symbols that begin so with a * behind it; likewise.
+        #[arg(long, value_name = "SYMBOL")]
+        symbol: Option<String>,
         /// The number of the table as it was shown: the change may let more through than before.
         #[arg(long, value_name = "NUMBER")]
         confirm: Option<u32>,
-        /// Limits under the configuration's names, in its units.
+        /// Limits under the configuration's names, in its units; of a row also `none`, which is looser.
         #[arg(value_name = "KEY=VALUE", required = true)]
         limits: Vec<String>,
     },
@@ -34,25 +40,41 @@ impl Limits {
     pub(super) fn verb(self) -> Result<Verb, String> {
         let Self::Set {
             session,
+            strategy,
+            symbol,
             confirm,
             limits: given,
         } = self;
+        let is_row = strategy.is_some() || symbol.is_some();
         let mut limits = BTreeMap::new();
         for text in given {
             let wrong = || format!("\"{text}\": expected KEY=VALUE, a whole number, true or false");
             let (key, value) = text.split_once('=').ok_or_else(wrong)?;
             let value = match value {
-                "true" => 1,
-                "false" => 0,
-                digits => digits.replace('_', "").parse().map_err(|_| wrong())?,
+                "none" if is_row => None,
+                "true" => Some(1),
+                "false" => Some(0),
+                digits => Some(digits.replace('_', "").parse().map_err(|_| wrong())?),
             };
             if limits.insert(key.to_owned(), value).is_some() {
                 return Err(format!("{key}: given twice"));
             }
         }
+        if is_row {
+            return Ok(Verb::SetRow {
+                session,
+                strategy,
+                symbol: symbol.unwrap_or_else(|| "*".to_owned()),
+                limits,
+                confirm,
+            });
+        }
+        let limits = limits.into_iter();
         Ok(Verb::SetLimits {
             session,
-            limits,
+            limits: limits
+                .filter_map(|(key, value)| Some((key, value?)))
+                .collect(),
             confirm,
         })
     }
@@ -63,12 +85,34 @@ mod tests {
     use super::*;
 
     fn verb(given: &[&str]) -> Result<Verb, String> {
+        of_row(None, given)
+    }
+
+    fn of_row(symbol: Option<&str>, given: &[&str]) -> Result<Verb, String> {
         let set = Limits::Set {
             session: None,
+            strategy: None,
+            symbol: symbol.map(str::to_owned),
             confirm: None,
             limits: given.iter().map(|it| (*it).to_owned()).collect(),
         };
         set.verb()
+    }
+
+    #[test]
+    fn limit_with_a_symbol_is_a_rows_and_may_be_taken_away() {
+        let read = of_row(Some("ZV*"), &["order_qty_max=none", "position_max=5"]);
+        let limits = [("order_qty_max", None), ("position_max", Some(5))];
+        let limits = limits.map(|(key, value)| (key.to_owned(), value));
+        let expected = Verb::SetRow {
+            session: None,
+            strategy: None,
+            symbol: "ZV*".to_owned(),
+            limits: limits.into(),
+            confirm: None,
+        };
+        assert_eq!(read, Ok(expected));
+        assert!(verb(&["order_qty_max=none"]).is_err(), "not an account's");
     }
 
     #[test]

@@ -379,6 +379,20 @@ fn limited(limited: &Limited) -> String {
             if change.is_looser { "LOOSER" } else { "" }.to_owned(),
         ]);
     }
+    for change in &limited.rows {
+        let word = |it: Option<u64>| it.map_or_else(|| "none".to_owned(), grouped);
+        let (row, strategy, symbol) = (change.row, &change.strategy, &change.symbol);
+        rows.add_row([
+            change.session.clone(),
+            format!(
+                "row {row}, strategy {strategy}, symbol {symbol}: {}",
+                change.key
+            ),
+            word(change.before),
+            word(change.now),
+            if change.is_looser { "LOOSER" } else { "" }.to_owned(),
+        ]);
+    }
     let number = limited.number;
     let end = if !limited.is_set {
         format!(

@@ -20,6 +20,7 @@ mod profit;
 mod rate;
 mod refusal;
 mod repeats;
+mod row_key;
 mod rows;
 mod symbols;
 mod trades;
@@ -46,6 +47,7 @@ pub use limits::{DAY_NS, Hours, Limits};
 pub use others::OTHER_SESSION;
 pub use prices::Market;
 pub use refusal::{Refusal, RefusalCounters};
+pub use row_key::is_row_looser;
 pub use rows::{ROWS_MAX, RowLimits};
 pub use symbols::Symbols;
 

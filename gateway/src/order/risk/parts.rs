@@ -6,6 +6,7 @@
 use super::super::instruments::{Instrument, Instruments};
 use super::others::OTHER_SESSION;
 use super::refusal::Refusal;
+use super::row_key::rate_room;
 use super::rows::{Asking, RowLimits, Rows};
 use super::{Proposal, Risk};
 use crate::message::intent::Owner;
@@ -17,8 +18,34 @@ impl Risk {
     /// They are more than [`ROWS_MAX`](super::ROWS_MAX).
     #[must_use]
     pub fn with_rows(mut self, rows: &[RowLimits]) -> Self {
-        self.rows = Rows::new(rows);
+        self.rows = Rows::new(rows, rate_room(&self.limits));
         self
+    }
+
+    /// A row's limits; `None`: there is no such row.
+    #[must_use]
+    pub fn row(&self, at: usize) -> Option<&RowLimits> {
+        self.rows.limits(at)
+    }
+
+    /// A row has these limits from the next order on; `true`: it is new, and what is open has to be told again
+    /// ([`Risk::count_rows_anew`]).
+    pub fn set_row(&mut self, at: usize, limits: &RowLimits) -> bool {
+        self.rows.set(at, limits)
+    }
+
+    /// A row is new: which rows are for the instruments that are known, and nothing open in any of them.
+    pub fn count_rows_anew(&mut self, instruments: &Instruments) {
+        self.rows.forget();
+        let known = u16::try_from(instruments.len()).unwrap_or(u16::MAX);
+        for instrument in (0..known).map(Instrument) {
+            self.rows.know(instrument, instruments.symbol(instrument));
+        }
+    }
+
+    /// An order that stands open is counted in the rows that are for it, after [`Risk::count_rows_anew`].
+    pub fn count_in_rows(&mut self, owner: Option<Owner>, instrument: Instrument) {
+        self.rows.on_opened(owner, instrument);
     }
 
     /// Whether there are rows.

@@ -10,8 +10,9 @@
 //! position is each symbol's.
 //!
 //! Thread:      order core, hot: a branch where there are no rows, three loads and two branches where none is for an order
-//! Invariants:  a row's open orders are those of the account that it is for.
-//! When full:   [`ROWS_MAX`] rows; who has more is not begun.
+//! Invariants:  a row's open orders are those of the account that it is for, also of a row that is added while it runs.
+//!              Rows are never taken out: one that limits nothing any more stays in its place.
+//! When full:   [`ROWS_MAX`] rows; who has more is not begun, and [`SPARE_ROWS`] may be added to those of the start.
 
 use protocol::types::{Price4, Qty, Symbol};
 use rt::clock::SECOND_NS;
@@ -24,6 +25,8 @@ use crate::message::intent::Owner;
 
 /// Rows of an account: a bit of a word each, but for one.
 pub const ROWS_MAX: usize = 63;
+/// Rows that may be added to those with which a run begins.
+pub(super) const SPARE_ROWS: usize = 16;
 /// Of a symbol's bits: it has been looked at.
 const KNOWN: u64 = 1 << ROWS_MAX;
 /// Strategies of a session.
@@ -64,14 +67,16 @@ pub(super) struct Asking {
 struct Row {
     limits: RowLimits,
     open_orders: u32,
-    orders: Option<Rate>,
+    orders: Rate,
 }
 
 /// All rows of an account.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    /// Empty: there are none, and nothing else is looked at.
+    /// Those in use, then those that may be added.
     rows: Box<[Row]>,
+    /// Rows in use. 0: there are none, and nothing else is looked at.
+    used: usize,
     /// For each strategy.
     of_owner: Box<[u64]>,
     /// For orders that are nobody's.
@@ -83,38 +88,71 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Nothing open yet.
+    /// Nothing open yet. Each row, and each that may be added, has room for a rate up to `rate_max`, or what it has itself.
     ///
     /// # Panics
     /// More than [`ROWS_MAX`].
-    pub(super) fn new(rows: &[RowLimits]) -> Self {
+    pub(super) fn new(rows: &[RowLimits], rate_max: u32) -> Self {
         assert!(rows.len() <= ROWS_MAX, "a row is a bit of a word");
-        if rows.is_empty() {
-            return Self::default();
-        }
-        let for_owner = |owner: usize| {
-            bits(rows, |row| {
-                row.owner.is_none_or(|Owner(own)| usize::from(own) == owner)
-            })
+        let begin = |at: usize| {
+            let own = rows.get(at).and_then(|row| row.orders_per_second_max);
+            Row {
+                limits: RowLimits::default(),
+                open_orders: 0,
+                orders: Rate::new(own.unwrap_or(0).max(rate_max), SECOND_NS),
+            }
         };
-        let begin = |limits: &RowLimits| Row {
-            limits: *limits,
-            open_orders: 0,
-            orders: (limits.orders_per_second_max).map(|max| Rate::new(max.max(1), SECOND_NS)),
-        };
-        Self {
-            rows: rows.iter().map(begin).collect(),
-            of_owner: (0..OWNERS).map(for_owner).collect(),
-            of_nobody: bits(rows, |row| row.owner.is_none()),
+        let mut made = Self {
+            rows: (0..RowLimits::room(rows.len())).map(begin).collect(),
+            used: 0,
+            of_owner: vec![0; OWNERS].into_boxed_slice(),
+            of_nobody: 0,
             of_symbol: vec![0; INSTRUMENTS_MAX].into_boxed_slice(),
             refused: 0,
+        };
+        for (at, row) in rows.iter().enumerate() {
+            made.set(at, row);
         }
+        made
+    }
+
+    /// A row has these limits from now on; `true`: it was not there, so that nobody knows its symbols and open orders
+    /// ([`Rows::forget`], [`Rows::know`], [`Rows::on_opened`]). Nothing is allocated.
+    pub(super) fn set(&mut self, at: usize, limits: &RowLimits) -> bool {
+        let Some(row) = self.rows.get_mut(at) else {
+            return false;
+        };
+        row.limits = *limits;
+        row.orders
+            .set_max(limits.orders_per_second_max.unwrap_or(0));
+        let is_new = at >= self.used;
+        if is_new {
+            self.used = at + 1;
+            for (owner, rows) in self.of_owner.iter_mut().enumerate() {
+                let is_for = (limits.owner).is_none_or(|Owner(own)| usize::from(own) == owner);
+                *rows |= u64::from(is_for) << at;
+            }
+            self.of_nobody |= u64::from(limits.owner.is_none()) << at;
+        }
+        is_new
+    }
+
+    /// A row's limits; `None`: it is not in use.
+    pub(super) fn limits(&self, at: usize) -> Option<&RowLimits> {
+        let used = self.rows.get(..self.used)?;
+        used.get(at).map(|row| &row.limits)
+    }
+
+    /// Nobody knows which rows are for an instrument, and what is open in them.
+    pub(super) fn forget(&mut self) {
+        self.of_symbol.fill(0);
+        self.rows.iter_mut().for_each(|row| row.open_orders = 0);
     }
 
     /// Whether there are none.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.used == 0
     }
 
     /// Whether it is known which rows are for an instrument.
@@ -129,7 +167,7 @@ impl Rows {
     #[cold]
     pub(super) fn know(&mut self, Instrument(at): Instrument, symbol: Symbol) {
         if let Some(known) = self.of_symbol.get_mut(usize::from(at)) {
-            let rows = self.rows.iter().map(|row| &row.limits);
+            let rows = self.rows.iter().take(self.used).map(|row| &row.limits);
             *known = KNOWN | bits(rows, |row| row.symbols.has(symbol));
         }
     }
@@ -154,11 +192,7 @@ impl Rows {
 
     /// An order that these rows are for goes.
     pub(super) fn note(&mut self, rows: u64, now_ns: u64) {
-        self.each(rows, |row| {
-            if let Some(orders) = &mut row.orders {
-                orders.note(now_ns);
-            }
-        });
+        self.each(rows, |row| row.orders.note(now_ns));
     }
 
     /// One more order is open.
@@ -225,7 +259,7 @@ impl Row {
             && (limits.open_orders_max).is_some_and(|max| self.open_orders >= max)
         {
             Some(Refusal::OpenOrders)
-        } else if (self.orders.as_ref()).is_some_and(|orders| orders.is_full(asking.now_ns)) {
+        } else if self.orders.is_full(asking.now_ns) {
             Some(Refusal::OrderRate)
         } else {
             None
@@ -268,7 +302,7 @@ mod tests {
                     ..RowLimits::default()
                 });
             }
-            let mut rows = Rows::new(&limits);
+            let mut rows = Rows::new(&limits, 10);
             let mut open: Vec<(Option<Owner>, u16)> = Vec::new();
             for _ in 0..200 {
                 let at = random.u16(0..5);

@@ -48,6 +48,18 @@ impl Symbols {
             symbol.0.get(..len) == self.begin.get(..len)
         }
     }
+
+    /// As a configuration has it, then zeros.
+    pub(crate) fn text(&self) -> [u8; 9] {
+        let mut text = [0; 9];
+        let len = usize::from(self.len);
+        let begin = self.begin.iter().take(len);
+        let end = (!self.is_whole).then_some(&b'*');
+        for (to, from) in text.iter_mut().zip(begin.chain(end)) {
+            *to = *from;
+        }
+        text
+    }
 }
 
 /// As a configuration has it.

@@ -214,6 +214,7 @@ fn command_of(kept: &Kept, limits: &mut Limits) -> Option<Command> {
                 limits: *limits,
             }))
         }
+        Event::Row(record) => Some(Command::Row(record.new_row())),
         _ => None,
     })
 }
@@ -276,7 +277,7 @@ fn count(counts: &mut Counts, kept: &Kept) {
             },
             Event::Refused(_) => &mut counts.refusals,
             Event::Heard(_) => &mut counts.heard,
-            Event::Command(_) | Event::Limits(_) => &mut counts.commands,
+            Event::Command(_) | Event::Limits(_) | Event::Row(_) => &mut counts.commands,
             Event::KillOn(_) | Event::KillOff => &mut counts.kills,
             Event::Connected => &mut counts.connections,
             Event::Cancels(packets) => {
