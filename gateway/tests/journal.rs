@@ -95,9 +95,9 @@ fn tell_everything(inlet: &mut Inlet) {
     };
     inlet.on_refused(&refused, Refusal::Position, 0);
     inlet.on_command(&Command::Pause(Owner(4)), false, 1_011);
-    inlet.on_kill(Some(KillCause::Operator), 1_012);
+    inlet.on_kill(Some(KillCause::Operator), 0, 1_012);
     inlet.on_cancels(&[b'X'; 500], 1_013);
-    inlet.on_kill(None, 1_014);
+    inlet.on_kill(None, 0, 1_014);
     inlet.on_closed(250, 1_015);
 }
 
@@ -230,7 +230,9 @@ fn everything_told_comes_back_from_the_file_as_it_was() {
             Event::Cancels(packets) => assert_eq!(packets, [b'X'; 500]),
             Event::LoggedIn(next, name) => assert_eq!((next, &name), (5, b"S1        ")),
             Event::Closed(pause_ms) => assert_eq!(pause_ms, 250),
-            Event::KillOn(code) => assert_eq!(code, KillCause::Operator as u8),
+            Event::KillOn(code, began) => {
+                assert_eq!((code, began), (KillCause::Operator as u8, 0));
+            }
             _ => {}
         }
         said.push(record.kind);
@@ -539,7 +541,7 @@ fn command_prints_what_is_asked_for_as_text_and_as_json_and_says_what_is_torn() 
         bytes: &message,
     };
     setup.inlet.on_heard(&heard, 2_000);
-    setup.inlet.on_kill(Some(KillCause::Signal), 2_001);
+    setup.inlet.on_kill(Some(KillCause::Signal), 255, 2_001);
     let file = setup.finish();
     let (all, status) = printed(&[], &file);
     assert_eq!((all.len(), status), (6, Some(0)), "{all:#?}");
@@ -549,7 +551,7 @@ fn command_prints_what_is_asked_for_as_text_and_as_json_and_says_what_is_torn() 
          feed=itch message=77 seen_ns=500 decided_ns=600 shares=100 symbol=ALC price=100.0000 time_in_force=0"
     );
     assert!(
-        all[4].ends_with("ouch1 #4 kill-on cause=SIGUSR2"),
+        all[4].ends_with("ouch1 #4 kill-on cause=SIGUSR2 began=housekeeping"),
         "{}",
         all[4]
     );

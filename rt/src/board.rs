@@ -198,6 +198,24 @@ mod loom_tests {
     }
 
     #[test]
+    fn loom_who_sees_that_a_seat_is_settled_sees_what_it_has_shown_before() {
+        model(|| {
+            let mut pair = seats(2, 2);
+            let (mut a, b) = (pair.remove(0), pair.remove(0));
+            let other = thread::spawn(move || {
+                let (order, settled) = (a.place(1).unwrap(), a.place(2).unwrap());
+                a.show(order, 7);
+                a.show(settled, 1);
+            });
+            let (order, settled) = (b.place(1).unwrap(), b.place(2).unwrap());
+            if b.others(settled).all(|word| word == 1) {
+                assert!(b.others(order).all(|word| word == 7));
+            }
+            other.join().unwrap();
+        });
+    }
+
+    #[test]
     fn loom_key_that_two_bring_at_once_has_one_place() {
         model(|| {
             let mut pair = seats(2, 2);

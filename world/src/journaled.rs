@@ -213,7 +213,7 @@ impl<'a> Told<'a> {
                 assert_eq!(before, None, "message {} is here twice", heard.seq);
             }
             Event::Opened => self.is_opened = true,
-            Event::KillOn(_) => self.is_killed = true,
+            Event::KillOn(..) => self.is_killed = true,
             Event::KillOff => {
                 assert!(self.is_killed, "off again without having been on");
                 self.is_killed = false;

@@ -7,6 +7,8 @@ mod ctl;
 mod doctor;
 mod from_settings;
 mod journal;
+#[cfg(test)]
+pub(crate) mod of_text;
 mod password;
 mod replay;
 mod risk;

@@ -114,10 +114,14 @@ pub struct GuardRow {
 /// Whether trading is stopped, and what is known of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct KillStatus {
-    /// What is killed, and what has to be said to resume it: `all`, or sessions' names; empty: nothing.
+    /// What is killed, and what has to be said to resume it: `all`, or sessions' names, or `account NAME` where several
+    /// sessions trade for it; empty: nothing.
     pub scope: Vec<String>,
     /// Who or what did it first.
     pub cause: Option<String>,
+    /// The session that met with it; `None`: it is of no session, as an operator's word.
+    #[serde(default)]
+    pub began: Option<String>,
     /// When, seconds of 1970: as the kill file says, else when it was first seen, 0.1 s later at most.
     pub since_s: Option<u64>,
     /// A word of whoever did it.

@@ -324,8 +324,9 @@ impl Console {
             return Ok(Reply::Now(Answer::new(Body::Limited(made.told))));
         }
         log::warn!("control: {peer}: {}", made.told);
-        let wait = steer::limit(&mut self.control, &made.asks, made.told, now.now_ns);
-        wait.map(Reply::Later)
+        let wait = steer::limit(&mut self.control, &made.asks, made.told, now.now_ns)?;
+        self.tables.handed_over(&self.control);
+        Ok(Reply::Later(wait))
     }
 
     /// The places of one session, or of all.
@@ -408,6 +409,22 @@ mod tests {
         commands: Vec<Consumer<Command>>,
         snapshots: Vec<Snapshot>,
         folder: tempfile::TempDir,
+    }
+
+    /// A door to nobody.
+    fn spare() -> SessionControl {
+        let snapshot = Snapshot::new(4);
+        SessionControl {
+            name: String::new(),
+            addresses: Vec::new(),
+            session: snapshot.session(),
+            positions: snapshot.positions(),
+            limits: Limits::WIDEST,
+            past_limits: PastLimits::default(),
+            rows: Vec::new(),
+            kill: KillSwitch::default(),
+            commands: ring(4).unwrap().0,
+        }
     }
 
     fn bench(has_file: bool) -> Bench {
@@ -583,6 +600,43 @@ mod tests {
             panic!("it is off");
         };
         assert!(resumed.is_released && !bench.kills[1].is_on());
+    }
+
+    #[test]
+    fn sessions_of_an_account_are_resumed_in_one_step_and_none_of_them_alone() {
+        let mut bench = bench(false);
+        let third = SessionControl {
+            name: "three".to_owned(),
+            kill: KillSwitch::default(),
+            ..spare()
+        };
+        let alone = third.kill.clone();
+        bench.console.control.sessions.push(third);
+        bench.console.control.accounts.push(Account {
+            name: "desk".into(),
+            sessions: vec![0, 1],
+            limits: Vec::new(),
+        });
+        let one = bench.kills[0].clone().with_account(0, &bench.kills[1..]);
+        one.engage(KillCause::LossLimit);
+        let Reply::Now(status) = bench.ask(r#""status""#) else {
+            panic!("nothing to wait for");
+        };
+        let Body::Status(status) = status.answer else {
+            panic!("{status:?}");
+        };
+        assert_eq!(status.kill.scope, ["account desk"]);
+        assert_eq!(status.kill.began.as_deref(), Some("one"));
+        for scope in ["one", "two", "desk", "all"] {
+            let refused = bench.refused(&format!(r#"{{"resume":{{"scope":"{scope}"}}}}"#));
+            assert!(refused.error.contains("\"account desk\""), "{refused:?}");
+        }
+        let wait = bench.wait(r#"{"resume":{"scope":"account desk"}}"#);
+        let Some(Body::Resumed(resumed)) = bench.after(&wait, 0) else {
+            panic!("it is off");
+        };
+        assert!(resumed.is_released && !bench.kills.iter().any(KillSwitch::is_on));
+        assert!(!alone.is_on());
     }
 
     #[test]
@@ -903,6 +957,38 @@ mod tests {
             assert_eq!(shown.account.as_deref(), Some("desk"));
             assert_eq!(shown.account_limits.first(), Some(&row));
         }
+    }
+
+    #[test]
+    fn limit_before_counts_until_its_stage_has_shown_itself_since_it_has_the_command() {
+        let limits = [(LimitKey::Position, 1_000), (LimitKey::OpenOrders, 12)];
+        let limits = limits.map(|(key, max)| AccountLimit { key, max });
+        let mut bench = desk(limits, [400, 5]);
+        let claim = |bench: &Bench| {
+            let rows = bench.console.tables.rows(&bench.console.control);
+            rows[0].account_limits[0].sessions
+        };
+        assert_eq!(claim(&bench), 800);
+        // A turn of the console that is held up between the change and its command.
+        let wanted: std::collections::BTreeMap<_, _> = [("position_max".to_owned(), 300)].into();
+        let wanted = Wanted {
+            meant: &[1],
+            limits: &wanted,
+            confirm: None,
+        };
+        let Console {
+            tables, control, ..
+        } = &mut bench.console;
+        tables.change(control, wanted, OURS, NOW).unwrap();
+        for _ in 0..4 {
+            bench.looks([0, 0]);
+        }
+        assert_eq!(claim(&bench), 800, "nobody has told the stage");
+        bench.console.tables.handed_over(&bench.console.control);
+        bench.looks([0, 0]);
+        assert_eq!(claim(&bench), 800, "it may have begun before");
+        bench.looks([0, 0]);
+        assert_eq!(claim(&bench), 700);
     }
 
     #[test]

@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use super::answer::{Limited, PartRow, Refused, RowChange};
+use super::answer::{Limited, Refused, RowChange};
 use super::limits::{Made, Table, Tables, check_ears};
+use super::part_rows::strategy;
 use super::peer::Peer;
 use super::steer::{Asking, usage};
 use crate::message::command::{Command, NewRow};
@@ -178,30 +179,7 @@ impl Table {
     }
 }
 
-/// A session's rows that limit anything.
-pub(super) fn shown(control: &Control, session: usize, rows: &[RowLimits]) -> Vec<PartRow> {
-    let rows = (1..).zip(rows).filter(|(_, limits)| limits.has_limits());
-    let rows = rows.map(|(row, limits)| PartRow {
-        row,
-        strategy: strategy(control, session, limits.owner),
-        symbol: limits.symbols.to_string(),
-        order_qty_max: limits.order_qty_max.map(|qty| qty.0),
-        notional_max_dollars: limits.of(LimitKey::Notional),
-        position_max: limits.position_max,
-        open_orders_max: limits.open_orders_max,
-        orders_per_second_max: limits.orders_per_second_max,
-    });
-    rows.collect()
-}
-
 fn name(control: &Control, session: usize) -> String {
     let session = control.sessions.get(session);
     session.map_or_else(String::new, |it| it.name.clone())
-}
-
-/// A strategy's name; `*`: every one.
-fn strategy(control: &Control, session: usize, owner: Option<Owner>) -> String {
-    let mut strategies = control.strategies.iter();
-    let found = strategies.find(|it| it.session == session && Some(it.owner) == owner);
-    found.map_or_else(|| "*".to_owned(), |it| it.name.clone())
 }

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 use super::answer::{AccountLimitRow, ChangedLimit, LimitChange, Limited, LimitsRow, Refused};
 use super::budgets::{self, Sum};
-use super::limit_rows;
 use super::moment::Moment;
+use super::part_rows;
 use super::peer::Peer;
 use super::steer::{Asking, failed, usage};
 use crate::message::command::{Command, NewLimits};
@@ -49,8 +49,18 @@ pub(super) struct Table {
 struct Before {
     /// The most of each.
     limits: [u64; LimitKey::COUNT],
-    /// How often the stage had shown everything ([`Health::passes`](crate::order::snapshot::Health)).
-    passes: u64,
+    /// How often the stage had shown everything ([`Health::passes`](crate::order::snapshot::Health)) once it had the
+    /// command; `None`: it has not been handed over.
+    passes: Option<u64>,
+}
+
+impl Before {
+    /// Whether the stage may not have shown itself since.
+    fn holds(&self, passes: Option<u64>) -> bool {
+        // Who cannot be read has shown nothing.
+        let shown = self.passes.zip(passes);
+        shown.is_none_or(|(before, now)| now < before.saturating_add(PASSES))
+    }
 }
 
 /// Passes after which a stage has shown everything anew since.
@@ -90,7 +100,7 @@ impl Tables {
         let rows = sessions.map(|(at, (session, table))| LimitsRow {
             session: session.name.clone(),
             number: self.number,
-            rows: limit_rows::shown(control, at, &table.rows),
+            rows: part_rows::shown(control, at, &table.rows),
             changed: table.changed(),
             account: account_of(control, at).map(|account| account.name.clone()),
             account_limits: self.account_rows(control, at),
@@ -115,8 +125,8 @@ impl Tables {
         else {
             return 0;
         };
-        let passes = door.session.health().map_or(0, |it| it.passes);
-        let before = table.before.filter(|it| passes < it.passes + PASSES);
+        let passes = door.session.health().map(|it| it.passes);
+        let before = table.before.filter(|it| it.holds(passes));
         let before = before.and_then(|it| it.limits.get(key.place()).copied());
         let limits = before.into_iter().chain([key.of(&table.in_force)]);
         budgets::most(key, limits).max(budgets::standing(door, key))
@@ -192,7 +202,18 @@ impl Tables {
         Ok(Made { told, asks })
     }
 
+    /// Stages have their commands from now on: what they show twice anew is judged by these.
+    pub(super) fn handed_over(&mut self, control: &Control) {
+        for (table, door) in self.sessions.iter_mut().zip(&control.sessions) {
+            let passes = door.session.health().map(|it| it.passes);
+            if let Some(before) = table.before.as_mut().filter(|it| it.passes.is_none()) {
+                before.passes = passes;
+            }
+        }
+    }
+
     /// Whether the table that is confirmed is the one in force.
+
     pub(super) fn check_number(&self, confirm: Option<u32>) -> Result<(), Refused> {
         let number = self.number;
         match confirm.filter(|it| *it != number) {
@@ -331,12 +352,13 @@ impl Table {
 
     /// Keeps what is in force, and what may still be, until the stage has shown itself since.
     fn remember(&mut self, door: &SessionControl) {
-        let passes = door.session.health().map_or(0, |it| it.passes);
-        let still = self.before.filter(|it| passes < it.passes + PASSES);
+        let passes = door.session.health().map(|it| it.passes);
+        let still = self.before.filter(|it| it.holds(passes));
         let limits = LimitKey::ALL.map(|(key, _)| {
             let before = still.and_then(|it| it.limits.get(key.place()).copied());
             budgets::most(key, before.into_iter().chain([key.of(&self.in_force)]))
         });
+        let passes = None;
         self.before = Some(Before { limits, passes });
     }
 

@@ -18,6 +18,7 @@ use super::request::Filter;
 use crate::message::intent::Owner;
 use crate::options::Account;
 use crate::order::entry::LiveOrder;
+use crate::order::risk::KillCause;
 use crate::service::control::{Control, CoreControl, FeedControl, SessionControl};
 use crate::telemetry::{PositionReport, state_word};
 
@@ -152,15 +153,19 @@ impl Memory {
         } else if is_whole {
             vec![ALL.to_owned()]
         } else {
-            killed.iter().map(|session| session.name.clone()).collect()
+            let mut scope: Vec<String> = killed.iter().map(|it| scope_of(control, it)).collect();
+            scope.dedup();
+            scope
         };
         let outlives_restart = record.is_some();
         let record = record.unwrap_or_default();
         let causes = killed.iter().filter_map(|session| session.kill.cause());
         let first = causes.map(|cause| cause.to_string()).next();
         let seen_s = self.killed_since_s.iter().flatten().min();
+        let began = killed.iter().find_map(|session| began_of(control, session));
         KillStatus {
             scope,
+            began: Some(record.session).filter(|it| !it.is_empty()).or(began),
             // A restart forgets the first cause; the file has it.
             cause: Some(record.cause).filter(|it| !it.is_empty()).or(first),
             since_s: record.since_s.or_else(|| seen_s.copied()),
@@ -168,6 +173,39 @@ impl Memory {
             outlives_restart,
             file_error,
         }
+    }
+}
+
+/// What has to be said to resume a session: its account where others trade for that, else its name.
+fn scope_of(control: &Control, session: &SessionControl) -> String {
+    let mut accounts = control.accounts.iter().filter(|it| it.sessions.len() > 1);
+    let is_of = |at: &usize| (control.sessions.get(*at)).is_some_and(|it| it.name == session.name);
+    match accounts.find(|it| it.sessions.iter().any(is_of)) {
+        Some(account) => format!("account {}", account.name),
+        None => session.name.clone(),
+    }
+}
+
+/// The sessions of a scope.
+pub(super) fn members<'a>(
+    control: &'a Control,
+    scope: &'a str,
+) -> impl Iterator<Item = &'a SessionControl> {
+    let sessions = control.sessions.iter();
+    sessions.filter(move |session| scope == ALL || scope_of(control, session) == scope)
+}
+
+/// The session that has stopped trading, where one has: of a session's account, or by way of housekeeping any other.
+fn began_of(control: &Control, session: &SessionControl) -> Option<String> {
+    let own = || {
+        session
+            .kill
+            .cause()
+            .is_some_and(KillCause::stops_the_account)
+    };
+    match session.kill.began() {
+        Some(at) => control.sessions.get(at).map(|it| it.name.clone()),
+        None => own().then(|| session.name.clone()),
     }
 }
 

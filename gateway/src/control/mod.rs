@@ -42,4 +42,5 @@ pub mod limit_answer;
 mod limit_rows;
 mod limits;
 mod look;
+mod part_rows;
 mod steer;

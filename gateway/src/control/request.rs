@@ -87,7 +87,7 @@ pub enum Verb {
     },
     /// Orders may go again.
     Resume {
-        /// What is killed: `all`, or the session's name.
+        /// What is killed: `all`, the session's name, or `account NAME` where several sessions trade for it.
         scope: String,
     },
     /// Cancels what is open now.

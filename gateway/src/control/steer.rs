@@ -6,10 +6,10 @@
 //!              operator was told.
 
 use super::answer::{Asked, Body, Killed, Limited, Refused, Resumed, StillOpen};
-use super::look::{ALL, Memory, state_of};
+use super::look::{ALL, Memory, members, state_of};
 use crate::message::command::Command;
 use crate::order::entry::State;
-use crate::order::risk::KillCause;
+use crate::order::risk::{KillCause, release_together};
 use crate::service::control::{Control, SessionControl};
 
 /// How long order stages may take to look at a command, or housekeeping at a resume: they do so every 10 and
@@ -115,12 +115,10 @@ pub(super) fn resume(
                 .map_err(|error| failed(format!("the kill file: {error}; nothing is resumed")))?;
         }
         _ => {
-            let sessions = control.sessions.iter();
-            let meant = sessions.filter(|session| scope == ALL || session.name == scope);
-            for session in meant {
-                // Another cause that came meanwhile stays, and is told.
-                let _ = session.kill.cause().map(|it| session.kill.release_from(it));
-            }
+            let kills = members(control, scope).map(|session| &session.kill);
+            let stood: Vec<_> = kills.filter_map(|it| Some((it, it.stood()?))).collect();
+            // Another cause that came meanwhile stays, and is told.
+            let _ = release_together(&stood);
         }
     }
     Ok(Wait {
@@ -286,9 +284,7 @@ fn is_settled(control: &Control, index: usize) -> bool {
 }
 
 fn still_killed(control: &Control, scope: &str) -> Vec<String> {
-    let sessions = control.sessions.iter();
-    let meant = sessions.filter(|session| scope == ALL || session.name == scope);
-    let killed = meant.filter_map(|session| {
+    let killed = members(control, scope).filter_map(|session| {
         let cause = session.kill.cause()?;
         Some(format!("{}: {cause}", session.name))
     });

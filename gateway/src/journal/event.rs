@@ -37,8 +37,9 @@ pub enum Event<'a> {
     Opened,
     /// A command of the operator.
     Command(CommandRecord),
-    /// The kill switch is on, for the cause of this code.
-    KillOn(u8),
+    /// The kill switch is on, for the cause of this code; 255: housekeeping began it, else 1 and the place of another
+    /// session that did, 0: none, or a journal of an earlier version does not say.
+    KillOn(u8, u8),
     /// The kill switch is off.
     KillOff,
     /// Limits are other ones.
@@ -109,7 +110,7 @@ impl<'a> Event<'a> {
             Kind::Connected => bare(Self::Connected),
             Kind::Opened => bare(Self::Opened),
             Kind::KillOff => bare(Self::KillOff),
-            Kind::KillOn => bare(Self::KillOn(first)),
+            Kind::KillOn => bare(Self::KillOn(first, second)),
             Kind::Sent => {
                 let (intent, packet) = intent(payload)?;
                 (intent.refusal == ACCEPTED && !packet.is_empty())

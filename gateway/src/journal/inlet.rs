@@ -294,16 +294,16 @@ impl Inlet {
         self.0.as_ref().is_some_and(|hot| hot.killed != cause)
     }
 
-    /// The kill switch stands so. Where there is no room it is told later.
+    /// The kill switch stands so, begun by whom [`KillSwitch::began_code`] says. Where there is no room it is told later.
     #[cold]
-    pub fn on_kill(&mut self, cause: Option<KillCause>, now_ns: u64) {
+    pub fn on_kill(&mut self, cause: Option<KillCause>, began: u8, now_ns: u64) {
         let Some(hot) = &mut self.0 else { return };
         if hot.killed == cause || !hot.has_room(1) {
             return;
         }
         hot.killed = cause;
         match cause {
-            Some(cause) => hot.write(Kind::KillOn, now_ns, [cause as u8, 0], [&[], &[]]),
+            Some(cause) => hot.write(Kind::KillOn, now_ns, [cause as u8, began], [&[], &[]]),
             None => hot.write(Kind::KillOff, now_ns, [0; 2], [&[], &[]]),
         }
     }

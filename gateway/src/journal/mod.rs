@@ -55,7 +55,7 @@
 //! | 9 | the connection is gone | the pause before the next try, ms (4) |
 //! | 10 | orders go out: the past is known | none |
 //! | 11 | a command of the operator | none; code (1 cancel all, 2 pause, 3 unpause), strategy. Bit 7 of the code: there is no such strategy |
-//! | 12 | the kill switch is on | none; cause, 0 |
+//! | 12 | the kill switch is on | none; cause, who began it: 0 this session, or nobody said, 255 housekeeping, which has found the kill file, else 1 and the place of the session |
 //! | 13 | the kill switch is off | none |
 //! | 16 | a row of limits is another one | the table's number (4), the user (4), the row from 0 (1), 1: it is for one strategy (1), the strategy (1), the symbols as a configuration has them, then zeros (9), then of each of [`RowLimits::KEYS`](crate::order::risk::RowLimits::KEYS) the value before (8) and now (8), in the configuration's units, all ones: none |
 //! | 14 | limits are other ones | the table's number (4), the user who changed it (4), then for each limit that changes its code (1), the value before (8), the value now (8), in the configuration's units: [`LimitKey`](crate::order::risk::LimitKey) |

@@ -16,7 +16,7 @@ use super::limit_row::RowRecord;
 use super::limits::LimitsRecord;
 use super::ouch::{name_of, orders_heard, orders_sent, packets, sent};
 use crate::message::intent::Action;
-use crate::order::risk::{LimitKey, OTHER_SESSION};
+use crate::order::risk::{HOUSEKEEPING, LimitKey, OTHER_SESSION};
 
 /// What there is to say of one record, name by name.
 type Fields = Vec<(&'static str, Value)>;
@@ -61,6 +61,9 @@ pub fn json(head: &Head, record: &Record<'_>, event: &Event<'_>) -> String {
     let all: Map<String, Value> = all.map(|(name, value)| (name.to_owned(), value)).collect();
     Value::Object(all).to_string()
 }
+
+/// Behind the places of sessions: housekeeping.
+const GATEWAY_BEGAN: u8 = HOUSEKEEPING - 1;
 
 /// A session's name.
 pub(super) fn session_name(head: &Head, session: u8) -> String {
@@ -129,12 +132,17 @@ fn fields(head: &Head, record: &Record<'_>, event: &Event<'_>) -> Fields {
         Event::Limits(limits) => limits_fields(&limits, &mut out),
         Event::Row(row) => row_fields(head, record.header.session, &row, &mut out),
         Event::Turns(turns) => out.push(("bytes", json!(turns.len()))),
-        Event::KillOn(code) => {
+        Event::KillOn(code, began) => {
             let mut kills = head.names.kills.iter();
             let name = kills
                 .find(|(known, _)| *known == code)
                 .map(|(_, name)| name);
             out.push(("cause", name_or_code(name, code)));
+            match began.checked_sub(1) {
+                None => {}
+                Some(GATEWAY_BEGAN) => out.push(("began", json!("housekeeping"))),
+                Some(session) => out.push(("began", json!(session_name(head, session)))),
+            }
         }
         Event::Stop | Event::Connected | Event::Opened | Event::KillOff => {}
     }

@@ -127,7 +127,8 @@ impl Entry {
     /// Journals how the kill switch stands.
     #[cold]
     pub fn note_kill(&mut self, kill: &KillSwitch, now_ns: u64) {
-        self.journal.on_kill(kill.cause(), now_ns);
+        self.journal
+            .on_kill(kill.cause(), kill.began_code(), now_ns);
     }
 
     /// Has every page of its memory mapped, on the thread that will use it.
@@ -424,6 +425,7 @@ impl Entry {
                     if waits && ledger.is_settled(lifecycle.is_first()) {
                         lifecycle.on_recovered(now_ns);
                         journal.on_opened(now_ns);
+                        ledger.account.risk.settle();
                         tell(AnswerEvent::Opened);
                     }
                 }

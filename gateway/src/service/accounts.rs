@@ -58,13 +58,7 @@ pub(super) fn open(
     past_limits: &PastLimits,
     best_prices: Vec<Arc<BestPrices>>,
 ) -> Result<Account, String> {
-    // Memory is what the configuration asks for, so that what an earlier run tightened can be loosened.
-    let mut risk =
-        Risk::new(session.risk, share.kill).with_rows(&past_limits.rows_in_force(&session.rows));
-    if let Some(seat) = share.seat {
-        risk = risk.with_others(seat);
-    }
-    risk.set_limits(&past_limits.in_force(&session.risk));
+    let risk = risk(session, share, past_limits);
     let mut account = Account::new(risk, best_prices);
     let name = &session.name;
     account.begin_day(&session.day).map_err(|symbol| {
@@ -73,10 +67,110 @@ pub(super) fn open(
     Ok(account)
 }
 
+/// A session's risk, at its account's board.
+fn risk(session: &options::Session, share: Share, past_limits: &PastLimits) -> Risk {
+    // Memory is what the configuration asks for, so that what an earlier run tightened can be loosened.
+    let mut risk =
+        Risk::new(session.risk, share.kill).with_rows(&past_limits.rows_in_force(&session.rows));
+    if let Some(seat) = share.seat {
+        risk = risk.with_others(seat);
+    }
+    risk.set_limits(&past_limits.in_force(&session.risk));
+    risk
+}
+
 #[cfg(test)]
 mod tests {
+    use feed_handler::best_prices::BestPrice;
+    use protocol::types::{Price4, Qty, Side, Symbol};
+
     use super::*;
-    use crate::order::risk::KillCause;
+    use crate::cli::of_text::of_text;
+    use crate::message::intent::Owner;
+    use crate::order::instruments::{Instrument, Instruments};
+    use crate::order::risk::{KillCause, Lot, Market, Proposal, Refusal};
+
+    /// What a configuration makes of three sessions, the first two of them one account's.
+    fn configured() -> Vec<Risk> {
+        let session = |name: &str, account: &str| {
+            format!(
+                "[session.{name}]\naddress = \"127.0.0.1:12000\"\nusername = \"{name}\"\npassword = \"p\"\n{account}\n\
+                 [session.{name}.risk]\norder_qty_max = 10\nnotional_max_dollars = 1000\ncollar_bps = 500\n\
+                 position_max = 50\nopen_orders_max = 5\norders_per_second_max = 50\n\
+                 gross_exposure_max_dollars = 5000\nnet_exposure_max_dollars = 5000\nloss_max_dollars = 50\n"
+            )
+        };
+        let text = "[feed.nasdaq]\nlines = [{ address = \"233.54.12.111:26477\", interface = \"lo\" }]\n\
+                    [account.desk.risk]\nposition_max = 100\nopen_orders_max = 10\norders_per_second_max = 100\n\
+                    gross_exposure_max_dollars = 10000\nnet_exposure_max_dollars = 10000\nloss_max_dollars = 100\n";
+        let desk = "account = \"desk\"";
+        let sessions = [session("a", desk), session("b", desk), session("c", "")];
+        let options = of_text(&format!("{text}{}", sessions.concat()));
+        let kills = [(); 3].map(|()| KillSwitch::default()).to_vec();
+        let shares = share(kills, &options.accounts);
+        let sessions = options.sessions.iter().zip(shares);
+        let mut instruments = Instruments::new(1);
+        instruments
+            .of_symbol(Symbol::new("ZVZZT").unwrap())
+            .unwrap();
+        let risks = sessions.map(|(session, share)| {
+            let mut risk = risk(session, share, &PastLimits::default());
+            risk.know(Instrument(0), &instruments);
+            risk
+        });
+        risks.collect()
+    }
+
+    fn order(side: Side) -> Proposal {
+        Proposal {
+            owner: Owner(0),
+            instrument: Instrument(0),
+            side,
+            price: Price4(1_000_000),
+            qty: Qty(1),
+            counted_qty: Qty(0),
+            is_new: true,
+            is_marked_long: false,
+            market: Market {
+                best: Some(BestPrice {
+                    bid_price: Price4(1_000_000),
+                    bid_qty: Qty(1),
+                    ask_price: Price4(1_000_100),
+                    ask_qty: Qty(1),
+                }),
+                last_trade: Price4(0),
+            },
+            is_stale: false,
+            is_halted: false,
+        }
+    }
+
+    #[test]
+    fn sessions_that_a_configuration_gives_one_account_refuse_and_stop_one_another() {
+        let mut risks = configured();
+        let [a, b, c] = &mut risks[..] else {
+            panic!("three sessions");
+        };
+        for risk in [&mut *a, &mut *b] {
+            risk.settle();
+        }
+        assert_eq!(a.check(&order(Side::Buy), 1), Ok(()));
+        let lot = Lot {
+            instrument: Instrument(0),
+            side: Side::Buy,
+            limit: Price4(1_000_000),
+            qty: Qty(1),
+        };
+        a.on_opened(Some(Owner(0)), lot.instrument);
+        a.on_limit(lot.instrument, lot.side, lot.limit);
+        assert_eq!(b.check(&order(Side::Sell), 1), Err(Refusal::SelfCross));
+        assert_eq!(b.take_refusing_row(), crate::order::risk::OTHER_SESSION);
+        assert_eq!(c.check(&order(Side::Sell), 1), Ok(()), "another account's");
+        b.kill().engage(KillCause::RejectStorm);
+        assert_eq!(a.kill().began(), Some(1));
+        assert_eq!(a.check(&order(Side::Buy), 2), Err(Refusal::Killed));
+        assert_eq!(c.kill().cause(), None);
+    }
 
     #[test]
     fn sessions_of_an_account_stop_one_another_and_a_stranger_trades_on() {

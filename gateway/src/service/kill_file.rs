@@ -16,7 +16,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rt::clock::realtime_ns;
 
-use crate::order::risk::{KillCause, KillSwitch};
+use crate::order::risk::{
+    HOUSEKEEPING, KillCause, KillSwitch, Stood, began_code, release_together,
+};
 
 /// The file in the folder of what outlives the process.
 #[derive(Clone, Debug)]
@@ -33,6 +35,8 @@ pub struct KillRecord {
     pub since_s: Option<u64>,
     /// A word of whoever did it.
     pub why: String,
+    /// The session that met with it; empty: none did, or the file does not say.
+    pub session: String,
 }
 
 /// A file that is there, and why its bytes are not: a full disk has room for a name.
@@ -70,12 +74,25 @@ impl KillFile {
     /// # Errors
     /// What the file system says; trading may not be stopped then.
     pub fn write(&self, cause: KillCause, why: &str) -> io::Result<bool> {
+        self.write_of(cause, "", why)
+    }
+
+    /// The same, for what a session met with.
+    ///
+    /// # Errors
+    /// What the file system says; trading may not be stopped then.
+    pub fn write_of(&self, cause: KillCause, session: &str, why: &str) -> io::Result<bool> {
         let why: String = why
             .chars()
             .map(|c| if c.is_control() { ' ' } else { c })
             .collect();
         let since_s = realtime_ns() / 1_000_000_000;
-        let text = format!("cause: {cause}\nsince: {since_s} (seconds of 1970)\nwhy: {why}\n");
+        let session = match session {
+            "" => String::new(),
+            name => format!("session: {name}\n"),
+        };
+        let text =
+            format!("cause: {cause}\n{session}since: {since_s} (seconds of 1970)\nwhy: {why}\n");
         let Draft { path, unwritten } = self.draft("kill", &text)?;
         if let Some(error) = unwritten {
             log::warn!("the kill file stands without its cause: {error}");
@@ -148,6 +165,7 @@ impl KillFile {
             cause: of("cause:"),
             since_s,
             why: of("why:"),
+            session: of("session:"),
         }))
     }
 
@@ -210,8 +228,10 @@ pub(super) struct KillWatch {
     place: Option<(u64, u64)>,
     was_there: bool,
     resumed: Option<Resumed>,
-    /// Switches that were on at the last look: a resume ends what the operator could know of.
-    seen_on: Vec<bool>,
+    /// What each switch said at the last look: a resume ends what the operator could know of.
+    seen: Vec<Option<Stood>>,
+    /// Sessions' names.
+    names: Vec<String>,
     /// Looks at an operator's kill without a file.
     unwritten: u32,
     /// The last failure, so that each is told once.
@@ -223,7 +243,11 @@ impl KillWatch {
     ///
     /// # Errors
     /// The folder cannot be read: whether trading is stopped is not known.
-    pub(super) fn start(file: Option<KillFile>, kills: &[KillSwitch]) -> io::Result<Self> {
+    pub(super) fn start(
+        file: Option<KillFile>,
+        kills: &[KillSwitch],
+        names: Vec<String>,
+    ) -> io::Result<Self> {
         let (mut was_there, mut resumed, mut place) = (false, None, None);
         if let Some(file) = &file {
             place = Some(file.place()?);
@@ -234,7 +258,7 @@ impl KillWatch {
                 log::warn!(
                     "kill switch on since an earlier run: {said}; `tickgate resume` ends it"
                 );
-                engage(kills, KillCause::Persisted);
+                engage(kills, KillCause::Persisted, HOUSEKEEPING);
             }
         }
         Ok(Self {
@@ -242,7 +266,8 @@ impl KillWatch {
             place,
             was_there,
             resumed,
-            seen_on: kills.iter().map(KillSwitch::is_on).collect(),
+            seen: kills.iter().map(KillSwitch::stood).collect(),
+            names,
             unwritten: 0,
             failure: None,
         })
@@ -260,6 +285,22 @@ impl KillWatch {
         self.failure = kind;
     }
 
+    /// Releases what the operator could know of, all of it or nothing: what has come since stays, is kept anew, and stops
+    /// every session.
+    fn release(&self, kills: &[KillSwitch]) {
+        let now = kills.iter().zip(&self.seen);
+        let on: Vec<_> = now.filter(|(kill, _)| kill.is_on()).collect();
+        let known: Option<Vec<_>> = on
+            .into_iter()
+            .map(|(kill, seen)| Some((kill, (*seen)?)))
+            .collect();
+        if known.is_some_and(|known| release_together(&known)) {
+            log::warn!("kill switch off: resumed by the operator");
+        } else {
+            log::error!("nothing is resumed: a session was stopped again meanwhile");
+        }
+    }
+
     fn meet(&mut self, file: &KillFile, kills: &[KillSwitch]) -> io::Result<()> {
         if Some(file.place()?) != self.place {
             return Err(io::Error::other(
@@ -271,22 +312,22 @@ impl KillWatch {
         let is_there = file.is_there()?;
         let is_resumed = resumed.is_some() && resumed != self.resumed;
         if !is_there && is_resumed {
-            let known = kills.iter().zip(&self.seen_on).filter(|(_, seen)| **seen);
-            known.for_each(|(kill, _)| kill.release());
-            log::warn!("kill switch off: resumed by the operator");
+            self.release(kills);
         } else if is_there && !self.was_there {
             let said = file.read().ok().flatten().unwrap_or_default();
             log::warn!("kill switch on: {said}");
-            engage(kills, KillCause::Operator);
+            engage(kills, KillCause::Operator, HOUSEKEEPING);
         }
         (self.was_there, self.resumed) = (is_there, resumed);
-        self.seen_on = kills.iter().map(KillSwitch::is_on).collect();
-        let inside = kills.iter().filter_map(KillSwitch::cause);
+        self.seen = kills.iter().map(KillSwitch::stood).collect();
+        let inside = kills.iter().enumerate();
+        let inside =
+            inside.filter_map(|(at, kill)| Some((kill.began().unwrap_or(at), kill.cause()?)));
         // `start_killed` stands in the configuration already, and is of one session.
         let cause = inside
             .into_iter()
-            .find(|one| *one != KillCause::StartKilled);
-        let (Some(cause), false) = (cause, is_there) else {
+            .find(|(_, one)| *one != KillCause::StartKilled);
+        let (Some((session, cause)), false) = (cause, is_there) else {
             self.unwritten = 0;
             return Ok(());
         };
@@ -299,19 +340,27 @@ impl KillWatch {
         if writers.contains(&cause) && self.unwritten < UNWRITTEN_MAX {
             self.unwritten += 1;
         } else {
-            file.write(cause, "")?;
-            log::warn!("kill switch on for every session, also after a restart: {cause}");
-            engage(kills, cause);
+            // An operator's word is of no session.
+            let is_sessions = cause.stops_the_account();
+            let name = self.names.get(session).filter(|_| is_sessions);
+            let name = name.map_or("", String::as_str);
+            file.write_of(cause, name, "")?;
+            log::warn!("kill switch on for every session, also after a restart: {cause} {name}");
+            let began = if is_sessions {
+                began_code(session)
+            } else {
+                HOUSEKEEPING
+            };
+            engage(kills, cause, began);
             self.was_there = true;
-            self.seen_on.fill(true);
+            self.seen = kills.iter().map(KillSwitch::stood).collect();
         }
         Ok(())
     }
 }
 
-fn engage(kills: &[KillSwitch], cause: KillCause) {
-    // Each by itself: nobody of them has begun it.
-    kills.iter().for_each(|kill| kill.engage_here(cause));
+fn engage(kills: &[KillSwitch], cause: KillCause, began: u8) {
+    kills.iter().for_each(|kill| kill.engage_for(cause, began));
 }
 
 #[cfg(test)]
@@ -335,7 +384,8 @@ mod tests {
 
     impl Setup {
         fn watch(&self) -> KillWatch {
-            KillWatch::start(Some(self.file.clone()), &self.kills).unwrap()
+            let names = ["one", "two"].map(str::to_owned).to_vec();
+            KillWatch::start(Some(self.file.clone()), &self.kills, names).unwrap()
         }
 
         fn causes(&self) -> [Option<KillCause>; 2] {
@@ -345,7 +395,7 @@ mod tests {
         /// What a new process would find.
         fn restarted(&self) -> Option<KillCause> {
             let kills = [KillSwitch::default()];
-            KillWatch::start(Some(self.file.clone()), &kills).unwrap();
+            KillWatch::start(Some(self.file.clone()), &kills, Vec::new()).unwrap();
             kills[0].cause()
         }
     }
@@ -458,7 +508,13 @@ mod tests {
         watch.turn(&setup.kills);
         assert_eq!(setup.causes(), [Some(KillCause::UnknownExecution); 2]);
         let said = setup.file.read().unwrap().unwrap();
-        assert!(said.contains("an execution of an unknown order"), "{said}");
+        assert!(
+            said.contains("an execution of an unknown order, session: two"),
+            "{said}"
+        );
+        assert_eq!(setup.file.record().unwrap().unwrap().session, "two");
+        let began = [setup.kills[0].began(), setup.kills[1].began()];
+        assert_eq!(began, [Some(1), None], "housekeeping says for whose sake");
         assert_eq!(setup.restarted(), Some(KillCause::Persisted));
     }
 
@@ -521,6 +577,20 @@ mod tests {
         watch.turn(&setup.kills);
         assert_eq!(setup.causes(), [Some(KillCause::ExecutionsLost); 2]);
         assert_eq!(setup.restarted(), Some(KillCause::Persisted));
+    }
+
+    #[test]
+    fn kill_file_of_an_earlier_version_says_of_no_session() {
+        let setup = setup();
+        let text = "cause: the operator\nsince: 7 (seconds of 1970)\nwhy: lunch\n";
+        fs::write(setup.file.kill(), text).unwrap();
+        let expected = KillRecord {
+            cause: "the operator".to_owned(),
+            since_s: Some(7),
+            why: "lunch".to_owned(),
+            session: String::new(),
+        };
+        assert_eq!(setup.file.record().unwrap(), Some(expected));
     }
 
     #[test]

@@ -125,7 +125,8 @@ pub fn run(
     let turns = journal::keep_turns(log, &mut journal, &mut house)?;
     one_core_of(&turns, layout.len())?;
     control.kill_file = kill_file.clone();
-    let kill_watch = KillWatch::start(kill_file, &house.kills)
+    let names = house.sessions.iter().map(|it| it.name.clone()).collect();
+    let kill_watch = KillWatch::start(kill_file, &house.kills, names)
         .map_err(|error| format!("the kill file: {error}"))?;
     // Before the first core runs: what cannot be journaled does not happen.
     let journal = journal::begin(journal, copy, &mut house)?;

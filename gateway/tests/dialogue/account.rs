@@ -216,9 +216,13 @@ fn order_that_an_earlier_run_left_meets_none_of_another_session() {
     let mut pair = sessions_with(TIGHT, &[]);
     let [first, second] = &mut pair;
     open(second);
-    first.log_in(2);
-    first.says(&accepted(1, b'B', 10, SYMBOLS[0], 1_000_000));
     let sell = at(1_000_000, enter(1, Side::Sell, 10));
+    // What it may have left is not known yet.
+    assert_eq!(second.asks(0, &sell), Err(Refusal::SessionDown));
+    first.log_in(1);
+    first.says(&accepted(1, b'B', 10, SYMBOLS[0], 1_000_000));
+    assert_eq!(second.asks(0, &sell), Err(Refusal::SessionDown));
+    first.says(&next_number(2));
     assert_eq!(second.asks(0, &sell), Err(Refusal::SelfCross));
     first.says(&canceled(1, 10));
     assert!(second.asks(0, &sell).is_ok());
@@ -255,6 +259,8 @@ fn breach_on_one_core_stops_the_sessions_of_its_account_and_says_where_it_began(
 /// An order as the exchange has it, whatever the gateway believes.
 struct AtExchange {
     session: usize,
+    /// Its strategy's place, and its symbol's.
+    symbol: usize,
     id: u32,
     number: u32,
     side: Side,
@@ -267,20 +273,36 @@ struct AtExchange {
 
 /// Half of what the account may have, for each session.
 const BUDGET: Limits = Limits {
-    position_max: 150,
-    open_orders_max: 3,
+    position_max: SHARES,
+    open_orders_max: 2,
     orders_per_second_max: 5,
-    gross_exposure_max: 150 * 1_000_000,
-    net_exposure_max: 100 * 1_000_000,
+    gross_exposure_max: GROSS_SHARES * 1_000_000,
+    net_exposure_max: NET_SHARES * 1_000_000,
     ..TIGHT
 };
+const SHARES: u64 = 60;
+/// At a hundred dollars each.
+const GROSS_SHARES: u64 = 90;
+const NET_SHARES: u64 = 70;
+/// What has to have refused something.
+const CAUSES: [Refusal; 6] = [
+    Refusal::Position,
+    Refusal::GrossExposure,
+    Refusal::NetExposure,
+    Refusal::OpenOrders,
+    Refusal::OrderRate,
+    Refusal::SelfCross,
+];
 
 struct Market {
     desks: [Desk; 2],
     orders: Vec<AtExchange>,
     next_id: u32,
-    positions: [i64; 2],
+    /// By session, then by symbol.
+    positions: [[i64; 2]; 2],
     sent_ns: Vec<u64>,
+    /// How often each of [`CAUSES`] has refused.
+    refused: [u32; CAUSES.len()],
 }
 
 impl Market {
@@ -292,35 +314,49 @@ impl Market {
     fn ask(&mut self, random: &mut fastrand::Rng) {
         let session = random.usize(0..2);
         let price = 1_000_000 + 10 * random.u32(0..10);
-        let qty = random.u32(1..120);
+        let (symbol, qty) = (random.usize(0..2), random.u32(1..50));
+        let owner = u8::try_from(symbol).unwrap();
         let desk = &mut self.desks[session];
         let own = self
             .orders
             .iter()
-            .position(|it| it.session == session && it.asked.is_none());
+            .position(|it| it.session == session && it.symbol == symbol && it.asked.is_none());
         if let (Some(own), true) = (own, random.bool()) {
             let order = &mut self.orders[own];
             let replace = at(price, change(Action::Replace, order.id, qty));
-            if let Ok(sent) = desk.asks(0, &replace) {
-                order.asked = Some([Self::number(&sent, 5), price, qty]);
-                self.sent_ns.push(desk.now_ns);
+            match desk.asks(owner, &replace) {
+                Ok(sent) => {
+                    order.asked = Some([Self::number(&sent, 5), price, qty]);
+                    self.sent_ns.push(desk.now_ns);
+                }
+                Err(refusal) => self.on_refused(refusal),
             }
             return;
         }
         let side = [Side::Buy, Side::Sell][random.usize(0..2)];
         self.next_id += 1;
-        if let Ok(sent) = desk.asks(0, &at(price, enter(self.next_id, side, qty))) {
-            self.sent_ns.push(desk.now_ns);
-            self.orders.push(AtExchange {
-                session,
-                id: self.next_id,
-                number: Self::number(&sent, 1),
-                side,
-                price,
-                qty,
-                asked: None,
-                is_accepted: false,
-            });
+        match desk.asks(owner, &at(price, enter(self.next_id, side, qty))) {
+            Ok(sent) => {
+                self.sent_ns.push(desk.now_ns);
+                self.orders.push(AtExchange {
+                    session,
+                    symbol,
+                    id: self.next_id,
+                    number: Self::number(&sent, 1),
+                    side,
+                    price,
+                    qty,
+                    asked: None,
+                    is_accepted: false,
+                });
+            }
+            Err(refusal) => self.on_refused(refusal),
+        }
+    }
+
+    fn on_refused(&mut self, refusal: Refusal) {
+        if let Some(at) = CAUSES.iter().position(|it| *it == refusal) {
+            self.refused[at] += 1;
         }
     }
 
@@ -340,7 +376,7 @@ impl Market {
                 order.number,
                 side,
                 order.qty,
-                SYMBOLS[0],
+                SYMBOLS[order.symbol],
                 u64::from(order.price),
             ));
         } else if let (Some([number, price, qty]), true) =
@@ -353,7 +389,7 @@ impl Market {
             let shares = random.u32(1..=order.qty);
             desk.says(&executed(order.number, shares, u64::from(random.u32(1..))));
             let sign = if order.side == Side::Buy { 1 } else { -1 };
-            self.positions[order.session] += sign * i64::from(shares);
+            self.positions[order.session][order.symbol] += sign * i64::from(shares);
             order.qty -= shares;
             // A replace counts its shares over the whole chain.
             if let Some([_, _, qty]) = &mut order.asked {
@@ -375,20 +411,31 @@ impl Market {
     }
 
     fn holds(&self, seed: u64) {
-        let open = |side| {
-            let of_side = self.orders.iter().filter(move |it| it.side == side);
+        let open = |side, symbol| {
+            let orders = self.orders.iter();
+            let of_side = orders.filter(move |it| it.side == side && it.symbol == symbol);
             of_side.map(Self::worst).sum::<i64>()
         };
-        let position: i64 = self.positions.iter().sum();
-        let (long, short) = (position + open(Side::Buy), open(Side::Sell) - position);
-        let worst = long.max(short);
+        let sides = [0, 1].map(|symbol| {
+            let position: i64 = self.positions.iter().map(|it| it[symbol]).sum();
+            let (buy, sell) = (open(Side::Buy, symbol), open(Side::Sell, symbol));
+            [position + buy, sell - position]
+        });
+        // No price is below a hundred dollars, so shares are less than what risk counts.
+        let both = |shares: u64| 2 * i64::try_from(shares).unwrap();
+        let worst = sides.map(|[long, short]| long.max(short));
         assert!(
-            worst <= 300,
-            "seed {seed}: position {position}, worst {worst}"
+            worst.iter().all(|it| *it <= both(SHARES)),
+            "seed {seed}: {sides:?}"
         );
-        assert!(self.orders.len() <= 6, "seed {seed}");
-        // No price is below a hundred dollars, so this is less than what risk counts.
-        assert!(worst <= 200, "seed {seed}: net of {worst} shares");
+        let gross: i64 = worst.iter().sum();
+        assert!(gross <= both(GROSS_SHARES), "seed {seed}: {sides:?}");
+        let net = [0, 1].map(|side| sides[0][side] + sides[1][side]);
+        assert!(
+            net[0].max(net[1]) <= both(NET_SHARES),
+            "seed {seed}: {sides:?}"
+        );
+        assert!(self.orders.len() <= 4, "seed {seed}");
         let now_ns = self.desks[0].now_ns;
         let recent = self.sent_ns.iter().filter(|sent| now_ns - **sent < SECOND);
         assert!(recent.count() <= 10, "seed {seed}");
@@ -401,7 +448,8 @@ impl Market {
             .iter()
             .flat_map(|buy| self.orders.iter().map(move |it| (buy, it)))
         {
-            if (buy.side, sell.side) == (Side::Buy, Side::Sell) && buy.session != sell.session {
+            let is_pair = (buy.side, sell.side) == (Side::Buy, Side::Sell);
+            if is_pair && buy.session != sell.session && buy.symbol == sell.symbol {
                 assert!(limits(buy).1 < limits(sell).0, "seed {seed}: they meet");
             }
         }
@@ -410,15 +458,16 @@ impl Market {
 
 #[test]
 fn no_sequence_of_events_over_two_sessions_brings_their_account_over_a_limit_or_lets_them_meet() {
-    let (mut sent, mut filled) = (0, 0);
+    let (mut sent, mut filled, mut refused) = (0, 0, [0; CAUSES.len()]);
     for seed in 0..60 {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut market = Market {
             desks: sessions(BUDGET),
             orders: Vec::new(),
             next_id: 0,
-            positions: [0; 2],
+            positions: [[0; 2]; 2],
             sent_ns: Vec::new(),
+            refused: [0; CAUSES.len()],
         };
         for _ in 0..400 {
             match random.u32(0..3) {
@@ -434,11 +483,26 @@ fn no_sequence_of_events_over_two_sessions_brings_their_account_over_a_limit_or_
             market.desks.iter().all(|desk| !desk.kill.is_on()),
             "seed {seed}"
         );
-        for (desk, position) in market.desks.iter_mut().zip(market.positions) {
-            assert_eq!(desk.position(), position, "seed {seed}");
+        for (desk, positions) in market.desks.iter_mut().zip(market.positions) {
+            let held = SYMBOLS.map(|it| desk.account.exposure(Symbol(*it)).position);
+            assert_eq!(held, positions, "seed {seed}");
         }
         sent += market.sent_ns.len();
-        filled += market.positions.iter().filter(|it| **it != 0).count();
+        filled += market
+            .positions
+            .iter()
+            .flatten()
+            .filter(|it| **it != 0)
+            .count();
+        for (all, count) in refused.iter_mut().zip(market.refused) {
+            *all += count;
+        }
     }
+    let bound = CAUSES.iter().zip(refused);
+    let never: Vec<_> = bound.filter(|(_, count)| *count == 0).collect();
+    assert!(
+        never.is_empty(),
+        "never refused for: {never:?} of {refused:?}"
+    );
     assert!(sent > 600 && filled > 30, "sent {sent}, filled {filled}");
 }

@@ -89,8 +89,10 @@ enum Command {
         wait_s: u64,
     },
     /// Trade again. Says what was killed, by whom and when, and asks for its scope to be typed.
+    ///
+    /// Sessions of one account are resumed together, all or none: the scope is `account NAME` then.
     Resume {
-        /// The scope, for scripts: `all`, or the session's name, as `status` has it.
+        /// The scope, for scripts: `all`, the session's name, or `account NAME`, as `status` has it.
         #[arg(long, value_name = "SCOPE")]
         yes_resume: Option<String>,
     },

@@ -36,6 +36,9 @@ pub(super) fn kill(kill: &KillStatus) -> String {
     if let Some(cause) = &kill.cause {
         out.push_str(&format!(", by {cause}"));
     }
+    if let Some(began) = &kill.began {
+        out.push_str(&format!(", in session {began}"));
+    }
     if let Some(since_s) = kill.since_s {
         out.push_str(&format!(", since {}", time_of(since_s)));
     }
@@ -370,27 +373,25 @@ fn limits_column(row: &LimitsRow) -> Vec<(&'static str, String)> {
 /// What a change came to.
 fn limited(limited: &Limited) -> String {
     let mut rows = table(&["session", "limit", "before", "now", ""], &[2, 3]);
+    let mark = |is_looser| if is_looser { "LOOSER" } else { "" }.to_owned();
     for change in &limited.changes {
         rows.add_row([
             change.session.clone(),
             change.key.clone(),
             grouped(change.before),
             grouped(change.now),
-            if change.is_looser { "LOOSER" } else { "" }.to_owned(),
+            mark(change.is_looser),
         ]);
     }
     for change in &limited.rows {
         let word = |it: Option<u64>| it.map_or_else(|| "none".to_owned(), grouped);
-        let (row, strategy, symbol) = (change.row, &change.strategy, &change.symbol);
+        let (row, key, strategy) = (change.row, &change.key, &change.strategy);
         rows.add_row([
             change.session.clone(),
-            format!(
-                "row {row}, strategy {strategy}, symbol {symbol}: {}",
-                change.key
-            ),
+            format!("row {row}, {strategy}, {}: {key}", change.symbol),
             word(change.before),
             word(change.now),
-            if change.is_looser { "LOOSER" } else { "" }.to_owned(),
+            mark(change.is_looser),
         ]);
     }
     let number = limited.number;
@@ -509,6 +510,7 @@ mod tests {
             pid: 7,
             uptime_s: 93_784,
             kill: KillStatus {
+                began: None,
                 scope: vec!["all".to_owned()],
                 cause: Some("the operator".to_owned()),
                 since_s: Some(1_795_719_600),
@@ -558,6 +560,18 @@ mod tests {
             assert!(shown.contains(words), "{words}: {shown}");
         }
         assert!(shown.lines().all(|line| line.len() <= 80), "{shown}");
+    }
+
+    #[test]
+    fn kill_that_a_session_began_names_it() {
+        let told = KillStatus {
+            scope: vec!["account desk".to_owned()],
+            cause: Some("a loss over loss_max_dollars".to_owned()),
+            began: Some("ouch".to_owned()),
+            ..KillStatus::default()
+        };
+        let expected = "KILLED: account desk, by a loss over loss_max_dollars, in session ouch; a restart forgets it\n";
+        assert_eq!(kill(&told), expected);
     }
 
     #[test]

@@ -39,11 +39,11 @@ struct Best {
     sell: Node,
 }
 
-/// The best limits of a side each; 0: none.
+/// The best limit of each side. A limit of 0 is one: the exchange may say so of an order that it has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct BestLimits {
-    buy: Price4,
-    sell: Price4,
+    buy: Option<Price4>,
+    sell: Option<Price4>,
 }
 
 /// All of them.
@@ -93,13 +93,7 @@ impl OwnPrices {
         let Some(best) = self.best.get(usize::from(instrument.0)) else {
             return BestLimits::default();
         };
-        let of = |node: &Node| {
-            if node.orders == 0 {
-                Price4(0)
-            } else {
-                node.price
-            }
-        };
+        let of = |node: &Node| (node.orders != 0).then_some(node.price);
         BestLimits {
             buy: of(&best.buy),
             sell: of(&best.sell),
@@ -251,10 +245,9 @@ impl OwnPrices {
 impl BestLimits {
     /// With one more limit.
     pub(super) fn with(self, side: Side, limit: Price4) -> Self {
-        let better = |best: Price4| match best {
-            Price4(0) => limit,
-            best if is_better(side, limit, best) => limit,
-            best => best,
+        let better = |best: Option<Price4>| match best {
+            Some(best) if !is_better(side, limit, best) => Some(best),
+            _ => Some(limit),
         };
         match side {
             Side::Buy => Self {
@@ -268,14 +261,18 @@ impl BestLimits {
         }
     }
 
-    /// Both, in one word.
+    /// Both, in one word: each limit and 1, 0: none. OUCH's prices end far below what has no room.
     pub(super) fn word(self) -> u64 {
-        u64::from(self.buy.0) << 32 | u64::from(self.sell.0)
+        let half = |limit: Option<Price4>| limit.map_or(0, |it| u64::from(it.0.saturating_add(1)));
+        half(self.buy) << 32 | half(self.sell)
     }
 
     /// Those of [`BestLimits::word`].
     pub(super) fn of_word(word: u64) -> Self {
-        let half = |bits: u64| Price4(u32::try_from(bits & u64::from(u32::MAX)).unwrap_or(0));
+        let half = |bits: u64| {
+            let half = u32::try_from(bits & u64::from(u32::MAX)).ok()?;
+            half.checked_sub(1).map(Price4)
+        };
         Self {
             buy: half(word >> 32),
             sell: half(word),
@@ -285,8 +282,8 @@ impl BestLimits {
     /// Whether a limit would meet one of these.
     pub(super) fn meet(self, side: Side, limit: Price4) -> bool {
         match side {
-            Side::Buy => self.sell != Price4(0) && limit >= self.sell,
-            Side::Sell => self.buy != Price4(0) && limit <= self.buy,
+            Side::Buy => self.sell.is_some_and(|sell| limit >= sell),
+            Side::Sell => self.buy.is_some_and(|buy| limit <= buy),
         }
     }
 }
@@ -337,5 +334,20 @@ mod tests {
             }
             assert!(own.nodes.len() <= 16, "memory does not grow");
         }
+    }
+
+    #[test]
+    fn limit_of_nothing_is_a_limit_and_no_limit_meets_nobody() {
+        let none = BestLimits::default();
+        assert_eq!((none.word(), BestLimits::of_word(0)), (0, none));
+        for price in [0, 1, 1_999_999_900].map(Price4) {
+            assert!(!none.meet(Side::Buy, price) && !none.meet(Side::Sell, price));
+            let both = none.with(Side::Buy, price).with(Side::Sell, price);
+            assert_eq!(BestLimits::of_word(both.word()), both);
+            assert!(both.meet(Side::Buy, price) && both.meet(Side::Sell, price));
+        }
+        let free = none.with(Side::Sell, Price4(0));
+        assert!(free.meet(Side::Buy, Price4(0)), "it sells for nothing");
+        assert_eq!(free.with(Side::Sell, Price4(5)), free);
     }
 }

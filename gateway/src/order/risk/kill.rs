@@ -1,7 +1,9 @@
 //! The kill switch, and why it was turned.
 //!
 //! ```text
-//!  word of a session:   bits 0..8 cause, 0: off      bits 8.. 0: turned for itself, else 1 + the session that began it
+//!  word of a session:   bits 0..8    cause, 0: off
+//!                       bits 8..16   0: turned for itself, 255: by housekeeping, else 1 + the session that began it
+//!                       bit 63       it is about to be released, and still on: whatever comes now stays
 //!
 //!  session a: LossLimit ──engage──> own word ──> word of b ──> word of c      sessions of one trading account
 //! ```
@@ -134,8 +136,12 @@ impl std::fmt::Display for KillCause {
 const NOT_KILLED: u64 = 0;
 /// Where the cause lies in a word.
 const CAUSE: u64 = 0xff;
-/// Where the session lies that began it.
+/// Where it lies who began it.
 const BEGAN_SHIFT: u32 = 8;
+/// It is about to be released.
+const RELEASING: u64 = 1 << 63;
+/// Housekeeping began it, and for no session's sake: it has found the kill file.
+pub(crate) const HOUSEKEEPING: u8 = u8::MAX;
 
 /// The kill switch: anyone may turn it, the order core looks at it before each order. The first cause
 /// stays until it is released; `StartKilled` gives way to another.
@@ -149,7 +155,7 @@ pub struct KillSwitch {
 #[derive(Debug)]
 struct Siblings {
     /// What stands in their words when this session has begun it.
-    began: u64,
+    began: u8,
     words: Vec<SharedWord>,
 }
 
@@ -168,7 +174,7 @@ impl KillSwitch {
     pub fn with_account(mut self, session: usize, others: &[Self]) -> Self {
         let words = others.iter().map(|other| other.word.clone());
         self.account = Some(Arc::new(Siblings {
-            began: (session as u64 + 1) << BEGAN_SHIFT,
+            began: began_code(session),
             words: words.collect(),
         }));
         self
@@ -179,7 +185,7 @@ impl KillSwitch {
         // The own word last: whoever finds it on finds the others on, and for this session's sake.
         if let (Some(account), true) = (&self.account, cause.stops_the_account()) {
             for word in &account.words {
-                turn(word, cause as u64 | account.began);
+                turn(word, word_of(cause, account.began));
             }
         }
         self.engage_here(cause);
@@ -190,19 +196,21 @@ impl KillSwitch {
         turn(&self.word, cause as u64);
     }
 
+    /// The same, begun by another session ([`began_code`]) or by [`HOUSEKEEPING`].
+    pub(crate) fn engage_for(&self, cause: KillCause, began: u8) {
+        turn(&self.word, word_of(cause, began));
+    }
+
     /// Allows new orders.
     pub fn release(&self) {
         self.word.store(NOT_KILLED, Ordering::SeqCst);
     }
 
-    /// Allows new orders again where they are stopped for this cause; `false`: for another, or not at all.
+    /// What it says now, for [`release_together`]; `None`: it is off.
     #[must_use]
-    pub fn release_from(&self, cause: KillCause) -> bool {
-        let order = Ordering::SeqCst;
-        let word = self.word.load(order);
-        word != NOT_KILLED
-            && KillCause::from_word(word) == cause
-            && (self.word.compare_exchange(word, NOT_KILLED, order, order)).is_ok()
+    pub fn stood(&self) -> Option<Stood> {
+        let word = self.word.load(Ordering::SeqCst) & !RELEASING;
+        (word != NOT_KILLED).then_some(Stood(word))
     }
 
     /// Whether orders are stopped.
@@ -222,22 +230,115 @@ impl KillSwitch {
         }
     }
 
-    /// The session of its account that began it, by its place; `None`: this one, or nobody.
+    /// The session that began it, by its place; `None`: this one, or nobody.
     #[must_use]
     pub fn began(&self) -> Option<usize> {
-        let began = self.word.load(Ordering::Relaxed) >> BEGAN_SHIFT;
-        usize::try_from(began.checked_sub(1)?).ok()
+        match self.began_code() {
+            HOUSEKEEPING => None,
+            code => usize::from(code).checked_sub(1),
+        }
     }
+
+    /// Who began it, as the journal has it: 0: it was turned for itself, 255: housekeeping, which has found the kill file,
+    /// else 1 and the session's place.
+    #[must_use]
+    pub fn began_code(&self) -> u8 {
+        let word = self.word.load(Ordering::Relaxed) >> BEGAN_SHIFT;
+        u8::try_from(word & CAUSE).unwrap_or(0)
+    }
+}
+
+/// A session's place as a word has it; 0 where there is no room for it.
+pub(crate) fn began_code(session: usize) -> u8 {
+    let code = u8::try_from(session + 1).unwrap_or(0);
+    if code == HOUSEKEEPING { 0 } else { code }
+}
+
+fn word_of(cause: KillCause, began: u8) -> u64 {
+    cause as u64 | u64::from(began) << BEGAN_SHIFT
+}
+
+/// What a switch said when it was looked at: what is released is this and no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stood(u64);
+
+/// Lets sessions trade again, all of these or none, each as it was when somebody looked. `false`: one of them says
+/// something else by now; whatever stopped it stops them all.
+///
+/// ```text
+///  each: on ──> on, about to be released ──(all are)──> each: off         an account's breach meanwhile: all on again
+/// ```
+#[must_use]
+pub fn release_together(switches: &[(&KillSwitch, Stood)]) -> bool {
+    let release = Release { switches };
+    release.begin() && release.finish()
+}
+
+struct Release<'a> {
+    switches: &'a [(&'a KillSwitch, Stood)],
+}
+
+impl Release<'_> {
+    /// None of them is off afterwards.
+    fn begin(&self) -> bool {
+        for (at, (kill, Stood(stood))) in self.switches.iter().enumerate() {
+            if !change(kill, *stood, *stood | RELEASING) {
+                for (kill, Stood(stood)) in self.switches.iter().take(at) {
+                    change(kill, *stood | RELEASING, *stood);
+                }
+                return false;
+            }
+        }
+        // What came while the others were not there yet.
+        match self.other() {
+            Some(word) => self.stop(word),
+            None => true,
+        }
+    }
+
+    /// Whoever is off first and breaks a limit stops those that are not yet: they do not go off then.
+    fn finish(&self) -> bool {
+        for (kill, Stood(stood)) in self.switches {
+            if !change(kill, *stood | RELEASING, NOT_KILLED) {
+                let word = kill.word.load(Ordering::SeqCst);
+                return self.stop(word);
+            }
+        }
+        true
+    }
+
+    /// A word that is no longer about to be released.
+    fn other(&self) -> Option<u64> {
+        let words = self.switches.iter();
+        let mut words = words.map(|(kill, _)| kill.word.load(Ordering::SeqCst));
+        words.find(|word| word & RELEASING == 0)
+    }
+
+    /// All of them are on, for what this word says.
+    fn stop(&self, word: u64) -> bool {
+        for (kill, _) in self.switches {
+            turn(&kill.word, word);
+        }
+        false
+    }
+}
+
+fn change(kill: &KillSwitch, from: u64, to: u64) -> bool {
+    let order = Ordering::SeqCst;
+    kill.word.compare_exchange(from, to, order, order).is_ok()
 }
 
 /// Turns a word on, unless it is on for another cause.
 fn turn(word: &SharedWord, code: u64) {
     let order = Ordering::SeqCst;
-    // An error: it is on already, and the first cause is the one to look into, unless that is only how
-    // the configuration starts.
-    if (word.compare_exchange(NOT_KILLED, code, order, order)).is_err() {
-        let start = KillCause::StartKilled as u64;
-        let _ = word.compare_exchange(start, code, order, order);
+    let mut found = word.load(order);
+    // It is on already, and the first cause is the one to look into, unless that is only how the configuration starts,
+    // or is about to be forgotten. Ends: a word that changes meanwhile goes off or on, and is not released twice.
+    while found == NOT_KILLED || found == KillCause::StartKilled as u64 || found & RELEASING != 0 {
+        match word.compare_exchange(found, code, order, order) {
+            Ok(_) => return,
+            Err(now) => found = now,
+        }
     }
 }
 
@@ -278,7 +379,9 @@ mod tests {
             };
             for other in &others {
                 assert_eq!((other.cause(), other.began()), expected, "{cause:?}");
-                assert_eq!(other.release_from(cause), expected.0.is_some());
+                let stood = other.stood();
+                assert_eq!(stood.is_some(), expected.0.is_some());
+                assert!(stood.is_none_or(|it| release_together(&[(other, it)])));
                 assert!(!other.is_on());
             }
             kill.release();
@@ -292,5 +395,84 @@ mod tests {
         b.engage(KillCause::RejectStorm);
         a.engage(KillCause::LossLimit);
         assert_eq!((b.cause(), b.began()), (Some(KillCause::RejectStorm), None));
+    }
+
+    /// Two sessions of one account, stopped by a loss of the first, and what they say.
+    fn stopped() -> [KillSwitch; 2] {
+        let [a, b] = [(); 2].map(|()| KillSwitch::default());
+        let (x, y) = (a.clone(), b.clone());
+        let both = [a.with_account(0, &[y]), b.with_account(1, &[x])];
+        both[0].engage(KillCause::LossLimit);
+        both
+    }
+
+    fn stood([a, b]: &[KillSwitch; 2]) -> [(&KillSwitch, Stood); 2] {
+        [(a, a.stood().unwrap()), (b, b.stood().unwrap())]
+    }
+
+    #[test]
+    fn breach_between_the_releases_of_an_account_stops_all_of_it() {
+        for breached in [0, 1] {
+            for when in 0..3 {
+                let kills = stopped();
+                let stood = stood(&kills);
+                let release = Release { switches: &stood };
+                if when == 1 {
+                    // The first is about to be released, the second is not yet.
+                    assert!(change(&kills[0], stood[0].1.0, stood[0].1.0 | RELEASING));
+                    kills[breached].engage(KillCause::RejectStorm);
+                    change(&kills[0], stood[0].1.0 | RELEASING, stood[0].1.0);
+                    let _ = release.begin() && release.finish();
+                } else if when == 2 {
+                    assert!(release.begin());
+                    assert!(
+                        kills.iter().all(KillSwitch::is_on),
+                        "none runs before all may"
+                    );
+                    kills[breached].engage(KillCause::RejectStorm);
+                    assert!(!release.finish());
+                    let causes = [kills[0].cause(), kills[1].cause()];
+                    assert_eq!(causes, [Some(KillCause::RejectStorm); 2]);
+                } else {
+                    assert!(release.begin() && release.finish());
+                    assert!(!kills.iter().any(KillSwitch::is_on));
+                    kills[breached].engage(KillCause::RejectStorm);
+                }
+                assert_eq!(kills[0].is_on(), kills[1].is_on(), "{breached} {when}");
+            }
+        }
+    }
+
+    /// What the first meets with while both are released leaves both as they were, or stops both.
+    #[test]
+    fn breach_at_any_moment_of_a_release_never_leaves_a_sibling_running() {
+        for _ in 0..20_000 {
+            let kills = stopped();
+            let stood = stood(&kills);
+            std::thread::scope(|scope| {
+                scope.spawn(|| kills[0].engage(KillCause::RejectStorm));
+                let _ = release_together(&stood);
+            });
+            assert_eq!(kills[0].is_on(), kills[1].is_on());
+            assert!(
+                kills
+                    .iter()
+                    .all(|it| it.word.load(Ordering::SeqCst) & RELEASING == 0)
+            );
+        }
+    }
+
+    #[test]
+    fn switch_that_says_something_else_by_now_is_not_released_and_neither_are_the_others() {
+        let kills = stopped();
+        let stood = stood(&kills);
+        kills[1].release();
+        kills[1].engage_here(KillCause::Operator);
+        assert!(!release_together(&stood));
+        let causes = [kills[0].cause(), kills[1].cause()];
+        assert_eq!(
+            causes,
+            [Some(KillCause::LossLimit), Some(KillCause::Operator)]
+        );
     }
 }

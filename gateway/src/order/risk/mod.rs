@@ -42,7 +42,8 @@ use rows::Rows;
 
 pub use exposure::{Exposure, Lot, Worth};
 pub use key::LimitKey;
-pub use kill::{KillCause, KillSwitch};
+pub(crate) use kill::{HOUSEKEEPING, began_code};
+pub use kill::{KillCause, KillSwitch, Stood, release_together};
 pub use limits::{DAY_NS, Hours, Limits};
 pub use others::OTHER_SESSION;
 pub use prices::Market;

@@ -11,8 +11,8 @@
 //! decision, and nobody waits. A session's best limits are enough: who does not meet the best meets none. What is
 //! shown covers all that the exchange may have of a session, because a limit stays from before its order leaves until the
 //! exchange has said that it is over, a replace's beside the one that it replaces. So what is refused may be gone
-//! already, but what goes meets nothing, with one exception: what an earlier run left is shown once its session has
-//! found it, and nobody waits for that.
+//! already, but what goes meets nothing. What an earlier run left is shown once its session has found it: until then
+//! that session is not settled, and nobody's orders go.
 //!
 //! Thread:      order core, hot
 //! Contract:    **whoever was let through and does not send says so ([`Risk::take_back`]).**
@@ -28,6 +28,9 @@ use super::{Proposal, Refusal, Risk};
 
 /// What the journal has in a row's place where another session's order was the cause: no row has this number.
 pub const OTHER_SESSION: u8 = u8::MAX;
+/// The key under which a session shows that it has found what an earlier run left: no symbol's.
+const SETTLED_KEY: u64 = u64::MAX;
+const SETTLED: u64 = 1;
 /// No place on the board is known.
 const NOWHERE: u32 = u32::MAX;
 
@@ -37,6 +40,10 @@ pub(super) struct Others {
     seat: Seat,
     /// By instrument: its place on the board.
     places: Box<[u32]>,
+    /// Where sessions show that they are settled.
+    settled: Option<usize>,
+    /// All others have: they stay so, as what they find from then on they have sent themselves.
+    are_settled: bool,
     /// Shown for an order that is judged, and not sent yet.
     asked: Option<Instrument>,
     /// An order of theirs was the cause of the last refusal.
@@ -67,6 +74,22 @@ impl Others {
         }
     }
 
+    /// Whether every other session shows what an earlier run has left of its orders.
+    #[inline]
+    fn all_settled(&mut self) -> bool {
+        self.are_settled || self.look_for_settled()
+    }
+
+    #[cold]
+    fn look_for_settled(&mut self) -> bool {
+        let mut others = self
+            .settled
+            .into_iter()
+            .flat_map(|place| self.seat.others(place));
+        self.are_settled = self.settled.is_some() && others.all(|word| word == SETTLED);
+        self.are_settled
+    }
+
     #[inline]
     fn meet(&self, place: usize, side: Side, limit: Price4) -> bool {
         let mut others = self.seat.others(place);
@@ -79,6 +102,8 @@ impl Risk {
     #[must_use]
     pub fn with_others(mut self, seat: Seat) -> Self {
         self.others = Some(Others {
+            settled: seat.place(SETTLED_KEY),
+            are_settled: false,
             seat,
             places: vec![NOWHERE; INSTRUMENTS_MAX].into_boxed_slice(),
             asked: None,
@@ -100,7 +125,7 @@ impl Risk {
     /// Shows an order to the account's other sessions, and whether it would meet none of theirs.
     ///
     /// # Errors
-    /// It would; or its symbol has no place.
+    /// It would; its symbol has no place; or a session has not found yet what an earlier run left.
     pub(super) fn check_others(&mut self, proposal: &Proposal) -> Result<(), Refusal> {
         let (instrument, side) = (proposal.instrument, proposal.side);
         let best = self.own.best_limits(instrument);
@@ -108,6 +133,10 @@ impl Risk {
             return Ok(());
         };
         let place = others.place(instrument).ok_or(Refusal::UnknownSymbol)?;
+        if !self.limits.may_self_cross && !others.all_settled() {
+            others.has_refused = true;
+            return Err(Refusal::SessionDown);
+        }
         others.asked = Some(instrument);
         // Before the look, whatever comes of it: see the header.
         others.show(instrument, best.with(side, proposal.price));
@@ -117,6 +146,16 @@ impl Risk {
             return Err(Refusal::SelfCross);
         }
         Ok(())
+    }
+
+    /// The session has found what an earlier run left, and shows it: orders of the account's others may be held against it.
+    pub fn settle(&mut self) {
+        if let Some(others) = &mut self.others
+            && let Some(place) = others.settled
+        {
+            // Behind the limits: who sees this sees those.
+            others.seat.show(place, SETTLED);
+        }
     }
 
     /// The order that was let through last is not sent.

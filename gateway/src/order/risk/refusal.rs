@@ -41,7 +41,7 @@ refusals! {
     Killed = 1 => refused_killed,
     /// The operator has paused the strategy.
     Paused = 2 => refused_paused,
-    /// The session to the exchange is not open.
+    /// The session to the exchange is not open, or another one of its account has not been since the start.
     SessionDown = 3 => refused_session_down,
     /// More shares than one order may have, or none.
     OrderQty = 4 => refused_order_qty,

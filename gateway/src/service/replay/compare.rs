@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::outcome::{Counts, Different, Kept, Outcome};
 use super::run::{Records, Run};
 use crate::journal::event::{CommandRecord, Commanded, Event};
-use crate::journal::format::{Header, Record};
+use crate::journal::format::{Header, Kind, Record};
 use crate::journal::inlet::Outlet;
 use crate::message::command::{Command, NewLimits};
 use crate::message::intent::{Action, Owner};
@@ -152,10 +152,18 @@ impl Session {
     }
 }
 
+/// Of a header's own bytes, what a run decides: not who gave a kill from outside, which is turned on as the journal has it.
+fn decided(header: &Header) -> [u8; 2] {
+    let [first, second] = header.detail;
+    let is_outside = header.kind == Kind::KillOn as u8 && from_outside(first).is_some();
+    [first, if is_outside { 0 } else { second }]
+}
+
 /// What is different, if anything is.
 fn differ(journal: Option<Kept>, replay: Option<Kept>) -> Option<Box<Different>> {
     let of_file = |header: &Header| Header {
         crc: 0.into(),
+        detail: decided(header),
         ..*header
     };
     let why = match (&journal, &replay) {
@@ -237,7 +245,7 @@ fn turned(due: &VecDeque<Kept>, is_on: bool) -> Option<(Option<KillCause>, u32)>
                 }
                 None
             }
-            Event::KillOn(code) => from_outside(*code).map(Some),
+            Event::KillOn(code, _) => from_outside(*code).map(Some),
             Event::KillOff => Some(None),
             _ => None,
         });
@@ -278,7 +286,7 @@ fn count(counts: &mut Counts, kept: &Kept) {
             Event::Refused(_) => &mut counts.refusals,
             Event::Heard(_) => &mut counts.heard,
             Event::Command(_) | Event::Limits(_) | Event::Row(_) => &mut counts.commands,
-            Event::KillOn(_) | Event::KillOff => &mut counts.kills,
+            Event::KillOn(..) | Event::KillOff => &mut counts.kills,
             Event::Connected => &mut counts.connections,
             Event::Cancels(packets) => {
                 counts.cancels += crate::journal::show::cancels_in(packets);

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use feed_handler::capture::turns::Lacking;
 use rt::clock::{Clock, monotonic_ns};
-use rt::turn_notes::TurnLog;
+use rt::turn_notes::{TURN_BYTES, TurnLog};
 
 use super::build::{Built, build};
 use super::control::SessionControl;
@@ -42,6 +42,7 @@ use compare::Compared;
 use run::{Records, Run};
 use witness::Witnesses;
 
+use outcome::NO_END;
 pub use outcome::{Counts, Different, Kept, Outcome, Replay};
 
 /// What is to be replayed.
@@ -169,15 +170,21 @@ impl Day {
             progress.set(records.bytes() >> 20, run.bytes >> 20, monotonic_ns());
             if record.header.lost.get() > 0 {
                 outcome = Some(Outcome::Incomplete(format!(
-                    "{} records of turns were lost when the gateway ran: their ring was full (journal.ring_kib)",
-                    record.header.lost.get()
+                    "{} turns before this one could not be kept when the gateway ran: their ring was full \
+                     (journal.ring_kib), or a turn noted more than {} KiB",
+                    record.header.lost.get(),
+                    TURN_BYTES >> 10
                 )));
             } else if record.header.kind == Kind::Turns as u8 {
                 outcome = self.play_record(&record.payload)?;
             }
         }
         let outcome = match outcome {
-            Some(outcome) => outcome,
+            Some(outcome) => {
+                // Whether the run has an end is in its last record.
+                while records.next()?.is_some() {}
+                outcome.of_run(records.has_ended())
+            }
             None => self.end(&records)?,
         };
         drop(progress);
@@ -281,10 +288,7 @@ impl Day {
             )));
         }
         if !records.has_ended() {
-            return Ok(Outcome::Incomplete(
-                "its journal has no end: the gateway was killed, or runs still, and what it did last may be in no file"
-                    .to_owned(),
-            ));
+            return Ok(Outcome::Incomplete(NO_END.to_owned()));
         }
         Ok(Outcome::Identical)
     }

@@ -101,6 +101,24 @@ impl Counts {
     }
 }
 
+/// Of a run without its last record.
+pub(super) const NO_END: &str = "its journal has no end: the gateway was killed, or runs still, and what it did last may be in no file";
+
+impl Outcome {
+    /// What it is of a run that has its end in its journal, or has not: there a record that the journal lacks is one that
+    /// was lost with the process, and nothing was decided otherwise.
+    pub(super) fn of_run(self, has_ended: bool) -> Self {
+        match self {
+            Self::Different(different)
+                if !has_ended && different.journal.is_none() && different.replay.is_some() =>
+            {
+                Self::Incomplete(format!("{NO_END}: {}", different.why))
+            }
+            other => other,
+        }
+    }
+}
+
 impl Replay {
     /// Whether every record was made again.
     #[must_use]
@@ -201,5 +219,37 @@ impl Replay {
             serde_json::from_str(&show::json(&self.head, &record, &event)).ok()
         });
         shown.unwrap_or(Value::Null)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn record_that_a_killed_run_has_lost_is_no_difference_and_of_a_whole_run_it_is_one() {
+        let kept = || Some(Kept::default());
+        let of = |journal, replay, has_ended| {
+            let different = Different {
+                why: "record 7 was made, and the journal has none".to_owned(),
+                journal,
+                replay,
+                ..Different::default()
+            };
+            Outcome::Different(Box::new(different)).of_run(has_ended)
+        };
+        let Outcome::Incomplete(why) = of(None, kept(), false) else {
+            panic!("it was lost");
+        };
+        assert!(
+            why.starts_with("its journal has no end") && why.ends_with("has none"),
+            "{why}"
+        );
+        assert!(matches!(of(None, kept(), true), Outcome::Different(_)));
+        for journal in [kept(), None] {
+            // Another record, or nothing made of one that is there.
+            let replay = journal.as_ref().and(kept());
+            assert!(matches!(of(journal, replay, false), Outcome::Different(_)));
+        }
     }
 }
