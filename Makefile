@@ -13,7 +13,7 @@ TEST_PACKAGES := iputils-ping tshark systemd python3-venv chromium $(PEER_PACKAG
 BENCH_PACKAGES := dpdk-dev python3-venv $(PEER_PACKAGES)
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day worlds chaos planted fuzz bench bench-check bench-record bench-time lint install deb deb-check clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day worlds chaos tshark planted fuzz bench bench-check bench-record bench-time lint install deb deb-check clean
 .PHONY: build-packages run-packages test-packages bench-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -64,11 +64,21 @@ feed-day: build-packages
 	target/checked/world --feed --messages $(or $(MESSAGES),5000000) 1
 
 ## Kills the gateway and the exchange and cuts their link while they trade; after each, orders and positions of both sides, the
-## drop copy and the journal are compared. GATEWAY_KILLS=500 EXCHANGE_KILLS=100 CUTS=200 CHAOS_SEED=1.
+## drop copy and the journal are compared. GATEWAY_KILLS=500 EXCHANGE_KILLS=100 CUTS=200 CHAOS_SEED=1. STOPS=5: each side
+## stands still that often for five seconds. SUBMIT=delegated: how the sessions submit. ONE_IN=50: one frame in that many
+## between them is lost, one doubled, one late, one damaged, in both directions.
 chaos: build-packages run-packages
 	$(CARGO) build --workspace --profile checked
 	GATEWAY_KILLS=$(or $(GATEWAY_KILLS),20) EXCHANGE_KILLS=$(or $(EXCHANGE_KILLS),10) CUTS=$(or $(CUTS),20) \
-		CHAOS_SEED=$(or $(CHAOS_SEED),1) $(CARGO) test -p tickgate-world --profile checked --test chaos -- --nocapture
+		STOPS=$(or $(STOPS),0) SUBMIT=$(or $(SUBMIT),enter) ONE_IN=$(or $(ONE_IN),0) CHAOS_SEED=$(or $(CHAOS_SEED),1) \
+		$(CARGO) test -p tickgate-world --profile checked --test chaos -- --nocapture --exact both_sides_agree_whatever_is_killed
+
+## Orders past the kernel's TCP as tshark sees them at the exchange's interface: no malformed segment, no wrong checksum,
+## nothing sent again. ORDERS=100000.
+tshark: build-packages run-packages
+	@deploy/packages tshark
+	$(CARGO) build --workspace --profile checked
+	ORDERS=$(or $(ORDERS),100000) $(CARGO) test -p tickgate-world --profile checked --test delegated -- --nocapture tshark
 
 ## Plants mistakes in a copy of the tree, one after the other, and says which world finds each. SEEDS=1000.
 planted: build-packages

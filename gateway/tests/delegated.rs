@@ -22,11 +22,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use feed_handler::xdp::nic::{self, Attached};
-use gateway::order::transport::delegated::{DelegatedOptions, Safeguards};
+use gateway::order::transport::delegated::{DelegatedOptions, LaneWatch, Safeguards};
 use gateway::order::transport::{
     Counts, Transport, TransportEvent, TransportOptions, TransportUser, Way,
 };
-use wire::middle::Passed;
+use wire::bpf;
+use wire::hander::Passed;
 use wire::{FAR, Far, NEAR, ip};
 
 /// Polls after which a test gives up: far more than anything takes.
@@ -83,6 +84,7 @@ fn listen(far: &Far) -> (TcpListener, SocketAddrV4) {
 struct Near {
     transport: Box<dyn Stream>,
     counts: Counts,
+    watch: LaneWatch,
 }
 
 /// A transport, whichever.
@@ -133,6 +135,7 @@ impl TransportUser for Open {
         transport.start().expect("a ring");
         Near {
             counts: transport.counts().expect("a lane"),
+            watch: transport.watch().expect("a lane"),
             transport: Box::new(transport),
         }
     }
@@ -169,6 +172,11 @@ impl Near {
     fn counts(&self) -> BTreeMap<&'static str, u64> {
         let counts = (self.counts)().into_iter();
         counts.map(|(name, _, value)| (name, value)).collect()
+    }
+
+    /// What housekeeping says at the first look.
+    fn said(&mut self) -> String {
+        self.watch.turn(1).join("\n")
     }
 
     /// Sends messages in bursts, and waits for the answers to each.
@@ -218,7 +226,7 @@ fn orders_arrive_once_and_in_order_and_no_tcp_sends_anything_again() {
     let mut all = Vec::new();
     for _ in 0..RUNS {
         let mut noticed = 0;
-        in_own_thread(|| noticed = noticed_in_a_run());
+        in_own_thread(|| noticed = noticed_in_a_run(Safeguards::Both));
         if noticed == 0 {
             return;
         }
@@ -227,11 +235,26 @@ fn orders_arrive_once_and_in_order_and_no_tcp_sends_anything_again() {
     panic!("sent again, or asked for, in each run: {all:?}");
 }
 
-fn noticed_in_a_run() -> u64 {
+#[test]
+fn same_run_is_never_undisturbed_where_acknowledgements_are_not_lowered() {
+    in_own_thread(|| {
+        let Some(_far) = wire::lay() else { return };
+        for run in 0..2 {
+            let mut noticed = 0;
+            in_own_thread(|| noticed = noticed_in_a_run(Safeguards::OnlyStealing));
+            assert!(
+                noticed > 0,
+                "run {run} was not disturbed: the test above proves nothing"
+            );
+        }
+    });
+}
+
+fn noticed_in_a_run(safeguards: Safeguards) -> u64 {
     let Some(far) = wire::lay() else { return 0 };
     let (listener, to) = listen(&far);
     let exchange = echo(listener);
-    let mut near = Near::open(&wire::delegated());
+    let mut near = Near::open(&with_safeguards(safeguards));
     let mut heard = near.connect(to);
     near.trade(&mut heard, 0, 1_000, 1);
     near.trade(&mut heard, 1_000, 250, 4);
@@ -245,6 +268,9 @@ fn noticed_in_a_run() -> u64 {
     let kept = counts["copies_stolen"] + counts["copies_trimmed"];
     let passed = counts["passed_clock"] + counts["passed_options"] + counts["passed_headers"];
     assert_eq!(kept + passed, fast, "{counts:?}");
+    if safeguards == Safeguards::Both {
+        assert_eq!(near.said(), "", "an orderly run has nothing to say");
+    }
     noticed(&far)
 }
 
@@ -422,15 +448,41 @@ fn another_address_of_the_exchange_and_a_link_that_goes_down_are_the_kernels_to_
         let counts = near.counts();
         assert!(counts["passed_headers"] > 0, "{counts:?}");
         assert!(counts["delegated_sent"] > 150, "{counts:?}");
+        let said = near.said();
+        assert!(
+            said.contains("the exchange's address or the route has changed"),
+            "{said}"
+        );
 
+        // The first frame stays in the ring; while it does, nothing else goes there.
         ip(&format!("link set {NEAR} down"));
-        near.transport.send(&message(200));
-        near.transport.poll(&mut heard);
+        for number in 200..204 {
+            near.transport.send(&message(number));
+            near.transport.poll(&mut heard);
+        }
         let counts = near.counts();
         assert_eq!(counts["ordinary_refused"], 1, "{counts:?}");
+        assert_eq!(counts["ordinary_no_frame"], 3, "{counts:?}");
+        let said = near.said();
+        assert!(
+            said.contains("session test: 1 writes took the ordinary path: the link is down"),
+            "{said}"
+        );
+        assert!(
+            said.contains(
+                "session test: 3 writes took the ordinary path: the kernel has not sent a frame"
+            ),
+            "{said}"
+        );
         ip(&format!("link set {NEAR} up"));
-        near.until(&mut heard, |heard| heard.bytes.len() >= 201 * MESSAGE_BYTES);
-        near.trade(&mut heard, 201, 99, 1);
+        near.until(&mut heard, |heard| heard.bytes.len() >= 204 * MESSAGE_BYTES);
+        let before = near.counts()["delegated_sent"];
+        near.trade(&mut heard, 204, 96, 1);
+        assert!(
+            near.counts()["delegated_sent"] > before + 48,
+            "{:?}",
+            near.counts()
+        );
         assert_answers(&heard, 300);
         near.transport.close();
         assert_eq!(exchange.join().expect("it held"), 300);
@@ -452,6 +504,9 @@ fn exchange_that_does_not_read_closes_its_window_and_the_kernel_waits_for_it() {
             near.transport.poll(&mut heard);
             sent += 1;
         }
+        let said = near.said();
+        let why = ["the exchange's window has no room", "waits in the kernel"];
+        assert!(why.iter().any(|why| said.contains(why)), "{said}");
         for number in 0..sent {
             let mut bytes = [0; MESSAGE_BYTES];
             stream.set_nonblocking(true).expect("set");
@@ -463,6 +518,47 @@ fn exchange_that_does_not_read_closes_its_window_and_the_kernel_waits_for_it() {
             assert_eq!(bytes, message(number), "message {number}");
         }
         assert_eq!(heard.closed, None);
+    });
+}
+
+#[test]
+fn program_that_is_taken_off_by_hand_ends_the_lane_and_loses_nothing() {
+    in_own_thread(|| {
+        for (program, what) in [("leave", "leaves"), ("arrive", "arrives")] {
+            let Some(far) = wire::lay() else { return };
+            let (listener, to) = listen(&far);
+            let exchange = echo(listener);
+            let mut near = Near::open(&wire::delegated());
+            let mut heard = near.connect(to);
+            near.trade(&mut heard, 0, 100, 1);
+            let fast = near.counts()["delegated_sent"];
+            assert!(fast > 50, "{:?}", near.counts());
+            bpf::take_off(program, nic::interface_index(NEAR).expect("it is there"));
+            // Before anybody has noticed, and after. Until then acknowledgements stay lowered to where `leave` saw the
+            // kernel last, so only as much goes as may be on its way.
+            near.trade(&mut heard, 100, 5, 1);
+            let said = near.said();
+            let expected =
+                format!("session test: the program for what {what} was taken off its interface");
+            assert!(said.contains(&expected), "{said}");
+            assert!(!near.said().contains("taken off"), "told once");
+            let before = near.counts();
+            near.trade(&mut heard, 105, 45, 1);
+            near.trade(&mut heard, 150, 50, 4);
+            assert_answers(&heard, 350);
+            let after = near.counts();
+            assert_eq!(
+                after["delegated_sent"], before["delegated_sent"],
+                "{after:?}"
+            );
+            assert_eq!(
+                after["ordinary_detached"],
+                before["ordinary_detached"] + 245,
+                "{after:?}"
+            );
+            near.transport.close();
+            assert_eq!(exchange.join().expect("it held"), 350, "{program}");
+        }
     });
 }
 

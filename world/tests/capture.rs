@@ -236,6 +236,7 @@ fn live(day: &[Arriving], options: CaptureOptions) -> Lived {
     let (hot, end) = tap(options.ring_bytes, Arc::clone(&counters)).expect("a ring");
     let named = FeedLines {
         stem: "itch".to_owned(),
+        of: "feed itch".to_owned(),
         lines: LINES
             .map(|address| LineName {
                 address,

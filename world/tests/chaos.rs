@@ -1,7 +1,9 @@
 //! Everything that can be killed is, while it trades: the gateway, the exchange, the link between them. After each, both
-//! sides have the same orders and positions, and no number was ever used twice.
+//! sides have the same orders and positions, and no number was ever used twice. Either can be stopped for a while, too,
+//! and the orders' way can lose, double, delay and damage one packet of a number, in both directions.
 //!
-//! `make chaos GATEWAY_KILLS=500 EXCHANGE_KILLS=100 CUTS=200` makes a long run of it.
+//! `make chaos GATEWAY_KILLS=500 EXCHANGE_KILLS=100 CUTS=200` makes a long run of it, `SUBMIT=delegated ONE_IN=50 STOPS=20` one
+//! past the kernel's TCP with somebody in the middle.
 
 #![allow(
     clippy::expect_used,
@@ -11,42 +13,22 @@
     reason = "tests"
 )]
 
+mod arena;
+mod between;
 mod desk;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use desk::{
-    Desk, NEVER, account_at_exchange, gateway_command, start_gateway, start_sim_with, until,
-};
-use gateway::journal::event::Event;
-use gateway::journal::files::list;
-use gateway::journal::reader::Reader;
-use gateway::message::intent::Action;
-use lab::netns::{Lab, Side};
-use lab::process::Process;
-use protocol::ouch::Inbound;
-use protocol::soup::Packet;
+use arena::{Account, Arena, STRATEGIES, Setup, numbers_are_used_once, stored, text};
+use desk::{NEVER, until};
+use lab::netns::Side;
+use lab::process::send_signal;
 use rt::clock::monotonic_ns;
 use serde_json::Value;
 use support::{documented_questions, duckdb, is_root, stderr, tool};
-
-/// How long both sides may take to agree after something was killed: an exchange that is silent is given up after two
-/// seconds, a lost connection is made again within five.
-const AGREE_NS: u64 = 20_000_000_000;
-/// Sessions, as the gateway and the exchange's accounts name them, and what becomes of their orders at a start.
-const SESSIONS: [(&str, &str); 2] = [("one", "adopt"), ("two", "cancel")];
-/// The strategies and their sessions.
-const STRATEGIES: [(&str, &str); 4] = [
-    ("quotes", "one"),
-    ("takes", "one"),
-    ("probes", "two"),
-    ("more", "two"),
-];
 
 /// What is done to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,39 +36,79 @@ enum Blow {
     KillGateway,
     KillExchange,
     CutLink,
+    /// Each stands still for longer than the other waits (SIGSTOP).
+    StopGateway,
+    StopExchange,
 }
 
-/// Gateway and exchange, and what they are started with.
-struct Arena {
-    lab: Lab,
-    desk: Desk,
-    sim: Process,
-    gateway: Process,
-    random: fastrand::Rng,
+/// How long one that is stopped stands still.
+const STOPPED_MS: u64 = 5_000;
+
+/// What happens, how often, and how orders leave.
+#[derive(Clone, Debug)]
+struct Plan {
+    seed: u64,
+    /// How the sessions submit.
+    submit: String,
+    /// What happens to one frame in this many on the orders' way, of each kind of fault; 0: to none.
+    one_in: u32,
+    /// Of each blow.
+    counts: [(Blow, u64); 5],
 }
 
-impl Arena {
-    fn new(seed: u64) -> Self {
-        let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
-        let sim = start_sim_with(&lab, &desk, &exchange_config(&desk, seed));
-        std::fs::create_dir(desk.path("state")).expect("a folder");
-        let config = desk.write("tickgate.toml", &gateway_config(&desk));
-        let gateway = start_gateway(gateway_command(&lab, &config));
+impl Plan {
+    fn of_environment() -> Self {
+        let number = |name: &str, default| {
+            std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+        };
+        let stops = number("STOPS", 0);
         Self {
-            lab,
-            desk,
-            sim,
-            gateway,
-            random: fastrand::Rng::with_seed(seed),
+            seed: number("CHAOS_SEED", 1),
+            submit: std::env::var("SUBMIT").unwrap_or_else(|_| "enter".to_owned()),
+            one_in: u32::try_from(number("ONE_IN", 0)).expect("small"),
+            counts: [
+                (Blow::KillGateway, number("GATEWAY_KILLS", 20)),
+                (Blow::KillExchange, number("EXCHANGE_KILLS", 10)),
+                (Blow::CutLink, number("CUTS", 20)),
+                (Blow::StopGateway, stops),
+                (Blow::StopExchange, stops),
+            ],
         }
     }
 
-    /// What the gateway says to `tickgate ctl`; `None`: nobody answers, or not yet.
-    fn ctl(&self, arguments: &[&str]) -> Option<Value> {
-        let socket = self.desk.path("gateway.sock");
-        let output = desk::ctl(&socket, &[&["--json"], arguments].concat());
-        let is_told = output.status.success();
-        is_told.then(|| serde_json::from_slice(&output.stdout).expect("JSON"))
+    fn count(&self, blow: Blow) -> u64 {
+        let counts = self.counts.iter();
+        counts.filter(|(of, _)| *of == blow).map(|(_, n)| n).sum()
+    }
+
+    /// All of them, in any order.
+    fn blows(&self, random: &mut fastrand::Rng) -> Vec<Blow> {
+        let mut blows = Vec::new();
+        for (blow, count) in self.counts {
+            blows.extend((0..count).map(|_| blow));
+        }
+        random.shuffle(&mut blows);
+        blows
+    }
+}
+
+/// Both sides, and chance.
+struct Chaos {
+    arena: Arena,
+    random: fastrand::Rng,
+}
+
+impl Chaos {
+    fn new(plan: &Plan) -> Self {
+        let arena = Arena::new(Setup {
+            seed: plan.seed,
+            submit: plan.submit.clone(),
+            one_in: plan.one_in,
+            rate: 1500,
+            is_captured: false,
+        });
+        let random = fastrand::Rng::with_seed(plan.seed);
+        Self { arena, random }
     }
 
     /// It trades for a while, then this happens, then both sides are compared.
@@ -94,34 +116,42 @@ impl Arena {
         self.pause_ms(20..400);
         match blow {
             Blow::KillGateway => {
-                self.gateway.signal(libc::SIGKILL);
-                let _ = self.gateway.wait(Duration::from_secs(5), &NEVER);
-                let config = self.desk.path("tickgate.toml");
-                self.gateway = start_gateway(gateway_command(&self.lab, &config));
+                self.arena.gateway.signal(libc::SIGKILL);
+                let _ = self.arena.gateway.wait(Duration::from_secs(5), &NEVER);
+                self.arena.start_gateway();
             }
             Blow::KillExchange => {
-                self.sim.signal(libc::SIGKILL);
-                let _ = self.sim.wait(Duration::from_secs(5), &NEVER);
+                self.arena.sim.signal(libc::SIGKILL);
+                let _ = self.arena.sim.wait(Duration::from_secs(5), &NEVER);
                 let seed = self.random.u64(1..1_000_000);
-                let config = exchange_config(&self.desk, seed);
-                self.sim = start_sim_with(&self.lab, &self.desk, &config);
+                self.arena.start_exchange(seed);
             }
             Blow::CutLink => {
-                self.link("down");
+                self.arena.link(Side::Exchange, "down");
                 // Three of four are shorter than what the session takes for a silent exchange.
                 if self.random.u8(0..4) > 0 {
                     self.pause_ms(50..500);
                 } else {
                     self.pause_ms(2_100..3_000);
                 }
-                self.link("up");
+                self.arena.link(Side::Exchange, "up");
             }
+            Blow::StopGateway => self.stop_for_a_while(self.arena.gateway.pid()),
+            Blow::StopExchange => self.stop_for_a_while(self.arena.sim.pid()),
         }
-        self.agree()?;
+        self.arena.agree()?;
         for (strategy, _) in STRATEGIES {
-            self.ctl(&["unpause", strategy]).ok_or("no answer")?;
+            let told = self.arena.ctl(&["unpause", strategy]);
+            told.ok_or("no answer")?;
         }
         Ok(())
+    }
+
+    fn stop_for_a_while(&mut self, pid: u32) {
+        let pid = i32::try_from(pid).expect("small");
+        send_signal(pid, libc::SIGSTOP);
+        self.pause_ms(STOPPED_MS..STOPPED_MS + 1);
+        send_signal(pid, libc::SIGCONT);
     }
 
     fn pause_ms(&mut self, range: std::ops::Range<u64>) {
@@ -131,216 +161,6 @@ impl Arena {
             std::thread::park_timeout(Duration::from_millis(5));
         }
     }
-
-    fn link(&self, state: &str) {
-        let mut command: Command = self.lab.command(Side::Exchange, Path::new("ip"));
-        let done = command.args(["link", "set", "order0", state]).status();
-        assert!(done.expect("ip runs").success());
-    }
-
-    /// Nothing new goes out, and both sides come to say the same.
-    fn agree(&mut self) -> Result<(), String> {
-        let until_ns = monotonic_ns() + AGREE_NS;
-        let mut seen = (None, None);
-        loop {
-            if self.is_quiet() {
-                seen = (self.gateway_says(), self.exchange_says());
-                if seen.0.is_some() && seen.0 == seen.1 {
-                    break;
-                }
-            }
-            if monotonic_ns() > until_ns {
-                self.gateway.end();
-                let said = self.gateway.said.join("\n");
-                return Err(format!(
-                    "gateway {:?}\nexchange {:?}\n{said}",
-                    seen.0, seen.1
-                ));
-            }
-        }
-        let status = self.ctl(&["status"]).ok_or("no status")?;
-        let kill = &status["status"]["kill"];
-        if kill["scope"] != serde_json::json!([]) {
-            return Err(format!("{kill}"));
-        }
-        Ok(())
-    }
-
-    /// Whether both sessions are open and every strategy is paused.
-    fn is_quiet(&self) -> bool {
-        let Some(answer) = self.ctl(&["sessions"]) else {
-            return false;
-        };
-        let sessions = answer["sessions"].as_array().expect("a list");
-        if !sessions.iter().all(|session| session["state"] == "open") {
-            return false;
-        }
-        let mut strategies = sessions
-            .iter()
-            .flat_map(|session| session["strategies"].as_array().expect("a list"));
-        if strategies.all(|strategy| strategy["is_paused"] == true) {
-            return true;
-        }
-        for (strategy, _) in STRATEGIES {
-            self.ctl(&["pause", strategy]);
-        }
-        false
-    }
-
-    fn gateway_says(&self) -> Option<BTreeMap<String, Account>> {
-        let mut accounts = BTreeMap::new();
-        for (name, _) in SESSIONS {
-            accounts.insert(name.to_owned(), Account::default());
-        }
-        let orders = self.ctl(&["orders"])?["orders"]["orders"].clone();
-        for order in orders.as_array().expect("a list") {
-            let name = text(&order["session"]);
-            let account = accounts.get_mut(&name).expect("a session");
-            account.stand(order, &text(&order["side"]));
-        }
-        let sessions = self.ctl(&["positions"])?["positions"]["sessions"].clone();
-        for session in sessions.as_array().expect("a list") {
-            let account = accounts.get_mut(&text(&session["session"]));
-            let account = account.expect("a session");
-            for held in session["positions"].as_array().expect("a list") {
-                account.hold(&held["symbol"], &held["position"]);
-            }
-        }
-        Some(accounts)
-    }
-
-    fn exchange_says(&self) -> Option<BTreeMap<String, Account>> {
-        let mut accounts = BTreeMap::new();
-        for (name, _) in SESSIONS {
-            let told = account_at_exchange(&self.desk, name);
-            let told = told.inspect_err(|said| eprintln!("{said}")).ok()?;
-            let mut account = Account::default();
-            for order in told["orders"].as_array().expect("a list") {
-                let side = if order["side"] == "B" { "buy" } else { "sell" };
-                account.stand(order, side);
-            }
-            for held in told["positions"].as_array().expect("a list") {
-                account.hold(&held["symbol"], &held["net"]);
-            }
-            accounts.insert(name.to_owned(), account);
-        }
-        Some(accounts)
-    }
-}
-
-/// An account, as both sides can be brought to show it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Account {
-    /// By number: symbol, side, price, shares open.
-    orders: BTreeMap<u64, String>,
-    positions: BTreeMap<String, i64>,
-}
-
-impl Account {
-    fn stand(&mut self, order: &Value, side: &str) {
-        let (symbol, price) = (text(&order["symbol"]), text(&order["price"]));
-        let about = format!("{symbol} {side} {price} {}", order["open"]);
-        let number = order["user_ref"].as_u64().expect("a number");
-        self.orders.insert(number, about);
-    }
-
-    fn hold(&mut self, symbol: &Value, shares: &Value) {
-        let shares = shares.as_i64().expect("a number");
-        if shares != 0 {
-            self.positions.insert(text(symbol), shares);
-        }
-    }
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().expect("text").to_owned()
-}
-
-/// A market of its own, and a store that outlives it.
-fn exchange_config(desk: &Desk, seed: u64) -> String {
-    let mut text = format!(
-        "address = \"10.77.2.1:12000\"\ncontrol = \"{}\"\nsession = \"CHAOS00001\"\nstore = \"{}\"\n\
-         fill_every = 0\n[flow]\nseed = {seed}\nsymbols = 8\nrate = 1500\n\
-         [feed]\nlines = [{{ address = \"239.77.0.1:26400\", interface = \"10.77.1.1\" }}]\n\
-         rerequest = \"10.77.2.1:26478\"\nglimpse = \"10.77.2.1:26479\"\n",
-        desk.path("control").display(),
-        desk.path("store").display()
-    );
-    for (name, _) in SESSIONS {
-        write!(text, "[account.{name}]\npassword = \"secret\"\n").expect("memory");
-    }
-    text
-}
-
-fn gateway_config(desk: &Desk) -> String {
-    let mut text = format!(
-        "[host]\nstate_dir = \"{}\"\nlock_memory = false\n[journal]\ndrop_copy = \"{}\"\n[control]\nsocket = \"{}\"\n\
-         [telemetry]\ntable = false\n\
-         [feed.itch]\nlines = [{{ address = \"239.77.0.1:26400\", interface = \"feed0\" }}]\nreceive = \"udp\"\n\
-         stale_ms = 300\n[feed.itch.recovery]\nservers = [\"10.77.2.1:26478\"]\n\
-         [feed.itch.snapshot]\nservers = [\"10.77.2.1:26479\"]\nusername = \"one\"\npassword = \"secret\"\n\
-         pause_ms = 100\n[feed.itch.books]\norders_max = 65536\nlevels_max = 4096\n",
-        desk.path("state").display(),
-        desk.path("copy").display(),
-        desk.path("gateway.sock").display()
-    );
-    for (name, found) in SESSIONS {
-        write!(
-            text,
-            "[session.{name}]\naddress = \"10.77.2.1:12000\"\nusername = \"{name}\"\npassword = \"secret\"\n\
-             server_timeout_ms = 2000\nfound_orders = \"{found}\"\n[session.{name}.risk]\n\
-             order_qty_max = 10000\nnotional_max_dollars = 10000000\ncollar_bps = 5000\n\
-             gross_exposure_max_dollars = 100000000000\nnet_exposure_max_dollars = 100000000000\n\
-             loss_max_dollars = 100000000000\nposition_max = 100000000\nopen_orders_max = 1000\n\
-             orders_per_second_max = 100000\nrejects_max = 100000\n"
-        )
-        .expect("memory");
-    }
-    for (name, session) in STRATEGIES {
-        let how = match name {
-            "quotes" => "kind = \"quoter\"\n",
-            "takes" => "kind = \"probe\"\nparameters = { every = 11, takes = true }\n",
-            "probes" => "kind = \"probe\"\nparameters = { every = 3 }\n",
-            _ => "kind = \"quoter\"\nparameters = { half_spread = 300 }\n",
-        };
-        write!(
-            text,
-            "[strategy.{name}]\n{how}feed = \"itch\"\nsession = \"{session}\"\n"
-        )
-        .expect("memory");
-    }
-    text
-}
-
-/// What all journals together say: numbers of OUCH and of strategies, each used once. How many orders there were.
-fn numbers_are_used_once(folder: &Path) -> usize {
-    let mut numbers = BTreeSet::new();
-    let mut ids = BTreeSet::new();
-    for path in list(folder).expect("journals") {
-        let file = std::fs::File::open(&path).expect("it is there");
-        let mut reader = Reader::new(file).expect("a head");
-        while let Ok(Some(record)) = reader.next_record() {
-            let session = record.header.session;
-            if let Event::Sent(intent, packet) = Event::of(&record).expect("a payload") {
-                let packet = Packet::decode(packet)
-                    .expect("SoupBinTCP")
-                    .expect("whole")
-                    .0;
-                let number = match Inbound::decode(packet.payload).expect("OUCH").0 {
-                    Inbound::EnterOrder(m) => m.user_ref.get().0,
-                    Inbound::ReplaceOrder(m) => m.user_ref.get().0,
-                    _ => continue,
-                };
-                let is_new = numbers.insert((session, number));
-                assert!(is_new, "{}: {number} was used before", path.display());
-                if intent.action() == Some(Action::Enter) {
-                    let id = (session, intent.owner, intent.id.get());
-                    assert!(ids.insert(id), "{}: {id:?} was used before", path.display());
-                }
-            }
-        }
-    }
-    ids.len()
 }
 
 /// The drop copy's lines add up to what the exchange says that is held, and none is there twice. How many fills there are.
@@ -417,30 +237,38 @@ fn duckdb_finds_the_same(
          WHERE strategy IS NOT NULL AND replaces IS NULL AND outcome <> 'refused'"))
 }
 
-fn times(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+#[test]
+fn both_sides_agree_whatever_is_killed() {
+    run(&Plan::of_environment());
 }
 
 #[test]
-fn both_sides_agree_whatever_is_killed() {
+fn both_sides_agree_whatever_is_killed_past_the_kernel_with_one_packet_in_fifty_gone_wrong() {
+    run(&Plan {
+        seed: 3,
+        submit: "delegated".to_owned(),
+        one_in: 50,
+        counts: [
+            (Blow::KillGateway, 4),
+            (Blow::KillExchange, 2),
+            (Blow::CutLink, 3),
+            (Blow::StopGateway, 1),
+            (Blow::StopExchange, 1),
+        ],
+    });
+}
+
+fn run(plan: &Plan) {
     if !is_root() {
         return;
     }
-    let seed = times("CHAOS_SEED", 1);
-    let mut blows = Vec::new();
-    for (blow, name, default) in [
-        (Blow::KillGateway, "GATEWAY_KILLS", 20),
-        (Blow::KillExchange, "EXCHANGE_KILLS", 10),
-        (Blow::CutLink, "CUTS", 20),
-    ] {
-        blows.extend((0..times(name, default)).map(|_| blow));
-    }
-    let kills = times("GATEWAY_KILLS", 20);
-    let mut arena = Arena::new(seed);
-    arena.random.shuffle(&mut blows);
+    println!("{plan:?}");
+    let kills = plan.count(Blow::KillGateway);
+    let mut chaos = Chaos::new(plan);
+    let blows = plan.blows(&mut chaos.random);
     let (mut passed, mut failed) = (0, 0);
     for (round, blow) in blows.iter().enumerate() {
-        match arena.round(*blow) {
+        match chaos.round(*blow) {
             Ok(()) => passed += 1,
             Err(why) => {
                 failed += 1;
@@ -452,6 +280,7 @@ fn both_sides_agree_whatever_is_killed() {
             println!("{} of {} rounds", round + 1, blows.len());
         }
     }
+    let mut arena = chaos.arena;
     arena.agree().expect("both sides agree");
     // Nothing is open then, so nothing changes any more.
     arena.ctl(&["cancel", "all"]).expect("an answer");
@@ -464,7 +293,14 @@ fn both_sides_agree_whatever_is_killed() {
     let held = arena.exchange_says().expect("the exchange answers");
     let fills = every_fill_is_copied_once(&arena.desk.path("copy"), &held, kills);
     let journals = arena.desk.path("state").join("journal");
-    let orders = numbers_are_used_once(&journals);
+    let orders = numbers_are_used_once(&journals).orders;
+    for (name, account) in &held {
+        assert_eq!(
+            stored(&arena.desk, name).positions,
+            account.positions,
+            "{name}"
+        );
+    }
     let out = arena.desk.path("parquet");
     let rows = duckdb_finds_the_same(&journals, &out, &said, fills);
     assert!(

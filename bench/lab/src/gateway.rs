@@ -23,7 +23,7 @@ pub struct Gateway {
     pub receive: String,
     /// `inline`, `pipeline`, or `cores`: the market's side on one core, order entry on another.
     pub layout: String,
-    /// `enter`, `sqpoll` or `write`.
+    /// `enter`, `sqpoll`, `delegated` or `write`.
     pub submit: String,
     /// An order on every n-th change of the best price.
     pub every: u64,

@@ -6,6 +6,13 @@
 //!   order0  10.77.2.1  ───────────────────────────  order0  10.77.2.2
 //! ```
 //!
+//! With a middle, what either end of the orders' pair sends comes out in a third namespace, tg-PID-N-m, whose program
+//! decides what becomes of it:
+//!
+//! ```text
+//!   order0 (exchange) ──── right   tg-PID-N-m   left ──── order0 (gateway)
+//! ```
+//!
 //! Nothing outside them is touched. They are removed when the lab is dropped; what a killed lab left
 //! behind is removed by the next one.
 
@@ -38,7 +45,12 @@ pub const GROUPS: [SocketAddrV4; 2] = [
 pub struct Lab {
     exchange: String,
     gateway: String,
+    /// Between them on the orders' way; `None`: one pair of interfaces joins them.
+    middle: Option<String>,
 }
+
+/// The interfaces of the middle: of the gateway's side, and of the exchange's.
+pub const MIDDLE_LINKS: [&str; 2] = ["left", "right"];
 
 /// Which namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +76,19 @@ impl Lab {
     /// # Errors
     /// Not root, or `ip` is not installed; fewer CPUs than queues, or a kernel without XPS.
     pub fn with_feed_queues(queues: u32) -> Result<Self> {
+        Self::make(queues, false)
+    }
+
+    /// Makes both namespaces, and one in the middle of the orders' way: nothing gets through unless a program there
+    /// hands it on.
+    ///
+    /// # Errors
+    /// Not root, or `ip` is not installed.
+    pub fn with_middle() -> Result<Self> {
+        Self::make(1, true)
+    }
+
+    fn make(queues: u32, has_middle: bool) -> Result<Self> {
         remove_stale();
         // A name of its own for each lab of this process: the kernel takes its time to let one go.
         static LABS: AtomicU32 = AtomicU32::new(0);
@@ -72,17 +97,28 @@ impl Lab {
         let lab = Self {
             exchange: name('x'),
             gateway: name('g'),
+            middle: has_middle.then(|| name('m')),
         };
         let (x, g) = (&lab.exchange, &lab.gateway);
-        ip(&["netns", "add", x])
-            .context("making a network namespace needs root and Debian's iproute2")?;
-        ip(&["netns", "add", g])?;
-        for (link, net, queues) in [("feed0", 1, queues), ("order0", 2, 1)] {
-            let ends = format!("numrxqueues {queues} numtxqueues {queues}");
-            let pair = format!(
-                "link add {link} netns {x} {ends} type veth peer name {link} netns {g} {ends}"
-            );
-            ip(&pair.split(' ').collect::<Vec<_>>())?;
+        for namespace in [Some(x), Some(g), lab.middle.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            ip(&["netns", "add", namespace])
+                .context("making a network namespace needs root and Debian's iproute2")?;
+        }
+        pair([x, "feed0"], [g, "feed0"], queues)?;
+        if let Some(middle) = &lab.middle {
+            let [left, right] = MIDDLE_LINKS;
+            pair([g, "order0"], [middle, left], 1)?;
+            pair([x, "order0"], [middle, right], 1)?;
+            for link in MIDDLE_LINKS {
+                ip(&["-n", middle, "link", "set", link, "up"])?;
+            }
+        } else {
+            pair([x, "order0"], [g, "order0"], 1)?;
+        }
+        for (link, net) in [("feed0", 1), ("order0", 2)] {
             for (namespace, host) in [(x, 1), (g, 2)] {
                 let address = format!("10.77.{net}.{host}/24");
                 ip(&["-n", namespace, "addr", "add", &address, "dev", link])?;
@@ -120,6 +156,12 @@ impl Lab {
         }
     }
 
+    /// The name of the namespace in the middle.
+    #[must_use]
+    pub fn middle(&self) -> Option<&str> {
+        self.middle.as_deref()
+    }
+
     /// A command that runs in a namespace, in a process group of its own: Ctrl-C is ours to handle.
     #[must_use]
     pub fn command(&self, side: Side, program: &Path) -> Command {
@@ -134,7 +176,12 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        for namespace in [&self.exchange, &self.gateway] {
+        let all = [
+            Some(&self.exchange),
+            Some(&self.gateway),
+            self.middle.as_ref(),
+        ];
+        for namespace in all.into_iter().flatten() {
             // A failure leaves it to the next lab.
             let _ = ip(&["netns", "delete", namespace]);
         }
@@ -151,7 +198,7 @@ fn remove_stale() {
         let pid = name
             .strip_prefix("tg-")
             .and_then(|rest| rest.split('-').next());
-        let is_ours = name.ends_with("-x") || name.ends_with("-g");
+        let is_ours = ["-x", "-g", "-m"].iter().any(|end| name.ends_with(end));
         if let Some(pid) = pid
             .filter(|_| is_ours)
             .and_then(|pid| pid.parse::<u32>().ok())
@@ -160,6 +207,15 @@ fn remove_stale() {
             let _ = ip(&["netns", "delete", name]);
         }
     }
+}
+
+/// A pair of virtual interfaces, each given as namespace and name, with this many queues.
+fn pair([here, link]: [&str; 2], [there, peer]: [&str; 2], queues: u32) -> Result<()> {
+    let ends = format!("numrxqueues {queues} numtxqueues {queues}");
+    let pair = format!(
+        "link add {link} netns {here} {ends} type veth peer name {peer} netns {there} {ends}"
+    );
+    ip(&pair.split(' ').collect::<Vec<_>>())
 }
 
 fn ip(arguments: &[&str]) -> Result<()> {

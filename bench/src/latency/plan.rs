@@ -66,7 +66,7 @@ pub struct Plan {
     /// Receivers: af_xdp (the best rung), af_xdp-generic, udp (busy polled), udp-blocking.
     #[arg(long, value_delimiter = ',')]
     pub receive: Vec<String>,
-    /// Senders: io_uring (enter), io_uring-sqpoll, write.
+    /// Senders: io_uring (enter), io_uring-sqpoll, delegated (past the kernel's TCP, or the run fails), write.
     #[arg(long, value_delimiter = ',')]
     pub send: Vec<String>,
     /// Layouts: inline, pipeline, cores (feed and strategies on one core, order entry on another).
@@ -228,8 +228,15 @@ fn combine(choices: &[Choice]) -> Result<Combination> {
                 gateway.submit = match value.as_str() {
                     "io_uring" => "enter",
                     "io_uring-sqpoll" => "sqpoll",
+                    "delegated" => {
+                        // A step down would be measured as what it is not.
+                        set(&mut gateway, "session.ouch.require", "delegated");
+                        "delegated"
+                    }
                     "write" => "write",
-                    _ => bail!("send {value}: expected io_uring, io_uring-sqpoll or write"),
+                    _ => bail!(
+                        "send {value}: expected io_uring, io_uring-sqpoll, delegated or write"
+                    ),
                 }
                 .to_owned();
             }
@@ -301,6 +308,26 @@ mod tests {
         );
         assert!(combinations.iter().all(|c| (c.rate - 1000.0).abs() < 1e-9));
         assert_eq!(Plan::default().combinations().unwrap()[0].name, "gateway");
+    }
+
+    #[test]
+    fn delegated_sender_that_does_not_hold_fails_the_run() {
+        let plan = Plan {
+            send: vec!["io_uring".to_owned(), "delegated".to_owned()],
+            ..Plan::default()
+        };
+        let combinations = plan.combinations().unwrap();
+        let [plain, delegated] = &combinations[..] else {
+            panic!("two");
+        };
+        assert_eq!(delegated.name, "gateway delegated");
+        assert_eq!(
+            (&*plain.gateway.submit, &*delegated.gateway.submit),
+            ("enter", "delegated")
+        );
+        let sets = &delegated.gateway.sets;
+        assert!(sets.contains(&"session.ouch.require=delegated".to_owned()));
+        assert!(plain.gateway.sets.is_empty(), "{:?}", plain.gateway.sets);
     }
 
     #[test]

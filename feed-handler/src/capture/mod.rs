@@ -79,6 +79,8 @@ pub struct LineName {
 pub struct FeedLines {
     /// How files are called: the feed's name, fit for one.
     pub stem: String,
+    /// What the lines are of, as the files say it: "line 1 of" that.
+    pub of: String,
     /// Its lines, in the order of the configuration.
     pub lines: Vec<LineName>,
     /// Frames come whole; else kernel sockets gave payloads alone, and the headers are made up.

@@ -268,6 +268,7 @@ mod tests {
         };
         let named = FeedLines {
             stem: "itch".to_owned(),
+            of: "feed itch".to_owned(),
             lines: vec![LineName {
                 address: "239.77.0.1:26400".parse().unwrap(),
                 interface: "feed0".to_owned(),

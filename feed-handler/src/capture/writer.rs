@@ -118,7 +118,7 @@ impl Writer {
         pcapng::section(APPLICATION, &self.scale.to_string(), &mut head);
         for (number, line) in (1..).zip(&self.named.lines) {
             let LineName { address, interface } = line;
-            let mut text = format!("line {number} of feed {}, {address}", self.named.stem);
+            let mut text = format!("line {number} of {}, {address}", self.named.of);
             if !self.named.has_frames {
                 text.push_str(MADE_UP);
             }

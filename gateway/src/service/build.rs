@@ -13,6 +13,7 @@ use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
 use rt::turn_notes::TurnLog;
 
 use super::accounts::{self, Share};
+use super::capture;
 use super::control::{self, Control, SessionControl, StrategyControl};
 use super::feed;
 use super::house::{House, SessionHouse};
@@ -419,9 +420,13 @@ impl TransportUser for SessionStart<'_> {
 
 impl SessionStart<'_> {
     /// Makes the stage, and its histograms, its counters and its door known.
-    fn stage<T: Transport + Send + 'static>(self, transport: T) -> Box<dyn Stage> {
+    fn stage<T: Transport + Send + 'static>(self, mut transport: T) -> Box<dyn Stage> {
+        let House {
+            captures, registry, ..
+        } = &mut *self.house;
+        capture::keep_sent(&mut transport, &self.name, captures, registry);
         let counters = self.entry.counters();
-        let of_transport = transport.counts();
+        let (of_transport, lane) = (transport.counts(), transport.watch());
         let mut stage = OrderStage::new(OrderParts {
             account: self.account,
             entry: self.entry,
@@ -454,6 +459,7 @@ impl SessionStart<'_> {
             counters: Arc::clone(&counters),
             view: stage.session_view(),
             positions: stage.positions_view(),
+            lane,
         });
         let label = Label::new(Kind::Session, self.name);
         registry.histograms(label.clone(), stage.histograms().readers());

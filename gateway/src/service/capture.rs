@@ -1,9 +1,12 @@
-//! The capture core: one thread that writes the captured frames of every feed, and sleeps between.
+//! The capture core: one thread that writes the captured frames of every feed, and what sessions sent past the kernel's
+//! TCP, which nobody else on this host sees; it sleeps between.
 //!
-//! Path:        rings of feed cores -> capture stages -> files; order cores -> slow orders -> capture stages
+//! Path:        rings of feed cores -> capture stages -> files; order cores -> slow orders -> capture stages; order cores ->
+//!              rings of what was sent -> capture stages of their own -> files
 //! Thread:      capture core, which keeps off the other cores' CPUs where it can
 //! Time:        a look every [`IDLE`] while nothing is there, so a ring bridges that, and what the disk takes.
 
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -12,14 +15,15 @@ use std::time::Duration;
 use feed_handler::capture::FeedLines;
 use feed_handler::capture::stage::{CaptureStage, Now, PAUSE_NS, Trouble};
 use feed_handler::capture::tap::{Tap, tap};
-use feed_handler::capture::{CaptureOptions, LineName, Seen};
+use feed_handler::capture::{CaptureOptions, Frames, LineName, Seen};
 use feed_handler::feed::Counters;
 use rt::clock::{SECOND_NS, monotonic_ns, realtime_offset_ns};
 use rt::ring::{Consumer, ring};
 
 use super::pause;
 use crate::options::Feed;
-use crate::telemetry::{Kind, Label};
+use crate::order::transport::Transport;
+use crate::telemetry::{Kind, Label, Registry};
 use crate::trace::recorder::{OrderTrace, Watch};
 
 /// How long frames wait in the ring at most: a thousand looks a second.
@@ -29,10 +33,13 @@ const SLOW_ORDERS: usize = 256;
 /// How often the wall clock is looked at.
 const OFFSET_NS: u64 = SECOND_NS;
 
-/// One feed's capture.
+/// One feed's capture, or that of what a session sent.
 #[derive(Debug)]
 pub(super) struct FeedCapturer {
-    name: String,
+    /// Whose, as it is told.
+    whose: String,
+    /// How it is set.
+    options: CaptureOptions,
     /// The feed's, in the order of the configuration.
     pub(super) number: u16,
     pub(super) stage: CaptureStage,
@@ -63,18 +70,65 @@ pub(super) fn open(
     });
     let named = FeedLines {
         stem: Label::new(Kind::Capture, name).file_name(),
+        of: format!("feed {}", Label::new(Kind::Capture, name).file_name()),
         lines: lines.collect(),
         has_frames,
     };
     let stage = CaptureStage::new(options.clone(), named, end, Arc::clone(counters));
     let capturer = FeedCapturer {
-        name: name.clone(),
+        whose: format!("feed {name}"),
+        options: options.clone(),
         number: 0,
         stage,
         slow_order_ns: feed.slow_order_ns,
         slow_orders: Vec::new(),
     };
     Ok((tap, capturer))
+}
+
+/// Keeps what a session sends past the kernel's TCP, where a feed's frames are all kept: in files of its own, set as
+/// those, since a feed's are what it heard and can be played again.
+pub(super) fn keep_sent<T: Transport>(
+    transport: &mut T,
+    session: &str,
+    all: &mut Vec<FeedCapturer>,
+    registry: &mut Registry,
+) {
+    let Some(interface) = transport.lane_interface() else {
+        return;
+    };
+    let mut captures = all.iter();
+    let Some(feed) = captures.find(|capture| capture.options.frames == Frames::All) else {
+        return;
+    };
+    let options = feed.options.clone();
+    // A ring of that size was made for the feed.
+    let Ok((tap, end)) = tap(options.ring_bytes, Arc::default()) else {
+        return;
+    };
+    let whose = Label::new(Kind::Session, session);
+    let named = FeedLines {
+        stem: whose.file_stem(),
+        of: format!("what session {} sent past the kernel", whose.file_name()),
+        lines: vec![LineName {
+            address: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
+            interface,
+        }],
+        has_frames: true,
+    };
+    let stage = CaptureStage::new(options.clone(), named, end, Arc::default());
+    let counters = stage.counters();
+    let label = Label::new(Kind::Capture, whose.file_stem());
+    registry.counters(label, move || counters.list());
+    all.push(FeedCapturer {
+        whose: format!("session {session}"),
+        options,
+        number: u16::MAX,
+        stage,
+        slow_order_ns: None,
+        slow_orders: Vec::new(),
+    });
+    transport.keep_sent(tap);
 }
 
 /// The thread. However the service ends, what the feed cores have put into their rings is written first.
@@ -198,8 +252,8 @@ impl FeedCapturer {
     fn warn(&mut self) {
         if let Some(Trouble { path, error }) = self.stage.take_trouble() {
             log::warn!(
-                "feed {}: capture: {}: {error}; nothing is captured for {} s",
-                self.name,
+                "{}: capture: {}: {error}; nothing is captured for {} s",
+                self.whose,
                 path.display(),
                 PAUSE_NS / SECOND_NS
             );

@@ -13,6 +13,7 @@ use crate::message::notice::Notice;
 use crate::order::entry::EntryCounters;
 use crate::order::risk::KillSwitch;
 use crate::order::snapshot::{PositionsView, SessionView};
+use crate::order::transport::delegated::LaneWatch;
 use crate::telemetry::Registry;
 use crate::trace::recorder::OrderTrace;
 
@@ -43,4 +44,6 @@ pub(super) struct SessionHouse {
     pub(super) counters: Arc<EntryCounters>,
     pub(super) view: Arc<SessionView>,
     pub(super) positions: Arc<PositionsView>,
+    /// Its way past the kernel's TCP, if it has one.
+    pub(super) lane: Option<LaneWatch>,
 }

@@ -189,6 +189,7 @@ impl Housekeeping {
         if now_ns >= self.queues_next_ns {
             self.queues_next_ns = now_ns + QUEUE_CHECK_NS;
             self.check_queues();
+            self.tell_lanes(now_ns);
         }
         if let Some(interval_ns) = self.watchdog_ns
             && now_ns >= self.watchdog_next_ns
@@ -251,6 +252,15 @@ impl Housekeeping {
                      to those (ethtool -N)",
                     watch.interface
                 );
+            }
+        }
+    }
+
+    fn tell_lanes(&mut self, now_ns: u64) {
+        let sessions = self.house.sessions.iter_mut();
+        for lane in sessions.filter_map(|session| session.lane.as_mut()) {
+            for line in lane.turn(now_ns) {
+                log::warn!("{line}");
             }
         }
     }

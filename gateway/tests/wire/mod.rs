@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod bpf;
+pub(crate) mod hander;
 pub(crate) mod middle;
 
 use std::collections::BTreeMap;

@@ -14,8 +14,10 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
+use feed_handler::capture::tap::Tap;
 use rt::turn_notes::TurnLog;
 
+use super::delegated::LaneWatch;
 use super::{Counts, HEARD_BYTES_MAX, Transport, TransportEvent};
 use crate::order::risk::{KillCause, KillSwitch};
 
@@ -95,6 +97,18 @@ impl<T: Transport> Transport for Logged<T> {
 
     fn counts(&self) -> Option<Counts> {
         self.transport.counts()
+    }
+
+    fn watch(&self) -> Option<LaneWatch> {
+        self.transport.watch()
+    }
+
+    fn lane_interface(&self) -> Option<String> {
+        self.transport.lane_interface()
+    }
+
+    fn keep_sent(&mut self, tap: Tap) {
+        self.transport.keep_sent(tap);
     }
 }
 

@@ -14,7 +14,9 @@ pub mod write;
 use std::io;
 use std::net::SocketAddrV4;
 
-use delegated::{DelegatedOptions, DelegatedTransport};
+use feed_handler::capture::tap::Tap;
+
+use delegated::{DelegatedOptions, DelegatedTransport, LaneWatch};
 use uring::{Submit, UringOptions, UringTransport};
 use write::WriteTransport;
 
@@ -67,6 +69,19 @@ pub trait Transport {
     fn counts(&self) -> Option<Counts> {
         None
     }
+
+    /// What housekeeping looks at, for the log; `None`: nothing.
+    fn watch(&self) -> Option<LaneWatch> {
+        None
+    }
+
+    /// The interface by which frames leave that the kernel does not show to anybody; `None`: it shows all of them.
+    fn lane_interface(&self) -> Option<String> {
+        None
+    }
+
+    /// From now on such frames are shown to this tap.
+    fn keep_sent(&mut self, _tap: Tap) {}
 }
 
 /// What transports are told; each takes what it needs.

@@ -4,6 +4,7 @@
 //! Thread:      order core, hot; a connection's beginning and end: the same core, cold
 //! Invariants:  the programs know of a segment before it can leave. A connection is served only from its first packet
 //!              on, and never while a frame of the one before may still leave.
+//! Time:        read for a capture alone, when the segment has left.
 //! System calls: the sender's kick. Beginning a connection asks for its route and binds its socket.
 //! When wrong:  whatever is in doubt goes by the kernel alone and is counted (`DelegatedCounters`).
 
@@ -12,7 +13,9 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Duration;
 
+use feed_handler::capture::tap::Tap;
 use feed_handler::xdp::nic;
+use rt::clock::monotonic_ns;
 use socket2::Socket;
 
 use super::lane::{Connection, DelegatedCounters, Detour, Waiting};
@@ -20,6 +23,7 @@ use super::program::Programs;
 use super::row::{Row, Safeguards, ports};
 use super::segment::{self, Template};
 use super::sender::Sender;
+use super::watch::LaneWatch;
 use crate::order::transport::sockopt::window_shift;
 
 /// Full segments as the smallest path has them, should the kernel not say: RFC 9293, 3.7.1.
@@ -30,6 +34,9 @@ const CONGESTION: [&[u8]; 2] = [b"cubic", b"reno"];
 /// The lane.
 #[derive(Debug)]
 pub(super) struct Fast {
+    /// The session's name.
+    pub(super) session: String,
+    pub(super) interface: String,
     /// The interface's index.
     pub(super) index: u32,
     pub(super) row: Arc<Row>,
@@ -42,11 +49,19 @@ pub(super) struct Fast {
     /// Bytes of the connection up to the end of its last fast segment.
     pub(super) sent_upto: u32,
     pub(super) safeguards: Safeguards,
+    /// Who is shown what has left; `None`: nobody.
+    pub(super) tap: Option<Tap>,
     /// Taken off after the socket has gone.
     pub(super) programs: Programs,
 }
 
 impl Fast {
+    /// What housekeeping looks at.
+    pub(super) fn watch(&self) -> LaneWatch {
+        let (row, counters) = (Arc::clone(&self.row), Arc::clone(&self.counters));
+        LaneWatch::new(self.session.clone(), row, counters, self.programs.links())
+    }
+
     /// Makes a socket ready that is about to connect; the programs look at it from its first packet on.
     pub(super) fn prepare(&mut self, socket: &Socket, to: SocketAddrV4) -> io::Result<()> {
         (self.connection, self.ports, self.sent_upto) = (None, [0; 4], 0);
@@ -104,6 +119,9 @@ impl Fast {
     #[inline]
     fn try_send(&mut self, taken: u32, bytes: &[u8]) -> Result<(), Detour> {
         let connection = self.connection.as_ref().ok_or(Detour::Unseen)?;
+        if self.row.is_over() {
+            return Err(Detour::Detached);
+        }
         if !self.sender.is_idle() {
             self.sender.kick_again();
             return Err(Detour::NoFrame);
@@ -134,7 +152,12 @@ impl Fast {
         if detour != Some(Detour::NoFrame) {
             self.sent_upto = taken.wrapping_add(u32::try_from(bytes.len()).unwrap_or(0));
         }
-        let Some(detour) = detour else { return Ok(()) };
+        let Some(detour) = detour else {
+            if let Some(tap) = &mut self.tap {
+                tap.on_sent(self.sender.last_sent(), monotonic_ns());
+            }
+            return Ok(());
+        };
         self.row.withdraw(&numbers);
         Err(detour)
     }

@@ -49,6 +49,8 @@ counters! {
         ordinary_no_frame,
         /// The same: the kernel did not send the frame; it may leave later, as a copy.
         ordinary_refused,
+        /// The same: one of the programs was taken off its interface.
+        ordinary_detached,
         /// Connections that leave the host by another interface than the lane's.
         connections_elsewhere,
     }
@@ -67,6 +69,7 @@ pub(super) enum Detour {
     Options,
     NoFrame,
     Refused,
+    Detached,
 }
 
 impl DelegatedCounters {
@@ -84,6 +87,7 @@ impl DelegatedCounters {
             Detour::Options => &self.ordinary_options,
             Detour::NoFrame => &self.ordinary_no_frame,
             Detour::Refused => &self.ordinary_refused,
+            Detour::Detached => &self.ordinary_detached,
         }
         .increment();
     }

@@ -27,16 +27,20 @@ mod program;
 mod row;
 mod segment;
 mod sender;
+mod watch;
 
 use std::io;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
+
+use feed_handler::capture::tap::Tap;
 
 use super::uring::{Pending, UringTransport};
 use super::{Counts, Transport, TransportEvent};
 use fast::Fast;
 pub use open::DelegatedOptions;
 pub use row::Safeguards;
+pub use watch::LaneWatch;
 
 /// The stream.
 #[derive(Debug)]
@@ -125,6 +129,20 @@ impl Transport for DelegatedTransport {
             all.extend(row.counts());
             all
         }))
+    }
+
+    fn watch(&self) -> Option<LaneWatch> {
+        self.fast.as_ref().map(Fast::watch)
+    }
+
+    fn lane_interface(&self) -> Option<String> {
+        self.fast.as_ref().map(|fast| fast.interface.clone())
+    }
+
+    fn keep_sent(&mut self, tap: Tap) {
+        if let Some(fast) = &mut self.fast {
+            fast.tap = Some(tap);
+        }
     }
 }
 

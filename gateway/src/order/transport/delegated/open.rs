@@ -131,6 +131,8 @@ fn lane(options: &DelegatedOptions) -> Result<Opened, NoLane> {
         NoLane::new(why, socket_hint(error.raw_os_error().unwrap_or(0)))
     })?;
     let fast = Fast {
+        session: options.session.clone(),
+        interface: interface.clone(),
         index,
         row: Arc::new(row),
         sender,
@@ -139,6 +141,7 @@ fn lane(options: &DelegatedOptions) -> Result<Opened, NoLane> {
         ports: [0; 4],
         sent_upto: 0,
         safeguards: options.safeguards,
+        tap: None,
         programs,
     };
     Ok(Opened {

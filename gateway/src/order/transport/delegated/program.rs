@@ -6,21 +6,37 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Weak};
 
 use aya::maps::Map;
-use aya::programs::links::FdLink;
-use aya::programs::{ProgramError, SchedClassifier, Xdp, XdpMode};
+use aya::programs::{ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, include_bytes_aligned};
 
-use super::link;
+use super::link::{self, Hook};
 use super::row::Row;
 
 /// The programs on an interface, while this lives.
 #[derive(Debug)]
 pub(super) struct Programs {
-    leave: OwnedFd,
-    _arrive: FdLink,
+    links: Arc<Links>,
     _ebpf: Ebpf,
+}
+
+/// What holds the programs on their interface.
+#[derive(Debug)]
+pub(super) struct Links {
+    leave: OwnedFd,
+    arrive: OwnedFd,
+}
+
+impl Links {
+    /// Each with what its program looks at.
+    pub(super) fn each(&self) -> [(BorrowedFd<'_>, &'static str); 2] {
+        [
+            (self.leave.as_fd(), "leaves"),
+            (self.arrive.as_fd(), "arrives"),
+        ]
+    }
 }
 
 /// Why they are not there.
@@ -81,8 +97,7 @@ impl Programs {
         let arrive = attach_arrive(&mut ebpf, interface, place)?;
         let leave = attach_leave(&mut ebpf, interface)?;
         let programs = Self {
-            leave,
-            _arrive: arrive,
+            links: Arc::new(Links { leave, arrive }),
             _ebpf: ebpf,
         };
         Ok((programs, row))
@@ -92,7 +107,12 @@ impl Programs {
 impl Programs {
     /// What keeps the program for what leaves where it is.
     pub(super) fn leave(&self) -> BorrowedFd<'_> {
-        self.leave.as_fd()
+        self.links.leave.as_fd()
+    }
+
+    /// Both, for who looks whether they are still attached.
+    pub(super) fn links(&self) -> Weak<Links> {
+        Arc::downgrade(&self.links)
     }
 }
 
@@ -103,26 +123,21 @@ fn row(ebpf: &mut Ebpf) -> Result<Row, Failed> {
     Row::map(map.fd().as_fd()).map_err(|error| Failed::new("mapping the row", &error))
 }
 
-fn attach_arrive(ebpf: &mut Ebpf, interface: u32, place: Place) -> Result<FdLink, Failed> {
+fn attach_arrive(ebpf: &mut Ebpf, interface: u32, place: Place) -> Result<OwnedFd, Failed> {
     let loading = "loading the program for what arrives";
     let attaching = "attaching the program for what arrives";
     let program: &mut Xdp = found(ebpf, "arrive", loading)?;
     program
         .load()
         .map_err(|error| Failed::new(loading, &error))?;
-    let mode = match place {
-        Place::Driver => XdpMode::Driver,
-        Place::Stack => XdpMode::Skb,
+    let program = program
+        .fd()
+        .map_err(|error| Failed::new(attaching, &error))?;
+    let hook = match place {
+        Place::Driver => Hook::ArriveDriver,
+        Place::Stack => Hook::ArriveStack,
     };
-    let id = program
-        .attach_to_if_index(interface, mode)
-        .map_err(|error| Failed::new(attaching, &error))?;
-    let link = program
-        .take_link(id)
-        .map_err(|error| Failed::new(attaching, &error))?;
-    // Anything but a link that a descriptor holds is dropped here, which takes it off again.
-    FdLink::try_from(link)
-        .map_err(|_| Failed::said(attaching, "the kernel has no BPF links for XDP"))
+    link::attach(program.as_fd(), interface, hook).map_err(|error| Failed::new(attaching, &error))
 }
 
 fn attach_leave(ebpf: &mut Ebpf, interface: u32) -> Result<OwnedFd, Failed> {
@@ -136,7 +151,8 @@ fn attach_leave(ebpf: &mut Ebpf, interface: u32) -> Result<OwnedFd, Failed> {
         .fd()
         .map_err(|error| Failed::new(attaching, &error))?;
     // First of all: it must see the kernel's packets as they are.
-    link::attach_first(program.as_fd(), interface).map_err(|error| Failed::new(attaching, &error))
+    link::attach(program.as_fd(), interface, Hook::Leave)
+        .map_err(|error| Failed::new(attaching, &error))
 }
 
 fn found<'a, P>(ebpf: &'a mut Ebpf, name: &str, doing: &'static str) -> Result<&'a mut P, Failed>

@@ -19,7 +19,7 @@ use std::io;
 use std::net::SocketAddrV4;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 
 use super::lane::{KernelState, PeerState};
 use super::segment::{HEADER_BYTES, Numbers};
@@ -141,6 +141,8 @@ pub enum Safeguards {
 #[derive(Debug)]
 pub(super) struct Row {
     lane: NonNull<Lane>,
+    /// A program was taken off: what stands here is no longer so.
+    is_over: AtomicBool,
 }
 
 // SAFETY: everything in the mapping is an atomic, and the mapping lives as long as this.
@@ -170,7 +172,10 @@ impl Row {
         }
         let lane =
             NonNull::new(at.cast()).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
-        Ok(Self { lane })
+        Ok(Self {
+            lane,
+            is_over: AtomicBool::new(false),
+        })
     }
 
     #[inline]
@@ -212,12 +217,29 @@ impl Row {
             Safeguards::OnlyStealing => WATCH | STEAL,
         };
         // The programs read the mode first.
-        lane.mode.store(mode, Ordering::Release);
+        lane.mode.store(mode, Ordering::SeqCst);
+        // Either this sees that the lane has ended, or whoever ends it stores the mode behind it.
+        if self.is_over.load(Ordering::SeqCst) {
+            self.end();
+        }
     }
 
     /// From now on the programs look at no connection.
     pub(super) fn end(&self) {
         self.lane().mode.store(0, Ordering::Release);
+    }
+
+    /// Nothing leaves by the lane any more, and the program that is left looks at nothing: without the other one,
+    /// `arrive` would lower acknowledgements for ever, and the kernel wait for them.
+    pub(super) fn end_lane(&self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        self.lane().mode.store(0, Ordering::SeqCst);
+    }
+
+    /// Whether nothing may leave by the lane any more.
+    #[inline]
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
     }
 
     /// What the kernel sent last; `None`: it is just sending.

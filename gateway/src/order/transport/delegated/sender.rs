@@ -37,6 +37,8 @@ pub(super) struct Sender {
     /// The first `free` of them are free.
     frames: Vec<FrameDesc>,
     free: usize,
+    /// Bytes of the frame that was sent last.
+    last_len: usize,
 }
 
 impl std::fmt::Debug for Sender {
@@ -83,6 +85,7 @@ impl Sender {
             umem,
             free: frames.len(),
             frames,
+            last_len: 0,
         })
     }
 
@@ -127,8 +130,19 @@ impl Sender {
         if unsafe { self.tx.produce_one(frame) } == 0 {
             return Ok(false);
         }
-        self.free = last;
+        (self.free, self.last_len) = (last, len);
         self.kick().map(|()| true)
+    }
+
+    /// What the last call of `send` has sent.
+    #[inline]
+    pub(super) fn last_sent(&self) -> &[u8] {
+        let Some(frame) = self.frames.get(self.free) else {
+            return &[];
+        };
+        // SAFETY: the frame is of this memory, and whoever else has it only reads: the kernel, until it comes back.
+        let data = unsafe { self.umem.data(frame) };
+        data.contents().get(..self.last_len).unwrap_or_default()
     }
 
     /// Takes back what the kernel is done with.
