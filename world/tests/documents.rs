@@ -7,12 +7,13 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 11] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/claims.md",
     "docs/delegated.md",
     "docs/exchange.md",
+    "docs/host.md",
     "docs/orders.md",
     "docs/parquet.md",
     "docs/performance.md",

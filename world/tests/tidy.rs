@@ -20,6 +20,7 @@ const ISLANDS: [&str; 26] = [
     "feed-handler/src/xdp/",
     "feed-handler/src/udp.rs",
     "feed-handler/tests/support/mod.rs",
+    "deploy/host/src/kernel.rs",
     "gateway/src/journal/uring.rs",
     "gateway/src/order/transport/delegated/link.rs",
     "gateway/src/order/transport/delegated/row.rs",
@@ -81,13 +82,14 @@ const NOT_ON_HOT_CORES: [&str; 10] = [
 ];
 
 /// Folders with source files.
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     "protocol",
     "rt",
     "feed-handler",
     "gateway",
     "order-sim",
     "config",
+    "deploy",
     "world",
     "tickgate",
     "bench",

@@ -98,11 +98,9 @@ enum Command {
         source: Source,
     },
     /// Is this host fit? Each check with what was found, what is wanted, why, and how.
-    Doctor {
-        /// Look at the interfaces of this configuration too.
-        #[command(flatten)]
-        source: OptionalSource,
-    },
+    ///
+    /// Status 1: something fails, or with --strict costs latency. docs/host.md has every check.
+    Doctor(doctor::Arguments),
     /// What a run decided, sent, heard and was told: prints the journal, a record a line.
     ///
     /// Status 1: a journal is damaged, or its tail is torn.
@@ -194,12 +192,15 @@ pub fn run(factory: Factory) -> ExitCode {
                 "resumed; no kill was kept"
             })
         }),
-        Command::Doctor { source } => match source.config {
-            None => doctor::run(None),
-            config => with_settings(config, source.sets, |loaded| {
-                doctor::run(Some(&loaded.settings))
-            }),
-        },
+        Command::Doctor(arguments) => {
+            let (source, how) = arguments.parts();
+            match source.config {
+                None => doctor::run(None, &how),
+                config => with_settings(config, source.sets, |loaded| {
+                    doctor::run(Some(&loaded.settings), &how)
+                }),
+            }
+        }
         Command::Journal(arguments) => journal::run(arguments),
         Command::Replay(arguments) => replay::run(arguments, factory),
         Command::Why(arguments) => why::run(&arguments),

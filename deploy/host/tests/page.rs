@@ -1,0 +1,32 @@
+//! `docs/host.md` is the table of checks, for people.
+
+use tickgate_host::checks;
+
+/// How a check stands in the page.
+fn row(check: &checks::Check) -> String {
+    let checks::Check {
+        name,
+        wanted,
+        why,
+        how,
+        ..
+    } = check;
+    format!("| {name} | {wanted} | {why} | {how} |")
+}
+
+#[test]
+fn page_has_every_check_as_the_program_tells_it_and_no_other() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/host.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let missing: Vec<String> = checks::all()
+        .map(row)
+        .filter(|row| !page.lines().any(|line| line == row))
+        .collect();
+    assert!(missing.is_empty(), "docs/host.md:\n{}", missing.join("\n"));
+    let columns = |line: &&str| line.starts_with("| ") && line.matches(" | ").count() == 3;
+    let rows = page.lines().filter(columns).count();
+    let heads = page.lines().filter(|line| *line == HEAD).count();
+    assert_eq!(rows - heads, checks::all().count());
+}
+
+const HEAD: &str = "| check | wanted | why | how |";
