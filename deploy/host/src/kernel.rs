@@ -1,9 +1,10 @@
-//! Questions to the kernel that have no file: ethtool's, and whether an AF_XDP socket can be made.
+//! What of the kernel has no file: ethtool's answers and settings, swap areas, whether an AF_XDP socket can be made.
 //!
 //! Each ethtool structure is its words: a command, and 32-bit numbers behind it, as `linux/ethtool.h` has them.
 
-#![allow(unsafe_code, reason = "ioctl and socket system calls")]
+#![allow(unsafe_code, reason = "ioctl, socket, swapon and swapoff system calls")]
 
+use std::ffi::CString;
 use std::io;
 use std::mem::zeroed;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -13,11 +14,16 @@ use crate::{Coalescing, Queues, RingSizes};
 const SIOCETHTOOL: libc::c_ulong = 0x8946;
 const GET_DRIVER: u32 = 0x03;
 const GET_COALESCING: u32 = 0x0E;
+const SET_COALESCING: u32 = 0x0F;
 const GET_RINGS: u32 = 0x10;
 const GET_FLAGS: u32 = 0x25;
+const SET_FLAGS: u32 = 0x26;
 const GET_GRO: u32 = 0x2B;
+const SET_GRO: u32 = 0x2C;
 const GET_RULE_COUNT: u32 = 0x2E;
 const GET_CHANNELS: u32 = 0x3C;
+/// A priority goes with the flags (`linux/swap.h`).
+const SWAP_FLAG_PREFER: i32 = 0x8000;
 /// Large receive offload, in the word of the older flags.
 const FLAG_LRO: u32 = 1 << 15;
 
@@ -109,6 +115,67 @@ pub(crate) fn gro(interface: &str) -> io::Result<bool> {
     Ok(is_on != 0)
 }
 
+/// Sets how long interrupts are held back; what else the structure has stays.
+pub(crate) fn set_coalescing(interface: &str, to: Coalescing) -> io::Result<()> {
+    let mut words = [0; 23];
+    ask(interface, GET_COALESCING, &mut words)?;
+    let [
+        _,
+        rx_us,
+        _,
+        _,
+        _,
+        tx_us,
+        _,
+        _,
+        _,
+        _,
+        adaptive_rx,
+        adaptive_tx,
+        ..,
+    ] = &mut words;
+    (*rx_us, *tx_us) = (to.rx_us, to.tx_us);
+    *adaptive_rx = u32::from(to.is_adaptive_rx);
+    *adaptive_tx = u32::from(to.is_adaptive_tx);
+    ask(interface, SET_COALESCING, &mut words)
+}
+
+/// Sets large receive offload.
+pub(crate) fn set_lro(interface: &str, is_on: bool) -> io::Result<()> {
+    let mut words = [0; 2];
+    ask(interface, GET_FLAGS, &mut words)?;
+    let [_, flags] = &mut words;
+    *flags = (*flags & !FLAG_LRO) | if is_on { FLAG_LRO } else { 0 };
+    ask(interface, SET_FLAGS, &mut words)
+}
+
+/// Sets generic receive offload.
+pub(crate) fn set_gro(interface: &str, is_on: bool) -> io::Result<()> {
+    ask(interface, SET_GRO, &mut [0, u32::from(is_on)])
+}
+
+/// Takes a swap area out of use; the kernel reads back what is there.
+///
+/// # Errors
+/// `ENOMEM`: it does not fit. `EPERM`: `CAP_SYS_ADMIN` is missing.
+pub(crate) fn swap_off(device: &str) -> io::Result<()> {
+    let device = CString::new(device)?;
+    // SAFETY: a valid C string.
+    done(unsafe { libc::swapoff(device.as_ptr()) })
+}
+
+/// Takes a swap area into use; a priority below zero is the kernel's to choose.
+///
+/// # Errors
+/// `EINVAL`: it is none. `EBUSY`: it is in use.
+pub(crate) fn swap_on(device: &str, priority: Option<i32>) -> io::Result<()> {
+    let device = CString::new(device)?;
+    let chosen = priority.filter(|priority| *priority >= 0);
+    let flags = chosen.map_or(0, |priority| SWAP_FLAG_PREFER | priority);
+    // SAFETY: a valid C string and flags.
+    done(unsafe { libc::swapon(device.as_ptr(), flags) })
+}
+
 /// Rules that steer flows to queues (`struct ethtool_rxnfc`: 192 bytes, the count 8 before the end).
 pub(crate) fn steering_rules(interface: &str) -> io::Result<u32> {
     let mut words = [0; 48];
@@ -134,7 +201,10 @@ fn ask<const N: usize>(interface: &str, command: u32, words: &mut [u32; N]) -> i
     request.ifr_ifru.ifru_data = words.as_mut_ptr().cast();
     let socket = socket(libc::AF_INET, libc::SOCK_DGRAM)?;
     // SAFETY: the words are as many as the command's structure has (callers in this file), alive and ours.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) };
+    done(unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) })
+}
+
+fn done(result: libc::c_int) -> io::Result<()> {
     if result < 0 {
         return Err(io::Error::last_os_error());
     }

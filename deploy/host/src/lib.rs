@@ -6,6 +6,8 @@
 //!  configuration ───────────────> Plan ─┴─> checks ──> Finding: found, wanted, why, how
 //! ```
 //!
+//! `tune` sets what can be set while a host runs, for the same plan, and puts it back.
+//!
 //! A check is a function of what was read and of what is planned; it changes nothing and asks nobody. A tree is read from
 //! a folder, `/` in life: whatever else is there, a test's or a copy of another host's files, is judged the same way.
 //!
@@ -18,10 +20,12 @@ mod cpu_list;
 mod finding;
 mod host;
 mod kernel;
+mod login;
 mod netdev;
 mod plan;
 mod route;
 mod tree;
+pub mod tune;
 
 pub use asked::{Asked, Card, Coalescing, Queues, RingSizes};
 pub use cpu_list::CpuList;

@@ -30,7 +30,8 @@ impl Host {
     }
 
     /// Whether a default route of this network namespace leaves through the interface.
-    pub(crate) fn is_default_route(&self, interface: &str) -> Option<bool> {
+    #[must_use]
+    pub fn carries_default_route(&self, interface: &str) -> Option<bool> {
         let v4 = self.tree.text("/proc/thread-self/net/route")?;
         let v6 = self.tree.text("/proc/thread-self/net/ipv6_route");
         let mut v4 = v4

@@ -30,3 +30,19 @@ fn page_has_every_check_as_the_program_tells_it_and_no_other() {
 }
 
 const HEAD: &str = "| check | wanted | why | how |";
+
+#[test]
+fn profile_boots_with_what_the_page_says() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let read = |path: &str| std::fs::read_to_string(format!("{root}/{path}")).unwrap();
+    let (page, profile) = (
+        read("docs/host.md"),
+        read("deploy/tuned/tickgate/tuned.conf"),
+    );
+    let line = profile
+        .lines()
+        .find_map(|line| line.strip_prefix("cmdline_tickgate=+"))
+        .unwrap();
+    let line = line.replace("${isolated_cores}", "2-3");
+    assert!(page.lines().any(|it| it.trim() == line), "{line}");
+}

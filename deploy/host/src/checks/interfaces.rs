@@ -293,7 +293,7 @@ fn numa_node(of: &Of<'_>) -> Seen {
 }
 
 fn default_route(of: &Of<'_>) -> Seen {
-    match (of.host.is_default_route(of.name), is_xdp(of)) {
+    match (of.host.carries_default_route(of.name), is_xdp(of)) {
         (None, _) => Seen::unseen("/proc/thread-self/net/route"),
         (Some(false), _) => Seen::good("elsewhere"),
         (Some(true), false) => Seen::good("leaves through it; no XDP is planned here"),

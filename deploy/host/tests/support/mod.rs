@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part")]
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tickgate_host::{
     Asked, Card, Coalescing, Driver, Finding, Host, HotCore, InterfacePlan, Need, Plan, Queues,
@@ -108,6 +108,42 @@ const FILES: &[(&str, &str)] = &[
     ),
 ];
 
+/// What differs on a host that nobody has tuned.
+const SLOW: &[(&str, &str)] = &[
+    (
+        "/proc/swaps",
+        "Filename Type Size Used Priority\n/dev/sda2 partition 1048572 7 -2\n/swap file 99 0 5\n",
+    ),
+    ("/proc/sys/kernel/numa_balancing", "1\n"),
+    ("/proc/sys/kernel/sched_rt_runtime_us", "950000\n"),
+    ("/proc/sys/net/core/busy_poll", "50\n"),
+    ("/proc/sys/net/core/busy_read", "50\n"),
+    ("/proc/sys/net/core/netdev_max_backlog", "1000\n"),
+    ("/proc/irq/40/smp_affinity_list", "0-3\n"),
+    ("/proc/irq/41/smp_affinity_list", "3\n"),
+    ("/proc/irq/41/effective_affinity_list", "\n"),
+    ("/sys/class/net/ens1/napi_defer_hard_irqs", "1\n"),
+    ("/sys/class/net/ens1/gro_flush_timeout", "20000\n"),
+    (
+        "/sys/devices/system/cpu/cpu2/cpufreq/scaling_governor",
+        "powersave\n",
+    ),
+    (
+        "/sys/devices/system/cpu/cpu3/cpufreq/scaling_governor",
+        "schedutil\n",
+    ),
+    ("/sys/devices/system/cpu/cpu2/cpuidle/state2/disable", "0\n"),
+    (
+        "/sys/kernel/debug/sched/fair_server/cpu3/runtime",
+        "50000000\n",
+    ),
+    ("/sys/kernel/debug/sched/migration_cost_ns", "500000\n"),
+    (
+        "/sys/kernel/mm/transparent_hugepage/enabled",
+        "[always] madvise never\n",
+    ),
+];
+
 /// Files of each CPU.
 const OF_CPU: &[(&str, &str)] = &[
     ("cpufreq/scaling_governor", "performance\n"),
@@ -149,6 +185,40 @@ impl Fake {
             );
         }
         fake
+    }
+
+    /// A host on which everything that can be turned stands wrong.
+    pub(crate) fn slow() -> Self {
+        let mut fake = Self::fit();
+        for (path, text) in SLOW {
+            fake.put(path, text);
+        }
+        let card = fake.card();
+        (card.lro, card.gro) = (Some(true), Some(true));
+        card.coalescing = Some(Coalescing {
+            rx_us: 50,
+            tx_us: 40,
+            is_adaptive_rx: true,
+            is_adaptive_tx: false,
+        });
+        fake.host();
+        fake
+    }
+
+    /// Every file with what is in it.
+    pub(crate) fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let (mut files, mut folders) = (BTreeMap::new(), vec![self.root().to_owned()]);
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files.insert(path.clone(), std::fs::read(&path).unwrap());
+                }
+            }
+        }
+        files
     }
 
     pub(crate) fn root(&self) -> &Path {
