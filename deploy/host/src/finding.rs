@@ -16,14 +16,14 @@ pub enum Verdict {
     Unseen,
 }
 
-/// One check of a host, or of one of its interfaces.
+/// One check of a host, or of a part of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// The check, by the name that `docs/host.md` has.
     pub check: String,
-    /// The interface; empty: the host.
+    /// The interface, or the CPU; empty: the host.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub interface: String,
+    pub subject: String,
     /// How much it matters.
     pub verdict: Verdict,
     /// What is there.
@@ -37,13 +37,13 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// The check, and the interface where it is of one.
+    /// The check, and what it is of.
     #[must_use]
     pub fn name(&self) -> String {
-        if self.interface.is_empty() {
+        if self.subject.is_empty() {
             self.check.clone()
         } else {
-            format!("{}: {}", self.interface, self.check)
+            format!("{}: {}", self.subject, self.check)
         }
     }
 }

@@ -1,5 +1,12 @@
 //! Every check on a faked host: good, bad, and where it is not to be seen.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
+
 mod cases;
 mod support;
 

@@ -1,6 +1,8 @@
 //! `docs/host.md` is the table of checks, for people.
 
-use tickgate_host::checks;
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use tickgate_host::{checks, measure};
 
 /// How a check stands in the page.
 fn row(check: &checks::Check) -> String {
@@ -23,10 +25,20 @@ fn page_has_every_check_as_the_program_tells_it_and_no_other() {
         .filter(|row| !page.lines().any(|line| line == row))
         .collect();
     assert!(missing.is_empty(), "docs/host.md:\n{}", missing.join("\n"));
+    let measured: Vec<String> = measure::CHECKS
+        .iter()
+        .map(|it| format!("| {} | {} | {} | {} |", it.name, it.wanted, it.why, it.how))
+        .filter(|row| !page.lines().any(|line| line == row))
+        .collect();
+    assert!(
+        measured.is_empty(),
+        "docs/host.md:\n{}",
+        measured.join("\n")
+    );
     let columns = |line: &&str| line.starts_with("| ") && line.matches(" | ").count() == 3;
     let rows = page.lines().filter(columns).count();
     let heads = page.lines().filter(|line| *line == HEAD).count();
-    assert_eq!(rows - heads, checks::all().count());
+    assert_eq!(rows - heads, checks::all().count() + measure::CHECKS.len());
 }
 
 const HEAD: &str = "| check | wanted | why | how |";

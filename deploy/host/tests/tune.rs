@@ -1,6 +1,11 @@
 //! `tickgate-host-tune` on faked hosts: what it turns, that it turns it back, and whom it does not lock out.
 
-#![allow(clippy::expect_used, reason = "tests")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
 
 mod support;
 

@@ -156,7 +156,11 @@ pub(super) fn book_limits(books: &settings::Books) -> BookLimits {
     }
 }
 
-fn feed(name: &str, feed: &settings::Feed, host: &settings::Host) -> Result<options::Feed, String> {
+pub(super) fn feed(
+    name: &str,
+    feed: &settings::Feed,
+    host: &settings::Host,
+) -> Result<options::Feed, String> {
     let line = |line: &settings::Line| UdpLine {
         address: line.address,
         interface: (!line.interface.is_empty()).then(|| line.interface.clone()),

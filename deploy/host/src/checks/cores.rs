@@ -196,7 +196,9 @@ fn siblings(host: &Host, plan: &Plan) -> Seen {
         };
         seen += 1;
         let others = threads.without(&[cpu].into_iter().collect());
-        let others = online.as_ref().map_or(others.clone(), |it| others.both(it));
+        let others = online
+            .as_ref()
+            .map_or_else(|| others.clone(), |it| others.both(it));
         if !others.is_empty() {
             pairs.push(format!("cpu{cpu} beside {others}"));
         }

@@ -140,7 +140,7 @@ fn finding(check: &Check, interface: &str, plan: &Plan, seen: Seen) -> Finding {
     }
     Finding {
         check: check.name.to_owned(),
-        interface: interface.to_owned(),
+        subject: interface.to_owned(),
         verdict: seen.verdict,
         found: seen.found,
         wanted: check.wanted.to_owned(),

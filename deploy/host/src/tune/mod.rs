@@ -1,7 +1,7 @@
 //! What of a host can be set while it runs: wanted, done, and put back.
 //!
 //! ```text
-//!  Host, Plan ─> wishes ─> changes (only what differs) ─> state file ─> knobs turned
+//!  Host, Plan ─> wanted ─> changes (only what differs) ─> state file ─> knobs turned
 //!                                                            └──────────> revert: each as it was, the last first
 //! ```
 //!
@@ -11,13 +11,13 @@
 
 mod knob;
 mod state;
-mod wishes;
+mod wanted;
 
 use std::io;
 
 pub use knob::{Knob, Value};
 pub use state::{State, StateFile, Unconfirmed};
-pub use wishes::changes;
+pub use wanted::changes;
 
 use serde::{Deserialize, Serialize};
 

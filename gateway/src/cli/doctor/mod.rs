@@ -2,16 +2,17 @@
 //!
 //! Settings become a plan, the host's crate judges, and this prints.
 
+mod granted;
 mod plan;
 mod table;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::json;
 use tickgate_config::Settings;
-use tickgate_host::{Finding, Host, Verdict, checks};
+use tickgate_host::{Certificate, Drift, Finding, Host, Verdict, checks, measure};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -33,6 +34,17 @@ pub(super) struct How {
     /// Say what is wanted, why and how of what is good, too.
     #[arg(long)]
     explain: bool,
+    /// Spin on each hot CPU that long, walk and talk there, and ask for zero-copy: takes these CPUs and the feeds' interfaces
+    /// meanwhile, so not beside a running gateway.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "3",
+        value_parser = clap::value_parser!(u64).range(1..=600))]
+    measure: Option<u64>,
+    /// Keep what was found as the host's certificate.
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// Say what has drifted since a certificate was kept; status 1 where something has.
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
     /// Judge the files of a host under this folder, its /proc and /sys: a copy, or another root.
     #[arg(long, value_name = "FOLDER", default_value = "/")]
     root: PathBuf,
@@ -46,33 +58,101 @@ impl Arguments {
 
 /// Runs every check and prints it. Status 0: fit.
 pub(super) fn run(settings: Option<&Settings>, how: &How) -> ExitCode {
+    let then = how.against.as_deref().map(Certificate::read).transpose();
+    let then = match then {
+        Ok(then) => then,
+        Err(error) => return unreadable(how.against.as_deref(), &error),
+    };
     let plan = match settings {
         Some(settings) => plan::of(settings, &rt::cpu::allowed(), plan::interface_to),
         None => plan::in_general(&how.root, &rt::cpu::allowed()),
     };
     let host = Host::read(&how.root, &plan);
-    let findings = checks::run(&host, &plan);
+    let mut findings = checks::run(&host, &plan);
+    let mut measured = serde_json::Value::Null;
+    if let Some(seconds) = how.measure {
+        let cores = measure::cores(&host, &plan, seconds);
+        let hops = measure::hops(&plan);
+        findings.extend(measure::findings(&cores, &hops));
+        findings.extend(settings.map(granted::findings).unwrap_or_default());
+        measured = json!({ "cores": cores, "hops": hops });
+    }
     let counts = Counts::of(&findings);
+    let certificate = Certificate {
+        tool: "tickgate doctor".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        plan,
+        findings,
+    };
+    let drifts = then.map(|then| then.drift(&certificate.findings));
     let told = if how.json {
-        let object = json!({
-            "tool": "tickgate doctor",
-            "version": env!("CARGO_PKG_VERSION"),
-            "plan": plan,
-            "good": counts.good, "costs": counts.costs, "fails": counts.fails, "unseen": counts.unseen,
-            "findings": findings,
-        });
-        format!("{object:#}\n")
+        json(&certificate, measured, drifts.as_deref(), counts)
     } else {
-        let table = table::text(&findings, how.explain);
-        format!("{table}{}\n", counts.told())
+        text(&certificate.findings, drifts.as_deref(), counts, how)
     };
     // Whoever has seen enough (`| head`) may close it.
     let _ = std::io::stdout().write_all(told.as_bytes());
-    if counts.is_fit(how.strict) {
+    if let Some(Err(error)) = how.save.as_deref().map(|path| certificate.save(path)) {
+        return unreadable(how.save.as_deref(), &error);
+    }
+    let has_drifted = drifts.is_some_and(|drifts| !drifts.is_empty());
+    if counts.is_fit(how.strict) && !has_drifted {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(super::FAILED)
     }
+}
+
+fn unreadable(path: Option<&Path>, error: &std::io::Error) -> ExitCode {
+    let name = path.map(|path| path.display().to_string());
+    super::fail(
+        super::WRONG_USAGE,
+        &format!("{}: {error}", name.unwrap_or_default()),
+    )
+}
+
+fn json(
+    certificate: &Certificate,
+    measured: serde_json::Value,
+    drifts: Option<&[Drift]>,
+    counts: Counts,
+) -> String {
+    let mut object = json!(certificate);
+    if let Some(object) = object.as_object_mut() {
+        let each = drifts.map(|drifts| drifts.iter().map(Drift::to_string).collect::<Vec<_>>());
+        let Counts {
+            good,
+            costs,
+            fails,
+            unseen,
+        } = counts;
+        for (key, value) in [
+            ("good", json!(good)),
+            ("costs", json!(costs)),
+            ("fails", json!(fails)),
+            ("unseen", json!(unseen)),
+            ("measured", measured),
+            ("drifted", json!(each)),
+        ] {
+            if !value.is_null() {
+                object.insert(key.to_owned(), value);
+            }
+        }
+    }
+    format!("{object:#}\n")
+}
+
+fn text(findings: &[Finding], drifts: Option<&[Drift]>, counts: Counts, how: &How) -> String {
+    let mut out = table::text(findings, how.explain);
+    for drift in drifts.unwrap_or_default() {
+        out.push_str(&format!("drifted: {drift}\n"));
+    }
+    out.push_str(&counts.told());
+    if let Some(drifts) = drifts {
+        out.push_str(&format!(", {} drifted", drifts.len()));
+    }
+    out.push('\n');
+    out
 }
 
 /// Findings of each kind.

@@ -52,7 +52,7 @@ mod tests {
     fn what_is_not_good_is_explained() {
         let finding = |check: &str, verdict| Finding {
             check: check.into(),
-            interface: String::new(),
+            subject: String::new(),
             verdict,
             found: "this".into(),
             wanted: "that".into(),

@@ -6,17 +6,17 @@ use crate::{Coalescing, CpuList, Host, Plan};
 /// Each knob that does not stand where it should.
 #[must_use]
 pub fn changes(host: &Host, plan: &Plan) -> Vec<Change> {
-    let wishes = Wishes {
+    let wanted = Wanted {
         host,
         plan,
         hot: plan.hot_cpus(),
         interface: "",
         changes: Vec::new(),
     };
-    wishes.all()
+    wanted.all()
 }
 
-struct Wishes<'a> {
+struct Wanted<'a> {
     host: &'a Host,
     plan: &'a Plan,
     hot: CpuList,
@@ -32,7 +32,7 @@ const WAKE_US_MAX: i64 = 10;
 const POLLED_DEFER: &str = "2";
 const POLLED_FLUSH_NS: &str = "200000";
 
-impl<'a> Wishes<'a> {
+impl<'a> Wanted<'a> {
     fn all(mut self) -> Vec<Change> {
         self.cores();
         self.memory();
