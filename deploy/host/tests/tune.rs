@@ -261,7 +261,7 @@ fn forced_run_is_taken_back_unless_it_is_confirmed() {
     let late = desk.tune(&["confirm"]);
     assert_eq!(late.status.code(), Some(1), "{}", said(&late));
 
-    desk.apply(&["--force", "--confirm-within", "3600"]);
+    desk.apply(&["--force", "--confirm-within", "30"]);
     let applied = desk.fake.files();
     assert!(desk.tune(&["confirm"]).status.success());
     let tree = Tree::at(desk.fake.root());
