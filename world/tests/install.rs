@@ -70,7 +70,7 @@ fn commands(program: &Path) -> BTreeSet<String> {
 fn each_command_has_its_page_and_is_completed_by_both_shells() {
     let (root, _) = installed("/usr");
     let share = root.path().join("usr/share");
-    for program in ["tickgate", "tickgate-sim"] {
+    for program in ["tickgate", "tickgate-sim", "tickgate-host-tune"] {
         let names = commands(&root.path().join("usr/bin").join(program));
         assert!(
             names.contains("run") && names.contains("check"),

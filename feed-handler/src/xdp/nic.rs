@@ -11,9 +11,6 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 const SIOCETHTOOL: libc::c_ulong = 0x8946;
 const ETHTOOL_GDRVINFO: u32 = 0x03;
 const ETHTOOL_GCHANNELS: u32 = 0x3C;
-const ETHTOOL_GFLAGS: u32 = 0x25;
-/// Large receive offload, in the word of the older flags.
-const FLAG_LRO: u32 = 1 << 15;
 /// Attribute of a link message that holds everything about XDP.
 const IFLA_XDP: u16 = 43;
 /// Inside it: 0 none, 1 driver, 2 generic, 3 hardware, 4 several.
@@ -178,16 +175,6 @@ pub fn receive_queues(interface: &str) -> u32 {
         Ok(()) => (channels.rx + channels.combined).max(1),
         Err(_) => 1,
     }
-}
-
-/// Whether large receive offload is on: frames are held back to be joined, and XDP is refused.
-#[must_use]
-pub fn has_lro(interface: &str) -> bool {
-    let mut value = [ETHTOOL_GFLAGS, 0];
-    ethtool(interface, (&raw mut value).cast()).is_ok_and(|()| {
-        let [_, flags] = value;
-        flags & FLAG_LRO != 0
-    })
 }
 
 /// Whether a default route of this network namespace leaves through the interface.

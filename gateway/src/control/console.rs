@@ -776,6 +776,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a scenario reads from top to bottom")]
     fn rows_tighten_at_once_and_loosen_for_who_says_the_number_of_the_table() {
         let mut bench = bench(false);
         let asked = |bench: &mut Bench, ask: &str| {

@@ -213,7 +213,6 @@ impl Tables {
     }
 
     /// Whether the table that is confirmed is the one in force.
-
     pub(super) fn check_number(&self, confirm: Option<u32>) -> Result<(), Refused> {
         let number = self.number;
         match confirm.filter(|it| *it != number) {

@@ -317,6 +317,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of requests")]
     fn each_request_is_read_as_it_was_written() {
         let name = || "ouch".to_owned();
         let verbs = [

@@ -67,8 +67,8 @@ impl Entry {
         account.risk.set_limits(&new.limits);
     }
 
-    /// The same of a row. One that is new has every order counted that stands open: some 20 ns each, and as much for each
-    /// symbol that is known.
+    /// The same of a row. One that is new has every order counted that stands open, and every symbol looked at that is known:
+    /// once for each change, between two turns.
     fn limit_row(&mut self, account: &mut Account, new: &NewRow, now_ns: u64) {
         let at = usize::from(new.at);
         let before = account.risk.row(at).copied();

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tickgate_host::tune::{self, Change, State, StateFile, Stuck};
 use tickgate_host::{CpuList, Host, HotCore, InterfacePlan, Plan, Tree};
 
@@ -50,6 +50,12 @@ enum Action {
     },
     /// Keep what `apply --force` has set.
     Confirm,
+    /// Write man pages and shell completions below a folder, as below a prefix: share/man/man1 and so on.
+    Manual {
+        /// Where to write.
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -95,6 +101,8 @@ fn main() -> ExitCode {
             revert(&arguments, *unconfirmed)
         }
         Action::Confirm => confirm(&arguments),
+        Action::Manual { folder } => tickgate_manual::write(&Arguments::command(), folder)
+            .map_err(|error| (FAILED, format!("{}: {error}", folder.display()))),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
