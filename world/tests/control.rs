@@ -335,7 +335,8 @@ fn after_a_kill_not_one_new_order_arrives_once_it_is_said_to_be_done() {
         });
         assert_eq!(taken_in(&store).len(), stamps.len());
         let scope = "all".to_owned();
-        let resumed = client::ask(&socket, Verb::Resume { scope });
+        let seen = String::new();
+        let resumed = client::ask(&socket, Verb::Resume { scope, seen });
         assert!(matches!(resumed, Ok(Body::Resumed(it)) if it.is_released));
     }
     last_us.sort_unstable();

@@ -130,6 +130,9 @@ pub struct KillStatus {
     pub outlives_restart: bool,
     /// Why that is not known: what the file system says of the kill file.
     pub file_error: Option<String>,
+    /// Who or what has stopped each session, and the file's word, in short: another one where anything of that is another.
+    #[serde(default)]
+    pub sighting: String,
 }
 
 impl KillStatus {
@@ -193,6 +196,9 @@ pub struct SessionRow {
     pub next_seq: u64,
     /// Why its orders are stopped.
     pub killed: Option<String>,
+    /// Sessions of its account that have not been open in this run: until they have, its new orders are refused.
+    #[serde(default)]
+    pub waits_for: Vec<String>,
     /// Its strategies.
     pub strategies: Vec<StrategyRow>,
 }

@@ -20,7 +20,7 @@ use super::look::{self, Memory};
 use super::moment::Moment;
 use super::peer::{Allowed, Peer};
 use super::request::{Request, Verb};
-use super::steer::{self, Asking, Stop, failed, usage};
+use super::steer::{self, Asking, Resume, Stop, failed, usage};
 use crate::message::command::Command;
 use crate::order::risk::KillCause;
 use crate::service::control::{Control, ControlCounters};
@@ -196,8 +196,9 @@ impl Console {
                 };
                 return Ok(Reply::Later(steer::kill(&self.control, stop)));
             }
-            Verb::Resume { scope } => {
-                let wait = steer::resume(&self.control, &self.memory, scope, now_ns);
+            Verb::Resume { scope, seen } => {
+                let ask = Resume { scope, seen };
+                let wait = steer::resume(&self.control, &self.memory, ask, now_ns);
                 return wait.map(Reply::Later);
             }
             Verb::Cancel { session } => {
@@ -600,6 +601,51 @@ mod tests {
             panic!("it is off");
         };
         assert!(resumed.is_released && !bench.kills[1].is_on());
+    }
+
+    #[test]
+    fn resume_is_of_what_the_operator_was_shown_and_not_of_what_came_since() {
+        let mut bench = bench(false);
+        for kill in &bench.kills {
+            kill.engage(KillCause::StartKilled);
+        }
+        let Reply::Now(status) = bench.ask(r#""status""#) else {
+            panic!("nothing to wait for");
+        };
+        let Body::Status(status) = status.answer else {
+            panic!("{status:?}");
+        };
+        // The scope is what it was; the reason is not.
+        bench.kills[1].engage(KillCause::PastDiffers);
+        let seen = status.kill.sighting;
+        let resume = |seen: &str| format!(r#"{{"resume":{{"scope":"all","seen":{seen:?}}}}}"#);
+        let refused = bench.refused(&resume(&seen));
+        assert!(refused.error.contains("since you looked"), "{refused:?}");
+        assert!(bench.kills.iter().all(KillSwitch::is_on));
+        let seen = bench.console.memory.kill(&bench.console.control).sighting;
+        bench.wait(&resume(&seen));
+        assert!(!bench.kills.iter().any(KillSwitch::is_on));
+    }
+
+    #[test]
+    fn session_waits_for_those_of_its_account_that_were_never_open() {
+        let mut bench = bench(false);
+        bench.console.control.accounts.push(Account {
+            name: "desk".into(),
+            sessions: vec![0, 1],
+            limits: Vec::new(),
+        });
+        let Reply::Now(rows) = bench.ask(r#""sessions""#) else {
+            panic!("nothing to wait for");
+        };
+        let Body::Sessions(rows) = rows.answer else {
+            panic!("{rows:?}");
+        };
+        let waits: Vec<_> = rows.iter().map(|it| it.waits_for.join(",")).collect();
+        assert_eq!(waits, ["two", "one"]);
+        bench.console.memory.was_open[1] = true;
+        let of = |at| bench.console.memory.waits_for(&bench.console.control, at);
+        assert_eq!((of(0), of(1)), (vec![], vec!["one".to_owned()]));
     }
 
     #[test]

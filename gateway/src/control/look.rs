@@ -4,7 +4,7 @@
 //! Invariants:  rows are of different moments (`order::snapshot`): what stands still is shown as it is, what moves
 //!              within its pass.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use feed_handler::feed::{STALE_ENDED, STALE_GAP, STALE_SILENT, STALE_WAITING};
 
@@ -17,7 +17,7 @@ use super::moment::Moment;
 use super::request::Filter;
 use crate::message::intent::Owner;
 use crate::options::Account;
-use crate::order::entry::LiveOrder;
+use crate::order::entry::{LiveOrder, State};
 use crate::order::risk::KillCause;
 use crate::service::control::{Control, CoreControl, FeedControl, SessionControl};
 use crate::telemetry::{PositionReport, state_word};
@@ -32,6 +32,8 @@ pub(super) struct Memory {
     cores: Vec<CoreSeen>,
     /// When each session's kill was first seen, seconds of 1970.
     killed_since_s: Vec<Option<u64>>,
+    /// Whether each session was open at any look.
+    pub(super) was_open: Vec<bool>,
     /// Who watches.
     pub(super) guards: Guards,
     /// Strategies that this door has paused.
@@ -55,6 +57,7 @@ impl Memory {
             started_ns: now.now_ns,
             cores: vec![seen; control.cores.len()],
             killed_since_s: vec![None; control.sessions.len()],
+            was_open: vec![false; control.sessions.len()],
             guards: Guards::default(),
             is_paused: vec![false; control.strategies.len()],
         };
@@ -78,6 +81,22 @@ impl Memory {
                 *since_s = Some(now.wall_s);
             }
         }
+        for (was_open, session) in self.was_open.iter_mut().zip(&control.sessions) {
+            let health = session.session.health();
+            *was_open |= health.is_some_and(|it| it.state == State::Open);
+        }
+    }
+
+    /// Sessions of the same account that nobody has seen open.
+    pub(super) fn waits_for(&self, control: &Control, index: usize) -> Vec<String> {
+        let mut accounts = control.accounts.iter();
+        let Some(account) = accounts.find(|it| it.sessions.contains(&index)) else {
+            return Vec::new();
+        };
+        let others = account.sessions.iter().filter(|&&at| at != index);
+        let unseen = others.filter(|&&at| !self.was_open.get(at).is_none_or(|it| *it));
+        let names = unseen.filter_map(|&at| Some(control.sessions.get(at)?.name.clone()));
+        names.collect()
     }
 
     pub(super) fn status(&self, control: &Control, now: Moment) -> Status {
@@ -130,6 +149,7 @@ impl Memory {
                 in_doubt: health.map_or(0, |health| health.in_doubt),
                 next_seq: health.map_or(0, |health| health.next_seq.0),
                 killed: killed(control, session),
+                waits_for: self.waits_for(control, index),
                 strategies: own
                     .map(|(one, paused)| strategy(&one.name, *paused))
                     .collect(),
@@ -153,11 +173,16 @@ impl Memory {
         } else if is_whole {
             vec![ALL.to_owned()]
         } else {
-            let mut scope: Vec<String> = killed.iter().map(|it| scope_of(control, it)).collect();
-            scope.dedup();
-            scope
+            let scopes = killed.iter().map(|it| scope_of(control, it));
+            let scopes: BTreeSet<String> = scopes.collect();
+            scopes.into_iter().collect()
         };
         let outlives_restart = record.is_some();
+        let words = control.sessions.iter().map(|it| {
+            let cause = it.kill.cause().map_or(0, |cause| cause as u8);
+            format!("{cause}.{} ", it.kill.began_code())
+        });
+        let sighting = format!("{}{record:?}", words.collect::<String>());
         let record = record.unwrap_or_default();
         let causes = killed.iter().filter_map(|session| session.kill.cause());
         let first = causes.map(|cause| cause.to_string()).next();
@@ -172,6 +197,7 @@ impl Memory {
             why: record.why,
             outlives_restart,
             file_error,
+            sighting,
         }
     }
 }

@@ -89,6 +89,12 @@ pub enum Verb {
     Resume {
         /// What is killed: `all`, the session's name, or `account NAME` where several sessions trade for it.
         scope: String,
+        /// What the operator was shown, [`KillStatus::sighting`]: if something else has stopped it since, it stays.
+        /// Empty: nobody looked.
+        ///
+        /// [`KillStatus::sighting`]: super::answer::KillStatus::sighting
+        #[serde(default)]
+        seen: String,
     },
     /// Cancels what is open now.
     Cancel {
@@ -210,7 +216,7 @@ impl fmt::Display for Verb {
             }
             Self::Positions { session } => write!(f, "positions {}", all(session)),
             Self::Kill { reason, .. } => write!(f, "kill --reason {reason:?}"),
-            Self::Resume { scope } => write!(f, "resume {scope:?}"),
+            Self::Resume { scope, .. } => write!(f, "resume {scope:?}"),
             Self::Cancel { session } => write!(f, "cancel {}", all(session)),
             Self::Guard {
                 name, within_ms, ..
@@ -362,7 +368,10 @@ mod tests {
                 r#"{"kill":{"reason":"a \"word\"\n","wait_ms":5}}"#,
             ),
             (
-                Verb::Resume { scope: name() },
+                Verb::Resume {
+                    scope: name(),
+                    seen: String::new(),
+                },
                 r#"{"resume":{"scope":"ouch"}}"#,
             ),
             (

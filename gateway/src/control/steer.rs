@@ -85,14 +85,28 @@ pub(super) fn kill(control: &Control, stop: Stop<'_>) -> Wait {
     }
 }
 
-/// Lets orders go again, if `scope` is what is killed.
+/// What an operator wants to trade again, and what he was shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Resume<'a> {
+    pub(super) scope: &'a str,
+    /// Empty: nobody looked.
+    pub(super) seen: &'a str,
+}
+
+/// Lets orders go again, if the scope is what is killed, and by what the operator was shown.
 pub(super) fn resume(
     control: &Control,
     memory: &Memory,
-    scope: &str,
+    Resume { scope, seen }: Resume<'_>,
     now_ns: u64,
 ) -> Result<Wait, Refused> {
     let told = memory.kill(control);
+    if !seen.is_empty() && seen != told.sighting {
+        let cause = told.cause.unwrap_or_default();
+        return Err(failed(format!(
+            "something else has stopped it since you looked ({cause}); nothing is resumed: look again"
+        )));
+    }
     if let Some(error) = told.file_error {
         return Err(failed(format!(
             "the kill file: {error}; nothing is resumed"

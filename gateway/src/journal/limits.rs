@@ -136,14 +136,22 @@ impl PastLimits {
     /// A record of a row, in its turn; `owner`: whose it is, as strategies are numbered now.
     pub(super) fn on_row(&mut self, record: &RowRecord, owner: Option<Owner>) {
         self.on_table(record.number, record.uid);
-        let row = record.limits(owner);
-        match self.rows.iter_mut().find(|it| it.is_for_same(&row)) {
-            Some(known) => *known = row,
-            None => self.rows.push(row),
+        let bare = record.limits(owner).bare();
+        let known = self.rows.iter().position(|it| it.is_for_same(&bare));
+        let at = known.unwrap_or_else(|| {
+            self.rows.push(bare);
+            self.rows.len() - 1
+        });
+        // What did not change is the configuration's to say, which may say something else by now.
+        if let Some(row) = self.rows.get_mut(at) {
+            for (key, _, now) in record.changed() {
+                row.set(key, now);
+            }
         }
     }
 
-    fn on_table(&mut self, number: u32, uid: u32) {
+    /// A table of theirs, whatever it changed.
+    pub(super) fn on_table(&mut self, number: u32, uid: u32) {
         if number >= self.number {
             (self.number, self.uid) = (number, uid);
         }
@@ -153,6 +161,18 @@ impl PastLimits {
     /// what was added, as far as there is room.
     #[must_use]
     pub fn rows_in_force(&self, configured: &[RowLimits]) -> Vec<RowLimits> {
+        let mut rows = self.all_rows(configured);
+        rows.truncate(ROWS_MAX);
+        rows
+    }
+
+    /// Rows that earlier runs added and for which there is no room beside the configured ones.
+    #[must_use]
+    pub fn rows_beyond(&self, configured: &[RowLimits]) -> usize {
+        self.all_rows(configured).len().saturating_sub(ROWS_MAX)
+    }
+
+    fn all_rows(&self, configured: &[RowLimits]) -> Vec<RowLimits> {
         let mut rows = configured.to_vec();
         for past in &self.rows {
             match rows.iter_mut().find(|it| it.is_for_same(past)) {
@@ -161,7 +181,6 @@ impl PastLimits {
                 None => {}
             }
         }
-        rows.truncate(ROWS_MAX);
         rows
     }
 
@@ -312,14 +331,14 @@ mod tests {
         assert_eq!(past.inherited(&configured), None);
     }
 
-    fn row_record(past: &mut PastLimits, number: u32, row: RowLimits) {
+    fn row_record(past: &mut PastLimits, number: u32, before: RowLimits, row: RowLimits) {
         let new = NewRow {
             number,
             uid: 7,
             at: 0,
             limits: row,
         };
-        let payload = RowPayload::new(&row.bare(), &new);
+        let payload = RowPayload::new(&before, &new);
         let record = RowRecord::read(payload.as_bytes()).unwrap();
         past.on_row(&record, row.owner);
     }
@@ -345,7 +364,9 @@ mod tests {
             row("D*", Some(7)),
             row("E", None),
         ]) {
-            row_record(&mut past, number, row);
+            let before = configured.iter().find(|it| it.is_for_same(&row));
+            let before = before.copied().unwrap_or_else(|| row.bare());
+            row_record(&mut past, number, before, row);
         }
         let expected = [
             row("A", Some(80)),
@@ -360,13 +381,38 @@ mod tests {
         let places: Vec<u8> = inherited.iter().map(|(_, new)| new.at).collect();
         assert_eq!(places, [0, 2, 3]);
         let mut next = PastLimits::default();
-        for (_, new) in inherited {
-            row_record(&mut next, new.number, new.limits);
+        for (before, new) in inherited {
+            row_record(&mut next, new.number, before, new.limits);
         }
         assert_eq!(next.rows_in_force(&configured), expected);
         // What was added and is taken away again is not there.
-        row_record(&mut next, 7, row("D*", None));
+        row_record(&mut next, 7, expected[3], row("D*", None));
         assert_eq!(next.rows_in_force(&configured), expected[..3]);
+    }
+
+    #[test]
+    fn limit_of_a_row_that_nobody_changed_stays_the_configurations_to_say() {
+        let with_open = |qty, open| RowLimits {
+            open_orders_max: Some(open),
+            ..row("A", Some(qty))
+        };
+        let mut past = PastLimits::default();
+        row_record(&mut past, 2, with_open(100, 10), with_open(80, 10));
+        // The file has another limit of open orders the next morning.
+        let edited = [with_open(100, 50)];
+        assert_eq!(past.rows_in_force(&edited), [with_open(80, 50)]);
+    }
+
+    #[test]
+    fn rows_without_room_beside_the_configured_ones_are_counted() {
+        let names: Vec<String> = (0..ROWS_MAX + 2).map(|at| format!("S{at}")).collect();
+        let rows: Vec<RowLimits> = names.iter().map(|name| row(name, Some(9))).collect();
+        let mut past = PastLimits::default();
+        for (number, added) in (2..).zip(&rows[ROWS_MAX - 1..]) {
+            row_record(&mut past, number, added.bare(), *added);
+        }
+        assert_eq!(past.rows_beyond(&rows[..ROWS_MAX - 3]), 0);
+        assert_eq!(past.rows_beyond(&rows[..ROWS_MAX - 1]), 2);
     }
 
     #[test]

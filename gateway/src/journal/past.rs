@@ -320,10 +320,10 @@ impl Pasts {
             Event::Opened => past.settled_to = past.number_last,
             Event::Limits(record) => past.limits.on_record(record),
             Event::Row(record) => {
-                let whose = record.owner.map(owner);
-                // A strategy that is no more has no limits.
-                if whose != Some(None) {
-                    past.limits.on_row(record, whose.flatten());
+                match record.owner.map(owner) {
+                    // A strategy that is no more has no limits, and the table's number counts on.
+                    Some(None) => past.limits.on_table(record.number, record.uid),
+                    whose => past.limits.on_row(record, whose.flatten()),
                 }
             }
             _ => {}

@@ -12,7 +12,7 @@ use crate::journal::limits::PastLimits;
 use crate::options;
 use crate::order::account::Account;
 use crate::order::instruments::INSTRUMENTS_MAX;
-use crate::order::risk::{KillSwitch, Risk};
+use crate::order::risk::{KillSwitch, ROWS_MAX, Risk};
 
 /// What a session has of what its account shares.
 #[derive(Debug)]
@@ -58,9 +58,17 @@ pub(super) fn open(
     past_limits: &PastLimits,
     best_prices: Vec<Arc<BestPrices>>,
 ) -> Result<Account, String> {
+    let name = &session.name;
+    let beyond = past_limits.rows_beyond(&session.rows);
+    if beyond > 0 {
+        return Err(format!(
+            "session {name}: {beyond} rows of limits that an earlier run added have no room beside the {} configured ones: \
+             expected {ROWS_MAX} in all; leave some out, or have the earlier ones in the file",
+            session.rows.len()
+        ));
+    }
     let risk = risk(session, share, past_limits);
     let mut account = Account::new(risk, best_prices);
-    let name = &session.name;
     account.begin_day(&session.day).map_err(|symbol| {
         format!("session {name}: {symbol:?}: expected at most {INSTRUMENTS_MAX} symbols in all")
     })?;

@@ -27,8 +27,8 @@ pub(super) fn run(operator: &Operator, given: Option<String>) -> ExitCode {
             Err(error) => return fail(FAILED, &format!("standard input: {error}")),
         },
         None => {
-            let scope = kill.scope.join(" or ");
-            let text = format!("no terminal: expected --yes-resume {scope}");
+            let scope = kill.scope.join("\" or \"");
+            let text = format!("no terminal: expected --yes-resume \"{scope}\"");
             return fail(WRONG_USAGE, &text);
         }
     };
@@ -37,7 +37,8 @@ pub(super) fn run(operator: &Operator, given: Option<String>) -> ExitCode {
         let text = format!("\"{scope}\": expected \"{expected}\"; nothing is resumed");
         return fail(WRONG_USAGE, &text);
     }
-    operator.ask(Verb::Resume { scope })
+    let seen = kill.sighting;
+    operator.ask(Verb::Resume { scope, seen })
 }
 
 /// What the operator types.

@@ -149,10 +149,7 @@ fn sessions(sessions: &[SessionRow]) -> String {
             grouped(u64::from(session.in_doubt)),
             grouped(session.next_seq),
             strategies.collect::<Vec<_>>().join(", "),
-            session
-                .killed
-                .as_ref()
-                .map_or_else(String::new, |it| format!("KILLED: {it}")),
+            stopped(session),
         ]);
     }
     let at = sessions
@@ -438,6 +435,15 @@ fn killed(killed: &Killed) -> String {
     out
 }
 
+/// Why its new orders do not go; empty: they do, as far as this is concerned.
+fn stopped(session: &SessionRow) -> String {
+    match &session.killed {
+        Some(cause) => format!("KILLED: {cause}"),
+        None if session.waits_for.is_empty() => String::new(),
+        None => format!("WAITS for {}", session.waits_for.join(", ")),
+    }
+}
+
 fn still_open(sessions: &[StillOpen]) -> String {
     let mut rows = table(&["session", "state", "open", ""], &[2]);
     for session in sessions {
@@ -516,7 +522,7 @@ mod tests {
                 since_s: Some(1_795_719_600),
                 why: "lunch".to_owned(),
                 outlives_restart: true,
-                file_error: None,
+                ..KillStatus::default()
             },
             cores: vec![CoreRow {
                 name: "inline".to_owned(),

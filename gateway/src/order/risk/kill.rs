@@ -299,19 +299,23 @@ impl Release<'_> {
     /// Whoever is off first and breaks a limit stops those that are not yet: they do not go off then.
     fn finish(&self) -> bool {
         for (kill, Stood(stood)) in self.switches {
-            if !change(kill, *stood | RELEASING, NOT_KILLED) {
-                let word = kill.word.load(Ordering::SeqCst);
+            if change(kill, *stood | RELEASING, NOT_KILLED) {
+                continue;
+            }
+            // Whoever else releases has marked it too, or was here before: neither has stopped anything.
+            let word = kill.word.load(Ordering::SeqCst) & !RELEASING;
+            if word != NOT_KILLED {
                 return self.stop(word);
             }
         }
         true
     }
 
-    /// A word that is no longer about to be released.
+    /// A word that is on, and no longer about to be released.
     fn other(&self) -> Option<u64> {
         let words = self.switches.iter();
         let mut words = words.map(|(kill, _)| kill.word.load(Ordering::SeqCst));
-        words.find(|word| word & RELEASING == 0)
+        words.find(|word| *word != NOT_KILLED && word & RELEASING == 0)
     }
 
     /// All of them are on, for what this word says.
