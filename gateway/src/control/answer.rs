@@ -42,6 +42,10 @@ impl Answer {
 }
 
 /// What is answered.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and it is written at once"
+)]
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Body {

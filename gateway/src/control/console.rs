@@ -198,8 +198,7 @@ impl Console {
             }
             Verb::Resume { scope, seen } => {
                 let ask = Resume { scope, seen };
-                let wait = steer::resume(&self.control, &self.memory, ask, now_ns);
-                return wait.map(Reply::Later);
+                return steer::resume(&self.control, &self.memory, ask, now_ns).map(Reply::Later);
             }
             Verb::Cancel { session } => {
                 return self.cancel(session.as_deref(), verb.to_string(), now_ns);
