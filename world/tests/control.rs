@@ -184,13 +184,16 @@ fn operator_sees_what_the_exchange_has_and_pauses_cancels_kills_and_resumes() {
             .as_array()
             .is_some_and(|it| !it.is_empty())
     );
-    let symbol = seen["orders"][0][1].as_str().expect("text");
-    let of_symbol = told(
-        &socket,
-        &["orders", "--symbol", symbol, "--strategy", "quotes"],
-    );
-    let of_symbol = of_symbol["orders"]["orders"].as_array().expect("a list");
-    assert!(!of_symbol.is_empty() && of_symbol.iter().all(|it| it["symbol"] == symbol));
+    // Who is paused still cancels: what was there a moment ago may be gone.
+    let (symbol, of_symbol) = until("orders of one symbol", || {
+        let seen = seen_at_gateway(&socket);
+        let symbol = seen["orders"][0][1].as_str()?.to_owned();
+        let asked = ["orders", "--symbol", &symbol, "--strategy", "quotes"];
+        let rows = told(&socket, &asked)["orders"]["orders"].clone();
+        (rows != json!([])).then_some((symbol, rows))
+    });
+    let of_symbol = of_symbol.as_array().expect("a list");
+    assert!(of_symbol.iter().all(|it| it["symbol"] == symbol));
 
     // Cancelled, and nothing comes back while it is paused.
     told(&socket, &["cancel", "all"]);

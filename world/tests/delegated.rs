@@ -278,7 +278,7 @@ fn tshark_finds_nothing_wrong_at_the_exchanges_interface() {
     let asked = std::env::var("ORDERS");
     let orders = asked
         .as_ref()
-        .map_or(5_000, |text| text.parse().expect("a number"));
+        .map_or(2_000, |text| text.parse().expect("a number"));
     let mut again = Vec::new();
     for _ in 0..RUNS {
         let seen = captured(orders);

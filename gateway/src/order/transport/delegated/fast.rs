@@ -9,7 +9,7 @@
 //! When wrong:  whatever is in doubt goes by the kernel alone and is counted (`DelegatedCounters`).
 
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use feed_handler::xdp::nic;
 use rt::clock::monotonic_ns;
 use socket2::Socket;
 
-use super::lane::{Connection, DelegatedCounters, Detour, Waiting};
+use super::lane::{Connection, DelegatedCounters, Detour, KernelState, Waiting};
 use super::program::Programs;
 use super::row::{Row, Safeguards, ports};
 use super::segment::{self, Template};
@@ -46,6 +46,8 @@ pub(super) struct Fast {
     pub(super) connection: Option<Connection>,
     /// Its ports, as on the wire.
     pub(super) ports: [u8; 4],
+    /// Its socket, once more: how it ends is decided when the stream has let go of it.
+    pub(super) end: Option<Socket>,
     /// Bytes of the connection up to the end of its last fast segment.
     pub(super) sent_upto: u32,
     pub(super) safeguards: Safeguards,
@@ -62,25 +64,38 @@ impl Fast {
         LaneWatch::new(self.session.clone(), row, counters, self.programs.links())
     }
 
-    /// Makes a socket ready that is about to connect; the programs look at it from its first packet on.
-    pub(super) fn prepare(&mut self, socket: &Socket, to: SocketAddrV4) -> io::Result<()> {
+    /// Makes a socket ready that is about to connect; the programs look at it from its first packet on. Where something
+    /// is missing the connection goes as any other.
+    pub(super) fn prepare(&mut self, socket: &Socket, to: SocketAddrV4) {
         (self.connection, self.ports, self.sent_upto) = (None, [0; 4], 0);
         self.row.end();
-        // Whoever dies between the segment and its copy leaves a number behind that only RST is heard at.
-        socket.set_linger(Some(Duration::ZERO))?;
-        let route = nic::route_to(*to.ip())?;
-        if route.interface != self.index || !self.sender.is_idle() {
-            self.counters.connections_elsewhere.increment();
-            return Ok(());
+        // A link that was down keeps the frame; whoever asks again may find it up.
+        if !self.sender.is_idle() {
+            self.sender.kick_again();
         }
-        // EPERM, ENOENT: the host has neither, or does not allow it; its own paces, or not.
-        let _ = CONGESTION
-            .iter()
-            .find(|name| socket.set_tcp_congestion(name).is_ok());
-        socket.bind(&SocketAddrV4::new(route.source, 0).into())?;
-        let Some(local) = socket.local_addr()?.as_socket_ipv4() else {
-            return Ok(());
+        if !self.sender.is_idle() {
+            self.counters.connections_unsent.increment();
+            return;
+        }
+        let route = match nic::route_to(*to.ip()) {
+            Ok(route) if route.interface == self.index => route,
+            Ok(_) | Err(_) => return self.counters.connections_elsewhere.increment(),
         };
+        if self.begin(socket, to, route.source).is_err() {
+            self.counters.connections_refused.increment();
+        }
+    }
+
+    fn begin(&mut self, socket: &Socket, to: SocketAddrV4, source: Ipv4Addr) -> io::Result<()> {
+        let unfit = || io::Error::from_raw_os_error(libc::EOPNOTSUPP);
+        let set = |name: &&[u8]| socket.set_tcp_congestion(name).is_ok();
+        CONGESTION.iter().find(|name| set(name)).ok_or_else(unfit)?;
+        socket.bind(&SocketAddrV4::new(source, 0).into())?;
+        let local = socket.local_addr()?.as_socket_ipv4().ok_or_else(unfit)?;
+        let end = socket.try_clone()?;
+        // Whoever dies between the segment and its copy leaves a number behind that only RST is heard at.
+        end.set_linger(Some(Duration::ZERO))?;
+        self.end = Some(end);
         self.ports = ports(local, to);
         self.row.begin(local, to, self.safeguards);
         Ok(())
@@ -162,13 +177,17 @@ impl Fast {
         Err(detour)
     }
 
-    /// Before a connection is closed, of whose bytes the kernel has taken this many: with an orderly end, if it has all
-    /// that has left; else with RST, as after a crash.
-    pub(super) fn before_close(&mut self, socket: &Socket, taken: u32) {
-        if taken.wrapping_sub(self.sent_upto) < u32::MAX / 2 {
-            // Failing leaves RST, which ends it, too.
-            let _ = socket.set_linger(None);
-        }
+    /// The stream has let go of the connection, of whose bytes it knows that the kernel has taken this many: it ends in order, if
+    /// the kernel has all that has left; else with RST, as after a crash.
+    pub(super) fn on_closed(&mut self, taken: u32) {
         self.connection = None;
+        let Some(end) = self.end.take() else { return };
+        let has_all = |of: u32| of.wrapping_sub(self.sent_upto) < u32::MAX / 2;
+        // A copy that `leave` has seen is with the kernel, whether or not anybody has read so.
+        let has_left = |kernel: KernelState| has_all(kernel.next.wrapping_sub(kernel.start));
+        if has_all(taken) || self.row.kernel().is_some_and(has_left) {
+            // Failing leaves RST, which ends it, too.
+            let _ = end.set_linger(None);
+        }
     }
 }

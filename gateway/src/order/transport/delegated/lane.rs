@@ -53,6 +53,10 @@ counters! {
         ordinary_detached,
         /// Connections that leave the host by another interface than the lane's.
         connections_elsewhere,
+        /// Connections past the lane: a frame of an earlier one has not left.
+        connections_unsent,
+        /// Connections past the lane: the host refused what it needs (congestion control that does not pace, an address).
+        connections_refused,
     }
 }
 

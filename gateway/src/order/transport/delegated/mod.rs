@@ -74,16 +74,18 @@ impl Transport for DelegatedTransport {
         self.close();
         let fast = &mut self.fast;
         self.stream.connect_prepared(to, |socket| {
-            fast.as_mut()
-                .map_or(Ok(()), |fast| fast.prepare(socket, to))
+            if let Some(fast) = fast {
+                fast.prepare(socket, to);
+            }
+            Ok(())
         });
     }
 
     fn close(&mut self) {
-        if let (Some(fast), Some(socket)) = (&mut self.fast, self.stream.socket()) {
-            fast.before_close(socket, self.stream.taken());
-        }
         self.stream.close();
+        if let Some(fast) = &mut self.fast {
+            fast.on_closed(self.stream.taken());
+        }
     }
 
     #[inline]
@@ -110,12 +112,17 @@ impl Transport for DelegatedTransport {
 
     #[inline]
     fn poll(&mut self, mut on: impl FnMut(TransportEvent<'_>)) -> usize {
-        let mut is_connected = false;
+        let (mut is_connected, mut is_closed) = (false, false);
         let count = self.stream.poll(|event| {
             is_connected |= matches!(event, TransportEvent::Connected);
+            is_closed |= matches!(event, TransportEvent::Closed(_));
             on(event);
         });
-        if is_connected && let (Some(fast), Some(socket)) = (&mut self.fast, self.stream.socket()) {
+        if is_closed && let Some(fast) = &mut self.fast {
+            fast.on_closed(self.stream.taken());
+        } else if is_connected
+            && let (Some(fast), Some(socket)) = (&mut self.fast, self.stream.socket())
+        {
             fast.on_connected(socket);
         }
         count

@@ -48,7 +48,7 @@ pub(super) const COUNTS: [(&str, &str); 12] = [
     ),
     (
         "passed_ordinary",
-        "Segments of the kernel's that no fast segment preceded.",
+        "Segments of the kernel's that no fast segment of the same bytes preceded.",
     ),
     (
         "passed_headers",
@@ -191,6 +191,8 @@ impl Row {
         for word in [
             &lane.fast_from,
             &lane.fast_upto,
+            &lane.fast_header,
+            &lane.fast_clock,
             &lane.start,
             &lane.next,
             &lane.options,
@@ -317,7 +319,7 @@ impl Row {
 impl Drop for Row {
     fn drop(&mut self) {
         self.end();
-        // SAFETY: the mapping is ours, and nobody looks at it any more. It does not fail for a whole mapping.
+        // SAFETY: the mapping is ours, and nothing of this process looks at it any more; the map itself stays with the programs.
         unsafe { libc::munmap(self.lane.as_ptr().cast(), PAGE_BYTES) };
     }
 }

@@ -11,8 +11,10 @@
 //
 // Any doubt passes: the exchange's TCP then sees bytes that it has, at numbers that it has, and drops them.
 //
-// Who writes what: the gateway the first line of `lane`; `leave` the second and third, under the socket's lock, so one
-// at a time, each change between two steps of `version`; `arrive` the fourth. `leave` moves `next` on and then
+// Who writes what: the gateway the first line of `lane`; `leave` the second and third, whoever has made `version` odd, each change
+// between two steps of it; `arrive` the fourth. A connection's packets leave under its socket's lock, so one at a time, but for what the
+// kernel says without a socket (a reset, the end of TIME_WAIT): a packet that finds `version` odd passes, and nothing is learned from it.
+// `leave` moves `next` on and then
 // reads `lowered`; `arrive` writes `lowered` and then reads `next`: both with an atomic exchange between, so that at least one
 // of the two sees the other, and no acknowledgement is kept from the kernel for good.
 //
@@ -299,13 +301,18 @@ int leave(struct __sk_buff *skb)
     struct segment it = {};
     if (!lane || skb->mark == SENT_AGAIN || !read_segment(lane, at, end, 1, &it))
         return TCX_NEXT;
+    // Before `next` goes on: until it does, nothing is announced but what this packet carries, and afterwards the next segment may be.
+    u32 from = ONCE(lane->fast_from), upto = ONCE(lane->fast_upto);
+    u32 version = ONCE(lane->version);
+    if ((version & 1) || !__sync_bool_compare_and_swap(&lane->version, version, version + 1)) {
+        count(lane, PASSED_ORDINARY);
+        return TCX_NEXT;
+    }
     u32 last_clock = lane->clock;
     int is_same = 1;
     int has_bytes = it.upto != it.from;
     int is_first = !!(it.flags & SYN);
 
-    u32 version = lane->version;
-    ONCE(lane->version) = version + 1;
     ONCE(lane->ack) = it.ack;
     ONCE(lane->window) = it.window;
     ONCE(lane->clock) = it.clock;
@@ -331,7 +338,6 @@ int leave(struct __sk_buff *skb)
     asm volatile("" ::: "memory");
     ONCE(lane->version) = version + 2;
 
-    u32 from = ONCE(lane->fast_from), upto = ONCE(lane->fast_upto);
     if (!has_bytes) {
         // The exchange is past the kernel's number, and would not hear what comes at it. A connection's end comes at
         // both: the segment may never have left.
@@ -352,7 +358,8 @@ int leave(struct __sk_buff *skb)
         return TCX_NEXT;
     }
     u32 cause = PASSED_ORDINARY;
-    if (!(ONCE(lane->mode) & STEAL) || after(from, it.from) || after(it.upto, upto))
+    // The segment's bytes, all of them and no others: where the kernel has cut them differently, the path may have changed.
+    if (!(ONCE(lane->mode) & STEAL) || it.from != from || it.upto != upto)
         goto pass;
     cause = PASSED_OPTIONS;
     if (!it.is_plain || (it.flags & ~(ACK | PSH)))
@@ -463,12 +470,12 @@ int arrive(struct xdp_md *ctx)
         return XDP_PASS;
     u32 next = ONCE(lane->next), upto = ONCE(lane->fast_upto);
     int is_ahead = after(it.ack, next) && !(it.flags & SYN);
-    if (!is_whole(ctx, at, it.header_len + it.upto - it.from)) {
+    // A packet that is not believed is lowered, too: a wrong checksum stays wrong by that, and one of more bytes than can be summed
+    // here would else be thrown away with its answers.
+    if (!is_whole(ctx, at, it.header_len + it.upto - it.from))
         count(lane, UNBELIEVED);
-        return XDP_PASS;
-    }
     // What was never sent cannot be acknowledged; the kernel hears of what it has sent.
-    if (!is_ahead || !after(it.ack, upto))
+    else if (!is_ahead || !after(it.ack, upto))
         note(lane, &it);
     if (!is_ahead || !(ONCE(lane->mode) & LOWER))
         return XDP_PASS;
