@@ -253,7 +253,8 @@ fn recovery_options(has_snapshots: bool) -> RecoveryOptions {
             requests_max: 8,
             interval_ns: MS / 10,
             messages_max: 32,
-            tries_max: 5,
+            // A living server's answers are lost, too, six in a hundred: never that often. A dead one is given up by time.
+            tries_max: 25,
         },
         snapshots: has_snapshots.then(|| SnapshotOptions {
             servers: 2,

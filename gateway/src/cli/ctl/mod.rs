@@ -6,6 +6,7 @@ mod limits;
 mod resume;
 mod settings;
 mod tables;
+mod times;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
