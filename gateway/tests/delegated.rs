@@ -522,111 +522,6 @@ fn exchange_that_does_not_read_closes_its_window_and_the_kernel_waits_for_it() {
     });
 }
 
-/// Everything up to the end of a connection, which must be an orderly one.
-fn read_to_the_end(stream: &mut TcpStream) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).expect("FIN, and no RST");
-    bytes
-}
-
-#[test]
-fn connection_that_is_closed_right_after_a_write_ends_in_order() {
-    in_own_thread(|| {
-        let Some(far) = wire::lay() else { return };
-        let (listener, to) = listen(&far);
-        for round in 0..20 {
-            let mut near = Near::open(&wire::delegated());
-            near.connect(to);
-            let mut stream = accept(&listener);
-            // By the ordinary path; the exchange's answer makes the lane ready.
-            let mut heard = Heard::default();
-            near.transport.send(&message(0));
-            stream
-                .read_exact(&mut [0; MESSAGE_BYTES])
-                .expect("the first");
-            stream.write_all(&message(0)).expect("answered");
-            near.until(&mut heard, |heard| heard.bytes.len() == MESSAGE_BYTES);
-            near.transport.send(&message(1));
-            // Nobody has looked whether the kernel took it.
-            near.transport.close();
-            assert_eq!(read_to_the_end(&mut stream), message(1), "round {round}");
-            // An RST would have taken the message with it, had its segment been lost.
-            assert_eq!(wire::tcp()["OutRsts"], 0, "round {round}");
-            assert_eq!(near.counts()["delegated_sent"], 1, "{:?}", near.counts());
-        }
-    });
-}
-
-#[test]
-fn exchange_that_ends_the_connection_gets_an_orderly_end_too() {
-    in_own_thread(|| {
-        let Some(far) = wire::lay() else { return };
-        let (listener, to) = listen(&far);
-        let exchange = std::thread::spawn(move || {
-            let mut stream = accept(&listener);
-            let mut bytes = [0; MESSAGE_BYTES];
-            for _ in 0..10 {
-                stream.read_exact(&mut bytes).expect("a message");
-                stream.write_all(&bytes).expect("answered");
-            }
-            stream
-                .shutdown(std::net::Shutdown::Write)
-                .expect("half closed");
-            read_to_the_end(&mut stream)
-        });
-        let mut near = Near::open(&wire::delegated());
-        let mut heard = near.connect(to);
-        near.trade(&mut heard, 0, 10, 1);
-        for _ in 0..POLLS_MAX {
-            near.transport.poll(&mut heard);
-            if heard.closed.is_some() {
-                break;
-            }
-            std::thread::yield_now();
-        }
-        assert_eq!(heard.closed, Some(0));
-        assert_eq!(exchange.join().expect("an orderly end"), [0; 0]);
-        assert_eq!(wire::tcp()["OutRsts"], 0);
-        assert!(near.counts()["delegated_sent"] > 5, "{:?}", near.counts());
-    });
-}
-
-#[test]
-fn lane_serves_the_next_connection_after_the_link_was_down() {
-    in_own_thread(|| {
-        let Some(far) = wire::lay() else { return };
-        let (listener, to) = listen(&far);
-        let exchange = std::thread::spawn(move || {
-            let mut first = accept(&listener);
-            let mut bytes = [0; MESSAGE_BYTES];
-            for _ in 0..10 {
-                first.read_exact(&mut bytes).expect("a message");
-                first.write_all(&bytes).expect("answered");
-            }
-            echo(listener).join().expect("it held")
-        });
-        let mut near = Near::open(&wire::delegated());
-        let mut heard = near.connect(to);
-        near.trade(&mut heard, 0, 10, 1);
-        ip(&format!("link set {NEAR} down"));
-        for number in 10..13 {
-            near.transport.send(&message(number));
-            near.transport.poll(&mut heard);
-        }
-        assert_eq!(near.counts()["ordinary_refused"], 1, "{:?}", near.counts());
-        near.transport.close();
-        ip(&format!("link set {NEAR} up"));
-        let before = near.counts()["delegated_sent"];
-        let mut heard = near.connect(to);
-        near.trade(&mut heard, 0, 100, 1);
-        let counts = near.counts();
-        assert!(counts["delegated_sent"] > before + 50, "{counts:?}");
-        assert_eq!(counts["connections_elsewhere"], 0, "{counts:?}");
-        near.transport.close();
-        assert_eq!(exchange.join().expect("it held"), 100);
-    });
-}
-
 #[test]
 fn program_that_is_taken_off_by_hand_ends_the_lane_and_loses_nothing() {
     in_own_thread(|| {
@@ -664,6 +559,102 @@ fn program_that_is_taken_off_by_hand_ends_the_lane_and_loses_nothing() {
             );
             near.transport.close();
             assert_eq!(exchange.join().expect("it held"), 350, "{program}");
+        }
+    });
+}
+
+/// What the exchange hears to the end, once it looks.
+fn rest(stream: &mut TcpStream) -> Result<Vec<u8>, ErrorKind> {
+    let mut bytes = Vec::new();
+    let end = stream.read_to_end(&mut bytes);
+    end.map(|_| bytes).map_err(|error| error.kind())
+}
+
+/// Sends one message after the other, each taken before the next; the first goes by the kernel.
+fn send_apart(near: &mut Near, heard: &mut Heard, count: u64) {
+    for number in 0..count {
+        near.transport.send(&message(number));
+        near.transport.poll(heard);
+    }
+    assert_eq!(near.counts()["delegated_sent"], count - 1);
+}
+
+#[test]
+fn lane_is_there_again_for_the_connection_after_a_link_that_went_down() {
+    in_own_thread(|| {
+        let Some(far) = wire::lay() else { return };
+        let (listener, to) = listen(&far);
+        let mut near = Near::open(&wire::delegated());
+        let mut heard = near.connect(to);
+        let first = accept(&listener);
+        send_apart(&mut near, &mut heard, 10);
+        ip(&format!("link set {NEAR} down"));
+        near.transport.send(&message(10));
+        assert_eq!(near.counts()["ordinary_refused"], 1);
+        near.transport.close();
+        ip(&format!("link set {NEAR} up"));
+        let exchange = echo(listener);
+        let mut heard = near.connect(to);
+        near.trade(&mut heard, 0, 100, 1);
+        let counts = near.counts();
+        assert!(counts["delegated_sent"] > 9 + 50, "{counts:?}");
+        assert_eq!(counts["connections_elsewhere"], 0, "{counts:?}");
+        near.transport.close();
+        assert_eq!(exchange.join().expect("it held"), 100);
+        drop(first);
+    });
+}
+
+#[test]
+fn connection_whose_address_is_refused_goes_without_the_lane() {
+    in_own_thread(|| {
+        let Some(far) = wire::lay() else { return };
+        let (listener, to) = listen(&far);
+        let (other, there) = listen(&far);
+        let range = "/proc/sys/net/ipv4/ip_local_port_range";
+        std::fs::write(range, "50000 50000").expect("one port");
+        // Has the only port, to elsewhere: connecting may take it a second time, binding may not.
+        let taken = TcpStream::connect(there).expect("a connection");
+        let mut near = Near::open(&wire::delegated());
+        let exchange = echo(listener);
+        let mut heard = near.connect(to);
+        near.trade(&mut heard, 0, 10, 1);
+        let counts = near.counts();
+        assert_eq!(counts["delegated_sent"], 0, "{counts:?}");
+        assert_eq!(counts["connections_refused"], 1, "{counts:?}");
+        let said = near.said();
+        assert!(said.contains("(connections_refused)"), "{said}");
+        near.transport.close();
+        assert_eq!(exchange.join().expect("it held"), 10);
+        drop((taken, other));
+    });
+}
+
+#[test]
+fn copy_that_the_kernel_sends_in_pieces_goes_out_whole() {
+    in_own_thread(|| {
+        let Some(far) = wire::lay() else { return };
+        let (listener, to) = listen(&far);
+        let mut near = Near::open(&wire::delegated());
+        let mut heard = near.connect(to);
+        let mut stream = accept(&listener);
+        send_apart(&mut near, &mut heard, 10);
+        let before = near.counts();
+        // The path takes less; what has left already was too long for it.
+        ip(&format!(
+            "route replace {} dev {NEAR} mtu 600",
+            wire::FAR_IP
+        ));
+        let long: Vec<u8> = (0..1400u32).map(|at| at.to_le_bytes()[0]).collect();
+        near.transport.send(&long);
+        near.transport.close();
+        let bytes = rest(&mut stream).expect("an orderly end");
+        assert_eq!(bytes.get(10 * MESSAGE_BYTES..), Some(&long[..]));
+        let counts = near.counts();
+        assert_eq!(counts["delegated_sent"], 10, "{counts:?}");
+        assert!(counts["passed_split"] > 0, "{counts:?}");
+        for kept in ["copies_stolen", "copies_trimmed"] {
+            assert_eq!(counts[kept], before[kept], "{counts:?}");
         }
     });
 }
@@ -716,6 +707,11 @@ fn without_a_lane_the_session_goes_as_before_or_is_refused_with_the_reason() {
         );
         let queue = refused(|options| options.queue = 77);
         assert!(queue.contains("tg-near, queue 77"), "{queue}");
+
+        ip(&format!("link set {NEAR} mtu 9000"));
+        let jumbo = refused(|_| ());
+        assert!(jumbo.contains("tg-near has an MTU of 9000"), "{jumbo}");
+        ip(&format!("link set {NEAR} mtu 1500"));
 
         let first = Near::open(&wire::delegated());
         let second = refused(|_| ());

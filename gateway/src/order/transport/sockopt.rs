@@ -33,6 +33,29 @@ pub(super) fn busy_poll(socket: &Socket, micros: u32) -> io::Result<()> {
     }
 }
 
+/// Bytes of IPv4 that a frame of the interface holds.
+pub(super) fn mtu(interface: &str) -> io::Result<u32> {
+    let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
+    // SAFETY: an all-zero request is valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // The last one stays 0: names end with it.
+    let (_, room) = request
+        .ifr_name
+        .split_last_mut()
+        .ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+    for (to, from) in room.iter_mut().zip(interface.bytes()) {
+        *to = from.cast_signed();
+    }
+    // SAFETY: the request lives across the call, and is what this one reads and writes.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFMTU, &raw mut request) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: this is what the kernel has written.
+    let mtu = unsafe { request.ifr_ifru.ifru_mtu };
+    u32::try_from(mtu).map_err(|_| io::Error::from_raw_os_error(libc::ERANGE))
+}
+
 /// By how much the exchange's windows are scaled.
 pub(super) fn window_shift(socket: &Socket) -> io::Result<u8> {
     const HAS_WINDOW_SCALE: u8 = 4;

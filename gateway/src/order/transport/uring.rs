@@ -97,6 +97,8 @@ pub struct UringTransport {
     committed: usize,
     /// Bytes that TCP has taken on this connection, modulo 2^32.
     taken: u32,
+    /// Bytes of the connection that have left past TCP, if any may, modulo 2^32.
+    left: Option<u32>,
     /// The kernel did not take what was submitted: the next turn submits it again.
     is_refused: bool,
     /// A failure that has no completion to tell it.
@@ -141,6 +143,7 @@ impl UringTransport {
             sending: 0,
             committed: 0,
             taken: 0,
+            left: None,
             is_refused: false,
             failed: None,
         })
@@ -296,7 +299,7 @@ impl UringTransport {
         self.aim(to);
         self.generation += 1;
         (self.sent, self.sending, self.committed) = (0, 0, 0);
-        self.taken = 0;
+        (self.taken, self.left) = (0, None);
         (self.is_connected, self.failed) = (false, None);
         if let Err(error) = self.open_socket(prepare) {
             self.failed = Some(error.raw_os_error().unwrap_or(libc::EIO));
@@ -325,6 +328,7 @@ impl Transport for UringTransport {
     }
 
     fn close(&mut self) {
+        self.end_in_order();
         self.failed = None;
         let Some(socket) = self.socket.take() else {
             return;

@@ -3,13 +3,13 @@
 //! Path:        transport -> fast -> lane (may it leave?) -> segment (in a frame) -> sender (kick)
 //! Thread:      order core, hot; a connection's beginning and end: the same core, cold
 //! Invariants:  the programs know of a segment before it can leave. A connection is served only from its first packet
-//!              on, and never while a frame of the one before may still leave.
+//!              on, and not while a frame of the one before may still leave.
 //! Time:        read for a capture alone, when the segment has left.
 //! System calls: the sender's kick. Beginning a connection asks for its route and binds its socket.
 //! When wrong:  whatever is in doubt goes by the kernel alone and is counted (`DelegatedCounters`).
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use feed_handler::xdp::nic;
 use rt::clock::monotonic_ns;
 use socket2::Socket;
 
-use super::lane::{Connection, DelegatedCounters, Detour, KernelState, Waiting};
+use super::lane::{Connection, DelegatedCounters, Detour, Waiting};
 use super::program::Programs;
 use super::row::{Row, Safeguards, ports};
 use super::segment::{self, Template};
@@ -30,6 +30,18 @@ use crate::order::transport::sockopt::window_shift;
 const SEGMENT_BYTES_MIN: u32 = 536;
 /// Congestion control that does not pace: a paced copy would leave long after its segment.
 const CONGESTION: [&[u8]; 2] = [b"cubic", b"reno"];
+
+/// Sets the first congestion control that can be set.
+fn pin(set: impl Fn(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    let mut result = Err(io::Error::from_raw_os_error(libc::ENOENT));
+    for name in CONGESTION {
+        result = set(name);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
 
 /// The lane.
 #[derive(Debug)]
@@ -46,8 +58,6 @@ pub(super) struct Fast {
     pub(super) connection: Option<Connection>,
     /// Its ports, as on the wire.
     pub(super) ports: [u8; 4],
-    /// Its socket, once more: how it ends is decided when the stream has let go of it.
-    pub(super) end: Option<Socket>,
     /// Bytes of the connection up to the end of its last fast segment.
     pub(super) sent_upto: u32,
     pub(super) safeguards: Safeguards,
@@ -64,41 +74,42 @@ impl Fast {
         LaneWatch::new(self.session.clone(), row, counters, self.programs.links())
     }
 
-    /// Makes a socket ready that is about to connect; the programs look at it from its first packet on. Where something
-    /// is missing the connection goes as any other.
+    /// Makes a socket ready that is about to connect; the programs look at it from its first packet on.
     pub(super) fn prepare(&mut self, socket: &Socket, to: SocketAddrV4) {
         (self.connection, self.ports, self.sent_upto) = (None, [0; 4], 0);
         self.row.end();
-        // A link that was down keeps the frame; whoever asks again may find it up.
         if !self.sender.is_idle() {
+            // A frame of the connection before, from when the link was down. While it is there nothing else leaves by
+            // the lane, and each write asks for it again.
             self.sender.kick_again();
         }
-        if !self.sender.is_idle() {
-            self.counters.connections_unsent.increment();
-            return;
-        }
-        let route = match nic::route_to(*to.ip()) {
-            Ok(route) if route.interface == self.index => route,
-            Ok(_) | Err(_) => return self.counters.connections_elsewhere.increment(),
-        };
-        if self.begin(socket, to, route.source).is_err() {
-            self.counters.connections_refused.increment();
+        match self.bound(socket, to) {
+            Ok(Some(local)) => {
+                self.ports = ports(local, to);
+                self.row.begin(local, to, self.safeguards);
+            }
+            Ok(None) => self.counters.connections_elsewhere.increment(),
+            Err(_) => self.counters.connections_refused.increment(),
         }
     }
 
-    fn begin(&mut self, socket: &Socket, to: SocketAddrV4, source: Ipv4Addr) -> io::Result<()> {
-        let unfit = || io::Error::from_raw_os_error(libc::EOPNOTSUPP);
-        let set = |name: &&[u8]| socket.set_tcp_congestion(name).is_ok();
-        CONGESTION.iter().find(|name| set(name)).ok_or_else(unfit)?;
-        socket.bind(&SocketAddrV4::new(source, 0).into())?;
-        let local = socket.local_addr()?.as_socket_ipv4().ok_or_else(unfit)?;
-        let end = socket.try_clone()?;
-        // Whoever dies between the segment and its copy leaves a number behind that only RST is heard at.
-        end.set_linger(Some(Duration::ZERO))?;
-        self.end = Some(end);
-        self.ports = ports(local, to);
-        self.row.begin(local, to, self.safeguards);
-        Ok(())
+    /// Asks for what the lane needs of a socket, and where it connects from; `None`: from another interface.
+    fn bound(&self, socket: &Socket, to: SocketAddrV4) -> io::Result<Option<SocketAddrV4>> {
+        let route = nic::route_to(*to.ip())?;
+        if route.interface != self.index {
+            return Ok(None);
+        }
+        // EPERM, ENOENT: the host does not allow it, or has none of these.
+        pin(|name| socket.set_tcp_congestion(name))?;
+        // The port must be known before the first packet leaves, so it cannot be left to connecting, which finds one
+        // also where all are in use to other addresses.
+        socket.bind(&SocketAddrV4::new(route.source, 0).into())?;
+        let local = socket.local_addr()?.as_socket_ipv4();
+        let local = local.ok_or_else(|| io::Error::from_raw_os_error(libc::EAFNOSUPPORT))?;
+        // Last, so that only a connection with the lane has it: whoever dies between the segment and its copy leaves a
+        // number behind that only RST is heard at.
+        socket.set_linger(Some(Duration::ZERO))?;
+        Ok(Some(local))
     }
 
     /// The connection stands.
@@ -176,18 +187,21 @@ impl Fast {
         self.row.withdraw(&numbers);
         Err(detour)
     }
+}
 
-    /// The stream has let go of the connection, of whose bytes it knows that the kernel has taken this many: it ends in order, if
-    /// the kernel has all that has left; else with RST, as after a crash.
-    pub(super) fn on_closed(&mut self, taken: u32) {
-        self.connection = None;
-        let Some(end) = self.end.take() else { return };
-        let has_all = |of: u32| of.wrapping_sub(self.sent_upto) < u32::MAX / 2;
-        // A copy that `leave` has seen is with the kernel, whether or not anybody has read so.
-        let has_left = |kernel: KernelState| has_all(kernel.next.wrapping_sub(kernel.start));
-        if has_all(taken) || self.row.kernel().is_some_and(has_left) {
-            // Failing leaves RST, which ends it, too.
-            let _ = end.set_linger(None);
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_congestion_control_that_does_not_pace_there_is_no_lane() {
+        let refused = |_: &[u8]| Err(io::Error::from_raw_os_error(libc::EPERM));
+        let errno = pin(refused).map_err(|error| error.raw_os_error());
+        assert_eq!(errno, Err(Some(libc::EPERM)));
+        let only_reno = |name: &[u8]| match name {
+            b"reno" => Ok(()),
+            _ => Err(io::Error::from_raw_os_error(libc::ENOENT)),
+        };
+        assert!(pin(only_reno).is_ok());
     }
 }

@@ -49,13 +49,13 @@ counters! {
         ordinary_no_frame,
         /// The same: the kernel did not send the frame; it may leave later, as a copy.
         ordinary_refused,
+        /// The same: the kernel has sent something again, and what was on its way then is not acknowledged.
+        ordinary_again,
         /// The same: one of the programs was taken off its interface.
         ordinary_detached,
         /// Connections that leave the host by another interface than the lane's.
         connections_elsewhere,
-        /// Connections past the lane: a frame of an earlier one has not left.
-        connections_unsent,
-        /// Connections past the lane: the host refused what it needs (congestion control that does not pace, an address).
+        /// Connections without the lane: the kernel refused a route, an address, or a congestion control that does not pace.
         connections_refused,
     }
 }
@@ -73,6 +73,7 @@ pub(super) enum Detour {
     Options,
     NoFrame,
     Refused,
+    Again,
     Detached,
 }
 
@@ -91,6 +92,7 @@ impl DelegatedCounters {
             Detour::Options => &self.ordinary_options,
             Detour::NoFrame => &self.ordinary_no_frame,
             Detour::Refused => &self.ordinary_refused,
+            Detour::Again => &self.ordinary_again,
             Detour::Detached => &self.ordinary_detached,
         }
         .increment();
@@ -112,6 +114,8 @@ pub(super) struct KernelState {
     pub(super) options: u32,
     /// Which header it is; 0: none was seen.
     pub(super) header_version: u32,
+    /// When this is acknowledged, what the kernel sent again is over.
+    pub(super) again: u32,
     pub(super) header: [u8; HEADER_BYTES],
 }
 
@@ -166,6 +170,10 @@ impl Connection {
         if is_after(peer.ack, from) {
             return Err(Detour::Behind);
         }
+        // Its congestion window is small then, so that the copy would wait while the segment adds to what is too much.
+        if is_after(kernel.again, peer.ack) {
+            return Err(Detour::Again);
+        }
         let in_flight = upto.wrapping_sub(peer.ack);
         if in_flight > u32::from(peer.window) << self.window_shift {
             return Err(Detour::Window);
@@ -215,6 +223,7 @@ mod tests {
             echo: 900,
             options: 12,
             header_version: 1,
+            again: start.wrapping_sub(1 << 16),
             header: [0; HEADER_BYTES],
         }
     }
@@ -300,6 +309,16 @@ mod tests {
         assert_eq!(judge(&kernel(5, 100), last, 49), Ok(105));
         let beyond = last.wrapping_sub(1);
         assert_eq!(judge(&kernel(5, 100), beyond, 49), Err(Detour::InFlight));
+    }
+
+    #[test]
+    fn after_something_was_sent_again_the_kernel_sends_until_all_of_it_is_acknowledged() {
+        let again = KernelState {
+            again: 90,
+            ..kernel(5, 100)
+        };
+        assert_eq!(judge(&again, 89, 49), Err(Detour::Again));
+        assert_eq!(judge(&again, 90, 49), Ok(105));
     }
 
     #[test]

@@ -82,10 +82,10 @@ impl Transport for DelegatedTransport {
     }
 
     fn close(&mut self) {
-        self.stream.close();
         if let Some(fast) = &mut self.fast {
-            fast.on_closed(self.stream.taken());
+            fast.connection = None;
         }
+        self.stream.close();
     }
 
     #[inline]
@@ -103,7 +103,10 @@ impl Transport for DelegatedTransport {
         if let Some(fast) = &mut self.fast {
             match self.stream.pending() {
                 Pending::Nothing => return,
-                Pending::Bytes(bytes) => fast.send(self.stream.taken(), bytes),
+                Pending::Bytes(bytes) => {
+                    fast.send(self.stream.taken(), bytes);
+                    self.stream.set_left(fast.sent_upto);
+                }
                 Pending::Behind => fast.count_behind(),
             }
         }
@@ -112,18 +115,14 @@ impl Transport for DelegatedTransport {
 
     #[inline]
     fn poll(&mut self, mut on: impl FnMut(TransportEvent<'_>)) -> usize {
-        let (mut is_connected, mut is_closed) = (false, false);
+        let mut is_connected = false;
         let count = self.stream.poll(|event| {
             is_connected |= matches!(event, TransportEvent::Connected);
-            is_closed |= matches!(event, TransportEvent::Closed(_));
             on(event);
         });
-        if is_closed && let Some(fast) = &mut self.fast {
-            fast.on_closed(self.stream.taken());
-        } else if is_connected
-            && let (Some(fast), Some(socket)) = (&mut self.fast, self.stream.socket())
-        {
+        if is_connected && let (Some(fast), Some(socket)) = (&mut self.fast, self.stream.socket()) {
             fast.on_connected(socket);
+            self.stream.set_left(fast.sent_upto);
         }
         count
     }

@@ -19,6 +19,10 @@ use super::lane::DelegatedCounters;
 use super::program::{Failed, Place, Programs};
 use super::row::Safeguards;
 use super::sender::Sender;
+use crate::order::transport::sockopt;
+
+/// What the program for what arrives can sum, and a frame of the lane holds.
+const MTU_MAX: u32 = 1536;
 
 /// What a delegated session is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +122,13 @@ fn lane(options: &DelegatedOptions) -> Result<Opened, NoLane> {
         let hint = "give orders an interface of their own, or the feed receive = \"udp\"";
         return Err(NoLane::new(why, hint));
     }
+    let mtu = sockopt::mtu(&interface)
+        .map_err(|error| NoLane::new(format!("{interface}: {error}"), "see dmesg"))?;
+    if mtu > MTU_MAX {
+        let why = format!("{interface} has an MTU of {mtu}, more than {MTU_MAX}");
+        let hint = "what is longer cannot be summed on its way in: ip link set dev IF mtu 1500";
+        return Err(NoLane::new(why, hint));
+    }
     let driver = nic::driver(&interface);
     let is_trusted = TRUSTED_DRIVERS.iter().any(|(name, _)| *name == driver);
     let place = if is_trusted {
@@ -139,7 +150,6 @@ fn lane(options: &DelegatedOptions) -> Result<Opened, NoLane> {
         counters: Arc::new(DelegatedCounters::default()),
         connection: None,
         ports: [0; 4],
-        end: None,
         sent_upto: 0,
         safeguards: options.safeguards,
         tap: None,

@@ -25,7 +25,7 @@ use super::lane::{KernelState, PeerState};
 use super::segment::{HEADER_BYTES, Numbers};
 
 /// What the programs count, in their order.
-pub(super) const COUNTS: [(&str, &str); 12] = [
+pub(super) const COUNTS: [(&str, &str); 13] = [
     (
         "copies_stolen",
         "Copies of the kernel's that were kept from the wire, because their bytes had left.",
@@ -48,7 +48,7 @@ pub(super) const COUNTS: [(&str, &str); 12] = [
     ),
     (
         "passed_ordinary",
-        "Segments of the kernel's that no fast segment of the same bytes preceded.",
+        "Segments of the kernel's that no fast segment preceded.",
     ),
     (
         "passed_headers",
@@ -65,7 +65,11 @@ pub(super) const COUNTS: [(&str, &str); 12] = [
     ("passed_again", "Retransmissions of the kernel's."),
     (
         "passed_failed",
-        "Copies that went out, because their bytes could not be taken off.",
+        "Copies that went out, because their bytes could not be taken off, or another packet was being looked at.",
+    ),
+    (
+        "passed_split",
+        "Copies that went out, because the kernel sent the bytes in other pieces.",
     ),
     (
         "unbelieved",
@@ -77,6 +81,11 @@ pub(super) const COUNTS: [(&str, &str); 12] = [
 const WATCH: u32 = 1;
 const STEAL: u32 = 2;
 const LOWER: u32 = 4;
+/// Above them: the connection's number.
+const NUMBER_SHIFT: u32 = 8;
+
+/// How often it is looked whether a packet of the connection before is done: for some microseconds at most.
+const LOOKS_MAX: u32 = 10_000;
 
 /// `struct lane` of the programs.
 #[derive(Debug, Default)]
@@ -103,7 +112,8 @@ struct Lane {
     echo: AtomicU32,
     options: AtomicU32,
     header_version: AtomicU32,
-    unused_too: [AtomicU32; 7],
+    again: AtomicU32,
+    unused_too: [AtomicU32; 6],
 
     header: [AtomicU32; HEADER_BYTES.div_ceil(4)],
     unused_as_well: [AtomicU32; 7],
@@ -113,7 +123,8 @@ struct Lane {
     peer_clock: AtomicU32,
     peer_echo: AtomicU32,
     lowered: AtomicU32,
-    unused_here: [AtomicU32; 8],
+    peer_seq: AtomicU32,
+    unused_here: [AtomicU32; 7],
 
     counts: [AtomicU64; COUNTS.len()],
 }
@@ -143,6 +154,8 @@ pub(super) struct Row {
     lane: NonNull<Lane>,
     /// A program was taken off: what stands here is no longer so.
     is_over: AtomicBool,
+    /// Connections that the programs were told of.
+    connections: AtomicU32,
 }
 
 // SAFETY: everything in the mapping is an atomic, and the mapping lives as long as this.
@@ -175,6 +188,7 @@ impl Row {
         Ok(Self {
             lane,
             is_over: AtomicBool::new(false),
+            connections: AtomicU32::new(0),
         })
     }
 
@@ -187,16 +201,21 @@ impl Row {
     /// From now on the programs look at this connection, which has sent nothing yet, and at no other.
     pub(super) fn begin(&self, local: SocketAddrV4, remote: SocketAddrV4, safeguards: Safeguards) {
         let lane = self.lane();
-        self.end();
+        lane.mode.store(0, Ordering::SeqCst);
+        self.wait_for_leave();
         for word in [
-            &lane.fast_from,
             &lane.fast_upto,
-            &lane.fast_header,
+            &lane.fast_from,
+            &lane.fast_ack,
+            &lane.fast_window,
             &lane.fast_clock,
+            &lane.fast_header,
             &lane.start,
             &lane.next,
             &lane.options,
             &lane.header_version,
+            &lane.again,
+            &lane.peer_seq,
             &lane.peer_next,
             &lane.peer_clock,
             &lane.peer_echo,
@@ -218,12 +237,28 @@ impl Row {
             Safeguards::OnlyLowering => WATCH | LOWER,
             Safeguards::OnlyStealing => WATCH | STEAL,
         };
+        let number = self.connections.fetch_add(1, Ordering::Relaxed);
         // The programs read the mode first.
-        lane.mode.store(mode, Ordering::SeqCst);
+        lane.mode
+            .store(mode | number << NUMBER_SHIFT, Ordering::SeqCst);
         // Either this sees that the lane has ended, or whoever ends it stores the mode behind it.
         if self.is_over.load(Ordering::SeqCst) {
             self.end();
         }
+    }
+
+    /// Until no packet of the connection before is being written down any more. One that comes later sees that the mode
+    /// is another, and writes nothing.
+    fn wait_for_leave(&self) {
+        let version = &self.lane().version;
+        for _ in 0..LOOKS_MAX {
+            if version.load(Ordering::SeqCst) & 1 == 0 {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        // Whoever has stood still for so long finds that the turn is no longer its own.
+        version.fetch_add(1, Ordering::SeqCst);
     }
 
     /// From now on the programs look at no connection.
@@ -264,6 +299,7 @@ impl Row {
             echo: read(&lane.echo),
             options: read(&lane.options),
             header_version: read(&lane.header_version),
+            again: read(&lane.again),
             header,
         };
         // Nothing above is read after what follows.
@@ -319,7 +355,7 @@ impl Row {
 impl Drop for Row {
     fn drop(&mut self) {
         self.end();
-        // SAFETY: the mapping is ours, and nothing of this process looks at it any more; the map itself stays with the programs.
+        // SAFETY: the mapping is ours, and nobody looks through it any more; the programs have the map. It does not fail for a whole mapping.
         unsafe { libc::munmap(self.lane.as_ptr().cast(), PAGE_BYTES) };
     }
 }
@@ -328,4 +364,76 @@ impl Drop for Row {
 pub(super) fn ports(local: SocketAddrV4, remote: SocketAddrV4) -> [u8; 4] {
     let ([a, b], [c, d]) = (local.port().to_be_bytes(), remote.port().to_be_bytes());
     [a, b, c, d]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::os::fd::AsFd;
+
+    use super::*;
+    use crate::order::transport::delegated::segment::Timestamps;
+
+    fn begin(row: &Row, port: u16) {
+        let at = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        row.begin(at, at, Safeguards::Both);
+    }
+
+    fn row() -> Row {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(4096).unwrap();
+        Row::map(file.as_fd()).unwrap()
+    }
+
+    #[test]
+    fn nothing_of_the_segment_before_is_known_in_a_new_connection() {
+        let row = row();
+        begin(&row, 1);
+        let numbers = Numbers {
+            from: 5,
+            ack: 6,
+            window: 7,
+            clock: Some(Timestamps { value: 8, echo: 9 }),
+        };
+        row.announce(&numbers, 10, 11);
+        let fast = || {
+            let lane = row.lane();
+            [
+                &lane.fast_from,
+                &lane.fast_upto,
+                &lane.fast_ack,
+                &lane.fast_window,
+                &lane.fast_clock,
+                &lane.fast_header,
+            ]
+            .map(|word| word.load(Ordering::Relaxed))
+        };
+        assert_eq!(fast(), [5, 15, 6, 7, 8, 11]);
+        begin(&row, 2);
+        assert_eq!(fast(), [0; 6]);
+    }
+
+    #[test]
+    fn new_connection_is_believed_whatever_the_one_before_left_behind() {
+        let row = row();
+        for version in [0, 1, 2, 3, u32::MAX - 1, u32::MAX] {
+            row.lane().version.store(version, Ordering::Relaxed);
+            begin(&row, 1);
+            assert!(row.kernel().is_some(), "{version}");
+        }
+    }
+
+    #[test]
+    fn packet_of_the_connection_before_can_be_told_by_the_mode() {
+        let row = row();
+        let mut modes = Vec::new();
+        for _ in 0..3 {
+            begin(&row, 1);
+            modes.push(row.lane().mode.load(Ordering::Relaxed));
+        }
+        let bits = WATCH | STEAL | LOWER;
+        assert!(modes.iter().all(|mode| mode & 0xFF == bits), "{modes:?}");
+        modes.dedup();
+        assert_eq!(modes.len(), 3, "{modes:?}");
+    }
 }

@@ -11,9 +11,10 @@
 //
 // Any doubt passes: the exchange's TCP then sees bytes that it has, at numbers that it has, and drops them.
 //
-// Who writes what: the gateway the first line of `lane`; `leave` the second and third, whoever has made `version` odd, each change
-// between two steps of it; `arrive` the fourth. A connection's packets leave under its socket's lock, so one at a time, but for what the
-// kernel says without a socket (a reset, the end of TIME_WAIT): a packet that finds `version` odd passes, and nothing is learned from it.
+// Who writes what: the gateway the first line of `lane`; `leave` the second and third, whoever has the turn, each change
+// between two steps of `version`; `arrive` the fourth. A connection's packets leave under its socket's lock, one at a time, but
+// those of no socket (TIME_WAIT) come beside it: hence the turn. `leave` reads the first line before it moves `next` on: the
+// gateway announces the next segment once it has seen that, so one that is announced later cannot be taken for the one before.
 // `leave` moves `next` on and then
 // reads `lowered`; `arrive` writes `lowered` and then reads `next`: both with an atomic exchange between, so that at least one
 // of the two sees the other, and no acknowledgement is kept from the kernel for good.
@@ -47,6 +48,8 @@ struct __sk_buff {
     u32 skipped_too[8];
     u32 data;
     u32 data_end;
+    u32 skipped_last[20];
+    u32 gso_segs;
 };
 
 enum { XDP_PASS = 2 };
@@ -79,11 +82,12 @@ enum {
     PASSED_CLOCK,
     PASSED_AGAIN,
     PASSED_FAILED,
+    PASSED_SPLIT,
     UNBELIEVED,
     COUNTS,
 };
 
-// Bits of `mode`.
+// Bits of `mode`; above them the connection's number, so that a packet of the one before can be told.
 enum { WATCH = 1, STEAL = 2, LOWER = 4 };
 
 // The mark of a packet that this program sends a second time.
@@ -107,15 +111,17 @@ struct lane {
     u32 clock, echo;
     u32 options; // Bytes: 0 or 12.
     u32 header_version;
-    u32 unused_too[7];
+    u32 again; // All up to here was on its way when the kernel last sent something again; acknowledged: over.
+    u32 unused_too[6];
 
     u8 header[36];
     u32 unused_as_well[7];
 
     u64 peer; // Its newest acknowledgement, as it came, and its window beside it.
     u32 peer_next, peer_clock, peer_echo;
-    u32 lowered; // The newest that was; `start`: none.
-    u32 unused_here[8];
+    u32 lowered;  // The newest that was; `start`: none.
+    u32 peer_seq; // The newest number of a packet of its.
+    u32 unused_here[7];
 
     u64 counts[COUNTS];
 };
@@ -135,7 +141,14 @@ struct segment {
     u32 clock, echo;
     u32 flags;
     u32 header_len;
+    u32 mode; // As it was when the packet was found to be of the connection.
     u8 has_clock, is_plain;
+};
+
+// What the gateway has told of the segment that left first.
+struct fast {
+    u32 from, upto;
+    u32 ack, window, clock, header;
 };
 
 enum { FIN = 1, SYN = 2, RST = 4, PSH = 8, ACK = 16 };
@@ -177,12 +190,14 @@ INLINE int read_segment(const struct lane *lane, u8 *at, u8 *end, int is_leaving
     u32 local = is_leaving ? source : destination, remote = is_leaving ? destination : source;
     u16 local_port = is_leaving ? source_port : destination_port;
     u16 remote_port = is_leaving ? destination_port : source_port;
-    if (!(ONCE(lane->mode) & WATCH) || lane->local_port != local_port || lane->remote_port != remote_port ||
+    u32 mode = ONCE(lane->mode);
+    if (!(mode & WATCH) || lane->local_port != local_port || lane->remote_port != remote_port ||
         lane->local != local || lane->remote != remote)
         return 0;
     u32 total = be16(at + 16), header_len = (at[46] >> 4) * 4;
     if (header_len < 20 || total < 20 + header_len)
         return 0;
+    out->mode = mode;
     out->from = be32(at + 38);
     out->upto = out->from + total - 20 - header_len;
     out->ack = be32(at + 42);
@@ -269,12 +284,12 @@ INLINE int give_back(struct __sk_buff *skb, struct lane *lane, const struct segm
 }
 
 // The kernel's first copy of bytes that have left already.
-INLINE int on_copy(struct __sk_buff *skb, struct lane *lane, const struct segment *it)
+INLINE int on_copy(struct __sk_buff *skb, struct lane *lane, const struct segment *it, const struct fast *fast)
 {
     // `next` was moved on with a full barrier before.
     u32 lowered = ONCE(lane->lowered);
     int is_acked = after(lowered, it->from);
-    int is_news = after(it->ack, lane->fast_ack) || it->window != lane->fast_window;
+    int is_news = after(it->ack, fast->ack) || it->window != fast->window;
     if (!is_news && !is_acked) {
         count(lane, STOLEN);
         // To no interface: the packet ends, and TCP is told that it was sent.
@@ -293,6 +308,92 @@ INLINE int on_copy(struct __sk_buff *skb, struct lane *lane, const struct segmen
     return give_back(skb, lane, it, after(lowered, it->upto) ? it->upto : lowered);
 }
 
+// Gives the turn back. Should the gateway have begun another connection meanwhile, `version` is no longer ours.
+INLINE void end_turn(struct lane *lane, u32 turn)
+{
+    (void)__sync_val_compare_and_swap(&lane->version, turn, turn + 1);
+}
+
+// The turn to write down what the kernel sent, which is odd; 0: another packet has it, or another connection has begun.
+// The gateway takes `mode` back and then waits for the turn to end; here it is the other way round, with a full
+// barrier between, so that no packet writes into the connection after its own.
+INLINE u32 take_turn(struct lane *lane, u32 mode)
+{
+    u32 version = ONCE(lane->version);
+    if (version & 1 || __sync_val_compare_and_swap(&lane->version, version, version + 1) != version)
+        return 0;
+    if (ONCE(lane->mode) == mode)
+        return version + 1;
+    end_turn(lane, version + 1);
+    return 0;
+}
+
+// What a packet has changed of what is known.
+struct change {
+    u32 last, last_clock; // `next` and `clock` before.
+    int is_new, is_same;
+};
+
+// Writes down what the kernel sends. 0: it was not this packet's turn.
+INLINE int note_sent(struct __sk_buff *skb, struct lane *lane, const struct segment *it, struct change *out)
+{
+    u8 *at = (u8 *)(long)skb->data, *end = (u8 *)(long)skb->data_end;
+    u32 turn = take_turn(lane, it->mode);
+    if (!turn)
+        return 0;
+    int has_bytes = it->upto != it->from, is_first = !!(it->flags & SYN);
+    u32 last = lane->next;
+    // The number behind it: a connection's first and its last packet count as a byte.
+    u32 ends = it->upto + !!(it->flags & (SYN | FIN));
+    out->last = last;
+    out->last_clock = lane->clock;
+    out->is_same = 1;
+    out->is_new = is_first || (ends != it->from && after(ends, last));
+    ONCE(lane->ack) = it->ack;
+    ONCE(lane->window) = it->window;
+    ONCE(lane->clock) = it->clock;
+    ONCE(lane->echo) = it->echo;
+    if (!is_first)
+        ONCE(lane->options) = it->header_len - 20;
+    if (has_bytes || is_first) {
+        out->is_same = !skb->vlan_present && at + 54 <= end && is_same_header(lane, at);
+        if (!out->is_same && at + 54 <= end) {
+            __builtin_memcpy(lane->header, at, HEADER);
+            ONCE(lane->header_version) = lane->header_version + 1;
+        }
+    }
+    u64 peer = ONCE(lane->peer); // 0: it has acknowledged nothing yet.
+    u32 acked = (u32)(peer >> 32);
+    if (is_first)
+        ONCE(lane->start) = ONCE(lane->lowered) = ONCE(lane->again) = ends;
+    else if (has_bytes && !out->is_new)
+        ONCE(lane->again) = last;
+    else if (out->is_new && peer && !after(lane->again, acked))
+        ONCE(lane->again) = acked; // Moved along, or it would lie ahead again half the numbers later.
+    // With a full barrier: see the head of this file.
+    if (out->is_new)
+        (void)__sync_lock_test_and_set(&lane->next, ends);
+    end_turn(lane, turn);
+    return 1;
+}
+
+// A packet without bytes. The exchange may be past the kernel's number, and would not hear what comes at it. A
+// connection's end comes at both: the segment may never have left.
+INLINE int on_pure(struct __sk_buff *skb, struct lane *lane, const struct segment *it, const struct fast *fast, u32 last)
+{
+    if (it->flags & (SYN | FIN) || it->from != last || last - fast->from >= fast->upto - fast->from)
+        return TCX_NEXT;
+    if (it->flags & RST) {
+        u32 mark = skb->mark;
+        skb->mark = SENT_AGAIN;
+        clone_redirect(skb, skb->ifindex, 0);
+        skb->mark = mark;
+    }
+    renumber(skb, it->from, fast->upto);
+    count(lane, RAISED);
+    return TCX_NEXT;
+}
+
 SECTION("classifier")
 int leave(struct __sk_buff *skb)
 {
@@ -301,77 +402,48 @@ int leave(struct __sk_buff *skb)
     struct segment it = {};
     if (!lane || skb->mark == SENT_AGAIN || !read_segment(lane, at, end, 1, &it))
         return TCX_NEXT;
-    // Before `next` goes on: until it does, nothing is announced but what this packet carries, and afterwards the next segment may be.
-    u32 from = ONCE(lane->fast_from), upto = ONCE(lane->fast_upto);
-    u32 version = ONCE(lane->version);
-    if ((version & 1) || !__sync_bool_compare_and_swap(&lane->version, version, version + 1)) {
-        count(lane, PASSED_ORDINARY);
-        return TCX_NEXT;
-    }
-    u32 last_clock = lane->clock;
-    int is_same = 1;
+    // All of it before `next` moves on: see the head of this file. `upto` is written last, so it is read first.
+    struct fast fast;
+    fast.upto = ONCE(lane->fast_upto);
+    fast.from = ONCE(lane->fast_from);
+    fast.ack = ONCE(lane->fast_ack);
+    fast.window = ONCE(lane->fast_window);
+    fast.clock = ONCE(lane->fast_clock);
+    fast.header = ONCE(lane->fast_header);
     int has_bytes = it.upto != it.from;
-    int is_first = !!(it.flags & SYN);
-
-    ONCE(lane->ack) = it.ack;
-    ONCE(lane->window) = it.window;
-    ONCE(lane->clock) = it.clock;
-    ONCE(lane->echo) = it.echo;
-    if (!is_first)
-        ONCE(lane->options) = it.header_len - 20;
-    if (has_bytes || is_first) {
-        is_same = !skb->vlan_present && is_same_header(lane, at);
-        if (!is_same && at + 54 <= end) {
-            __builtin_memcpy(lane->header, at, HEADER);
-            ONCE(lane->header_version) = lane->header_version + 1;
-        }
-    }
-    u32 last = lane->next;
-    // The number behind it: a connection's first and its last packet count as a byte.
-    u32 ends = it.upto + !!(it.flags & (SYN | FIN));
-    int is_new = is_first || (ends != it.from && after(ends, last));
-    if (is_first)
-        ONCE(lane->start) = ONCE(lane->lowered) = ends;
-    // With a full barrier: see the head of this file.
-    if (is_new)
-        (void)__sync_lock_test_and_set(&lane->next, ends);
-    asm volatile("" ::: "memory");
-    ONCE(lane->version) = version + 2;
-
-    if (!has_bytes) {
-        // The exchange is past the kernel's number, and would not hear what comes at it. A connection's end comes at
-        // both: the segment may never have left.
-        if (!is_first && !(it.flags & FIN) && it.from == last && !after(from, last) && after(upto, last)) {
-            if (it.flags & RST) {
-                u32 mark = skb->mark;
-                skb->mark = SENT_AGAIN;
-                clone_redirect(skb, skb->ifindex, 0);
-                skb->mark = mark;
-            }
-            renumber(skb, it.from, upto);
-            count(lane, RAISED);
-        }
+    // RST may come from no socket, and nothing is built on it.
+    if (it.flags & RST)
+        return has_bytes ? TCX_NEXT : on_pure(skb, lane, &it, &fast, ONCE(lane->next));
+    struct change change = {};
+    if (!note_sent(skb, lane, &it, &change)) {
+        if (has_bytes)
+            count(lane, PASSED_FAILED);
         return TCX_NEXT;
     }
-    if (!is_new) {
+    if (!has_bytes)
+        return on_pure(skb, lane, &it, &fast, change.last);
+    if (!change.is_new) {
         count(lane, PASSED_AGAIN);
         return TCX_NEXT;
     }
     u32 cause = PASSED_ORDINARY;
-    // The segment's bytes, all of them and no others: where the kernel has cut them differently, the path may have changed.
-    if (!(ONCE(lane->mode) & STEAL) || it.from != from || it.upto != upto)
+    if (!(it.mode & STEAL) || it.from - fast.from >= fast.upto - fast.from)
+        goto pass;
+    // The kernel sends these bytes in other pieces than ours, which may have been too long for the path.
+    cause = PASSED_SPLIT;
+    if (it.from != fast.from || it.upto != fast.upto || skb->gso_segs > 1)
         goto pass;
     cause = PASSED_OPTIONS;
     if (!it.is_plain || (it.flags & ~(ACK | PSH)))
         goto pass;
     cause = PASSED_HEADERS;
-    if (!is_same || lane->header_version != lane->fast_header)
+    if (!change.is_same || lane->header_version != fast.header)
         goto pass;
     // Something newer left in between: the fast segment's clock goes back, and the exchange may refuse it.
     cause = PASSED_CLOCK;
-    if (it.has_clock && last_clock != lane->fast_clock)
+    if (it.has_clock && change.last_clock != fast.clock)
         goto pass;
-    return on_copy(skb, lane, &it);
+    return on_copy(skb, lane, &it, &fast);
 pass:
     count(lane, cause);
     return TCX_NEXT;
@@ -437,18 +509,39 @@ INLINE void lower(u8 *at, u32 from, u32 to)
     *(u32 *)(at + 42) = __builtin_bswap32(to);
 }
 
-// Notes what the exchange has said.
+// Tries to write something that another CPU may be writing, too. Who loses all of them is as one that was lost on the way.
+#define TRIES 4
+
+// Notes what the exchange has said. Packets may come on several CPUs, and in another order than they were sent: nothing
+// goes back. An acknowledgement that is newer was sent later; with the same one, the number says (RFC 9293, 3.10.7.4).
 INLINE void note(struct lane *lane, const struct segment *it)
 {
     u32 ends = it->upto + !!(it->flags & (SYN | FIN));
     if (it->flags & SYN) {
         // Its window is not scaled, so it is not noted.
         ONCE(lane->peer_next) = ends;
+        ONCE(lane->peer_seq) = it->from;
+        ONCE(lane->peer) = 0;
         return;
     }
-    u64 peer = ONCE(lane->peer);
-    if (!peer || !after((u32)(peer >> 32), it->ack))
-        ONCE(lane->peer) = (u64)it->ack << 32 | it->window;
+#pragma unroll
+    for (int at = 0; at < TRIES; at++) {
+        u32 seq = ONCE(lane->peer_seq);
+        if (!after(it->from, seq) || __sync_val_compare_and_swap(&lane->peer_seq, seq, it->from) == seq)
+            break;
+    }
+    u64 said = (u64)it->ack << 32 | it->window;
+#pragma unroll
+    for (int at = 0; at < TRIES; at++) {
+        u64 peer = ONCE(lane->peer);
+        // Read behind `peer`, with a full barrier: whoever has written that had raised this before.
+        u32 seq = __sync_fetch_and_add(&lane->peer_seq, 0);
+        u32 acked = (u32)(peer >> 32);
+        if (peer && (after(acked, it->ack) || (acked == it->ack && after(seq, it->from))))
+            break;
+        if (__sync_val_compare_and_swap(&lane->peer, peer, said) == peer)
+            break;
+    }
     if (after(ends, ONCE(lane->peer_next)))
         ONCE(lane->peer_next) = ends;
     if (it->has_clock && (!ONCE(lane->peer_clock) || !after(ONCE(lane->peer_clock), it->clock))) {
@@ -456,8 +549,13 @@ INLINE void note(struct lane *lane, const struct segment *it)
         ONCE(lane->peer_echo) = it->echo;
     }
     // With a full barrier: see the head of this file.
-    if (after(it->ack, ONCE(lane->next)) && after(it->ack, ONCE(lane->lowered)))
-        (void)__sync_lock_test_and_set(&lane->lowered, it->ack);
+#pragma unroll
+    for (int at = 0; at < TRIES; at++) {
+        u32 lowered = ONCE(lane->lowered);
+        if (!after(it->ack, ONCE(lane->next)) || !after(it->ack, lowered) ||
+            __sync_val_compare_and_swap(&lane->lowered, lowered, it->ack) == lowered)
+            break;
+    }
 }
 
 SECTION("xdp")
@@ -470,14 +568,17 @@ int arrive(struct xdp_md *ctx)
         return XDP_PASS;
     u32 next = ONCE(lane->next), upto = ONCE(lane->fast_upto);
     int is_ahead = after(it.ack, next) && !(it.flags & SYN);
-    // A packet that is not believed is lowered, too: a wrong checksum stays wrong by that, and one of more bytes than can be summed
-    // here would else be thrown away with its answers.
-    if (!is_whole(ctx, at, it.header_len + it.upto - it.from))
+    u32 len = it.header_len + it.upto - it.from;
+    if (!is_whole(ctx, at, len)) {
         count(lane, UNBELIEVED);
-    // What was never sent cannot be acknowledged; the kernel hears of what it has sent.
-    else if (!is_ahead || !after(it.ack, upto))
+        // Too long to be summed: the kernel must not throw it away. A checksum that does not hold does not hold then either.
+        if (len <= SUMMED_MAX || after(it.ack, upto))
+            return XDP_PASS;
+    } else if (!is_ahead || !after(it.ack, upto)) {
+        // What was never sent cannot be acknowledged; the kernel hears of what it has sent.
         note(lane, &it);
-    if (!is_ahead || !(ONCE(lane->mode) & LOWER))
+    }
+    if (!is_ahead || !(it.mode & LOWER))
         return XDP_PASS;
     next = ONCE(lane->next);
     if (after(it.ack, next) && at + 54 <= end) {

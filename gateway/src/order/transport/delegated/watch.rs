@@ -17,7 +17,7 @@ use super::row::Row;
 const PAUSE_NS: u64 = 10 * SECOND_NS;
 
 /// The counters that are told of, and what they mean for an operator. Those that an orderly day has are not.
-const CAUSES: [(&str, &str); 10] = [
+const CAUSES: [(&str, &str); 9] = [
     (
         "ordinary_refused",
         "writes took the ordinary path: the link is down, or the driver has no room",
@@ -51,12 +51,8 @@ const CAUSES: [(&str, &str); 10] = [
         "connections left by another interface, past the lane",
     ),
     (
-        "connections_unsent",
-        "connections went past the lane: a frame of an earlier one has not left",
-    ),
-    (
         "connections_refused",
-        "connections went past the lane: the host refused congestion control that does not pace, or an address",
+        "connections go without the lane: the kernel refused a route, an address, or a congestion control that does not pace",
     ),
 ];
 

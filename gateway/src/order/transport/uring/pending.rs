@@ -5,9 +5,10 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use io_uring::cqueue;
 use socket2::Socket;
 
-use super::{KEPT, UringTransport};
+use super::{KEPT, Kind, RING_ENTRIES, UringTransport};
 
 /// What waits to be written.
 #[derive(Debug)]
@@ -39,6 +40,48 @@ impl UringTransport {
     #[inline]
     pub(in crate::order::transport) fn taken(&self) -> u32 {
         self.taken
+    }
+
+    /// So many bytes of the connection have left past TCP, which is handed them next. Until it has taken them, the
+    /// connection ends with RST, which its socket is set to: what the exchange has stands at numbers that TCP does not know.
+    #[inline]
+    pub(in crate::order::transport) fn set_left(&mut self, left: u32) {
+        self.left = Some(left);
+    }
+
+    /// Before the socket goes, whoever ends the connection: where TCP has everything that has left past it, it goes on
+    /// sending until the exchange has it, as without a lane, and ends with FIN.
+    pub(super) fn end_in_order(&mut self) {
+        let Some(left) = self.left.take() else { return };
+        let is_short = |taken: u32| taken.wrapping_sub(left) > u32::MAX / 2;
+        if is_short(self.taken) {
+            self.reap();
+        }
+        if let Some(socket) = &self.socket
+            && !is_short(self.taken)
+        {
+            // Failing leaves RST, which ends it, too.
+            let _ = socket.set_linger(None);
+        }
+    }
+
+    /// Reads what the kernel has done, without telling anybody: what was heard is given back, what TCP took is counted.
+    fn reap(&mut self) {
+        self.enter();
+        for _ in 0..RING_ENTRIES * 4 {
+            let Some(ring) = &mut self.ring else { return };
+            let Some(completion) = ring.completion().next() else {
+                return;
+            };
+            if let Some(buffer) = cqueue::buffer_select(completion.flags()) {
+                self.rx.lend(buffer);
+            }
+            if completion.user_data() == self.generation << 8 | Kind::Send as u64
+                && let Ok(len) = u32::try_from(completion.result())
+            {
+                self.taken = self.taken.wrapping_add(len);
+            }
+        }
     }
 
     /// What the next `flush` writes.
