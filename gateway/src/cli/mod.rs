@@ -159,7 +159,6 @@ pub fn run(factory: Factory) -> ExitCode {
                 Ok(options) => options,
                 Err(error) => return fail(WRONG_USAGE, &error),
             };
-            warn_of(loaded);
             match ctl::control(&loaded.settings.control) {
                 Ok(control) => serve(options, control),
                 Err(error) => fail(WRONG_USAGE, &error),
