@@ -324,6 +324,36 @@ fn days_that_found_a_mistake_find_it_no_more() {
 }
 
 #[test]
+fn book_whose_first_order_came_before_its_symbol_was_named_stays_hidden_from_who_hears_by_name() {
+    let add = |order: u64, side: Side| {
+        let add = AddOrder {
+            head: Head::new(b'A', 1, Nanos(1)),
+            order: OrderRef(order).into(),
+            side: side as u8,
+            shares: Qty(9).into(),
+            stock: Symbol::BLANK,
+            price: Price4(9).into(),
+        };
+        add.as_bytes().to_vec()
+    };
+    let symbols = [Symbol::new("ALC").expect("a symbol")];
+    let mut named = StockDirectory::new_zeroed();
+    (named.head, named.stock) = (Head::new(b'R', 1, Nanos(1)), symbols[0]);
+    let mut market = Market::new(0, &HEARERS, 16, &symbols);
+    let day = [
+        add(50, Side::Sell),
+        named.as_bytes().to_vec(),
+        add(51, Side::Buy),
+    ];
+    let all = [usize::MAX; HEARERS.len()];
+    let packets = (1..).zip(day);
+    let packets = packets.map(|(seq, message)| (0, packet(*b"SESSION000", seq, &[message])));
+    market.turn(1, packets.collect(), &all);
+    market.finish();
+    assert!(market.compared > 0);
+}
+
+#[test]
 fn feed_is_complete_or_says_that_it_is_not_whatever_the_lines_do() {
     let (first, days) = (number("SEED", 0), number("DAYS", 100));
     println!("{days} days from seed {first}");

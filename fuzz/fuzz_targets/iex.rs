@@ -106,9 +106,10 @@ struct Ear {
 }
 
 impl Ear {
-    /// `has_begun`: a session began in this turn, so that numbers may begin again. `unread`: messages of no known
-    /// type in it.
-    fn hear(&mut self, has_begun: bool, unread: u64) {
+    /// `begun`: sessions that had begun before this turn and behind it; where one did in it, numbers may begin again.
+    /// `unread`: messages of no known type in it.
+    fn hear(&mut self, begun: [u64; 2], unread: u64) {
+        let has_begun = begun[0] != begun[1];
         self.silent += unread;
         let silent = &mut self.silent;
         let mut come_to = |next: u64, seq: u64| {
@@ -124,7 +125,8 @@ impl Ear {
                     self.next = event.origin.seq + event.number;
                     is_new = false;
                 }
-                Kind::EndOfSession => (self.next, is_new) = (event.origin.seq, has_begun),
+                // The one that began in this turn may be over, too: then none has begun behind it.
+                Kind::EndOfSession => (self.next, is_new) = (event.origin.seq, has_begun && begun[1] > event.number),
                 _ if event.is_news() => {}
                 _ => {
                     let seq = event.origin.seq;
@@ -173,13 +175,14 @@ fuzz_target!(|data: &[u8]| {
     let mut turn = |by_ns: u64| {
         clock.set_ns(clock.now_ns() + by_ns);
         let unread = || counters.feed.unknown.get();
-        let (begun, unread_before) = (counters.arbiter.sessions_begun.get(), unread());
+        let begun = || counters.arbiter.sessions_begun.get();
+        let (begun_before, unread_before) = (begun(), unread());
         feed.poll(&clock);
         // Quiet turns: the books are looked through.
         for _ in 0..16 {
             feed.poll(&clock);
         }
-        ear.hear(counters.arbiter.sessions_begun.get() != begun, unread() - unread_before);
+        ear.hear([begun_before, begun()], unread() - unread_before);
         assert_eq!(counters.check.broken.get(), 0, "a book is not what its orders are");
         for locate in 1..8 {
             let table = prices.load(locate).expect("nobody writes");

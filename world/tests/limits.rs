@@ -279,6 +279,96 @@ fn row_of_one_strategy_stops_its_orders_and_no_others() {
 }
 
 #[test]
+fn row_that_changes_while_it_trades_holds_for_its_strategy_alone_and_after_a_restart() {
+    if !is_root() {
+        return;
+    }
+    let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
+    let _sim = start_sim_with(&lab, &desk, &sim(&desk, "fill_every = 7\n"));
+    let others = "[strategy.others]\nkind = \"quoter\"\nfeed = \"itch\"\nsession = \"ouch\"\n";
+    let file = desk.write("tickgate.toml", &(config(&desk) + others));
+    let gateway = start_gateway(gateway_command(&lab, &file));
+    let day = Day {
+        line: "239.77.0.1:26400",
+        seed: 5,
+        messages: 300_000,
+        rate: "2000",
+        cpu: None,
+    };
+    let sender = day.send(&lab, &desk);
+    let sent_by = |strategy: &str| {
+        let lines = journaled(&desk, &["sent"]);
+        let by = |it: &&Value| it["strategy"] == strategy && it["action"] == "enter";
+        lines.iter().filter(by).count()
+    };
+    let refused = |strategy: &str| {
+        let lines = journaled(&desk, &["refused"]);
+        let by = |it: &&Value| it["strategy"] == strategy && it["refusal"] == "OrderQty";
+        lines.iter().filter(by).count()
+    };
+    until("orders of both", || {
+        (sent_by("quotes") > 5 && sent_by("others") > 5).then_some(())
+    });
+
+    let set = |more: &[&str]| {
+        let row = ["limits", "set", "--strategy", "others", "--symbol", "*"];
+        asked(&desk, &[&row[..], more].concat())
+    };
+    let (told, status) = set(&["order_qty_max=99"]);
+    assert_eq!(
+        (status, &told["limited"]["is_set"]),
+        (0, &json!(true)),
+        "{told}"
+    );
+    let number = told["limited"]["number"].as_u64().expect("a number");
+    until("refusals", || (refused("others") > 5).then_some(()));
+    let (had, goes_on) = (sent_by("others"), sent_by("quotes"));
+    until("more of both", || {
+        (refused("others") > 25 && sent_by("quotes") > goes_on + 5).then_some(())
+    });
+    assert_eq!((sent_by("others"), refused("quotes")), (had, 0));
+
+    let (told, status) = set(&["order_qty_max=none"]);
+    assert_eq!(
+        (status, &told["limited"]["is_set"]),
+        (1, &json!(false)),
+        "{told}"
+    );
+    assert_eq!(sent_by("others"), had);
+    let confirm = number.to_string();
+    let (told, status) = set(&["order_qty_max=none", "--confirm", &confirm]);
+    assert_eq!(
+        (status, &told["limited"]["is_set"]),
+        (0, &json!(true)),
+        "{told}"
+    );
+    until("its orders again", || {
+        (sent_by("others") > had).then_some(())
+    });
+    assert_eq!(set(&["order_qty_max=99"]).1, 0);
+    stop(gateway);
+    drop(sender);
+
+    let gateway = start_gateway(gateway_command(&lab, &file));
+    let (had, was_refused) = (sent_by("others"), refused("others"));
+    let _sender = day.send(&lab, &desk);
+    until("refusals again", || {
+        (refused("others") > was_refused + 5).then_some(())
+    });
+    assert_eq!(sent_by("others"), had);
+    stop(gateway);
+    let said: Vec<Value> = journaled(&desk, &["asked"])
+        .iter()
+        .map(|it| json!([it["session"], it["uid"], it["asked"]]))
+        .collect();
+    let row = "limits set all --strategy \"others\" --symbol \"*\" \"order_qty_max\"=";
+    let confirmed = format!("none --confirm {number}");
+    let expected = ["99", "none", &confirmed, "99"];
+    let expected = expected.map(|end| json!(["control", 0, format!("{row}{end}")]));
+    assert_eq!(said, expected);
+}
+
+#[test]
 fn nothing_goes_in_a_symbol_that_the_exchange_halts_until_it_trades_again() {
     if !is_root() {
         return;

@@ -164,6 +164,8 @@ struct Listener {
     end_seq: Option<u64>,
     /// After an end it heard what may be of either session.
     has_doubt: bool,
+    /// Of these symbols it had not heard every order when it was told that it hears them: they were named too late.
+    named_late: BTreeSet<u16>,
     /// Own books that were compared with what they have to be.
     compared: u64,
     /// Best prices of each symbol, as it was told.
@@ -557,6 +559,7 @@ impl Listener {
             has_lost: false,
             end_seq: None,
             has_doubt: false,
+            named_late: BTreeSet::new(),
             compared: 0,
             believes: BTreeMap::new(),
             has_lagged: false,
@@ -586,6 +589,7 @@ impl Listener {
                 self.ended = event.number;
                 self.last = None;
                 (self.has_lost, self.has_doubt) = (false, false);
+                self.named_late.clear();
                 self.end_seq = Some(event.origin.seq);
                 self.believes.clear();
                 self.believes_stale = true;
@@ -670,8 +674,13 @@ impl Listener {
         if locate == 0 || self.ended != self.prices_ended() {
             return;
         }
+        let has_orders = book.iter().any(|side| !side.is_empty());
+        if event.kind == Kind::Directory && self.symbols.is_some() && has_orders {
+            self.named_late.insert(locate);
+        }
         let is_stale = event.has(FLAG_STALE) || self.prices.is_stale(locate);
-        let must_be = !(self.has_lost || self.has_doubt) && self.has_room && !is_stale;
+        let is_doubtful = self.has_lost || self.has_doubt || self.named_late.contains(&locate);
+        let must_be = !is_doubtful && self.has_room && !is_stale;
         assert!(is_complete || !must_be, "{locate} is hidden");
         if !is_complete {
             return;

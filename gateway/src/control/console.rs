@@ -21,6 +21,7 @@ use super::moment::Moment;
 use super::peer::{Allowed, Peer};
 use super::request::{Request, Verb};
 use super::steer::{self, Asking, Resume, Stop, failed, usage};
+use crate::journal::event::RequestRecord;
 use crate::message::command::Command;
 use crate::order::risk::KillCause;
 use crate::service::control::{Control, ControlCounters};
@@ -113,6 +114,12 @@ impl Console {
             self.counters.control_guards_lost.increment();
             let reason = format!("{name:?} was not heard for {within_ms} ms");
             log::error!("control: trading stops: {reason}");
+            let request = RequestRecord {
+                uid: None,
+                pid: 0,
+                text: &format!("guard {reason}: trading stops"),
+            };
+            self.control.journal.on_asked(&request, now.now_ns);
             let stop = Stop {
                 cause: KillCause::GuardSilent,
                 reason: &reason,
@@ -130,23 +137,33 @@ impl Console {
     }
 
     fn on_request(&mut self, verb: &Verb, peer: Peer, now: Moment) -> Reply {
-        self.accept(verb, peer);
+        self.accept(verb, peer, now);
         self.obey(verb, peer, now).unwrap_or_else(|refused| {
             self.counters.control_refused.increment();
             Reply::Now(self.refuse(refused, peer, now))
         })
     }
 
-    /// Every request that is understood, of whoever may ask, passes here before anything is done about it: the
-    /// place to keep a record of them.
-    fn accept(&self, verb: &Verb, peer: Peer) {
+    /// Every request that is understood, of whoever may ask, passes here before anything is done about it.
+    fn accept(&mut self, verb: &Verb, peer: Peer, now: Moment) {
         self.counters.control_requests.increment();
         if verb.steers() {
-            self.counters.control_steered.increment();
-            log::warn!("control: {peer}: {verb}");
+            self.steered(&verb.to_string(), peer, now);
         } else if !matches!(verb, Verb::Guard { .. }) {
             log::info!("control: {peer}: {verb}");
         }
+    }
+
+    /// Somebody changes something: it is counted, told, and in the journal before it is done, whatever comes of it.
+    fn steered(&mut self, text: &str, peer: Peer, now: Moment) {
+        self.counters.control_steered.increment();
+        log::warn!("control: {peer}: {text}");
+        let request = RequestRecord {
+            uid: Some(peer.uid),
+            pid: u32::try_from(peer.pid).unwrap_or(0),
+            text,
+        };
+        self.control.journal.on_asked(&request, now.now_ns);
     }
 
     fn obey(&mut self, verb: &Verb, peer: Peer, now: Moment) -> Result<Reply, Refused> {
@@ -239,17 +256,15 @@ impl Console {
     }
 
     fn guard(&mut self, watch: &Watch<'_>, peer: Peer, now: Moment) -> Result<Body, Refused> {
-        let guards = &mut self.memory.guards;
-        if guards.renew(watch, now.now_ns).map_err(failed)? {
+        let renewed = self.memory.guards.renew(watch, now.now_ns);
+        if renewed.map_err(failed)? {
             let Watch {
                 name, within_ms, ..
             } = watch;
-            self.counters.control_steered.increment();
-            log::warn!(
-                "control: {peer}: guard {name:?}: {within_ms} ms of its silence stop trading"
-            );
+            let text = format!("guard {name:?}: {within_ms} ms of its silence stop trading");
+            self.steered(&text, peer, now);
         }
-        Ok(Body::Guards(guards.rows(now.now_ns)))
+        Ok(Body::Guards(self.memory.guards.rows(now.now_ns)))
     }
 
     fn unguard(&mut self, name: &str, token: u64, now: Moment) -> Result<Body, Refused> {
@@ -388,6 +403,9 @@ mod tests {
     use super::*;
     use crate::control::answer::AccountLimitRow;
     use crate::control::answer::{LimitChange, Limited};
+    use crate::journal::event::Event;
+    use crate::journal::format::Record;
+    use crate::journal::inlet::inlet;
     use crate::journal::limits::PastLimits;
     use crate::message::intent::Owner;
     use crate::options::{Account, AccountLimit};
@@ -533,6 +551,58 @@ mod tests {
         let why = file.record().unwrap().unwrap().why;
         assert_eq!(why, "\"desk\" was not heard for 500 ms");
         assert_eq!(bench.console.counters().control_guards_lost.get(), 1);
+    }
+
+    #[test]
+    fn what_steers_is_in_the_journal_with_who_asked_and_what_only_looks_is_not() {
+        let mut bench = bench(false);
+        let (inlet, mut outlet) = inlet(2, 1 << 14, KillSwitch::default()).unwrap();
+        bench.console.control.journal = inlet;
+        for verb in [
+            r#""status""#,
+            r#"{"guard":{"name":"desk","token":7,"within_ms":500}}"#,
+            r#"{"guard":{"name":"desk","token":7,"within_ms":500}}"#,
+            r#"{"kill":{"reason":"lunch","wait_ms":0}}"#,
+            r#"{"resume":{"scope":"nobody"}}"#,
+            r#"{"pause":{"strategy":"nobody"}}"#,
+            r#"{"unguard":{"name":"desk","token":7}}"#,
+            r#"{"guard":{"name":"night","token":8,"within_ms":500}}"#,
+            "\"dance\"",
+        ] {
+            bench.ask(verb);
+        }
+        bench.console.look_at_guards(Moment {
+            now_ns: 2 * NOW.now_ns,
+            ..NOW
+        });
+        let (mut payload, mut asked) = (Vec::new(), Vec::new());
+        while let Some(header) = outlet.records.next(&mut payload) {
+            let record = Record::of(header, &payload).unwrap();
+            let Ok(Event::Asked(request)) = Event::of(&record) else {
+                panic!("{record:?}");
+            };
+            let who = request.uid.map(|uid| (uid, request.pid));
+            asked.push((header.sequence.get(), who, request.text.to_owned()));
+        }
+        let ours = Some((0, 77));
+        let expected = [
+            (ours, "guard \"desk\": 500 ms of its silence stop trading"),
+            (ours, "kill --reason \"lunch\""),
+            (ours, "resume \"nobody\""),
+            (ours, "pause \"nobody\""),
+            (ours, "unguard \"desk\""),
+            (ours, "guard \"night\": 500 ms of its silence stop trading"),
+            (
+                None,
+                "guard \"night\" was not heard for 500 ms: trading stops",
+            ),
+        ];
+        let expected = expected.map(|(who, text)| (who, text.to_owned()));
+        let expected: Vec<_> = (1..)
+            .zip(expected)
+            .map(|(at, (who, text))| (at, who, text))
+            .collect();
+        assert_eq!(asked, expected);
     }
 
     #[test]

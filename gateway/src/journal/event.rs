@@ -48,6 +48,21 @@ pub enum Event<'a> {
     Row(RowRecord),
     /// Turns of the core, as [`turns`](super::turns) has them.
     Turns(&'a [u8]),
+    /// Somebody asked for something by the control socket.
+    Asked(RequestRecord<'a>),
+    /// Something that this version does not know and need not: its code.
+    Aside(u8),
+}
+
+/// A request that came by the control socket, or what became of a guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestRecord<'a> {
+    /// The user; `None`: the gateway itself.
+    pub uid: Option<u32>,
+    /// The process; 0: the gateway itself, or nobody can say.
+    pub pid: u32,
+    /// It, as an operator would type it, or what happened.
+    pub text: &'a str,
 }
 
 /// A message of the exchange.
@@ -138,6 +153,8 @@ impl<'a> Event<'a> {
             Kind::Turns => Some(Self::Turns(payload)),
             Kind::Row => RowRecord::read(payload).map(Self::Row),
             Kind::Limits => LimitsRecord::read(payload).map(Self::Limits),
+            Kind::Asked => RequestRecord::read(payload).map(Self::Asked),
+            Kind::Aside => Some(Self::Aside(record.header.kind)),
             Kind::Command => {
                 let what = Commanded::of_code(first & !UNKNOWN)?;
                 bare(Self::Command(CommandRecord {
@@ -147,6 +164,28 @@ impl<'a> Event<'a> {
                 }))
             }
         }
+    }
+}
+
+/// Nobody's user number: what the kernel says of a user that it has no number for, so nobody who asks has it.
+const NO_UID: u32 = u32::MAX;
+
+impl<'a> RequestRecord<'a> {
+    fn read(payload: &'a [u8]) -> Option<Self> {
+        let (uid, rest) = payload.split_first_chunk()?;
+        let (pid, text) = rest.split_first_chunk()?;
+        let uid = u32::from_le_bytes(*uid);
+        Some(Self {
+            uid: (uid != NO_UID).then_some(uid),
+            pid: u32::from_le_bytes(*pid),
+            text: std::str::from_utf8(text).ok()?,
+        })
+    }
+
+    /// What stands before the text.
+    pub(super) fn who(&self) -> [u8; 8] {
+        let uid = self.uid.unwrap_or(NO_UID);
+        zerocopy::transmute!([uid.to_le_bytes(), self.pid.to_le_bytes()])
     }
 }
 

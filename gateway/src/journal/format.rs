@@ -17,6 +17,9 @@ pub(super) const ALIGN_BYTES: usize = 8;
 const CHECKSUM_BYTES: usize = 4;
 /// The session number of what is the gateway's own.
 pub const GATEWAY: u8 = 255;
+/// From this code on kinds tell nothing that orders, positions, limits or kill switches follow from: a version that
+/// does not know one passes over it.
+pub const ASIDE: u8 = 128;
 
 /// What a record tells; the module's header has its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,11 +57,15 @@ pub enum Kind {
     Turns = 15,
     /// A row of limits is another one.
     Row = 16,
+    /// Somebody asked for something by the control socket.
+    Asked = 128,
+    /// Something from [`ASIDE`] on that this version does not know.
+    Aside = 255,
 }
 
 impl Kind {
     /// Every kind, with the word for it.
-    pub const ALL: [(Self, &'static str); 16] = [
+    pub const ALL: [(Self, &'static str); 18] = [
         (Self::Start, "start"),
         (Self::Stop, "stop"),
         (Self::Sent, "sent"),
@@ -75,6 +82,8 @@ impl Kind {
         (Self::Limits, "limits"),
         (Self::Turns, "turns"),
         (Self::Row, "row"),
+        (Self::Asked, "asked"),
+        (Self::Aside, "aside"),
     ];
 
     /// The kind of a code.
@@ -82,6 +91,7 @@ impl Kind {
     pub fn of_code(code: u8) -> Option<Self> {
         let mut all = Self::ALL.into_iter().map(|(kind, _)| kind);
         all.find(|kind| *kind as u8 == code)
+            .or((code >= ASIDE).then_some(Self::Aside))
     }
 
     /// The kind of a word.
@@ -248,7 +258,11 @@ impl std::fmt::Display for Flaw {
             Self::Checksum { found, expected } => {
                 write!(f, "checksum {found:08x}, expected {expected:08x}")
             }
-            Self::Kind(code) => write!(f, "kind {code}, expected 1 to {}", Kind::ALL.len()),
+            Self::Kind(code) => write!(
+                f,
+                "kind {code}, which this version does not know: expected 1 to {}, or {ASIDE} and above",
+                Kind::Row as u8
+            ),
             Self::Payload(kind) => write!(f, "a payload that no record \"{}\" has", kind.name()),
             Self::Sequence { found, expected } => {
                 write!(f, "sequence number {found}, expected {expected}")
@@ -378,18 +392,21 @@ mod tests {
     }
 
     #[test]
-    fn record_of_another_run_or_with_a_kind_of_tomorrow_is_refused() {
+    fn record_of_another_run_or_with_a_kind_of_tomorrow_that_must_be_known_is_refused() {
         let mut bytes = Vec::new();
         encode(1, heard(), b"x", &mut bytes);
         assert!(decode(1, &bytes).is_ok());
         assert!(matches!(decode(2, &bytes), Err(Flaw::Checksum { .. })));
-        let mut bytes = Vec::new();
-        let header = Header {
-            kind: 17,
-            ..heard()
-        };
-        encode(1, header, b"x", &mut bytes);
-        assert_eq!(decode(1, &bytes), Err(Flaw::Kind(17)));
+        for (code, expected) in [(17, None), (127, None), (129, Some(Kind::Aside))] {
+            let mut bytes = Vec::new();
+            let header = Header {
+                kind: code,
+                ..heard()
+            };
+            encode(1, header, b"x", &mut bytes);
+            let kind = decode(1, &bytes).map(|(record, _)| record.kind);
+            assert_eq!(kind, expected.ok_or(Flaw::Kind(code)));
+        }
     }
 
     #[test]

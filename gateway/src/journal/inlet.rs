@@ -19,7 +19,7 @@ use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::event::{Commanded, UNKNOWN};
+use super::event::{Commanded, RequestRecord, UNKNOWN};
 use super::format::{
     ACCEPTED, BY_EXECUTION, BY_TIMER, HEADER_BYTES, Header, IMMEDIATE, INTENT_BYTES, IntentRecord,
     Kind, SELL,
@@ -272,6 +272,12 @@ impl Inlet {
             let payload = RowPayload::new(before, new);
             hot.write(Kind::Row, now_ns, [0; 2], [payload.as_bytes(), &[]]);
         }
+    }
+
+    /// Somebody asked for something by the control socket, or a guard fell silent.
+    pub fn on_asked(&mut self, request: &RequestRecord<'_>, now_ns: u64) {
+        let parts = [&request.who()[..], request.text.as_bytes()];
+        self.note(Kind::Asked, now_ns, [0; 2], parts);
     }
 
     /// Turns of the core have been these.

@@ -9,7 +9,7 @@ use protocol::ouch::{Inbound, Outbound};
 use protocol::types::Symbol;
 use serde_json::{Map, Value, json};
 
-use super::event::{CommandRecord, Commanded, Event};
+use super::event::{CommandRecord, Commanded, Event, RequestRecord};
 use super::format::{BY_EXECUTION, BY_TIMER, GATEWAY, IntentRecord, Record, SELL};
 use super::head::Head;
 use super::limit_row::RowRecord;
@@ -132,6 +132,8 @@ fn fields(head: &Head, record: &Record<'_>, event: &Event<'_>) -> Fields {
         Event::Limits(limits) => limits_fields(&limits, &mut out),
         Event::Row(row) => row_fields(head, record.header.session, &row, &mut out),
         Event::Turns(turns) => out.push(("bytes", json!(turns.len()))),
+        Event::Asked(request) => request_fields(&request, &mut out),
+        Event::Aside(code) => out.push(("code", json!(code))),
         Event::KillOn(code, began) => {
             let mut kills = head.names.kills.iter();
             let name = kills
@@ -281,6 +283,14 @@ fn command_fields(head: &Head, session: u8, command: CommandRecord, out: &mut Fi
     if !command.is_known {
         out.push(("unknown", json!(true)));
     }
+}
+
+fn request_fields(request: &RequestRecord<'_>, out: &mut Fields) {
+    if let Some(uid) = request.uid {
+        out.push(("uid", json!(uid)));
+        out.push(("pid", json!(request.pid)));
+    }
+    out.push(("asked", json!(request.text)));
 }
 
 /// Each limit that changes, as "before>now".

@@ -336,8 +336,7 @@ fn build_session(
         .with_answer_timeout(session.answer_timeout_ns);
     if let Some((index, ring_bytes)) = journal {
         let (inlet, outlet) = journal::open(index, ring_bytes, &kill)?;
-        journal::register(&outlet, &name, &mut house.registry);
-        house.journal.push(outlet);
+        house.keep_journal(&name, outlet);
         entry = entry.with_journal(inlet);
         entry.note_inherited(&past_limits, &limits, monotonic_ns());
         entry.note_inherited_rows(&past_limits, &session.rows, monotonic_ns());

@@ -12,6 +12,7 @@ use rt::ring::Producer;
 
 use super::kill_file::KillFile;
 use crate::core_loop::CoreState;
+use crate::journal::inlet::Inlet;
 use crate::journal::limits::PastLimits;
 use crate::message::command::Command;
 use crate::message::intent::Owner;
@@ -132,6 +133,8 @@ pub struct Control {
     pub feeds: Vec<FeedControl>,
     /// Every hot core.
     pub cores: Vec<CoreControl>,
+    /// Where what is asked for is written down, if there is a journal.
+    pub(crate) journal: Inlet,
     /// There is a journal: limits that are tightened now are so after a restart.
     pub has_journal: bool,
     /// The kill that outlives the process, where a folder for it is configured.

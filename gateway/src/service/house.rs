@@ -14,7 +14,7 @@ use crate::order::entry::EntryCounters;
 use crate::order::risk::KillSwitch;
 use crate::order::snapshot::{PositionsView, SessionView};
 use crate::order::transport::delegated::LaneWatch;
-use crate::telemetry::Registry;
+use crate::telemetry::{Kind, Label, Registry};
 use crate::trace::recorder::OrderTrace;
 
 /// What housekeeping is given.
@@ -31,10 +31,20 @@ pub(super) struct House {
     pub(super) traces: Vec<Consumer<OrderTrace>>,
     /// What the recovery core runs.
     pub(super) recovery: Vec<FeedRecoverer>,
-    /// What the journal core empties: of each session, in the order of the configuration.
+    /// What the journal core empties: of each session, in the order of the configuration, then of what is no session.
     pub(super) journal: Vec<Outlet>,
     /// What the capture core runs.
     pub(super) captures: Vec<FeedCapturer>,
+}
+
+impl House {
+    /// The journal core empties one more ring: what is put into it is counted under this name.
+    pub(super) fn keep_journal(&mut self, name: &str, outlet: Outlet) {
+        let counters = Arc::clone(&outlet.counters);
+        self.registry
+            .counters(Label::new(Kind::Journal, name), move || counters.list());
+        self.journal.push(outlet);
+    }
 }
 
 /// What housekeeping sees of a session.

@@ -28,7 +28,7 @@ use crate::journal::turns::TurnKeeper;
 use crate::journal::writer::{JournalOptions, News, Writer};
 use crate::options::Options;
 use crate::order::risk::KillSwitch;
-use crate::telemetry::{Kind, Label, Registry};
+use crate::telemetry::{Kind, Label};
 
 /// How long records wait in the ring at most: a thousand looks a second.
 const IDLE: Duration = Duration::from_millis(1);
@@ -97,26 +97,47 @@ pub(super) fn keep_turns(
         return Ok(None);
     };
     // A switch of its own: without turns only the replay is less.
-    let (inlet, mut outlet) = open(
-        names.sessions.len(),
-        options.ring_bytes,
-        &KillSwitch::default(),
-    )?;
+    let (inlet, mut outlet) = one_more(TURNS, options, names, &KillSwitch::default())?;
     outlet.stops_trading = false;
-    names.sessions.push(SessionNames {
-        name: TURNS.to_owned(),
-        next: 1,
-        ..SessionNames::default()
-    });
-    register(&outlet, TURNS, &mut house.registry);
-    house.journal.push(outlet);
+    house.keep_journal(TURNS, outlet);
     Ok(Some(TurnKeeper::new(log, inlet)))
 }
 
-/// Makes known what a session's order core puts into its ring.
-pub(super) fn register(outlet: &Outlet, session: &str, registry: &mut Registry) {
-    let counters = Arc::clone(&outlet.counters);
-    registry.counters(Label::new(Kind::Journal, session), move || counters.list());
+/// The two ends of the journal of something that is no session, as one of that name behind the others.
+fn one_more(
+    name: &str,
+    options: &JournalOptions,
+    names: &mut Names,
+    kill: &KillSwitch,
+) -> Result<(Inlet, Outlet), String> {
+    let ends = open(names.sessions.len(), options.ring_bytes, kill)?;
+    names.sessions.push(SessionNames {
+        name: name.to_owned(),
+        next: 1,
+        ..SessionNames::default()
+    });
+    Ok(ends)
+}
+
+/// The name, in a journal, of what came by the control socket.
+const CONTROL: &str = "control";
+
+/// Who keeps what is asked by the control socket, in a session of its own behind all others; without a journal nobody.
+///
+/// # Errors
+/// There are too many sessions, or the ring has a wrong size.
+pub(super) fn keep_requests(
+    journal: &mut Option<(JournalOptions, Names)>,
+    house: &mut House,
+) -> Result<Inlet, String> {
+    let Some((options, names)) = journal else {
+        return Ok(Inlet::default());
+    };
+    // Requests that cannot be journaled stop trading, as orders that cannot.
+    let kill = house.kills.first().cloned().unwrap_or_default();
+    let (inlet, outlet) = one_more(CONTROL, options, names, &kill)?;
+    house.keep_journal(CONTROL, outlet);
+    Ok(inlet)
 }
 
 /// What earlier runs left.

@@ -123,6 +123,7 @@ pub fn run(
         kill_page,
     } = build::build(options, pasts, &mut Means::Live(log.clone()))?;
     let turns = journal::keep_turns(log, &mut journal, &mut house)?;
+    control.journal = journal::keep_requests(&mut journal, &mut house)?;
     one_core_of(&turns, layout.len())?;
     control.kill_file = kill_file.clone();
     let names = house.sessions.iter().map(|it| it.name.clone()).collect();
