@@ -117,7 +117,7 @@ impl OrderPath {
             symbols: None,
             trade_on_stale: false,
         };
-        let risk = Risk::new(limits, kill).with_rows(&rows);
+        let risk = Risk::new(limits, kill).with_rows(&rows, &rows);
         let mut account = Account::new(risk, vec![Arc::new(prices)]);
         let begun = account.begin_day(&day);
         begun.map_err(|symbol| anyhow!("no room for {symbol:?}"))?;

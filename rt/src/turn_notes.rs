@@ -131,12 +131,8 @@ impl TurnLog {
     }
 
     #[inline]
-    fn number(&self, mut number: u64) {
-        while number >= 0x80 {
-            self.put((number & 0x7F) as u8 | 0x80);
-            number >>= 7;
-        }
-        self.put((number & 0x7F) as u8);
+    fn number(&self, number: u64) {
+        number_out(number, |byte| self.put(byte));
     }
 
     #[inline]
@@ -238,6 +234,16 @@ impl TurnLog {
         let code = u8::try_from(number & ((1 << CODE_BITS) - 1)).ok()?;
         Some((code, number >> CODE_BITS, begin + len))
     }
+}
+
+/// Writes a number with as many bytes as it needs, seven bits each, the lowest first: [`number_in`] reads it.
+#[inline]
+pub fn number_out(mut number: u64, mut put: impl FnMut(u8)) {
+    while number >= 0x80 {
+        put((number & 0x7F) as u8 | 0x80);
+        number >>= 7;
+    }
+    put((number & 0x7F) as u8);
 }
 
 /// A variable-length number, and how many bytes it has; `None`: they end before it, or it is too long.

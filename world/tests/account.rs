@@ -51,7 +51,7 @@ impl Firm {
             world.options = options.clone();
             world.kill = kills[at].clone().with_account(at, &[kills[1 - at].clone()]);
             let risk = Risk::new(TIGHT, world.kill.clone());
-            let risk = risk.with_others(seats.next().expect("a seat"));
+            let risk = risk.with_others(seats.next().expect("a seat"), Vec::new());
             world.account = Account::new(risk, vec![Arc::clone(&world.prices)]);
             world.entry = entry(NAMES[at], &mut world.account);
             world

@@ -106,6 +106,7 @@ impl Console {
     /// Looks at what only shows over time.
     pub fn on_turn(&mut self, now: Moment) {
         self.memory.look(&self.control, now);
+        self.tables.look(&self.control);
     }
 
     /// Looks whether a guard has fallen silent: after everything that has arrived was heard.
@@ -214,6 +215,7 @@ impl Console {
                 return Ok(Reply::Later(steer::kill(&self.control, stop)));
             }
             Verb::Resume { scope, seen } => {
+                self.tables.check_found(&self.control, scope)?;
                 let ask = Resume { scope, seen };
                 return steer::resume(&self.control, &self.memory, ask, now_ns).map(Reply::Later);
             }
@@ -1073,6 +1075,38 @@ mod tests {
             assert_eq!(shown.account.as_deref(), Some("desk"));
             assert_eq!(shown.account_limits.first(), Some(&row));
         }
+    }
+
+    #[test]
+    fn account_that_began_with_more_than_it_may_have_is_resumed_once_its_limits_add_up() {
+        let limits = [(LimitKey::Position, 1_000), (LimitKey::OpenOrders, 12)];
+        let limits = limits.map(|(key, max)| AccountLimit { key, max });
+        let mut bench = desk(limits, [400, 5]);
+        bench.looks([9, 0]);
+        bench.looks([9, 0]);
+        for kill in &bench.kills {
+            kill.engage(KillCause::AccountBudget);
+        }
+        let resume = r#"{"resume":{"scope":"all"}}"#;
+        let refused = bench.refused(resume);
+        let expected = "open_orders_max: the sessions of account desk would have more than its 12 in all (one 9, two 5;";
+        assert!(refused.error.contains(expected), "{refused:?}");
+        assert_eq!(bench.kills[0].cause(), Some(KillCause::AccountBudget));
+        bench.ask(r#"{"set-limits":{"session":"two","limits":{"open_orders_max":3}}}"#);
+        assert!(
+            bench.refused(resume).error.contains("(one 9, two 5;"),
+            "its stage has not shown that it knows"
+        );
+        bench.looks([9, 0]);
+        bench.looks([9, 0]);
+        assert!(matches!(bench.ask(resume), Reply::Later(_)));
+        let causes: Vec<_> = bench.kills.iter().map(KillSwitch::cause).collect();
+        assert_eq!(causes, [None, None]);
+        // Whatever else has stopped it is the operator's to judge.
+        bench.kills[0].engage(KillCause::RejectStorm);
+        bench.looks([99, 0]);
+        let refused = bench.ask(r#"{"resume":{"scope":"account desk"}}"#);
+        assert!(matches!(refused, Reply::Later(_)), "{refused:?}");
     }
 
     #[test]

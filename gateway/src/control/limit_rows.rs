@@ -115,7 +115,7 @@ impl Tables {
             let known = table.rows.iter().position(|row| row.is_for_same(&bare));
             let at = known.unwrap_or(table.rows.len());
             let before = table.rows.get(at).copied().unwrap_or(bare);
-            let limits = table.with(&before, wanted.limits)?;
+            let limits = table.with(at, &before, wanted.limits)?;
             if limits == before {
                 continue;
             }
@@ -155,9 +155,10 @@ impl Tables {
 }
 
 impl Table {
-    /// A row with other values.
+    /// The row at this place with other values.
     fn with(
         &self,
+        at: usize,
         row: &RowLimits,
         wanted: &BTreeMap<String, Option<u64>>,
     ) -> Result<RowLimits, Refused> {
@@ -171,7 +172,9 @@ impl Table {
                 ))
             })?;
             if let Some(value) = value {
-                row.check(key, *value, &self.configured).map_err(usage)?;
+                let configured = self.configured_rows.get(at);
+                row.check(key, *value, &self.configured, configured)
+                    .map_err(usage)?;
             }
             limits.set(key, *value);
         }

@@ -13,13 +13,14 @@ use std::collections::BTreeMap;
 
 use super::answer::{AccountLimitRow, ChangedLimit, LimitChange, Limited, LimitsRow, Refused};
 use super::budgets::{self, Sum};
+use super::look;
 use super::moment::Moment;
 use super::part_rows;
 use super::peer::Peer;
 use super::steer::{Asking, failed, usage};
 use crate::message::command::{Command, NewLimits};
 use crate::options::{Account, AccountLimit};
-use crate::order::risk::{LimitKey, Limits, RowLimits};
+use crate::order::risk::{KillCause, LimitKey, Limits, RowLimits};
 use crate::service::control::{Control, SessionControl};
 
 /// Every session's.
@@ -34,6 +35,8 @@ pub(super) struct Tables {
 pub(super) struct Table {
     pub(super) configured: Limits,
     in_force: Limits,
+    /// Rows of the configuration: the first of those in force.
+    pub(super) configured_rows: Vec<RowLimits>,
     /// Rows in force.
     pub(super) rows: Vec<RowLimits>,
     /// How many there may be.
@@ -50,8 +53,10 @@ struct Before {
     /// The most of each.
     limits: [u64; LimitKey::COUNT],
     /// How often the stage had shown everything ([`Health::passes`](crate::order::snapshot::Health)) once it had the
-    /// command; `None`: it has not been handed over.
+    /// command; `None`: it has not, or could not be read since.
     passes: Option<u64>,
+    /// It has the command.
+    is_handed_over: bool,
 }
 
 impl Before {
@@ -155,6 +160,31 @@ impl Tables {
         Ok(())
     }
 
+    /// Whether each account of this scope that was stopped because a session had found more than its part
+    /// ([`KillCause::AccountBudget`]) is within its limits by now, so that it may be resumed.
+    ///
+    /// # Errors
+    /// One is not: which limit, and what each session claims of it.
+    pub(super) fn check_found(&self, control: &Control, scope: &str) -> Result<(), Refused> {
+        for account in &control.accounts {
+            let mut sessions = look::members(control, scope).filter(|it| {
+                it.kill.cause() == Some(KillCause::AccountBudget)
+                    && account.sessions.iter().any(|at| {
+                        let of_account = control.sessions.get(*at);
+                        of_account.is_some_and(|other| other.name == it.name)
+                    })
+            });
+            if sessions.next().is_none() {
+                continue;
+            }
+            for limit in &account.limits {
+                let claim = |at: usize| self.claim(control, at, limit.key);
+                sum(control, account, *limit, claim).check()?;
+            }
+        }
+        Ok(())
+    }
+
     /// Does what is wanted, or says what of it has to be confirmed; then nothing is to be asked of anybody.
     ///
     /// # Errors
@@ -204,10 +234,19 @@ impl Tables {
 
     /// Stages have their commands from now on: what they show twice anew is judged by these.
     pub(super) fn handed_over(&mut self, control: &Control) {
+        let befores = self.sessions.iter_mut().filter_map(|it| it.before.as_mut());
+        befores.for_each(|before| before.is_handed_over = true);
+        self.look(control);
+    }
+
+    /// Looks how often a stage that has its command had shown itself, where it could not be read when it got it.
+    pub(super) fn look(&mut self, control: &Control) {
         for (table, door) in self.sessions.iter_mut().zip(&control.sessions) {
-            let passes = door.session.health().map(|it| it.passes);
-            if let Some(before) = table.before.as_mut().filter(|it| it.passes.is_none()) {
-                before.passes = passes;
+            if let Some(before) = table.before.as_mut()
+                && before.is_handed_over
+                && before.passes.is_none()
+            {
+                before.passes = door.session.health().map(|it| it.passes);
             }
         }
     }
@@ -342,6 +381,7 @@ impl Table {
         Self {
             rows_max: RowLimits::room(rows.len()),
             rows,
+            configured_rows: session.rows.clone(),
             configured: session.limits,
             in_force: session.past_limits.in_force(&session.limits),
             changed: [None; LimitKey::COUNT],
@@ -357,8 +397,11 @@ impl Table {
             let before = still.and_then(|it| it.limits.get(key.place()).copied());
             budgets::most(key, before.into_iter().chain([key.of(&self.in_force)]))
         });
-        let passes = None;
-        self.before = Some(Before { limits, passes });
+        self.before = Some(Before {
+            limits,
+            passes: None,
+            is_handed_over: false,
+        });
     }
 
     fn set(&mut self, key: LimitKey, value: u64, uid: u32, since_s: u64) {

@@ -17,7 +17,7 @@
 use std::sync::Arc;
 
 use rt::clock::Clock;
-use rt::turn_notes::{Closed, TURN_BYTES, TurnLog, last_time, number_in};
+use rt::turn_notes::{Closed, TURN_BYTES, TurnLog, last_time, number_in, number_out};
 
 use super::format::PAYLOAD_BYTES_MAX;
 use super::inlet::Inlet;
@@ -108,18 +108,13 @@ impl TurnKeeper {
         self.len += self.log.copy_to(room);
     }
 
-    fn number(&mut self, mut number: u64) {
-        loop {
-            let byte = (number & 0x7F) as u8;
-            number >>= 7;
+    fn number(&mut self, number: u64) {
+        number_out(number, |byte| {
             if let Some(place) = self.record.get_mut(self.len) {
-                *place = if number == 0 { byte } else { byte | 0x80 };
+                *place = byte;
             }
             self.len += 1;
-            if number == 0 {
-                return;
-            }
-        }
+        });
     }
 
     fn give_away(&mut self, now_ns: u64) {

@@ -9,10 +9,10 @@ use feed_handler::best_prices::BestPrices;
 use rt::board::{self, Seat};
 
 use crate::journal::limits::PastLimits;
-use crate::options;
+use crate::options::{self, AccountLimit};
 use crate::order::account::Account;
 use crate::order::instruments::INSTRUMENTS_MAX;
-use crate::order::risk::{KillSwitch, ROWS_MAX, Risk};
+use crate::order::risk::{KillSwitch, LimitKey, Limits, ROWS_MAX, Risk};
 
 /// What a session has of what its account shares.
 #[derive(Debug)]
@@ -20,13 +20,21 @@ pub(super) struct Share {
     pub(super) kill: KillSwitch,
     /// `None`: no other session trades for its account.
     pub(super) seat: Option<Seat>,
+    /// Limits of the account, and each session's part of what they leave beside the sessions' own.
+    pub(super) left: Vec<(LimitKey, u64)>,
 }
 
-/// Each session's share, in their order: a session that trades alone has its switch and nothing else.
-pub(super) fn share(kills: Vec<KillSwitch>, accounts: &[options::Account]) -> Vec<Share> {
+/// Each session's share, in their order: a session that trades alone has its switch and nothing else. `limits`: each
+/// session's as configured.
+pub(super) fn share(
+    kills: Vec<KillSwitch>,
+    accounts: &[options::Account],
+    limits: &[Limits],
+) -> Vec<Share> {
     let shares = kills.iter().map(|kill| Share {
         kill: kill.clone(),
         seat: None,
+        left: Vec::new(),
     });
     let mut shares: Vec<Share> = shares.collect();
     for account in accounts.iter().filter(|it| it.sessions.len() > 1) {
@@ -35,6 +43,7 @@ pub(super) fn share(kills: Vec<KillSwitch>, accounts: &[options::Account]) -> Ve
             account.sessions.len(),
             account.sessions.len() * INSTRUMENTS_MAX,
         );
+        let left = left_of(account, limits);
         for (session, seat) in account.sessions.iter().zip(seats) {
             let others = account.sessions.iter().filter(|it| *it != session);
             let others = others.filter_map(|other| kills.get(*other).cloned());
@@ -42,10 +51,22 @@ pub(super) fn share(kills: Vec<KillSwitch>, accounts: &[options::Account]) -> Ve
             if let Some(share) = shares.get_mut(*session) {
                 share.kill = share.kill.clone().with_account(*session, &others);
                 share.seat = Some(seat);
+                share.left.clone_from(&left);
             }
         }
     }
     shares
+}
+
+/// A session's part of what each limit of its account leaves beside those of its sessions.
+fn left_of(account: &options::Account, limits: &[Limits]) -> Vec<(LimitKey, u64)> {
+    let left = account.limits.iter().map(|AccountLimit { key, max }| {
+        let sessions = account.sessions.iter().filter_map(|at| limits.get(*at));
+        let all = sessions.fold(0u64, |sum, it| sum.saturating_add(key.of(it)));
+        let sessions = account.sessions.len().max(1) as u64;
+        (*key, max.saturating_sub(all) / sessions)
+    });
+    left.collect()
 }
 
 /// A session's account, as its day begins.
@@ -78,10 +99,10 @@ pub(super) fn open(
 /// A session's risk, at its account's board.
 fn risk(session: &options::Session, share: Share, past_limits: &PastLimits) -> Risk {
     // Memory is what the configuration asks for, so that what an earlier run tightened can be loosened.
-    let mut risk =
-        Risk::new(session.risk, share.kill).with_rows(&past_limits.rows_in_force(&session.rows));
+    let mut risk = Risk::new(session.risk, share.kill)
+        .with_rows(&past_limits.rows_in_force(&session.rows), &session.rows);
     if let Some(seat) = share.seat {
-        risk = risk.with_others(seat);
+        risk = risk.with_others(seat, share.left);
     }
     risk.set_limits(&past_limits.in_force(&session.risk));
     risk
@@ -115,7 +136,8 @@ mod tests {
         let sessions = [session("a", desk), session("b", desk), session("c", "")];
         let options = of_text(&format!("{text}{}", sessions.concat()));
         let kills = [(); 3].map(|()| KillSwitch::default()).to_vec();
-        let shares = share(kills, &options.accounts);
+        let limits: Vec<Limits> = options.sessions.iter().map(|it| it.risk).collect();
+        let shares = share(kills, &options.accounts, &limits);
         let sessions = options.sessions.iter().zip(shares);
         let mut instruments = Instruments::new(1);
         instruments
@@ -181,6 +203,49 @@ mod tests {
     }
 
     #[test]
+    fn session_that_finds_more_than_its_part_of_the_account_stops_all_of_it() {
+        // 50 shares each of the account's 100.
+        for (held, killed) in [(50, None), (-51, Some(KillCause::AccountBudget))] {
+            let mut risks = configured();
+            let [a, b, c] = &mut risks[..] else {
+                panic!("three sessions");
+            };
+            for risk in [&mut *a, &mut *c] {
+                risk.hold(Instrument(0), held);
+                risk.settle();
+            }
+            let causes = [&*a, &*b, &*c].map(|risk| risk.kill().cause());
+            assert_eq!(causes, [killed, killed, None], "{held}");
+        }
+        // It is the start that is looked at: later on what stands beyond a new limit may stay.
+        let mut risks = configured();
+        risks[0].settle();
+        risks[0].hold(Instrument(0), 51);
+        risks[0].settle();
+        assert_eq!(risks[0].kill().cause(), None);
+    }
+
+    #[test]
+    fn what_an_account_leaves_beside_its_sessions_limits_is_parted_between_them() {
+        let limit = |position_max| Limits {
+            position_max,
+            ..Limits::WIDEST
+        };
+        let account = options::Account {
+            name: "desk".into(),
+            sessions: vec![0, 2],
+            limits: vec![AccountLimit {
+                key: LimitKey::Position,
+                max: 100,
+            }],
+        };
+        let left = left_of(&account, &[limit(30), limit(5), limit(49)]);
+        assert_eq!(left, [(LimitKey::Position, 10)]);
+        let left = left_of(&account, &[limit(60), limit(5), limit(60)]);
+        assert_eq!(left, [(LimitKey::Position, 0)]);
+    }
+
+    #[test]
     fn sessions_of_an_account_stop_one_another_and_a_stranger_trades_on() {
         let desk = options::Account {
             name: "desk".into(),
@@ -192,7 +257,7 @@ mod tests {
             ..options::Account::default()
         };
         let kills = [(); 3].map(|()| KillSwitch::default()).to_vec();
-        let shares = share(kills.clone(), &[desk, alone]);
+        let shares = share(kills.clone(), &[desk, alone], &[]);
         let has_seat: Vec<bool> = shares.iter().map(|it| it.seat.is_some()).collect();
         assert_eq!(has_seat, [true, false, true]);
         shares[2].kill.engage(KillCause::LossLimit);

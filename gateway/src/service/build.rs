@@ -107,7 +107,8 @@ pub(super) fn build(
     stages.extend(strategies);
     let kill_page = kill_page(&options.kill_page, &options.state_dir, &options.sessions)?;
     let kills = (0..options.sessions.len()).map(|index| switch(kill_page.as_ref(), index));
-    let shares = accounts::share(kills.collect(), &options.accounts);
+    let limits: Vec<Limits> = options.sessions.iter().map(|it| it.risk).collect();
+    let shares = accounts::share(kills.collect(), &options.accounts, &limits);
     control.accounts = options.accounts;
     let sessions = options.sessions.into_iter().zip(wiring.sessions);
     for (index, ((session, wiring), share)) in sessions.zip(shares).enumerate() {

@@ -104,8 +104,8 @@ fn sessions_with(limits: Limits, rows: &[RowLimits]) -> [Desk; 2] {
     [0, 1].map(|at| {
         let other = std::slice::from_ref(&kills[1 - at]);
         let kill = kills[at].clone().with_account(at, other);
-        let risk = Risk::new(limits, kill).with_rows(rows);
-        let risk = risk.with_others(seats.next().unwrap());
+        let risk = Risk::new(limits, kill).with_rows(rows, rows);
+        let risk = risk.with_others(seats.next().unwrap(), Vec::new());
         Desk::with_risk(risk, &[on_feed(0), on_feed(1)])
     })
 }

@@ -126,7 +126,7 @@ impl Desk {
     /// The same, with limits of parts of the account.
     pub(crate) fn with_rows(limits: Limits, rows: &[RowLimits], desks: &[DeskOptions]) -> Self {
         let kill = KillSwitch::default();
-        let risk = Risk::new(limits, kill).with_rows(rows);
+        let risk = Risk::new(limits, kill).with_rows(rows, rows);
         Self::with_risk(risk, desks)
     }
 

@@ -199,6 +199,16 @@ impl Exposures {
         self.row(instrument).mark
     }
 
+    /// The largest position of all instruments, everything open on its side filled.
+    pub(super) fn worst_position(&self) -> u64 {
+        let sides = [Side::Buy, Side::Sell];
+        let worst = self
+            .rows
+            .iter()
+            .map(|row| sides.map(|side| row.held.worst(side, 0)));
+        worst.flatten().max().unwrap_or(0)
+    }
+
     /// What everything is worth at its worst.
     #[inline]
     pub(super) fn worth(&self) -> Worth {

@@ -54,11 +54,13 @@ pub enum KillCause {
     GuardSilent = 15,
     /// Executions of a session that was left today are not known: positions may be other ones.
     PositionUnknown = 16,
+    /// What a session of an account found at its first login is more than its part of what the account may have in all.
+    AccountBudget = 17,
 }
 
 impl KillCause {
     /// Every cause.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Operator,
         Self::Signal,
         Self::UnknownExecution,
@@ -75,6 +77,7 @@ impl KillCause {
         Self::OperatorHard,
         Self::GuardSilent,
         Self::PositionUnknown,
+        Self::AccountBudget,
     ];
 
     /// The cause in this word. No code of ours: somebody wrote it from outside.
@@ -97,7 +100,8 @@ impl KillCause {
             | Self::LossLimit
             | Self::JournalBehind
             | Self::PastDiffers
-            | Self::PositionUnknown => true,
+            | Self::PositionUnknown
+            | Self::AccountBudget => true,
             Self::Operator
             | Self::Signal
             | Self::StartKilled
@@ -127,6 +131,9 @@ impl std::fmt::Display for KillCause {
             Self::OperatorHard => "the operator, past whoever listens",
             Self::GuardSilent => "an operator's tool that was not heard any more",
             Self::PositionUnknown => "executions of an earlier session that no journal tells",
+            Self::AccountBudget => {
+                "more found at the start than a session's part of its account's limits"
+            }
             Self::PastDiffers => "a past of the exchange's that differs from the journal's",
         })
     }

@@ -24,6 +24,8 @@ use rt::board::Seat;
 
 use super::super::instruments::{INSTRUMENTS_MAX, Instrument, Instruments};
 use super::crossing::BestLimits;
+use super::key::LimitKey;
+use super::kill::KillCause;
 use super::{Proposal, Refusal, Risk};
 
 /// What the journal has in a row's place where another session's order was the cause: no row has this number.
@@ -31,6 +33,8 @@ pub const OTHER_SESSION: u8 = u8::MAX;
 /// The key under which a session shows that it has found what an earlier run left: no symbol's.
 const SETTLED_KEY: u64 = u64::MAX;
 const SETTLED: u64 = 1;
+/// Dollars, of units of 0.0001.
+const DOLLAR: u64 = 10_000;
 /// No place on the board is known.
 const NOWHERE: u32 = u32::MAX;
 
@@ -44,6 +48,11 @@ pub(super) struct Others {
     settled: Option<usize>,
     /// All others have: they stay so, as what they find from then on they have sent themselves.
     are_settled: bool,
+    /// This session has shown that it is.
+    is_settled: bool,
+    /// What of a limit it may hold beyond its own when it is settled: its part of what the account has left beside the
+    /// limits of all its sessions.
+    left: Vec<(LimitKey, u64)>,
     /// Shown for an order that is judged, and not sent yet.
     asked: Option<Instrument>,
     /// An order of theirs was the cause of the last refusal.
@@ -98,12 +107,15 @@ impl Others {
 }
 
 impl Risk {
-    /// At the board of an account that several sessions trade for.
+    /// At the board of an account that several sessions trade for. `left`: limits of the account, and each session's part of
+    /// what they leave beside the sessions' own, in the configuration's units.
     #[must_use]
-    pub fn with_others(mut self, seat: Seat) -> Self {
+    pub fn with_others(mut self, seat: Seat, left: Vec<(LimitKey, u64)>) -> Self {
         self.others = Some(Others {
             settled: seat.place(SETTLED_KEY),
             are_settled: false,
+            is_settled: false,
+            left,
             seat,
             places: vec![NOWHERE; INSTRUMENTS_MAX].into_boxed_slice(),
             asked: None,
@@ -149,12 +161,43 @@ impl Risk {
     }
 
     /// The session has found what an earlier run left, and shows it: orders of the account's others may be held against it.
+    /// Is that more than its part of what the account may have, trading stops: the sessions' limits, which add up to no more
+    /// than the account's, say nothing of it then. Later on it is the control socket that looks at their sum.
     pub fn settle(&mut self) {
+        let is_first = self.others.as_ref().is_some_and(|it| !it.is_settled);
+        if is_first && self.is_beyond_its_part() {
+            self.kill.engage(KillCause::AccountBudget);
+        }
         if let Some(others) = &mut self.others
             && let Some(place) = others.settled
         {
+            others.is_settled = true;
             // Behind the limits: who sees this sees those.
             others.seat.show(place, SETTLED);
+        }
+    }
+
+    #[cold]
+    fn is_beyond_its_part(&self) -> bool {
+        let mut left = self.others.iter().flat_map(|others| &others.left);
+        left.any(|(key, left)| self.standing(*key) > key.of(&self.limits).saturating_add(*left))
+    }
+
+    /// What there is now of what a limit is for, in the configuration's units; of dollars, as far as prices are known. Of
+    /// rates nothing: they are over in a second.
+    fn standing(&self, key: LimitKey) -> u64 {
+        let dollars = |worth: i128| {
+            u64::try_from(worth.max(0))
+                .unwrap_or(u64::MAX)
+                .div_ceil(DOLLAR)
+        };
+        match key {
+            LimitKey::OpenOrders => u64::from(self.open_orders),
+            LimitKey::Position => self.exposures.worst_position(),
+            LimitKey::GrossExposure => dollars(self.worth().gross),
+            LimitKey::NetExposure => dollars(self.worth().net()),
+            LimitKey::Loss => dollars(-self.profit()),
+            _ => 0,
         }
     }
 

@@ -12,13 +12,13 @@ use super::{Proposal, Risk};
 use crate::message::intent::Owner;
 
 impl Risk {
-    /// With these rows, before the first order.
+    /// With these rows, before the first order; the first of them are configured so.
     ///
     /// # Panics
     /// They are more than [`ROWS_MAX`](super::ROWS_MAX).
     #[must_use]
-    pub fn with_rows(mut self, rows: &[RowLimits]) -> Self {
-        self.rows = Rows::new(rows, rate_room(&self.limits));
+    pub fn with_rows(mut self, rows: &[RowLimits], configured: &[RowLimits]) -> Self {
+        self.rows = Rows::new(rows, configured, rate_room(&self.limits));
         self
     }
 

@@ -77,11 +77,18 @@ impl RowLimits {
         }
     }
 
-    /// Whether a row may have this value of a limit, where its account was started with these limits.
+    /// Whether a row may have this value of a limit, where its account was started with these limits, and it is
+    /// `configured` so, if it is.
     ///
     /// # Errors
     /// What was expected.
-    pub fn check(&self, key: LimitKey, value: u64, account: &Limits) -> Result<(), String> {
+    pub fn check(
+        &self,
+        key: LimitKey,
+        value: u64,
+        account: &Limits,
+        configured: Option<&Self>,
+    ) -> Result<(), String> {
         let name = key.name();
         if !Self::KEYS.contains(&key) {
             let names = Self::KEYS.map(LimitKey::name).join(", ");
@@ -95,7 +102,10 @@ impl RowLimits {
             ));
         }
         let max = match key {
-            LimitKey::OrdersPerSecond => rate_room(account).into(),
+            LimitKey::OrdersPerSecond => {
+                let own = configured.and_then(|row| row.of(key));
+                u64::from(rate_room(account)).max(own.unwrap_or(0))
+            }
             _ => key.of(account),
         };
         if (1..=max).contains(&value) {
@@ -163,14 +173,37 @@ mod tests {
             (all, LimitKey::OrderQty, 1, 0),
             (all, LimitKey::OrdersPerSecond, 10_000, 10_001),
         ] {
-            assert_eq!(row.check(key, good, &account), Ok(()), "{key:?}");
-            assert!(row.check(key, bad, &account).is_err(), "{key:?}");
+            assert_eq!(row.check(key, good, &account, None), Ok(()), "{key:?}");
+            assert!(row.check(key, bad, &account, None).is_err(), "{key:?}");
         }
-        assert_eq!(all.check(LimitKey::Position, 5, &account), Ok(()));
-        let refused = one.check(LimitKey::Position, 5, &account).unwrap_err();
+        assert_eq!(all.check(LimitKey::Position, 5, &account, None), Ok(()));
+        let refused = one
+            .check(LimitKey::Position, 5, &account, None)
+            .unwrap_err();
         assert!(refused.contains("a position is the account's"), "{refused}");
-        let refused = all.check(LimitKey::Collar, 5, &account).unwrap_err();
+        let refused = all.check(LimitKey::Collar, 5, &account, None).unwrap_err();
         assert!(refused.contains("no limit of a row"), "{refused}");
+    }
+
+    #[test]
+    fn row_may_have_the_rate_of_its_configuration_again() {
+        let account = Limits {
+            orders_per_second_max: 1_000_000,
+            ..Limits::WIDEST
+        };
+        let mut configured = RowLimits::default();
+        configured.set(LimitKey::OrdersPerSecond, Some(20_000));
+        let check = |value| {
+            let row = RowLimits::default();
+            row.check(
+                LimitKey::OrdersPerSecond,
+                value,
+                &account,
+                Some(&configured),
+            )
+        };
+        assert_eq!(check(20_000), Ok(()));
+        assert!(check(20_001).unwrap_err().contains("expected 1 to 20000"));
     }
 
     #[test]

@@ -88,14 +88,16 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Nothing open yet. Each row, and each that may be added, has room for a rate up to `rate_max`, or what it has itself.
+    /// Nothing open yet. Each row, and each that may be added, has room for a rate up to `rate_max`, or what it has itself,
+    /// here or as it is `configured`, in the same place.
     ///
     /// # Panics
     /// More than [`ROWS_MAX`].
-    pub(super) fn new(rows: &[RowLimits], rate_max: u32) -> Self {
+    pub(super) fn new(rows: &[RowLimits], configured: &[RowLimits], rate_max: u32) -> Self {
         assert!(rows.len() <= ROWS_MAX, "a row is a bit of a word");
         let begin = |at: usize| {
-            let own = rows.get(at).and_then(|row| row.orders_per_second_max);
+            let both = rows.get(at).into_iter().chain(configured.get(at));
+            let own = both.filter_map(|row| row.orders_per_second_max).max();
             Row {
                 limits: RowLimits::default(),
                 open_orders: 0,
@@ -302,7 +304,7 @@ mod tests {
                     ..RowLimits::default()
                 });
             }
-            let mut rows = Rows::new(&limits, 10);
+            let mut rows = Rows::new(&limits, &limits, 10);
             let mut open: Vec<(Option<Owner>, u16)> = Vec::new();
             for _ in 0..200 {
                 let at = random.u16(0..5);
@@ -341,5 +343,37 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn row_that_began_tighter_than_its_configuration_has_room_to_come_back_to_it() {
+        let rate = |orders_per_second_max| RowLimits {
+            orders_per_second_max: Some(orders_per_second_max),
+            ..RowLimits::default()
+        };
+        let mut rows = Rows::new(&[rate(2)], &[rate(5)], 1);
+        rows.know(Instrument(0), symbol("A"));
+        let asking = Asking {
+            price: Price4(1),
+            qty: Qty(1),
+            is_new: true,
+            worst: None,
+            now_ns: 1,
+        };
+        let goes = |rows: &mut Rows| {
+            let meant = rows.of(None, Instrument(0));
+            let count = (0..10).take_while(|_| {
+                let goes = rows.check(meant, &asking).is_ok();
+                if goes {
+                    rows.note(meant, asking.now_ns);
+                }
+                goes
+            });
+            count.count()
+        };
+        assert_eq!(goes(&mut rows), 2);
+        assert!(!rows.set(0, &rate(5)));
+        // What went before counts.
+        assert_eq!(goes(&mut rows), 3);
     }
 }
