@@ -7,8 +7,9 @@
 //! When wrong:  an order that cannot be kept turns the kill switch on.
 
 use feed_handler::event::Origin;
-use protocol::ouch::{OrderAccepted, OrderReplaced, STATE_DEAD};
+use protocol::ouch::{OrderAccepted, OrderReplaced, PRICE_MARKET, STATE_DEAD};
 use protocol::types::{Price4, Qty, Side, Symbol, UserRefNum};
+use protocol::wire::WidePriceBe;
 
 use super::desk::DESKS_MAX;
 use super::index::Unplaced;
@@ -276,7 +277,7 @@ impl Stranger {
         Self {
             side: m.side,
             symbol: m.symbol,
-            price: m.price.get().unwrap_or(Price4(0)),
+            price: limit(m.side, m.price),
             qty: m.qty.get(),
             state: m.state,
             display: m.display,
@@ -288,12 +289,22 @@ impl Stranger {
         Self {
             side: m.side,
             symbol: m.symbol,
-            price: m.price.get().unwrap_or(Price4(0)),
+            price: limit(m.side, m.price),
             qty: m.qty.get(),
             state: m.state,
             display: m.display,
             time_in_force: m.time_in_force,
         }
+    }
+}
+
+/// A price's limit. What has none may trade at any price that somebody asks for or bids, so it is taken for the limit that
+/// meets all of them: who looks whether it would be met must not look past it.
+fn limit(side: u8, price: WidePriceBe) -> Price4 {
+    match price.get() {
+        Some(price) if price != Price4(0) && price < PRICE_MARKET => price,
+        _ if side == Side::Buy as u8 => PRICE_MARKET,
+        _ => Price4(1),
     }
 }
 

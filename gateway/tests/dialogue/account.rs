@@ -229,6 +229,26 @@ fn order_that_an_earlier_run_left_meets_none_of_another_session() {
 }
 
 #[test]
+fn order_without_a_limit_that_an_earlier_run_left_may_meet_every_one() {
+    const MARKET: u64 = 0x7FFF_FFFF;
+    for price in [MARKET, 0, u64::MAX] {
+        for (side, other) in [(Side::Sell, Side::Buy), (Side::Buy, Side::Sell)] {
+            let mut pair = sessions_with(TIGHT, &[]);
+            let [first, second] = &mut pair;
+            open(second);
+            first.log_in(1);
+            first.says(&accepted(1, side as u8, 10, SYMBOLS[0], price));
+            first.says(&next_number(2));
+            let order = at(1_000_000, enter(1, other, 10));
+            let seen = format!("{side:?} at {price:x}");
+            assert_eq!(second.asks(0, &order), Err(Refusal::SelfCross), "{seen}");
+            first.says(&canceled(1, 10));
+            assert!(second.asks(0, &order).is_ok(), "{seen}");
+        }
+    }
+}
+
+#[test]
 fn sessions_that_may_cross_do_and_a_session_sees_who_may_not() {
     let [mut first, mut second] = sessions(LIMITS);
     first.live(1, 100);
