@@ -215,9 +215,7 @@ impl Console {
                 return Ok(Reply::Later(steer::kill(&self.control, stop)));
             }
             Verb::Resume { scope, seen } => {
-                self.tables.check_found(&self.control, scope)?;
-                let ask = Resume { scope, seen };
-                return steer::resume(&self.control, &self.memory, ask, now_ns).map(Reply::Later);
+                return self.resume(Resume { scope, seen }, now_ns);
             }
             Verb::Cancel { session } => {
                 return self.cancel(session.as_deref(), verb.to_string(), now_ns);
@@ -239,6 +237,11 @@ impl Console {
             Verb::Unpause { strategy } => return self.pause(strategy, false, now_ns),
         };
         Ok(Reply::Now(Answer::new(body)))
+    }
+
+    fn resume(&self, ask: Resume<'_>, now_ns: u64) -> Result<Reply, Refused> {
+        self.tables.check_found(&self.control, ask.scope)?;
+        steer::resume(&self.control, &self.memory, ask, now_ns).map(Reply::Later)
     }
 
     fn cancel(

@@ -91,7 +91,7 @@ impl Kind {
     pub fn of_code(code: u8) -> Option<Self> {
         let mut all = Self::ALL.into_iter().map(|(kind, _)| kind);
         all.find(|kind| *kind as u8 == code)
-            .or((code >= ASIDE).then_some(Self::Aside))
+            .or_else(|| (code >= ASIDE).then_some(Self::Aside))
     }
 
     /// The kind of a word.

@@ -107,10 +107,7 @@ pub fn run(
         );
     }
     let output = options.output.clone();
-    let kill_file = match &options.state_dir {
-        Some(folder) => Some(KillFile::in_folder(folder).map_err(|e| state_error(folder, &e))?),
-        None => None,
-    };
+    let kill_file = kill_file(&options)?;
     let mut journal = options.journal.clone().zip(Some(journal::names(&options)));
     let Earlier { pasts, copy } = journal::look_back(journal.as_ref())?;
     let is_replayable = options.journal.as_ref().is_some_and(|it| it.is_replayable);
@@ -123,8 +120,8 @@ pub fn run(
         kill_page,
     } = build::build(options, pasts, &mut Means::Live(log.clone()))?;
     let turns = journal::keep_turns(log, &mut journal, &mut house)?;
-    control.journal = journal::keep_requests(&mut journal, &mut house)?;
     one_core_of(&turns, layout.len())?;
+    control.journal = journal::keep_requests(&mut journal, &mut house)?;
     control.kill_file = kill_file.clone();
     let names = house.sessions.iter().map(|it| it.name.clone()).collect();
     let kill_watch = KillWatch::start(kill_file, &house.kills, names)
@@ -170,6 +167,14 @@ pub fn run(
     drop(kill_page);
     journaled?;
     ended_well(failed, house.open_orders()).map(|()| report)
+}
+
+fn kill_file(options: &Options) -> Result<Option<KillFile>, String> {
+    let opened = options
+        .state_dir
+        .as_ref()
+        .map(|folder| KillFile::in_folder(folder).map_err(|error| state_error(folder, &error)));
+    opened.transpose()
 }
 
 /// Turns of several cores have no order that could be found again.

@@ -145,7 +145,7 @@ impl World {
     }
 
     fn begin_with_rows(&mut self, rows: &[RowLimits]) {
-        let risk = Risk::new(LIMITS, self.kill.clone()).with_rows(rows);
+        let risk = Risk::new(LIMITS, self.kill.clone()).with_rows(rows, rows);
         self.account = Account::new(risk, vec![Arc::clone(&self.prices)]);
         self.entry = entry(&mut self.account, None);
     }
