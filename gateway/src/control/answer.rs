@@ -7,7 +7,7 @@ pub use super::limit_answer::{
 };
 
 use super::request::VERSION;
-use crate::telemetry::PositionReport;
+use crate::telemetry::{PositionReport, Run};
 
 /// Orders in one answer, all sessions together; what is left off is counted. 10,000 are 2 MB of text.
 pub const ORDERS_MAX: usize = 10_000;
@@ -59,6 +59,8 @@ pub enum Body {
     Positions(Positions),
     /// Limits by session.
     Limits(Vec<LimitsRow>),
+    /// What was measured and counted so far, without the settings.
+    Report(Box<Run>),
     /// What a change of limits came to.
     Limited(Limited),
     /// What a kill came to.
@@ -198,6 +200,15 @@ pub struct SessionRow {
     pub in_doubt: u32,
     /// The number of the next message that the exchange will say.
     pub next_seq: u64,
+    /// What its positions and open orders are worth at their worst, longs and shorts added up, dollars.
+    #[serde(default)]
+    pub gross_dollars: u64,
+    /// The larger of longs less shorts and shorts less longs, dollars.
+    #[serde(default)]
+    pub net_dollars: u64,
+    /// What the day has brought, marked to the market, dollars; below zero: a loss.
+    #[serde(default)]
+    pub profit_dollars: i64,
     /// Why its orders are stopped.
     pub killed: Option<String>,
     /// Sessions of its account that have not been open in this run: until they have, its new orders are refused.

@@ -42,7 +42,7 @@ pub(super) fn standing(session: &SessionControl, key: LimitKey) -> u64 {
         LimitKey::OpenOrders => of(|it| u64::from(it.open_orders)),
         LimitKey::GrossExposure => of(|it| it.gross.div_ceil(DOLLAR)),
         LimitKey::NetExposure => of(|it| it.net.div_ceil(DOLLAR)),
-        LimitKey::Loss => of(|it| it.loss.div_ceil(DOLLAR)),
+        LimitKey::Loss => of(|it| it.loss().div_ceil(DOLLAR)),
         LimitKey::Position => {
             let worst = session.positions.iter().map(|held| worst(held.exposure));
             worst.max().unwrap_or(0)

@@ -173,6 +173,7 @@ impl Console {
             Verb::Status => Body::Status(self.memory.status(&self.control, now)),
             Verb::Sessions => Body::Sessions(self.memory.sessions(&self.control)),
             Verb::Limits => Body::Limits(self.tables.rows(&self.control)),
+            Verb::Report => return steer::report(&self.control, now_ns).map(Reply::Later),
             Verb::SetLimits {
                 session,
                 limits,

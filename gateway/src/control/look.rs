@@ -22,6 +22,8 @@ use crate::order::risk::KillCause;
 use crate::service::control::{Control, CoreControl, FeedControl, SessionControl};
 use crate::telemetry::{PositionReport, state_word};
 
+/// Dollars, of units of 0.0001.
+const DOLLAR: u64 = 10_000;
 /// The scope of a kill of every session.
 pub(super) const ALL: &str = "all";
 
@@ -148,6 +150,9 @@ impl Memory {
                 open_orders: health.map_or(0, |health| health.open_orders),
                 in_doubt: health.map_or(0, |health| health.in_doubt),
                 next_seq: health.map_or(0, |health| health.next_seq.0),
+                gross_dollars: health.map_or(0, |health| health.gross / DOLLAR),
+                net_dollars: health.map_or(0, |health| health.net / DOLLAR),
+                profit_dollars: health.map_or(0, |health| health.profit / DOLLAR.cast_signed()),
                 killed: killed(control, session),
                 waits_for: self.waits_for(control, index),
                 strategies: own

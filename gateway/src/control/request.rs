@@ -46,6 +46,8 @@ pub enum Verb {
     },
     /// The limits in force.
     Limits,
+    /// What was measured and counted so far: every histogram and every counter.
+    Report,
     /// Other limits. What lets more through than before has to be confirmed.
     #[serde(rename = "set-limits")]
     SetLimits {
@@ -139,7 +141,8 @@ impl Verb {
             | Self::Sessions
             | Self::Orders(_)
             | Self::Positions { .. }
-            | Self::Limits => false,
+            | Self::Limits
+            | Self::Report => false,
             // Only the first of them changes anything: the console tells it.
             Self::Guard { .. } => false,
             Self::Unguard { .. }
@@ -165,6 +168,7 @@ impl fmt::Display for Verb {
             Self::Status => f.write_str("status"),
             Self::Sessions => f.write_str("sessions"),
             Self::Limits => f.write_str("limits"),
+            Self::Report => f.write_str("report"),
             Self::Orders(Filter {
                 session,
                 symbol,
@@ -328,6 +332,7 @@ mod tests {
         let name = || "ouch".to_owned();
         let verbs = [
             (Verb::Status, r#""status""#),
+            (Verb::Report, r#""report""#),
             (Verb::Sessions, r#""sessions""#),
             (
                 Verb::Orders(Filter {

@@ -5,12 +5,17 @@
 //!              done before the order stages have looked since. A resume releases only what was killed when the
 //!              operator was told.
 
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+
 use super::answer::{Asked, Body, Killed, Limited, Refused, Resumed, StillOpen};
 use super::look::{ALL, Memory, members, state_of};
 use crate::message::command::Command;
 use crate::order::entry::State;
 use crate::order::risk::{KillCause, release_together};
 use crate::service::control::{Control, SessionControl};
+use crate::service::reports::Reports;
+use crate::telemetry::Report;
 
 /// How long order stages may take to look at a command, or housekeeping at a resume: they do so every 10 and
 /// 20 ms.
@@ -38,6 +43,8 @@ enum Waited {
     Limited(Limited),
     /// The switches of this scope are off.
     Released(String),
+    /// Housekeeping has made a report.
+    Reported(Receiver<Arc<Report>>),
 }
 
 /// A session, and how often its stage had looked before.
@@ -214,6 +221,36 @@ pub(super) fn failed(error: String) -> Refused {
     Refused { is_usage, error }
 }
 
+/// Asks housekeeping for a report.
+///
+/// # Errors
+/// Nobody keeps house, or too many wait for one.
+pub(super) fn report(control: &Control, now_ns: u64) -> Result<Wait, Refused> {
+    let report = control.reports.as_ref().and_then(Reports::ask);
+    let report = report.ok_or_else(|| failed("too many wait for a report already".to_owned()))?;
+    Ok(Wait {
+        what: Waited::Reported(report),
+        since_ns: now_ns,
+        until_ns: now_ns + TAKEN_WITHIN_NS,
+        sessions: Vec::new(),
+    })
+}
+
+/// The report, if it is there. What it was set by is the configuration's to say, which may have secrets.
+fn reported(report: &Receiver<Arc<Report>>, is_time_up: bool) -> Option<Body> {
+    match report.try_recv() {
+        Ok(report) => {
+            let mut run = report.runs.first().cloned().unwrap_or_default();
+            run.settings = serde_json::Value::Null;
+            Some(Body::Report(Box::new(run)))
+        }
+        Err(TryRecvError::Empty) if !is_time_up => None,
+        Err(_) => Some(Body::Refused(failed(
+            "housekeeping does not answer: no report".to_owned(),
+        ))),
+    }
+}
+
 fn watched(control: &Control, index: usize) -> Watched {
     let session = control.sessions.get(index);
     let health = session.and_then(|session| session.session.health());
@@ -261,6 +298,7 @@ impl Wait {
                     })
                 })
             }
+            Waited::Reported(report) => reported(report, is_time_up),
             Waited::Released(scope) => {
                 let still_killed = still_killed(control, scope);
                 let is_released = still_killed.is_empty();

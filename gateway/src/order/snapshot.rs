@@ -49,13 +49,21 @@ pub struct Health {
     pub gross: u64,
     /// The larger of longs less shorts and shorts less longs, likewise.
     pub net: u64,
-    /// What the day has lost, likewise; 0 where it has lost nothing.
-    pub loss: u64,
+    /// What the day has brought, likewise; below zero: a loss.
+    pub profit: i64,
     /// How often every order and every position has been shown anew.
     pub passes: u64,
     /// How often this has been shown, every 10 ms at least. So whoever waits for two more knows that the stage has
     /// seen since what was asked of it, and how many orders are open now.
     pub shown: u64,
+}
+
+impl Health {
+    /// What the day has lost, in 0.0001 dollars; 0 where it has lost nothing.
+    #[must_use]
+    pub fn loss(&self) -> u64 {
+        self.profit.min(0).unsigned_abs()
+    }
 }
 
 /// A session, as others see it.
@@ -118,7 +126,7 @@ impl SessionView {
     #[must_use]
     pub fn health(&self) -> Option<Health> {
         let words = patiently(&self.health)?;
-        let [now, next_seq, past_end, passes, shown, gross, net, loss] = words;
+        let [now, next_seq, past_end, passes, shown, gross, net, profit] = words;
         let (open_orders, state) = halves(now);
         Some(Health {
             state: State::of_code((state & 0xFF) as u8),
@@ -129,7 +137,7 @@ impl SessionView {
             past_end: Seq(past_end),
             gross,
             net,
-            loss,
+            profit: profit.cast_signed(),
             passes,
             shown,
         })
@@ -155,12 +163,21 @@ impl SessionView {
             past_end: Seq(past_end),
             gross,
             net,
-            loss,
+            profit,
             passes,
             shown,
             ..
         } = *health;
-        let words = [low, next_seq, past_end, passes, shown, gross, net, loss];
+        let words = [
+            low,
+            next_seq,
+            past_end,
+            passes,
+            shown,
+            gross,
+            net,
+            profit.cast_unsigned(),
+        ];
         self.health.store(words);
     }
 
@@ -224,8 +241,8 @@ pub(crate) struct Snapshot {
     has_wrapped: [bool; 2],
     passes: u64,
     shown: u64,
-    /// Gross, net and loss, as of the last slice.
-    worth: [u64; 3],
+    /// Gross and net, and what the day has brought, as of the last slice.
+    worth: ([u64; 2], i64),
 }
 
 impl Snapshot {
@@ -239,7 +256,7 @@ impl Snapshot {
             has_wrapped: [false; 2],
             passes: 0,
             shown: 0,
-            worth: [0; 3],
+            worth: ([0; 2], 0),
         }
     }
 
@@ -254,7 +271,7 @@ impl Snapshot {
     /// Says at once how the session is.
     pub(super) fn show_health(&mut self, entry: &Entry) {
         self.shown += 1;
-        let [gross, net, loss] = self.worth;
+        let ([gross, net], profit) = self.worth;
         self.session.show_health(&Health {
             state: entry.state(),
             open_orders: entry.open_orders(),
@@ -264,7 +281,7 @@ impl Snapshot {
             past_end: entry.past_end().unwrap_or(Seq(0)),
             gross,
             net,
-            loss,
+            profit,
             passes: self.passes,
             shown: self.shown,
         });
@@ -332,12 +349,13 @@ impl Snapshot {
     }
 }
 
-/// Gross, net and loss; what is beyond 64 bits is as much as they hold.
-fn worth_of(account: &Account) -> [u64; 3] {
+/// Gross and net, and what the day has brought; what is beyond 64 bits is as much as they hold.
+fn worth_of(account: &Account) -> ([u64; 2], i64) {
     let worth = account.worth();
     let net = worth.long.max(worth.short);
-    let words = [worth.gross, net, -account.profit()];
-    words.map(|it| u64::try_from(it.max(0)).unwrap_or(u64::MAX))
+    let words = [worth.gross, net].map(|it| u64::try_from(it.max(0)).unwrap_or(u64::MAX));
+    let profit = account.profit().clamp(i64::MIN.into(), i64::MAX.into());
+    (words, i64::try_from(profit).unwrap_or(0))
 }
 
 /// Reads a row whose writer may have lost its CPU in the middle: for as long as that takes at the worst on a
@@ -474,7 +492,7 @@ mod tests {
                 past_end: Seq(9),
                 gross: u64::MAX,
                 net: 7,
-                loss: 3,
+                profit: -3,
                 passes: 3,
                 shown: 4,
             };

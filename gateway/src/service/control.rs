@@ -11,6 +11,7 @@ use rt::counters;
 use rt::ring::Producer;
 
 use super::kill_file::KillFile;
+use super::reports::Reports;
 use crate::core_loop::CoreState;
 use crate::journal::inlet::Inlet;
 use crate::journal::limits::PastLimits;
@@ -139,6 +140,8 @@ pub struct Control {
     pub has_journal: bool,
     /// The kill that outlives the process, where a folder for it is configured.
     pub kill_file: Option<KillFile>,
+    /// Where a report of everything is asked for; `None`: nobody keeps house.
+    pub reports: Option<Reports>,
     /// What whoever serves the door counts; it is in the report. One thread may write it.
     pub counters: Arc<ControlCounters>,
 }

@@ -16,6 +16,7 @@ use super::house::{House, SessionHouse};
 use super::kill_file::KillWatch;
 use super::progress::Progress;
 use super::receive::InterfaceWatch;
+use super::reports::ReportDesk;
 use super::{Core, StopHandle, pause};
 use crate::order::entry::State;
 use crate::order::risk::KillCause;
@@ -38,6 +39,7 @@ pub(super) struct Parts {
     pub(super) house: House,
     pub(super) slow: SlowFile,
     pub(super) kill_watch: KillWatch,
+    pub(super) desk: ReportDesk,
 }
 
 #[derive(Debug)]
@@ -45,6 +47,7 @@ pub(crate) struct Housekeeping {
     house: House,
     slow: SlowFile,
     kill_watch: KillWatch,
+    desk: ReportDesk,
     stop: Arc<AtomicBool>,
     report_asked: Arc<AtomicBool>,
     kill_asked: Arc<AtomicBool>,
@@ -94,6 +97,7 @@ impl Housekeeping {
             house: parts.house,
             slow: parts.slow,
             kill_watch: parts.kill_watch,
+            desk: parts.desk,
             stop,
             report_asked,
             kill_asked,
@@ -180,6 +184,7 @@ impl Housekeeping {
                 println!("{}", self.report().table(usize::MAX));
             }
         }
+        self.desk.answer(|| self.report());
         if self.kill_asked.swap(false, Ordering::SeqCst) {
             let kills = self.house.kills.iter();
             kills.for_each(|kill| kill.engage(KillCause::Signal));

@@ -22,6 +22,7 @@ mod progress;
 mod receive;
 mod recovery;
 pub mod replay;
+pub mod reports;
 mod strategies;
 
 use std::io;
@@ -123,6 +124,8 @@ pub fn run(
     one_core_of(&turns, layout.len())?;
     control.journal = journal::keep_requests(&mut journal, &mut house)?;
     control.kill_file = kill_file.clone();
+    let (reports, desk) = reports::reports();
+    control.reports = Some(reports);
     let names = house.sessions.iter().map(|it| it.name.clone()).collect();
     let kill_watch = KillWatch::start(kill_file, &house.kills, names)
         .map_err(|error| format!("the kill file: {error}"))?;
@@ -144,6 +147,7 @@ pub fn run(
             house,
             slow,
             kill_watch,
+            desk,
         },
         output.warm_up_ms,
         stop,

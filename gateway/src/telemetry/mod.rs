@@ -97,7 +97,7 @@ impl Summary {
 }
 
 /// One run of something that was measured.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Run {
     /// What ran.
     pub name: String,
@@ -141,7 +141,7 @@ fn labelled<'de, D: serde::Deserializer<'de>>(
 }
 
 /// Histograms by name: of all stages, or of one.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Measured {
     /// Percentiles by histogram.
     pub histograms: BTreeMap<String, Summary>,

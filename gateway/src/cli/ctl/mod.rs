@@ -72,6 +72,8 @@ enum Command {
         #[command(subcommand)]
         set: Option<Limits>,
     },
+    /// What was measured and counted so far: histograms and sessions as a table; with --json every counter, too.
+    Report,
     /// Stop trading: no order goes out, open ones are cancelled; also after a restart, until `resume`.
     ///
     /// Status 0: nothing is open any more. Status 1: something still is, or a session could not be heard.
@@ -180,6 +182,7 @@ impl Operator {
             }),
             Command::Positions { session } => Verb::Positions { session },
             Command::Limits { set: None } => Verb::Limits,
+            Command::Report => Verb::Report,
             Command::Limits { set: Some(set) } => match set.verb() {
                 Ok(verb) => verb,
                 Err(error) => return fail(WRONG_USAGE, &error),

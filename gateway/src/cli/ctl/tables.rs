@@ -7,7 +7,7 @@ use crate::control::answer::{
     Asked, Body, FeedRow, GuardRow, KillStatus, Killed, Limited, LimitsRow, Orders, PartRow,
     Positions, Resumed, SessionRow, Status, StillOpen,
 };
-use crate::telemetry::grouped;
+use crate::telemetry::{POSITIONS_SHOWN, grouped};
 
 /// An answer as text, each line with its end.
 pub(super) fn text(body: &Body) -> String {
@@ -18,6 +18,7 @@ pub(super) fn text(body: &Body) -> String {
         Body::Orders(it) => orders(it),
         Body::Positions(it) => positions(it),
         Body::Limits(it) => limits(it),
+        Body::Report(it) => it.table(POSITIONS_SHOWN),
         Body::Limited(it) => limited(it),
         Body::Killed(it) => killed(it),
         Body::Resumed(it) => resumed(it),
