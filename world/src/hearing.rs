@@ -281,7 +281,8 @@ impl Hearing {
             let listener = publisher.listen(Subscription::All, way, room);
             listener.expect("a power of two")
         };
-        let events = listen(Way::Own, 1 << 10);
+        // All packets that were kept for a hole may leave in one turn.
+        let events = listen(Way::Own, 1 << 13);
         let listeners = strategies.iter().map(|way| listen(*way, ROOM)).collect();
         let counters = Arc::new(Counters::default());
         let source = Arrived::default();

@@ -13,6 +13,7 @@ mod password;
 mod replay;
 mod risk;
 mod systemd;
+mod top;
 mod why;
 
 use std::path::PathBuf;
@@ -82,6 +83,8 @@ enum Command {
     },
     /// Look at a running gateway, and steer it, through its control socket.
     Ctl(ctl::Arguments),
+    /// A running gateway as it moves: latencies, feeds, sessions, orders, risk, cores. Keys pause a strategy and stop trading.
+    Top(top::Arguments),
     /// Stop trading: no order goes out, open ones are cancelled; also after a restart, until `resume`.
     ///
     /// Works through the state folder, so the configuration must name the running gateway's.
@@ -175,6 +178,7 @@ pub fn run(factory: Factory) -> ExitCode {
             }
         }
         Command::Ctl(arguments) => ctl::run(arguments),
+        Command::Top(arguments) => top::run(arguments),
         Command::Kill { source, why } => with_kill_file(source, |file| {
             let is_first = file.write(KillCause::Operator, &why)?;
             Ok(if is_first {

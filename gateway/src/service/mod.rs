@@ -123,15 +123,14 @@ pub fn run(
     let turns = journal::keep_turns(log, &mut journal, &mut house)?;
     one_core_of(&turns, layout.len())?;
     control.journal = journal::keep_requests(&mut journal, &mut house)?;
-    control.kill_file = kill_file.clone();
     let (reports, desk) = reports::reports();
-    control.reports = Some(reports);
+    (control.kill_file, control.reports) = (kill_file.clone(), Some(reports));
     let names = house.sessions.iter().map(|it| it.name.clone()).collect();
     let kill_watch = KillWatch::start(kill_file, &house.kills, names)
         .map_err(|error| format!("the kill file: {error}"))?;
     // Before the first core runs: what cannot be journaled does not happen.
     let journal = journal::begin(journal, copy, &mut house)?;
-    let flag = Arc::new(AtomicBool::new(false));
+    let flag = Arc::<AtomicBool>::default();
     let hot: Vec<usize> = layout.iter().filter_map(|core| core.cpu).collect();
     let (cores, logs) = start(stages, layout, turns, &flag)?;
     control.cores = cores.iter().map(Core::shown).collect();

@@ -7,13 +7,14 @@ mod resume;
 mod settings;
 mod tables;
 mod times;
+mod whom;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{FAILED, OptionalSource, WRONG_USAGE, fail, with_settings};
+use super::{FAILED, WRONG_USAGE, fail};
 use crate::control::answer::Body;
 use crate::control::client;
 use crate::control::request::{Filter, Verb, WAIT_MS_MAX, WITHIN_MS};
@@ -21,21 +22,14 @@ use crate::control::request::{Filter, Verb, WAIT_MS_MAX, WITHIN_MS};
 use limits::Limits;
 
 pub(super) use settings::control;
-
-/// Where the packaged unit's gateway listens.
-const PACKAGED: &str = "/run/tickgate/control.sock";
+pub(super) use tables::{kill as kill_line, text as text_of};
+pub(super) use times::duration;
+pub(super) use whom::Whom;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The running gateway's socket [default: the configuration's, else /run/tickgate/control.sock].
-    #[arg(long, value_name = "PATH", global = true)]
-    socket: Option<PathBuf>,
-    /// The running gateway's configuration file, which names the socket.
-    #[arg(long, value_name = "FILE", global = true, conflicts_with = "socket")]
-    config: Option<PathBuf>,
-    /// Set one value, after all files.
-    #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
-    sets: Vec<String>,
+    #[command(flatten)]
+    whom: Whom,
     /// Print the answer as one JSON object.
     #[arg(long, global = true)]
     json: bool,
@@ -135,28 +129,11 @@ enum Command {
 
 pub(super) fn run(arguments: Arguments) -> ExitCode {
     let Arguments {
-        socket,
-        config,
-        sets,
+        whom,
         json,
         command,
     } = arguments;
-    let source = OptionalSource { config, sets };
-    let at = |socket: PathBuf| Operator { socket, json }.run(command);
-    match (socket, source.config) {
-        (Some(socket), _) => at(socket),
-        (None, None) => at(PathBuf::from(PACKAGED)),
-        (None, config) => with_settings(config, source.sets, |loaded| {
-            match settings::socket(&loaded.settings.control) {
-                Some(socket) => at(socket),
-                None => {
-                    let text = "no socket: expected control.socket in the configuration, \
-                                RUNTIME_DIRECTORY in the environment (systemd: /run/tickgate), or --socket";
-                    fail(WRONG_USAGE, text)
-                }
-            }
-        }),
-    }
+    whom.with(|socket| Operator { socket, json }.run(command))
 }
 
 /// Whoever has typed the command.

@@ -10,7 +10,7 @@ use crate::control::answer::{
 use crate::telemetry::{POSITIONS_SHOWN, grouped};
 
 /// An answer as text, each line with its end.
-pub(super) fn text(body: &Body) -> String {
+pub(in crate::cli) fn text(body: &Body) -> String {
     match body {
         Body::Status(it) => status(it),
         Body::Sessions(it) => sessions(it),
@@ -28,7 +28,7 @@ pub(super) fn text(body: &Body) -> String {
 }
 
 /// Whether trading is stopped.
-pub(super) fn kill(kill: &KillStatus) -> String {
+pub(in crate::cli) fn kill(kill: &KillStatus) -> String {
     let mut out = if kill.is_on() {
         format!("KILLED: {}", kill.scope.join(", "))
     } else {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 /// Seconds, as `1 d 02:03:04`.
-pub(super) fn duration(seconds: u64) -> String {
+pub(in crate::cli) fn duration(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     let (hours, minutes) = (rest / 3_600, rest % 3_600 / 60);
     format!("{days} d {hours:02}:{minutes:02}:{:02}", rest % 60)
