@@ -6,6 +6,8 @@
 //! ```
 
 mod asker;
+mod detail;
+mod line;
 mod pages;
 mod seen;
 mod view;
@@ -24,7 +26,7 @@ use ratatui::widgets::Paragraph;
 use super::ctl::{Whom, text_of};
 use super::{FAILED, fail};
 use asker::{Asker, Heard};
-use pages::{Line, Tone};
+use line::{Line, Tone};
 use view::{Key, View, Wish};
 
 /// How long a key waits at most before what was heard is shown.
