@@ -132,8 +132,7 @@ pub fn run(
     let journal = journal::begin(journal, copy, &mut house)?;
     let flag = Arc::new(AtomicBool::new(false));
     let hot: Vec<usize> = layout.iter().filter_map(|core| core.cpu).collect();
-    let shared = (&flag, &sandbox);
-    let (cores, logs) = start(stages, layout, turns, shared)?;
+    let (cores, logs) = start(stages, layout, turns, &flag, &sandbox)?;
     control.cores = cores.iter().map(Core::shown).collect();
     register_clocks(&cores, &mut house);
     keep_off(&hot);
@@ -266,7 +265,8 @@ fn start(
     stages: Vec<Vec<Box<dyn Stage>>>,
     layout: Vec<CoreOptions>,
     mut turns: Option<TurnKeeper>,
-    (flag, sandbox): (&Arc<AtomicBool>, &Arc<Sandbox>),
+    flag: &Arc<AtomicBool>,
+    sandbox: &Arc<Sandbox>,
 ) -> Result<(Vec<Core>, Vec<CoreLog>), String> {
     let (mut cores, mut logs) = (Vec::new(), Vec::new());
     for (stages, options) in stages.into_iter().zip(layout) {
