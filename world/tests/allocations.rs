@@ -169,7 +169,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
             hgrm_dir: None,
             table: false,
         },
-        sandbox: gateway::service::sandbox::SandboxOptions::default(),
+        sandbox: service::sandbox::SandboxOptions::default(),
         journal: Some(JournalOptions {
             folder: json.with_file_name(JOURNAL),
             sync: Sync::Interval(1_000_000),
