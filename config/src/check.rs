@@ -67,6 +67,7 @@ fn host(settings: &Settings, cpus: &[usize], found: &mut Vec<Found>) {
         );
         found.push(("rings.executions".into(), text));
     }
+    settings.sandbox.check(found);
     settings.control.check(found);
     for (at, cpu) in settings.layout.cpus.iter().enumerate() {
         let before = settings.layout.cpus.iter().take(at);

@@ -19,6 +19,6 @@ pub use schema::schema;
 pub use settings::{
     Account, AccountRisk, AfXdp, Book, Books, Capture, Control, CopyFormat, Core, Events, Feed,
     FoundOrders, Frames, Host, Journal, Layout, LayoutKind, LimitRow, Line, Login, Member, Mode,
-    PASSWORD_MAX, Parameters, Receive, Recovery, Require, Rings, Risk, Rung, Session, Settings,
-    Snapshot, Strategy, Submit, Sync, Telemetry, Udp, User, Venue,
+    PASSWORD_MAX, Parameters, Receive, Recovery, Require, Rings, Risk, Rung, Sandbox, SandboxMode,
+    SandboxRung, Session, Settings, Snapshot, Strategy, Submit, Sync, Telemetry, Udp, User, Venue,
 };

@@ -10,6 +10,7 @@
 //! all of them, so that what arrives waits for one stage's rehearsal at most.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rt::clock::{Clock, Correction, DISCIPLINE_INTERVAL_NS};
@@ -19,6 +20,8 @@ use rt::ring::Producer;
 use rt::{alloc_guard, cpu};
 
 use crate::journal::turns::{Call, Keeper, KeepsNothing, TurnKeeper};
+use crate::service::sandbox::Sandbox;
+use crate::service::sandbox::policy::Kind;
 use crate::trace::recorder::Stall;
 
 /// An idle turn takes about 100 ns, so an idle core looks up every 25 µs.
@@ -155,6 +158,8 @@ pub struct CoreEnds {
     pub stalls: Producer<Stall>,
     /// What each turn was given, for the replay of the day; `None`: nobody keeps it.
     pub turns: Option<TurnKeeper>,
+    /// What it gives up when its stages have started; `None`: nothing.
+    pub sandbox: Option<Arc<Sandbox>>,
 }
 
 /// Runs stages until `stop` is set and each has stopped.
@@ -169,7 +174,14 @@ pub fn run(
     stop: &AtomicBool,
 ) -> Result<(), String> {
     prepare(&mut stages, options)?;
+    // It reads what the kernel says of the processor, so it comes before.
     let clock = Clock::new();
+    if let Some(sandbox) = &ends.sandbox {
+        // Before this core's own filter, which lets nobody wait.
+        sandbox.await_house(stop);
+        let entered = sandbox.enter(Kind::Hot);
+        entered.map_err(|error| format!("core {}: {error}", options.name))?;
+    }
     let watch = TurnWatch {
         last_ns: clock.now_ns(),
         looked_ns: clock.now_ns(),
@@ -458,7 +470,7 @@ mod tests {
     }
 
     /// Counts its rehearsals; the polls are the test's.
-    struct Counting(std::sync::Arc<AtomicU64>);
+    struct Counting(Arc<AtomicU64>);
 
     impl Stage for Counting {
         fn poll(&mut self, _: &Clock) -> usize {
@@ -474,10 +486,10 @@ mod tests {
 
     #[test]
     fn idle_stages_rehearse_one_a_turn_and_neither_after_work_nor_once_stopped() {
-        let counts = [(); 2].map(|()| std::sync::Arc::new(AtomicU64::new(0)));
+        let counts = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
         let mut stages: Vec<Box<dyn Stage>> = Vec::new();
         for count in &counts {
-            stages.push(Box::new(Counting(std::sync::Arc::clone(count))));
+            stages.push(Box::new(Counting(Arc::clone(count))));
         }
         let counters = RehearsalCounters::default();
         let mut clock = Clock::manual(10_000);

@@ -16,6 +16,7 @@ use crate::order::account::DayStart;
 use crate::order::entry::{Credentials, FoundOrders};
 use crate::order::risk::{LimitKey, Limits, RowLimits};
 use crate::order::transport::{TransportOptions, Way};
+use crate::service::sandbox::SandboxOptions;
 use crate::strategy::Strategy;
 
 /// Everything.
@@ -51,6 +52,8 @@ pub struct Options {
     pub strategies: Vec<StrategyOptions>,
     /// What is journaled; `None`: nothing.
     pub journal: Option<JournalOptions>,
+    /// What is given up before anything trades.
+    pub sandbox: SandboxOptions,
     /// What to write at the end and on SIGUSR1.
     pub output: Output,
 }

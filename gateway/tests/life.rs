@@ -211,6 +211,7 @@ fn core_that_hears_nothing_fires_timers_in_order_and_not_early() {
         rehearse_ns: 0,
     };
     let ends = CoreEnds {
+        sandbox: None,
         stalls,
         turns: None,
     };

@@ -169,6 +169,7 @@ fn options(strategies: Vec<(&str, Box<dyn Strategy>)>, json: &Path) -> Options {
             hgrm_dir: None,
             table: false,
         },
+        sandbox: service::sandbox::SandboxOptions::default(),
         journal: Some(JournalOptions {
             folder: json.with_file_name(JOURNAL),
             sync: Sync::Interval(1_000_000),

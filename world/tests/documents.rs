@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 13] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/claims.md",
@@ -19,6 +19,7 @@ const DOCUMENTS: [&str; 12] = [
     "docs/performance.md",
     "docs/replay.md",
     "docs/risk.md",
+    "docs/sandbox.md",
     "tickgate/src/lib.rs",
 ];
 /// The programs that users call.

@@ -109,6 +109,18 @@ fn lab_files(folder: &Path) {
 
 #[test]
 fn lab_of_two_files_trades_on_one_machine() {
+    trades(&[]);
+}
+
+/// A day without an accident: what the sandbox refuses in it would be refused in anybody's.
+#[test]
+fn lab_trades_in_the_sandbox_and_nothing_is_refused() {
+    let refused = trades(&["sandbox.mode=enforce", "sandbox.require=filter"]);
+    assert_eq!(refused, 0);
+}
+
+/// Trades in the lab with these settings; how many system calls the sandbox refused.
+fn trades(settings: &[&str]) -> u64 {
     let folder = tempfile::tempdir().expect("a folder");
     lab_files(folder.path());
     let report = folder.path().join("report.json");
@@ -128,6 +140,9 @@ fn lab_of_two_files_trades_on_one_machine() {
     let socket = folder.path().join("control.sock").display().to_string();
     command.args(["--set", &format!("telemetry.json={}", report.display())]);
     command.args(["--set", &format!("control.socket={socket}")]);
+    for setting in settings {
+        command.args(["--set", setting]);
+    }
     let mut gateway = Process::start_service("gateway", command).expect("the gateway starts");
     gateway.await_ready(SOON, &NEVER).expect("it is ready");
     until("ten messages of the exchange, most of them answers", || {
@@ -154,4 +169,7 @@ fn lab_of_two_files_trades_on_one_machine() {
     assert_eq!(run["lost"], 0, "{run}");
     let orders = run["orders"].as_u64().expect("a number");
     assert!(orders > 0 && run["acks"] == orders, "{run}");
+    run["counters"]["control"]["sandbox"]["refused"]
+        .as_u64()
+        .expect("it is counted")
 }

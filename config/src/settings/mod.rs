@@ -13,6 +13,7 @@ mod journal;
 mod login;
 mod recovery;
 pub(crate) mod row;
+mod sandbox;
 mod session;
 mod strategy;
 
@@ -30,6 +31,7 @@ pub use journal::{CopyFormat, Journal, Sync};
 pub use login::{Login, PASSWORD_MAX};
 pub use recovery::{Recovery, Snapshot};
 pub use row::LimitRow;
+pub use sandbox::{Sandbox, SandboxMode, SandboxRung};
 pub use session::{FoundOrders, Require, Risk, Session, Submit};
 pub use strategy::{Book, Events, Parameters, Strategy};
 
@@ -45,6 +47,7 @@ pub struct Settings {
     pub rings: Rings,
     pub telemetry: Telemetry,
     pub journal: Journal,
+    pub sandbox: Sandbox,
     pub control: Control,
     #[serde(default)]
     pub feed: BTreeMap<String, Feed>,

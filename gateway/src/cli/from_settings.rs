@@ -24,6 +24,7 @@ use crate::order::addresses::Addresses;
 use crate::order::entry::{Credentials, FoundOrders};
 use crate::order::transport::delegated::{DelegatedOptions, Safeguards};
 use crate::order::transport::{TransportOptions, Way};
+use crate::service::sandbox::{self, SandboxOptions};
 
 /// Options of checked settings.
 ///
@@ -84,6 +85,7 @@ pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result
         accounts: risk::accounts(settings),
         strategies: strategies.collect::<Result<_, _>>()?,
         journal: journal(settings),
+        sandbox: sandbox(&settings.sandbox),
         output: Output {
             json: path(&settings.telemetry.json),
             hgrm_dir: path(&settings.telemetry.hgrm_dir),
@@ -93,6 +95,21 @@ pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result
             warm_up_ms: settings.telemetry.warm_up_ms,
         },
     })
+}
+
+fn sandbox(sandbox: &settings::Sandbox) -> SandboxOptions {
+    SandboxOptions {
+        mode: match sandbox.mode {
+            settings::SandboxMode::Off => sandbox::Mode::Off,
+            settings::SandboxMode::Log => sandbox::Mode::Log,
+            settings::SandboxMode::Enforce => sandbox::Mode::Enforce,
+        },
+        require: match sandbox.require {
+            settings::SandboxRung::None => sandbox::Rung::None,
+            settings::SandboxRung::Filter => sandbox::Rung::Filter,
+            settings::SandboxRung::Full => sandbox::Rung::Full,
+        },
+    }
 }
 
 /// What is journaled; `None`: nothing, or there is nowhere to keep it.

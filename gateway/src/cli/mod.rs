@@ -27,6 +27,7 @@ pub use tickgate_config::Parameters;
 use crate::control::server::{ControlOptions, Door};
 use crate::options::Options;
 use crate::order::risk::KillCause;
+use crate::service::sandbox::{Mode, policy::Policy};
 use crate::service::{self, KillFile, StopHandle};
 use crate::strategy::{Probe, Quoter, Strategy};
 
@@ -217,10 +218,12 @@ fn check(loaded: &Loaded, factory: Factory) -> ExitCode {
         log::warn!("{key}: only a process that systemd has begun can read it: not looked at");
     }
     let options = from_settings::options(&settings, factory);
-    match options.and_then(|_| ctl::control(&loaded.settings.control)) {
-        Ok(_) => {
+    let parts = options.and_then(|it| Ok((it, ctl::control(&loaded.settings.control)?)));
+    match parts {
+        Ok((mut options, control)) => {
+            options.kill_page = control.map(|it| service::kill_page_of(&it.path));
             warn_of(loaded);
-            print_effective(loaded)
+            print_effective(loaded, &options)
         }
         Err(error) => fail(WRONG_USAGE, &error),
     }
@@ -307,7 +310,7 @@ fn print_schema() -> ExitCode {
 }
 
 #[expect(clippy::print_stdout, reason = "what this command prints")]
-fn print_effective(loaded: &Loaded) -> ExitCode {
+fn print_effective(loaded: &Loaded, options: &Options) -> ExitCode {
     for (key, value, origin) in loaded.effective() {
         println!("{key} = {value}  # {origin}");
     }
@@ -320,6 +323,11 @@ fn print_effective(loaded: &Loaded) -> ExitCode {
                 "# feed.{name}: books for snapshots take {} MiB",
                 bytes >> 20
             );
+        }
+    }
+    if options.sandbox.mode != Mode::Off {
+        for line in Policy::of(options).lines() {
+            println!("# sandbox: {line}");
         }
     }
     ExitCode::SUCCESS

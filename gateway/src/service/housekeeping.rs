@@ -17,6 +17,7 @@ use super::kill_file::KillWatch;
 use super::progress::Progress;
 use super::receive::InterfaceWatch;
 use super::reports::ReportDesk;
+use super::sandbox::Sandbox;
 use super::{Core, StopHandle, pause};
 use crate::order::entry::State;
 use crate::order::risk::KillCause;
@@ -40,6 +41,7 @@ pub(super) struct Parts {
     pub(super) slow: SlowFile,
     pub(super) kill_watch: KillWatch,
     pub(super) desk: ReportDesk,
+    pub(super) sandbox: Arc<Sandbox>,
 }
 
 #[derive(Debug)]
@@ -48,6 +50,9 @@ pub(crate) struct Housekeeping {
     slow: SlowFile,
     kill_watch: KillWatch,
     desk: ReportDesk,
+    sandbox: Arc<Sandbox>,
+    /// Refused calls that were told, by number.
+    refused: BTreeMap<usize, u64>,
     stop: Arc<AtomicBool>,
     report_asked: Arc<AtomicBool>,
     kill_asked: Arc<AtomicBool>,
@@ -98,6 +103,8 @@ impl Housekeeping {
             slow: parts.slow,
             kill_watch: parts.kill_watch,
             desk: parts.desk,
+            sandbox: parts.sandbox,
+            refused: BTreeMap::new(),
             stop,
             report_asked,
             kill_asked,
@@ -194,6 +201,7 @@ impl Housekeeping {
         if now_ns >= self.queues_next_ns {
             self.queues_next_ns = now_ns + QUEUE_CHECK_NS;
             self.check_queues();
+            self.tell_refused();
             self.tell_lanes(now_ns);
         }
         if let Some(interval_ns) = self.watchdog_ns
@@ -207,6 +215,7 @@ impl Housekeeping {
     pub(super) fn last_words(&mut self) {
         self.kill_watch.turn(&self.house.kills);
         self.slow.write_now(monotonic_ns());
+        self.tell_refused();
         self.tell_notices();
         // Whatever its pause: there is no next turn.
         self.tell_feeds(u64::MAX);
@@ -258,6 +267,12 @@ impl Housekeeping {
                     watch.interface
                 );
             }
+        }
+    }
+
+    fn tell_refused(&mut self) {
+        for line in self.sandbox.tell(&mut self.refused) {
+            log::error!("{line}");
         }
     }
 

@@ -23,6 +23,7 @@ mod receive;
 mod recovery;
 pub mod replay;
 pub mod reports;
+pub mod sandbox;
 mod strategies;
 
 use std::io;
@@ -48,6 +49,8 @@ use housekeeping::{Housekeeping, Parts};
 use journal::Earlier;
 use kill_file::KillWatch;
 use means::Means;
+use sandbox::policy::Policy;
+use sandbox::{Rung, Sandbox};
 
 pub use kill_file::{KillFile, KillRecord};
 pub use kill_page::{ForeignSwitches, kill_page_of};
@@ -99,15 +102,11 @@ pub fn run(
     stop: &StopHandle,
     on_ready: impl FnOnce(Control),
 ) -> Result<Report, String> {
-    if options.lock_memory
-        && let Err(error) = rt::cpu::lock_memory()
-    {
-        log::warn!(
-            "memory is not locked ({error}): a page may be swapped out and cost milliseconds; grant \
-             CAP_IPC_LOCK or LimitMEMLOCK=infinity"
-        );
+    if options.lock_memory {
+        lock_memory();
     }
     let output = options.output.clone();
+    let sandbox = Arc::new(Sandbox::new(Policy::of(&options), options.sandbox)?);
     let kill_file = kill_file(&options)?;
     let mut journal = options.journal.clone().zip(Some(journal::names(&options)));
     let Earlier { pasts, copy } = journal::look_back(journal.as_ref())?;
@@ -132,10 +131,15 @@ pub fn run(
     let journal = journal::begin(journal, copy, &mut house)?;
     let flag = Arc::<AtomicBool>::default();
     let hot: Vec<usize> = layout.iter().filter_map(|core| core.cpu).collect();
-    let (cores, logs) = start(stages, layout, turns, &flag)?;
+    let (cores, logs) = start(stages, layout, turns, &flag, &sandbox)?;
     control.cores = cores.iter().map(Core::shown).collect();
     register_clocks(&cores, &mut house);
     keep_off(&hot);
+    // What is begun from here on inherits what this thread gives up.
+    if let Err(error) = enter(&sandbox, &mut house) {
+        flag.store(true, Ordering::SeqCst);
+        return Err(error);
+    }
     let journal = journal::start(journal)?;
     let capture = capture::start(std::mem::take(&mut house.captures))?;
     let recovery = recovery::start(std::mem::take(&mut house.recovery), &flag)?;
@@ -147,6 +151,7 @@ pub fn run(
             slow,
             kill_watch,
             desk,
+            sandbox,
         },
         output.warm_up_ms,
         stop,
@@ -170,6 +175,28 @@ pub fn run(
     drop(kill_page);
     journaled?;
     ended_well(failed, house.open_orders()).map(|()| report)
+}
+
+fn lock_memory() {
+    if let Err(error) = rt::cpu::lock_memory() {
+        log::warn!(
+            "memory is not locked ({error}): a page may be swapped out and cost milliseconds; grant \
+             CAP_IPC_LOCK or LimitMEMLOCK=infinity"
+        );
+    }
+}
+
+/// Gives up what housekeeping and what it begins do not need, and says how much of it holds.
+fn enter(sandbox: &Sandbox, house: &mut House) -> Result<(), String> {
+    let counters = sandbox.counters();
+    let label = Label::new(Kind::Control, "sandbox");
+    house.registry.counters(label, move || counters.list());
+    match sandbox.enter(sandbox::policy::Kind::House)? {
+        (Rung::Full, _) => log::info!("sandbox: full"),
+        (_, reasons) if sandbox.is_off() => log::info!("sandbox: none: {}", reasons.join("; ")),
+        (rung, reasons) => log::warn!("sandbox: {rung:?}: {}", reasons.join("; ")),
+    }
+    Ok(())
 }
 
 fn kill_file(options: &Options) -> Result<Option<KillFile>, String> {
@@ -241,6 +268,7 @@ fn start(
     layout: Vec<CoreOptions>,
     mut turns: Option<TurnKeeper>,
     flag: &Arc<AtomicBool>,
+    sandbox: &Arc<Sandbox>,
 ) -> Result<(Vec<Core>, Vec<CoreLog>), String> {
     let (mut cores, mut logs) = (Vec::new(), Vec::new());
     for (stages, options) in stages.into_iter().zip(layout) {
@@ -249,7 +277,12 @@ fn start(
         let (name, cpu) = (options.name.clone(), options.cpu);
         let (stalls, log) = ring(STALLS).map_err(|error| format!("core {name}: {error:?}"))?;
         let turns = turns.take();
-        let ends = CoreEnds { stalls, turns };
+        let sandbox = Some(Arc::clone(sandbox));
+        let ends = CoreEnds {
+            stalls,
+            turns,
+            sandbox,
+        };
         logs.push(CoreLog::new(name.clone(), options.cpu, log));
         let thread = std::thread::Builder::new()
             .name(name.chars().take(15).collect())

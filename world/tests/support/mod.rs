@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use gateway::options::{self, Options, Rings};
+use gateway::service::sandbox::SandboxOptions;
 use lab::netns::{Lab, Side};
 use serde_json::Value;
 
@@ -137,6 +138,7 @@ pub(crate) fn bare(rings: Rings) -> Options {
         realtime_priority: 0,
         state_dir: None,
         kill_page: None,
+        sandbox: SandboxOptions::default(),
         journal: None,
         is_inline: true,
         cpus: Vec::new(),

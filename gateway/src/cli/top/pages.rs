@@ -261,8 +261,8 @@ fn help() -> Vec<Line> {
         "space     what is seen stands still, or moves again",
         "q         end",
         "",
-        "Latencies are of the last interval: from the look before to this one. P&L is marked",
-        "to the market. What is STALE, killed or not heard says so in words, without colour.",
+        "Latencies are of the last interval, from the look before to this one. P&L is",
+        "marked to the market. What is STALE, killed or not heard says so in words.",
     ];
     lines.into_iter().map(plain).collect()
 }
