@@ -136,10 +136,8 @@ pub fn run(
     register_clocks(&cores, &mut house);
     keep_off(&hot);
     // What is begun from here on inherits what this thread gives up.
-    if let Err(error) = enter(&sandbox, &mut house) {
-        flag.store(true, Ordering::SeqCst);
-        return Err(error);
-    }
+    // Cores that wait for it end where it fails.
+    enter(&sandbox, &mut house).inspect_err(|_| flag.store(true, Ordering::SeqCst))?;
     let journal = journal::start(journal)?;
     let capture = capture::start(std::mem::take(&mut house.captures))?;
     let recovery = recovery::start(std::mem::take(&mut house.recovery), &flag)?;
