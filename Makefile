@@ -9,11 +9,11 @@ RUN_PACKAGES := iproute2
 DEMO_CRATES := -p tickgate-gateway -p tickgate-order-sim -p tickgate-lab
 # What the peers in C are compiled with: their table says it.
 PEER_PACKAGES := $(sort $(shell sed -n 's/^ *package: "\(.*\)",$$/\1/p' bench/peers/src/lib.rs))
-TEST_PACKAGES := iputils-ping tshark tmux systemd python3-venv chromium $(PEER_PACKAGES)
+TEST_PACKAGES := iputils-ping tshark tmux prometheus systemd python3-venv chromium $(PEER_PACKAGES)
 BENCH_PACKAGES := dpdk-dev python3-venv $(PEER_PACKAGES)
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day worlds chaos tshark planted fuzz bench bench-check bench-record bench-time lint install deb deb-check clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day worlds chaos tshark scrape planted fuzz bench bench-check bench-record bench-time lint install deb deb-check clean
 .PHONY: build-packages run-packages test-packages bench-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -79,6 +79,12 @@ tshark: build-packages run-packages
 	@deploy/packages tshark
 	$(CARGO) build --workspace --profile checked
 	ORDERS=$(or $(ORDERS),100000) $(CARGO) test -p tickgate-world --profile checked --test delegated -- --nocapture tshark
+
+## A real Prometheus scrapes a gateway that trades, and random bytes are thrown at what it scrapes. SCRAPE_SECONDS=60, HTTP_SECONDS=60.
+scrape: build-packages run-packages test-packages
+	$(CARGO) build --workspace --profile checked
+	SCRAPE_SECONDS=$(or $(SCRAPE_SECONDS),60) HTTP_SECONDS=$(or $(HTTP_SECONDS),60) \
+		$(CARGO) test -p tickgate-world --profile checked --test metrics -- --nocapture
 
 ## Plants mistakes in a copy of the tree, one after the other, and says which world finds each. SEEDS=1000.
 planted: build-packages

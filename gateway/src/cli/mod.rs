@@ -7,6 +7,7 @@ mod ctl;
 mod doctor;
 mod from_settings;
 mod journal;
+mod metrics;
 #[cfg(test)]
 pub(crate) mod of_text;
 mod password;
@@ -86,6 +87,8 @@ enum Command {
     Ctl(ctl::Arguments),
     /// A running gateway as it moves: latencies, feeds, sessions, orders, risk, cores. Keys pause a strategy and stop trading.
     Top(top::Arguments),
+    /// What Prometheus scrapes, over HTTP: asks the running gateway for each scrape, and has no part in its process.
+    Metrics(metrics::Arguments),
     /// Stop trading: no order goes out, open ones are cancelled; also after a restart, until `resume`.
     ///
     /// Works through the state folder, so the configuration must name the running gateway's.
@@ -180,6 +183,7 @@ pub fn run(factory: Factory) -> ExitCode {
         }
         Command::Ctl(arguments) => ctl::run(arguments),
         Command::Top(arguments) => top::run(arguments),
+        Command::Metrics(arguments) => metrics::run(arguments),
         Command::Kill { source, why } => with_kill_file(source, |file| {
             let is_first = file.write(KillCause::Operator, &why)?;
             Ok(if is_first {

@@ -191,7 +191,7 @@ impl Housekeeping {
                 println!("{}", self.report().table(usize::MAX));
             }
         }
-        self.desk.answer(|| self.report());
+        self.desk.answer(|| self.report_with_texts());
         if self.kill_asked.swap(false, Ordering::SeqCst) {
             let kills = self.house.kills.iter();
             kills.for_each(|kill| kill.engage(KillCause::Signal));
@@ -361,6 +361,17 @@ impl Housekeeping {
         };
         self.measured().put_into(&mut run);
         Report::new("tickgate", vec![run])
+    }
+
+    /// The same, with what each counter means, for who has not read the code, and with the warm-up, so that what is asked again and
+    /// again only grows.
+    fn report_with_texts(&self) -> Report {
+        let mut report = self.report();
+        for run in &mut report.runs {
+            run.texts = self.house.registry.texts();
+            self.house.registry.gather().put_into(run);
+        }
+        report
     }
 
     /// What programs and sockets have counted: of each interface, and of each feed.

@@ -34,7 +34,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn name(self) -> &'static str {
+    /// Its name in reports.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Feed => "feed",
             Self::Line => "line",

@@ -122,6 +122,9 @@ pub struct Run {
     /// Every counter.
     #[serde(default, deserialize_with = "labelled")]
     pub counters: ByLabel<BTreeMap<String, u64>>,
+    /// What each counter means, where somebody asked a running gateway.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub texts: BTreeMap<Kind, BTreeMap<String, String>>,
     /// The sessions, and what they hold: of a gateway only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sessions: Vec<SessionReport>,

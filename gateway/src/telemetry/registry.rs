@@ -61,6 +61,18 @@ impl Registry {
         Gathered { stages }
     }
 
+    /// What every counter means.
+    #[must_use]
+    pub fn texts(&self) -> BTreeMap<Kind, BTreeMap<String, String>> {
+        let mut out: BTreeMap<Kind, BTreeMap<String, String>> = BTreeMap::new();
+        for (label, counts) in &self.counters {
+            let counts = counts().into_iter();
+            let texts = counts.map(|(name, text, _)| (name.to_owned(), text.trim().to_owned()));
+            out.entry(label.kind).or_default().extend(texts);
+        }
+        out
+    }
+
     /// Reads every counter.
     #[must_use]
     pub fn count(&self) -> ByLabel<BTreeMap<String, u64>> {

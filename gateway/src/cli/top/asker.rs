@@ -66,7 +66,7 @@ fn ask_again(socket: &Path, every: Duration, wanted: &Receiver<Verb>, tells: &Se
 }
 
 /// Everything that is shown, as of one moment as nearly as five questions are.
-fn look(socket: &Path) -> Result<Look, String> {
+pub(in crate::cli) fn look(socket: &Path) -> Result<Look, String> {
     let mut look = Look::default();
     let verbs = [
         Verb::Report,

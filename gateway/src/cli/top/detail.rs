@@ -1,9 +1,8 @@
 //! The pages behind the overview: feeds, orders, risk, cores, counters.
 
 use super::line::{Line, Tone, cut, head, number, plain, toned};
-use super::pages::feed_table;
 use super::seen::{Moved, Seen};
-use crate::control::answer::{LimitsRow, OrderRow};
+use crate::control::answer::{FeedRow, LimitsRow, OrderRow};
 use crate::telemetry::{Kind, grouped};
 
 /// Share of a limit from which its use is worth a look, in hundredths.
@@ -280,4 +279,45 @@ pub(super) fn is_trouble(counter: &str) -> bool {
     TROUBLE
         .iter()
         .any(|word| counter.ends_with(word) || counter.starts_with(word))
+}
+
+pub(super) fn feed_table(seen: &Seen) -> Vec<Line> {
+    let mut out = vec![head(
+        "FEED           STATE         MSG/s        LOST     GAPS STALE SYMBOLS  SILENT",
+    )];
+    for row in &seen.now.status.feeds {
+        let rate = seen.rate(|look| {
+            let feeds = look.status.feeds.iter();
+            let feed = feeds.clone().find(|it| it.name == row.name);
+            feed.map_or(0, |it| it.messages)
+        });
+        let gaps = seen.count(Kind::Feed, &row.name, "gaps");
+        let stale = format!("{}/{}", row.stale_symbols, row.symbols);
+        let silent: Vec<String> = row.silent_lines.iter().map(u32::to_string).collect();
+        let line = format!(
+            "{:14} {:8} {:>10} {:>11} {:>8} {:>13}  {}",
+            cut(&row.name, 14),
+            feed_state(row),
+            number(rate),
+            grouped(row.messages_lost),
+            grouped(gaps),
+            stale,
+            silent.join(",")
+        );
+        let tone = if row.is_fresh && silent.is_empty() {
+            Tone::Plain
+        } else {
+            Tone::Warn
+        };
+        out.push(toned(line, tone));
+        if !row.stale_because.is_empty() {
+            let because = row.stale_because.join(", ");
+            out.push(toned(format!("  stale: {because}"), Tone::Warn));
+        }
+    }
+    out
+}
+
+fn feed_state(row: &FeedRow) -> &'static str {
+    if row.is_fresh { "fresh" } else { "STALE" }
 }

@@ -25,8 +25,10 @@ use ratatui::widgets::Paragraph;
 
 use super::ctl::{Whom, text_of};
 use super::{FAILED, fail};
+pub(super) use asker::look;
 use asker::{Asker, Heard};
 use line::{Line, Tone};
+pub(super) use seen::Look;
 use view::{Key, View, Wish};
 
 /// How long a key waits at most before what was heard is shown.

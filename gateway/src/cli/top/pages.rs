@@ -1,11 +1,11 @@
 //! The pages as lines of text: whatever is seen, 80 columns hold what matters most, and no meaning lies in colour alone.
 
-use super::detail::{cores, counters, feeds, is_trouble, orders, risk};
+use super::detail::{cores, counters, feed_table, feeds, is_trouble, orders, risk};
 use super::line::{Line, Tone, cut, head, number, plain, toned};
 use super::seen::{Seen, TREND_OF};
 use super::view::{Page, Question, View};
 use crate::cli::ctl::{duration, kill_line};
-use crate::control::answer::{FeedRow, SessionRow};
+use crate::control::answer::SessionRow;
 use crate::telemetry::{Kind, Summary, grouped, histograms};
 
 /// The first lines of every page: who it is, whether it trades, what the last command came to.
@@ -140,47 +140,6 @@ fn tone_of(row: &SessionRow) -> Tone {
     } else {
         Tone::Plain
     }
-}
-
-pub(super) fn feed_table(seen: &Seen) -> Vec<Line> {
-    let mut out = vec![head(
-        "FEED           STATE         MSG/s        LOST     GAPS STALE SYMBOLS  SILENT",
-    )];
-    for row in &seen.now.status.feeds {
-        let rate = seen.rate(|look| {
-            let feeds = look.status.feeds.iter();
-            let feed = feeds.clone().find(|it| it.name == row.name);
-            feed.map_or(0, |it| it.messages)
-        });
-        let gaps = seen.count(Kind::Feed, &row.name, "gaps");
-        let stale = format!("{}/{}", row.stale_symbols, row.symbols);
-        let silent: Vec<String> = row.silent_lines.iter().map(u32::to_string).collect();
-        let line = format!(
-            "{:14} {:8} {:>10} {:>11} {:>8} {:>13}  {}",
-            cut(&row.name, 14),
-            feed_state(row),
-            number(rate),
-            grouped(row.messages_lost),
-            grouped(gaps),
-            stale,
-            silent.join(",")
-        );
-        let tone = if row.is_fresh && silent.is_empty() {
-            Tone::Plain
-        } else {
-            Tone::Warn
-        };
-        out.push(toned(line, tone));
-        if !row.stale_because.is_empty() {
-            let because = row.stale_because.join(", ");
-            out.push(toned(format!("  stale: {because}"), Tone::Warn));
-        }
-    }
-    out
-}
-
-fn feed_state(row: &FeedRow) -> &'static str {
-    if row.is_fresh { "fresh" } else { "STALE" }
 }
 
 fn latency_head(title: &str) -> Line {

@@ -16,14 +16,14 @@ pub(super) const TREND_OF: &str = "tick_to_order";
 
 /// One look.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Look {
+pub(in crate::cli) struct Look {
     /// When, ns.
-    pub(super) at_ns: u64,
-    pub(super) status: Status,
-    pub(super) run: Run,
-    pub(super) orders: Orders,
-    pub(super) positions: Positions,
-    pub(super) limits: Vec<LimitsRow>,
+    pub(in crate::cli) at_ns: u64,
+    pub(in crate::cli) status: Status,
+    pub(in crate::cli) run: Run,
+    pub(in crate::cli) orders: Orders,
+    pub(in crate::cli) positions: Positions,
+    pub(in crate::cli) limits: Vec<LimitsRow>,
 }
 
 /// The last look, and what has moved since the one before.

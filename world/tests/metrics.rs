@@ -1,0 +1,241 @@
+//! What Prometheus is told of a gateway that trades: judged by promtool, scraped by a real Prometheus, asked by the dashboard's
+//! queries, and thrown random bytes at.
+//!
+//! `SCRAPE_SECONDS` says how long it is scraped (8), `HTTP_SECONDS` how long bytes are thrown (2).
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod desk;
+mod rehearsal;
+mod support;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use desk::{NEVER, ctl, until};
+use lab::process::{Process, sibling};
+use rehearsal::Rehearsal;
+use rt::clock::monotonic_ns;
+use serde_json::Value;
+use support::has;
+
+/// Of the dashboard's queries, those that have nothing to say in a market without accidents, and why.
+const RIGHTLY_EMPTY: [(&str, &str); 1] = [("position_shares", "a probe may be flat")];
+
+fn deployed() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/prometheus")
+}
+
+fn seconds(name: &str, default: u64) -> u64 {
+    let text = std::env::var(name);
+    text.map_or(default, |text| text.parse().expect("seconds"))
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("bound").port()
+}
+
+/// The exporter of a gateway.
+fn exporter(socket: &str) -> (Process, u16) {
+    let port = free_port();
+    let mut command = Command::new(sibling("tickgate").expect("built"));
+    command.args(["metrics", "--socket", socket]);
+    command.args(["--listen", &format!("127.0.0.1:{port}")]);
+    let mut process = Process::start("metrics", command).expect("it starts");
+    process
+        .await_line("metrics on http://", Duration::from_secs(20), &NEVER)
+        .expect("it listens");
+    (process, port)
+}
+
+/// What is answered to these bytes; empty: nothing.
+fn answered(port: u16, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    let patience = Some(Duration::from_secs(10));
+    stream.set_read_timeout(patience).expect("set");
+    // Who is refused early may find the connection gone.
+    let _ = stream.write_all(request);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn scraped(port: u16) -> String {
+    let answer = answered(port, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+    body.to_owned()
+}
+
+fn promtool(arguments: &[&str], input: &str) -> (bool, String) {
+    let mut command = Command::new("promtool");
+    command.args(arguments).stdin(Stdio::piped());
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(input.as_bytes()).expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    (output.status.success(), said)
+}
+
+#[test]
+fn scrape_has_every_counter_and_histogram_and_promtool_accepts_it() {
+    if !has("promtool") {
+        return;
+    }
+    let trading = Rehearsal::start(&[]);
+    let (mut exporter, port) = exporter(&trading.socket);
+    let orders = until("orders", || {
+        let text = scraped(port);
+        let mut lines = text.lines();
+        let orders = lines.find(|it| it.starts_with("tickgate_session_orders_total{"))?;
+        (!orders.ends_with(" 0")).then_some(text)
+    });
+    let (is_good, said) = promtool(&["check", "metrics"], &orders);
+    assert!(is_good && said.is_empty(), "{said}");
+    let rules = deployed().join("tickgate.rules.yml");
+    let (is_good, said) = promtool(&["check", "rules", rules.to_str().expect("text")], "");
+    assert!(is_good, "{said}");
+
+    let report = ctl(Path::new(&trading.socket), &["--json", "report"]);
+    let report: Value = serde_json::from_slice(&report.stdout).expect("JSON");
+    let mut looked_for = 0;
+    for (kind, all) in report["report"]["counters"].as_object().expect("counters") {
+        for (whose, counters) in all.as_object().expect("by name") {
+            for counter in counters.as_object().expect("counters").keys() {
+                let bare = counter.trim_start_matches(&format!("{kind}_"));
+                let bare = bare.trim_end_matches("_hours");
+                let bare = bare.trim_end_matches("_max").trim_end_matches("_ns");
+                let family = format!("tickgate_{kind}_{bare}");
+                let label = format!("{{{kind}=\"{whose}\"}}");
+                let is_there = |it: &str| it.starts_with(&family) && it.contains(&label);
+                assert!(orders.lines().any(is_there), "{kind} {whose} {counter}");
+                looked_for += 1;
+            }
+        }
+    }
+    assert!(looked_for > 150, "{looked_for}");
+    for histogram in report["report"]["hdr"]
+        .as_object()
+        .expect("histograms")
+        .keys()
+    {
+        let count = format!("tickgate_{histogram}_seconds_count{{");
+        assert!(orders.contains(&count), "{histogram}");
+    }
+    exporter.end();
+}
+
+#[test]
+fn prometheus_scrapes_it_and_each_query_of_the_dashboard_has_an_answer() {
+    if !has("prometheus") || !has("promtool") {
+        return;
+    }
+    let trading = Rehearsal::start(&[]);
+    let (mut exporter, port) = exporter(&trading.socket);
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("prometheus.yml");
+    let rules = deployed().join("tickgate.rules.yml");
+    let text = format!(
+        "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\nrule_files: [\"{}\"]\nscrape_configs:\n\
+         - job_name: tickgate\n  static_configs: [{{ targets: [\"127.0.0.1:{port}\"] }}]\n",
+        rules.display()
+    );
+    fs::write(&config, text).expect("written");
+    let at = free_port();
+    let mut command = Command::new("prometheus");
+    command.arg(format!("--config.file={}", config.display()));
+    command.arg(format!(
+        "--storage.tsdb.path={}",
+        folder.path().join("data").display()
+    ));
+    command.arg(format!("--web.listen-address=127.0.0.1:{at}"));
+    let mut prometheus = Process::start("prometheus", command).expect("it starts");
+    let server = format!("http://127.0.0.1:{at}");
+    let asked = |query: &str| promtool(&["query", "instant", &server, query], "").1;
+    let scrapes = seconds("SCRAPE_SECONDS", 8);
+    until("scrapes", || {
+        let found = asked(&format!(
+            "sum(count_over_time(tickgate_up[5m])) >= {scrapes}"
+        ));
+        found.contains("=> ").then_some(())
+    });
+    let dashboard = fs::read(deployed().join("dashboard.json")).expect("it is there");
+    let dashboard: Value = serde_json::from_slice(&dashboard).expect("JSON");
+    let mut queries = 0;
+    for panel in dashboard["panels"].as_array().expect("panels") {
+        let none = Vec::new();
+        for target in panel["targets"].as_array().unwrap_or(&none) {
+            let query = target["expr"].as_str().expect("a query");
+            let query = query.replace("$__rate_interval", "5s");
+            let found = asked(&query);
+            let is_excused = RIGHTLY_EMPTY.iter().any(|(part, _)| query.contains(part));
+            assert!(found.contains("=> ") || is_excused, "{query}: {found}");
+            queries += 1;
+        }
+    }
+    assert!(queries > 30, "{queries}");
+    // Nothing is wrong, so nothing rings.
+    let alerts = asked("ALERTS{alertstate=\"firing\",severity=\"page\"}");
+    assert!(!alerts.contains("=> "), "{alerts}");
+    prometheus.end();
+    exporter.end();
+}
+
+#[test]
+fn random_bytes_other_paths_and_slow_clients_leave_it_and_the_gateway_unharmed() {
+    let trading = Rehearsal::start(&[]);
+    let (mut exporter, port) = exporter(&trading.socket);
+    for (request, status) in [
+        ("GET / HTTP/1.1\r\n\r\n", "404"),
+        ("POST /metrics HTTP/1.1\r\n\r\n", "405"),
+        ("hello\r\n\r\n", "400"),
+    ] {
+        let answer = answered(port, request.as_bytes());
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
+    // One that says nothing holds the next one up for two seconds and no longer.
+    let silent = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    scraped(port);
+    drop(silent);
+    let until_ns = monotonic_ns() + seconds("HTTP_SECONDS", 2) * 1_000_000_000;
+    let mut random = fastrand::Rng::with_seed(9464);
+    let mut thrown = 0;
+    while monotonic_ns() < until_ns {
+        let mut bytes: Vec<u8> = (0..random.usize(1..12_000))
+            .map(|_| random.u8(..))
+            .collect();
+        bytes.extend(b"\r\n\r\n");
+        let answer = answered(port, &bytes);
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
+            "{answer}"
+        );
+        thrown += 1;
+    }
+    assert!(thrown > 10, "{thrown}");
+    let text = scraped(port);
+    assert!(text.contains("\ntickgate_up 1\n"), "{text}");
+    drop(trading);
+    assert!(scraped(port).contains("\ntickgate_up 0\n"));
+    exporter.end();
+}
