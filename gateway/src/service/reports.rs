@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Thread:      any asks; housekeeping answers
-//! When full:   [`ASKED_MAX`] wait at one time; one more is refused.
+//! When full:   eight wait at one time; one more is refused.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
