@@ -45,6 +45,16 @@ fn free_port() -> u16 {
     listener.local_addr().expect("bound").port()
 }
 
+/// A program that `make test` unpacks, or that is installed.
+fn program(name: &str) -> Option<PathBuf> {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/unpacked/usr/bin");
+    let unpacked = target.join(name);
+    if unpacked.is_file() {
+        return Some(unpacked);
+    }
+    has(name).then(|| PathBuf::from(name))
+}
+
 /// The exporter of a gateway.
 fn exporter(socket: &str) -> (Process, u16) {
     let port = free_port();
@@ -78,7 +88,7 @@ fn scraped(port: u16) -> String {
 }
 
 fn promtool(arguments: &[&str], input: &str) -> (bool, String) {
-    let mut command = Command::new("promtool");
+    let mut command = Command::new(program("promtool").expect("it was looked for"));
     command.args(arguments).stdin(Stdio::piped());
     let mut child = command
         .stdout(Stdio::piped())
@@ -96,7 +106,7 @@ fn promtool(arguments: &[&str], input: &str) -> (bool, String) {
 
 #[test]
 fn scrape_has_every_counter_and_histogram_and_promtool_accepts_it() {
-    if !has("promtool") {
+    if program("promtool").is_none() {
         return;
     }
     let trading = Rehearsal::start(&[]);
@@ -144,9 +154,9 @@ fn scrape_has_every_counter_and_histogram_and_promtool_accepts_it() {
 
 #[test]
 fn prometheus_scrapes_it_and_each_query_of_the_dashboard_has_an_answer() {
-    if !has("prometheus") || !has("promtool") {
+    let (Some(server), Some(_)) = (program("prometheus"), program("promtool")) else {
         return;
-    }
+    };
     let trading = Rehearsal::start(&[]);
     let (mut exporter, port) = exporter(&trading.socket);
     let folder = tempfile::tempdir().expect("a folder");
@@ -159,7 +169,7 @@ fn prometheus_scrapes_it_and_each_query_of_the_dashboard_has_an_answer() {
     );
     fs::write(&config, text).expect("written");
     let at = free_port();
-    let mut command = Command::new("prometheus");
+    let mut command = Command::new(server);
     command.arg(format!("--config.file={}", config.display()));
     command.arg(format!(
         "--storage.tsdb.path={}",
