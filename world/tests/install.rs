@@ -132,6 +132,7 @@ fn units_name_the_programs_where_they_are_and_systemd_accepts_them() {
             "tickgate.service",
             "tickgate@.service",
             "tickgate-sim.service",
+            "tickgate-metrics.service",
         ] {
             let unit = folder.join(name);
             let text = fs::read_to_string(&unit).expect("it is there");

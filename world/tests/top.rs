@@ -62,6 +62,13 @@ impl Terminal {
             screen.contains(text).then_some(screen)
         })
     }
+
+    fn shows_no_more(&self, text: &str) {
+        until(&format!("no {text}"), || {
+            let screen = self.tmux(&["capture-pane", "-p"]);
+            (!screen.contains(text)).then_some(())
+        });
+    }
 }
 
 impl Drop for Terminal {
@@ -85,7 +92,7 @@ fn top_shows_a_gateway_pauses_a_strategy_and_stops_trading_only_for_the_word() {
          [session.ouch.risk]\norder_qty_max = 100\nnotional_max_dollars = 1000\ncollar_bps = 100\nposition_max = 100\n\
          gross_exposure_max_dollars = 1000\nnet_exposure_max_dollars = 1000\nloss_max_dollars = 1000\n\
          open_orders_max = 10\norders_per_second_max = 10\n\
-         [strategy.quotes]\nkind = \"quoter\"\nfeed = \"itch\"\nsession = \"ouch\"\n",
+         [telemetry]\ntable = false\n[strategy.quotes]\nkind = \"quoter\"\nfeed = \"itch\"\nsession = \"ouch\"\n",
         state.display(),
         socket.display()
     );
@@ -129,7 +136,9 @@ fn top_shows_a_gateway_pauses_a_strategy_and_stops_trading_only_for_the_word() {
     terminal.shows("> done: pause quotes");
     terminal.press(&["p"]);
     terminal.shows("> ouch quotes: paused");
+    // A terminal takes an Escape with a key right behind it for one key.
     terminal.press(&["Escape"]);
+    terminal.shows_no_more("Pause or unpause");
 
     terminal.press(&["k", "y", "Enter"]);
     let screen = terminal.shows("(Esc: no): y_");
@@ -138,9 +147,6 @@ fn top_shows_a_gateway_pauses_a_strategy_and_stops_trading_only_for_the_word() {
     terminal.press(&["k", "i", "l", "l", "Enter"]);
     terminal.shows("KILLED: all, by the operator");
     terminal.press(&["q"]);
-    until("the terminal as it was", || {
-        let screen = terminal.tmux(&["capture-pane", "-p"]);
-        (!screen.contains("KILLED")).then_some(())
-    });
+    terminal.shows_no_more("KILLED");
     gateway.end();
 }

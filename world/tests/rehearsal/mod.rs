@@ -77,6 +77,7 @@ impl Rehearsal {
         let socket = folder.path().join("control.sock").display().to_string();
         command.args(["--set", &format!("telemetry.json={}", report.display())]);
         command.args(["--set", &format!("control.socket={socket}")]);
+        command.args(["--set", "telemetry.table=false"]);
         for setting in settings {
             command.args(["--set", setting]);
         }

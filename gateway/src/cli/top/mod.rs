@@ -116,6 +116,8 @@ fn key(within: Duration) -> io::Result<Option<Key>> {
     Ok(match code {
         // A terminal in raw mode sends no signal.
         KeyCode::Char('c') if modifiers.contains(KeyModifiers::CONTROL) => Some(Key::Char('q')),
+        // An Escape and a key right behind it come as one: what was meant first is safe to do.
+        KeyCode::Char(_) if modifiers.contains(KeyModifiers::ALT) => Some(Key::Escape),
         KeyCode::Char(typed) => Some(Key::Char(typed)),
         KeyCode::Enter => Some(Key::Enter),
         KeyCode::Esc => Some(Key::Escape),
