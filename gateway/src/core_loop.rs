@@ -177,7 +177,7 @@ pub fn run(
     // It reads what the kernel says of the processor, so it comes before.
     let clock = Clock::new();
     if let Some(sandbox) = &ends.sandbox {
-        // Before this core's own filter, which lets nobody wait.
+        // Before it gives up anything itself: housekeeping may still refuse the start.
         sandbox.await_house(stop);
         let entered = sandbox.enter(Kind::Hot);
         entered.map_err(|error| format!("core {}: {error}", options.name))?;

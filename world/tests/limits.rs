@@ -29,6 +29,15 @@ const RISK: &str = "[session.ouch.risk]\norder_qty_max = 10000\nnotional_max_dol
      loss_max_dollars = 1000000000\nposition_max = 100000\nopen_orders_max = 1000\n\
      orders_per_second_max = 10000\n";
 
+/// What it hears: slow enough for an operator to act meanwhile.
+const DAY: Day<'_> = Day {
+    line: "239.77.0.1:26400",
+    seed: 5,
+    messages: 300_000,
+    rate: "2000",
+    cpu: None,
+};
+
 /// A gateway with a journal that quotes what it hears on the laboratory's first network.
 fn config(desk: &Desk) -> String {
     let (state, socket) = (desk.path("state"), desk.path("gateway.sock"));
@@ -124,14 +133,7 @@ fn limits_tighten_at_once_loosen_with_the_tables_number_and_stay_tight_after_a_r
     let _sim = start_sim_with(&lab, &desk, &sim(&desk, "fill_every = 7\n"));
     let file = desk.write("tickgate.toml", &config(&desk));
     let gateway = start_gateway(gateway_command(&lab, &file));
-    let day = Day {
-        line: "239.77.0.1:26400",
-        seed: 5,
-        messages: 300_000,
-        rate: "2000",
-        cpu: None,
-    };
-    let sender = day.send(&lab, &desk);
+    let sender = DAY.send(&lab, &desk);
     until("orders", || (had_at_exchange(&desk) > 20).then_some(()));
     let table = limits(&desk);
     assert_eq!(
@@ -232,7 +234,7 @@ fn limits_tighten_at_once_loosen_with_the_tables_number_and_stay_tight_after_a_r
         (&json!(5), &json!("10000>99"), &Value::Null)
     );
     let refused = refused_for(&desk, "OrderQty");
-    let _sender = day.send(&lab, &desk);
+    let _sender = DAY.send(&lab, &desk);
     until("orders that are refused", || {
         (refused_for(&desk, "OrderQty") >= refused + 20).then_some(())
     });
@@ -252,14 +254,7 @@ fn row_of_one_strategy_stops_its_orders_and_no_others() {
          [strategy.others]\nkind = \"quoter\"\nfeed = \"itch\"\nsession = \"ouch\"\n";
     let file = desk.write("tickgate.toml", &(config(&desk) + rows));
     let gateway = start_gateway(gateway_command(&lab, &file));
-    let day = Day {
-        line: "239.77.0.1:26400",
-        seed: 5,
-        messages: 300_000,
-        rate: "2000",
-        cpu: None,
-    };
-    let _sender = day.send(&lab, &desk);
+    let _sender = DAY.send(&lab, &desk);
     let by = |strategy: &str, refusal: &str, row: u64| {
         let lines = journaled(&desk, &["refused"]);
         let by = |it: &&Value| {
@@ -288,14 +283,7 @@ fn row_that_changes_while_it_trades_holds_for_its_strategy_alone_and_after_a_res
     let others = "[strategy.others]\nkind = \"quoter\"\nfeed = \"itch\"\nsession = \"ouch\"\n";
     let file = desk.write("tickgate.toml", &(config(&desk) + others));
     let gateway = start_gateway(gateway_command(&lab, &file));
-    let day = Day {
-        line: "239.77.0.1:26400",
-        seed: 5,
-        messages: 300_000,
-        rate: "2000",
-        cpu: None,
-    };
-    let sender = day.send(&lab, &desk);
+    let sender = DAY.send(&lab, &desk);
     let sent_by = |strategy: &str| {
         let lines = journaled(&desk, &["sent"]);
         let by = |it: &&Value| it["strategy"] == strategy && it["action"] == "enter";
@@ -351,7 +339,7 @@ fn row_that_changes_while_it_trades_holds_for_its_strategy_alone_and_after_a_res
 
     let gateway = start_gateway(gateway_command(&lab, &file));
     let (had, was_refused) = (sent_by("others"), refused("others"));
-    let _sender = day.send(&lab, &desk);
+    let _sender = DAY.send(&lab, &desk);
     until("refusals again", || {
         (refused("others") > was_refused + 5).then_some(())
     });

@@ -7,6 +7,7 @@ mod ctl;
 mod doctor;
 mod from_settings;
 mod journal;
+mod look;
 mod metrics;
 #[cfg(test)]
 pub(crate) mod of_text;

@@ -12,12 +12,10 @@ use tickgate_config as settings;
 use crate::options::{Account, AccountLimit};
 use crate::order::account::DayStart;
 use crate::order::links::owner_of;
-use crate::order::risk::{DAY_NS, Hours, LimitKey, Limits, RowLimits, Symbols};
+use crate::order::risk::{DAY_NS, DOLLAR, Hours, LimitKey, Limits, RowLimits, Symbols};
 
 /// Shares of one line: more than any company has, and times the highest price no number overflows.
 const SHARES_MAX: u64 = 1_000_000_000_000;
-/// 0.0001 dollars.
-const DOLLAR: u64 = 10_000;
 const MS: u64 = 1_000_000;
 
 /// The limits; hours count from the clock as it is now.

@@ -13,12 +13,9 @@
 use super::answer::{AccountLimitRow, Refused};
 use super::steer::usage;
 use crate::options::Account;
-use crate::order::risk::{Exposure, LimitKey};
+use crate::order::risk::{DOLLAR, LimitKey};
 use crate::order::snapshot::Health;
 use crate::service::control::{Control, SessionControl};
-
-/// Dollars, of units of 0.0001.
-const DOLLAR: u64 = 10_000;
 
 /// How much a value of a limit is, so that it can be added up: 0 cancels are any number.
 fn amount(key: LimitKey, value: u64) -> u64 {
@@ -44,7 +41,10 @@ pub(super) fn standing(session: &SessionControl, key: LimitKey) -> u64 {
         LimitKey::NetExposure => of(|it| it.net.div_ceil(DOLLAR)),
         LimitKey::Loss => of(|it| it.loss().div_ceil(DOLLAR)),
         LimitKey::Position => {
-            let worst = session.positions.iter().map(|held| worst(held.exposure));
+            let worst = session
+                .positions
+                .iter()
+                .map(|held| held.exposure.worst_of_both());
             worst.max().unwrap_or(0)
         }
         _ => 0,
@@ -69,14 +69,6 @@ pub(super) fn check_open(control: &Control, account: &Account) -> Result<(), Ref
         "session {session} of account {name} is not open, so what it holds is not known: expected all of the account's \
          sessions open before a limit is loosened"
     )))
-}
-
-/// Shares long or short, everything open on that side filled.
-fn worst(held: Exposure) -> u64 {
-    let position = i128::from(held.position);
-    let long = position + i128::from(held.open_buy);
-    let short = i128::from(held.open_sell) - position;
-    u64::try_from(long.max(short)).unwrap_or(u64::MAX)
 }
 
 /// One limit of an account, and what its sessions claim of it.

@@ -155,7 +155,7 @@ impl Console {
         }
     }
 
-    /// Somebody changes something: it is counted, told, and in the journal before it is done, whatever comes of it.
+    /// Somebody changes something: it is counted, told, and in the journal, whatever comes of it.
     fn steered(&mut self, text: &str, peer: Peer, now: Moment) {
         self.counters.control_steered.increment();
         log::warn!("control: {peer}: {text}");

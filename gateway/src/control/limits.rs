@@ -115,13 +115,21 @@ impl Tables {
     }
 
     fn account_rows(&self, control: &Control, session: usize) -> Vec<AccountLimitRow> {
-        let limits = account_of(control, session).into_iter();
-        let limits = limits.flat_map(|account| account.limits.iter().map(move |it| (account, it)));
-        let rows = limits.map(|(account, limit)| {
+        let account = account_of(control, session).into_iter();
+        let sums = account.flat_map(|account| self.sums(control, account));
+        sums.map(|sum| sum.row()).collect()
+    }
+
+    /// Each limit of an account, and what its sessions claim of it.
+    fn sums<'a>(
+        &'a self,
+        control: &'a Control,
+        account: &'a Account,
+    ) -> impl Iterator<Item = Sum<'a>> {
+        account.limits.iter().map(move |limit| {
             let claim = |at: usize| self.claim(control, at, limit.key);
-            sum(control, account, *limit, claim).row()
-        });
-        rows.collect()
+            sum(control, account, *limit, claim)
+        })
     }
 
     /// What a session has of a limit at the most: see [`budgets`].
@@ -167,19 +175,15 @@ impl Tables {
     /// One is not: which limit, and what each session claims of it.
     pub(super) fn check_found(&self, control: &Control, scope: &str) -> Result<(), Refused> {
         for account in &control.accounts {
-            let mut sessions = look::members(control, scope).filter(|it| {
+            let sessions = account.sessions.iter();
+            let mut sessions = sessions.filter_map(|at| control.sessions.get(*at));
+            let has_found_more = sessions.any(|it| {
                 it.kill.cause() == Some(KillCause::AccountBudget)
-                    && account.sessions.iter().any(|at| {
-                        let of_account = control.sessions.get(*at);
-                        of_account.is_some_and(|other| other.name == it.name)
-                    })
+                    && look::is_member(control, scope, it)
             });
-            if sessions.next().is_none() {
-                continue;
-            }
-            for limit in &account.limits {
-                let claim = |at: usize| self.claim(control, at, limit.key);
-                sum(control, account, *limit, claim).check()?;
+            if has_found_more {
+                self.sums(control, account)
+                    .try_for_each(|sum| sum.check())?;
             }
         }
         Ok(())

@@ -18,12 +18,10 @@ use super::request::Filter;
 use crate::message::intent::Owner;
 use crate::options::Account;
 use crate::order::entry::{LiveOrder, State};
-use crate::order::risk::KillCause;
+use crate::order::risk::{DOLLAR, KillCause};
 use crate::service::control::{Control, CoreControl, FeedControl, SessionControl};
 use crate::telemetry::{PositionReport, state_word};
 
-/// Dollars, of units of 0.0001.
-const DOLLAR: u64 = 10_000;
 /// The scope of a kill of every session.
 pub(super) const ALL: &str = "all";
 
@@ -223,7 +221,12 @@ pub(super) fn members<'a>(
     scope: &'a str,
 ) -> impl Iterator<Item = &'a SessionControl> {
     let sessions = control.sessions.iter();
-    sessions.filter(move |session| scope == ALL || scope_of(control, session) == scope)
+    sessions.filter(move |session| is_member(control, scope, session))
+}
+
+/// Whether a session is of a scope.
+pub(super) fn is_member(control: &Control, scope: &str, session: &SessionControl) -> bool {
+    scope == ALL || scope_of(control, session) == scope
 }
 
 /// The session that has stopped trading, where one has: of a session's account, or by way of housekeeping any other.

@@ -59,8 +59,8 @@
 //! | 13 | the kill switch is off | none |
 //! | 16 | a row of limits is another one | the table's number (4), the user (4), the row from 0 (1), 1: it is for one strategy (1), the strategy (1), the symbols as a configuration has them, then zeros (9), then of each of [`RowLimits::KEYS`](crate::order::risk::RowLimits::KEYS) the value before (8) and now (8), in the configuration's units, all ones: none |
 //! | 14 | limits are other ones | the table's number (4), the user who changed it (4), then for each limit that changes its code (1), the value before (8), the value now (8), in the configuration's units: [`LimitKey`](crate::order::risk::LimitKey) |
-//! | 128 | somebody asked for something by the control socket, and it was understood; or a guard fell silent. In the session `control` | the user (4; all ones: the gateway itself), the process (4), the request as an operator would type it, UTF-8 |
 //! | 15 | turns of the core, in `journal.replayable`'s own session | what each was given from outside, as `turns` draws it |
+//! | 128 | somebody asked for something by the control socket, and it was understood; or a guard fell silent. In the session `control` | the user (4; all ones: the gateway itself), the process (4), the request as an operator would type it, UTF-8 |
 //!
 //! From 128 on kinds tell nothing that orders, positions, limits or kill switches follow from, and a version that does not
 //! know one passes over it. One below that it does not know is damage: what follows from it cannot be known.

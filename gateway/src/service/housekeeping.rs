@@ -332,8 +332,13 @@ impl Housekeeping {
         }
     }
 
-    /// Everything measured and counted so far.
+    /// Everything measured and counted so far, without the warm-up's measurements.
     pub(super) fn report(&self) -> Report {
+        Report::new("tickgate", vec![self.run(&self.measured())])
+    }
+
+    /// Everything counted so far, and what was gathered.
+    fn run(&self, gathered: &Gathered) -> Run {
         let mut counters = self.house.registry.count();
         self.count_interfaces(&mut counters);
         let feeds = &self.house.feeds;
@@ -359,19 +364,17 @@ impl Housekeeping {
             sessions: self.sessions(),
             ..Run::default()
         };
-        self.measured().put_into(&mut run);
-        Report::new("tickgate", vec![run])
+        gathered.put_into(&mut run);
+        run
     }
 
     /// The same, with what each counter means, for who has not read the code, and with the warm-up, so that what is asked again and
     /// again only grows.
     fn report_with_texts(&self) -> Report {
-        let mut report = self.report();
-        for run in &mut report.runs {
-            run.texts = self.house.registry.texts();
-            self.house.registry.gather().put_into(run);
-        }
-        report
+        let registry = &self.house.registry;
+        let mut run = self.run(&registry.gather());
+        run.texts = registry.texts();
+        Report::new("tickgate", vec![run])
     }
 
     /// What programs and sockets have counted: of each interface, and of each feed.

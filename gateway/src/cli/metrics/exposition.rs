@@ -12,7 +12,7 @@ use prometheus::proto::{
 };
 use prometheus::{Encoder, TextEncoder};
 
-use crate::cli::top::Look;
+use crate::cli::look::Look;
 use crate::control::answer::{FeedRow, LimitsRow, SessionRow};
 use crate::telemetry::{Kind, Measured, histograms};
 
@@ -80,30 +80,18 @@ pub(super) fn text(look: &Look) -> String {
     families.positions(look);
     families.counters(look);
     families.measured(look);
-    let families: Vec<MetricFamily> = families.0.into_values().collect();
-    let mut out = Vec::new();
-    // It writes into memory, and every family has a metric.
-    let _ = TextEncoder::new().encode(&families, &mut out);
-    String::from_utf8(out).unwrap_or_default()
+    families.text()
 }
 
 /// Only that the gateway was not heard.
 pub(super) fn down() -> String {
     let mut families = Families::default();
     families.gauge("tickgate_up", "Whether the gateway answers.", &[], 0.0);
-    let families: Vec<MetricFamily> = families.0.into_values().collect();
-    let mut out = Vec::new();
-    let _ = TextEncoder::new().encode(&families, &mut out);
-    String::from_utf8(out).unwrap_or_default()
+    families.text()
 }
 
 fn seconds(ns: u64) -> f64 {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "Prometheus has no other numbers"
-    )]
-    let ns = ns as f64;
-    ns / 1e9
+    number(ns) / 1e9
 }
 
 #[expect(
@@ -133,6 +121,14 @@ fn labels(pairs: &[(&str, &str)]) -> Vec<LabelPair> {
 }
 
 impl Families {
+    fn text(self) -> String {
+        let families: Vec<MetricFamily> = self.0.into_values().collect();
+        let mut out = Vec::new();
+        // It writes into memory, and every family has a metric.
+        let _ = TextEncoder::new().encode(&families, &mut out);
+        String::from_utf8(out).unwrap_or_default()
+    }
+
     fn add(&mut self, name: &str, help: &str, kind: MetricType, metric: Metric) {
         let family = self.0.entry(name.to_owned()).or_insert_with(|| {
             let mut family = MetricFamily::default();

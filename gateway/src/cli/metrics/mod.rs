@@ -20,7 +20,8 @@ use std::time::Duration;
 use rt::clock::monotonic_ns;
 
 use super::ctl::Whom;
-use super::{FAILED, fail, top};
+use super::look::Look;
+use super::{FAILED, fail};
 use http::{Asked, REQUEST_BYTES_MAX, answer, asked};
 
 /// How long somebody may take to ask, and to take the answer.
@@ -43,7 +44,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     let Arguments { whom, listen, once } = arguments;
     whom.with(|socket| {
         if once {
-            return match top::look(&socket) {
+            return match Look::at(&socket) {
                 Ok(look) => {
                     print!("{}", exposition::text(&look));
                     ExitCode::SUCCESS
@@ -101,7 +102,7 @@ fn scrape(mut connection: TcpStream, socket: &Path) -> io::Result<()> {
         }
     };
     let body = if status == 200 {
-        match top::look(socket) {
+        match Look::at(socket) {
             Ok(look) => exposition::text(&look),
             Err(error) => {
                 log::warn!("the gateway was not heard: {error}");

@@ -4,12 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use rt::clock::monotonic_ns;
-
-use super::seen::Look;
+use crate::cli::look::Look;
 use crate::control::answer::Body;
 use crate::control::client;
-use crate::control::request::{Filter, Verb};
+use crate::control::request::Verb;
 
 /// What came of asking.
 #[derive(Debug)]
@@ -48,7 +46,7 @@ impl Asker {
 
 fn ask_again(socket: &Path, every: Duration, wanted: &Receiver<Verb>, tells: &Sender<Heard>) {
     loop {
-        let look = Box::new(look(socket));
+        let look = Box::new(Look::with_orders(socket));
         if tells.send(Heard::Look(look)).is_err() {
             return;
         }
@@ -63,31 +61,4 @@ fn ask_again(socket: &Path, every: Duration, wanted: &Receiver<Verb>, tells: &Se
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }
-}
-
-/// Everything that is shown, as of one moment as nearly as five questions are.
-pub(in crate::cli) fn look(socket: &Path) -> Result<Look, String> {
-    let mut look = Look::default();
-    let verbs = [
-        Verb::Report,
-        Verb::Status,
-        Verb::Orders(Filter::default()),
-        Verb::Positions { session: None },
-        Verb::Limits,
-    ];
-    for verb in verbs {
-        match client::ask(socket, verb)? {
-            Body::Report(run) => {
-                look.run = *run;
-                look.at_ns = monotonic_ns();
-            }
-            Body::Status(status) => look.status = status,
-            Body::Orders(orders) => look.orders = orders,
-            Body::Positions(positions) => look.positions = positions,
-            Body::Limits(limits) => look.limits = limits,
-            Body::Refused(refused) => return Err(refused.error),
-            _ => return Err("an answer to something else".to_owned()),
-        }
-    }
-    Ok(look)
 }

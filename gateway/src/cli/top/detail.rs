@@ -1,8 +1,9 @@
 //! The pages behind the overview: feeds, orders, risk, cores, counters.
 
-use super::line::{Line, Tone, cut, head, number, plain, toned};
+use super::line::{Line, Tone, cut, head, number, plain, signed, toned};
 use super::seen::{Moved, Seen};
 use crate::control::answer::{FeedRow, LimitsRow, OrderRow};
+use crate::order::risk::Exposure;
 use crate::telemetry::{Kind, grouped};
 
 /// Share of a limit from which its use is worth a look, in hundredths.
@@ -105,12 +106,11 @@ pub(super) fn risk(seen: &Seen) -> Vec<Line> {
     ));
     for session in &seen.now.positions.sessions {
         for held in &session.positions {
-            let sign = if held.position < 0 { "-" } else { "" };
             out.push(plain(format!(
                 "{:14} {:8} {:>11} {:>13} {:>13}",
                 cut(&session.session, 14),
                 cut(&held.symbol, 8),
-                format!("{sign}{}", grouped(held.position.unsigned_abs())),
+                signed(held.position),
                 grouped(held.open_buy),
                 grouped(held.open_sell)
             )));
@@ -124,7 +124,7 @@ pub(super) fn risk(seen: &Seen) -> Vec<Line> {
 }
 
 /// What a session has of each limit that something stands against.
-pub(super) fn usage(seen: &Seen, limits: &LimitsRow) -> Vec<Line> {
+fn usage(seen: &Seen, limits: &LimitsRow) -> Vec<Line> {
     let mut sessions = seen.now.status.sessions.iter();
     let Some(session) = sessions.find(|it| it.name == limits.session) else {
         return Vec::new();
@@ -132,9 +132,12 @@ pub(super) fn usage(seen: &Seen, limits: &LimitsRow) -> Vec<Line> {
     let positions = seen.now.positions.sessions.iter();
     let held = positions.filter(|it| it.session == limits.session);
     let largest = held.flat_map(|it| &it.positions).map(|held| {
-        let long = i128::from(held.position) + i128::from(held.open_buy);
-        let short = i128::from(held.open_sell) - i128::from(held.position);
-        u64::try_from(long.max(short)).unwrap_or(u64::MAX)
+        let exposure = Exposure {
+            position: held.position,
+            open_buy: held.open_buy,
+            open_sell: held.open_sell,
+        };
+        exposure.worst_of_both()
     });
     let loss = session.profit_dollars.min(0).unsigned_abs();
     let rate = seen.rate_of(Kind::Session, &limits.session, "orders");
@@ -186,8 +189,8 @@ pub(super) fn usage(seen: &Seen, limits: &LimitsRow) -> Vec<Line> {
     lines.collect()
 }
 
-/// A share of ten in blocks.
-pub(super) fn bar(share: u64) -> String {
+/// A share of a limit in blocks, one for each fifth.
+fn bar(share: u64) -> String {
     let blocks = usize::try_from(share.min(100) / 20).unwrap_or(0);
     "#".repeat(blocks)
 }
@@ -254,13 +257,13 @@ pub(super) fn counters(seen: &Seen) -> Vec<Line> {
     out
 }
 
-pub(super) fn counter_lines(seen: &Seen, is_meant: impl Fn(Kind) -> bool) -> Vec<Line> {
+fn counter_lines(seen: &Seen, is_meant: impl Fn(Kind) -> bool) -> Vec<Line> {
     let all = seen.counters().into_iter().filter(|it| is_meant(it.kind));
     all.map(|it| counter_line(&it)).collect()
 }
 
-pub(super) fn counter_line(it: &Moved) -> Line {
-    let name = format!("{:?} {} {}", it.kind, it.whose, it.counter).to_lowercase();
+fn counter_line(it: &Moved) -> Line {
+    let name = format!("{} {} {}", it.kind.name(), it.whose, it.counter);
     let line = format!(
         "{:46} {:>15} {:>15}",
         cut(&name, 46),

@@ -45,6 +45,12 @@ pub(super) fn number(value: Option<u64>) -> String {
     value.map_or_else(|| "-".to_owned(), grouped)
 }
 
+/// A number that may lie below zero.
+pub(super) fn signed(value: i64) -> String {
+    let sign = if value < 0 { "-" } else { "" };
+    format!("{sign}{}", grouped(value.unsigned_abs()))
+}
+
 /// As much of a text as fits.
 pub(super) fn cut(text: &str, width: usize) -> String {
     let clean = text.chars().map(|c| if c.is_control() { '?' } else { c });

@@ -25,10 +25,8 @@ use ratatui::widgets::Paragraph;
 
 use super::ctl::{Whom, text_of};
 use super::{FAILED, fail};
-pub(super) use asker::look;
 use asker::{Asker, Heard};
 use line::{Line, Tone};
-pub(super) use seen::Look;
 use view::{Key, View, Wish};
 
 /// How long a key waits at most before what was heard is shown.
@@ -168,11 +166,11 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     use super::*;
+    use crate::cli::look::Look;
     use crate::control::answer::{
         CoreRow, FeedRow, LimitsRow, OrderRow, PositionsRow, SessionRow, StrategyRow,
     };
     use crate::telemetry::{Kind, PositionReport};
-    use seen::Look;
     use seen::tests::look;
 
     fn desk(at_s: u64, orders: u64, ns: &[u64]) -> Look {

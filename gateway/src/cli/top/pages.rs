@@ -1,7 +1,7 @@
 //! The pages as lines of text: whatever is seen, 80 columns hold what matters most, and no meaning lies in colour alone.
 
 use super::detail::{cores, counters, feed_table, feeds, is_trouble, orders, risk};
-use super::line::{Line, Tone, cut, head, number, plain, toned};
+use super::line::{Line, Tone, cut, head, number, plain, signed, toned};
 use super::seen::{Seen, TREND_OF};
 use super::view::{Page, Question, View};
 use crate::cli::ctl::{duration, kill_line};
@@ -107,8 +107,6 @@ fn sessions(seen: &Seen) -> Vec<Line> {
     )];
     for row in &seen.now.status.sessions {
         let rate = seen.rate_of(Kind::Session, &row.name, "orders");
-        let profit = row.profit_dollars;
-        let sign = if profit < 0 { "-" } else { "" };
         let line = format!(
             "{:14} {:10} {:>5} {:>5} {:>11} {:>11} {:>11} {:>6}",
             cut(&row.name, 14),
@@ -117,7 +115,7 @@ fn sessions(seen: &Seen) -> Vec<Line> {
             row.in_doubt,
             grouped(row.gross_dollars),
             grouped(row.net_dollars),
-            format!("{sign}{}", grouped(profit.unsigned_abs())),
+            signed(row.profit_dollars),
             number(rate)
         );
         out.push(toned(line, tone_of(row)));
@@ -195,9 +193,9 @@ fn troubles(seen: &Seen) -> Vec<Line> {
     let moved: Vec<Line> = all
         .filter(|it| it.more > 0 && is_trouble(&it.counter))
         .map(|it| {
-            let kind = format!("{:?}", it.kind).to_lowercase();
             let text = format!(
-                "{kind} {}: {} {} more",
+                "{} {}: {} {} more",
+                it.kind.name(),
                 it.whose,
                 grouped(it.more),
                 it.counter

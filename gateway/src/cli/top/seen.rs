@@ -6,25 +6,13 @@ use std::collections::VecDeque;
 
 use hdrhistogram::Histogram;
 
-use crate::control::answer::{LimitsRow, Orders, Positions, Status};
-use crate::telemetry::{Kind, Run, Summary};
+use crate::cli::look::Look;
+use crate::telemetry::{Kind, Summary};
 
 /// How many intervals a trend remembers.
 const TREND: usize = 24;
 /// The histogram whose trend is drawn: what the gateway is for.
 pub(super) const TREND_OF: &str = "tick_to_order";
-
-/// One look.
-#[derive(Clone, Debug, Default)]
-pub(in crate::cli) struct Look {
-    /// When, ns.
-    pub(in crate::cli) at_ns: u64,
-    pub(in crate::cli) status: Status,
-    pub(in crate::cli) run: Run,
-    pub(in crate::cli) orders: Orders,
-    pub(in crate::cli) positions: Positions,
-    pub(in crate::cli) limits: Vec<LimitsRow>,
-}
 
 /// The last look, and what has moved since the one before.
 #[derive(Clone, Debug, Default)]
@@ -65,7 +53,7 @@ impl Seen {
         }
     }
 
-    /// How much of a second per second has passed between the looks, in ns; `None`: there was one only.
+    /// How long lay between the looks, ns; `None`: there was one only.
     fn elapsed_ns(&self) -> Option<u64> {
         let before = self.before.as_ref()?;
         Some(self.now.at_ns.saturating_sub(before.at_ns)).filter(|it| *it > 0)

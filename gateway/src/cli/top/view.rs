@@ -6,7 +6,8 @@
 //!                  └──> pages: lines of text
 //! ```
 
-use super::seen::{Look, Seen};
+use super::seen::Seen;
+use crate::cli::look::Look;
 use crate::control::request::Verb;
 
 /// What has to be typed before trading is stopped.

@@ -51,6 +51,14 @@ impl Exposure {
         u64::try_from((worst + i128::from(more)).max(0)).unwrap_or(u64::MAX)
     }
 
+    /// Shares long or short, whichever is more, if everything open on that side were filled.
+    #[must_use]
+    pub fn worst_of_both(&self) -> u64 {
+        let [long, short] = self.sides();
+        // One of them is none below zero: together they are what is open.
+        u64::try_from(long.max(short)).unwrap_or(u64::MAX)
+    }
+
     /// Shares open on a side.
     #[inline]
     fn open(&self, side: Side) -> u64 {
@@ -201,12 +209,8 @@ impl Exposures {
 
     /// The largest position of all instruments, everything open on its side filled.
     pub(super) fn worst_position(&self) -> u64 {
-        let sides = [Side::Buy, Side::Sell];
-        let worst = self
-            .rows
-            .iter()
-            .map(|row| sides.map(|side| row.held.worst(side, 0)));
-        worst.flatten().max().unwrap_or(0)
+        let worst = self.rows.iter().map(|row| row.held.worst_of_both());
+        worst.max().unwrap_or(0)
     }
 
     /// What everything is worth at its worst.

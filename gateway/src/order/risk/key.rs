@@ -12,8 +12,8 @@ use protocol::types::Qty;
 use super::limits::Limits;
 use super::rate::ROOM_MIN;
 
-/// 0.0001 dollars.
-const DOLLAR: u64 = 10_000;
+/// A dollar, in the units that prices and exposures have here: 0.0001 dollars.
+pub const DOLLAR: u64 = 10_000;
 const MS: u64 = 1_000_000;
 /// As wide as a configuration may set them: half the price, in hundredths of a percent; a minute, ms; dollars or shares.
 const COLLAR_BPS_MAX: u64 = 5_000;

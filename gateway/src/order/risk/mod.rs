@@ -41,7 +41,7 @@ use repeats::{Repeats, Same};
 use rows::Rows;
 
 pub use exposure::{Exposure, Lot, Worth};
-pub use key::LimitKey;
+pub use key::{DOLLAR, LimitKey};
 pub(crate) use kill::{HOUSEKEEPING, began_code};
 pub use kill::{KillCause, KillSwitch, Stood, release_together};
 pub use limits::{DAY_NS, Hours, Limits};

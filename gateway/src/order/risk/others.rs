@@ -24,7 +24,7 @@ use rt::board::Seat;
 
 use super::super::instruments::{INSTRUMENTS_MAX, Instrument, Instruments};
 use super::crossing::BestLimits;
-use super::key::LimitKey;
+use super::key::{DOLLAR, LimitKey};
 use super::kill::KillCause;
 use super::{Proposal, Refusal, Risk};
 
@@ -33,8 +33,6 @@ pub const OTHER_SESSION: u8 = u8::MAX;
 /// The key under which a session shows that it has found what an earlier run left: no symbol's.
 const SETTLED_KEY: u64 = u64::MAX;
 const SETTLED: u64 = 1;
-/// Dollars, of units of 0.0001.
-const DOLLAR: u64 = 10_000;
 /// No place on the board is known.
 const NOWHERE: u32 = u32::MAX;
 

@@ -5,13 +5,10 @@
 
 use protocol::types::Qty;
 
-use super::key::LimitKey;
+use super::key::{DOLLAR, LimitKey};
 use super::limits::Limits;
 use super::rate::ROOM_MIN;
 use super::rows::{ROWS_MAX, RowLimits, SPARE_ROWS};
-
-/// 0.0001 dollars.
-const DOLLAR: u64 = 10_000;
 
 impl RowLimits {
     /// What a row can limit, as the journal has it one after the other.
