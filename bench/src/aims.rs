@@ -5,10 +5,12 @@ use std::process::{Command, Stdio};
 
 use anyhow::Result;
 use feeds::generate;
+use hdrhistogram::Histogram;
 use report::statistics::median;
 use report::{Aim, Entry, Flood, Point, Report};
 
 use crate::rings;
+use crate::sends::Sent;
 
 /// What the latency entries say.
 #[must_use]
@@ -72,6 +74,47 @@ pub fn of_latency(report: &Report) -> Vec<Aim> {
         ns("tick_to_order p50", 250.0, tick(|s| s.p50)),
         ns("tick_to_order p99", 600.0, tick(|s| s.p99)),
     ]
+}
+
+/// The gateway whose orders leave past the kernel's TCP, among those of [`of_latency`].
+pub const DELEGATED: &str = "gateway delegated";
+
+/// What orders past the kernel's TCP say beside the same gateway without, and beside the floor.
+#[must_use]
+pub fn of_delegated(report: &Report) -> Vec<Aim> {
+    let p50 = |name: &str| report.entry(name)?.figure("wire_to_wire", |s| s.p50);
+    let ours = p50(DELEGATED);
+    [("gateway", 0.80), ("floor", 0.90)]
+        .map(|(beside, bound)| {
+            let (theirs, both) = (p50(beside), ours.zip(p50(beside)));
+            let shown =
+                |it: Option<f64>| it.map_or("not there".to_owned(), |ns| format!("{ns:.0} ns"));
+            Aim::at_most(
+                &format!("wire_to_wire p50, {DELEGATED} / {beside}"),
+                bound,
+                both.map(|(ours, theirs)| ours / theirs),
+                format!("{DELEGATED} {}, {beside} {}", shown(ours), shown(theirs)),
+            )
+        })
+        .into()
+}
+
+/// What the ways of sending say by themselves, `enter` and `delegated`.
+#[must_use]
+pub fn of_sends([enter, delegated]: &[Sent; 2]) -> Vec<Aim> {
+    let p50 = |it: &Histogram<u64>| it.value_at_quantile(0.5) as f64;
+    let ratio = |of: fn(&Sent) -> &Histogram<u64>| (p50(of(delegated)), p50(of(enter)));
+    let (at_interface, at_exchange) = (ratio(|it| &it.at_interface), ratio(|it| &it.at_exchange));
+    let handed = ratio(|it| &it.handed);
+    vec![Aim::at_most(
+        "encoded -> exchange's interface p50, delegated / io_uring",
+        0.70,
+        Some(at_interface.0 / at_interface.1),
+        format!(
+            "{:.0} ns and {:.0} ns; until the exchange has it {:.0} and {:.0}, until the sender goes on {:.0} and {:.0}",
+            at_interface.0, at_interface.1, at_exchange.0, at_exchange.1, handed.0, handed.1
+        ),
+    )]
 }
 
 /// What the receivers at a high rate say: AF_XDP and `recvmmsg`.

@@ -9,6 +9,7 @@
 //!  book, exchange, rings, order_path, lag ────────┼──> aims ──> report
 //!  (in this process)                              │
 //!  recovery ──> exchange and gateway on loopback ─┤
+//!  sends ──> both ways of the orders' pair ───────┤
 //!  micro ──> callgrind ──> instructions.json      ┘  (a record of its own)
 //!
 //!  command: what the user asked for, one file a command
@@ -24,6 +25,7 @@ pub mod flood;
 pub mod growth;
 pub mod lag;
 pub mod rate_sweep;
+pub mod sends;
 
 pub mod book;
 pub mod exchange;

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, bail};
 use bench::latency::{Load, Workload, traffic};
-use bench::{aims, flood, growth};
+use bench::{aims, flood, growth, rate_sweep, sends};
 use lab::gateway::Gateway;
 use lab::netns::Lab;
 use lab::run::{Candidate, Item};
@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
     /// How often gateway, floor and peers run, in turn.
     #[arg(long, default_value_t = 5)]
     rounds: u32,
-    /// Only these parts: latency, loads, receivers, floods, growth, books.
+    /// Only these parts: latency, sends, rates, loads, receivers, floods, growth, books.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// A Python with itch-book, to compare books with.
@@ -32,9 +32,22 @@ pub(crate) struct Arguments {
 }
 
 /// The parts of the suite, in order.
-const PARTS: [&str; 6] = ["latency", "loads", "receivers", "floods", "growth", "books"];
+const PARTS: [&str; 8] = [
+    "latency",
+    "sends",
+    "rates",
+    "loads",
+    "receivers",
+    "floods",
+    "growth",
+    "books",
+];
+/// Orders by each way of sending.
+const SENDS: u64 = 40_000;
+/// Rounds of the sweep over rates: twelve runs each.
+const SWEEP_ROUNDS: u32 = 3;
 
-/// Gateway, floor, peers, loads, receivers, floods, growth, books: everything.
+/// Gateway, floor, peers, ways of sending, rates, loads, receivers, floods, growth, books: everything.
 pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
     if let Some(wrong) = arguments
         .only
@@ -59,6 +72,8 @@ pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
         println!("{}/{} {part}", number + 1, PARTS.len());
         match part {
             "latency" => suite.latency()?,
+            "sends" => suite.sends()?,
+            "rates" => suite.rates()?,
             "loads" => suite.loads()?,
             "receivers" => suite.receivers()?,
             "floods" => suite.floods()?,
@@ -83,12 +98,41 @@ impl Suite<'_> {
     fn latency(&mut self) -> Result<()> {
         let main = traffic(&Load::Fixed, &Workload::default(), self.folder.path())?;
         let gateway = Candidate::Gateway(Gateway::default());
-        let mut items = vec![item("gateway", &main, gateway)];
+        let delegated = Candidate::Gateway(Gateway {
+            submit: "delegated".to_owned(),
+            // A step down would be measured as what it is not.
+            sets: vec!["session.ouch.require=delegated".to_owned()],
+            ..Gateway::default()
+        });
+        let mut items = vec![
+            item("gateway", &main, gateway),
+            item(aims::DELEGATED, &main, delegated),
+        ];
         for ready in &self.peers.ready {
             items.push(item(ready.name, &main, Candidate::Peer(ready.clone())));
         }
         self.run(&items, self.arguments.rounds.max(1))?;
         self.report.aims.extend(aims::of_latency(&self.report));
+        self.report.aims.extend(aims::of_delegated(&self.report));
+        Ok(())
+    }
+
+    fn sends(&mut self) -> Result<()> {
+        let sent = sends::measure(&self.lab, SENDS)?;
+        self.report.aims.extend(aims::of_sends(&sent));
+        Ok(())
+    }
+
+    fn rates(&mut self) -> Result<()> {
+        let floor = self.peers.ready.iter();
+        let floor: Vec<_> = floor
+            .filter(|program| program.name == peers::FLOOR)
+            .cloned()
+            .collect();
+        let items = rate_sweep::items(&Workload::default(), &[], &floor, self.folder.path())?;
+        self.run(&items, SWEEP_ROUNDS)?;
+        self.report.sweep = rate_sweep::points(&self.report);
+        self.report.aims.extend(rate_sweep::aims(&self.report));
         Ok(())
     }
 
