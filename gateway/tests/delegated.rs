@@ -14,7 +14,7 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::sync::atomic::Ordering;
@@ -490,6 +490,50 @@ fn another_address_of_the_exchange_and_a_link_that_goes_down_are_the_kernels_to_
     });
 }
 
+/// Sends to an exchange that does not read until its window is full: how many messages.
+fn fill_window(near: &mut Near, heard: &mut Heard) -> u64 {
+    let mut sent = 0;
+    while near.counts()["ordinary_window"] == 0 && near.counts()["ordinary_behind"] == 0 {
+        assert!(sent < 10_000_000, "{:?}", near.counts());
+        near.transport.send(&message(sent));
+        near.transport.poll(heard);
+        sent += 1;
+    }
+    sent
+}
+
+#[test]
+fn what_waits_for_the_exchange_arrives_after_it_has_said_its_last_word() {
+    in_own_thread(|| {
+        let Some(far) = wire::lay() else { return };
+        let (listener, to) = listen(&far);
+        let mut near = Near::open(&wire::delegated());
+        let mut heard = near.connect(to);
+        let mut stream = accept(&listener);
+        let sent = fill_window(&mut near, &mut heard);
+        stream.shutdown(Shutdown::Write).expect("half closed");
+        for _ in 0..POLLS_MAX {
+            if heard.closed.is_some() {
+                break;
+            }
+            near.transport.poll(&mut heard);
+            std::thread::yield_now();
+        }
+        assert_eq!(heard.closed, Some(0));
+        let bytes = rest(&mut stream).expect("an orderly end");
+        let (messages, _) = bytes.as_chunks::<MESSAGE_BYTES>();
+        for (number, bytes) in messages.iter().enumerate() {
+            assert_eq!(*bytes, message(number as u64), "message {number}");
+        }
+        // The kernel had not yet taken the one that found no room.
+        assert!(
+            messages.len() as u64 + 1 >= sent,
+            "{} of {sent}",
+            messages.len()
+        );
+    });
+}
+
 #[test]
 fn exchange_that_does_not_read_closes_its_window_and_the_kernel_waits_for_it() {
     in_own_thread(|| {
@@ -498,13 +542,7 @@ fn exchange_that_does_not_read_closes_its_window_and_the_kernel_waits_for_it() {
         let mut near = Near::open(&wire::delegated());
         let mut heard = near.connect(to);
         let mut stream = accept(&listener);
-        let mut sent = 0;
-        while near.counts()["ordinary_window"] == 0 && near.counts()["ordinary_behind"] == 0 {
-            assert!(sent < 10_000_000, "{:?}", near.counts());
-            near.transport.send(&message(sent));
-            near.transport.poll(&mut heard);
-            sent += 1;
-        }
+        let sent = fill_window(&mut near, &mut heard);
         let said = near.said();
         let why = ["the exchange's window has no room", "waits in the kernel"];
         assert!(why.iter().any(|why| said.contains(why)), "{said}");
