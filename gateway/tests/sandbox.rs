@@ -138,7 +138,7 @@ fn call_that_no_rule_allows_fails_is_counted_and_told_once() {
     let number = libc::SYS_symlink;
     let all = format!("sandbox: system call {number} refused 3 times");
     assert!(lines.len() == 1 && lines[0].starts_with(&all), "{lines:?}");
-    assert_eq!(sandbox.counters().refused.get(), 3);
+    assert_eq!(sandbox.counters().calls_refused.get(), 3);
     assert!(sandbox.tell(&mut told).is_empty());
 }
 
@@ -209,7 +209,7 @@ fn capabilities_are_gone_and_do_not_come_back() {
     let raised = caps::raise(None, caps::CapSet::Effective, caps::Capability::CAP_NET_RAW);
     assert!(raised.is_err());
     assert!(sandbox.tell(&mut BTreeMap::new()).len() <= 2);
-    assert!(sandbox.counters().refused.get() >= 1);
+    assert!(sandbox.counters().calls_refused.get() >= 1);
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn trades(settings: &[&str]) -> u64 {
     assert_eq!(run["lost"], 0, "{run}");
     let orders = run["orders"].as_u64().expect("a number");
     assert!(orders > 0 && run["acks"] == orders, "{run}");
-    run["counters"]["control"]["sandbox"]["refused"]
+    run["counters"]["control"]["sandbox"]["calls_refused"]
         .as_u64()
         .expect("it is counted")
 }

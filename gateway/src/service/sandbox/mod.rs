@@ -64,7 +64,7 @@ counters! {
     /// What the sandbox refused.
     pub struct SandboxCounters {
         /// System calls that no rule allows; each returned EPERM, and the log has its number.
-        refused,
+        calls_refused,
     }
 }
 
@@ -170,7 +170,7 @@ impl Sandbox {
             let before = told.insert(number, count).unwrap_or(0);
             if count > before {
                 let more = count - before;
-                self.counters.refused.add(more);
+                self.counters.calls_refused.add(more);
                 lines.push(format!(
                     "sandbox: system call {number} refused {more} times (`ausyscall {number}` names it)"
                 ));
