@@ -13,7 +13,7 @@ TEST_PACKAGES := iputils-ping tshark tmux systemd python3-venv chromium $(PEER_P
 BENCH_PACKAGES := dpdk-dev python3-venv $(PEER_PACKAGES)
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day worlds chaos tshark scrape planted fuzz bench bench-check bench-record bench-time lint install deb deb-check clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark scrape planted fuzz bench bench-check bench-record bench-time lint install deb deb-check clean
 .PHONY: build-packages run-packages test-packages bench-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -47,7 +47,7 @@ arbiter-days feed-days: build-packages
 		--profile checked --test $(subst -,_,$@) -- --nocapture
 
 ## Worlds from seeds: gateway, exchange, feeds and networks, everything that can go wrong. SEEDS=N, SEED=N.
-worlds: build-packages
+simulate: build-packages
 	$(CARGO) build -p tickgate-world --profile checked
 	target/checked/world --seeds $(or $(SEEDS),10000) $(or $(SEED),0)
 

@@ -87,8 +87,9 @@ pub fn of_delegated(report: &Report) -> Vec<Aim> {
     [("gateway", 0.80), ("floor", 0.90)]
         .map(|(beside, bound)| {
             let (theirs, both) = (p50(beside), ours.zip(p50(beside)));
-            let shown =
-                |it: Option<f64>| it.map_or("not there".to_owned(), |ns| format!("{ns:.0} ns"));
+            let shown = |it: Option<f64>| {
+                it.map_or_else(|| "not there".to_owned(), |ns| format!("{ns:.0} ns"))
+            };
             Aim::at_most(
                 &format!("wire_to_wire p50, {DELEGATED} / {beside}"),
                 bound,

@@ -87,10 +87,10 @@ pub fn measure(lab: &Lab, orders: u64) -> Result<[Sent; 2]> {
     let (listening, listens) = channel();
     let mut ways = WAYS.map(|(way, _)| Sent::new(way));
     let seen = std::thread::scope(|scope| {
-        let exchange = scope.spawn(|| {
+        let exchange = scope.spawn(move || {
             enter(lab.name(Side::Exchange))?;
             rt::cpu::pin(*exchange_cpu)?;
-            exchange(&listening)
+            exchange(listening)
         });
         let sender = scope.spawn(move || {
             enter(lab.name(Side::Gateway))?;
@@ -118,11 +118,15 @@ pub fn measure(lab: &Lab, orders: u64) -> Result<[Sent; 2]> {
         if *skipped <= WARM_UP {
             continue;
         }
-        let since = |ns: u64| ns.saturating_sub(order.sent_ns);
+        // A step of the real clock between two looks could put the interface's stamp before it.
+        let since = |ns: u64| {
+            let since = ns.checked_sub(order.sent_ns);
+            since.context("a stamp lies before the order was sent: the real clock was set")
+        };
         way.at_interface
-            .saturating_record(since(order.at_interface_ns));
+            .saturating_record(since(order.at_interface_ns)?);
         way.at_exchange
-            .saturating_record(since(order.at_exchange_ns));
+            .saturating_record(since(order.at_exchange_ns)?);
     }
     Ok(ways)
 }
@@ -135,7 +139,7 @@ fn enter(namespace: &str) -> Result<()> {
 }
 
 /// Takes both connections, and answers each order with as many bytes, until both are over.
-fn exchange(listening: &Sender<()>) -> Result<Vec<Seen>> {
+fn exchange(listening: Sender<()>) -> Result<Vec<Seen>> {
     let listeners = WAYS
         .iter()
         .map(|(_, at)| TcpListener::bind((*at, PORT)))
@@ -229,7 +233,7 @@ fn take(stream: &TcpStream, offset_ns: i64) -> Result<Taken> {
         "{len} bytes came at once, expected {ORDER_BYTES}"
     );
     let stamp = stamp.context("the kernel gave no receive stamp")?;
-    let real_ns = i64::from(stamp.tv_sec()) * 1_000_000_000 + i64::from(stamp.tv_nsec());
+    let real_ns = stamp.tv_sec() * 1_000_000_000 + stamp.tv_nsec();
     let at_interface_ns = u64::try_from(real_ns - offset_ns)?;
     let (first, _) = bytes.split_first_chunk::<8>().context("eight bytes")?;
     Ok(Taken::Order([

@@ -70,7 +70,7 @@ impl fmt::Display for Fault {
 pub struct Layers {
     /// The file; none: defaults, environment and `--set` only.
     pub file: Option<PathBuf>,
-    /// Environment variables; the caller passes `std::env::vars()`.
+    /// Environment variables; those that are text.
     pub environment: Vec<(String, String)>,
     /// `--set key=value`, in order.
     pub sets: Vec<String>,

@@ -45,6 +45,17 @@ impl Connection {
         }
     }
 
+    /// What the gateway has handed over, as far as it has come.
+    pub(crate) fn take_sent(&mut self, limit: usize) -> Vec<u8> {
+        let take = limit.min(self.sent.len());
+        self.sent.drain(..take).collect()
+    }
+
+    /// Something is on its way, or waits for the kernel to take it.
+    pub(crate) fn is_sending(&self) -> bool {
+        self.committed > 0 || !self.sent.is_empty()
+    }
+
     fn push_out(&mut self) {
         let take = self.committed.min(self.window);
         self.sent.extend_from_slice(&self.tx[..take]);

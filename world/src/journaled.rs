@@ -16,6 +16,7 @@ use order_sim::exchange::Exchange;
 use protocol::ouch::Inbound;
 use protocol::soup::{Packet, kind};
 
+use crate::ORDER_QTY_MAX;
 use crate::lives::{Life, Remains, Used};
 
 /// Bytes of the ring: what a turn writes, and more.
@@ -181,7 +182,14 @@ impl<'a> Told<'a> {
                 let (message, _) = Inbound::decode(packets[0].payload).expect("OUCH");
                 let order = intent.user_ref.get();
                 let (action, number) = match message {
-                    Inbound::EnterOrder(m) => (Action::Enter, m.user_ref.get().0),
+                    Inbound::EnterOrder(m) => {
+                        let qty = m.qty.get().0;
+                        assert!(
+                            qty <= ORDER_QTY_MAX,
+                            "{qty} shares are more than risk allows"
+                        );
+                        (Action::Enter, m.user_ref.get().0)
+                    }
                     Inbound::ReplaceOrder(m) => (Action::Replace, m.original_user_ref.get().0),
                     Inbound::CancelOrder(m) if m.qty.get().0 > 0 => {
                         (Action::Reduce, m.user_ref.get().0)

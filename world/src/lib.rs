@@ -14,6 +14,8 @@
 //! - the journal of each life of a session has every packet that it sent and every message that it heard (`journaled`);
 //! - each intent is answered once, no order lives twice (`traders`, `record`).
 //!
+//! A world that breaks a rule is made smaller ([`make_smaller`]): the fewest of its steps that were found to break the same one.
+//!
 //! Must not know: sockets, threads, the time of day.
 
 #![allow(
@@ -36,6 +38,7 @@ mod quoting;
 mod record;
 mod rehearsing;
 mod servers;
+mod smaller;
 mod traders;
 mod venue;
 mod world;
@@ -46,6 +49,7 @@ use protocol::types::Symbol;
 
 pub use feed_day::{play_24_hours, play_feed, play_long_feed};
 pub use hearing::FeedTotals;
+pub use smaller::{Smaller, make_smaller};
 
 const MS: u64 = 1_000_000;
 
@@ -56,10 +60,12 @@ const ACCOUNTS: [&str; 2] = ["one", "two"];
 /// Feed and session of each strategy; the second is the quoter.
 const STRATEGIES: [(usize, usize); 3] = [(0, 0), (1, 0), (1, 1)];
 const QUOTER: usize = 1;
+/// The most shares that risk lets an order have, in every world.
+const ORDER_QTY_MAX: u32 = 500;
 const HALF_SPREAD: u32 = 300;
 const REQUOTE_AT: u32 = 100;
 /// Random steps of a world.
-const STEPS: u32 = 300;
+pub const STEPS: u32 = 300;
 
 fn symbol(name: &str) -> Symbol {
     Symbol::new(name).expect("a symbol")
@@ -88,7 +94,16 @@ pub struct Outcome {
 /// A rule is broken; the message says which. The same seed breaks it again.
 #[must_use]
 pub fn play(seed: u64) -> Outcome {
-    live(seed, false)
+    live(seed, 0..STEPS, false)
+}
+
+/// Lives what is left of a world without its other steps: each has dice of its own, so those that stay do what they did.
+///
+/// # Panics
+/// As [`play`].
+#[must_use]
+pub fn play_only(seed: u64, steps: &[u32]) -> Outcome {
+    live(seed, steps.iter().copied(), false)
 }
 
 /// Lives the same world, in which every stage rehearses after every turn; and how often they have.
@@ -97,16 +112,18 @@ pub fn play(seed: u64) -> Outcome {
 /// As [`play`].
 #[must_use]
 pub fn play_rehearsing(seed: u64) -> (Outcome, u64) {
-    let outcome = live(seed, true);
+    let outcome = live(seed, 0..STEPS, true);
     (outcome, rehearsing::count())
 }
 
-fn live(seed: u64, rehearses: bool) -> Outcome {
+fn live(seed: u64, steps: impl IntoIterator<Item = u32>, rehearses: bool) -> Outcome {
     rehearsing::begin(rehearses);
     let mut world = world::World::new(seed);
-    for _ in 0..STEPS {
+    for step in steps {
+        world.random = dice(seed, step);
         world.step();
     }
+    world.random = dice(seed, STEPS);
     world.calm_down();
     checks::all_believe_the_same(&mut world);
     assert!(
@@ -124,6 +141,12 @@ fn live(seed: u64, rehearses: bool) -> Outcome {
         is_quoted,
         left: rehearsing::left(),
     }
+}
+
+/// What a step is drawn with.
+fn dice(seed: u64, step: u32) -> fastrand::Rng {
+    let salt = u64::from(step + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    fastrand::Rng::with_seed(seed ^ salt)
 }
 
 impl std::ops::AddAssign<&Self> for Outcome {

@@ -7,7 +7,7 @@ use gateway::message::execution::ExecutionEvent;
 use gateway::message::intent::{OrderIntent, Owner};
 use gateway::message::notice::Notice;
 use gateway::message::past::PastNews;
-use gateway::order::entry::DeskOptions;
+use gateway::order::entry::{DeskOptions, State};
 use gateway::order::links::Link;
 use gateway::order::opening::{Opening, OpeningView};
 use gateway::order::risk::Limits;
@@ -16,6 +16,7 @@ use order_sim::exchange::Exchange;
 use order_sim::options::Options;
 use order_sim::session::{Received, Session as ServerSession, SessionEvent};
 use protocol::types::{Side, Symbol};
+use rt::clock::SECOND_NS;
 use rt::ring::{Consumer, Producer};
 
 use crate::connection::{Connection, Event};
@@ -24,6 +25,9 @@ use crate::lives::{Remains, Used};
 use crate::record::Record;
 use crate::rehearsing;
 
+/// How long a gateway that trades may be silent: a heartbeat is due after a second, and one step of the world holds it up for six.
+const HEARD_WITHIN_NS: u64 = 8 * SECOND_NS;
+
 /// One session.
 pub(crate) struct Line {
     /// The gateway's order stage.
@@ -31,6 +35,8 @@ pub(crate) struct Line {
     /// The connection as the exchange sees it.
     server: Option<ServerSession>,
     to_gateway: Vec<u8>,
+    /// When something of the gateway's was last on its way.
+    heard_ns: u64,
     record: Record,
     notices: Consumer<Notice>,
     journaled: Journaled,
@@ -90,6 +96,7 @@ impl Line {
             stage,
             server: None,
             to_gateway: Vec::new(),
+            heard_ns: 0,
             record: Record::default(),
             notices,
             journaled,
@@ -105,13 +112,17 @@ impl Line {
             self.server = Some(ServerSession::new(now_ns));
             self.to_gateway.clear();
             connection.happened.push_back(Event::Connected);
+            self.heard_ns = now_ns;
             return;
         }
+        if self.server.is_some() {
+            self.hear_of_it(now_ns);
+        }
+        let connection = self.stage.transport();
         let Some(server) = &mut self.server else {
             return;
         };
-        let take = limit.min(connection.sent.len());
-        let bytes: Vec<u8> = connection.sent.drain(..take).collect();
+        let bytes = connection.take_sent(limit);
         let shared = RefCell::new(exchange);
         let mut out = Vec::new();
         shared.borrow_mut().advance(now_ns);
@@ -147,6 +158,19 @@ impl Line {
             let bytes = self.to_gateway.drain(..take).collect();
             connection.happened.push_back(Event::Bytes(bytes));
         }
+    }
+
+    /// A gateway that trades is heard, if by heartbeats alone; what is still on its way counts.
+    fn hear_of_it(&mut self, now_ns: u64) {
+        let is_open = self.stage.entry().state() == State::Open;
+        if !is_open || self.stage.transport().is_sending() {
+            self.heard_ns = now_ns;
+        }
+        let quiet_ns = now_ns - self.heard_ns;
+        assert!(
+            quiet_ns <= HEARD_WITHIN_NS,
+            "no heartbeat for {quiet_ns} ns"
+        );
     }
 
     /// The connection goes: at most `limit` bytes each way still arrive, the rest never does.

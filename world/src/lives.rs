@@ -75,7 +75,8 @@ impl Lives {
         Life { past, found }
     }
 
-    /// A life's process was killed: what its memory had of the journal is lost with it, and the last record is torn.
+    /// A life's process was killed: what its memory had of the journal is lost with it, and the last record is torn. Some of
+    /// what it had handed over is in the file by its length alone: the disk has other bytes there.
     pub(crate) fn bury(&mut self, remains: Remains, random: &mut fastrand::Rng) {
         let Remains {
             mut file,
@@ -84,7 +85,19 @@ impl Lives {
         if random.bool() {
             let most = UNWRITTEN_MAX as usize * record_bytes(INTENT_BYTES);
             let lost = random.usize(0..=most).min(file.len() - head_bytes);
-            file.truncate(file.len() - lost);
+            let unwritten = match random.u8(0..3) {
+                0 => 0..0,
+                1 => 0..1,
+                _ => 0..255,
+            };
+            let begins = file.len() - lost;
+            if unwritten.is_empty() {
+                file.truncate(begins);
+            } else {
+                let cut = random.usize(0..=lost);
+                file.truncate(file.len() - cut);
+                file[begins..].fill_with(|| random.u8(unwritten.clone()));
+            }
         }
         self.files.push(file);
     }

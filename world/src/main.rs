@@ -10,6 +10,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rt::clock::Clock;
 use world::Outcome;
 
+/// Worlds that fail of which so many are made smaller.
+const SMALLER_MAX: usize = 3;
+
 /// Worlds from seeds: gateway and exchange on a simulated network and clock.
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -28,6 +31,9 @@ struct Arguments {
     /// Stop at the first that fails.
     #[arg(long, requires = "seeds")]
     first: bool,
+    /// Only these of its steps: what is left of a world that was made smaller.
+    #[arg(long, value_delimiter = ',', value_name = "STEP", conflicts_with_all = ["seeds", "feed"])]
+    steps: Vec<u32>,
     /// Threads; each lives worlds of its own.
     #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, usize::from))]
     threads: usize,
@@ -41,14 +47,38 @@ fn main() -> ExitCode {
     }
 }
 
-/// A broken rule panics: its message follows the seed.
+/// A broken rule panics: its message follows the seed. Then the world is made smaller.
 fn one(arguments: &Arguments) -> ExitCode {
-    println!("seed {}", arguments.seed);
-    match arguments.messages {
-        Some(messages) => long_day(arguments.seed, messages),
-        None => println!("{:#?}", live(arguments, arguments.seed)),
+    let seed = arguments.seed;
+    println!("seed {seed}");
+    if let Some(messages) = arguments.messages {
+        long_day(seed, messages);
+        return ExitCode::SUCCESS;
     }
-    ExitCode::SUCCESS
+    if let Ok(outcome) = std::panic::catch_unwind(|| live(arguments, seed)) {
+        println!("{outcome:#?}");
+        return ExitCode::SUCCESS;
+    }
+    if !arguments.feed && arguments.steps.is_empty() {
+        tell_smaller(seed);
+    }
+    ExitCode::FAILURE
+}
+
+/// What is left of a world that fails, and how to live it again.
+fn tell_smaller(seed: u64) {
+    let Some(smaller) = world::make_smaller(seed) else {
+        return;
+    };
+    let steps: Vec<String> = smaller.steps.iter().map(ToString::to_string).collect();
+    println!(
+        "seed {seed}, made smaller: {} of {} steps break the same rule, {}; again: world {seed}{}{}",
+        steps.len(),
+        world::STEPS,
+        smaller.broken,
+        if steps.is_empty() { "" } else { " --steps " },
+        steps.join(",")
+    );
 }
 
 fn long_day(seed: u64, messages: u64) {
@@ -71,6 +101,9 @@ fn bar(len: u64, of: &str) -> ProgressBar {
 
 /// One world, or a feed's day as a world of which nothing else is known.
 fn live(arguments: &Arguments, seed: u64) -> Outcome {
+    if !arguments.steps.is_empty() {
+        return world::play_only(seed, &arguments.steps);
+    }
     if !arguments.feed {
         return world::play(seed);
     }
@@ -135,6 +168,11 @@ fn many(arguments: &Arguments, seeds: u64) -> ExitCode {
     let failed = sum.failed.len() as u64;
     if failed > 0 {
         println!("failed: {:?}", sum.failed);
+    }
+    if !arguments.feed {
+        for seed in sum.failed.iter().take(SMALLER_MAX) {
+            tell_smaller(*seed);
+        }
     }
     println!("{} passed, {failed} failed", sum.passed);
     ExitCode::from(u8::from(failed > 0))

@@ -31,7 +31,7 @@ use crate::overheard::Overheard;
 use crate::servers::Fate;
 use crate::traders::{Trader, belief, set_calm};
 use crate::venue::Venue;
-use crate::{ACCOUNTS, MS, QUOTER, STRATEGIES, SYMBOLS, rehearsing, symbol};
+use crate::{ACCOUNTS, MS, ORDER_QTY_MAX, QUOTER, STRATEGIES, SYMBOLS, rehearsing, symbol};
 
 /// Messages of a feed's session whose orders may suffer what a script wants: those after are treated well.
 const SCRIPTED: u64 = 0x300;
@@ -167,7 +167,7 @@ impl World {
         self.starts += 1;
         let is_tight = self.random.u8(0..3) == 0;
         let limits = Limits {
-            order_qty_max: Qty(500),
+            order_qty_max: Qty(ORDER_QTY_MAX),
             notional_max: 1 << 40,
             collar_bps: 1000,
             position_max: [3_000, 200_000][usize::from(!is_tight)],

@@ -41,6 +41,8 @@ enum Blow {
     StopExchange,
 }
 
+/// How long one that was killed may take to be gone: the kernel ends its rings and links first, on a host with much else to do.
+const DIES: Duration = Duration::from_secs(60);
 /// How long one that is stopped stands still.
 const STOPPED_MS: u64 = 5_000;
 
@@ -117,12 +119,14 @@ impl Chaos {
         match blow {
             Blow::KillGateway => {
                 self.arena.gateway.signal(libc::SIGKILL);
-                let _ = self.arena.gateway.wait(Duration::from_secs(5), &NEVER);
+                let killed = self.arena.gateway.wait(DIES, &NEVER);
+                killed.expect("the killed gateway is gone");
                 self.arena.start_gateway();
             }
             Blow::KillExchange => {
                 self.arena.sim.signal(libc::SIGKILL);
-                let _ = self.arena.sim.wait(Duration::from_secs(5), &NEVER);
+                let killed = self.arena.sim.wait(DIES, &NEVER);
+                killed.expect("the killed exchange is gone");
                 let seed = self.random.u64(1..1_000_000);
                 self.arena.start_exchange(seed);
             }

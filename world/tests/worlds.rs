@@ -1,4 +1,4 @@
-//! Two hundred worlds: each ends well, and what they are for happens in them. `make worlds SEEDS=N` lives more.
+//! Two hundred worlds: each ends well, and what they are for happens in them. `make simulate SEEDS=N` lives more.
 
 #![allow(clippy::expect_used, reason = "tests")]
 

@@ -18,6 +18,7 @@ mod systemd;
 mod top;
 mod why;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -261,7 +262,14 @@ fn with_settings(
     sets: Vec<String>,
     then: impl FnOnce(&Loaded) -> ExitCode,
 ) -> ExitCode {
-    let environment = std::env::vars().collect();
+    // Somebody else's variables may be anything; ours are judged as what they look like.
+    let shown = |(name, value): (OsString, OsString)| {
+        Some((
+            name.into_string().ok()?,
+            value.to_string_lossy().into_owned(),
+        ))
+    };
+    let environment = std::env::vars_os().filter_map(shown).collect();
     let layers = Layers {
         file,
         environment,

@@ -151,7 +151,8 @@ impl Console {
         if verb.steers() {
             self.steered(&verb.to_string(), peer, now);
         } else if !matches!(verb, Verb::Guard { .. }) {
-            log::info!("control: {peer}: {verb}");
+            // Whoever watches asks again and again: it changes nothing, and would drown what does.
+            log::debug!("control: {peer}: {verb}");
         }
     }
 

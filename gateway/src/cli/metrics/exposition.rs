@@ -367,14 +367,20 @@ impl Families {
 fn buckets(histogram: &Histogram<u64>) -> Buckets {
     let mut out = Buckets::default();
     let mut sum = 0.0;
+    // Each of the histogram's own slots once, where its lowest value belongs: a slot may lie on both sides of a bound.
+    let mut counts = [0; BOUNDS.len()];
     for value in histogram.iter_recorded() {
-        sum += seconds(value.value_iterated_to()) * number(value.count_at_value());
+        let slot = value.value_iterated_to();
+        sum += seconds(slot) * number(value.count_at_value());
+        let lowest = histogram.lowest_equivalent(slot);
+        let at = BOUNDS.partition_point(|bound| *bound < lowest);
+        if let Some(count) = counts.get_mut(at) {
+            *count += value.count_at_value();
+        }
     }
     let mut below = 0;
-    let mut from = 0;
-    let bounds = BOUNDS.into_iter().map(|bound| {
-        below += histogram.count_between(from, bound);
-        from = bound + 1;
+    let bounds = BOUNDS.into_iter().zip(counts).map(|(bound, count)| {
+        below += count;
         let mut bucket = Bucket::default();
         bucket.set_upper_bound(seconds(bound));
         bucket.set_cumulative_count(below);
@@ -428,7 +434,7 @@ fn named(kind: &str, counter: &str) -> Named {
 
 /// What does not only grow.
 fn is_gauge(counter: &str) -> bool {
-    counter.ends_with("_max") || matches!(counter, "ahead" | "cancels_pending")
+    counter.ends_with("_max") || matches!(counter, "messages_missing" | "messages_behind")
 }
 
 #[cfg(test)]
@@ -521,6 +527,21 @@ mod tests {
             "tickgate_tick_to_order_seconds_count{stage=\"all\"} 5",
         ] {
             assert!(text.lines().any(|it| it == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn value_in_the_slot_of_a_bound_counts_once() {
+        for ns in 4_990..5_010 {
+            let mut histogram = empty();
+            histogram.record(ns).unwrap();
+            let buckets = buckets(&histogram);
+            let counts = buckets.get_bucket().iter();
+            let counts: Vec<u64> = counts.map(|it| it.cumulative_count()).collect();
+            assert!(
+                counts.is_sorted() && counts.last() == Some(&1),
+                "{ns}: {counts:?}"
+            );
         }
     }
 

@@ -5,7 +5,8 @@
 //!  Prometheus ──GET /metrics──> http ──> look (control socket) ──> exposition ──> text
 //! ```
 //!
-//! When full:   one connection at a time, [`PATIENCE`] long at most; others wait in the kernel's queue.
+//! When full:   one connection at a time: [`PATIENCE`] for its request, the gateway's answers, [`PATIENCE`] for taking ours;
+//!              others wait in the kernel's queue.
 //! When wrong:  a gateway that does not answer is `tickgate_up 0`.
 
 mod exposition;
@@ -112,6 +113,23 @@ fn scrape(mut connection: TcpStream, socket: &Path) -> io::Result<()> {
     } else {
         format!("{reason}: expected GET /metrics\n")
     };
-    connection.set_write_timeout(Some(PATIENCE))?;
-    connection.write_all(&answer(status, reason, &body))
+    send(&mut connection, &answer(status, reason, &body))
+}
+
+/// Writes all of it, if it is taken in time.
+fn send(connection: &mut TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    let begun_ns = monotonic_ns();
+    while !bytes.is_empty() {
+        let left = PATIENCE.saturating_sub(Duration::from_nanos(monotonic_ns() - begun_ns));
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        connection.set_write_timeout(Some(left))?;
+        match connection.write(bytes) {
+            Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

@@ -10,20 +10,30 @@ use crate::telemetry::{Kind, grouped};
 const NEARLY_USED: u64 = 80;
 
 /// Whose counters say that something is wrong wherever they move, by how their names begin or end.
-const TROUBLE: [&str; 14] = [
+const TROUBLE: [&str; 24] = [
     "ring_full",
     "messages_lost",
     "gaps",
     "lags",
+    "missed",
     "errors",
     "dropped",
     "rejected",
     "doubts",
     "disconnections",
     "invariants_broken",
+    "overfills",
+    "past_differences",
+    "not_carried",
+    "trades_broken",
     "unexpected",
+    "unknown_order",
+    "unwatched",
     "malformed",
     "refused_backlog",
+    "calls_refused",
+    "unwritten",
+    "books_lost",
     "failed",
 ];
 
@@ -140,7 +150,11 @@ fn usage(seen: &Seen, limits: &LimitsRow) -> Vec<Line> {
         exposure.worst_of_both()
     });
     let loss = session.profit_dollars.min(0).unsigned_abs();
-    let rate = seen.rate_of(Kind::Session, &limits.session, "orders");
+    // Risk counts replaces as well, and in each second; this is the interval's mean.
+    let rate = ["orders", "replaces"]
+        .into_iter()
+        .filter_map(|counter| seen.rate_of(Kind::Session, &limits.session, counter))
+        .sum();
     let rows = [
         (
             "gross_exposure_max_dollars",
@@ -164,13 +178,13 @@ fn usage(seen: &Seen, limits: &LimitsRow) -> Vec<Line> {
             u64::from(limits.open_orders_max),
         ),
         (
-            "orders_per_second_max",
-            rate.unwrap_or(0),
+            "orders_per_second_max mean",
+            rate,
             u64::from(limits.orders_per_second_max),
         ),
     ];
     let lines = rows.into_iter().map(|(name, used, max)| {
-        // A limit of 0 is all used, whatever stands.
+        // Of a limit of 0 nothing can be used.
         let share = (used.saturating_mul(100) / max.max(1)).min(999);
         let tone = if share >= NEARLY_USED {
             Tone::Warn

@@ -1,8 +1,8 @@
 //! `tickgate top`: a running gateway as it moves, on a terminal.
 //!
 //! ```text
-//!  asker (a thread) ──look──> view ──> pages ──> lines ──> terminal
-//!                   <──wish── view <──key── terminal
+//!  asker (two threads) ──look──> view ──> pages ──> lines ──> terminal
+//!                      <──wish── view <──key── terminal
 //! ```
 
 mod asker;
@@ -59,8 +59,11 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
                 "stdout is no terminal: expected one; `tickgate ctl status` and `ctl report` are for scripts",
             );
         }
-        let shown = Asker::start(socket, Duration::from_millis(every_ms))
-            .and_then(|asker| show(&asker, has_colour));
+        let shown = Asker::start(socket, Duration::from_millis(every_ms)).and_then(|mut asker| {
+            let shown = show(&mut asker, has_colour);
+            asker.end();
+            shown
+        });
         match shown {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(FAILED, &format!("the terminal: {error}")),
@@ -68,7 +71,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     })
 }
 
-fn show(asker: &Asker, has_colour: bool) -> io::Result<()> {
+fn show(asker: &mut Asker, has_colour: bool) -> io::Result<()> {
     let mut terminal = ratatui::try_init()?;
     let mut view = View::default();
     let shown = loop {
@@ -78,13 +81,15 @@ fn show(asker: &Asker, has_colour: bool) -> io::Result<()> {
         match key(LOOK) {
             Ok(None) => {}
             Ok(Some(key)) => match view.on_key(key) {
+                // A command that is on its way is worth the wait; a second time it is meant.
+                Wish::Quit if asker.is_waiting() && !view.is_leaving => view.stay(),
                 Wish::Quit => break Ok(()),
                 Wish::Ask(verb) => asker.wish(verb),
                 Wish::Nothing => {}
             },
             Err(error) => break Err(error),
         }
-        while let Ok(heard) = asker.heard.try_recv() {
+        while let Some(heard) = asker.hear() {
             match heard {
                 Heard::Look(look) => view.on_look(*look),
                 Heard::Said(said) => {
@@ -113,7 +118,8 @@ fn key(within: Duration) -> io::Result<Option<Key>> {
     };
     Ok(match code {
         // A terminal in raw mode sends no signal.
-        KeyCode::Char('c') if modifiers.contains(KeyModifiers::CONTROL) => Some(Key::Char('q')),
+        KeyCode::Char('c') if modifiers.contains(KeyModifiers::CONTROL) => Some(Key::Quit),
+        KeyCode::Char(_) if modifiers.contains(KeyModifiers::CONTROL) => None,
         // An Escape and a key right behind it come as one: what was meant first is safe to do.
         KeyCode::Char(_) if modifiers.contains(KeyModifiers::ALT) => Some(Key::Escape),
         KeyCode::Char(typed) => Some(Key::Char(typed)),

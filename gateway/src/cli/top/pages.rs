@@ -8,6 +8,11 @@ use crate::cli::ctl::{duration, kill_line};
 use crate::control::answer::SessionRow;
 use crate::telemetry::{Kind, Summary, grouped, histograms};
 
+/// Columns of a line that is wrapped: 80 less what stands before an answer.
+const WRAP_AT: usize = 78;
+/// Lines of an answer that are shown.
+const SAID_LINES_MAX: usize = 6;
+
 /// The first lines of every page: who it is, whether it trades, what the last command came to.
 pub(super) fn header(view: &View) -> Vec<Line> {
     let status = &view.seen.now.status;
@@ -36,13 +41,42 @@ pub(super) fn header(view: &View) -> Vec<Line> {
     } else {
         Tone::Plain
     };
-    out.push(toned(kill_line(&status.kill).trim_end().to_owned(), tone));
+    if view.seen.is_empty() {
+        out.push(toned("not heard yet".to_owned(), Tone::Warn));
+    } else {
+        let kill = kill_line(&status.kill);
+        out.extend(wrapped(kill.trim_end()).map(|line| toned(line, tone)));
+    }
     if let Some(said) = &view.said {
-        let first = said.lines().next().unwrap_or_default();
-        out.push(toned(format!("> {first}"), Tone::Warn));
+        let all = said
+            .lines()
+            .flat_map(|line| wrapped(line).collect::<Vec<_>>());
+        let all = all
+            .take(SAID_LINES_MAX)
+            .map(|line| toned(format!("> {line}"), Tone::Warn));
+        out.extend(all);
     }
     out.extend(question(view));
     out
+}
+
+/// A line in as many as its words need.
+fn wrapped(line: &str) -> impl Iterator<Item = String> {
+    let mut lines = vec![String::new()];
+    for word in line.split(' ') {
+        let last = lines
+            .last_mut()
+            .filter(|it| it.is_empty() || it.chars().count() + 1 + word.chars().count() <= WRAP_AT);
+        match last {
+            Some(last) if last.is_empty() => last.push_str(word),
+            Some(last) => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines.into_iter()
 }
 
 fn question(view: &View) -> Vec<Line> {
@@ -189,6 +223,9 @@ fn latency(seen: &Seen) -> Vec<Line> {
 
 /// What has gone wrong in the last interval.
 fn troubles(seen: &Seen) -> Vec<Line> {
+    if !seen.has_interval() {
+        return vec![plain("no interval yet")];
+    }
     let all = seen.counters().into_iter();
     let moved: Vec<Line> = all
         .filter(|it| it.more > 0 && is_trouble(&it.counter))

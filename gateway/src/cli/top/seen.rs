@@ -66,6 +66,21 @@ impl Seen {
         u64::try_from(more * 1_000_000_000 / u128::from(elapsed_ns)).ok()
     }
 
+    /// Nothing has been heard yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.now.at_ns == 0
+    }
+
+    /// There are two looks at one process, with time between them.
+    pub(super) fn has_interval(&self) -> bool {
+        self.before.is_some()
+    }
+
+    /// Whether trading is stopped is seen at once, whatever else stands still.
+    pub(super) fn look_at_kill(&mut self, look: &Look) {
+        self.now.status.kill = look.status.kill.clone();
+    }
+
     /// A counter's value.
     pub(super) fn count(&self, kind: Kind, whose: &str, counter: &str) -> u64 {
         count(&self.now, kind, whose, counter)

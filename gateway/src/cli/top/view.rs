@@ -53,6 +53,8 @@ pub(super) enum Key {
     Down,
     PageUp,
     PageDown,
+    /// Whatever is asked.
+    Quit,
 }
 
 /// What a key comes to.
@@ -94,6 +96,8 @@ pub(super) struct View {
     pub(super) error: Option<String>,
     /// What is seen stands still.
     pub(super) is_frozen: bool,
+    /// Somebody wants to leave while a command has no answer.
+    pub(super) is_leaving: bool,
 }
 
 impl View {
@@ -104,7 +108,10 @@ impl View {
                 self.error = None;
                 self.seen.look(look);
             }
-            Ok(_) => self.error = None,
+            Ok(look) => {
+                self.error = None;
+                self.seen.look_at_kill(&look);
+            }
             Err(error) => self.error = Some(error),
         }
     }
@@ -112,6 +119,13 @@ impl View {
     /// What the gateway said to a command.
     pub(super) fn on_said(&mut self, said: String) {
         self.said = Some(said);
+        self.is_leaving = false;
+    }
+
+    /// A command has no answer yet.
+    pub(super) fn stay(&mut self) {
+        self.is_leaving = true;
+        self.said = Some("a command has no answer yet: q again leaves all the same".to_owned());
     }
 
     /// Every strategy.
@@ -129,6 +143,9 @@ impl View {
 
     /// A key was pressed.
     pub(super) fn on_key(&mut self, key: Key) -> Wish {
+        if key == Key::Quit {
+            return Wish::Quit;
+        }
         match self.question.take() {
             Some(Question::Kill(typed)) => self.on_kill_key(typed, key),
             Some(Question::Pause(at)) => self.on_pause_key(at, key),
@@ -183,7 +200,7 @@ impl View {
 
     fn on_page_key(&mut self, key: Key) -> Wish {
         match key {
-            Key::Char('q') => return Wish::Quit,
+            Key::Char('q') | Key::Quit => return Wish::Quit,
             Key::Char('k') => self.question = Some(Question::Kill(String::new())),
             Key::Char('p') => self.question = Some(Question::Pause(0)),
             Key::Char(' ') => self.is_frozen = !self.is_frozen,

@@ -56,6 +56,12 @@ pub(super) fn landlock(policy: &Policy, kind: Kind) -> Result<(), String> {
             .and_then(|it| it.add_rules(path_beneath_rules(&policy.read, read)))
             .map_err(failed)?;
     }
+    // A delegated connection asks for any free port before it connects.
+    if policy.binds {
+        rules = rules
+            .add_rule(NetPort::new(0, AccessNet::BindTcp))
+            .map_err(failed)?;
+    }
     for port in &policy.ports {
         rules = rules
             .add_rule(NetPort::new(*port, AccessNet::ConnectTcp))

@@ -55,6 +55,8 @@ pub struct Policy {
     pub needs: BTreeSet<Need>,
     /// BPF programs of ours run: a feed by AF_XDP, or a delegated session.
     pub has_programs: bool,
+    /// A connection has any free port before it connects: a delegated session's.
+    pub binds: bool,
 }
 
 /// What is read late: the time zone, interfaces, what the slow-order recorder asks of CPUs, the devices of the runtime.
@@ -122,6 +124,7 @@ impl Policy {
                 .map(|(_, need)| need)
                 .collect(),
             has_programs,
+            binds: has_lane,
         }
     }
 

@@ -3,7 +3,7 @@
 //! ```text
 //!  call that no rule allows ──SECCOMP_RET_TRAP──> SIGSYS ──> one count a call's number, EPERM ──> the caller goes on
 //!                                                              │
-//!                                                 housekeeping looks once a turn, and tells
+//!                                                 housekeeping looks once a second, and tells
 //! ```
 //!
 //! Thread:      whichever called; a signal's handler, so it does nothing but add to atomics
@@ -19,6 +19,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Numbers with a count of their own; what lies beyond shares the last one. The largest of Linux 6.18 is below 480.
 const NUMBERS: usize = 512;
+
+/// The kernel's filter sent the signal (asm-generic/siginfo.h).
+const SYS_SECCOMP: libc::c_int = 1;
 
 static REFUSED: [AtomicU64; NUMBERS] = [const { AtomicU64::new(0) }; NUMBERS];
 
@@ -46,7 +49,12 @@ pub(super) fn install() -> io::Result<()> {
     Ok(())
 }
 
-extern "C" fn on_refused(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+extern "C" fn on_refused(_: libc::c_int, told: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: with SA_SIGINFO the kernel says who sent the signal, in memory that lives as long as this call.
+    if unsafe { told.as_ref() }.is_none_or(|told| told.si_code != SYS_SECCOMP) {
+        // Somebody's `kill -SYS`: what it interrupted made no call, and its registers are its own.
+        return;
+    }
     let context = context.cast::<libc::ucontext_t>();
     // SAFETY: with SA_SIGINFO the kernel gives the interrupted thread's context, which is nobody else's until we return.
     let Some(context) = (unsafe { context.as_mut() }) else {
