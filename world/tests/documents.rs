@@ -1,4 +1,4 @@
-//! What the documents point at is there: links, make targets, commands.
+//! What the documents point at is there: links, make targets, commands, tests, and the crates that the locks name.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 13] = [
+const DOCUMENTS: [&str; 14] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/claims.md",
@@ -20,6 +20,7 @@ const DOCUMENTS: [&str; 13] = [
     "docs/replay.md",
     "docs/risk.md",
     "docs/sandbox.md",
+    "docs/threats.md",
     "tickgate/src/lib.rs",
 ];
 /// The programs that users call.
@@ -131,4 +132,127 @@ fn planted_mistakes_can_still_be_planted() {
         planted += 1;
     }
     assert!(planted > 0, "none in {}", folder.display());
+}
+
+/// What a table of threats begins with (docs/threats.md).
+const THREATS: &str = "| threat | defence | shown by | what is left |";
+
+/// A line of such a table.
+struct Threat<'a> {
+    name: &'a str,
+    shown_by: &'a str,
+    left: &'a str,
+}
+
+fn threats(page: &str) -> Vec<Threat<'_>> {
+    let (mut found, mut is_inside) = (Vec::new(), false);
+    for line in page.lines() {
+        let is_head = line == THREATS;
+        is_inside = is_head || (is_inside && line.starts_with('|'));
+        if !is_inside || is_head || line.starts_with("|---") {
+            continue;
+        }
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let ["", name, _, shown_by, left, ""] = cells[..] else {
+            panic!("{line}: expected four cells");
+        };
+        found.push(Threat {
+            name,
+            shown_by,
+            left,
+        });
+    }
+    found
+}
+
+/// A file that a line names, and the tests in it.
+struct Shown<'a> {
+    file: &'a str,
+    tests: Vec<&'a str>,
+}
+
+fn shown(cell: &str) -> Vec<Shown<'_>> {
+    let mut files: Vec<Shown<'_>> = Vec::new();
+    for name in cell.split('`').skip(1).step_by(2) {
+        if name.ends_with(".rs") {
+            files.push(Shown {
+                file: name,
+                tests: Vec::new(),
+            });
+        } else {
+            let file = files.last_mut().expect("a file before its tests");
+            file.tests.push(name);
+        }
+    }
+    files
+}
+
+fn has_test(text: &str, name: &str) -> bool {
+    let found = text.split_once(&format!("fn {name}("));
+    found.is_some_and(|(before, _)| before.trim_end().ends_with("#[test]"))
+}
+
+#[test]
+fn threats_are_shown_by_tests_that_exist_or_say_what_is_left() {
+    let page = std::fs::read_to_string(root().join("docs/threats.md")).expect("a page");
+    let (mut rows, mut named) = (0, 0);
+    for Threat {
+        name,
+        shown_by,
+        left,
+    } in threats(&page)
+    {
+        let files = shown(shown_by);
+        let says = |cell: &str| !["", "none"].contains(&cell);
+        assert_eq!(says(shown_by), !files.is_empty(), "{name}: {shown_by}");
+        assert!(
+            says(shown_by) || says(left),
+            "{name}: neither a test nor what is left"
+        );
+        for Shown { file, tests } in files {
+            let text = std::fs::read_to_string(root().join(file));
+            let text = text.unwrap_or_else(|error| panic!("{name}: {file}: {error}"));
+            let is_target = file.starts_with("fuzz/") && text.contains("fuzz_target!(");
+            assert!(
+                is_target || !tests.is_empty(),
+                "{name}: {file}: which test?"
+            );
+            for test in tests {
+                assert!(has_test(&text, test), "{name}: no test {test} in {file}");
+                named += 1;
+            }
+        }
+        rows += 1;
+    }
+    assert!(rows > 60 && named > 150, "{rows} lines, {named} tests");
+}
+
+/// Packages of this repository whose names do not begin with its own.
+const EXAMPLES: [&str; 3] = ["market-maker", "momentum", "pairs"];
+
+#[test]
+fn crates_of_others_are_locked_by_their_checksums() {
+    for lock in ["Cargo.lock", "fuzz/Cargo.lock"] {
+        let text = std::fs::read_to_string(root().join(lock)).expect("a lock");
+        let mut others = 0;
+        for package in text.split("[[package]]").skip(1) {
+            let value = |key: &str| {
+                let mut lines = package.lines();
+                lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "))
+            };
+            let name = value("name").expect("a name").trim_matches('"');
+            let Some(source) = value("source") else {
+                let is_ours = name.starts_with("tickgate") || EXAMPLES.contains(&name);
+                assert!(is_ours, "{lock}: {name} comes from a folder");
+                continue;
+            };
+            let is_known =
+                source.starts_with("\"registry+") && source.ends_with("/crates.io-index\"");
+            assert!(is_known, "{lock}: {name} comes from {source}");
+            let digits = value("checksum").map_or(0, |sum| sum.trim_matches('"').len());
+            assert_eq!(digits, 64, "{lock}: the checksum of {name}");
+            others += 1;
+        }
+        assert!(others > 100, "{lock}: only {others} crates of others");
+    }
 }

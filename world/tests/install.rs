@@ -184,3 +184,43 @@ fn instances_have_what_the_one_service_has() {
     );
     assert_eq!(one, each);
 }
+
+/// What each unit gives up, whatever its program is for.
+const GIVEN_UP: [&str; 7] = [
+    "NoNewPrivileges=yes",
+    "ProtectSystem=strict",
+    "ProtectHome=yes",
+    "PrivateTmp=yes",
+    "ProtectKernelModules=yes",
+    "ProtectKernelTunables=yes",
+    "ProtectControlGroups=yes",
+];
+/// What the gateway's gives up beside that.
+const GIVEN_UP_TOO: [&str; 7] = [
+    "RestrictSUIDSGID=yes",
+    "LockPersonality=yes",
+    "MemoryDenyWriteExecute=yes",
+    "ProtectClock=yes",
+    "ProtectKernelLogs=yes",
+    "RestrictNamespaces=yes",
+    "SystemCallArchitectures=native",
+];
+
+#[test]
+fn units_have_no_more_rights_than_their_programs_need() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/systemd");
+    let hot = "CAP_NET_RAW CAP_NET_ADMIN CAP_BPF CAP_IPC_LOCK CAP_SYS_NICE";
+    for (name, capabilities, user, more) in [
+        ("tickgate.service", hot, "User=tickgate", &GIVEN_UP_TOO[..]),
+        ("tickgate-metrics.service", "", "User=tickgate", &[]),
+        ("tickgate-sim.service", "", "DynamicUser=yes", &[]),
+    ] {
+        let text = fs::read_to_string(folder.join(name)).expect("it is there");
+        let lines: Vec<&str> = text.lines().collect();
+        let bound = format!("CapabilityBoundingSet={capabilities}");
+        let theirs = [user, &bound];
+        for wanted in GIVEN_UP.iter().chain(more).chain(&theirs) {
+            assert!(lines.contains(wanted), "{name}: no {wanted}");
+        }
+    }
+}

@@ -174,3 +174,26 @@ impl Wire for Sockets {
         events
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answer_from_another_address_than_the_servers_is_not_heard() {
+        let [server, stranger] = [(); 2].map(|()| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)));
+        let (server, stranger) = (server.unwrap(), stranger.unwrap());
+        let port = server.local_addr().unwrap().port();
+        let at = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        let mut sockets = Sockets::open(&[at], Vec::new()).unwrap();
+        assert!(sockets.request(0, b"asked"));
+        let (_, us) = server.recv_from(&mut [0; 8]).unwrap();
+        stranger.send_to(b"false", us).unwrap();
+        server.send_to(b"true", us).unwrap();
+        let mut heard = Vec::new();
+        while heard.is_empty() {
+            sockets.answers(|from, packet| heard.push((from, packet.to_vec())));
+        }
+        assert_eq!(heard, [(0, b"true".to_vec())]);
+    }
+}

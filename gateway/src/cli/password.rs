@@ -90,6 +90,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn password_file_that_others_may_read_is_refused_and_told_how_to_close() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ouch");
+        std::fs::write(&path, "secret\n").unwrap();
+        let read = |mode| {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            private(&path)
+        };
+        for mode in [0o600, 0o400] {
+            assert_eq!(read(mode), Ok("secret".to_owned()));
+        }
+        for mode in [0o640, 0o620, 0o610, 0o604, 0o602, 0o601] {
+            let refused = read(mode).unwrap_err();
+            let shown = path.display();
+            let told = format!("{shown}: mode {mode:o}, expected 600 or 400: chmod 600 {shown}");
+            assert_eq!(refused, told);
+        }
+    }
+
+    #[test]
     fn credential_is_a_file_in_systemds_folder_whatever_its_mode() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ouch");

@@ -559,6 +559,31 @@ mod tests {
     }
 
     #[test]
+    fn session_name_that_is_a_path_leads_out_of_no_folder() {
+        let outer = tempfile::tempdir().unwrap();
+        let folder = outer.path().join("copies");
+        let mut copy = run(&folder, &[]);
+        let header = Header {
+            kind: Kind::Heard as u8,
+            ..Header::default()
+        };
+        copy.on_record(&header, &Event::LoggedIn(1, *b"/../../x  "));
+        for (seq, message) in (1..).zip([accepted(7, 100), executed(7, 30, 900)]) {
+            let heard = HeardMessage {
+                seq,
+                is_past: false,
+                message: &message,
+            };
+            copy.on_record(&header, &Event::Heard(heard));
+        }
+        assert_eq!(copy.waiting(), 1);
+        let error = copy.write().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}");
+        let files = |folder: &Path| std::fs::read_dir(folder).unwrap().count();
+        assert_eq!((files(&folder), files(outer.path())), (0, 1));
+    }
+
+    #[test]
     fn file_of_another_program_is_refused_and_left_as_it_is() {
         for format in [CopyFormat::Json, CopyFormat::Csv] {
             let folder = tempfile::tempdir().unwrap();
