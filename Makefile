@@ -9,11 +9,11 @@ RUN_PACKAGES := iproute2
 DEMO_CRATES := -p tickgate-gateway -p tickgate-order-sim -p tickgate-lab
 # What the peers in C are compiled with: their table says it.
 PEER_PACKAGES := $(sort $(shell sed -n 's/^ *package: "\(.*\)",$$/\1/p' bench/peers/src/lib.rs))
-TEST_PACKAGES := iputils-ping tshark tmux systemd python3-venv chromium $(PEER_PACKAGES)
+TEST_PACKAGES := iputils-ping tshark tmux systemd python3-venv chromium openssl $(PEER_PACKAGES)
 BENCH_PACKAGES := dpdk-dev python3-venv $(PEER_PACKAGES)
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark scrape planted fuzz bench bench-check bench-record bench-time lint install deb deb-check clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark scrape mqtt planted fuzz bench bench-check bench-record bench-time lint install deb deb-check clean
 .PHONY: build-packages run-packages test-packages bench-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -85,6 +85,11 @@ scrape: build-packages run-packages test-packages
 	$(CARGO) build --workspace --profile checked
 	SCRAPE_SECONDS=$(or $(SCRAPE_SECONDS),60) HTTP_SECONDS=$(or $(HTTP_SECONDS),60) \
 		$(CARGO) test -p tickgate-world --profile checked --test metrics -- --nocapture
+
+## A real mosquitto with TLS: a broker that is gone for MQTT_SECONDS=60 while a gateway trades, and as long random bytes at the command topic.
+mqtt: build-packages run-packages test-packages
+	$(CARGO) build --workspace --profile checked
+	MQTT_SECONDS=$(or $(MQTT_SECONDS),60) $(CARGO) test -p tickgate-world --profile checked --test mqtt -- --nocapture --test-threads=1
 
 ## Plants mistakes in a copy of the tree, one after the other, and says which world finds each. SEEDS=1000.
 planted: build-packages
@@ -163,6 +168,6 @@ run-packages:
 	@deploy/packages $(RUN_PACKAGES)
 test-packages:
 	@deploy/packages $(TEST_PACKAGES)
-	@deploy/unpack target/unpacked prometheus
+	@deploy/unpack target/unpacked prometheus mosquitto mosquitto-clients
 bench-packages:
 	@deploy/packages $(BENCH_PACKAGES)

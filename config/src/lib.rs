@@ -11,10 +11,12 @@ mod check;
 mod cores;
 mod layers;
 mod manual;
+mod mqtt;
 mod schema;
 mod settings;
 
 pub use layers::{Fault, Layers, Loaded, Origin};
+pub use mqtt::{Mqtt, MqttBroker, MqttCommands, MqttTopics, Promise};
 pub use schema::schema;
 pub use settings::{
     Account, AccountRisk, AfXdp, Book, Books, Capture, Control, CopyFormat, Core, Events, Feed,

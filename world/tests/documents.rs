@@ -7,13 +7,14 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 14] = [
+const DOCUMENTS: [&str; 15] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/claims.md",
     "docs/delegated.md",
     "docs/exchange.md",
     "docs/host.md",
+    "docs/mqtt.md",
     "docs/orders.md",
     "docs/parquet.md",
     "docs/performance.md",

@@ -133,6 +133,7 @@ fn units_name_the_programs_where_they_are_and_systemd_accepts_them() {
             "tickgate@.service",
             "tickgate-sim.service",
             "tickgate-metrics.service",
+            "tickgate-mqtt.service",
         ] {
             let unit = folder.join(name);
             let text = fs::read_to_string(&unit).expect("it is there");
@@ -213,6 +214,7 @@ fn units_have_no_more_rights_than_their_programs_need() {
     for (name, capabilities, user, more) in [
         ("tickgate.service", hot, "User=tickgate", &GIVEN_UP_TOO[..]),
         ("tickgate-metrics.service", "", "User=tickgate", &[]),
+        ("tickgate-mqtt.service", "", "User=tickgate", &[]),
         ("tickgate-sim.service", "", "DynamicUser=yes", &[]),
     ] {
         let text = fs::read_to_string(folder.join(name)).expect("it is there");

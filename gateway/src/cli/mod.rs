@@ -1,5 +1,5 @@
-//! The command line, the same for every build of the gateway: `run`, `check`, `schema`, `manual`, `ctl`, `kill`, `resume`,
-//! `doctor`, `journal`, `replay`, `why`.
+//! The command line, the same for every build of the gateway: `run`, `check`, `schema`, `manual`, `ctl`, `top`, `metrics`,
+//! `mqtt`, `fleet`, `kill`, `resume`, `doctor`, `journal`, `replay`, `why`.
 //!
 //! The one module of this library that knows configuration files.
 
@@ -9,6 +9,8 @@ mod from_settings;
 mod journal;
 mod look;
 mod metrics;
+#[cfg(feature = "mqtt")]
+mod mqtt;
 #[cfg(test)]
 pub(crate) mod of_text;
 mod password;
@@ -91,6 +93,14 @@ enum Command {
     Top(top::Arguments),
     /// What Prometheus scrapes, over HTTP: asks the running gateway for each scrape, and has no part in its process.
     Metrics(metrics::Arguments),
+    /// Publishes a running gateway by MQTT: status, alerts, histograms, counters, orders, fills; takes signed commands.
+    ///
+    /// A process of its own, which asks the gateway at its control socket and reads its journal. docs/mqtt.md has the topics.
+    #[cfg(feature = "mqtt")]
+    Mqtt(mqtt::Arguments),
+    /// Many gateways in one view: their latencies added up exactly, from what they publish by MQTT.
+    #[cfg(feature = "mqtt")]
+    Fleet(mqtt::fleet::Arguments),
     /// Stop trading: no order goes out, open ones are cancelled; also after a restart, until `resume`.
     ///
     /// Works through the state folder, so the configuration must name the running gateway's.
@@ -148,15 +158,7 @@ struct OptionalSource {
 pub fn run(factory: Factory) -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let is_error = error.use_stderr();
-            let _ = error.print();
-            return if is_error {
-                ExitCode::from(WRONG_USAGE)
-            } else {
-                ExitCode::SUCCESS
-            };
-        }
+        Err(error) => return not_run(&error),
     };
     let level = env_logger::Env::default().default_filter_or("info");
     env_logger::Builder::from_env(level)
@@ -186,6 +188,10 @@ pub fn run(factory: Factory) -> ExitCode {
         Command::Ctl(arguments) => ctl::run(arguments),
         Command::Top(arguments) => top::run(arguments),
         Command::Metrics(arguments) => metrics::run(arguments),
+        #[cfg(feature = "mqtt")]
+        Command::Mqtt(arguments) => mqtt::run(&arguments),
+        #[cfg(feature = "mqtt")]
+        Command::Fleet(arguments) => mqtt::fleet::run(&arguments),
         Command::Kill { source, why } => with_kill_file(source, |file| {
             let is_first = file.write(KillCause::Operator, &why)?;
             Ok(if is_first {
@@ -214,6 +220,16 @@ pub fn run(factory: Factory) -> ExitCode {
         Command::Journal(arguments) => journal::run(arguments),
         Command::Replay(arguments) => replay::run(arguments, factory),
         Command::Why(arguments) => why::run(&arguments),
+    }
+}
+
+/// Help that was asked for, or what is wrong with the command line.
+fn not_run(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() {
+        ExitCode::from(WRONG_USAGE)
+    } else {
+        ExitCode::SUCCESS
     }
 }
 

@@ -11,15 +11,32 @@ const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 /// The password; what it is instead begins with the key at fault.
 pub(super) fn of(login: &Login<'_>) -> Result<String, String> {
     if !login.password_file.is_empty() {
-        let read = private(Path::new(login.password_file));
+        let read = private(Path::new(login.password_file), PASSWORD_MAX);
         return read.map_err(|error| format!("password_file: {error}"));
     }
     if login.password_credential.is_empty() {
         return Ok(login.password.to_owned());
     }
     let folder = std::env::var_os(CREDENTIALS);
-    let read = credential(folder.as_deref().map(Path::new), login.password_credential);
+    let folder = folder.as_deref().map(Path::new);
+    let read = credential(folder, login.password_credential, PASSWORD_MAX);
     read.map_err(|error| format!("password_credential: {error}"))
+}
+
+/// A secret of a file or of a credential, `None`: of neither; what is wrong begins with `file` or `credential`.
+#[cfg(feature = "mqtt")]
+pub(super) fn secret(file: &str, name: &str, bytes_max: usize) -> Result<Option<String>, String> {
+    if !file.is_empty() {
+        let read = private(Path::new(file), bytes_max);
+        return read.map(Some).map_err(|error| format!("file: {error}"));
+    }
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let folder = std::env::var_os(CREDENTIALS);
+    let read = credential(folder.as_deref().map(Path::new), name, bytes_max);
+    read.map(Some)
+        .map_err(|error| format!("credential: {error}"))
 }
 
 /// Settings that can be checked where systemd has not begun this process, and the keys of what is not looked at then.
@@ -47,7 +64,7 @@ pub(super) fn without_credentials(settings: &Settings) -> (Settings, Vec<String>
 }
 
 /// A secret that others can read is no secret: the file must be ours alone.
-fn private(path: &Path) -> Result<String, String> {
+fn private(path: &Path, bytes_max: usize) -> Result<String, String> {
     let shown = path.display();
     let metadata = std::fs::metadata(path).map_err(|error| format!("{shown}: {error}"))?;
     let mode = metadata.mode() & 0o777;
@@ -56,27 +73,27 @@ fn private(path: &Path) -> Result<String, String> {
             "{shown}: mode {mode:o}, expected 600 or 400: chmod 600 {shown}"
         ));
     }
-    read(path)
+    read(path, bytes_max)
 }
 
 /// The folder is closed to others; a file's own mode may show the bits of an access list that lets our user in.
-fn credential(folder: Option<&Path>, name: &str) -> Result<String, String> {
+fn credential(folder: Option<&Path>, name: &str, bytes_max: usize) -> Result<String, String> {
     let folder = folder.ok_or_else(|| {
         format!(
             "\"{name}\": {CREDENTIALS} is not set; expected systemd to start this, with \
              LoadCredential={name}:FILE in its unit"
         )
     })?;
-    read(&folder.join(name))
+    read(&folder.join(name), bytes_max)
 }
 
-fn read(path: &Path) -> Result<String, String> {
+fn read(path: &Path, bytes_max: usize) -> Result<String, String> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
     let password = text.trim_end_matches(['\n', '\r']);
-    if password.len() > PASSWORD_MAX {
+    if password.len() > bytes_max {
         return Err(format!(
-            "{shown}: {} characters, expected at most {PASSWORD_MAX}",
+            "{shown}: {} characters, expected at most {bytes_max}",
             password.len()
         ));
     }
@@ -96,7 +113,7 @@ mod tests {
         std::fs::write(&path, "secret\n").unwrap();
         let read = |mode| {
             std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
-            private(&path)
+            private(&path, PASSWORD_MAX)
         };
         for mode in [0o600, 0o400] {
             assert_eq!(read(mode), Ok("secret".to_owned()));
@@ -115,7 +132,7 @@ mod tests {
         let path = folder.path().join("ouch");
         std::fs::write(&path, "secret\n").unwrap();
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o440)).unwrap();
-        let read = |name| credential(Some(folder.path()), name);
+        let read = |name| credential(Some(folder.path()), name, PASSWORD_MAX);
         assert_eq!(read("ouch"), Ok("secret".to_owned()));
         let missing = read("other").unwrap_err();
         assert!(missing.contains("other: No such file"), "{missing}");
@@ -129,7 +146,7 @@ mod tests {
 
     #[test]
     fn credential_without_systemd_says_what_to_do() {
-        let told = credential(None, "ouch").unwrap_err();
+        let told = credential(None, "ouch", PASSWORD_MAX).unwrap_err();
         assert!(told.contains("LoadCredential=ouch:FILE"), "{told}");
     }
 }

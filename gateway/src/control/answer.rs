@@ -16,6 +16,9 @@ pub const POSITIONS_MAX: usize = 10_000;
 /// The longest answer, bytes: more than orders and positions can make.
 pub const ANSWER_BYTES_MAX: usize = 16 << 20;
 
+/// Why a feed is stale that has a gap which nothing has closed.
+pub const MESSAGES_MISSING: &str = "messages are missing";
+
 /// One answer.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Answer {

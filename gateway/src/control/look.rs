@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use feed_handler::feed::{STALE_ENDED, STALE_GAP, STALE_SILENT, STALE_WAITING};
 
 use super::answer::{
-    AccountPositionsRow, CoreRow, FeedRow, KillStatus, ORDERS_MAX, OrderRow, Orders, POSITIONS_MAX,
-    Positions, PositionsRow, SessionRow, Status, StrategyRow,
+    AccountPositionsRow, CoreRow, FeedRow, KillStatus, MESSAGES_MISSING, ORDERS_MAX, OrderRow,
+    Orders, POSITIONS_MAX, Positions, PositionsRow, SessionRow, Status, StrategyRow,
 };
 use super::guard::Guards;
 use super::moment::Moment;
@@ -271,7 +271,7 @@ fn address_of(session: &SessionControl, index: u8) -> String {
 fn feed(feed: &FeedControl) -> FeedRow {
     let stale = feed.counters.status.stale();
     let reasons = [
-        (STALE_GAP, "messages are missing"),
+        (STALE_GAP, MESSAGES_MISSING),
         (STALE_ENDED, "its session is over"),
         (STALE_SILENT, "it is silent, or has not begun"),
         (STALE_WAITING, "messages are missing that may still come"),

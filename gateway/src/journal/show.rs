@@ -46,6 +46,11 @@ pub fn text(head: &Head, record: &Record<'_>, event: &Event<'_>) -> String {
 /// One line of JSON.
 #[must_use]
 pub fn json(head: &Head, record: &Record<'_>, event: &Event<'_>) -> String {
+    Value::Object(fields_of(head, record, event)).to_string()
+}
+
+/// The same, name by name.
+pub(crate) fn fields_of(head: &Head, record: &Record<'_>, event: &Event<'_>) -> Map<String, Value> {
     let header = &record.header;
     let common = [
         (
@@ -58,15 +63,24 @@ pub fn json(head: &Head, record: &Record<'_>, event: &Event<'_>) -> String {
         ("kind", json!(record.kind.name())),
     ];
     let all = common.into_iter().chain(fields(head, record, event));
-    let all: Map<String, Value> = all.map(|(name, value)| (name.to_owned(), value)).collect();
-    Value::Object(all).to_string()
+    all.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Whether a message of the exchange tells of a trade, or of one that was undone.
+#[cfg(feature = "mqtt")]
+pub(crate) fn is_execution(message: &[u8]) -> bool {
+    let decoded = Outbound::decode(message).map(|(message, _)| message);
+    matches!(
+        decoded,
+        Ok(Outbound::Executed(_) | Outbound::BrokenTrade(_))
+    )
 }
 
 /// Behind the places of sessions: housekeeping.
 const GATEWAY_BEGAN: u8 = HOUSEKEEPING - 1;
 
 /// A session's name.
-pub(super) fn session_name(head: &Head, session: u8) -> String {
+pub(crate) fn session_name(head: &Head, session: u8) -> String {
     let names = head.names.sessions.get(usize::from(session));
     match names {
         Some(names) => names.name.clone(),

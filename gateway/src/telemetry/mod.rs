@@ -291,9 +291,8 @@ impl Run {
         of.get(counter).copied()
     }
 
-    /// Histograms as a table, in the order of the way, and sessions with their `positions_max` largest positions.
-    #[must_use]
-    pub fn table(&self, positions_max: usize) -> String {
+    /// Histograms as a table, in the order of the way.
+    pub(crate) fn latencies(&self) -> Table {
         let mut table = Table::new();
         table.load_style(presets::ASCII_MARKDOWN);
         table.set_header([
@@ -323,6 +322,13 @@ impl Run {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
+        table
+    }
+
+    /// Histograms as a table, in the order of the way, and sessions with their `positions_max` largest positions.
+    #[must_use]
+    pub fn table(&self, positions_max: usize) -> String {
+        let table = self.latencies();
         let sent = self.sent.map_or_else(|| "unknown".to_owned(), grouped);
         let mut out = format!(
             "{table}\n{}: sent {sent}, received {}, lost {}, orders {}, acks {}\n",

@@ -1,0 +1,518 @@
+//! What a broker is told of gateways that trade, and what it can tell them: with a real mosquitto, TLS and a password.
+//!
+//! `MQTT_SECONDS` says how long the broker is gone, and how long random bytes are thrown at the command topic (2).
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod broker;
+mod desk;
+mod rehearsal;
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use broker::{KEY, Mosquitto};
+use desk::{NEVER, ctl, until};
+use gateway::telemetry::decode;
+use lab::process::Process;
+use rehearsal::Rehearsal;
+use rt::clock::monotonic_ns;
+use rt::histogram::empty;
+use serde_json::Value;
+use support::{stderr, tool};
+
+/// A probe that takes what is offered: about fifty orders a second, most of them filled.
+const TAKER: [&str; 2] = [
+    "strategy.probe.parameters.takes=true",
+    "strategy.probe.parameters.every=10",
+];
+
+fn seconds() -> u64 {
+    let text = std::env::var("MQTT_SECONDS");
+    text.map_or(2, |text| text.parse().expect("seconds"))
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+fn report(trading: &Rehearsal) -> Value {
+    let report = ctl(Path::new(&trading.socket), &["--json", "report"]);
+    assert!(report.status.success(), "{}", stderr(&report));
+    json(&String::from_utf8_lossy(&report.stdout))["report"].clone()
+}
+
+fn orders(trading: &Rehearsal) -> u64 {
+    report(trading)["orders"].as_u64().expect("a number")
+}
+
+/// Trades on until there are this many more orders.
+fn trade(trading: &Rehearsal, more: u64) {
+    let before = orders(trading);
+    until("more orders", || {
+        (orders(trading) >= before + more).then_some(())
+    });
+}
+
+/// What was told by id, with how often; a second time it must be the same.
+fn told(heard: &[(String, String)], kind: &str) -> BTreeMap<String, (Value, u32)> {
+    let mut told: BTreeMap<String, (Value, u32)> = BTreeMap::new();
+    for (topic, text) in heard {
+        if !topic.starts_with(&format!("tickgate/one/{kind}/")) {
+            continue;
+        }
+        let value = json(text);
+        let id = value["id"].as_str().expect("an id").to_owned();
+        let (first, count) = told.entry(id).or_insert_with(|| (value.clone(), 0));
+        assert_eq!(*first, value, "the same id says something else");
+        *count += 1;
+    }
+    told
+}
+
+/// What the journal itself has, by the same ids: the judge.
+fn journaled(folder: &Path) -> (BTreeSet<String>, BTreeSet<String>) {
+    let folder = folder.to_str().expect("text");
+    let lines = |arguments: &[&str]| -> Vec<Value> {
+        let output = tool("tickgate", arguments);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let text = String::from_utf8(output.stdout).expect("text");
+        text.lines().map(json).collect()
+    };
+    let is_told = |it: &Value| {
+        let kind = it["kind"].as_str().expect("a kind");
+        let is_execution = ["executed", "broken-trade"].contains(&message(it).as_str());
+        let kinds = ["sent", "refused", "cancels", "heard", "kill-on", "kill-off"];
+        it["session"] == "ouch" && kinds.contains(&kind) && !is_execution
+    };
+    let orders = lines(&["journal", folder, "--json"]).into_iter();
+    let orders = orders.filter(is_told).map(|it| it["sequence"].to_string());
+    let fills = lines(&["journal", folder, "--executions"]).into_iter();
+    let fills = fills.map(|it| {
+        let word = |name: &str| it[name].as_str().expect("text").to_owned();
+        let (session, user) = (word("session"), word("username"));
+        let day = word("exchange_session");
+        format!("{session}/{user}/{day}/{}", it["seq"])
+    });
+    (orders.collect(), fills.collect())
+}
+
+fn message(record: &Value) -> String {
+    record["message"].as_str().unwrap_or_default().to_owned()
+}
+
+/// The highest resident size of a process, KiB.
+fn peak_kib(process: &Process) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid()));
+    let status = status.expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let words = line.expect("it has one").split_whitespace().nth(1);
+    words.expect("a number").parse().expect("a number")
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a scenario reads from top to bottom")]
+fn orders_and_fills_arrive_whatever_is_stopped_and_each_duplicate_has_its_id() {
+    let Some(mut broker) = Mosquitto::new() else {
+        return;
+    };
+    let journal = broker.path("journal");
+    let setting = format!("journal.folder={}", journal.display());
+    let mut trading = Rehearsal::start(&[TAKER[0], TAKER[1], &setting]);
+    // Somebody listens for good; then there is no broker, and what happens lies in the journal.
+    broker.start();
+    let watcher = broker.subscribe("tickgate/one/#");
+    broker.stop();
+    let more = format!("journal = \"{}\"", journal.display());
+    let mut publisher = broker.publisher("one", &trading.socket, &more);
+    publisher
+        .await_line("no broker", Duration::from_secs(20), &NEVER)
+        .expect("it says so");
+    let gone_ns = monotonic_ns() + seconds() * 1_000_000_000;
+    trade(&trading, 50);
+    let before_kib = peak_kib(&publisher);
+    until_then(gone_ns);
+    let grown_kib = peak_kib(&publisher) - before_kib;
+    assert!(
+        grown_kib < 16 << 10,
+        "{grown_kib} KiB more without a broker"
+    );
+
+    broker.start();
+    publisher
+        .await_line("the broker is there", Duration::from_secs(20), &NEVER)
+        .expect("it comes back");
+    let fills = |least: usize| {
+        until("fills", || {
+            (told(&watcher.heard(), "fills").len() >= least).then_some(())
+        });
+    };
+    fills(10);
+    // Slow for a while, gone for a while, and the publisher killed.
+    broker.signal(libc::SIGSTOP);
+    trade(&trading, 30);
+    broker.signal(libc::SIGCONT);
+    broker.stop();
+    trade(&trading, 30);
+    broker.start();
+    fills(told(&watcher.heard(), "fills").len() + 10);
+    publisher.signal(libc::SIGKILL);
+    let _ = publisher.wait(Duration::from_secs(20), &NEVER);
+    trade(&trading, 30);
+    let mut publisher = broker.publisher("one", &trading.socket, &more);
+    trade(&trading, 30);
+    trading.gateway.signal(libc::SIGTERM);
+    let ended = trading.gateway.wait(Duration::from_secs(20), &NEVER);
+    assert!(ended.expect("it ends"), "{:?}", trading.gateway.said);
+
+    let (orders, fills) = journaled(&journal);
+    assert!(
+        orders.len() > 150 && fills.len() > 20,
+        "{} {}",
+        orders.len(),
+        fills.len()
+    );
+    let sequence = |id: &String| id.rsplit('/').next().expect("three parts").to_owned();
+    let heard = until("everything of the journal", || {
+        let heard = watcher.heard();
+        let told_orders = told(&heard, "orders").keys().map(sequence).collect();
+        let told_fills = told(&heard, "fills").into_keys().collect();
+        let is_all = orders.is_subset(&told_orders) && fills.is_subset(&told_fills);
+        is_all.then_some(heard)
+    });
+    let told_orders = told(&heard, "orders");
+    let told_fills = told(&heard, "fills");
+    assert_eq!(
+        told_orders.keys().map(sequence).collect::<BTreeSet<_>>(),
+        orders
+    );
+    assert_eq!(told_fills.keys().cloned().collect::<BTreeSet<_>>(), fills);
+    // What comes for the first time comes in the order in which it happened.
+    let mut last = 0;
+    let mut seen = BTreeSet::new();
+    for (topic, text) in &heard {
+        if topic.starts_with("tickgate/one/orders/") && seen.insert(json(text)["id"].to_string()) {
+            let sequence: u64 = json(text)["sequence"].as_u64().expect("a number");
+            assert!(sequence > last, "{sequence} after {last}");
+            last = sequence;
+        }
+    }
+    let total = told_orders
+        .values()
+        .chain(told_fills.values())
+        .map(|(_, count)| count);
+    let total: u32 = total.sum();
+    let distinct = told_orders.len() + told_fills.len();
+    eprintln!("{distinct} messages, {total} deliveries, {grown_kib} KiB more without a broker");
+
+    let gone = until("its end is told", || {
+        let state = broker.kept("tickgate/one/status")?;
+        state.contains("gateway-gone").then_some(state)
+    });
+    assert_eq!(json(&gone)["instance"], "one");
+    publisher.end();
+    let offline = until("offline", || {
+        let state = broker.kept("tickgate/one/status")?;
+        state.contains("offline").then_some(state)
+    });
+    assert_eq!(json(&offline)["state"], "offline");
+    let counts = json(&broker.kept("tickgate/one/publisher").expect("kept"));
+    assert_eq!(counts["counts"]["journal_gaps"], 0, "{counts}");
+    broker.stop();
+}
+
+/// Lets a time pass in which nothing is done: the system under test is the one that acts.
+fn until_then(until_ns: u64) {
+    while monotonic_ns() < until_ns {
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn last_will_is_told_of_a_publisher_that_was_killed() {
+    let Some(mut broker) = Mosquitto::new() else {
+        return;
+    };
+    broker.start();
+    let trading = Rehearsal::start(&[]);
+    let mut publisher = broker.publisher("one", &trading.socket, "");
+    until("online", || {
+        let state = broker.kept("tickgate/one/status")?;
+        state.contains("online").then_some(())
+    });
+    publisher.signal(libc::SIGKILL);
+    let _ = publisher.wait(Duration::from_secs(20), &NEVER);
+    until("offline", || {
+        let state = broker.kept("tickgate/one/status")?;
+        state.contains("offline").then_some(())
+    });
+    broker.stop();
+}
+
+fn fleet(broker: &Mosquitto, arguments: &[&str]) -> Output {
+    let (address, ca) = (broker.address(), broker.path("ca.pem"));
+    let password = broker.path("password");
+    let mut all = vec!["fleet", "--broker", &address];
+    let (ca, password) = (ca.to_str().expect("text"), password.to_str().expect("text"));
+    all.extend(["--ca-file", ca, "--username", "watcher", "--password-file"]);
+    all.extend([password, "--once"]);
+    all.extend(arguments);
+    tool("tickgate", &all)
+}
+
+#[test]
+fn two_gateways_merged_are_the_histogram_of_all_their_samples() {
+    let Some(mut broker) = Mosquitto::new() else {
+        return;
+    };
+    broker.start();
+    let mut trading = ["one", "two"].map(|name| {
+        let trading = Rehearsal::start(&TAKER);
+        let publisher = broker.publisher(name, &trading.socket, "");
+        (trading, publisher)
+    });
+    for (trading, _) in &mut trading {
+        trade(trading, 50);
+        // Without an exchange nothing more is measured.
+        trading.exchange.end();
+    }
+    let reports = trading.each_ref().map(|(trading, _)| {
+        let mut before = Value::Null;
+        until("nothing more is measured", || {
+            let now = report(trading)["hdr"].clone();
+            let is_still = now == before;
+            before = now;
+            is_still.then(|| before.clone())
+        })
+    });
+    let mut joined = BTreeMap::new();
+    for report in &reports {
+        for (name, text) in report.as_object().expect("histograms") {
+            let histogram = decode(text.as_str().expect("text")).expect("a histogram");
+            let sum = joined.entry(name.clone()).or_insert_with(empty);
+            sum.add(histogram).expect("the same bounds");
+        }
+    }
+    assert!(joined["tick_to_order"].len() >= 100, "{joined:?}");
+    let merged = until("the fleet has all of it", || {
+        let output = fleet(&broker, &["--json", "--wait-ms", "1000"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let all = json(&String::from_utf8_lossy(&output.stdout));
+        let count = all["histograms"]["tick_to_order"]["count"].as_u64();
+        (count == Some(joined["tick_to_order"].len())).then_some(all)
+    });
+    for (name, joined) in &joined {
+        let text = merged["hdr"][name].as_str().expect("it is there");
+        let merged = decode(text).expect("a histogram");
+        let slots = |it: &hdrhistogram::Histogram<u64>| -> Vec<(u64, u64)> {
+            let recorded = it.iter_recorded();
+            recorded
+                .map(|slot| (slot.value_iterated_to(), slot.count_at_value()))
+                .collect()
+        };
+        assert_eq!(slots(&merged), slots(joined), "{name}");
+    }
+    assert_eq!(merged["gateways"].as_array().map(Vec::len), Some(2));
+    let table = fleet(&broker, &[]);
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert!(
+        table.contains("2 gateways") && table.contains("| tick_to_order"),
+        "{table}"
+    );
+
+    // Who is not let in, or does not know the broker, is told so.
+    let (address, key) = (broker.address(), broker.path("key").display().to_string());
+    let stranger = [
+        "fleet",
+        "--once",
+        "--broker",
+        &address,
+        "--username",
+        "watcher",
+    ];
+    let stranger = [&stranger[..], &["--password-file", &key]].concat();
+    let ca = broker.path("ca.pem").display().to_string();
+    let refused = tool("tickgate", &[&stranger[..], &["--ca-file", &ca]].concat());
+    let said = stderr(&refused);
+    assert!(
+        !refused.status.success() && said.contains("NotAuthorized"),
+        "{said}"
+    );
+    let unknown = tool("tickgate", &stranger);
+    let said = stderr(&unknown);
+    assert!(
+        !unknown.status.success() && said.contains("certificate"),
+        "{said}"
+    );
+    broker.stop();
+}
+
+/// Signs a body and publishes it, as docs/mqtt.md says.
+fn sign_and_publish(broker: &Mosquitto, key: &str, body: &str) -> Vec<u8> {
+    let script = "printf %s \"$2\" | openssl dgst -sha256 -mac HMAC -macopt \"hexkey:$1\" -r | cut -d' ' -f1";
+    let output = Command::new("bash")
+        .args(["-c", script, "bash", key, body])
+        .output();
+    let mac = String::from_utf8(output.expect("it starts").stdout).expect("text");
+    let payload = format!("{} {body}", mac.trim()).into_bytes();
+    broker.publish("tickgate/one/command", &payload);
+    payload
+}
+
+fn body(verb: &str, time_s: u64, nonce: &str) -> String {
+    format!(
+        r#"{{"instance":"one","verb":"{verb}","reason":"a drill","time_s":{time_s},"nonce":"{nonce}-0123456789abcdef"}}"#
+    )
+}
+
+fn now_s() -> u64 {
+    rt::clock::realtime_ns() / 1_000_000_000
+}
+
+/// Refused commands by cause, as the publisher has told last.
+fn refused(broker: &Mosquitto) -> BTreeMap<String, u64> {
+    let counts = until("counts", || broker.kept("tickgate/one/publisher"));
+    let refused = json(&counts)["counts"]["commands_refused"].clone();
+    serde_json::from_value(refused).expect("numbers")
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a scenario reads from top to bottom")]
+fn commands_are_done_once_when_they_are_signed_and_everything_else_is_refused_and_counted() {
+    let Some(mut broker) = Mosquitto::new() else {
+        return;
+    };
+    broker.start();
+    let journal = broker.path("journal");
+    let setting = format!("journal.folder={}", journal.display());
+    let trading = Rehearsal::start(&[TAKER[0], TAKER[1], &setting]);
+    let mut publisher = broker.publisher("one", &trading.socket, "");
+    let watcher = broker.subscribe("tickgate/one/result");
+    let before = watcher.heard().len();
+    publisher
+        .await_line("the broker is there", Duration::from_secs(20), &NEVER)
+        .expect("it is there");
+    let mut tries = 0;
+    let result = until("a status", || {
+        tries += 1;
+        sign_and_publish(
+            &broker,
+            KEY,
+            &body("status", now_s(), &format!("status-{tries}")),
+        );
+        watcher.heard().into_iter().nth(before)
+    });
+    let result = json(&result.1);
+    assert_eq!(result["is_done"], true, "{result}");
+    assert_eq!(result["answer"]["status"]["sessions"][0]["name"], "ouch");
+
+    let before = refused(&broker);
+    let mut random = fastrand::Rng::with_seed(1883);
+    let until_ns = monotonic_ns() + seconds() * 1_000_000_000;
+    let mut thrown = 0;
+    while monotonic_ns() < until_ns {
+        let mut command = broker.client("mosquitto_pub");
+        command.args(["-t", "tickgate/one/command", "-l"]);
+        let mut child = command.stdin(Stdio::piped()).spawn().expect("it starts");
+        let mut stdin = child.stdin.take().expect("piped");
+        for _ in 0..200 {
+            let len = random.usize(1..3_000);
+            let mut line: Vec<u8> = (0..len).map(|_| random.u8(1..)).collect();
+            line.retain(|byte| *byte != b'\n');
+            line.insert(0, b'x');
+            line.push(b'\n');
+            stdin.write_all(&line).expect("it reads");
+            thrown += 1;
+        }
+        drop(stdin);
+        assert!(child.wait().expect("it ends").success());
+        let zeros: Vec<u8> = (0..random.usize(1..3_000)).map(|_| random.u8(..)).collect();
+        broker.publish("tickgate/one/command", &zeros);
+        thrown += 1;
+    }
+    until("each of them is counted", || {
+        let sum = |it: &BTreeMap<String, u64>| it.values().sum::<u64>();
+        let counted = sum(&refused(&broker)) - sum(&before);
+        (counted == thrown).then_some(())
+    });
+    eprintln!(
+        "{thrown} messages of random bytes refused: {:?}",
+        refused(&broker)
+    );
+
+    let results = watcher.heard().len();
+    let before = refused(&broker);
+    let good = sign_and_publish(&broker, KEY, &body("status", now_s(), "once"));
+    until("its result", || {
+        (watcher.heard().len() > results).then_some(())
+    });
+    broker.publish("tickgate/one/command", &good);
+    sign_and_publish(
+        &broker,
+        &KEY.replace('8', "9"),
+        &body("kill", now_s(), "forged"),
+    );
+    sign_and_publish(&broker, KEY, &body("kill", now_s() - 31, "old"));
+    sign_and_publish(&broker, KEY, &body("kill", now_s() + 60, "new"));
+    let other = body("kill", now_s(), "other").replace("\"one\"", "\"two\"");
+    sign_and_publish(&broker, KEY, &other);
+    let causes = [
+        "replayed",
+        "wrong_signature",
+        "too_old",
+        "too_new",
+        "other_instance",
+    ];
+    until("each by its cause", || {
+        let now = refused(&broker);
+        let count = |it: &BTreeMap<String, u64>, cause: &str| it.get(cause).copied().unwrap_or(0);
+        let is_counted = |cause: &&str| count(&now, cause) == count(&before, cause) + 1;
+        causes.iter().all(is_counted).then_some(())
+    });
+    assert_eq!(
+        watcher.heard().len(),
+        results + 1,
+        "nobody is answered who is refused"
+    );
+    let status = ctl(Path::new(&trading.socket), &["--json", "status"]);
+    let status = json(&String::from_utf8_lossy(&status.stdout));
+    assert_eq!(status["status"]["kill"]["scope"], Value::Array(Vec::new()));
+
+    sign_and_publish(&broker, KEY, &body("kill", now_s(), "kill"));
+    until("it is killed", || {
+        let status = ctl(Path::new(&trading.socket), &["--json", "status"]);
+        let status = json(&String::from_utf8_lossy(&status.stdout));
+        let scope = status["status"]["kill"]["scope"]
+            .as_array()
+            .expect("a list");
+        (!scope.is_empty()).then_some(())
+    });
+    until("the alert", || {
+        let alert = json(&broker.kept("tickgate/one/alerts/killed/ouch")?);
+        (alert["state"] == "raised").then_some(())
+    });
+    until("it is journaled with this user", || {
+        let folder = journal.to_str().expect("text");
+        let lines = tool(
+            "tickgate",
+            &["journal", folder, "--kind", "asked", "--json"],
+        );
+        let lines = String::from_utf8(lines.stdout).expect("text");
+        let found = lines.lines().map(json).find(|it| {
+            let asked = it["asked"].as_str().unwrap_or_default();
+            asked.contains("by MQTT: a drill") && it["uid"].is_u64()
+        });
+        found.filter(|it| it["pid"] == publisher.pid())
+    });
+    publisher.end();
+    broker.stop();
+}
