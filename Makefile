@@ -29,7 +29,7 @@ demo: build-packages run-packages
 	@echo "Built by the profile demo, for a quick start; make bench measures the release build."
 
 ## Format, clippy, docs and every test. Needs root for network namespaces; says what it skips without.
-test: build-packages run-packages test-packages machine-packages
+test: build-packages run-packages test-packages
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --profile checked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --profile checked

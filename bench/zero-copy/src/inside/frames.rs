@@ -40,6 +40,8 @@ pub struct Plan {
 const WINDOW: u64 = 512;
 /// Flows, told apart by their source port, so that the receiving card spreads them over its queues.
 const FLOWS: u16 = 16;
+/// Looks for room in the window before the kernel is told of waiting frames again.
+const SPINS: u32 = 4_096;
 /// Without a frame for so long, those that are missing are lost.
 const SILENCE_NS: u64 = 5_000_000_000;
 const FROM: Ipv4Addr = Ipv4Addr::new(10, 77, 3, 1);
@@ -178,9 +180,14 @@ fn send(
     let mut payload = [0; PAYLOAD_MAX];
     for seq in 0..frames {
         // Relaxed: a count, and nothing hangs on it.
+        let mut waited = 0u32;
         while seq >= way.arrived.load(Ordering::Relaxed) + WINDOW {
             if way.is_over.load(Ordering::Relaxed) {
                 return Ok(sent);
+            }
+            waited += 1;
+            if waited.is_multiple_of(SPINS) {
+                kick_all(senders);
             }
             std::hint::spin_loop();
         }
@@ -219,18 +226,22 @@ fn send(
     }
     // Until the receiver has everything, or has waited long enough: then all frames are back, or never come.
     while !way.is_over.load(Ordering::Relaxed) {
-        for sender in senders.iter_mut() {
-            if !sender.is_idle() {
-                sender.kick_again();
-            }
-        }
+        kick_all(senders);
         std::thread::park_timeout(Duration::from_millis(1));
     }
-    let is_uncompleted = senders
-        .iter_mut()
-        .filter_map(|sender| (!sender.is_idle()).then_some(()));
-    sent.uncompleted = is_uncompleted.count() as u64;
+    for sender in senders.iter_mut() {
+        sent.uncompleted += u64::from(!sender.is_idle());
+    }
     Ok(sent)
+}
+
+/// Tells the kernel again of what it has put off.
+fn kick_all(senders: &mut [Sender]) {
+    for sender in senders {
+        if !sender.is_idle() {
+            sender.kick_again();
+        }
+    }
 }
 
 fn receive(source: &mut XdpSource, books: &mut Books, way: &Way, stop: &AtomicBool) {
