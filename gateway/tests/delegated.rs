@@ -22,7 +22,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use feed_handler::xdp::nic::{self, Attached};
-use gateway::order::transport::delegated::{DelegatedOptions, LaneWatch, Safeguards, Sender};
+use gateway::order::transport::delegated::{DelegatedOptions, LaneWatch, Safeguards};
 use gateway::order::transport::{
     Counts, Transport, TransportEvent, TransportOptions, TransportUser, Way,
 };
@@ -711,18 +711,6 @@ impl TransportUser for Look {
 fn look(options: &TransportOptions) -> Result<bool, String> {
     let looked = Way::Delegated.open(options, Look);
     looked.map_err(|error| error.to_string())
-}
-
-#[test]
-fn zero_copy_that_a_driver_refuses_leaves_the_queue_to_a_socket_that_copies() {
-    in_own_thread(|| {
-        let Some(_far) = wire::lay() else { return };
-        let refused = Sender::open(NEAR, 0, true).expect_err("virtual pairs copy");
-        assert_eq!(refused.raw_os_error(), Some(libc::EOPNOTSUPP));
-        let mut sender = Sender::open(NEAR, 0, false).expect("copies are left");
-        assert_eq!(sender.is_zero_copy().ok(), Some(false));
-        assert!(sender.is_idle());
-    });
 }
 
 #[test]
