@@ -587,6 +587,7 @@ mod tests {
             "require = \"delegated\"",
             "interface = \"eth1\"",
             "queue = 1",
+            "zero_copy = true",
         ] {
             let with = |submit: &str| {
                 let more = format!("submit = \"{submit}\"\n{key}\nusername");

@@ -22,6 +22,7 @@ const DOCUMENTS: [&str; 15] = [
     "docs/risk.md",
     "docs/sandbox.md",
     "docs/threats.md",
+    "docs/zero-copy.md",
     "tickgate/src/lib.rs",
 ];
 /// The programs that users call.

@@ -13,6 +13,8 @@
 //!   order0 (exchange) ──── right   tg-PID-N-m   left ──── order0 (gateway)
 //! ```
 //!
+//! In a virtual machine its cards stand in for the virtual interfaces, each end a card ([`Cards`]).
+//!
 //! Nothing outside them is touched. They are removed when the lab is dropped; what a killed lab left
 //! behind is removed by the next one.
 
@@ -52,6 +54,15 @@ pub struct Lab {
 /// The interfaces of the middle: of the gateway's side, and of the exchange's.
 pub const MIDDLE_LINKS: [&str; 2] = ["left", "right"];
 
+/// Cards that stand in for the two pairs of virtual interfaces, by name; what one end of a pair sends reaches the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cards {
+    /// The feed's pair: the exchange's end, the gateway's end.
+    pub feed: [String; 2],
+    /// The same for orders.
+    pub orders: [String; 2],
+}
+
 /// Which namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -88,7 +99,47 @@ impl Lab {
         Self::make(1, true)
     }
 
+    /// Makes both namespaces of cards of this machine, which lose their names and addresses, and come back when the
+    /// namespaces go.
+    ///
+    /// # Errors
+    /// Not root, `ip` is not installed, or there is no such card.
+    pub fn of_cards(cards: &Cards) -> Result<Self> {
+        let lab = Self::bare(false)?;
+        for (link, ends) in [("feed0", &cards.feed), ("order0", &cards.orders)] {
+            for (card, namespace) in ends.iter().zip([&lab.exchange, &lab.gateway]) {
+                ip(&["link", "set", card, "netns", namespace, "name", link])?;
+            }
+        }
+        lab.address()?;
+        Ok(lab)
+    }
+
     fn make(queues: u32, has_middle: bool) -> Result<Self> {
+        let lab = Self::bare(has_middle)?;
+        let (x, g) = (&lab.exchange, &lab.gateway);
+        pair([x, "feed0"], [g, "feed0"], queues)?;
+        if let Some(middle) = &lab.middle {
+            let [left, right] = MIDDLE_LINKS;
+            pair([g, "order0"], [middle, left], 1)?;
+            pair([x, "order0"], [middle, right], 1)?;
+            for link in MIDDLE_LINKS {
+                ip(&["-n", middle, "link", "set", link, "up"])?;
+            }
+        } else {
+            pair([x, "order0"], [g, "order0"], 1)?;
+        }
+        lab.address()?;
+        if queues > 1 {
+            for queue in 0..queues {
+                lab.send_from_cpu_on_queue(queue)?;
+            }
+        }
+        Ok(lab)
+    }
+
+    /// The namespaces, with nothing in them.
+    fn bare(has_middle: bool) -> Result<Self> {
         remove_stale();
         // A name of its own for each lab of this process: the kernel takes its time to let one go.
         static LABS: AtomicU32 = AtomicU32::new(0);
@@ -107,33 +158,21 @@ impl Lab {
             ip(&["netns", "add", namespace])
                 .context("making a network namespace needs root and Debian's iproute2")?;
         }
-        pair([x, "feed0"], [g, "feed0"], queues)?;
-        if let Some(middle) = &lab.middle {
-            let [left, right] = MIDDLE_LINKS;
-            pair([g, "order0"], [middle, left], 1)?;
-            pair([x, "order0"], [middle, right], 1)?;
-            for link in MIDDLE_LINKS {
-                ip(&["-n", middle, "link", "set", link, "up"])?;
-            }
-        } else {
-            pair([x, "order0"], [g, "order0"], 1)?;
-        }
-        for (link, net) in [("feed0", 1), ("order0", 2)] {
-            for (namespace, host) in [(x, 1), (g, 2)] {
+        Ok(lab)
+    }
+
+    /// Gives every interface its address, and sets it up.
+    fn address(&self) -> Result<()> {
+        for namespace in [&self.exchange, &self.gateway] {
+            let host = if *namespace == self.exchange { 1 } else { 2 };
+            for (link, net) in [("feed0", 1), ("order0", 2)] {
                 let address = format!("10.77.{net}.{host}/24");
                 ip(&["-n", namespace, "addr", "add", &address, "dev", link])?;
                 ip(&["-n", namespace, "link", "set", link, "up"])?;
             }
-        }
-        for namespace in [x, g] {
             ip(&["-n", namespace, "link", "set", "lo", "up"])?;
         }
-        if queues > 1 {
-            for queue in 0..queues {
-                lab.send_from_cpu_on_queue(queue)?;
-            }
-        }
-        Ok(lab)
+        Ok(())
     }
 
     /// Transmit packet steering: the queue takes what the CPU of the same number sends. The pair turns it into
@@ -188,8 +227,8 @@ impl Drop for Lab {
     }
 }
 
-/// Removes namespaces of labs whose process is gone.
-fn remove_stale() {
+/// Removes namespaces of labs whose process is gone, and those of virtual machines.
+pub fn remove_stale() {
     let Ok(output) = Command::new("ip").args(["netns", "list"]).output() else {
         return;
     };
@@ -198,7 +237,9 @@ fn remove_stale() {
         let pid = name
             .strip_prefix("tg-")
             .and_then(|rest| rest.split('-').next());
-        let is_ours = ["-x", "-g", "-m"].iter().any(|end| name.ends_with(end));
+        let is_ours = ["-x", "-g", "-m", "-v"]
+            .iter()
+            .any(|end| name.ends_with(end));
         if let Some(pid) = pid
             .filter(|_| is_ours)
             .and_then(|pid| pid.parse::<u32>().ok())
@@ -218,7 +259,11 @@ fn pair([here, link]: [&str; 2], [there, peer]: [&str; 2], queues: u32) -> Resul
     ip(&pair.split(' ').collect::<Vec<_>>())
 }
 
-fn ip(arguments: &[&str]) -> Result<()> {
+/// Runs `ip`.
+///
+/// # Errors
+/// It is not installed, or what it says.
+pub fn ip(arguments: &[&str]) -> Result<()> {
     let output = Command::new("ip")
         .args(arguments)
         .output()

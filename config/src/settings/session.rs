@@ -40,6 +40,7 @@ pub struct Session {
     pub submit: Submit,
     pub interface: String,
     pub queue: u32,
+    pub zero_copy: bool,
     pub require: Require,
     pub sqpoll_idle_ms: u32,
     #[serde(default)]
@@ -123,6 +124,7 @@ impl Session {
         for (name, is_set) in [
             ("interface", !self.interface.is_empty()),
             ("queue", self.queue != 0),
+            ("zero_copy", self.zero_copy),
             ("require", self.require != Require::Enter),
         ] {
             if is_set {

@@ -39,6 +39,6 @@ pub use options::{Mode, Options, Rung};
 pub use program::{FEEDS_MAX, Program, ProgramError, QUEUES_MAX, Verdict, Wanted};
 pub use receiver::{QueueWatch, Unserved, Watch, XdpCounters, XdpSource};
 pub use socket::SocketOptions;
-pub use sockopt::Statistics;
 pub(crate) use sockopt::write_option;
+pub use sockopt::{Statistics, is_zero_copy};
 pub use trial::Trial;

@@ -41,7 +41,7 @@ pub(super) fn statistics(fd: RawFd) -> io::Result<Statistics> {
 ///
 /// # Errors
 /// What `getsockopt` says.
-pub(super) fn is_zero_copy(fd: RawFd) -> io::Result<bool> {
+pub fn is_zero_copy(fd: RawFd) -> io::Result<bool> {
     let mut flags = 0u32;
     read_option(fd, XDP_OPTIONS, &mut flags)?;
     Ok(flags & XDP_OPTIONS_ZEROCOPY != 0)

@@ -370,6 +370,7 @@ fn session(
                 exchange: Some(*session.address.ip()),
                 interface: Some(session.interface.clone()).filter(|name| !name.is_empty()),
                 queue: session.queue,
+                zero_copy: session.zero_copy,
                 is_required: session.require == settings::Require::Delegated,
                 feeds_on: Vec::new(),
                 safeguards: Safeguards::Both,

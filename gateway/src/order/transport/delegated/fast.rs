@@ -149,8 +149,11 @@ impl Fast {
             return Err(Detour::Detached);
         }
         if !self.sender.is_idle() {
+            // What was put off leaves now, or it has left: a card says so when it is asked.
             self.sender.kick_again();
-            return Err(Detour::NoFrame);
+            if !self.sender.is_idle() {
+                return Err(Detour::NoFrame);
+            }
         }
         let kernel = self.row.kernel().ok_or(Detour::Moving)?;
         let waiting = Waiting {

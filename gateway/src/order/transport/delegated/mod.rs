@@ -40,6 +40,7 @@ use super::{Counts, Transport, TransportEvent};
 use fast::Fast;
 pub use open::DelegatedOptions;
 pub use row::Safeguards;
+pub use sender::Sender;
 pub use watch::LaneWatch;
 
 /// The stream.

@@ -35,6 +35,8 @@ pub struct DelegatedOptions {
     pub interface: Option<String>,
     /// The queue of it by which fast segments leave.
     pub queue: u32,
+    /// They leave without a copy where the driver can.
+    pub zero_copy: bool,
     /// Nothing but the lane will do.
     pub is_required: bool,
     /// Interfaces on which feeds receive by AF_XDP.
@@ -50,6 +52,7 @@ impl DelegatedOptions {
         exchange: None,
         interface: None,
         queue: 0,
+        zero_copy: true,
         is_required: false,
         feeds_on: Vec::new(),
         safeguards: Safeguards::Both,
@@ -81,10 +84,12 @@ pub(super) fn open(options: &DelegatedOptions) -> io::Result<Option<Fast>> {
             fast,
             interface,
             place,
+            copying,
         }) => {
             log::info!(
-                "session {session}: delegated by queue {} of {interface}, acknowledgements are looked at in the {}",
+                "session {session}: delegated by queue {} of {interface} ({}), acknowledgements are looked at in the {}",
                 options.queue,
+                copying,
                 match place {
                     Place::Driver => "driver",
                     Place::Stack => "stack",
@@ -107,6 +112,8 @@ struct Opened {
     fast: Fast,
     interface: String,
     place: Place,
+    /// As the kernel granted it.
+    copying: &'static str,
 }
 
 fn lane(options: &DelegatedOptions) -> Result<Opened, NoLane> {
@@ -137,10 +144,12 @@ fn lane(options: &DelegatedOptions) -> Result<Opened, NoLane> {
         Place::Stack
     };
     let (programs, row) = Programs::attach(index, place).map_err(refused)?;
-    let sender = Sender::open(&interface, options.queue).map_err(|error| {
-        let why = format!("{interface}, queue {}: {error}", options.queue);
-        NoLane::new(why, socket_hint(error.raw_os_error().unwrap_or(0)))
-    })?;
+    let sender = sender(&interface, options, place)?;
+    let copying = match sender.is_zero_copy() {
+        Ok(true) => "zero-copy",
+        Ok(false) => "copy",
+        Err(error) => return Err(NoLane::new(error.to_string(), "see dmesg")),
+    };
     let fast = Fast {
         session: options.session.clone(),
         interface: interface.clone(),
@@ -159,6 +168,24 @@ fn lane(options: &DelegatedOptions) -> Result<Opened, NoLane> {
         fast,
         interface,
         place,
+        copying,
+    })
+}
+
+/// A socket on the lane's queue: zero-copy where that is asked for, the driver is trusted and grants it.
+fn sender(interface: &str, options: &DelegatedOptions, place: Place) -> Result<Sender, NoLane> {
+    let (session, queue) = (&options.session, options.queue);
+    if options.zero_copy && place == Place::Driver {
+        match Sender::open(interface, queue, true) {
+            Ok(sender) => return Ok(sender),
+            Err(error) => log::info!(
+                "session {session}: zero-copy did not hold on queue {queue} of {interface}, the kernel copies: {error}"
+            ),
+        }
+    }
+    Sender::open(interface, queue, false).map_err(|error| {
+        let why = format!("{interface}, queue {queue}: {error}");
+        NoLane::new(why, socket_hint(error.raw_os_error().unwrap_or(0)))
     })
 }
 

@@ -4,9 +4,13 @@
 //!  free frame ──> filled ──> TX ring ── kick ──> kernel sends ──> completion ring ──> free frame
 //! ```
 //!
+//! In copy mode the kernel has sent when the call that kicks it returns. In zero-copy it has told the card, on this core and
+//! within that call, and the frame comes back when the card has read it. A queue that is zero-copy receives into packet
+//! memory, too, also what no program redirects: so the socket brings frames for that, which the kernel copies out of and
+//! keeps.
+//!
 //! Thread:      order core, hot
-//! Invariants:  a frame is free or with the kernel, never both. It is bound in copy mode, in which the kernel sends
-//!              within the call that kicks it, on this core.
+//! Invariants:  a frame is free, with the kernel to be sent, or its own for ever to receive into.
 //! System calls: `sendto` without bytes, one a frame: the kick.
 //! When full:   no frame is free: the bytes go by the kernel alone.
 
@@ -17,17 +21,21 @@ use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::AsRawFd;
 
+use feed_handler::xdp::is_zero_copy;
 use xsk_rs::config::{
     BindFlags, FrameSize, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig,
 };
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem};
 
-/// Frames, and entries of the rings: one is on its way at a time, unless the kernel puts one off.
+/// Frames that are sent, and entries of their rings: one is on its way at a time, unless the kernel puts one off.
 const FRAMES: u32 = 64;
+/// Frames that a zero-copy queue receives into: as many as drivers have descriptors at first (256 to 512). With fewer, a burst
+/// of answers finds no room on the card.
+const RECEIVE_FRAMES: u32 = 512;
 const FRAME_BYTES: u32 = 2048;
 
 /// The socket and its memory.
-pub(super) struct Sender {
+pub struct Sender {
     // Dropped in this order: the rings before the memory that they point into.
     tx: TxQueue,
     completion: CompQueue,
@@ -50,33 +58,49 @@ impl std::fmt::Debug for Sender {
 }
 
 impl Sender {
-    /// Opens a socket on a queue of an interface.
+    /// Opens a socket on a queue of an interface, in zero-copy or in copy mode.
     ///
     /// # Errors
     /// `EBUSY`: another socket has the queue. `EPERM`: `CAP_NET_RAW` is missing. `ENOBUFS`: `RLIMIT_MEMLOCK`.
-    /// `EINVAL`: there is no such queue. `ENETDOWN`: the interface is down. `EAFNOSUPPORT`: a kernel without AF_XDP.
-    pub(super) fn open(interface: &str, queue: u32) -> io::Result<Self> {
+    /// `EINVAL`: there is no such queue, or no zero-copy on it. `EOPNOTSUPP`: the driver has no zero-copy. `ENETDOWN`: the
+    /// interface is down. `EAFNOSUPPORT`: a kernel without AF_XDP.
+    pub fn open(interface: &str, queue: u32, zero_copy: bool) -> io::Result<Self> {
         let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
-        let ring = || QueueSize::new(FRAMES).map_err(|_| invalid());
+        let ring = |entries| QueueSize::new(entries).map_err(|_| invalid());
+        let receive_frames = if zero_copy { RECEIVE_FRAMES } else { 0 };
         let memory = UmemConfig::builder()
             .frame_size(FrameSize::new(FRAME_BYTES).map_err(|_| invalid())?)
-            .fill_queue_size(ring()?)
-            .comp_queue_size(ring()?)
+            .fill_queue_size(ring(receive_frames.max(FRAMES))?)
+            .comp_queue_size(ring(FRAMES)?)
             .build()
             .map_err(|_| invalid())?;
-        let count = NonZeroU32::new(FRAMES).ok_or_else(invalid)?;
-        let (umem, frames) = Umem::new(memory, count, false).map_err(|error| cause(&error))?;
+        let count = NonZeroU32::new(FRAMES + receive_frames).ok_or_else(invalid)?;
+        let (umem, mut frames) = Umem::new(memory, count, false).map_err(|error| cause(&error))?;
+        let copy_mode = if zero_copy {
+            BindFlags::XDP_ZEROCOPY
+        } else {
+            BindFlags::XDP_COPY
+        };
         let config = SocketConfig::builder()
-            .rx_queue_size(ring()?)
-            .tx_queue_size(ring()?)
+            .rx_queue_size(ring(FRAMES)?)
+            .tx_queue_size(ring(FRAMES)?)
             .libxdp_flags(LibxdpFlags::XSK_LIBXDP_FLAGS_INHIBIT_PROG_LOAD)
-            .bind_flags(BindFlags::XDP_COPY | BindFlags::XDP_USE_NEED_WAKEUP)
+            .bind_flags(copy_mode | BindFlags::XDP_USE_NEED_WAKEUP)
             .build();
         let name = Interface::new(CString::new(interface).map_err(|_| invalid())?);
         // SAFETY: no default program is loaded.
         let opened = unsafe { Socket::new(config, &umem, &name, queue) };
-        let (tx, rx, rings) = opened.map_err(|error| cause(&error))?;
-        let (fill, completion) = rings.ok_or_else(invalid)?;
+        let (tx, mut rx, rings) = opened.map_err(|error| cause(&error))?;
+        let (mut fill, completion) = rings.ok_or_else(invalid)?;
+        let receiving = frames.split_off(FRAMES as usize);
+        // SAFETY: they are of this memory, and nobody else's from here on.
+        if unsafe { fill.produce(&receiving) } != receiving.len() {
+            return Err(io::Error::from_raw_os_error(libc::ENOBUFS));
+        }
+        if zero_copy {
+            // The queue was opened before it had frames to receive into: a driver that found none waits for this.
+            let _ = rx.poll(0);
+        }
         Ok(Self {
             tx,
             completion,
@@ -89,15 +113,23 @@ impl Sender {
         })
     }
 
+    /// Whether the kernel bound the socket without copying: its own answer.
+    ///
+    /// # Errors
+    /// What `getsockopt` says.
+    pub fn is_zero_copy(&self) -> io::Result<bool> {
+        is_zero_copy(self.tx.fd().as_raw_fd())
+    }
+
     /// Whether the kernel has sent, or given up, everything that it was given.
     #[inline]
-    pub(super) fn is_idle(&mut self) -> bool {
+    pub fn is_idle(&mut self) -> bool {
         self.take_back();
         self.free == self.frames.len()
     }
 
     /// Tells the kernel again of frames that it has put off.
-    pub(super) fn kick_again(&mut self) {
+    pub fn kick_again(&mut self) {
         // A refusal leaves them where they are.
         let _ = self.kick();
     }
@@ -108,10 +140,7 @@ impl Sender {
     /// `EAGAIN`, `EBUSY`: the driver has no room, or dropped it. `ENOBUFS`: no memory for a moment. `ENETDOWN`,
     /// `ENXIO`: the link is down, or the interface has gone. The frame may leave later, or never.
     #[inline]
-    pub(super) fn send(
-        &mut self,
-        fill: impl FnOnce(&mut [u8]) -> Option<usize>,
-    ) -> io::Result<bool> {
+    pub fn send(&mut self, fill: impl FnOnce(&mut [u8]) -> Option<usize>) -> io::Result<bool> {
         let last = self.free.wrapping_sub(1);
         let Some(frame) = self.frames.get_mut(last) else {
             return Ok(false);
