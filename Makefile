@@ -13,7 +13,7 @@ TEST_PACKAGES := iputils-ping tshark tmux systemd python3-venv chromium $(PEER_P
 BENCH_PACKAGES := dpdk-dev python3-venv $(PEER_PACKAGES)
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark scrape planted fuzz bench bench-check bench-record bench-time lint install deb deb-check clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark scrape planted fuzz bench bench-check bench-record bench-time reference lint install deb deb-check clean
 .PHONY: build-packages run-packages test-packages bench-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -123,6 +123,12 @@ bench-time: build-packages
 $(ITCH_BOOK):
 	python3 -m venv target/itch-book
 	target/itch-book/bin/pip -q install itch-book || echo "itch-book could not be installed: not compared"
+
+## Writes the guide's reference pages anew, from the types and from what the gateway counts.
+reference: build-packages
+	$(CARGO) build -p tickgate-gateway --profile checked
+	target/checked/tickgate reference configuration >docs/configuration.md
+	target/checked/tickgate reference metrics >docs/metrics-reference.md
 
 ## What takes long to install: dependencies' licences and advisories.
 lint: build-packages
