@@ -11,9 +11,11 @@ DEMO_CRATES := -p tickgate-gateway -p tickgate-order-sim -p tickgate-lab
 PEER_PACKAGES := $(sort $(shell sed -n 's/^ *package: "\(.*\)",$$/\1/p' bench/peers/src/lib.rs))
 TEST_PACKAGES := iputils-ping tshark tmux systemd python3-venv chromium $(PEER_PACKAGES)
 BENCH_PACKAGES := dpdk-dev python3-venv $(PEER_PACKAGES)
+MDBOOK := target/tools/bin/mdbook
+MDBOOK_VERSION := 0.5.4
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark scrape planted fuzz bench bench-check bench-record bench-time reference lint install deb deb-check clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark scrape planted fuzz bench bench-check bench-record bench-time reference guide lint install deb deb-check clean
 .PHONY: build-packages run-packages test-packages bench-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -123,6 +125,14 @@ bench-time: build-packages
 $(ITCH_BOOK):
 	python3 -m venv target/itch-book
 	target/itch-book/bin/pip -q install itch-book || echo "itch-book could not be installed: not compared"
+
+## The operator's guide as a book: target/guide/index.html. Installs mdBook from crates.io into target/tools, which takes some minutes
+## the first time.
+guide: build-packages $(MDBOOK)
+	$(MDBOOK) build docs
+
+$(MDBOOK):
+	$(CARGO) install mdbook@$(MDBOOK_VERSION) --locked --no-default-features --features search --root target/tools
 
 ## Writes the guide's reference pages anew, from the types and from what the gateway counts.
 reference: build-packages
