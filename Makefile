@@ -9,7 +9,7 @@ RUN_PACKAGES := iproute2
 DEMO_CRATES := -p tickgate-gateway -p tickgate-order-sim -p tickgate-lab
 # What the peers in C are compiled with: their table says it.
 PEER_PACKAGES := $(sort $(shell sed -n 's/^ *package: "\(.*\)",$$/\1/p' bench/peers/src/lib.rs))
-TEST_PACKAGES := iputils-ping tshark tmux systemd python3-venv chromium $(PEER_PACKAGES)
+TEST_PACKAGES := iputils-ping tshark tmux zsh systemd python3-venv chromium $(PEER_PACKAGES)
 BENCH_PACKAGES := dpdk-dev python3-venv $(PEER_PACKAGES)
 MDBOOK := target/tools/bin/mdbook
 MDBOOK_VERSION := 0.5.4
