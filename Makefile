@@ -13,9 +13,11 @@ TEST_PACKAGES := iputils-ping tshark tmux zsh systemd python3-venv chromium $(PE
 BENCH_PACKAGES := dpdk-dev python3-venv $(PEER_PACKAGES)
 MDBOOK := target/tools/bin/mdbook
 MDBOOK_VERSION := 0.5.4
+# What `cargo package` makes packages of: tickgate, and the crates that it is built with.
+AUTHOR_CRATES := tickgate tickgate-config tickgate-feed-handler tickgate-gateway tickgate-host tickgate-manual tickgate-protocol tickgate-rt
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark scrape planted fuzz bench bench-check bench-record bench-time reference guide lint install deb deb-check clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark scrape planted fuzz bench bench-check bench-record bench-time reference guide package lint install deb deb-check clean
 .PHONY: build-packages run-packages test-packages bench-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -125,6 +127,10 @@ bench-time: build-packages
 $(ITCH_BOOK):
 	python3 -m venv target/itch-book
 	target/itch-book/bin/pip -q install itch-book || echo "itch-book could not be installed: not compared"
+
+## Packages the crates that a strategy's author needs, and builds each from its package.
+package: build-packages
+	$(CARGO) package $(addprefix -p ,$(AUTHOR_CRATES))
 
 ## The operator's guide as a book: target/guide/index.html. Installs mdBook from crates.io into target/tools, which takes some minutes
 ## the first time.
