@@ -9,14 +9,18 @@ RUN_PACKAGES := iproute2
 DEMO_CRATES := -p tickgate-gateway -p tickgate-order-sim -p tickgate-lab
 # What the peers in C are compiled with: their table says it.
 PEER_PACKAGES := $(sort $(shell sed -n 's/^ *package: "\(.*\)",$$/\1/p' bench/peers/src/lib.rs))
-TEST_PACKAGES := iputils-ping tshark tmux systemd python3-venv chromium openssl $(PEER_PACKAGES)
+TEST_PACKAGES := iputils-ping tshark tmux zsh systemd python3-venv chromium openssl $(PEER_PACKAGES)
 BENCH_PACKAGES := dpdk-dev python3-venv $(PEER_PACKAGES)
 # The kernel of the virtual machine that proves zero-copy; where it is gone, the newest.
 MACHINE_KERNEL := linux-image-6.18.15+deb13-cloud-amd64
 MACHINE_UNPACK := deploy/unpack --from trixie-backports target/unpacked
+MDBOOK := target/tools/bin/mdbook
+MDBOOK_VERSION := 0.5.4
+# What `cargo package` makes packages of: tickgate, and the crates that it is built with.
+AUTHOR_CRATES := tickgate tickgate-config tickgate-feed-handler tickgate-gateway tickgate-host tickgate-manual tickgate-protocol tickgate-rt
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark zero-copy scrape mqtt planted fuzz bench bench-check bench-record bench-time lint install deb deb-check clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark zero-copy scrape mqtt planted fuzz bench bench-check bench-record bench-time reference guide package lint install deb deb-check clean
 .PHONY: build-packages run-packages test-packages bench-packages machine-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -137,6 +141,24 @@ bench-time: build-packages
 $(ITCH_BOOK):
 	python3 -m venv target/itch-book
 	target/itch-book/bin/pip -q install itch-book || echo "itch-book could not be installed: not compared"
+
+## Packages the crates that a strategy's author needs, and builds each from its package.
+package: build-packages
+	$(CARGO) package $(addprefix -p ,$(AUTHOR_CRATES))
+
+## The operator's guide as a book: target/guide/index.html. Installs mdBook from crates.io into target/tools, which takes some minutes
+## the first time.
+guide: build-packages $(MDBOOK)
+	$(MDBOOK) build docs
+
+$(MDBOOK):
+	$(CARGO) install mdbook@$(MDBOOK_VERSION) --locked --no-default-features --features search --root target/tools
+
+## Writes the guide's reference pages anew, from the types and from what the gateway counts.
+reference: build-packages
+	$(CARGO) build -p tickgate-gateway --profile checked
+	target/checked/tickgate reference configuration >docs/configuration.md
+	target/checked/tickgate reference metrics >docs/metrics-reference.md
 
 ## What takes long to install: dependencies' licences and advisories.
 lint: build-packages

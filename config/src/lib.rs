@@ -6,17 +6,20 @@
 //!              right.
 //! Must not know: sockets, rings, strategies. Only binaries' front doors read it.
 
+mod accepted;
 mod advice;
 mod check;
 mod cores;
 mod layers;
 mod manual;
 mod mqtt;
+mod reference;
 mod schema;
 mod settings;
 
 pub use layers::{Fault, Layers, Loaded, Origin};
 pub use mqtt::{Mqtt, MqttBroker, MqttCommands, MqttTopics, Promise};
+pub use reference::reference;
 pub use schema::schema;
 pub use settings::{
     Account, AccountRisk, AfXdp, Book, Books, Capture, Control, CopyFormat, Core, Events, Feed,

@@ -7,22 +7,41 @@
 //! # key = "example"         a key without one: it must be given
 //! ```
 
-use std::collections::BTreeMap;
-
 use toml::Table;
 
 /// What the manual says about keys and sections, by their path: `template.feed.af_xdp.mode`.
 #[derive(Debug, Default)]
 pub(crate) struct Manual {
-    texts: BTreeMap<String, String>,
+    entries: Vec<Entry>,
     defaults: Table,
+}
+
+/// A section or a key of the manual.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) path: String,
+    /// What it means; empty: nothing is said.
+    pub(crate) text: String,
+    pub(crate) what: What,
+}
+
+/// What the manual has words for.
+#[derive(Debug, PartialEq)]
+pub(crate) enum What {
+    Section,
+    Key {
+        /// The value that is shown: the default, or an example of a key that has none.
+        shown: Option<toml::Value>,
+        /// The words are those of the key before it, too.
+        is_shared: bool,
+    },
 }
 
 impl Manual {
     /// Reads what has the form of `default.toml`. Text that is no TOML has no defaults.
     pub(crate) fn read(text: &str) -> Self {
         let mut manual = Self {
-            texts: BTreeMap::new(),
+            entries: Vec::new(),
             defaults: text.parse().unwrap_or_default(),
         };
         let mut section = String::new();
@@ -35,17 +54,26 @@ impl Manual {
                     name.clone_into(&mut section);
                     last = comment.join("\n");
                     comment.clear();
-                    manual.texts.insert(section.clone(), last.clone());
+                    manual.entries.push(Entry {
+                        path: section.clone(),
+                        text: last.clone(),
+                        what: What::Section,
+                    });
                 }
-                Line::Key(name) => {
+                Line::Key(name, value) => {
                     // Keys that follow one another share what stands before the first.
-                    if !comment.is_empty() {
+                    let is_shared = comment.is_empty();
+                    if !is_shared {
                         last = comment.join("\n");
                         comment.clear();
                     }
-                    manual
-                        .texts
-                        .insert(format!("{section}.{name}"), last.clone());
+                    let shown = format!("x = {value}").parse::<Table>().ok();
+                    let shown = shown.and_then(|mut it| it.remove("x"));
+                    manual.entries.push(Entry {
+                        path: format!("{section}.{name}"),
+                        text: last.clone(),
+                        what: What::Key { shown, is_shared },
+                    });
                 }
                 Line::Comment(words) => comment.push(words),
                 Line::Empty => {
@@ -59,8 +87,13 @@ impl Manual {
 
     /// What a key or a section means.
     pub(crate) fn text(&self, path: &str) -> Option<&str> {
-        let text = self.texts.get(path)?;
-        (!text.is_empty()).then_some(text.as_str())
+        let entry = self.entries.iter().find(|it| it.path == path)?;
+        (!entry.text.is_empty()).then_some(entry.text.as_str())
+    }
+
+    /// Sections and keys, in the manual's order.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
     }
 
     /// A key's value where nobody gives one; none for a section, and for a key that must be given.
@@ -75,13 +108,26 @@ impl Manual {
 
     #[cfg(test)]
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
-        self.texts.keys().map(String::as_str)
+        self.entries.iter().map(|it| it.path.as_str())
+    }
+}
+
+impl What {
+    /// Whether it has the words of the key before it.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(
+            self,
+            Self::Key {
+                is_shared: true,
+                ..
+            }
+        )
     }
 }
 
 enum Line<'a> {
     Section(&'a str),
-    Key(&'a str),
+    Key(&'a str, &'a str),
     Comment(&'a str),
     Empty,
 }
@@ -89,10 +135,10 @@ enum Line<'a> {
 impl<'a> Line<'a> {
     fn of(line: &'a str) -> Self {
         let key = |text: &'a str| {
-            let (name, _) = text.split_once(" = ")?;
+            let (name, value) = text.split_once(" = ")?;
             let is_name =
                 |byte: u8| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit();
-            (!name.is_empty() && name.bytes().all(is_name)).then_some(name)
+            (!name.is_empty() && name.bytes().all(is_name)).then_some(Self::Key(name, value))
         };
         if let Some(name) = line.strip_prefix('[').and_then(|it| it.strip_suffix(']')) {
             return Self::Section(name);
@@ -100,9 +146,9 @@ impl<'a> Line<'a> {
         match line.strip_prefix('#') {
             Some(comment) => {
                 let words = comment.strip_prefix(' ').unwrap_or(comment);
-                key(words).map_or(Self::Comment(words), Self::Key)
+                key(words).unwrap_or(Self::Comment(words))
             }
-            None => key(line).map_or(Self::Empty, Self::Key),
+            None => key(line).unwrap_or(Self::Empty),
         }
     }
 }
@@ -125,5 +171,15 @@ mod tests {
         assert_eq!(manual.default("one.two.c"), None);
         assert_eq!(manual.default("one.two"), None);
         assert_eq!(manual.paths().count(), 5);
+        let shown = |path: &str| {
+            let mut entries = manual.entries().iter();
+            let entry = entries.find(|it| it.path == path).unwrap();
+            let What::Key { shown, is_shared } = &entry.what else {
+                panic!("{path} is a section");
+            };
+            (shown.clone(), *is_shared)
+        };
+        assert_eq!(shown("one.two.b"), (Some("x".into()), true));
+        assert_eq!(shown("one.two.c"), (Some(3.into()), false));
     }
 }

@@ -21,7 +21,7 @@ counters! {
         malformed,
         /// Messages about how a symbol or the market is traded.
         statuses,
-        /// Such messages in a code that the venue does not have: what was said before stands.
+        /// Messages about how a symbol or the market is traded, in a code that the venue does not have: what was said before stands.
         unknown_codes,
         /// Times that a line fell silent.
         lines_silenced,
@@ -31,9 +31,9 @@ counters! {
         silences,
         /// Packets of measured turns: every 16th.
         sampled_packets,
-        /// Time that those turns took to get packets from the kernel and give them back, ns.
+        /// Time that measured turns took to get packets from the kernel and give them back, ns.
         sampled_receive_ns,
-        /// Time that those turns took for everything else, ns.
+        /// Time that measured turns took for everything else, ns.
         sampled_handle_ns,
         /// Time of measured turns that found nothing, ns.
         sampled_idle_ns,

@@ -32,13 +32,13 @@ counters! {
         packets_wild,
         /// Packets too short for their header or for the messages they announce, or too long to keep.
         packets_malformed,
-        /// Heartbeats.
+        /// Heartbeats heard.
         heartbeats,
         /// Messages delivered.
         messages,
         /// Holes that were given up, whole or in part.
         gaps,
-        /// Messages in them: lost.
+        /// Messages in holes that were given up: lost.
         messages_lost,
         /// Holes that the other line filled in time.
         holes_filled,
@@ -52,7 +52,7 @@ counters! {
         sessions_begun,
         /// Ends of session: said, or taken as said because another session had begun.
         sessions_ended,
-        /// Ends of session among them that were not heard.
+        /// Ends of session that were not heard, but taken as said.
         sessions_end_missed,
     }
 }

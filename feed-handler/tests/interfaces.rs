@@ -51,7 +51,7 @@ impl Feed {
 
     fn count(&self, name: &str) -> u64 {
         let counts = self.watch.counts();
-        counts.iter().filter(|c| c.0 == name).map(|c| c.1).sum()
+        counts.iter().filter(|c| c.0 == name).map(|c| c.2).sum()
     }
 }
 
@@ -123,8 +123,8 @@ fn each_feed_has_a_queue_of_its_own_what_comes_in_on_the_other_ones_is_counted_a
     assert_eq!((x.count("frames"), y.count("frames")), (of_x, of_y));
     let no_socket = |watch: &Watch| {
         let verdicts = watch.verdicts().into_iter();
-        let mut found = verdicts.filter(|(name, _)| *name == "xdp_passed_no_socket");
-        found.next().expect("it is there").1
+        let mut found = verdicts.filter(|(name, ..)| *name == "xdp_passed_no_socket");
+        found.next().expect("it is there").2
     };
     assert_eq!(no_socket(&x.watch), x_unserved.frames + y_unserved.frames);
 }

@@ -118,9 +118,9 @@ counters! {
     pub struct RehearsalCounters {
         /// Rehearsals of its stages while nothing arrived.
         rehearsals,
-        /// Time that they took, ns.
+        /// Time that rehearsals took, ns.
         rehearsal_ns,
-        /// The longest, ns. Whatever held the core up meanwhile is in it.
+        /// The longest rehearsal, ns. Whatever held the core up meanwhile is in it.
         rehearsal_ns_max,
     }
 }

@@ -263,3 +263,8 @@ pub mod prelude {
     pub use protocol::types::{OrderRef, Price4, Qty, Side, Symbol};
     pub use serde::Deserialize;
 }
+
+/// The program of the crate's README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

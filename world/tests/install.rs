@@ -53,11 +53,19 @@ fn run(program: &Path, arguments: &[&str]) -> Output {
         .expect("it starts")
 }
 
-/// Commands that a program's help lists.
-fn commands(program: &Path) -> BTreeSet<String> {
-    let help = run(program, &["--help"]);
+/// The programs that are installed.
+const PROGRAMS: [&str; 3] = ["tickgate", "tickgate-sim", "tickgate-host-tune"];
+
+/// Commands that the help of a program, or of a command of it, lists.
+fn commands(program: &Path, of: &[String]) -> BTreeSet<String> {
+    let mut arguments: Vec<&str> = of.iter().map(String::as_str).collect();
+    arguments.push("--help");
+    let help = run(program, &arguments);
+    assert!(help.status.success(), "{of:?}: {}", stderr(&help));
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
-    let (_, listed) = help.split_once("Commands:\n").expect("it has commands");
+    let Some((_, listed)) = help.split_once("Commands:\n") else {
+        return BTreeSet::new();
+    };
     let lines = listed.lines().take_while(|line| !line.is_empty());
     let names = lines.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
     names
@@ -66,42 +74,119 @@ fn commands(program: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-#[test]
-fn each_command_has_its_page_and_is_completed_by_both_shells() {
-    let (root, _) = installed("/usr");
-    let share = root.path().join("usr/share");
-    for program in ["tickgate", "tickgate-sim", "tickgate-host-tune"] {
-        let names = commands(&root.path().join("usr/bin").join(program));
-        assert!(names.contains("manual"), "{names:?}");
-        let bash = share.join("bash-completion/completions").join(program);
-        let zsh = share.join("zsh/site-functions").join(format!("_{program}"));
-        let bash = fs::read_to_string(bash).expect("it is there");
-        let zsh = fs::read_to_string(zsh).expect("it is there");
-        for name in names {
-            let page = share.join(format!("man/man1/{program}-{name}.1.gz"));
-            assert!(page.is_file(), "{page:?}");
-            assert!(
-                bash.contains(&name) && zsh.contains(&name),
-                "{program} {name}"
-            );
+/// Every command of a program, with those that it is one of before it: `["ctl", "limits", "set"]`.
+fn all_commands(program: &Path) -> Vec<Vec<String>> {
+    let mut all: Vec<Vec<String>> = Vec::new();
+    let mut open = vec![Vec::new()];
+    while let Some(of) = open.pop() {
+        for name in commands(program, &of) {
+            let command = [of.as_slice(), &[name]].concat();
+            all.push(command.clone());
+            open.push(command);
         }
     }
-    let completed = run(
-        Path::new("bash"),
-        &[
-            "-c",
-            "source \"$1\"; COMP_WORDS=(tickgate ctl po); COMP_CWORD=2; _tickgate tickgate po ctl; echo ${COMPREPLY[@]}",
-            "bash",
-            &share
-                .join("bash-completion/completions/tickgate")
-                .display()
-                .to_string(),
-        ],
-    );
-    assert_eq!(
-        String::from_utf8_lossy(&completed.stdout).trim(),
-        "positions"
-    );
+    all
+}
+
+#[test]
+fn each_command_explains_itself_and_has_its_page() {
+    let (root, _) = installed("/usr");
+    let mut pages = 0;
+    for program in PROGRAMS {
+        let commands = all_commands(&root.path().join("usr/bin").join(program));
+        assert!(
+            commands.contains(&vec!["manual".to_owned()]),
+            "{commands:?}"
+        );
+        for command in commands {
+            let name = format!("{program}-{}", command.join("-"));
+            let page = root.path().join(format!("usr/share/man/man1/{name}.1.gz"));
+            assert!(page.is_file(), "{page:?}");
+            pages += 1;
+        }
+    }
+    assert!(pages > 30, "{pages}");
+}
+
+/// What is typed to complete each command: all but the last letter of its name.
+fn typed(program: &str, command: &[String]) -> String {
+    let line = [&[program.to_owned()], command].concat().join(" ");
+    line[..line.len() - 1].to_owned()
+}
+
+#[test]
+fn each_command_is_completed_by_bash() {
+    let (root, _) = installed("/usr");
+    for program in PROGRAMS {
+        let completions = root.path().join("usr/share/bash-completion/completions");
+        let mut script = format!("source '{}'\n", completions.join(program).display());
+        // As bash does it: the function that `complete` has for the program, with the words of the line.
+        script.push_str(&format!(
+            "f=$(complete -p {program} | sed 's/.*-F \\([^ ]*\\).*/\\1/')\n\
+             try() {{ COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); COMP_LINE=\"$*\"; COMP_POINT=${{#COMP_LINE}}\n\
+             $f \"$1\" \"${{@: -1}}\" \"${{@: -2:1}}\"; echo \"${{COMPREPLY[@]}}\"; }}\n"
+        ));
+        let commands = all_commands(&root.path().join("usr/bin").join(program));
+        for command in &commands {
+            script.push_str(&format!("try {}\n", typed(program, command)));
+        }
+        let completed = run(Path::new("bash"), &["-c", &script]);
+        let said = String::from_utf8_lossy(&completed.stdout).into_owned();
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!(lines.len(), commands.len(), "{said}{}", stderr(&completed));
+        for (command, line) in commands.iter().zip(lines) {
+            let name = command.last().expect("a name");
+            let is_there = line.split(' ').any(|word| word == name);
+            assert!(is_there, "{program} {command:?}: {line}");
+        }
+    }
+}
+
+/// A line editor that is typed at: `TAB` completes, and ^T writes what the line has become into a file and empties it.
+const ZSH: &str = r#"
+zmodload zsh/zpty
+zpty editor "env -u ZDOTDIR HOME=$HOME TERM=dumb zsh -f -i"
+zpty -w editor "fpath=($1 \$fpath); autoload -Uz compinit; compinit -u -d $HOME/dump"
+zpty -w editor "report() { print -r -- \"\$BUFFER\" >>$2; BUFFER=; }; zle -N report; bindkey '^T' report; bindkey '^I' complete-word"
+zpty -w editor "print ready >>$2"
+until grep -q ready $2 2>/dev/null; do zpty -r -t editor x; sleep 0.05; done
+while read -r line; do zpty -w -n editor "$line"$'\t\x14'; done
+lines=$(($3 + 1))
+for try in {1..600}; do zpty -r -t editor x; [[ $(wc -l <$2) -ge $lines ]] && break; sleep 0.05; done
+zpty -d editor
+"#;
+
+#[test]
+fn each_command_is_completed_by_zsh() {
+    if !has("zsh") {
+        return;
+    }
+    let (root, _) = installed("/usr");
+    let folder = tempfile::tempdir().expect("a folder");
+    let completed = folder.path().join("completed");
+    let functions = root.path().join("usr/share/zsh/site-functions");
+    let mut expected = vec!["ready".to_owned()];
+    let mut lines = String::new();
+    for program in PROGRAMS {
+        for command in all_commands(&root.path().join("usr/bin").join(program)) {
+            lines.push_str(&format!("{}\n", typed(program, &command)));
+            expected.push(format!("{program} {}", command.join(" ")));
+        }
+    }
+    let input = folder.path().join("typed");
+    fs::write(&input, lines).expect("written");
+    let output = Command::new("zsh")
+        .args(["-f", "-c", ZSH, "zsh"])
+        .arg(functions)
+        .arg(&completed)
+        .arg((expected.len() - 1).to_string())
+        .env("HOME", folder.path())
+        .stdin(fs::File::open(input).expect("it is there"))
+        .output()
+        .expect("it starts");
+    let completed = fs::read_to_string(completed).unwrap_or_default();
+    let completed: Vec<&str> = completed.lines().map(str::trim_end).collect();
+    assert_eq!(completed, expected, "{}", stderr(&output));
 }
 
 #[test]

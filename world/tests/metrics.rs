@@ -21,12 +21,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use desk::{NEVER, ctl, until};
+use desk::{Desk, NEVER, ctl, gateway_command, start_gateway, start_sim_with, until};
+use lab::netns::Lab;
 use lab::process::{Process, sibling};
 use rehearsal::Rehearsal;
 use rt::clock::monotonic_ns;
 use serde_json::Value;
-use support::has;
+use support::{has, is_root, tool};
 
 /// Of the dashboard's queries, those that have nothing to say in a market without accidents, and why.
 const RIGHTLY_EMPTY: [(&str, &str); 1] = [("position_shares", "a probe may be flat")];
@@ -150,6 +151,77 @@ fn scrape_has_every_counter_and_histogram_and_promtool_accepts_it() {
         assert!(orders.contains(&count), "{histogram}");
     }
     exporter.end();
+}
+
+/// Holds what a scrape tells against the reference; how many metrics it has.
+fn held_against_the_reference(text: &str) -> usize {
+    let reference = tool("tickgate", &["reference", "metrics"]);
+    let reference = String::from_utf8(reference.stdout).expect("text");
+    let mut metrics = 0;
+    let mut help = "";
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            help = rest.split_once(' ').expect("a name and a text").1;
+        }
+        let Some(rest) = line.strip_prefix("# TYPE ") else {
+            continue;
+        };
+        let (name, kind) = rest.split_once(' ').expect("a name and a type");
+        let row = format!("| `{name}` | {kind} |");
+        let row = reference.lines().find(|it| it.starts_with(&row));
+        let row = row.unwrap_or_else(|| panic!("{name}, a {kind}, is not there"));
+        let help = help.replace('<', "&lt;").replace('|', "\\|");
+        assert!(row.ends_with(&format!("| {help} |")), "{row}: {help}");
+        metrics += 1;
+    }
+    metrics
+}
+
+#[test]
+fn each_metric_of_a_gateway_is_in_the_reference_with_its_type_and_help() {
+    let trading = Rehearsal::start(&[]);
+    let (mut exporter, port) = exporter(&trading.socket);
+    let metrics = held_against_the_reference(&scraped(port));
+    assert!(metrics > 150, "{metrics}");
+    exporter.end();
+}
+
+/// What programs and sockets of a card count is read elsewhere than what stages count.
+#[test]
+fn each_metric_of_an_interface_is_in_the_reference_with_its_type_and_help() {
+    if !is_root() {
+        return;
+    }
+    let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
+    let sim = "address = \"10.77.2.1:12000\"\n[account.demo]\npassword = \"demo\"\n";
+    let _sim = start_sim_with(&lab, &desk, sim);
+    let socket = desk.path("gateway.sock");
+    let config = format!(
+        "[control]\nsocket = \"{}\"\n\
+         [feed.itch]\nlines = [{{ address = \"239.77.0.1:26400\", interface = \"feed0\" }}]\n\
+         [session.ouch]\naddress = \"10.77.2.1:12000\"\nusername = \"demo\"\npassword = \"demo\"\n\
+         [session.ouch.risk]\norder_qty_max = 1\nnotional_max_dollars = 1\ncollar_bps = 1\n\
+         gross_exposure_max_dollars = 1\nnet_exposure_max_dollars = 1\nloss_max_dollars = 1\n\
+         position_max = 1\nopen_orders_max = 1\norders_per_second_max = 1\n\
+         [strategy.probe]\nkind = \"probe\"\nfeed = \"itch\"\nsession = \"ouch\"\n",
+        socket.display()
+    );
+    let _gateway = start_gateway(gateway_command(&lab, &desk.write("tickgate.toml", &config)));
+    let socket = socket.to_str().expect("text");
+    let told = tool("tickgate", &["metrics", "--once", "--socket", socket]);
+    let told = String::from_utf8(told.stdout).expect("text");
+    for name in [
+        "interface_xdp_redirected_total",
+        "interface_queue_stalls_total",
+        "socket_unserved_total",
+        "socket_rx_ring_full_total",
+    ] {
+        assert!(
+            told.contains(&format!("# TYPE tickgate_{name} counter")),
+            "{name}: {told}"
+        );
+    }
+    held_against_the_reference(&told);
 }
 
 #[test]

@@ -272,11 +272,11 @@ impl Risk {
             }
         }
         let seconds = self.duplicate_window_ms.div_ceil(1_000);
-        let orders = seconds * u64::from(self.orders_per_second_max);
+        let orders = seconds.saturating_mul(u64::from(self.orders_per_second_max));
         if orders > WINDOW_ORDERS_MAX {
             let text = format!(
                 "{}: {} orders a second make {orders} in it, each of which is kept; expected at most \
-                 {WINDOW_ORDERS_MAX}",
+                 {WINDOW_ORDERS_MAX} orders",
                 self.duplicate_window_ms, self.orders_per_second_max
             );
             found.push((format!("{key}.duplicate_window_ms"), text));

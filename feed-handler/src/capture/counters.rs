@@ -15,7 +15,7 @@ counters! {
         bytes,
         /// Frames that surrounded no gap, and no packet that was asked for.
         passed_over,
-        /// Frames that a disk error cost, and those of the pause after it.
+        /// Frames that a disk error cost, and those that came in the pause after it.
         unwritten,
         /// Disk errors.
         disk_errors,

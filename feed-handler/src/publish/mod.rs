@@ -49,7 +49,7 @@ counters! {
         events,
         /// Changes of a best bid or offer.
         bbo_changes,
-        /// Trades.
+        /// Events that tell of a trade.
         trades,
         /// Events that a strategy's own ring had no room for.
         ring_full,

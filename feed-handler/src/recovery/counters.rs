@@ -17,7 +17,7 @@ counters! {
         ranges_given_up,
         /// Packets of re-request servers that brought what was missing.
         answers,
-        /// Answers among them with fewer messages than were asked for; the rest was asked for again.
+        /// Answers with fewer messages than were asked for; the rest was asked for again.
         answers_partial,
         /// Packets of re-request servers that nobody had asked for (any more), that go beyond what was asked for, or
         /// of which any part cannot be read.
@@ -30,7 +30,7 @@ counters! {
         snapshots_begun,
         /// Snapshots loaded to their end.
         snapshots_loaded,
-        /// Messages in them.
+        /// Messages in snapshots that were loaded to their end.
         snapshot_messages,
         /// Snapshots that did not come to their end, or whose live messages have a hole.
         snapshots_failed,
@@ -46,7 +46,7 @@ counters! {
         asks_delayed,
         /// Messages copied for the snapshot.
         live_copied,
-        /// Messages that found no room among them: the snapshot begins again.
+        /// Messages that found no room among those copied for the snapshot: it begins again.
         live_dropped,
         /// Snapshots whose books took the place of the feed's.
         snapshots_joined,

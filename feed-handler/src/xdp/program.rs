@@ -73,16 +73,48 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Every verdict with its counter's name.
-    pub const ALL: [(Self, &'static str); 8] = [
-        (Self::Redirected, "xdp_redirected"),
-        (Self::PassedNotWanted, "xdp_passed_not_wanted"),
-        (Self::PassedNotIpv4, "xdp_passed_not_ipv4"),
-        (Self::PassedNotUdp, "xdp_passed_not_udp"),
-        (Self::PassedFragment, "xdp_passed_fragment"),
-        (Self::PassedTruncated, "xdp_passed_truncated"),
-        (Self::PassedNoSocket, "xdp_passed_no_socket"),
-        (Self::RedirectedUnstamped, "xdp_redirected_unstamped"),
+    /// Every verdict with its counter's name and what it means.
+    pub const ALL: [(Self, &'static str, &'static str); 8] = [
+        (
+            Self::Redirected,
+            "xdp_redirected",
+            "Frames to a feed's socket, with a stamp.",
+        ),
+        (
+            Self::PassedNotWanted,
+            "xdp_passed_not_wanted",
+            "Frames to the kernel: another destination.",
+        ),
+        (
+            Self::PassedNotIpv4,
+            "xdp_passed_not_ipv4",
+            "Frames to the kernel: not IPv4.",
+        ),
+        (
+            Self::PassedNotUdp,
+            "xdp_passed_not_udp",
+            "Frames to the kernel: not UDP.",
+        ),
+        (
+            Self::PassedFragment,
+            "xdp_passed_fragment",
+            "Frames to the kernel: fragments.",
+        ),
+        (
+            Self::PassedTruncated,
+            "xdp_passed_truncated",
+            "Frames to the kernel: shorter than their headers.",
+        ),
+        (
+            Self::PassedNoSocket,
+            "xdp_passed_no_socket",
+            "Frames to the kernel: of a feed that has no socket on their queue.",
+        ),
+        (
+            Self::RedirectedUnstamped,
+            "xdp_redirected_unstamped",
+            "Frames to a feed's socket, without a stamp: the driver has no room for it.",
+        ),
     ];
 }
 
@@ -194,7 +226,7 @@ impl Program {
     /// Frames per verdict since the start, over all CPUs.
     #[must_use]
     pub fn verdicts(&self) -> [u64; Verdict::ALL.len()] {
-        Verdict::ALL.map(|(verdict, _)| self.sum("verdicts", verdict as u32))
+        Verdict::ALL.map(|(verdict, ..)| self.sum("verdicts", verdict as u32))
     }
 
     /// Frames redirected to a feed on one queue since the start.

@@ -24,7 +24,7 @@ counters! {
     pub struct XdpCounters {
         /// Frames received.
         frames,
-        /// Bytes in them.
+        /// Bytes in frames received.
         bytes,
         /// Times that the kernel was asked for more: each busy poll is one.
         wake_ups,
@@ -292,35 +292,39 @@ impl Watch {
         }
     }
 
-    /// Frames per verdict of the program, over all feeds of the interface, by counter name.
+    /// Frames per verdict of the program, over all feeds of the interface: counter's name, what it means, value.
     #[must_use]
-    pub fn verdicts(&self) -> Vec<(&'static str, u64)> {
+    pub fn verdicts(&self) -> Vec<(&'static str, &'static str, u64)> {
         let counts = self.program.verdicts();
         Verdict::ALL
             .iter()
             .zip(counts)
-            .map(|((_, name), count)| (*name, count))
+            .map(|((_, name, text), count)| (*name, *text, count))
             .collect()
     }
 
-    /// What the feed's sockets here have counted, and the kernel for them, by counter name, beginning with
-    /// `unserved`: the feed's frames on queues where it has no socket.
+    /// What the feed's sockets here have counted, and the kernel for them, beginning with `unserved`: counter's name, what it
+    /// means, value.
     #[must_use]
-    pub fn counts(&self) -> Vec<(&'static str, u64)> {
-        let unserved = (0..=QUEUES_MAX).map(|queue| self.unserved(queue)).sum();
-        let mut counts = vec![("unserved", unserved)];
+    pub fn counts(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let frames = (0..=QUEUES_MAX).map(|queue| self.unserved(queue)).sum();
+        let mut counts = vec![unserved(frames)];
         for queue in &self.queues {
-            let own = queue.counters().list().into_iter();
-            counts.extend(own.map(|(name, _, value)| (name, value)));
+            counts.extend(queue.counters().list());
             let Ok(kernel) = queue.statistics() else {
                 continue;
             };
-            counts.extend([
-                ("rx_dropped", kernel.rx_dropped),
-                ("rx_ring_full", kernel.rx_ring_full),
-                ("fill_ring_empty", kernel.fill_ring_empty),
-            ]);
+            counts.extend(kernel.list());
         }
+        counts
+    }
+
+    /// Every counter of [`counts`](Self::counts), at zero.
+    #[must_use]
+    pub fn declared() -> Vec<(&'static str, &'static str, u64)> {
+        let mut counts = vec![unserved(0)];
+        counts.extend(XdpCounters::default().list());
+        counts.extend(Statistics::default().list());
         counts
     }
 
@@ -361,4 +365,10 @@ impl Watch {
         });
         stalled.collect()
     }
+}
+
+/// Frames of a feed that no socket of it received.
+fn unserved(frames: u64) -> (&'static str, &'static str, u64) {
+    let text = "Frames of the feed on queues where it has no socket.";
+    ("unserved", text, frames)
 }

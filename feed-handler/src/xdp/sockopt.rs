@@ -21,6 +21,29 @@ pub struct Statistics {
     pub fill_ring_empty: u64,
 }
 
+impl Statistics {
+    /// Each with its counter's name and what it means.
+    pub(super) fn list(self) -> [(&'static str, &'static str, u64); 3] {
+        [
+            (
+                "rx_dropped",
+                "Frames that the kernel dropped because no frame of packet memory was free.",
+                self.rx_dropped,
+            ),
+            (
+                "rx_ring_full",
+                "Frames that the kernel dropped because the receive ring was full.",
+                self.rx_ring_full,
+            ),
+            (
+                "fill_ring_empty",
+                "Times that the kernel found the fill ring empty.",
+                self.fill_ring_empty,
+            ),
+        ]
+    }
+}
+
 /// Reads the kernel's statistics of an AF_XDP socket.
 ///
 /// # Errors

@@ -130,7 +130,7 @@ impl Seen {
 fn passed(program: &Program) -> u64 {
     let all = Verdict::ALL.iter().zip(program.verdicts());
     let is_sent = |verdict| matches!(verdict, Verdict::Redirected | Verdict::RedirectedUnstamped);
-    let passed = all.filter(|((verdict, _), _)| !is_sent(*verdict));
+    let passed = all.filter(|((verdict, ..), _)| !is_sent(*verdict));
     passed.map(|(_, frames)| frames).sum()
 }
 

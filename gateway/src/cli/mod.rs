@@ -21,10 +21,10 @@ mod top;
 mod why;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use tickgate_config::{Layers, Loaded};
 
 pub use tickgate_config::Parameters;
@@ -87,6 +87,12 @@ enum Command {
         #[arg(value_name = "FOLDER")]
         folder: PathBuf,
     },
+    /// Write a reference page of the guide, Markdown.
+    #[command(hide = true)]
+    Reference {
+        /// What of.
+        what: What,
+    },
     /// Look at a running gateway, and steer it, through its control socket.
     Ctl(ctl::Arguments),
     /// A running gateway as it moves: latencies, feeds, sessions, orders, risk, cores. Keys pause a strategy and stop trading.
@@ -131,6 +137,13 @@ enum Command {
     Replay(replay::Arguments),
     /// Why orders were slow: reads what the slow-order recorder wrote.
     Why(why::Arguments),
+}
+
+/// What has a reference.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum What {
+    Configuration,
+    Metrics,
 }
 
 #[derive(Debug, clap::Args)]
@@ -179,12 +192,8 @@ pub fn run(factory: Factory) -> ExitCode {
             check(loaded, factory)
         }),
         Command::Schema => print_schema(),
-        Command::Manual { folder } => {
-            match tickgate_manual::write(&Arguments::command(), &folder) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => fail(FAILED, &format!("{}: {error}", folder.display())),
-            }
-        }
+        Command::Reference { what } => print_reference(what),
+        Command::Manual { folder } => write_manual(&folder),
         Command::Ctl(arguments) => ctl::run(arguments),
         Command::Top(arguments) => top::run(arguments),
         Command::Metrics(arguments) => metrics::run(arguments),
@@ -230,6 +239,13 @@ fn not_run(error: &clap::Error) -> ExitCode {
         ExitCode::from(WRONG_USAGE)
     } else {
         ExitCode::SUCCESS
+    }
+}
+
+fn write_manual(folder: &Path) -> ExitCode {
+    match tickgate_manual::write(&Arguments::command(), folder) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(FAILED, &format!("{}: {error}", folder.display())),
     }
 }
 
@@ -335,6 +351,15 @@ fn warn_of(loaded: &Loaded) {
 #[expect(clippy::print_stdout, reason = "what this command prints")]
 fn print_schema() -> ExitCode {
     println!("{:#}", tickgate_config::schema());
+    ExitCode::SUCCESS
+}
+
+#[expect(clippy::print_stdout, reason = "what this command prints")]
+fn print_reference(what: What) -> ExitCode {
+    match what {
+        What::Configuration => print!("{}", tickgate_config::reference()),
+        What::Metrics => print!("{}", metrics::reference()),
+    }
     ExitCode::SUCCESS
 }
 

@@ -45,7 +45,7 @@ counters! {
     /// What became of the journal's records.
     pub struct WriterCounters {
         /// Records of the sessions put into batches.
-        records,
+        records_batched,
         /// Batches written.
         batches,
         /// Bytes written, heads of files aside.
@@ -308,7 +308,7 @@ impl Writer {
             };
             records += (self.encoder).take(&mut outlet.records, &mut self.batch, seen);
         }
-        self.counters.records.add(records as u64);
+        self.counters.records_batched.add(records as u64);
         done += records + self.copy_executions(now_ns);
         self.look_for_losses();
         if !self.disk.is_busy() {

@@ -22,9 +22,9 @@ counters! {
         rejected,
         /// Answers to new orders: accepted and rejected.
         acks,
-        /// Executions.
+        /// Executions told by the exchange.
         fills,
-        /// Shares in them.
+        /// Shares in executions.
         filled_shares,
         /// Replaces confirmed.
         replaced,
@@ -38,7 +38,7 @@ counters! {
         cancels_pending,
         /// Times that something had no answer for too long, so that the exchange was asked.
         doubts,
-        /// Of them, those after which the connection ended, because the exchange had swallowed what was sent.
+        /// Doubts after which the connection ended, because the exchange had swallowed what was sent.
         doubts_lost,
         /// Messages to the exchange whose answers are not watched for, because too many others had none.
         unwatched,
@@ -71,7 +71,7 @@ counters! {
         past_differences,
         /// Executions of the day in sessions of the exchange that were left, out of the journals: positions have them.
         carried,
-        /// Executions of such sessions that cannot be carried, because no journal says whose they were: trading stops.
+        /// Executions of the day in sessions of the exchange that were left, which cannot be carried, because no journal says whose they were: trading stops.
         not_carried,
         /// Answers about orders that are not known here.
         unknown_order,

@@ -27,7 +27,7 @@ pub(super) const COMMANDS: usize = 16;
 counters! {
     /// What came to the operator's socket.
     pub struct ControlCounters {
-        /// Connections.
+        /// Connections to the operator's socket.
         control_connections,
         /// Connections that found as many as there may be.
         control_turned_away,
@@ -35,9 +35,9 @@ counters! {
         control_refused_peers,
         /// Requests that were understood and answered, those included that could not be done.
         control_requests,
-        /// Of these, what changes something: kill, resume, cancel, pause, unpause, limits.
+        /// Requests that change something: kill, resume, cancel, pause, unpause, limits.
         control_steered,
-        /// Of these, what was refused: there is no such session or strategy, or the wrong scope.
+        /// Requests that were refused: there is no such session or strategy, or the wrong scope.
         control_refused,
         /// Lines that are no request.
         control_malformed,

@@ -27,7 +27,7 @@ use super::receive::{self, Receiver};
 use super::recovery;
 use crate::core_loop::Stage;
 use crate::options;
-use crate::telemetry::{Kind, Label};
+use crate::telemetry::{Count, Kind, Label};
 
 /// What feeds are built with.
 pub(super) struct Feeds<'a> {
@@ -247,17 +247,20 @@ impl<V: Venue> FeedStart<'_, V> {
 fn register_feed(name: &str, counters: Arc<Counters>, house: &mut House) {
     house
         .registry
-        .counters(Label::new(Kind::Feed, name), move || {
-            let groups = [
-                counters.feed.list(),
-                counters.arbiter.list(),
-                counters.join.list(),
-                counters.book.list(),
-                counters.check.list(),
-                counters.publish.list(),
-            ];
-            groups.into_iter().flatten().collect()
-        });
+        .counters(Label::new(Kind::Feed, name), move || counts(&counters));
+}
+
+/// Everything that a feed counts.
+pub(super) fn counts(of: &Counters) -> Vec<Count> {
+    let groups = [
+        of.feed.list(),
+        of.arbiter.list(),
+        of.join.list(),
+        of.book.list(),
+        of.check.list(),
+        of.publish.list(),
+    ];
+    groups.concat()
 }
 
 /// Makes what each line brings known.

@@ -12,6 +12,7 @@ use rt::clock::monotonic_ns;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
+use super::declared;
 use super::house::{House, SessionHouse};
 use super::kill_file::KillWatch;
 use super::progress::Progress;
@@ -21,7 +22,7 @@ use super::sandbox::Sandbox;
 use super::{Core, StopHandle, pause};
 use crate::order::entry::State;
 use crate::order::risk::KillCause;
-use crate::telemetry::{ByLabel, Gathered, Kind, Report, Run, SessionReport};
+use crate::telemetry::{ByLabel, Count, Gathered, Kind, Report, Run, SessionReport};
 use crate::trace::file::SlowFile;
 
 /// How often it looks up: the longest that a signal waits.
@@ -374,6 +375,15 @@ impl Housekeeping {
         let registry = &self.house.registry;
         let mut run = self.run(&registry.gather());
         run.texts = registry.texts();
+        if !self.house.watches.is_empty() {
+            let interfaces = [declared::of_interfaces(), declared::of_xdp_sockets()];
+            for (kind, counts) in [Kind::Interface, Kind::Socket].into_iter().zip(interfaces) {
+                let texts = counts
+                    .into_iter()
+                    .map(|(name, text, _)| (name.to_owned(), text.to_owned()));
+                run.texts.entry(kind).or_default().extend(texts);
+            }
+        }
         Report::new("tickgate", vec![run])
     }
 
@@ -387,11 +397,11 @@ impl Housekeeping {
         {
             let interfaces = counters.entry(Kind::Interface).or_default();
             let of_interface = interfaces.entry(watch.interface.clone()).or_default();
-            for (name, value) in watch.verdicts() {
+            for (name, _, value) in watch.verdicts() {
                 of_interface.insert(name.to_owned(), value);
             }
             let mut counts = watch.counts();
-            counts.push(("queue_stalls", *stalls));
+            counts.push(declared::queue_stalls(*stalls));
             add(of_interface, &counts);
             let sockets = counters.entry(Kind::Socket).or_default();
             add(sockets.entry(feed.clone()).or_default(), &counts);
@@ -441,8 +451,8 @@ impl Housekeeping {
 }
 
 /// Adds to counters of the same names.
-fn add(to: &mut BTreeMap<String, u64>, counts: &[(&'static str, u64)]) {
-    for (name, value) in counts {
+fn add(to: &mut BTreeMap<String, u64>, counts: &[Count]) {
+    for (name, _, value) in counts {
         *to.entry((*name).to_owned()).or_default() += value;
     }
 }

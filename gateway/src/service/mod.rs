@@ -9,6 +9,7 @@ mod accounts;
 mod build;
 mod capture;
 pub mod control;
+pub(crate) mod declared;
 mod feed;
 mod feed_watch;
 mod house;

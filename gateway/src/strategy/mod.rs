@@ -50,7 +50,7 @@ counters! {
         intent_ring_full,
         /// Times that this strategy was told that it had lagged.
         lags,
-        /// Events that it missed then.
+        /// Events that it missed because it lagged.
         missed,
         /// Gaps of the feed that it was told of.
         gaps,

@@ -121,6 +121,17 @@ pub(crate) fn documented_questions(folder: &Path) -> Vec<String> {
     questions.collect()
 }
 
+/// What a link to a heading says behind `#`, for mdBook and elsewhere.
+pub(crate) fn anchor(heading: &str) -> String {
+    let heading = heading.trim_matches(['#', ' ']).to_lowercase();
+    let signs = heading.chars().filter_map(|sign| match sign {
+        ' ' => Some('-'),
+        sign if sign.is_alphanumeric() || sign == '-' || sign == '_' => Some(sign),
+        _ => None,
+    });
+    signs.collect()
+}
+
 /// Packets that the exchange's side of the feed has sent.
 pub(crate) fn sent_packets(lab: &Lab) -> u64 {
     let mut command = lab.command(Side::Exchange, Path::new("cat"));

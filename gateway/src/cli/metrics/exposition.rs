@@ -62,10 +62,15 @@ struct About<'a> {
 
 /// Families by name, so that each is told once.
 #[derive(Debug, Default)]
-struct Families(BTreeMap<String, MetricFamily>);
+pub(super) struct Families(BTreeMap<String, MetricFamily>);
 
 /// A look as text, in Prometheus' format 0.0.4.
 pub(super) fn text(look: &Look) -> String {
+    families(look).text()
+}
+
+/// What is told of a look.
+pub(super) fn families(look: &Look) -> Families {
     let mut families = Families::default();
     families.about(look);
     for session in &look.status.sessions {
@@ -80,7 +85,7 @@ pub(super) fn text(look: &Look) -> String {
     families.positions(look);
     families.counters(look);
     families.measured(look);
-    families.text()
+    families
 }
 
 /// Only that the gateway was not heard.
@@ -121,6 +126,11 @@ fn labels(pairs: &[(&str, &str)]) -> Vec<LabelPair> {
 }
 
 impl Families {
+    /// Each family, in the order of their names.
+    pub(super) fn each(&self) -> impl Iterator<Item = &MetricFamily> {
+        self.0.values()
+    }
+
     fn text(self) -> String {
         let families: Vec<MetricFamily> = self.0.into_values().collect();
         let mut out = Vec::new();
@@ -241,16 +251,40 @@ impl Families {
     fn limits(&mut self, row: &LimitsRow) {
         let whose = [("session", row.session.as_str())];
         let limits = [
-            ("gross_exposure_dollars", row.gross_exposure_max_dollars),
-            ("net_exposure_dollars", row.net_exposure_max_dollars),
-            ("loss_dollars", row.loss_max_dollars),
-            ("position_shares", row.position_max),
-            ("open_orders", u64::from(row.open_orders_max)),
-            ("orders_per_second", u64::from(row.orders_per_second_max)),
+            (
+                "gross_exposure_dollars",
+                "The limit of gross exposure in force.",
+                row.gross_exposure_max_dollars,
+            ),
+            (
+                "net_exposure_dollars",
+                "The limit of net exposure in force.",
+                row.net_exposure_max_dollars,
+            ),
+            (
+                "loss_dollars",
+                "The limit of a day's loss in force.",
+                row.loss_max_dollars,
+            ),
+            (
+                "position_shares",
+                "The limit of the position in one symbol in force.",
+                row.position_max,
+            ),
+            (
+                "open_orders",
+                "The limit of open orders in force.",
+                u64::from(row.open_orders_max),
+            ),
+            (
+                "orders_per_second",
+                "The limit of new orders and replaces in any second in force.",
+                u64::from(row.orders_per_second_max),
+            ),
         ];
-        for (name, value) in limits {
+        for (name, what, value) in limits {
             let name = format!("tickgate_session_limit_{name}");
-            self.gauge(&name, "A limit in force.", &whose, number(value));
+            self.gauge(&name, what, &whose, number(value));
         }
     }
 
@@ -320,15 +354,19 @@ impl Families {
         let kind = kind.name();
         let whose = [(kind, whose)];
         let Named { name, unit } = named(kind, counter);
-        let value = match unit {
-            Unit::Seconds => seconds(value),
-            Unit::One => number(value),
-        };
         let help = if help.is_empty() { counter } else { help };
+        // What the code counts in ns is told in seconds.
+        let (value, help) = match unit {
+            Unit::Seconds => (
+                seconds(value),
+                help.replace(", in ns", "").replace(", ns", ""),
+            ),
+            Unit::One => (number(value), help.to_owned()),
+        };
         if is_gauge(counter) {
-            self.gauge(&name, help, &whose, value);
+            self.gauge(&name, &help, &whose, value);
         } else {
-            self.counter(&format!("{name}_total"), help, &whose, value);
+            self.counter(&format!("{name}_total"), &help, &whose, value);
         }
     }
 
@@ -401,14 +439,14 @@ enum Unit {
 
 /// A counter's name for Prometheus.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Named {
-    name: String,
+pub(super) struct Named {
+    pub(super) name: String,
     unit: Unit,
 }
 
 /// The kind once, and the unit at the end: `control_requests` of the control socket is `tickgate_control_requests`,
 /// `rehearsal_ns_max` of a core `tickgate_core_rehearsal_max_seconds`.
-fn named(kind: &str, counter: &str) -> Named {
+pub(super) fn named(kind: &str, counter: &str) -> Named {
     let bare = counter.strip_prefix(&format!("{kind}_")).unwrap_or(counter);
     // A name that ends in a unit of time is taken for one.
     let bare = match bare.strip_suffix("_hours") {
@@ -461,8 +499,9 @@ mod tests {
             "hot",
             "rehearsal_ns_max",
             1_500_000,
-            "The longest.",
+            "The longest, ns. All.",
         );
+        count(Kind::Core, "hot", "ahead", 2, "Corrections.");
         count(Kind::Feed, "itch", "stale_gap_ns", 2_000_000_000, "Stale.");
         let mut histogram = empty();
         for ns in [90, 100, 101, 3_000, 2_000_000_000] {
@@ -500,8 +539,11 @@ mod tests {
             "tickgate_session_orders_total{session=\"a\\\"b\"} 7",
             "tickgate_session_orders_total{session=\"two\"} 9",
             "tickgate_control_requests_total{control=\"socket\"} 3",
+            "# HELP tickgate_core_rehearsal_max_seconds The longest. All.",
             "# TYPE tickgate_core_rehearsal_max_seconds gauge",
             "tickgate_core_rehearsal_max_seconds{core=\"hot\"} 0.0015",
+            "# TYPE tickgate_core_ahead_total counter",
+            "tickgate_core_ahead_total{core=\"hot\"} 2",
             "tickgate_feed_stale_gap_seconds_total{feed=\"itch\"} 2",
             "tickgate_session_profit_dollars{session=\"two\"} -5",
             "tickgate_session_open{session=\"two\"} 1",

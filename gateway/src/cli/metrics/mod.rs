@@ -11,6 +11,7 @@
 
 mod exposition;
 mod http;
+mod reference;
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -23,6 +24,8 @@ use rt::clock::monotonic_ns;
 use super::ctl::Whom;
 use super::look::Look;
 use super::{FAILED, fail};
+pub(super) use reference::reference;
+
 use http::{Asked, REQUEST_BYTES_MAX, answer, asked};
 
 /// How long somebody may take to ask, and to take the answer.

@@ -27,31 +27,31 @@ counters! {
     pub struct DelegatedCounters {
         /// Segments that left before the kernel's copy of them.
         delegated_sent,
-        /// Bytes in them.
+        /// Bytes in segments that left before the kernel's copy of them.
         delegated_bytes,
         /// Writes by the ordinary path: there is no connection on the interface, or its first packet was not seen.
         ordinary_unseen,
-        /// The same: what was written before has not left the kernel yet.
+        /// Writes by the ordinary path: what was written before has not left the kernel yet.
         ordinary_behind,
-        /// The same: the kernel is at what was written before.
+        /// Writes by the ordinary path: the kernel is at what was written before.
         ordinary_writing,
-        /// The same: the kernel was sending at that moment.
+        /// Writes by the ordinary path: the kernel was sending at that moment.
         ordinary_moving,
-        /// The same: the exchange's window has no room for it.
+        /// Writes by the ordinary path: the exchange's window has no room for it.
         ordinary_window,
-        /// The same: too much is on its way that the exchange has not acknowledged.
+        /// Writes by the ordinary path: too much is on its way that the exchange has not acknowledged.
         ordinary_in_flight,
-        /// The same: more bytes than a segment has.
+        /// Writes by the ordinary path: more bytes than a segment has.
         ordinary_long,
-        /// The same: the kernel's segments have options that ours would not have.
+        /// Writes by the ordinary path: the kernel's segments have options that ours would not have.
         ordinary_options,
-        /// The same: all frames are with the kernel.
+        /// Writes by the ordinary path: all frames are with the kernel.
         ordinary_no_frame,
-        /// The same: the kernel did not send the frame; it may leave later, as a copy.
+        /// Writes by the ordinary path: the kernel did not send the frame; it may leave later, as a copy.
         ordinary_refused,
-        /// The same: the kernel has sent something again, and what was on its way then is not acknowledged.
+        /// Writes by the ordinary path: the kernel has sent something again, and what was on its way then is not acknowledged.
         ordinary_again,
-        /// The same: one of the programs was taken off its interface.
+        /// Writes by the ordinary path: one of the programs was taken off its interface.
         ordinary_detached,
         /// Connections that leave the host by another interface than the lane's.
         connections_elsewhere,

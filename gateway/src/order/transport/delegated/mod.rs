@@ -38,6 +38,7 @@ use feed_handler::capture::tap::Tap;
 use super::uring::{Pending, UringTransport};
 use super::{Counts, Transport, TransportEvent};
 use fast::Fast;
+use lane::DelegatedCounters;
 pub use open::DelegatedOptions;
 pub use row::Safeguards;
 pub use sender::Sender;
@@ -151,6 +152,13 @@ impl Transport for DelegatedTransport {
             fast.tap = Some(tap);
         }
     }
+}
+
+/// What a session that is delegated counts beside the others' counters, at zero.
+pub(crate) fn declared() -> Vec<(&'static str, &'static str, u64)> {
+    let mut all = DelegatedCounters::default().list();
+    all.extend(row::COUNTS.iter().map(|(name, text)| (*name, *text, 0)));
+    all
 }
 
 impl Drop for DelegatedTransport {
