@@ -43,11 +43,11 @@ pub enum Reply {
 /// What stands behind the socket.
 #[derive(Debug)]
 pub struct Console {
-    control: Control,
-    allowed: Allowed,
+    pub(super) control: Control,
+    pub(super) allowed: Allowed,
     memory: Memory,
-    tables: Tables,
-    counters: Arc<ControlCounters>,
+    pub(super) tables: Tables,
+    pub(super) counters: Arc<ControlCounters>,
     /// When a refusal was last told, and how many were not since.
     told_ns: Option<u64>,
     untold: u64,
@@ -189,6 +189,7 @@ impl Console {
                 return self.limit(wanted, peer, now);
             }
             Verb::SetRow { .. } => return self.limit_row(verb, peer, now),
+            Verb::Reload => return self.reload(peer, now),
             Verb::Orders(filter) => {
                 filter
                     .session
