@@ -13,7 +13,7 @@ TEST_PACKAGES := iputils-ping tshark tmux systemd python3-venv chromium $(PEER_P
 BENCH_PACKAGES := dpdk-dev python3-venv $(PEER_PACKAGES)
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark scrape planted fuzz bench bench-check bench-record bench-time lint install deb deb-check clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark scrape planted fuzz bench bench-check bench-record bench-time lint install deb deb-check boot-check clean
 .PHONY: build-packages run-packages test-packages bench-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -153,6 +153,12 @@ deb-check: deb
 	@deploy/packages lintian
 	deploy/deb-check target/debian/tickgate_*.deb
 	lintian --fail-on error target/debian/tickgate_*.deb
+
+## An operator's day with that package in a Debian 12 that runs systemd, in a container of its own: install, start, reload, kill -9, a
+## hot core that hangs, stop, purge. Needs root. The first time it downloads the system (200 MB). PROFILE=checked: of a quick build.
+boot-check: deb
+	@deploy/packages mmdebstrap jq
+	deploy/boot-check target/debian/tickgate_*.deb
 
 clean:
 	$(CARGO) clean
