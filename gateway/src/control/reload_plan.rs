@@ -38,6 +38,13 @@ pub(super) struct Plan {
     rows: BTreeMap<(usize, usize), RowLimits>,
 }
 
+/// A session's limit that is to be another one.
+struct LimitWish<'a> {
+    session: &'a str,
+    limit: &'a str,
+    value: u64,
+}
+
 /// A row's limit that is to be another one.
 struct RowWish<'a> {
     session: &'a str,
@@ -106,8 +113,12 @@ impl Tables {
                 limit,
                 value,
             } => {
-                let at = place_of(control, session)?;
-                self.plan_limit(plan, (at, session), limit, *value)?;
+                let wish = LimitWish {
+                    session,
+                    limit,
+                    value: *value,
+                };
+                self.plan_limit(control, plan, &wish)?;
             }
             Wish::Row {
                 session,
@@ -131,11 +142,16 @@ impl Tables {
 
     fn plan_limit(
         &self,
+        control: &Control,
         plan: &mut Plan,
-        (at, session): (usize, &str),
-        limit: &str,
-        value: u64,
+        wish: &LimitWish<'_>,
     ) -> Result<(), String> {
+        let LimitWish {
+            session,
+            limit,
+            value,
+        } = *wish;
+        let at = place_of(control, session)?;
         let (Some(table), Some(key)) = (self.sessions.get(at), LimitKey::named(limit)) else {
             return Err(format!("{limit}: needs a restart"));
         };
