@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 14] = [
+const DOCUMENTS: [&str; 15] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/claims.md",
@@ -17,6 +17,7 @@ const DOCUMENTS: [&str; 14] = [
     "docs/orders.md",
     "docs/parquet.md",
     "docs/performance.md",
+    "docs/reload.md",
     "docs/replay.md",
     "docs/risk.md",
     "docs/sandbox.md",
