@@ -20,7 +20,7 @@ MDBOOK_VERSION := 0.5.4
 AUTHOR_CRATES := tickgate tickgate-config tickgate-feed-handler tickgate-gateway tickgate-host tickgate-manual tickgate-protocol tickgate-rt
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark zero-copy scrape mqtt planted fuzz bench bench-check bench-record bench-time reference guide package lint install deb deb-check clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark zero-copy scrape mqtt planted fuzz bench bench-check bench-record bench-time reference guide package lint install deb deb-check boot-check clean
 .PHONY: build-packages run-packages test-packages bench-packages machine-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -189,6 +189,12 @@ deb-check: deb
 	@deploy/packages lintian
 	deploy/deb-check target/debian/tickgate_*.deb
 	lintian --fail-on error target/debian/tickgate_*.deb
+
+## An operator's day with that package in a Debian 12 that runs systemd, in a container of its own: install, start, reload, kill -9, a
+## hot core that hangs, stop, purge. Needs root. The first time it downloads the system (200 MB). PROFILE=checked: of a quick build.
+boot-check: deb
+	@deploy/packages mmdebstrap jq
+	deploy/boot-check target/debian/tickgate_*.deb
 
 clean:
 	$(CARGO) clean

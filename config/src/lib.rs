@@ -14,16 +14,19 @@ mod layers;
 mod manual;
 mod mqtt;
 mod reference;
+mod reload;
 mod schema;
 mod settings;
 
 pub use layers::{Fault, Layers, Loaded, Origin};
 pub use mqtt::{Mqtt, MqttBroker, MqttCommands, MqttTopics, Promise};
 pub use reference::reference;
+pub use reload::{Difference, Reload, differences};
 pub use schema::schema;
 pub use settings::{
     Account, AccountRisk, AfXdp, Book, Books, Capture, Control, CopyFormat, Core, Events, Feed,
-    FoundOrders, Frames, Host, Journal, Layout, LayoutKind, LimitRow, Line, Login, Member, Mode,
-    PASSWORD_MAX, Parameters, Receive, Recovery, Require, Rings, Risk, Rung, Sandbox, SandboxMode,
-    SandboxRung, Session, Settings, Snapshot, Strategy, Submit, Sync, Telemetry, Udp, User, Venue,
+    FoundOrders, Frames, Host, Journal, Layout, LayoutKind, LimitRow, Line, LogLevel, Login,
+    Member, Mode, PASSWORD_MAX, Parameters, Receive, Recovery, Require, Rings, Risk, Rung, Sandbox,
+    SandboxMode, SandboxRung, Session, Settings, Snapshot, Strategy, Submit, Sync, Telemetry, Udp,
+    User, Venue,
 };

@@ -34,6 +34,8 @@ pub struct Options {
     pub state_dir: Option<PathBuf>,
     /// The file in which `tickgate ctl kill --hard` finds the kill switches; `None`: they are this process's alone.
     pub kill_page: Option<PathBuf>,
+    /// The configuration's file, which a reload reads again; `None`: there is none.
+    pub configuration: Option<PathBuf>,
     /// CPUs for hot cores; empty: the last one for `inline`, unpinned for the rest.
     pub cpus: Vec<usize>,
     /// Which stages share a core, each stage once; empty: as `is_inline` says.

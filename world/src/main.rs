@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rt::clock::Clock;
 use world::Outcome;
 
-/// Worlds that fail of which so many are made smaller.
+/// Of the worlds that fail, at most three are made smaller.
 const SMALLER_MAX: usize = 3;
 
 /// Worlds from seeds: gateway and exchange on a simulated network and clock.

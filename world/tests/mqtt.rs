@@ -328,8 +328,12 @@ fn two_gateways_merged_are_the_histogram_of_all_their_samples() {
         table.contains("2 gateways") && table.contains("| tick_to_order"),
         "{table}"
     );
+    strangers_are_told_why(&broker);
+    broker.stop();
+}
 
-    // Who is not let in, or does not know the broker, is told so.
+/// Who is not let in, or does not know the broker.
+fn strangers_are_told_why(broker: &Mosquitto) {
     let (address, key) = (broker.address(), broker.path("key").display().to_string());
     let stranger = [
         "fleet",
@@ -353,7 +357,6 @@ fn two_gateways_merged_are_the_histogram_of_all_their_samples() {
         !unknown.status.success() && said.contains("certificate"),
         "{said}"
     );
-    broker.stop();
 }
 
 /// Signs a body and publishes it, as docs/mqtt.md says.

@@ -92,9 +92,21 @@ impl Rings {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Telemetry {
+    pub log_level: LogLevel,
     pub json: String,
     pub hgrm_dir: String,
     pub table: bool,
     pub warm_up_ms: u64,
     pub slow_orders: String,
+}
+
+/// What the log has, from the least to the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
 }

@@ -26,7 +26,7 @@ pub use account::{Account, AccountRisk, Member};
 pub use capture::{Capture, Frames};
 pub use control::{Control, User};
 pub use feed::{AfXdp, Books, Feed, Line, Mode, Receive, Rung, Udp, Venue};
-pub use host::{Core, Host, Layout, LayoutKind, Rings, Telemetry};
+pub use host::{Core, Host, Layout, LayoutKind, LogLevel, Rings, Telemetry};
 pub use journal::{CopyFormat, Journal, Sync};
 pub use login::{Login, PASSWORD_MAX};
 pub use recovery::{Recovery, Snapshot};

@@ -56,6 +56,20 @@ pub(crate) fn check(settings: &Settings, found: &mut Vec<Found>) {
 }
 
 impl LimitRow {
+    /// Each limit that a row may have, under its name.
+    pub(crate) fn limits(&self) -> [(&'static str, Option<u64>); 5] {
+        [
+            ("order_qty_max", self.order_qty_max.map(u64::from)),
+            ("notional_max_dollars", self.notional_max_dollars),
+            ("position_max", self.position_max),
+            ("open_orders_max", self.open_orders_max.map(u64::from)),
+            (
+                "orders_per_second_max",
+                self.orders_per_second_max.map(u64::from),
+            ),
+        ]
+    }
+
     fn faults(&self, account: &Risk, strategies: &[&str]) -> Vec<String> {
         let mut faults = Vec::new();
         let Self {
@@ -85,32 +99,19 @@ impl LimitRow {
                 "position_max: a position is the account's, expected strategy = \"*\"".to_owned(),
             );
         }
-        let wide = |limit: Option<u32>| limit.map(u64::from);
-        let limits = [
-            (
-                "order_qty_max",
-                wide(self.order_qty_max),
-                u64::from(account.order_qty_max),
-            ),
-            (
-                "notional_max_dollars",
-                self.notional_max_dollars,
-                account.notional_max_dollars,
-            ),
-            ("position_max", self.position_max, account.position_max),
-            (
-                "open_orders_max",
-                wide(self.open_orders_max),
-                u64::from(account.open_orders_max),
-            ),
-            (
-                "orders_per_second_max",
-                wide(self.orders_per_second_max),
-                u64::from(account.orders_per_second_max),
-            ),
+        let maxima = [
+            u64::from(account.order_qty_max),
+            account.notional_max_dollars,
+            account.position_max,
+            u64::from(account.open_orders_max),
+            u64::from(account.orders_per_second_max),
         ];
+        let limits = self.limits().into_iter().zip(maxima);
+        let limits: Vec<_> = limits
+            .map(|((name, limit), max)| (name, limit, max))
+            .collect();
         if limits.iter().all(|(_, limit, _)| limit.is_none()) {
-            let names = limits.map(|(name, ..)| name).join(", ");
+            let names = self.limits().map(|(name, _)| name).join(", ");
             faults.push(format!("nothing is limited: expected one of {names}"));
         }
         for (name, limit, max) in limits {

@@ -66,6 +66,7 @@ pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result
         realtime_priority: i32::from(settings.host.realtime_priority),
         state_dir: state_folder(settings),
         kill_page: None,
+        configuration: None,
         is_inline: settings.layout.kind == settings::LayoutKind::Inline,
         cpus: settings.layout.cpus.clone(),
         cores: settings

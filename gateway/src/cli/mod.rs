@@ -14,6 +14,7 @@ mod mqtt;
 #[cfg(test)]
 pub(crate) mod of_text;
 mod password;
+mod reload;
 mod replay;
 mod risk;
 mod systemd;
@@ -25,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
-use tickgate_config::{Layers, Loaded};
+use tickgate_config::{Layers, Loaded, LogLevel};
 
 pub use tickgate_config::Parameters;
 
@@ -35,6 +36,8 @@ use crate::order::risk::KillCause;
 use crate::service::sandbox::{Mode, policy::Policy};
 use crate::service::{self, KillFile, StopHandle};
 use crate::strategy::{Probe, Quoter, Strategy};
+
+use reload::Reader;
 
 /// Exit status of a failure, or a check that did not hold.
 const FAILED: u8 = 1;
@@ -69,7 +72,7 @@ struct Arguments {
 enum Command {
     /// Run the gateway until SIGTERM or SIGINT.
     ///
-    /// SIGUSR1 prints the table of latencies, SIGUSR2 turns the kill switch on.
+    /// SIGUSR1 prints the table of latencies, SIGUSR2 turns the kill switch on, SIGHUP reads the configuration again (`ctl reload`).
     Run {
         #[command(flatten)]
         source: Source,
@@ -173,21 +176,9 @@ pub fn run(factory: Factory) -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return not_run(&error),
     };
-    let level = env_logger::Env::default().default_filter_or("info");
-    env_logger::Builder::from_env(level)
-        .format_timestamp_millis()
-        .init();
+    begin_log();
     match arguments.command {
-        Command::Run { source } => with_settings(Some(source.config), source.sets, |loaded| {
-            let options = match from_settings::options(&loaded.settings, factory) {
-                Ok(options) => options,
-                Err(error) => return fail(WRONG_USAGE, &error),
-            };
-            match ctl::control(&loaded.settings.control) {
-                Ok(control) => serve(options, control),
-                Err(error) => fail(WRONG_USAGE, &error),
-            }
-        }),
+        Command::Run { source } => start(source, factory),
         Command::Check { source } => with_settings(Some(source.config), source.sets, |loaded| {
             check(loaded, factory)
         }),
@@ -249,6 +240,36 @@ fn write_manual(folder: &Path) -> ExitCode {
     }
 }
 
+/// What the log has until a configuration says it, which can say less or more later on.
+fn begin_log() {
+    let mut builder = env_logger::Builder::new();
+    if reload::is_log_the_environments() {
+        builder.parse_default_env();
+    } else {
+        builder.filter_level(log::LevelFilter::Trace);
+    }
+    builder.format_timestamp_millis().init();
+    reload::log_as(LogLevel::Info);
+}
+
+fn start(source: Source, factory: Factory) -> ExitCode {
+    let layers = layers(Some(source.config), source.sets);
+    with_layers(&layers, |loaded| {
+        let settings = &loaded.settings;
+        reload::log_as(settings.telemetry.log_level);
+        let mut options = match from_settings::options(settings, factory) {
+            Ok(options) => options,
+            Err(error) => return fail(WRONG_USAGE, &error),
+        };
+        options.configuration.clone_from(&layers.file);
+        let reader = Reader::new(layers.clone(), settings.clone());
+        match ctl::control(&settings.control) {
+            Ok(control) => serve(options, control, reader),
+            Err(error) => fail(WRONG_USAGE, &error),
+        }
+    })
+}
+
 /// Everything that `run` would refuse, but for what only the host can say.
 fn check(loaded: &Loaded, factory: Factory) -> ExitCode {
     let (settings, unread) = password::without_credentials(&loaded.settings);
@@ -268,7 +289,7 @@ fn check(loaded: &Loaded, factory: Factory) -> ExitCode {
 }
 
 /// Runs the service, and the operator's socket beside it.
-fn serve(mut options: Options, control: Option<ControlOptions>) -> ExitCode {
+fn serve(mut options: Options, control: Option<ControlOptions>, reader: Reader) -> ExitCode {
     options.kill_page = control.as_ref().map(|it| service::kill_page_of(&it.path));
     let door = match control.map(Door::open).transpose() {
         Ok(door) => door,
@@ -276,7 +297,8 @@ fn serve(mut options: Options, control: Option<ControlOptions>) -> ExitCode {
     };
     // It is served until the last order is cancelled, and removed then.
     let mut served = None;
-    let done = service::run(options, &StopHandle::default(), |control| {
+    let done = service::run(options, &StopHandle::default(), |mut control| {
+        control.configuration = Some(Box::new(reader));
         served = door.map(|door| door.serve(control));
         if let Some(Err(error)) = &served {
             log::error!("{error}; nobody can look or steer but by signals and the kill file");
@@ -294,6 +316,11 @@ fn with_settings(
     sets: Vec<String>,
     then: impl FnOnce(&Loaded) -> ExitCode,
 ) -> ExitCode {
+    with_layers(&layers(file, sets), then)
+}
+
+/// What there is to read, as this process has begun.
+fn layers(file: Option<PathBuf>, sets: Vec<String>) -> Layers {
     // Somebody else's variables may be anything; ours are judged as what they look like.
     let shown = |(name, value): (OsString, OsString)| {
         Some((
@@ -301,13 +328,15 @@ fn with_settings(
             value.to_string_lossy().into_owned(),
         ))
     };
-    let environment = std::env::vars_os().filter_map(shown).collect();
-    let layers = Layers {
+    Layers {
         file,
-        environment,
+        environment: std::env::vars_os().filter_map(shown).collect(),
         sets,
         cpus: rt::cpu::allowed(),
-    };
+    }
+}
+
+fn with_layers(layers: &Layers, then: impl FnOnce(&Loaded) -> ExitCode) -> ExitCode {
     match layers.load() {
         Ok(loaded) => then(&loaded),
         Err(faults) => {

@@ -6,6 +6,8 @@ pub use super::limit_answer::{
     AccountLimitRow, ChangedLimit, LimitChange, Limited, LimitsRow, PartRow, RowChange,
 };
 
+pub use super::reload_answer::{Reloaded, ReloadedKey};
+
 use super::request::VERSION;
 use crate::telemetry::{PositionReport, Run};
 
@@ -66,6 +68,8 @@ pub enum Body {
     Report(Box<Run>),
     /// What a change of limits came to.
     Limited(Limited),
+    /// What a reload came to.
+    Reloaded(Reloaded),
     /// What a kill came to.
     Killed(Killed),
     /// What a resume came to.

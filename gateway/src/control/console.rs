@@ -19,7 +19,7 @@ use super::limits::{Made, Tables, Wanted};
 use super::look::{self, Memory};
 use super::moment::Moment;
 use super::peer::{Allowed, Peer};
-use super::request::{Request, Verb};
+use super::request::{Filter, Request, Verb};
 use super::steer::{self, Asking, Resume, Stop, failed, usage};
 use crate::journal::event::RequestRecord;
 use crate::message::command::Command;
@@ -43,11 +43,11 @@ pub enum Reply {
 /// What stands behind the socket.
 #[derive(Debug)]
 pub struct Console {
-    control: Control,
-    allowed: Allowed,
+    pub(super) control: Control,
+    pub(super) allowed: Allowed,
     memory: Memory,
-    tables: Tables,
-    counters: Arc<ControlCounters>,
+    pub(super) tables: Tables,
+    pub(super) counters: Arc<ControlCounters>,
     /// When a refusal was last told, and how many were not since.
     told_ns: Option<u64>,
     untold: u64,
@@ -189,19 +189,8 @@ impl Console {
                 return self.limit(wanted, peer, now);
             }
             Verb::SetRow { .. } => return self.limit_row(verb, peer, now),
-            Verb::Orders(filter) => {
-                filter
-                    .session
-                    .as_deref()
-                    .map(|it| self.session(it))
-                    .transpose()?;
-                filter
-                    .strategy
-                    .as_deref()
-                    .map(|it| self.strategy(it))
-                    .transpose()?;
-                Body::Orders(look::orders(&self.control, filter))
-            }
+            Verb::Reload => return self.reload(peer, now),
+            Verb::Orders(filter) => self.orders(filter)?,
             Verb::Positions { session } => {
                 session.as_deref().map(|it| self.session(it)).transpose()?;
                 Body::Positions(look::positions(&self.control, session.as_deref()))
@@ -239,6 +228,16 @@ impl Console {
             Verb::Unpause { strategy } => return self.pause(strategy, false, now_ns),
         };
         Ok(Reply::Now(Answer::new(body)))
+    }
+
+    fn orders(&self, filter: &Filter) -> Result<Body, Refused> {
+        if let Some(session) = &filter.session {
+            self.session(session)?;
+        }
+        if let Some(strategy) = &filter.strategy {
+            self.strategy(strategy)?;
+        }
+        Ok(Body::Orders(look::orders(&self.control, filter)))
     }
 
     fn resume(&self, ask: Resume<'_>, now_ns: u64) -> Result<Reply, Refused> {

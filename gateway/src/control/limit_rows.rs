@@ -173,7 +173,7 @@ impl Table {
             })?;
             if let Some(value) = value {
                 let configured = self.configured_rows.get(at);
-                row.check(key, *value, &self.configured, configured)
+                row.check(key, *value, &self.room, configured)
                     .map_err(usage)?;
             }
             limits.set(key, *value);

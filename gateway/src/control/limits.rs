@@ -33,9 +33,12 @@ pub(super) struct Tables {
 /// One session's.
 #[derive(Debug)]
 pub(super) struct Table {
+    /// What the configuration says, as it was read last.
     pub(super) configured: Limits,
-    in_force: Limits,
-    /// Rows of the configuration: the first of those in force.
+    /// What it said at the start, which has set memory aside for that.
+    pub(super) room: Limits,
+    pub(super) in_force: Limits,
+    /// Rows of the configuration at the start: the first of those in force.
     pub(super) configured_rows: Vec<RowLimits>,
     /// Rows in force.
     pub(super) rows: Vec<RowLimits>,
@@ -221,12 +224,7 @@ impl Tables {
         self.number += 1;
         told.number = self.number;
         told.is_set = true;
-        for session in wanted.meant {
-            let door = control.sessions.get(*session);
-            if let (Some(table), Some(door)) = (self.sessions.get_mut(*session), door) {
-                table.remember(door);
-            }
-        }
+        self.remember(control, wanted.meant);
         for it in &changes {
             if let Some(table) = self.sessions.get_mut(it.session) {
                 table.set(it.key, it.change.now, by.uid, now.wall_s);
@@ -234,6 +232,16 @@ impl Tables {
         }
         let asks = self.asks(wanted.meant, by.uid);
         Ok(Made { told, asks })
+    }
+
+    /// Keeps what these sessions have, before it is changed.
+    pub(super) fn remember(&mut self, control: &Control, meant: &[usize]) {
+        for session in meant {
+            let door = control.sessions.get(*session);
+            if let (Some(table), Some(door)) = (self.sessions.get_mut(*session), door) {
+                table.remember(door);
+            }
+        }
     }
 
     /// Stages have their commands from now on: what they show twice anew is judged by these.
@@ -276,7 +284,7 @@ impl Tables {
             };
             for (name, now) in wanted.limits {
                 let key = LimitKey::named(name).ok_or_else(|| unknown(name))?;
-                key.check(*now, &table.configured).map_err(usage)?;
+                key.check(*now, &table.room).map_err(usage)?;
                 let before = key.of(&table.in_force);
                 if before != *now {
                     let change = LimitChange {
@@ -301,7 +309,8 @@ impl Tables {
         Ok(changes)
     }
 
-    fn asks(&self, meant: &[usize], uid: u32) -> Vec<Asking> {
+    /// The command for each of these sessions that lets its table hold.
+    pub(super) fn asks(&self, meant: &[usize], uid: u32) -> Vec<Asking> {
         let tables = meant.iter().filter_map(|index| {
             let limits = self.sessions.get(*index)?.in_force;
             let new = NewLimits {
@@ -387,6 +396,7 @@ impl Table {
             rows,
             configured_rows: session.rows.clone(),
             configured: session.limits,
+            room: session.limits,
             in_force: session.past_limits.in_force(&session.limits),
             changed: [None; LimitKey::COUNT],
             before: None,
@@ -408,7 +418,7 @@ impl Table {
         });
     }
 
-    fn set(&mut self, key: LimitKey, value: u64, uid: u32, since_s: u64) {
+    pub(super) fn set(&mut self, key: LimitKey, value: u64, uid: u32, since_s: u64) {
         key.set(&mut self.in_force, value);
         if let Some(changed) = self.changed.get_mut(key.place()) {
             *changed = Some(Change { since_s, uid });

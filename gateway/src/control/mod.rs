@@ -14,6 +14,7 @@
 //!  {"version":1,"verb":{"orders":{"session":"ouch","symbol":null,"strategy":null}}}
 //!  {"version":1,"verb":{"kill":{"reason":"lunch","wait_ms":5000}}}
 //!  {"version":1,"verb":{"set-limits":{"session":"ouch","limits":{"order_qty_max":500},"confirm":3}}}
+//!  {"version":1,"verb":"reload"}
 //!  {"version":1,"verb":{"guard":{"name":"desk","token":77,"within_ms":5000}}}
 //!  {"version":1,"verb":{"unguard":{"name":"desk","token":77}}}
 //!      {"version":1,"answer":{"killed":{...}}}
@@ -43,4 +44,7 @@ mod limit_rows;
 mod limits;
 mod look;
 mod part_rows;
+mod reload;
+pub mod reload_answer;
+mod reload_plan;
 mod steer;

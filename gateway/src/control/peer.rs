@@ -28,6 +28,17 @@ impl Peer {
     }
 }
 
+impl Peer {
+    /// This process: whoever has sent it a signal.
+    #[must_use]
+    pub fn own() -> Self {
+        Self {
+            uid: geteuid().as_raw(),
+            pid: i32::try_from(std::process::id()).unwrap_or(0),
+        }
+    }
+}
+
 impl std::fmt::Display for Peer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "uid {}, pid {}", self.uid, self.pid)

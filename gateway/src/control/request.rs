@@ -78,6 +78,8 @@ pub enum Verb {
         #[serde(default)]
         confirm: Option<u32>,
     },
+    /// The configuration read again, and what of it can be: all or nothing.
+    Reload,
     /// No order goes out any more, open ones are cancelled.
     Kill {
         /// A word to whoever finds it killed, [`REASON_BYTES_MAX`] bytes at most.
@@ -148,6 +150,7 @@ impl Verb {
             Self::Unguard { .. }
             | Self::SetLimits { .. }
             | Self::SetRow { .. }
+            | Self::Reload
             | Self::Kill { .. }
             | Self::Resume { .. }
             | Self::Cancel { .. }
@@ -169,6 +172,7 @@ impl fmt::Display for Verb {
             Self::Sessions => f.write_str("sessions"),
             Self::Limits => f.write_str("limits"),
             Self::Report => f.write_str("report"),
+            Self::Reload => f.write_str("reload"),
             Self::Orders(Filter {
                 session,
                 symbol,

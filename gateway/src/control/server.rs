@@ -24,7 +24,7 @@ use std::thread::JoinHandle;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rt::clock::{monotonic_ns, realtime_ns};
 
-use super::answer::{Answer, Body};
+use super::answer::{Answer, Body, Reloaded};
 use super::console::{Console, Reply, Wait};
 use super::moment::Moment;
 use super::peer::{Allowed, Peer};
@@ -203,16 +203,20 @@ struct Serving {
     connections: Vec<Connection>,
     /// Nobody is let in until then.
     rest_until_ns: u64,
+    /// What SIGHUP has asked for and order stages have yet to take.
+    hung_up: Option<Wait>,
 }
 
 impl Serving {
     fn new(door: Door, control: Control) -> Self {
         let allowed = Allowed::with(&door.options.users);
+        control.reload.listen();
         Self {
             console: Console::new(control, allowed, moment()),
             door,
             connections: Vec::new(),
             rest_until_ns: 0,
+            hung_up: None,
         }
     }
 
@@ -221,6 +225,7 @@ impl Serving {
             self.sleep();
             let now = moment();
             self.console.on_turn(now);
+            self.look_for_hangup(now);
             let is_all_heard = self.let_in(now);
             let console = &mut self.console;
             self.connections
@@ -229,6 +234,23 @@ impl Serving {
             if is_all_heard {
                 self.console.look_at_guards(now);
             }
+        }
+    }
+
+    fn look_for_hangup(&mut self, now: Moment) {
+        if self.console.is_hung_up() {
+            self.hung_up = self.console.on_hangup(now);
+        }
+        let wait = self.hung_up.as_ref();
+        let Some(answer) = wait.and_then(|wait| self.console.poll_wait(wait, now)) else {
+            return;
+        };
+        self.hung_up = None;
+        if let Body::Reloaded(Reloaded {
+            is_taken: false, ..
+        }) = answer.answer
+        {
+            log::error!("control: SIGHUP: a session has not taken it yet: its core does not turn");
         }
     }
 

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
-use super::answer::{Asked, Body, Killed, Limited, Refused, Resumed, StillOpen};
+use super::answer::{Asked, Body, Killed, Limited, Refused, Reloaded, Resumed, StillOpen};
 use super::look::{ALL, Memory, members, state_of};
 use crate::message::command::Command;
 use crate::order::entry::State;
@@ -41,6 +41,8 @@ enum Waited {
     Taken(String),
     /// The stages have taken new limits.
     Limited(Limited),
+    /// The stages have taken what a reload changes.
+    Reloaded(Reloaded),
     /// The switches of this scope are off.
     Released(String),
     /// Housekeeping has made a report.
@@ -190,6 +192,22 @@ pub(super) fn limit(
     })
 }
 
+/// Asks sessions for what a reload changes.
+pub(super) fn reload(
+    control: &mut Control,
+    asks: &[Asking],
+    told: Reloaded,
+    now_ns: u64,
+) -> Result<Wait, Refused> {
+    let sessions = push(control, asks)?;
+    Ok(Wait {
+        what: Waited::Reloaded(told),
+        since_ns: now_ns,
+        until_ns: now_ns + TAKEN_WITHIN_NS,
+        sessions,
+    })
+}
+
 /// Hands commands over; whom to watch for having taken them.
 fn push(control: &mut Control, asks: &[Asking]) -> Result<Vec<Watched>, Refused> {
     let mut sessions = Vec::new();
@@ -293,6 +311,16 @@ impl Wait {
                 let is_taken = sessions.iter().all(|it| it.has_looked);
                 (is_taken || is_time_up).then(|| {
                     Body::Limited(Limited {
+                        is_taken,
+                        ..told.clone()
+                    })
+                })
+            }
+            Waited::Reloaded(told) => {
+                let sessions = self.still_open(control);
+                let is_taken = sessions.iter().all(|it| it.has_looked);
+                (is_taken || is_time_up).then(|| {
+                    Body::Reloaded(Reloaded {
                         is_taken,
                         ..told.clone()
                     })

@@ -10,7 +10,10 @@ use feed_handler::feed::Counters as FeedCounters;
 use rt::counters;
 use rt::ring::Producer;
 
+use super::configuration::Configuration;
 use super::kill_file::KillFile;
+use super::manager::ServiceManager;
+use super::reload_bell::ReloadBell;
 use super::reports::Reports;
 use crate::core_loop::CoreState;
 use crate::journal::inlet::Inlet;
@@ -18,11 +21,14 @@ use crate::journal::limits::PastLimits;
 use crate::message::command::Command;
 use crate::message::intent::Owner;
 use crate::options::Account;
-use crate::order::risk::{KillSwitch, Limits, RowLimits};
+use crate::order::risk::{KillSwitch, Limits, ROWS_MAX, RowLimits};
 use crate::order::snapshot::{PositionsView, SessionView};
 
 /// Commands that one session may have waiting: its stage takes them every 10 ms.
-pub(super) const COMMANDS: usize = 16;
+pub(super) const COMMANDS: usize = 128;
+
+// A reload may change every row and the session's own limits, and all of it has to fit.
+const _: () = assert!(COMMANDS > ROWS_MAX + 1);
 
 counters! {
     /// What came to the operator's socket.
@@ -35,7 +41,7 @@ counters! {
         control_refused_peers,
         /// Requests that were understood and answered, those included that could not be done.
         control_requests,
-        /// Requests that change something: kill, resume, cancel, pause, unpause, limits.
+        /// Requests that change something: kill, resume, cancel, pause, unpause, limits, reload.
         control_steered,
         /// Requests that were refused: there is no such session or strategy, or the wrong scope.
         control_refused,
@@ -142,6 +148,10 @@ pub struct Control {
     pub kill_file: Option<KillFile>,
     /// Where a report of everything is asked for; `None`: nobody keeps house.
     pub reports: Option<Reports>,
+    /// Where what was configured can be read again; `None`: nowhere.
+    pub configuration: Option<Box<dyn Configuration>>,
+    pub(crate) reload: ReloadBell,
+    pub(crate) manager: ServiceManager,
     /// What whoever serves the door counts; it is in the report. One thread may write it.
     pub counters: Arc<ControlCounters>,
 }

@@ -10,13 +10,15 @@ use std::time::Duration;
 use feed_handler::xdp::Unserved;
 use rt::clock::monotonic_ns;
 use sd_notify::NotifyState;
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::declared;
 use super::house::{House, SessionHouse};
 use super::kill_file::KillWatch;
+use super::manager::{ServiceManager, notify};
 use super::progress::Progress;
 use super::receive::InterfaceWatch;
+use super::reload_bell::ReloadBell;
 use super::reports::ReportDesk;
 use super::sandbox::Sandbox;
 use super::{Core, StopHandle, pause};
@@ -43,6 +45,8 @@ pub(super) struct Parts {
     pub(super) kill_watch: KillWatch,
     pub(super) desk: ReportDesk,
     pub(super) sandbox: Arc<Sandbox>,
+    pub(super) manager: ServiceManager,
+    pub(super) reload: ReloadBell,
 }
 
 #[derive(Debug)]
@@ -57,12 +61,12 @@ pub(crate) struct Housekeeping {
     stop: Arc<AtomicBool>,
     report_asked: Arc<AtomicBool>,
     kill_asked: Arc<AtomicBool>,
+    reload: ReloadBell,
     /// How often systemd wants to hear from us; `None`: it does not.
     watchdog_ns: Option<u64>,
     watchdog_next_ns: u64,
     queues_next_ns: u64,
-    /// systemd has been told that orders can go out.
-    is_ready: bool,
+    manager: ServiceManager,
     /// What it was told instead, and when.
     waiting_for: String,
     patience_asked_ns: u64,
@@ -83,7 +87,7 @@ struct WarmUp {
 }
 
 impl Housekeeping {
-    /// Takes over signals: SIGTERM and SIGINT stop, SIGUSR1 reports, SIGUSR2 turns the kill switch on.
+    /// Takes over signals: SIGTERM and SIGINT stop, SIGUSR1 reports, SIGUSR2 turns the kill switch on, SIGHUP asks for a reload.
     pub(super) fn new(parts: Parts, warm_up_ms: u64, stop: &StopHandle) -> Result<Self, String> {
         let stop = stop.flag();
         let report_asked = Arc::new(AtomicBool::new(false));
@@ -93,6 +97,7 @@ impl Housekeeping {
             (SIGINT, &stop),
             (SIGUSR1, &report_asked),
             (SIGUSR2, &kill_asked),
+            (SIGHUP, &parts.reload.asked()),
         ] {
             signal_hook::flag::register(signal, Arc::clone(flag))
                 .map_err(|error| format!("signal {signal}: {error}"))?;
@@ -109,10 +114,11 @@ impl Housekeeping {
             stop,
             report_asked,
             kill_asked,
+            reload: parts.reload,
             watchdog_ns,
             watchdog_next_ns: 0,
             queues_next_ns: 0,
-            is_ready: false,
+            manager: parts.manager,
             waiting_for: String::new(),
             patience_asked_ns: 0,
             turns_before: Vec::new(),
@@ -136,18 +142,14 @@ impl Housekeeping {
     /// Ready means that orders can go out: every session is open. An exchange that is down at the start is
     /// tried again for as long as it takes, so systemd is asked for patience meanwhile.
     fn tell_ready(&mut self, now_ns: u64) {
-        if self.is_ready {
+        if self.manager.is_ready() {
             return;
         }
         let sessions = self.house.sessions.iter();
         let closed = sessions.filter(|session| !session.view.is_open());
         let (closed, total) = (closed.count(), self.house.sessions.len());
         if closed == 0 {
-            self.is_ready = true;
-            notify(&[
-                NotifyState::Ready,
-                NotifyState::Status("every session is open"),
-            ]);
+            self.manager.ready("every session is open");
             return log::info!("ready");
         }
         let status = format!("sessions open: {} of {}", total - closed, total);
@@ -197,6 +199,9 @@ impl Housekeeping {
             let kills = self.house.kills.iter();
             kills.for_each(|kill| kill.engage(KillCause::Signal));
             log::warn!("kill switch on, asked for by SIGUSR2");
+        }
+        if self.reload.is_unheard() {
+            log::error!("SIGHUP: nothing is reloaded: there is no control socket");
         }
         self.kill_watch.turn(&self.house.kills);
         if now_ns >= self.queues_next_ns {
@@ -454,12 +459,5 @@ impl Housekeeping {
 fn add(to: &mut BTreeMap<String, u64>, counts: &[Count]) {
     for (name, _, value) in counts {
         *to.entry((*name).to_owned()).or_default() += value;
-    }
-}
-
-/// Tells systemd, if it started us.
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        log::warn!("systemd does not hear us: {error}");
     }
 }

@@ -8,6 +8,7 @@
 mod accounts;
 mod build;
 mod capture;
+pub mod configuration;
 pub mod control;
 pub(crate) mod declared;
 mod feed;
@@ -18,10 +19,12 @@ mod journal;
 mod kill_file;
 mod kill_page;
 mod layout;
+mod manager;
 mod means;
 mod progress;
 mod receive;
 mod recovery;
+mod reload_bell;
 pub mod replay;
 pub mod reports;
 pub mod sandbox;
@@ -151,6 +154,8 @@ pub fn run(
             kill_watch,
             desk,
             sandbox,
+            manager: control.manager.clone(),
+            reload: control.reload.clone(),
         },
         output.warm_up_ms,
         stop,

@@ -149,6 +149,7 @@ pub(crate) fn bare(rings: Rings) -> Options {
         realtime_priority: 0,
         state_dir: None,
         kill_page: None,
+        configuration: None,
         sandbox: SandboxOptions::default(),
         journal: None,
         is_inline: true,

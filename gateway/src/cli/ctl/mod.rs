@@ -3,6 +3,7 @@
 mod guard;
 mod hard;
 mod limits;
+mod reload_text;
 mod resume;
 mod settings;
 mod tables;
@@ -68,6 +69,12 @@ enum Command {
     },
     /// What was measured and counted so far: histograms and sessions as a table; with --json every counter, too.
     Report,
+    /// Read the configuration again, and do what of it can be done while the gateway runs: all of it, or nothing.
+    ///
+    /// Limits that become tighter, rows of limits, control.users and telemetry.log_level change at once. A limit that becomes looser
+    /// is refused with the `limits set` that loosens it; every other key needs a restart, and is named. Status 1: something is
+    /// refused, and nothing was done; status 2: the configuration is wrong.
+    Reload,
     /// Stop trading: no order goes out, open ones are cancelled; also after a restart, until `resume`.
     ///
     /// Status 0: nothing is open any more. Status 1: something still is, or a session could not be heard.
@@ -160,6 +167,7 @@ impl Operator {
             Command::Positions { session } => Verb::Positions { session },
             Command::Limits { set: None } => Verb::Limits,
             Command::Report => Verb::Report,
+            Command::Reload => Verb::Reload,
             Command::Limits { set: Some(set) } => match set.verb() {
                 Ok(verb) => verb,
                 Err(error) => return fail(WRONG_USAGE, &error),
@@ -216,6 +224,8 @@ impl Operator {
             Body::Resumed(resumed) => resumed.is_released,
             Body::Asked(asked) => asked.is_taken,
             Body::Limited(limited) => limited.is_taken,
+            Body::Reloaded(told) if !told.faults.is_empty() => return ExitCode::from(WRONG_USAGE),
+            Body::Reloaded(told) => told.is_applied && told.is_taken,
             _ => true,
         };
         ExitCode::from(if holds { 0 } else { FAILED })

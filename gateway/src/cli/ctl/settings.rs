@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use tickgate_config as settings;
 
+use crate::cli::reload::uids;
 use crate::cli::systemd;
-use crate::control::peer::uid_of;
 use crate::control::server::ControlOptions;
 
 /// Where the socket is; `None`: there is none.
@@ -24,16 +24,10 @@ pub(crate) fn control(control: &settings::Control) -> Result<Option<ControlOptio
     let Some(path) = socket(control) else {
         return Ok(None);
     };
-    let uid = |user: &settings::User| match user {
-        settings::User::Number(uid) => Ok(*uid),
-        settings::User::Name(name) => {
-            uid_of(name).map_err(|error| format!("control.users: {error}"))
-        }
-    };
     let mode = control.mode_bits();
     Ok(Some(ControlOptions {
         path,
         mode: mode.ok_or_else(|| format!("control.mode: \"{}\"", control.mode))?,
-        users: control.users.iter().map(uid).collect::<Result<_, _>>()?,
+        users: uids(&control.users)?,
     }))
 }

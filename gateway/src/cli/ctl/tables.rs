@@ -2,6 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use super::reload_text::reloaded;
 use super::times::{duration, time_of};
 use crate::control::answer::{
     Asked, Body, FeedRow, GuardRow, KillStatus, Killed, Limited, LimitsRow, Orders, PartRow,
@@ -20,6 +21,7 @@ pub(in crate::cli) fn text(body: &Body) -> String {
         Body::Limits(it) => limits(it),
         Body::Report(it) => it.table(POSITIONS_SHOWN),
         Body::Limited(it) => limited(it),
+        Body::Reloaded(it) => reloaded(it),
         Body::Killed(it) => killed(it),
         Body::Resumed(it) => resumed(it),
         Body::Asked(it) => asked(it),

@@ -59,7 +59,7 @@ pub struct Policy {
     pub binds: bool,
 }
 
-/// What is read late: the time zone, interfaces, what the slow-order recorder asks of CPUs, the devices of the runtime.
+/// What is read late, beside the configuration: the time zone, interfaces, what the slow-order recorder asks of CPUs, the devices of the runtime.
 const READ: [&str; 11] = [
     "/proc/cpuinfo",
     "/proc/interrupts",
@@ -116,9 +116,12 @@ impl Policy {
             (has_programs, Need::Bpf),
             (options.lock_memory, Need::IpcLock),
         ];
+        // A file that an editor has written anew is another one: what can be named is its folder.
+        let configuration = options.configuration.as_deref().map(folder_of);
+        let read = READ.iter().map(PathBuf::from).chain(configuration);
         Self {
             folders,
-            read: READ.iter().map(PathBuf::from).collect(),
+            read: read.collect(),
             ports,
             needs: (needs.into_iter().filter(|(is_needed, _)| *is_needed))
                 .map(|(_, need)| need)
