@@ -523,10 +523,7 @@ fn what_waits_for_the_exchange_arrives_after_it_has_said_its_last_word() {
             assert_eq!(*bytes, message(number as u64), "message {number}");
         }
         let count = messages.len() as u64;
-        assert!(
-            count + 1 >= sent,
-            "{count} of {sent}: the last found no room"
-        );
+        assert!(count + 1 >= sent, "{count} of {sent}");
     });
 }
 

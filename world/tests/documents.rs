@@ -204,7 +204,12 @@ fn shown(cell: &str) -> Vec<Shown<'_>> {
 
 fn has_test(text: &str, name: &str) -> bool {
     let found = text.split_once(&format!("fn {name}("));
-    found.is_some_and(|(before, _)| before.trim_end().ends_with("#[test]"))
+    // Attributes may stand between.
+    let lines = found
+        .iter()
+        .flat_map(|(before, _)| before.trim_end().lines().rev());
+    let mut attributes = lines.take_while(|line| line.trim().starts_with("#["));
+    attributes.any(|line| line.trim() == "#[test]")
 }
 
 #[test]
