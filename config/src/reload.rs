@@ -137,6 +137,7 @@ const KEYS: &[(&str, Class)] = &[
     ("session.*.submit", Restart(SESSION)),
     ("session.*.interface", Restart(SESSION)),
     ("session.*.queue", Restart(SESSION)),
+    ("session.*.zero_copy", Restart(SESSION)),
     ("session.*.require", Restart(SESSION)),
     ("session.*.sqpoll_idle_ms", Restart(SESSION)),
     ("session.*.sqpoll_cpu", Restart(SESSION)),
