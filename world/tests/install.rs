@@ -310,4 +310,16 @@ fn units_have_no_more_rights_than_their_programs_need() {
             assert!(lines.contains(wanted), "{name}: no {wanted}");
         }
     }
+    // What they write is nobody else's to read.
+    for name in [
+        "tickgate.service",
+        "tickgate@.service",
+        "tickgate-sim.service",
+    ] {
+        let text = fs::read_to_string(folder.join(name)).expect("it is there");
+        let lines: Vec<&str> = text.lines().collect();
+        for wanted in ["UMask=0027", "StateDirectoryMode=0750"] {
+            assert!(lines.contains(&wanted), "{name}: no {wanted}");
+        }
+    }
 }

@@ -111,8 +111,8 @@ fn top_shows_a_gateway_pauses_a_strategy_and_stops_trading_only_for_the_word() {
     );
     let terminal = Terminal::start(&desk, &top);
 
-    let screen = terminal.shows("[1 overview]");
-    assert!(screen.contains("trading: not killed"), "{screen}");
+    terminal.shows("[1 overview]");
+    terminal.shows("trading: not killed");
     let screen = terminal.shows("ouch           ");
     assert!(screen.contains("itch           STALE"), "{screen}");
     for (key, text) in [
@@ -146,6 +146,8 @@ fn top_shows_a_gateway_pauses_a_strategy_and_stops_trading_only_for_the_word() {
     terminal.press(&["BSpace"]);
     terminal.press(&["k", "i", "l", "l", "Enter"]);
     terminal.shows("KILLED: all, by the operator");
+    // While it is not answered, the first q asks for a second.
+    terminal.shows_no_more("kill: asked");
     terminal.press(&["q"]);
     terminal.shows_no_more("KILLED");
     gateway.end();
