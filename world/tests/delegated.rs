@@ -29,8 +29,9 @@ use support::{has, is_root, stderr};
 
 /// The session that has the lane.
 const SESSION: &str = "one";
-/// Against a hang only.
+/// Against a hang only: so long, and so long again for each order.
 const TRADES_NS: u64 = 120_000_000_000;
+const ORDER_NS: u64 = 10_000_000;
 
 fn setup(one_in: u32) -> Setup {
     Setup {
@@ -44,10 +45,12 @@ fn setup(one_in: u32) -> Setup {
 
 /// Orders until the exchange has answered this many on the delegated session.
 fn trade_until(arena: &Arena, orders: usize) {
-    let until_ns = monotonic_ns() + TRADES_NS;
+    let until_ns = monotonic_ns() + TRADES_NS + orders as u64 * ORDER_NS;
+    // Each look reads the whole store, so that of many orders is looked at seldom.
+    let look = Duration::from_millis(100 + orders as u64 / 10);
     while stored(&arena.desk, SESSION).answered.len() < orders {
         assert!(monotonic_ns() < until_ns, "{:?}", arena.gateway.said);
-        std::thread::park_timeout(Duration::from_millis(100));
+        std::thread::park_timeout(look);
     }
 }
 
