@@ -18,6 +18,8 @@ const PROGRAMS: [&str; 4] = [
 ];
 /// The cards' driver, and what it needs, in the order in which they are loaded.
 const MODULES: [&str; 3] = ["failover", "net_failover", "virtio_net"];
+/// The exchange's time zone, by which the gateway tells trading hours (Debian's tzdata).
+const ZONE: &str = "/usr/share/zoneinfo/America/New_York";
 /// Where `ip` may lie.
 const IP: [&str; 3] = ["/bin/ip", "/sbin/ip", "/usr/sbin/ip"];
 
@@ -45,6 +47,8 @@ pub fn build(parts: &Parts, folder: &Path, arguments: &str) -> Result<PathBuf> {
         let inside = library.strip_prefix("/").unwrap_or(&library);
         copy(&library, &root.join(inside))?;
     }
+    let zone = Path::new(ZONE);
+    copy(zone, &root.join(zone.strip_prefix("/").unwrap_or(zone)))?;
     for name in MODULES {
         if let Some(module) = parts.module(name) {
             unpack(
