@@ -12,6 +12,15 @@ use report::{Aim, Entry, Flood, Point, Report};
 use crate::rings;
 use crate::sends::Sent;
 
+/// Who took how long.
+fn note(pairs: &[(&str, Option<f64>)]) -> String {
+    let shown = pairs.iter().map(|(name, value)| match value {
+        Some(value) => format!("{name} {value:.0} ns"),
+        None => format!("{name} not there"),
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
 /// What the latency entries say.
 #[must_use]
 pub fn of_latency(report: &Report) -> Vec<Aim> {
@@ -21,13 +30,6 @@ pub fn of_latency(report: &Report) -> Vec<Aim> {
             .and_then(|entry| entry.figure("wire_to_wire", pick))
     };
     let ratio = |a: Option<f64>, b: Option<f64>| a.zip(b).map(|(a, b)| a / b);
-    let note = |pairs: &[(&str, Option<f64>)]| {
-        let shown = pairs.iter().map(|(name, value)| match value {
-            Some(value) => format!("{name} {value:.0} ns"),
-            None => format!("{name} not there"),
-        });
-        shown.collect::<Vec<_>>().join(", ")
-    };
     let (ours, floor) = (wire("gateway", |s| s.p50), wire("floor", |s| s.p50));
     let (ours_p99, floor_p99) = (wire("gateway", |s| s.p99), wire("floor", |s| s.p99));
     let sleepers = peers::ALL.iter().filter(|peer| peer.sleeps);
@@ -86,15 +88,12 @@ pub fn of_delegated(report: &Report) -> Vec<Aim> {
     let ours = p50(DELEGATED);
     [("gateway", 0.80), ("floor", 0.90)]
         .map(|(beside, bound)| {
-            let (theirs, both) = (p50(beside), ours.zip(p50(beside)));
-            let shown = |it: Option<f64>| {
-                it.map_or_else(|| "not there".to_owned(), |ns| format!("{ns:.0} ns"))
-            };
+            let theirs = p50(beside);
             Aim::at_most(
                 &format!("wire_to_wire p50, {DELEGATED} / {beside}"),
                 bound,
-                both.map(|(ours, theirs)| ours / theirs),
-                format!("{DELEGATED} {}, {beside} {}", shown(ours), shown(theirs)),
+                ours.zip(theirs).map(|(ours, theirs)| ours / theirs),
+                note(&[(DELEGATED, ours), (beside, theirs)]),
             )
         })
         .into()

@@ -10,6 +10,7 @@ use bench::latency::{Load, Workload, traffic};
 use bench::{aims, flood, growth, rate_sweep, sends};
 use lab::gateway::Gateway;
 use lab::netns::Lab;
+use lab::peer::Program;
 use lab::run::{Candidate, Item};
 use peers::Peers;
 use report::Report;
@@ -124,12 +125,8 @@ impl Suite<'_> {
     }
 
     fn rates(&mut self) -> Result<()> {
-        let floor = self.peers.ready.iter();
-        let floor: Vec<_> = floor
-            .filter(|program| program.name == peers::FLOOR)
-            .cloned()
-            .collect();
-        let items = rate_sweep::items(&Workload::default(), &[], &floor, self.folder.path())?;
+        let floor = self.floor().map_or(&[][..], std::slice::from_ref);
+        let items = rate_sweep::items(&Workload::default(), &[], floor, self.folder.path())?;
         self.run(&items, SWEEP_ROUNDS)?;
         self.report.sweep = rate_sweep::points(&self.report);
         self.report.aims.extend(rate_sweep::aims(&self.report));
@@ -154,12 +151,7 @@ impl Suite<'_> {
             let traffic = traffic(&load, &workload, self.folder.path())?;
             let gateway = Candidate::Gateway(Gateway::default());
             items.push(item(&format!("gateway {load}"), &traffic, gateway));
-            let floor = self
-                .peers
-                .ready
-                .iter()
-                .find(|program| program.name == peers::FLOOR);
-            if let Some(ready) = floor {
+            if let Some(ready) = self.floor() {
                 let floor = Candidate::Peer(ready.clone());
                 items.push(item(&format!("floor {load}"), &traffic, floor));
             }
@@ -227,6 +219,12 @@ impl Suite<'_> {
             .extend(aims::of_books(self.folder.path(), python)?);
         self.report.aims.extend(aims::of_ring());
         Ok(())
+    }
+
+    /// The program without any logic, where it is built.
+    fn floor(&self) -> Option<&Program> {
+        let mut ready = self.peers.ready.iter();
+        ready.find(|program| program.name == peers::FLOOR)
     }
 
     fn run(&mut self, items: &[Item], rounds: u32) -> Result<()> {

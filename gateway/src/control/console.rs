@@ -412,7 +412,6 @@ mod tests {
     use crate::journal::event::Event;
     use crate::journal::format::Record;
     use crate::journal::inlet::inlet;
-    use crate::journal::limits::PastLimits;
     use crate::message::intent::Owner;
     use crate::options::{Account, AccountLimit};
     use crate::order::risk::{KillSwitch, LimitKey, Limits};
@@ -437,18 +436,7 @@ mod tests {
 
     /// A door to nobody.
     fn spare() -> SessionControl {
-        let snapshot = Snapshot::new(4);
-        SessionControl {
-            name: String::new(),
-            addresses: Vec::new(),
-            session: snapshot.session(),
-            positions: snapshot.positions(),
-            limits: Limits::WIDEST,
-            past_limits: PastLimits::default(),
-            rows: Vec::new(),
-            kill: KillSwitch::default(),
-            commands: ring(4).unwrap().0,
-        }
+        SessionControl::bare(ring(4).unwrap().0, &Snapshot::new(4))
     }
 
     fn bench(has_file: bool) -> Bench {
@@ -463,17 +451,12 @@ mod tests {
             let (kill, snapshot) = (KillSwitch::default(), Snapshot::new(4));
             control.sessions.push(SessionControl {
                 name: name.to_owned(),
-                addresses: Vec::new(),
-                session: snapshot.session(),
-                positions: snapshot.positions(),
                 limits: Limits {
                     order_qty_max: Qty(1_000),
                     ..Limits::WIDEST
                 },
-                past_limits: PastLimits::default(),
-                rows: Vec::new(),
                 kill: kill.clone(),
-                commands: asks,
+                ..SessionControl::bare(asks, &snapshot)
             });
             kills.push(kill);
             commands.push(taken);

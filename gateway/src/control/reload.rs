@@ -131,10 +131,9 @@ mod tests {
 
     use super::*;
     use crate::control::answer::LimitsRow;
-    use crate::journal::limits::PastLimits;
     use crate::message::command::Command;
     use crate::message::intent::Owner;
-    use crate::order::risk::{KillSwitch, Limits, RowLimits, Symbols};
+    use crate::order::risk::{Limits, RowLimits, Symbols};
     use crate::order::snapshot::Snapshot;
     use crate::service::configuration::{Change, Wish};
     use crate::service::control::{Control, SessionControl, StrategyControl};
@@ -185,18 +184,13 @@ mod tests {
             };
             control.sessions.push(SessionControl {
                 name: name.to_owned(),
-                addresses: Vec::new(),
-                session: snapshot.session(),
-                positions: snapshot.positions(),
                 limits: Limits {
                     order_qty_max: Qty(1_000),
                     open_orders_max: 40,
                     ..Limits::WIDEST
                 },
-                past_limits: PastLimits::default(),
                 rows: (name == "two").then_some(row).into_iter().collect(),
-                kill: KillSwitch::default(),
-                commands: asks,
+                ..SessionControl::bare(asks, &snapshot)
             });
             commands.push(taken);
             snapshots.push(snapshot);

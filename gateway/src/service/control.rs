@@ -22,6 +22,8 @@ use crate::message::command::Command;
 use crate::message::intent::Owner;
 use crate::options::Account;
 use crate::order::risk::{KillSwitch, Limits, ROWS_MAX, RowLimits};
+#[cfg(test)]
+use crate::order::snapshot::Snapshot;
 use crate::order::snapshot::{PositionsView, SessionView};
 
 /// Commands that one session may have waiting: its stage takes them every 10 ms.
@@ -81,6 +83,22 @@ pub struct SessionControl {
 }
 
 impl SessionControl {
+    /// One that was never built: for tests, which give it what they look at.
+    #[cfg(test)]
+    pub(crate) fn bare(commands: Producer<Command>, snapshot: &Snapshot) -> Self {
+        Self {
+            name: String::new(),
+            addresses: Vec::new(),
+            session: snapshot.session(),
+            positions: snapshot.positions(),
+            limits: Limits::WIDEST,
+            past_limits: PastLimits::default(),
+            rows: Vec::new(),
+            kill: KillSwitch::default(),
+            commands,
+        }
+    }
+
     /// Asks its stage for something; `false`: as many commands as fit wait already, as the core does not turn.
     #[must_use]
     pub fn ask(&mut self, command: Command) -> bool {
