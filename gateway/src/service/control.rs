@@ -83,22 +83,6 @@ pub struct SessionControl {
 }
 
 impl SessionControl {
-    /// One that was never built: for tests, which give it what they look at.
-    #[cfg(test)]
-    pub(crate) fn bare(commands: Producer<Command>, snapshot: &Snapshot) -> Self {
-        Self {
-            name: String::new(),
-            addresses: Vec::new(),
-            session: snapshot.session(),
-            positions: snapshot.positions(),
-            limits: Limits::WIDEST,
-            past_limits: PastLimits::default(),
-            rows: Vec::new(),
-            kill: KillSwitch::default(),
-            commands,
-        }
-    }
-
     /// Asks its stage for something; `false`: as many commands as fit wait already, as the core does not turn.
     #[must_use]
     pub fn ask(&mut self, command: Command) -> bool {
@@ -172,4 +156,26 @@ pub struct Control {
     pub(crate) manager: ServiceManager,
     /// What whoever serves the door counts; it is in the report. One thread may write it.
     pub counters: Arc<ControlCounters>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl SessionControl {
+        /// One that was never built: for tests, which give it what they look at.
+        pub(crate) fn bare(commands: Producer<Command>, snapshot: &Snapshot) -> Self {
+            Self {
+                name: String::new(),
+                addresses: Vec::new(),
+                session: snapshot.session(),
+                positions: snapshot.positions(),
+                limits: Limits::WIDEST,
+                past_limits: PastLimits::default(),
+                rows: Vec::new(),
+                kill: KillSwitch::default(),
+                commands,
+            }
+        }
+    }
 }
