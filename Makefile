@@ -7,6 +7,8 @@ BUILD_PACKAGES := clang llvm libclang-dev libelf-dev libpcap-dev zlib1g-dev pkg-
 RUN_PACKAGES := iproute2
 # What the demo runs; what measures is built by `make bench`.
 DEMO_CRATES := -p tickgate-gateway -p tickgate-order-sim -p tickgate-lab
+# What measures, and what it starts: each binary of a release is optimised as a whole, which takes a minute or more.
+BENCH_BINARIES := tickgate tickgate-bench tickgate-lab tickgate-sim
 # What the peers in C are compiled with: their table says it.
 PEER_PACKAGES := $(sort $(shell sed -n 's/^ *package: "\(.*\)",$$/\1/p' bench/peers/src/lib.rs))
 TEST_PACKAGES := iputils-ping tshark tmux zsh systemd python3-venv chromium openssl $(PEER_PACKAGES)
@@ -20,7 +22,7 @@ MDBOOK_VERSION := 0.5.4
 AUTHOR_CRATES := tickgate tickgate-config tickgate-feed-handler tickgate-gateway tickgate-host tickgate-manual tickgate-protocol tickgate-rt
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark zero-copy scrape mqtt planted fuzz bench bench-check bench-record bench-time reference guide package lint install deb deb-check boot-check clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark zero-copy scrape mqtt control planted fuzz bench bench-check bench-record bench-time reference guide package lint install deb deb-check boot-check clean
 .PHONY: build-packages run-packages test-packages bench-packages machine-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -104,6 +106,12 @@ mqtt: build-packages run-packages test-packages
 	$(CARGO) build --workspace --profile checked
 	MQTT_SECONDS=$(or $(MQTT_SECONDS),60) $(CARGO) test -p tickgate-world --profile checked --test mqtt -- --nocapture --test-threads=1
 
+## Random bytes at the operator's socket of a gateway that trades: each is refused and counted. CONTROL_SECONDS=60.
+control: build-packages run-packages test-packages
+	$(CARGO) build --workspace --profile checked
+	CONTROL_SECONDS=$(or $(CONTROL_SECONDS),60) \
+		$(CARGO) test -p tickgate-world --profile checked --test control -- --nocapture random_bytes
+
 ## Plants mistakes in a copy of the tree, one after the other, and says which world finds each. SEEDS=1000.
 planted: build-packages
 	@deploy/packages patch
@@ -116,7 +124,7 @@ fuzz: build-packages
 
 ## Every figure that the project states, beside floor and peers, with its aim: about four minutes.
 bench: build-packages run-packages bench-packages $(ITCH_BOOK)
-	$(CARGO) build --release
+	$(CARGO) build --release $(addprefix --bin ,$(BENCH_BINARIES))
 	mkdir -p target/bench
 	target/release/tickgate-bench suite --itch-book $(ITCH_BOOK) --json target/bench/report.json \
 		--html target/bench/report.html --hgrm target/bench/hgrm $(BENCH_ARGS)
@@ -124,13 +132,13 @@ bench: build-packages run-packages bench-packages $(ITCH_BOOK)
 ## Instructions of each piece of the hot path: fails where one grew by over 3 % against the record.
 bench-check: build-packages
 	@deploy/packages valgrind
-	$(CARGO) build --release
+	$(CARGO) build --release --bin tickgate-bench
 	target/release/tickgate-bench micro --check bench/instructions.json
 
 ## Takes the instructions of today as the record: for a change that is worth them.
 bench-record: build-packages
 	@deploy/packages valgrind
-	$(CARGO) build --release
+	$(CARGO) build --release --bin tickgate-bench
 	target/release/tickgate-bench micro --update bench/instructions.json
 
 ## Time of each piece of the hot path, beside the best crates (criterion).

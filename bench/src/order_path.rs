@@ -233,9 +233,21 @@ impl OrderPath {
 
     /// An order's life: asked for, accepted, its cancel asked for, cancelled.
     pub(crate) fn live_and_die(&mut self) {
+        let number = self.enter_unanswered().unwrap_or(UserRefNum(0));
+        self.answer_and_die(number);
+    }
+
+    /// The first half of it: an order is asked for, judged, and has its bytes; nobody answers.
+    pub(crate) fn enter_unanswered(&mut self) -> Option<UserRefNum> {
         let id = self.next_id;
-        let number = self.enter();
-        self.ask(Action::Cancel, id);
+        self.next_id += 1;
+        self.ask(Action::Enter, id)
+    }
+
+    /// The other half: the exchange takes it, and it is cancelled.
+    pub(crate) fn answer_and_die(&mut self, number: UserRefNum) {
+        self.accept(number, Side::Buy);
+        self.ask(Action::Cancel, self.next_id - 1);
         self.cancel(number);
     }
 

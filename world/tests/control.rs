@@ -1,5 +1,7 @@
 //! The operator's socket against a gateway that trades: what `tickgate ctl` shows is what the exchange has, and
 //! what it does arrives there.
+//!
+//! `CONTROL_SECONDS` says how long random bytes are thrown at the socket (2).
 
 #![allow(
     clippy::expect_used,
@@ -10,10 +12,13 @@
 #![allow(clippy::too_many_lines, reason = "a scenario reads from top to bottom")]
 
 mod desk;
+mod rehearsal;
 mod support;
 
 use std::fs::{self, Permissions};
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -30,6 +35,7 @@ use lab::netns::Lab;
 use lab::process::{Process, sibling};
 use order_sim::store::Store;
 use protocol::ouch::Outbound;
+use rehearsal::Rehearsal;
 use rt::clock::{monotonic_ns, realtime_ns};
 use serde_json::{Value, json};
 use support::{has, is_root, stderr};
@@ -476,4 +482,59 @@ fn another_user_is_refused_unless_named_and_a_dead_gateways_socket_is_replaced()
     let answered = as_other();
     assert!(answered.status.success(), "{}", stderr(&answered));
     gateway.end();
+}
+
+/// What a connection is answered, until the gateway ends it or has nothing more to say.
+fn answered(socket: &Path, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = UnixStream::connect(socket).expect("it listens");
+    let patience = Some(Duration::from_secs(20));
+    stream.set_read_timeout(patience).expect("set");
+    stream.set_write_timeout(patience).expect("set");
+    // One that has heard enough ends the connection while there is more to say.
+    let _ = stream.write_all(bytes);
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    answer
+}
+
+#[test]
+fn random_bytes_are_refused_and_counted_and_the_gateway_trades_on() {
+    let trading = Rehearsal::start(&[]);
+    let socket = Path::new(&trading.socket);
+    let count = |name: &str| {
+        let report = told(socket, &["report"]);
+        let control = &report["report"]["counters"]["control"];
+        control[name].as_u64().unwrap_or_default()
+    };
+    let orders = || told(socket, &["report"])["report"]["orders"].as_u64();
+    let refused = ["control_malformed", "control_too_long", "control_cut_off"];
+    let before: u64 = refused.map(count).iter().sum();
+    let orders_before = orders();
+    let seconds = std::env::var("CONTROL_SECONDS");
+    let seconds: u64 = seconds.map_or(2, |text| text.parse().expect("seconds"));
+    let until_ns = monotonic_ns() + seconds * 1_000_000_000;
+    let mut random = fastrand::Rng::with_seed(479);
+    let mut thrown = 0;
+    while monotonic_ns() < until_ns {
+        let len = random.usize(1..12_000);
+        let mut bytes: Vec<u8> = (0..len).map(|_| random.u8(..)).collect();
+        // One line a connection: each is refused once.
+        bytes.retain(|byte| *byte != b'\n');
+        bytes.insert(0, b'x');
+        if random.bool() {
+            bytes.push(b'\n');
+        }
+        let answer = String::from_utf8_lossy(&answered(socket, &bytes)).into_owned();
+        assert!(answer.is_empty() || answer.contains("error"), "{answer}");
+        thrown += 1;
+    }
+    let counts = refused.map(|name| (name, count(name)));
+    let after: u64 = counts.iter().map(|(_, count)| count).sum();
+    eprintln!("{thrown} connections of random bytes: {counts:?}");
+    assert!(thrown > 10, "{thrown}");
+    assert_eq!(after - before, thrown, "{counts:?}");
+    let status = told(socket, &["status"]);
+    assert_eq!(status["status"]["kill"]["scope"], json!([]), "{status}");
+    until("more orders", || (orders() > orders_before).then_some(()));
 }

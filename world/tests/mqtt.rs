@@ -23,6 +23,7 @@ use std::time::Duration;
 use broker::{KEY, Mosquitto};
 use desk::{NEVER, ctl, until};
 use gateway::telemetry::decode;
+use hdrhistogram::Histogram;
 use lab::process::Process;
 use rehearsal::Rehearsal;
 use rt::clock::monotonic_ns;
@@ -313,7 +314,7 @@ fn two_gateways_merged_are_the_histogram_of_all_their_samples() {
     for (name, joined) in &joined {
         let text = merged["hdr"][name].as_str().expect("it is there");
         let merged = decode(text).expect("a histogram");
-        let slots = |it: &hdrhistogram::Histogram<u64>| -> Vec<(u64, u64)> {
+        let slots = |it: &Histogram<u64>| -> Vec<(u64, u64)> {
             let recorded = it.iter_recorded();
             recorded
                 .map(|slot| (slot.value_iterated_to(), slot.count_at_value()))
@@ -330,6 +331,73 @@ fn two_gateways_merged_are_the_histogram_of_all_their_samples() {
     );
     strangers_are_told_why(&broker);
     broker.stop();
+}
+
+/// What hot stages have measured until now.
+fn measured(trading: &Rehearsal) -> BTreeMap<String, Histogram<u64>> {
+    let hdr = report(trading)["hdr"].clone();
+    let hdr = hdr.as_object().expect("histograms").iter();
+    hdr.map(|(name, text)| {
+        let histogram = decode(text.as_str().expect("text"));
+        (name.clone(), histogram.expect("a histogram"))
+    })
+    .collect()
+}
+
+/// A broker that is gone and one that is there take turns, and what hot stages measure is compared. Which thread is slow when is the
+/// host's affair, so times are judged in a run of `make mqtt` alone, and there only coarsely; that each stage goes on measuring, always.
+#[test]
+fn hot_stages_do_not_notice_that_the_broker_is_gone() {
+    let Some(mut broker) = Mosquitto::new() else {
+        return;
+    };
+    broker.start();
+    let trading = Rehearsal::start(&TAKER);
+    let mut publisher = broker.publisher("one", &trading.socket, "");
+    publisher
+        .await_line("the broker is there", Duration::from_secs(20), &NEVER)
+        .expect("it is there");
+    let mut windows: [BTreeMap<String, Histogram<u64>>; 2] = Default::default();
+    for turn in 0..4 {
+        let is_gone = turn % 2 == 1;
+        if is_gone {
+            broker.stop();
+        } else if turn > 0 {
+            broker.start();
+        }
+        let before = measured(&trading);
+        trade(&trading, 10);
+        until_then(monotonic_ns() + seconds() * 500_000_000);
+        for (name, mut more) in measured(&trading) {
+            if let Some(before) = before.get(&name) {
+                more.subtract(before).expect("it only grows");
+            }
+            let sum = windows[usize::from(is_gone)].entry(name);
+            sum.or_insert_with(empty)
+                .add(more)
+                .expect("the same bounds");
+        }
+    }
+    let [with, without] = windows;
+    for (name, with) in with.iter().filter(|(_, with)| !with.is_empty()) {
+        let without = without.get(name).expect("it goes on measuring");
+        assert!(!without.is_empty(), "{name}");
+        let at = |quantile| [with, without].map(|it| it.value_at_quantile(quantile));
+        let [p50, p99] = [0.5, 0.99].map(at);
+        eprintln!(
+            "{name}: {} and {} samples with a broker and without, p50 {} and {} ns, p99 {} and {} ns",
+            with.len(),
+            without.len(),
+            p50[0],
+            p50[1],
+            p99[0],
+            p99[1]
+        );
+        if seconds() >= 30 {
+            assert!(p50[1] < 2 * p50[0], "{name}: {p50:?}");
+        }
+    }
+    publisher.end();
 }
 
 /// Who is not let in, or does not know the broker.

@@ -33,13 +33,15 @@ const LINES: u8 = 2;
 #[derive(Debug)]
 struct Script {
     packets: Arc<[Vec<u8>]>,
+    /// Packets of a turn, on each line.
+    each: usize,
     next: usize,
     taken: usize,
 }
 
 impl PacketSource for Script {
     fn acquire(&mut self) -> usize {
-        self.taken = PACKETS_EACH.min(self.packets.len() - self.next);
+        self.taken = self.each.min(self.packets.len() - self.next);
         self.taken * usize::from(LINES)
     }
     fn each(&mut self, mut on_packet: impl FnMut(Packet<'_>)) {
@@ -65,6 +67,7 @@ impl PacketSource for Script {
 #[derive(Debug)]
 pub(crate) struct FeedDay {
     packets: Arc<[Vec<u8>]>,
+    packets_each: usize,
     /// Messages in them.
     pub(crate) messages: u64,
 }
@@ -72,16 +75,25 @@ pub(crate) struct FeedDay {
 impl FeedDay {
     /// A day of ITCH messages.
     pub(crate) fn nasdaq(day: &[u8]) -> Self {
+        Self {
+            packets_each: PACKETS_EACH,
+            ..Self::in_packets_of(MESSAGES_EACH, day)
+        }
+    }
+
+    /// The same with so many messages in a packet, and a packet in a turn.
+    pub(super) fn in_packets_of(messages_each: usize, day: &[u8]) -> Self {
         let heartbeat = || packet(1, &[]);
         let messages: Vec<&[u8]> = Messages::new(day).collect();
         // Three packets begin a session, copies on one line not counted.
         let begin = [heartbeat(), heartbeat()];
         let data = messages
-            .chunks(MESSAGES_EACH)
-            .zip((1..).step_by(MESSAGES_EACH));
+            .chunks(messages_each)
+            .zip((1..).step_by(messages_each));
         let data = data.map(|(messages, seq)| packet(seq, messages));
         Self {
             packets: begin.into_iter().chain(data).collect(),
+            packets_each: 1,
             messages: messages.len() as u64,
         }
     }
@@ -112,6 +124,7 @@ impl FeedDay {
         let messages = messages.map(|numbers| numbers.end - numbers.start).sum();
         Ok(Self {
             packets: packets.into(),
+            packets_each: PACKETS_EACH,
             messages,
         })
     }
@@ -126,6 +139,7 @@ impl FeedDay {
         let feed = Feed::new(Parts {
             source: Script {
                 packets: Arc::clone(&self.packets),
+                each: self.packets_each,
                 next: 0,
                 taken: 0,
             },

@@ -8,6 +8,7 @@ mod fanout;
 pub(crate) mod feed;
 pub mod instructions;
 mod piece;
+pub mod places;
 mod snapshot;
 
 use std::collections::BTreeMap;
