@@ -35,7 +35,7 @@ demo: build-packages run-packages
 	@echo "Built by the profile demo, for a quick start; make bench measures the release build."
 
 ## Format, clippy, docs and every test. Needs root for network namespaces; says what it skips without.
-test: build-packages run-packages test-packages
+test: build-packages run-packages test-packages machine-packages
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --profile checked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --profile checked
@@ -217,6 +217,7 @@ test-packages:
 	@deploy/unpack --needs target/unpacked mosquitto mosquitto-clients
 # What cannot be had is no failure here: what needs it says that it is skipped.
 machine-packages:
+	@deploy/packages tzdata
 	-@deploy/unpack --needs target/unpacked qemu-system-x86 busybox-static
 	-@$(MACHINE_UNPACK) $(MACHINE_KERNEL) || \
 		$(MACHINE_UNPACK) 'linux-binary-*-cloud-amd64' 'linux-modules-*-cloud-amd64'

@@ -153,6 +153,14 @@ impl Process {
         }
     }
 
+    /// Whether it has ended by itself.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: i32) {
         let pid = i32::try_from(self.child.id()).unwrap_or(0);

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use lab::command::main_of;
 use zero_copy::inside::{self, Extent};
-use zero_copy::machine;
+use zero_copy::machine::{self, Outcome};
 use zero_copy::parts::Parts;
 
 #[derive(Debug, Parser)]
@@ -59,23 +59,19 @@ fn main() -> ExitCode {
                 seconds_max,
                 json,
                 extent,
-            } => {
-                let lacks = machine::lacks().map(str::to_owned);
-                let parts = lacks.map_or_else(|| Parts::find(unpacked), Err);
-                match parts {
-                    Ok(parts) => prove(
-                        &parts,
-                        extent,
-                        Duration::from_secs(*seconds_max),
-                        json.as_ref(),
-                        stop,
-                    ),
-                    Err(why) => {
-                        eprintln!("SKIPPED: zero-copy in a virtual machine: {why}");
-                        Ok(())
-                    }
+            } => match machine::parts(unpacked) {
+                Ok(parts) => prove(
+                    &parts,
+                    extent,
+                    Duration::from_secs(*seconds_max),
+                    json.as_ref(),
+                    stop,
+                ),
+                Err(why) => {
+                    skipped(&why);
+                    Ok(())
                 }
-            }
+            },
             Command::Inside { report, extent } => {
                 inside::write(&inside::prove(extent, stop)?, report)
             }
@@ -92,7 +88,13 @@ fn prove(
     stop: &AtomicBool,
 ) -> Result<()> {
     println!("booting Linux {}", parts.version);
-    let report = machine::run(parts, &extent.arguments(), at_most, stop)?;
+    let report = match machine::run(parts, &extent.arguments(), at_most, stop)? {
+        Outcome::Reported(report) => report,
+        Outcome::NotUp(why) => {
+            skipped(&why);
+            return Ok(());
+        }
+    };
     println!("{}", report.text());
     if let Some(json) = json {
         inside::write(&report, json).with_context(|| json.display().to_string())?;
@@ -100,4 +102,8 @@ fn prove(
     report.check()?;
     println!("zero-copy: well");
     Ok(())
+}
+
+fn skipped(why: &str) {
+    eprintln!("SKIPPED: zero-copy in a virtual machine: {why}");
 }

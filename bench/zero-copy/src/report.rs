@@ -184,6 +184,13 @@ impl JobRun {
                 run.acks
             );
         }
+        // An order that came a second time would be accepted or refused a second time.
+        let [accepted, refused] =
+            ["accepted", "refused"].map(|counter| self.count(Kind::Session, counter));
+        if accepted != run.orders || refused > 0 {
+            let orders = run.orders;
+            bail!("{name}: {orders} orders, {accepted} accepted, {refused} refused");
+        }
         let delegated = self.count(Kind::Session, "delegated_sent");
         if self.submit == "delegated" && delegated == 0 {
             bail!("{name}: nothing was delegated");
@@ -235,6 +242,16 @@ const COMPARED: [(Kind, &str); 22] = [
     (Kind::Session, "passed_again"),
 ];
 
+/// What must be the same in every job.
+const ALIKE: [(Kind, &str); 6] = [
+    (Kind::Feed, "packets"),
+    (Kind::Feed, "messages"),
+    (Kind::Feed, "bbo_changes"),
+    (Kind::Feed, "trades"),
+    (Kind::Session, "orders"),
+    (Kind::Session, "fills"),
+];
+
 impl Report {
     /// Whether all is well: what was asked for was granted, nothing is lost or damaged, both queues were used, every order was
     /// answered.
@@ -275,8 +292,24 @@ impl Report {
             }
             job.check()?;
         }
+        self.is_alike()?;
         if self.frames.is_empty() || self.jobs.is_empty() {
             bail!("nothing was run");
+        }
+        Ok(())
+    }
+
+    /// The same day makes the same book, orders and fills, however its packets come and its orders leave.
+    fn is_alike(&self) -> Result<()> {
+        for pair in self.jobs.windows(2) {
+            let [one, other] = pair else { continue };
+            for (kind, counter) in ALIKE {
+                let counts = [one, other].map(|job| job.count(kind, counter));
+                if counts[0] != counts[1] {
+                    let names = [&one.name, &other.name];
+                    bail!("{kind:?}.{counter} is {counts:?} in {names:?}");
+                }
+            }
         }
         Ok(())
     }

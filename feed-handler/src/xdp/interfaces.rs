@@ -21,8 +21,9 @@ use std::sync::Arc;
 use super::fill::{Memory, SharedMemory};
 use super::nic::{self, Attached};
 use super::options::{Options, Rung};
-use super::program::{FEEDS_MAX, FeedQueue, Program, ProgramError, Steering, Wanted};
+use super::program::{FEEDS_MAX, FeedQueue, Program, Steering, Wanted};
 use super::receiver::{QueueWatch, Watch, XdpCounters};
+use super::refusal::{ProgramError, VERDICT_HINT};
 use super::socket::{Place, XskSocket};
 use super::trial::{self, Refused, Trial};
 
@@ -295,10 +296,12 @@ impl Interface {
 }
 
 fn told(error: ProgramError) -> Refused {
-    (
-        format!("{}: {}", error.doing, error.said),
-        program_hint(error.errno.unwrap_or(0)),
-    )
+    let hint = if error.is_verdict {
+        VERDICT_HINT
+    } else {
+        program_hint(error.errno.unwrap_or(0))
+    };
+    (format!("{}: {}", error.doing, error.said), hint)
 }
 
 fn program_hint(errno: i32) -> &'static str {

@@ -15,6 +15,8 @@ use aya::programs::links::FdLink;
 use aya::programs::{Xdp, XdpMode};
 use aya::{Ebpf, Pod, include_bytes_aligned};
 
+use super::refusal::ProgramError;
+
 /// A destination whose packets are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
@@ -147,33 +149,6 @@ pub struct Program {
     link: Option<FdLink>,
 }
 
-/// Why the program is not there.
-#[derive(Debug)]
-pub struct ProgramError {
-    /// What was being done.
-    pub doing: &'static str,
-    /// What the kernel or the loader said.
-    pub said: String,
-    /// The kernel's error number, where there is one.
-    pub errno: Option<i32>,
-}
-
-impl ProgramError {
-    fn new(doing: &'static str, error: &(dyn std::error::Error + 'static)) -> Self {
-        let mut source = Some(error);
-        let mut said = error.to_string();
-        let mut errno = None;
-        while let Some(inner) = source {
-            if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-                errno = io.raw_os_error();
-                said = io.to_string();
-            }
-            source = inner.source();
-        }
-        Self { doing, said, errno }
-    }
-}
-
 impl Program {
     /// Loads the program. It wants nothing and sees no frame yet.
     ///
@@ -215,9 +190,8 @@ impl Program {
             .map_err(|e| ProgramError::new(attaching, &e))?;
         // Anything but a link that a descriptor holds is dropped here, which takes it off again.
         let link = FdLink::try_from(link).map_err(|_| ProgramError {
-            doing: attaching,
-            said: "the kernel has no BPF links for XDP".to_owned(),
             errno: Some(libc::EINVAL),
+            ..ProgramError::said(attaching, "the kernel has no BPF links for XDP")
         })?;
         self.link = Some(link);
         Ok(())
@@ -314,9 +288,5 @@ where
 }
 
 fn missing(name: &str) -> ProgramError {
-    ProgramError {
-        doing: "loading the program",
-        said: format!("`{name}` is missing"),
-        errno: None,
-    }
+    ProgramError::said("loading the program", &format!("`{name}` is missing"))
 }

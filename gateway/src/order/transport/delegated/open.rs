@@ -12,11 +12,11 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use feed_handler::xdp::{TRUSTED_DRIVERS, nic};
+use feed_handler::xdp::{ProgramError, TRUSTED_DRIVERS, VERDICT_HINT, nic};
 
 use super::fast::Fast;
 use super::lane::DelegatedCounters;
-use super::program::{Failed, Place, Programs};
+use super::program::{Place, Programs};
 use super::row::Safeguards;
 use super::sender::Sender;
 use crate::order::transport::sockopt;
@@ -202,8 +202,9 @@ fn interface(options: &DelegatedOptions) -> Result<String, NoLane> {
     name.map_err(|error| NoLane::new(format!("no route to {exchange}: {error}"), hint))
 }
 
-fn refused(failed: Failed) -> NoLane {
+fn refused(failed: ProgramError) -> NoLane {
     let hint = match failed.errno.unwrap_or(0) {
+        _ if failed.is_verdict => VERDICT_HINT,
         libc::EPERM | libc::EACCES => "run as root or with CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW",
         libc::EBUSY => {
             "another XDP program is attached, a feed's or another session's: one interface, one delegated session"

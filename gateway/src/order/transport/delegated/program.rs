@@ -4,13 +4,13 @@
 //! Invariants:  attached by BPF links and by nothing else: when the process ends, however it ends, the kernel closes
 //!              the links and takes the programs off.
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Weak};
 
 use aya::maps::Map;
-use aya::programs::{ProgramError, SchedClassifier, Xdp};
+use aya::programs::{ProgramError as FoundError, SchedClassifier, Xdp};
 use aya::{Ebpf, include_bytes_aligned};
+use feed_handler::xdp::ProgramError;
 
 use super::link::{self, Hook};
 use super::row::Row;
@@ -39,41 +39,6 @@ impl Links {
     }
 }
 
-/// Why they are not there.
-#[derive(Debug)]
-pub(super) struct Failed {
-    /// What was being done.
-    pub(super) doing: &'static str,
-    /// What the kernel or the loader said.
-    pub(super) said: String,
-    /// The kernel's error number, where there is one.
-    pub(super) errno: Option<i32>,
-}
-
-impl Failed {
-    fn new(doing: &'static str, error: &(dyn std::error::Error + 'static)) -> Self {
-        let mut source = Some(error);
-        let mut said = error.to_string();
-        let mut errno = None;
-        while let Some(inner) = source {
-            if let Some(io) = inner.downcast_ref::<io::Error>() {
-                errno = io.raw_os_error();
-                said = io.to_string();
-            }
-            source = inner.source();
-        }
-        Self { doing, said, errno }
-    }
-
-    fn said(doing: &'static str, said: &str) -> Self {
-        Self {
-            doing,
-            said: said.to_owned(),
-            errno: None,
-        }
-    }
-}
-
 /// Where the program that hears the exchange runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -90,9 +55,10 @@ impl Programs {
     /// `EPERM`: neither root nor `CAP_BPF` and `CAP_NET_ADMIN`. `EBUSY`: another XDP program is there. `EOPNOTSUPP`: the driver
     /// cannot. `EINVAL`: a kernel before 6.6, which has no links for what leaves; other ways outlive a killed process, so
     /// they are not taken.
-    pub(super) fn attach(interface: u32, place: Place) -> Result<(Self, Row), Failed> {
+    pub(super) fn attach(interface: u32, place: Place) -> Result<(Self, Row), ProgramError> {
         let code = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/send.bpf.o"));
-        let mut ebpf = Ebpf::load(code).map_err(|error| Failed::new("loading maps", &error))?;
+        let mut ebpf =
+            Ebpf::load(code).map_err(|error| ProgramError::new("loading maps", &error))?;
         let row = row(&mut ebpf)?;
         let arrive = attach_arrive(&mut ebpf, interface, place)?;
         let leave = attach_leave(&mut ebpf, interface)?;
@@ -116,53 +82,58 @@ impl Programs {
     }
 }
 
-fn row(ebpf: &mut Ebpf) -> Result<Row, Failed> {
+fn row(ebpf: &mut Ebpf) -> Result<Row, ProgramError> {
     let Some(Map::Array(map)) = ebpf.map("lanes") else {
-        return Err(Failed::said("loading maps", "`lanes` is missing"));
+        return Err(ProgramError::said("loading maps", "`lanes` is missing"));
     };
-    Row::map(map.fd().as_fd()).map_err(|error| Failed::new("mapping the row", &error))
+    Row::map(map.fd().as_fd()).map_err(|error| ProgramError::new("mapping the row", &error))
 }
 
-fn attach_arrive(ebpf: &mut Ebpf, interface: u32, place: Place) -> Result<OwnedFd, Failed> {
+fn attach_arrive(ebpf: &mut Ebpf, interface: u32, place: Place) -> Result<OwnedFd, ProgramError> {
     let loading = "loading the program for what arrives";
     let attaching = "attaching the program for what arrives";
     let program: &mut Xdp = found(ebpf, "arrive", loading)?;
     program
         .load()
-        .map_err(|error| Failed::new(loading, &error))?;
+        .map_err(|error| ProgramError::new(loading, &error))?;
     let program = program
         .fd()
-        .map_err(|error| Failed::new(attaching, &error))?;
+        .map_err(|error| ProgramError::new(attaching, &error))?;
     let hook = match place {
         Place::Driver => Hook::ArriveDriver,
         Place::Stack => Hook::ArriveStack,
     };
-    link::attach(program.as_fd(), interface, hook).map_err(|error| Failed::new(attaching, &error))
+    link::attach(program.as_fd(), interface, hook)
+        .map_err(|error| ProgramError::new(attaching, &error))
 }
 
-fn attach_leave(ebpf: &mut Ebpf, interface: u32) -> Result<OwnedFd, Failed> {
+fn attach_leave(ebpf: &mut Ebpf, interface: u32) -> Result<OwnedFd, ProgramError> {
     let loading = "loading the program for what leaves";
     let attaching = "attaching the program for what leaves";
     let program: &mut SchedClassifier = found(ebpf, "leave", loading)?;
     program
         .load()
-        .map_err(|error| Failed::new(loading, &error))?;
+        .map_err(|error| ProgramError::new(loading, &error))?;
     let program = program
         .fd()
-        .map_err(|error| Failed::new(attaching, &error))?;
+        .map_err(|error| ProgramError::new(attaching, &error))?;
     // First of all: it must see the kernel's packets as they are.
     link::attach(program.as_fd(), interface, Hook::Leave)
-        .map_err(|error| Failed::new(attaching, &error))
+        .map_err(|error| ProgramError::new(attaching, &error))
 }
 
-fn found<'a, P>(ebpf: &'a mut Ebpf, name: &str, doing: &'static str) -> Result<&'a mut P, Failed>
+fn found<'a, P>(
+    ebpf: &'a mut Ebpf,
+    name: &str,
+    doing: &'static str,
+) -> Result<&'a mut P, ProgramError>
 where
-    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = FoundError>,
 {
     let program = ebpf
         .program_mut(name)
-        .ok_or_else(|| Failed::said(doing, "it is missing"))?;
+        .ok_or_else(|| ProgramError::said(doing, "it is missing"))?;
     program
         .try_into()
-        .map_err(|error| Failed::new(doing, &error))
+        .map_err(|error| ProgramError::new(doing, &error))
 }
