@@ -129,7 +129,10 @@ fn build_of<V: Venue>(
         .histograms(Label::new(Kind::Feed, &feed.name), histograms.readers());
     let lines = feed.udp.lines.len();
     let (watched, shown) = (Arc::clone(&counters), Arc::clone(&counters));
-    house.feeds.push(FeedWatch::new(&feed.name, lines, watched));
+    let recovery = feed.recovery.as_ref();
+    let has_snapshots = recovery.is_some_and(|it| !it.snapshot_servers.is_empty());
+    let watch = FeedWatch::new(&feed.name, lines, watched).with_snapshots(has_snapshots);
+    house.feeds.push(watch);
     register_feed(&feed.name, Arc::clone(&counters), house);
     let mut arbiter = Arbiter::new(feed.patience);
     let mut feed_end = None;
