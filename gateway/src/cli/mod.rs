@@ -282,6 +282,9 @@ fn check(loaded: &Loaded, factory: Factory) -> ExitCode {
         Ok((mut options, control)) => {
             options.kill_page = control.map(|it| service::kill_page_of(&it.path));
             warn_of(loaded);
+            for warning in password::open_files(loaded) {
+                log::warn!("{warning}");
+            }
             print_effective(loaded, &options)
         }
         Err(error) => fail(WRONG_USAGE, &error),
