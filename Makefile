@@ -21,7 +21,7 @@ SCRIPTS := git grep -lE '^\#!.*[/ ](ba)?sh\b'
 MDBOOK := target/tools/bin/mdbook
 MDBOOK_VERSION := 0.5.4
 # What `cargo package` makes packages of: tickgate, and the crates that it is built with.
-AUTHOR_CRATES := tickgate tickgate-config tickgate-feed-handler tickgate-gateway tickgate-host tickgate-manual tickgate-protocol tickgate-rt tickgate-scrape
+AUTHOR_CRATES := tickgate tickgate-config tickgate-feed-handler tickgate-gateway tickgate-host tickgate-log tickgate-manual tickgate-protocol tickgate-rt tickgate-scrape
 ITCH_BOOK := target/itch-book/bin/python
 
 .PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark zero-copy scrape mqtt planted fuzz bench bench-check bench-record bench-time reference guide package lint deny shellcheck install deb deb-check boot-check clean

@@ -248,7 +248,7 @@ fn begin_log() {
     } else {
         builder.filter_level(log::LevelFilter::Trace);
     }
-    builder.format_timestamp_millis().init();
+    tickgate_log::begin(builder.format_timestamp_millis().build(), "tickgate");
     reload::log_as(LogLevel::Info);
 }
 

@@ -170,7 +170,12 @@ impl Told {
     /// Writes it.
     pub(super) fn log(&self) {
         match self {
-            Self::Drifted(text) => log::warn!("the host has drifted from its certificate: {text}"),
+            Self::Drifted(text) => tickgate_log::tell(
+                log::Level::Warn,
+                module_path!(),
+                &[("TICKGATE_EVENT", "HostDrifted")],
+                format_args!("the host has drifted from its certificate: {text}"),
+            ),
             Self::Back(name) => log::info!("the host is as its certificate says again: {name}"),
         }
     }

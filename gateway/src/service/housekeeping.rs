@@ -31,6 +31,9 @@ use crate::trace::file::SlowFile;
 
 /// How often it looks up: the longest that a signal waits.
 pub(super) const TURN: Duration = Duration::from_millis(20);
+/// Fields of systemd's journal: whose news it is, and what has happened.
+const FEED: &str = "TICKGATE_FEED";
+const EVENT: &str = "TICKGATE_EVENT";
 /// How often queues are checked for standing still.
 const QUEUE_CHECK_NS: u64 = 1_000_000_000;
 
@@ -284,16 +287,15 @@ impl Housekeeping {
     }
 
     fn tell_notices(&mut self) {
-        for (stage, notices) in &mut self.house.notices {
+        for (whose, stage, notices) in &mut self.house.notices {
             while let Some(notice) = notices.pop() {
                 if let Some(past) = &mut self.past {
                     past.give_way();
                 }
-                if notice.is_warning() {
-                    log::warn!("{stage}: {notice}");
-                } else {
-                    log::info!("{stage}: {notice}");
-                }
+                let level = level(notice.is_warning());
+                let fields = [(*whose, stage.as_str()), (EVENT, &event(&notice))];
+                let text = format_args!("{stage}: {notice}");
+                tickgate_log::tell(level, module_path!(), &fields, text);
             }
         }
     }
@@ -302,11 +304,10 @@ impl Housekeeping {
         for feed in &mut self.house.feeds {
             let name = feed.name().to_owned();
             feed.turn(now_ns, |news| {
-                if news.is_warning() {
-                    log::warn!("{name}: {news}");
-                } else {
-                    log::info!("{name}: {news}");
-                }
+                let level = level(news.is_warning());
+                let fields = [(FEED, name.as_str()), (EVENT, &event(&news))];
+                let text = format_args!("{name}: {news}");
+                tickgate_log::tell(level, module_path!(), &fields, text);
             });
         }
     }
@@ -426,6 +427,23 @@ impl Housekeeping {
     pub(super) fn write_hgrm(&self, folder: &Path) -> io::Result<()> {
         self.measured().write_hgrm(folder)
     }
+}
+
+fn level(is_warning: bool) -> log::Level {
+    if is_warning {
+        log::Level::Warn
+    } else {
+        log::Level::Info
+    }
+}
+
+/// What has happened, by the name of its variant: what a search in the journal goes by.
+fn event(of: &impl std::fmt::Debug) -> String {
+    let text = format!("{of:?}");
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric());
+    text.get(..end.unwrap_or(text.len()))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Adds to counters of the same names.

@@ -168,11 +168,7 @@ pub fn run(
         output.warm_up_ms,
         stop,
     )?;
-    if !await_running(&cores) {
-        flag.store(true, Ordering::SeqCst);
-        join(cores, &mut house)?;
-        return Err("a core did not start".to_owned());
-    }
+    let cores = running(cores, &flag, &mut house)?;
     on_ready(control);
     let failed = keep_house(&mut house, &cores);
     house.stopping();
@@ -333,6 +329,20 @@ fn start(
 /// A pause of the housekeeping core; it ends early when the thread is unparked.
 fn pause(length: Duration) {
     std::thread::park_timeout(length);
+}
+
+/// The cores, once each runs.
+fn running(
+    cores: Vec<Core>,
+    flag: &AtomicBool,
+    house: &mut Housekeeping,
+) -> Result<Vec<Core>, String> {
+    if await_running(&cores) {
+        return Ok(cores);
+    }
+    flag.store(true, Ordering::SeqCst);
+    join(cores, house)?;
+    Err("a core did not start".to_owned())
 }
 
 /// Waits until every core runs; `false`: one has ended instead.
