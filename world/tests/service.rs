@@ -20,7 +20,6 @@ use std::time::Duration;
 
 use desk::{Day, Desk, NEVER, gateway_command, start_gateway, start_sim_with};
 use gateway::telemetry::{Kind, Report};
-use lab::gateway::FEEDS_WAIT;
 use lab::netns::{Lab, Side};
 use lab::process::{Process, send_signal, sibling};
 use rt::clock::monotonic_ns;
@@ -297,59 +296,6 @@ fn gateway_is_ready_once_its_session_is_open_and_asks_for_time_until_then() {
     gateway
         .await_ready(Duration::from_secs(20), &NEVER)
         .expect("the session opens");
-}
-
-#[test]
-fn gateway_is_ready_once_its_feed_is_up_and_names_one_that_stays_silent() {
-    if !is_root() {
-        return;
-    }
-    let (lab, desk) = (Lab::new().expect("a lab"), Desk::new());
-    let _sim = start_sim(&lab, &desk);
-    let config = desk.write("tickgate.toml", &quoting(&desk));
-    let socket_path = desk.path("notify");
-    let systemd = UnixDatagram::bind(&socket_path).expect("a socket");
-    systemd
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .expect("set");
-    let hears = |what: &str| loop {
-        let mut buffer = [0; 512];
-        let len = systemd.recv(&mut buffer).expect("systemd hears something");
-        let heard = String::from_utf8_lossy(&buffer[..len]).into_owned();
-        if heard.contains(what) {
-            return heard;
-        }
-        assert!(!heard.contains("READY=1"), "{heard}");
-    };
-    let command = |wait_ms: &str| {
-        let mut command = gateway_command(&lab, &config);
-        command
-            .env("NOTIFY_SOCKET", &socket_path)
-            .env(FEEDS_WAIT, wait_ms);
-        command
-    };
-    // Far longer than this test: it is the feed's first packets that make it ready.
-    let mut gateway = start_gateway(command("600000"));
-    hears("STATUS=feeds up: 0 of 1 (itch: silent); sessions open: 1 of 1");
-    send_day(&lab, &desk, 300);
-    let heard = hears("READY=1");
-    assert!(
-        heard.contains("STATUS=feeds up: 1 of 1; sessions open: 1 of 1"),
-        "{heard}"
-    );
-    gateway.end();
-    drop(gateway);
-    // The market is closed: it is ready all the same, later, and says which feed it lacks.
-    let mut gateway = start_gateway(command("1000"));
-    let heard = hears("READY=1");
-    assert!(
-        heard.contains("STATUS=feeds up: 0 of 1 (itch: silent); sessions open: 1 of 1"),
-        "{heard}"
-    );
-    gateway
-        .await_line("ready without every feed", Duration::from_secs(5), &NEVER)
-        .expect("the log names it");
-    gateway.end();
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //!                                                      └── yes ──> journal: MESSAGE, PRIORITY, fields
 //! ```
 //!
-//! Thread:      any but a hot core, which writes none
+//! Thread:      whichever has time; cores that trade write no line
 //! Bounded by:  [`LINES_PER_SECOND`], errors apart; what is left out is counted and told
 //! When wrong:  a journal that does not take an entry: the line goes to standard error
 

@@ -31,6 +31,13 @@ pub(super) struct Readiness {
     told_ns: u64,
 }
 
+/// Whether a feed or a session is up, and what is wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct State {
+    is_up: bool,
+    wrong: Option<&'static str>,
+}
+
 /// How many are up, and what is wrong with the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Standing {
@@ -84,10 +91,11 @@ impl Readiness {
 }
 
 impl Standing {
-    fn add(&mut self, name: &str, (is_up, wrong): (bool, Option<&str>)) {
+    fn add(&mut self, name: &str, state: State) {
         self.total += 1;
-        self.up += usize::from(is_up);
-        self.wrong.extend(wrong.map(|it| format!("{name}: {it}")));
+        self.up += usize::from(state.is_up);
+        let wrong = state.wrong.map(|it| format!("{name}: {it}"));
+        self.wrong.extend(wrong);
     }
 
     fn is_whole(&self) -> bool {
@@ -109,10 +117,8 @@ fn feeds(house: &House) -> Standing {
     let mut feeds = Standing::default();
     for feed in &house.feeds {
         let begun = feed.arbiter().sessions_begun.get();
-        feeds.add(
-            feed.name(),
-            state(begun, feed.stale(), feed.has_snapshots()),
-        );
+        let state = State::of_feed(begun, feed.stale(), feed.has_snapshots());
+        feeds.add(feed.name(), state);
     }
     feeds
 }
@@ -120,22 +126,31 @@ fn feeds(house: &House) -> Standing {
 fn sessions(house: &House) -> Standing {
     let mut sessions = Standing::default();
     for session in &house.sessions {
-        let is_open = session.view.is_open();
-        sessions.add(&session.name, (is_open, (!is_open).then_some("not open")));
+        sessions.add(&session.name, State::of_session(session.view.is_open()));
     }
     sessions
 }
 
-/// Whether a feed is up that has begun so many sessions, and what is wrong with it.
-fn state(begun: u64, stale: u64, has_snapshots: bool) -> (bool, Option<&'static str>) {
-    if stale & STALE_ENDED != 0 {
-        (false, Some("its session is over"))
-    } else if stale & STALE_SILENT != 0 || begun == 0 {
-        (false, Some("silent"))
-    } else if stale & STALE_GAP != 0 {
-        (!has_snapshots, Some("messages are missing"))
-    } else {
-        (true, None)
+impl State {
+    fn of_session(is_open: bool) -> Self {
+        Self {
+            is_up: is_open,
+            wrong: (!is_open).then_some("not open"),
+        }
+    }
+
+    /// Of a feed with this number of sessions behind it, and these `STALE_` bits.
+    fn of_feed(begun: u64, stale: u64, has_snapshots: bool) -> Self {
+        let (is_up, wrong) = if stale & STALE_ENDED != 0 {
+            (false, Some("its session is over"))
+        } else if stale & STALE_SILENT != 0 || begun == 0 {
+            (false, Some("silent"))
+        } else if stale & STALE_GAP != 0 {
+            (!has_snapshots, Some("messages are missing"))
+        } else {
+            (true, None)
+        };
+        Self { is_up, wrong }
     }
 }
 
@@ -150,7 +165,7 @@ mod tests {
     fn feeds(stale: &[u64]) -> Standing {
         let mut feeds = Standing::default();
         for (name, stale) in ["a", "b", "c"].into_iter().zip(stale) {
-            feeds.add(name, state(1, *stale, true));
+            feeds.add(name, State::of_feed(1, *stale, true));
         }
         feeds
     }
@@ -158,7 +173,7 @@ mod tests {
     fn sessions(open: &[bool]) -> Standing {
         let mut sessions = Standing::default();
         for (name, is_open) in ["x", "y"].into_iter().zip(open) {
-            sessions.add(name, (*is_open, (!is_open).then_some("not open")));
+            sessions.add(name, State::of_session(*is_open));
         }
         sessions
     }
@@ -175,9 +190,13 @@ mod tests {
             (1, STALE_GAP, true, false),
             (1, STALE_GAP | STALE_SILENT, false, false),
         ] {
-            let (found, why) = state(begun, stale, has_snapshots);
-            assert_eq!(found, is_up, "{begun} {stale} {has_snapshots}");
-            assert_eq!(why.is_none(), begun > 0 && stale == 0, "{begun} {stale}");
+            let state = State::of_feed(begun, stale, has_snapshots);
+            assert_eq!(state.is_up, is_up, "{begun} {stale} {has_snapshots}");
+            assert_eq!(
+                state.wrong.is_none(),
+                begun > 0 && stale == 0,
+                "{begun} {stale}"
+            );
         }
     }
 

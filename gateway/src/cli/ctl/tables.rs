@@ -3,6 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::reload_text::reloaded;
+use super::standing::standing;
 use super::times::{duration, time_of};
 use crate::control::answer::{
     Asked, Body, FeedRow, GuardRow, KillStatus, Killed, Limited, LimitsRow, Orders, PartRow,
@@ -55,21 +56,6 @@ pub(in crate::cli) fn kill(kill: &KillStatus) -> String {
         out.push_str(&format!("; the kill file: {error}"));
     }
     out + "\n"
-}
-
-/// Whether it is ready, and whether its host is what it was.
-pub(in crate::cli) fn standing(status: &Status) -> String {
-    let ready = match status.is_ready {
-        None => "",
-        Some(true) => ", ready",
-        Some(false) => ", NOT READY",
-    };
-    let host = match status.host_drifts {
-        None => String::new(),
-        Some(0) => ", host as certified".to_owned(),
-        Some(drifts) => format!(", HOST DRIFTED: {drifts}"),
-    };
-    format!("{ready}{host}")
 }
 
 fn status(status: &Status) -> String {
