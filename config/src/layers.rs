@@ -203,7 +203,8 @@ impl Layers {
                 return Err(Fault {
                     origin: "--set".into(),
                     key: String::new(),
-                    text: format!("\"{set}\" has no '=', expected key=value"),
+                    // It may be a password.
+                    text: "a setting without '=', expected key=value".to_owned(),
                 });
             };
             layers.push((Origin::CommandLine, nested(key.trim(), value.trim())));
@@ -403,9 +404,9 @@ fn typed_fault(
                 format!("{key}.{unknown}")
             };
         }
+        // Its value stays untold: it may be a password whose key is misspelt.
         text = text.replacen("unknown field", "unknown key", 1);
-    }
-    if key.ends_with(".password") {
+    } else if key.ends_with(".password") {
         // Neither the value nor serde's sentence, which repeats it.
         "expected text in quotes".clone_into(&mut text);
     } else if let Some((value, _)) = origins.get(&key) {
@@ -523,7 +524,7 @@ mod tests {
     #[test]
     fn unknown_keys_and_wrong_types_are_refused_with_place_key_and_value() {
         let unknown = fault(&GOOD.replace("gap_timeout_us", "hold_ms"));
-        assert!(unknown.starts_with("DIR/tickgate.toml: feed.nasdaq.hold_ms: 0: unknown key"));
+        assert!(unknown.starts_with("DIR/tickgate.toml: feed.nasdaq.hold_ms: unknown key"));
         assert!(unknown.contains("`gap_timeout_us`"), "{unknown}");
         let typed = fault(&GOOD.replace("gap_timeout_us = 0", "gap_timeout_us = \"soon\""));
         assert!(
@@ -754,7 +755,7 @@ mod tests {
                 "after_frames = 0",
                 "capture.after_frames: 0: expected 1 to 1048576",
             ),
-            ("seconds = 1", "capture.seconds: 1: unknown key"),
+            ("seconds = 1", "capture.seconds: unknown key"),
         ] {
             let found = fault(&format!("{GOOD}\n[feed.nasdaq.capture]\n{given}"));
             let is_one_line = found.lines().count() == 1;
@@ -945,6 +946,35 @@ mod tests {
         });
         let found = found.unwrap_err();
         assert!(found.starts_with("DIR/conf.d: Not a directory"), "{found}");
+    }
+
+    #[test]
+    fn value_of_a_key_that_nobody_knows_is_not_shown() {
+        for misspelt in [
+            "pasword = \"sesame\"",
+            "passwort = 1234567",
+            "Password = [\"sesame\"]",
+        ] {
+            let found = fault(&GOOD.replace("password = \"secret\"", misspelt));
+            let key = misspelt.split(' ').next().unwrap();
+            assert!(
+                found.starts_with(&format!(
+                    "DIR/tickgate.toml: session.ouch.{key}: unknown key"
+                )),
+                "{found}"
+            );
+            let is_shown = found.contains("sesame") || found.contains("1234567");
+            assert!(!is_shown, "{found}");
+        }
+        let set = Layers {
+            sets: vec!["session.ouch.password sesame".to_owned()],
+            ..Layers::default()
+        };
+        let faults = set.load().unwrap_err();
+        assert_eq!(
+            faults[0].to_string(),
+            "--set: a setting without '=', expected key=value"
+        );
     }
 
     #[test]

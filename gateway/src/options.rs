@@ -16,6 +16,7 @@ use crate::order::account::DayStart;
 use crate::order::entry::{Credentials, FoundOrders};
 use crate::order::risk::{LimitKey, Limits, RowLimits};
 use crate::order::transport::{TransportOptions, Way};
+use crate::service::certificate::CertificateOptions;
 use crate::service::sandbox::SandboxOptions;
 use crate::strategy::Strategy;
 
@@ -32,6 +33,8 @@ pub struct Options {
     pub is_inline: bool,
     /// Where what outlives the process is kept; `None`: nowhere.
     pub state_dir: Option<PathBuf>,
+    /// The longest that READY waits for feeds that are not up, from the start, ns.
+    pub feeds_wait_ns: u64,
     /// The file in which `tickgate ctl kill --hard` finds the kill switches; `None`: they are this process's alone.
     pub kill_page: Option<PathBuf>,
     /// The configuration's file, which a reload reads again; `None`: there is none.
@@ -54,6 +57,8 @@ pub struct Options {
     pub strategies: Vec<StrategyOptions>,
     /// What is journaled; `None`: nothing.
     pub journal: Option<JournalOptions>,
+    /// What the host is held against; `None`: nothing.
+    pub certificate: Option<CertificateOptions>,
     /// What is given up before anything trades.
     pub sandbox: SandboxOptions,
     /// What to write at the end and on SIGUSR1.

@@ -105,6 +105,39 @@ fn files_outside_are_refused_and_those_of_the_folder_are_not() {
 }
 
 #[test]
+fn folder_that_is_not_there_is_counted_and_the_root_folder_refuses_the_start() {
+    let test = "folder_that_is_not_there_is_counted_and_the_root_folder_refuses_the_start";
+    if let Some(output) = outside(test) {
+        return well(&output);
+    }
+    let options = SandboxOptions {
+        mode: Mode::Enforce,
+        require: Rung::Filter,
+    };
+    for root in ["/", "/usr/.."] {
+        let policy = Policy {
+            folders: [PathBuf::from(root)].into(),
+            ..Policy::default()
+        };
+        let refused = Sandbox::new(policy, options).expect_err("everything lies below it");
+        assert!(
+            refused.contains("expected a folder of its own"),
+            "{refused}"
+        );
+    }
+    // A file stands where the folder should be made.
+    let ours = tempfile::tempdir().expect("a folder");
+    let file = ours.path().join("file");
+    fs::write(&file, "").expect("it can be written");
+    let sandbox = enforced(Policy {
+        folders: [ours.path().to_owned(), file.join("below")].into(),
+        ..Policy::default()
+    });
+    enter(&sandbox, Kind::House);
+    assert_eq!(sandbox.counters().folders_missing.get(), 1);
+}
+
+#[test]
 fn ports_of_nobody_are_refused_and_those_of_the_policy_are_not() {
     if let Some(output) = outside("ports_of_nobody_are_refused_and_those_of_the_policy_are_not") {
         return well(&output);

@@ -88,9 +88,8 @@ fn main() -> ExitCode {
         }
     };
     let level = env_logger::Env::default().default_filter_or("info");
-    env_logger::Builder::from_env(level)
-        .format_timestamp_millis()
-        .init();
+    let mut lines = env_logger::Builder::from_env(level);
+    tickgate_log::begin(lines.format_timestamp_millis().build(), "tickgate-sim");
     let config = match &arguments.command {
         Command::Run { config } | Command::Check { config } => config,
         Command::Status { config, .. } | Command::Ctl { config, .. } => config,

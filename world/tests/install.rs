@@ -293,6 +293,22 @@ const GIVEN_UP_TOO: [&str; 7] = [
 ];
 
 #[test]
+fn units_write_no_core_dump() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/systemd");
+    let units = fs::read_dir(folder).expect("it is there");
+    let units = units.map(|it| it.expect("a file").path());
+    let units = units.filter(|it| it.extension().is_some_and(|it| it == "service"));
+    let mut seen = 0;
+    for unit in units {
+        let text = fs::read_to_string(&unit).expect("it can be read");
+        let lines = text.lines().filter(|it| it.starts_with("LimitCORE="));
+        assert_eq!(lines.collect::<Vec<_>>(), ["LimitCORE=0"], "{unit:?}");
+        seen += 1;
+    }
+    assert_eq!(seen, 5);
+}
+
+#[test]
 fn units_have_no_more_rights_than_their_programs_need() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/systemd");
     let hot = "CAP_NET_RAW CAP_NET_ADMIN CAP_BPF CAP_IPC_LOCK CAP_SYS_NICE";

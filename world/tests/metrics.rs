@@ -105,6 +105,30 @@ fn promtool(arguments: &[&str], input: &str) -> (bool, String) {
     (output.status.success(), said)
 }
 
+/// What a counter is called, how many of its units make one of the metric's, and whether it only grows: docs/metrics.md in
+/// code of this test's own.
+fn family_of(kind: &str, counter: &str) -> (String, f64, bool) {
+    let bare = counter.strip_prefix(&format!("{kind}_")).unwrap_or(counter);
+    let bare = match bare.strip_suffix("_hours") {
+        Some(bare) => format!("{bare}_trading_time"),
+        None => bare.to_owned(),
+    };
+    let bare = bare.as_str();
+    let (bare, max) = match bare.strip_suffix("_max") {
+        Some(bare) => (bare, "_max"),
+        None => (bare, ""),
+    };
+    let (bare, unit, per_unit) = match bare.strip_suffix("_ns") {
+        Some(bare) => (bare, "_seconds", 1e9),
+        None => (bare, "", 1.0),
+    };
+    let goes_down = ["messages_missing", "messages_behind"].contains(&counter);
+    let only_grows = max.is_empty() && !goes_down;
+    let total = if only_grows { "_total" } else { "" };
+    let family = format!("tickgate_{kind}_{bare}{max}{unit}{total}");
+    (family, per_unit, only_grows)
+}
+
 #[test]
 fn scrape_has_every_counter_and_histogram_and_promtool_accepts_it() {
     if program("promtool").is_none() {
@@ -129,14 +153,16 @@ fn scrape_has_every_counter_and_histogram_and_promtool_accepts_it() {
     let mut looked_for = 0;
     for (kind, all) in report["report"]["counters"].as_object().expect("counters") {
         for (whose, counters) in all.as_object().expect("by name") {
-            for counter in counters.as_object().expect("counters").keys() {
-                let bare = counter.trim_start_matches(&format!("{kind}_"));
-                let bare = bare.trim_end_matches("_hours");
-                let bare = bare.trim_end_matches("_max").trim_end_matches("_ns");
-                let family = format!("tickgate_{kind}_{bare}");
-                let label = format!("{{{kind}=\"{whose}\"}}");
-                let is_there = |it: &str| it.starts_with(&family) && it.contains(&label);
-                assert!(orders.lines().any(is_there), "{kind} {whose} {counter}");
+            for (counter, later) in counters.as_object().expect("counters") {
+                let (family, per_unit, only_grows) = family_of(kind, counter);
+                let metric = format!("{family}{{{kind}=\"{whose}\"}}");
+                let value = value_of(&orders, &metric).unwrap_or_else(|| panic!("{metric}"));
+                // It was scraped before it was reported.
+                let later = later.as_f64().expect("a number") / per_unit;
+                assert!(
+                    !only_grows || value <= later,
+                    "{metric}: {value}, then {later}"
+                );
                 looked_for += 1;
             }
         }
@@ -148,9 +174,97 @@ fn scrape_has_every_counter_and_histogram_and_promtool_accepts_it() {
         .keys()
     {
         let count = format!("tickgate_{histogram}_seconds_count{{");
-        assert!(orders.contains(&count), "{histogram}");
+        let sum = format!("tickgate_{histogram}_seconds_sum{{");
+        for name in [count, sum] {
+            let mut lines = orders.lines().filter(|it| it.starts_with(&name));
+            let value = lines.next().and_then(|it| it.rsplit(' ').next());
+            let value: f64 = value.expect(&name).parse().expect("a number");
+            assert!(value.is_finite() && value >= 0.0, "{name} {value}");
+        }
     }
     exporter.end();
+}
+
+/// An exchange with all that it can count: a flow, a feed, faults, an account that trades.
+fn counting_exchange(folder: &Path, metrics: u16) -> (Process, PathBuf) {
+    let (at, control) = (free_port(), folder.join("control"));
+    let config = format!(
+        "address = \"127.0.0.1:{at}\"\nmetrics = \"127.0.0.1:{metrics}\"\ncontrol = \"{}\"\n\
+         [account.demo]\npassword = \"demo\"\n[flow]\nsymbols = 4\nrate = 2000\n\
+         [feed]\nlines = [{{ address = \"127.0.0.1:{}\" }}]\n\
+         [[fault]]\non = \"line_a\"\ndo = \"drop\"\nat_s = 0\nfor_s = 600\nshare = 0.5\n",
+        control.display(),
+        free_port()
+    );
+    let file = folder.join("sim.toml");
+    lab::exchange::write_secret(&file, &config).expect("written");
+    let mut command = Command::new(sibling("tickgate-sim").expect("built"));
+    command.args(["run", "--config"]).arg(&file);
+    let mut sim = Process::start_service("exchange", command).expect("it starts");
+    sim.await_ready(Duration::from_secs(10), &NEVER)
+        .expect("it listens");
+    (sim, file)
+}
+
+/// The value of a metric by its whole name, labels included. There is one, and it is a number.
+fn value_of(text: &str, metric: &str) -> Option<f64> {
+    let values = text
+        .lines()
+        .filter_map(|it| it.strip_prefix(metric)?.strip_prefix(' '));
+    let values: Vec<f64> = values.map(|it| it.parse().expect("a number")).collect();
+    assert!(values.len() <= 1, "{metric}: {values:?}");
+    assert!(
+        values.iter().all(|it| it.is_finite()),
+        "{metric}: {values:?}"
+    );
+    values.first().copied()
+}
+
+#[test]
+fn exchange_tells_prometheus_everything_that_it_counts() {
+    if program("promtool").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = free_port();
+    let (mut sim, file) = counting_exchange(folder.path(), port);
+    let text = until("packets that a fault has dropped", || {
+        let text = scraped(port);
+        let dropped = value_of(&text, "tickgate_sim_faults_packets_dropped_total")?;
+        (dropped > 0.0).then_some(text)
+    });
+    let (is_good, said) = promtool(&["check", "metrics"], &text);
+    assert!(is_good && said.is_empty(), "{said}");
+    let file = file.to_str().expect("text");
+    let status = tool("tickgate-sim", &["status", "--config", file, "--json"]);
+    let status: Value = serde_json::from_slice(&status.stdout).expect("JSON");
+    let mut looked_for = 0;
+    for group in ["entry", "feed", "server"] {
+        for (counter, later) in status[group].as_object().expect("counters") {
+            let name = format!("tickgate_sim_{group}_{counter}_total");
+            let value = value_of(&text, &name).unwrap_or_else(|| panic!("{name}: {text}"));
+            // It was scraped before it was asked, and counters only grow.
+            assert!(value <= later.as_f64().expect("a number"), "{name}");
+            looked_for += 1;
+        }
+    }
+    assert!(looked_for > 15, "{looked_for}");
+    for metric in [
+        "tickgate_sim_up",
+        "tickgate_sim_sessions",
+        "tickgate_sim_engine_orders_total",
+        "tickgate_sim_account_answers_total{account=\"demo\",fate=\"rejected\"}",
+        "tickgate_sim_feed_snapshots_total",
+        "tickgate_sim_feed_rerequests_answered_total",
+    ] {
+        assert!(value_of(&text, metric).is_some(), "{metric}: {text}");
+    }
+    assert!(value_of(&text, "tickgate_sim_feed_messages_total") > Some(0.0));
+    sim.signal(libc::SIGTERM);
+    let is_well = sim
+        .wait(Duration::from_secs(10), &NEVER)
+        .expect("it ends, whoever has scraped it");
+    assert!(is_well, "{:?}", sim.said);
 }
 
 /// Holds what a scrape tells against the reference; how many metrics it has.
@@ -268,7 +382,13 @@ fn prometheus_scrapes_it_and_each_query_of_the_dashboard_has_an_answer() {
             let query = query.replace("$__rate_interval", "5s");
             let found = asked(&query);
             let is_excused = RIGHTLY_EMPTY.iter().any(|(part, _)| query.contains(part));
-            assert!(found.contains("=> ") || is_excused, "{query}: {found}");
+            let values = found
+                .lines()
+                .filter_map(|it| it.split_once("=> ")?.1.split(' ').next());
+            // Nothing divided by nothing is an answer, and says nothing.
+            let mut values = values.filter_map(|it| it.parse::<f64>().ok());
+            let has_number = values.any(f64::is_finite);
+            assert!(has_number || is_excused, "{query}: {found}");
             queries += 1;
         }
     }

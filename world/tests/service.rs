@@ -290,7 +290,8 @@ fn gateway_is_ready_once_its_session_is_open_and_asks_for_time_until_then() {
     let refused = gateway.await_ready(Duration::from_millis(100), &NEVER);
     let text = refused.expect_err("no session is open").to_string();
     assert!(text.contains("EXTEND_TIMEOUT_USEC="), "{text}");
-    assert!(text.contains("STATUS=sessions open: 0 of 1"), "{text}");
+    let status = "STATUS=feeds up: 0 of 1 (itch: silent); sessions open: 0 of 1 (ouch: not open)";
+    assert!(text.contains(status), "{text}");
     let _sim = start_sim(&lab, &desk);
     gateway
         .await_ready(Duration::from_secs(20), &NEVER)
@@ -329,7 +330,14 @@ fn one_core_that_stands_still_while_the_others_turn_is_not_reported_alive() {
     let hears = |at_most_ms| {
         let at_most = Duration::from_millis(at_most_ms);
         systemd.set_read_timeout(Some(at_most)).expect("set");
-        systemd.recv(&mut [0; 512]).is_ok()
+        let mut bytes = [0; 512];
+        // How the feed is may still be told, a line a second.
+        while let Ok(len) = systemd.recv(&mut bytes) {
+            if bytes[..len].starts_with(b"WATCHDOG=1") {
+                return true;
+            }
+        }
+        false
     };
     while hears(10) {}
     assert!(!hears(600), "systemd is told that all is well");
@@ -546,10 +554,7 @@ fn run_on_loopback(change: impl FnOnce(&str) -> String) -> (Option<i32>, String)
 fn faults_of_configuration_end_with_status_2_and_one_line() {
     let (status, said) = run_on_loopback(|text| text.replace("receive", "recieve"));
     assert_eq!((status, said.lines().count()), (Some(2), 1), "{said}");
-    assert!(
-        said.contains("feed.itch.recieve: \"udp\": unknown key"),
-        "{said}"
-    );
+    assert!(said.contains("feed.itch.recieve: unknown key"), "{said}");
     let (status, said) = run_on_loopback(|text| text.replace("\"probe\"", "\"prob\""));
     assert_eq!((status, said.lines().count()), (Some(2), 1), "{said}");
     assert!(

@@ -14,6 +14,9 @@ use crate::netns::{EXCHANGE, GROUPS, IDLE_PORT, Lab, PORT, Side};
 use crate::process::{Process, sibling};
 use crate::traffic::Traffic;
 
+/// How long a gateway waits for feeds before it is ready: what is configured, by the environment.
+pub const FEEDS_WAIT: &str = "TICKGATE__HOST__FEEDS_WAIT_MS";
+
 /// How the gateway is set.
 #[derive(Clone, Debug)]
 pub struct Gateway {
@@ -86,6 +89,8 @@ pub fn start(
         None => sibling("tickgate")?,
     };
     let mut command = lab.command(Side::Gateway, &program);
+    // The market begins when the gateway is ready, not before.
+    command.env(FEEDS_WAIT, "0");
     command
         .args(["run", "--config"])
         .arg(&file)

@@ -25,6 +25,7 @@ use rt::clock::monotonic_ns;
 use serde_json::{Value, json};
 
 use lab::exchange::{self, write_secret};
+use lab::gateway::FEEDS_WAIT;
 use lab::process::{Process, sibling};
 
 use day::{Place, Run};
@@ -138,6 +139,7 @@ fn start(folder: &Path, address: SocketAddr, stop: &AtomicBool) -> Result<Outcom
         .args(["run", "--config"])
         .arg(&config)
         .env("RUST_LOG", "info")
+        .env(FEEDS_WAIT, "0")
         .stdout(Stdio::null());
     let began_ns = monotonic_ns();
     let mut gateway = Process::start_service("gateway", command)?;

@@ -16,7 +16,12 @@ pub struct Host {
     pub huge_pages: bool,
     pub realtime_priority: u8,
     pub state_dir: String,
+    pub feeds_wait_ms: u32,
+    pub certificate: String,
 }
+
+/// Ten minutes: who waits longer than that is told nothing meanwhile.
+const FEEDS_WAIT_MS_MAX: u32 = 600_000;
 
 impl Host {
     /// What is out of range by itself.
@@ -24,6 +29,10 @@ impl Host {
         if self.realtime_priority > 99 {
             let text = format!("{}: expected 0 to 99", self.realtime_priority);
             found.push(("host.realtime_priority".into(), text));
+        }
+        if self.feeds_wait_ms > FEEDS_WAIT_MS_MAX {
+            let text = format!("{}: expected 0 to {FEEDS_WAIT_MS_MAX}", self.feeds_wait_ms);
+            found.push(("host.feeds_wait_ms".into(), text));
         }
     }
 }

@@ -42,6 +42,9 @@ impl fmt::Display for Drift {
     }
 }
 
+/// What is the looking process's own, and not the host's: its rights.
+const OF_PROCESS: [&str; 3] = ["CPUs", "locked memory limit", "real-time priority limit"];
+
 /// What counts up by itself: only that it has become worse is drift.
 const COUNTED: [&str; 2] = ["netdev_max_backlog", "connection tracking"];
 
@@ -65,6 +68,16 @@ impl Certificate {
         written.push(".new");
         fs::write(&written, text)?;
         fs::rename(written, path)
+    }
+
+    /// Whether a finding of now can be held against the certificate by whoever has other rights than who kept it: both saw it, and
+    /// it is the host's.
+    #[must_use]
+    pub fn can_judge(&self, now: &Finding) -> bool {
+        let is_seen = |it: &Finding| it.verdict != Verdict::Unseen;
+        let mut then = self.findings.iter();
+        let then = then.find(|then| then.check == now.check && then.subject == now.subject);
+        is_seen(now) && then.is_none_or(is_seen) && !OF_PROCESS.contains(&now.check.as_str())
     }
 
     /// What is not what it was. A measure differs each time: it has drifted where its verdict is a worse one; one that was not
@@ -180,6 +193,21 @@ mod tests {
         let measured = [finding("jitter", Good, "one")];
         assert!(drift(&measured, &[]).is_empty());
         assert!(drift(&[], &measured).is_empty());
+    }
+
+    #[test]
+    fn what_one_of_both_did_not_see_and_what_is_of_the_process_is_not_judged() {
+        let kept = certificate(&[
+            finding("swap", Good, "none"),
+            finding("kernel", Verdict::Unseen, "not visible here"),
+            finding("locked memory limit", Good, "unlimited"),
+        ]);
+        let can = |check: &str, verdict| kept.can_judge(&finding(check, verdict, "now"));
+        assert!(can("swap", Costs));
+        assert!(!can("swap", Verdict::Unseen));
+        assert!(!can("kernel", Good));
+        assert!(!can("locked memory limit", Costs));
+        assert!(can("new", Costs));
     }
 
     #[test]

@@ -23,6 +23,13 @@ impl Host {
         Self { tree, asked }
     }
 
+    /// Only the files: nothing is asked of a card or the kernel, so what no file says is not visible.
+    #[must_use]
+    pub fn of_files(tree: Tree) -> Self {
+        let asked = Asked::default();
+        Self { tree, asked }
+    }
+
     /// The CPUs that a file lists.
     pub(crate) fn cpus(&self, path: &str) -> Option<CpuList> {
         Some(CpuList::parse(&self.tree.text(path)?))

@@ -2,12 +2,15 @@
 //!
 //! When wrong:  what is not there, or may not be read, is `None`; a check says then that it is not visible.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A host's files.
 #[derive(Clone, Debug)]
 pub struct Tree {
     root: PathBuf,
+    /// What files said that are not read again.
+    kept: BTreeMap<String, String>,
 }
 
 impl Tree {
@@ -16,7 +19,17 @@ impl Tree {
     pub fn at(root: &Path) -> Self {
         Self {
             root: root.to_owned(),
+            kept: BTreeMap::new(),
         }
+    }
+
+    /// Reads a file now and never again: what does not change, and would disturb every core each time that somebody looks.
+    #[must_use]
+    pub fn keeping(mut self, path: &str) -> Self {
+        if let Some(text) = self.text(path) {
+            self.kept.insert(path.to_owned(), text);
+        }
+        self
     }
 
     /// Whether these are the files of the host that this program runs on.
@@ -34,6 +47,9 @@ impl Tree {
     /// What a file says, without space at its ends.
     #[must_use]
     pub fn text(&self, path: &str) -> Option<String> {
+        if let Some(text) = self.kept.get(path) {
+            return Some(text.clone());
+        }
         let text = std::fs::read_to_string(self.path(path)).ok()?;
         Some(text.trim().to_owned())
     }

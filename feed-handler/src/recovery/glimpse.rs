@@ -23,7 +23,7 @@ use zerocopy::IntoBytes;
 const HEARTBEAT_NS: u64 = 1_000_000_000;
 
 /// Whom to log in as, and how patient to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct GlimpseOptions {
     /// At most 6 characters.
     pub username: String,
@@ -33,6 +33,17 @@ pub struct GlimpseOptions {
     pub silence_ns: u64,
     /// Time that the whole snapshot may take, ns.
     pub timeout_ns: u64,
+}
+
+/// Without the password.
+impl std::fmt::Debug for GlimpseOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GlimpseOptions")
+            .field("username", &self.username)
+            .field("silence_ns", &self.silence_ns)
+            .field("timeout_ns", &self.timeout_ns)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why there is no snapshot.

@@ -16,7 +16,7 @@ use feed_handler::xdp::{self, Mode, Rung, SocketOptions, Wanted};
 use protocol::types::Symbol;
 use tickgate_config as settings;
 
-use super::{Factory, password, risk, systemd};
+use super::{Factory, doctor, password, risk, systemd};
 use crate::journal::copy_format::CopyFormat;
 use crate::journal::writer::{JournalOptions, Sync};
 use crate::options::{self, FeedRecovery, Options, Output, Rings};
@@ -24,6 +24,7 @@ use crate::order::addresses::Addresses;
 use crate::order::entry::{Credentials, FoundOrders};
 use crate::order::transport::delegated::{DelegatedOptions, Safeguards};
 use crate::order::transport::{TransportOptions, Way};
+use crate::service::certificate::CertificateOptions;
 use crate::service::sandbox::{self, SandboxOptions};
 
 /// Options of checked settings.
@@ -65,6 +66,7 @@ pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result
         huge_pages: settings.host.huge_pages,
         realtime_priority: i32::from(settings.host.realtime_priority),
         state_dir: state_folder(settings),
+        feeds_wait_ns: u64::from(settings.host.feeds_wait_ms) * 1_000_000,
         kill_page: None,
         configuration: None,
         is_inline: settings.layout.kind == settings::LayoutKind::Inline,
@@ -86,6 +88,7 @@ pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result
         accounts: risk::accounts(settings),
         strategies: strategies.collect::<Result<_, _>>()?,
         journal: journal(settings),
+        certificate: certificate(settings),
         sandbox: sandbox(&settings.sandbox),
         output: Output {
             json: path(&settings.telemetry.json),
@@ -95,6 +98,14 @@ pub(super) fn options(settings: &settings::Settings, factory: Factory) -> Result
                 .or_else(|| Some(systemd::folder("STATE_DIRECTORY")?.join("slow-orders.jsonl"))),
             warm_up_ms: settings.telemetry.warm_up_ms,
         },
+    })
+}
+
+fn certificate(settings: &settings::Settings) -> Option<CertificateOptions> {
+    let file = &settings.host.certificate;
+    (!file.is_empty()).then(|| CertificateOptions {
+        file: PathBuf::from(file),
+        plan: doctor::plan_of(settings),
     })
 }
 

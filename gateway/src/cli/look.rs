@@ -16,6 +16,8 @@ pub(super) struct Look {
     pub(super) at_ns: u64,
     pub(super) status: Status,
     pub(super) run: Run,
+    /// The report was asked for and did not come.
+    pub(super) is_report_late: bool,
     /// Live orders, where they were asked for.
     pub(super) orders: Orders,
     pub(super) positions: Positions,
@@ -23,6 +25,23 @@ pub(super) struct Look {
 }
 
 impl Look {
+    /// What a scrape tells: without the report where that alone is late, since status and limits are worth having then.
+    pub(super) fn for_scrape(socket: &Path) -> Result<Self, String> {
+        let mut look = Self::default();
+        [
+            Verb::Status,
+            Verb::Positions { session: None },
+            Verb::Limits,
+        ]
+        .into_iter()
+        .try_for_each(|verb| look.ask(socket, verb))?;
+        if let Err(error) = look.ask(socket, Verb::Report) {
+            log::warn!("no report: {error}");
+            look.is_report_late = true;
+        }
+        Ok(look)
+    }
+
     /// Everything but the orders, as of one moment as nearly as several questions are.
     pub(super) fn at(socket: &Path) -> Result<Self, String> {
         let mut look = Self::default();

@@ -248,7 +248,7 @@ fn begin_log() {
     } else {
         builder.filter_level(log::LevelFilter::Trace);
     }
-    builder.format_timestamp_millis().init();
+    tickgate_log::begin(builder.format_timestamp_millis().build(), "tickgate");
     reload::log_as(LogLevel::Info);
 }
 
@@ -282,6 +282,9 @@ fn check(loaded: &Loaded, factory: Factory) -> ExitCode {
         Ok((mut options, control)) => {
             options.kill_page = control.map(|it| service::kill_page_of(&it.path));
             warn_of(loaded);
+            for warning in password::open_files(loaded) {
+                log::warn!("{warning}");
+            }
             print_effective(loaded, &options)
         }
         Err(error) => fail(WRONG_USAGE, &error),

@@ -1,9 +1,10 @@
 //! Where a password comes from: the configuration, a private file, a credential of systemd.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use tickgate_config::{Login, PASSWORD_MAX, Settings};
+use tickgate_config::{Loaded, Login, Origin, PASSWORD_MAX, Settings};
 
 /// Where systemd has put the credentials of the unit (systemd.exec(5), `LoadCredential=`).
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
@@ -63,6 +64,29 @@ pub(super) fn without_credentials(settings: &Settings) -> (Settings, Vec<String>
     (settings, keys)
 }
 
+/// A warning for each file of the configuration that has a password and that others than its group can read, or that others can
+/// write: whoever writes it sets limits.
+pub(super) fn open_files(loaded: &Loaded) -> Vec<String> {
+    let mut files: BTreeMap<&Path, bool> = BTreeMap::new();
+    for (key, value, origin) in loaded.effective() {
+        if let Origin::File(path) = origin {
+            let has_password = key.ends_with(".password") && value.len() > 2;
+            *files.entry(path).or_default() |= has_password;
+        }
+    }
+    let warnings = files.into_iter().filter_map(|(path, has_password)| {
+        let mode = std::fs::metadata(path).ok()?.mode() & 0o777;
+        let why = match (mode & 0o002 != 0, mode & 0o004 != 0 && has_password) {
+            (true, _) => "others can write it, and so set limits",
+            (false, true) => "others can read it, and it has a password",
+            (false, false) => return None,
+        };
+        let shown = path.display();
+        Some(format!("{shown}: mode {mode:o}: {why}; chmod o= {shown}"))
+    });
+    warnings.collect()
+}
+
 /// A secret that others can read is no secret: the file must be ours alone.
 fn private(path: &Path, bytes_max: usize) -> Result<String, String> {
     let shown = path.display();
@@ -104,6 +128,8 @@ fn read(path: &Path, bytes_max: usize) -> Result<String, String> {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use tickgate_config::Layers;
+
     use super::*;
 
     #[test]
@@ -142,6 +168,47 @@ mod tests {
             long.ends_with("21 characters, expected at most 10"),
             "{long}"
         );
+    }
+
+    #[test]
+    fn configuration_with_a_password_that_others_can_read_is_told_and_one_that_they_can_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tickgate.toml");
+        let told = |text: &str, mode| {
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            let layers = Layers {
+                file: Some(path.clone()),
+                cpus: vec![0, 1],
+                ..Layers::default()
+            };
+            open_files(&layers.load().unwrap())
+        };
+        let bare = "[host]\nlock_memory = false\n";
+        let feed = "[feed.a]\nlines = [{ address = \"127.0.0.1:1\", interface = \"lo\" }]\n\
+                    [feed.a.snapshot]\nservers = [\"127.0.0.1:2\"]\nusername = \"u\"\npassword = \"sesame\"\n";
+        for (text, mode, why) in [
+            (bare, 0o644, None),
+            (bare, 0o646, Some("others can write it")),
+            (feed, 0o640, None),
+            (
+                feed,
+                0o644,
+                Some("others can read it, and it has a password"),
+            ),
+            (feed, 0o642, Some("others can write it")),
+        ] {
+            let found = told(text, mode);
+            assert_eq!(
+                found.len(),
+                usize::from(why.is_some()),
+                "{mode:o} {found:?}"
+            );
+            let is_it = |found: &String| {
+                found.contains(why.unwrap_or_default()) && !found.contains("sesame")
+            };
+            assert!(found.iter().all(is_it), "{mode:o} {found:?}");
+        }
     }
 
     #[test]

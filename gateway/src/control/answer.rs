@@ -100,6 +100,12 @@ pub struct Status {
     pub pid: u32,
     /// How long its door has been open, s.
     pub uptime_s: u64,
+    /// Whether all of it was up: every session open, every feed heard or no longer waited for; `None`: it does not say.
+    #[serde(default)]
+    pub is_ready: Option<bool>,
+    /// How many things of its host are other than the host's certificate says; `None`: there is none.
+    #[serde(default)]
+    pub host_drifts: Option<u64>,
     /// Whether trading is stopped.
     pub kill: KillStatus,
     /// Its hot cores.

@@ -5,6 +5,7 @@
 //!              within its pass.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 
 use feed_handler::feed::{STALE_ENDED, STALE_GAP, STALE_SILENT, STALE_WAITING};
 
@@ -104,6 +105,8 @@ impl Memory {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             uptime_s: now.now_ns.saturating_sub(self.started_ns) / 1_000_000_000,
+            is_ready: Some(control.manager.is_ready()),
+            host_drifts: (control.host_drifts.as_ref()).map(|it| it.load(Ordering::Relaxed)),
             kill: self.kill(control),
             cores: self.cores(control, now),
             feeds: control.feeds.iter().map(feed).collect(),
@@ -254,7 +257,7 @@ fn killed(control: &Control, session: &SessionControl) -> Option<String> {
 }
 
 fn turns_of(core: &CoreControl) -> u64 {
-    core.state.turns.load(std::sync::atomic::Ordering::Relaxed)
+    core.state.turns.load(Ordering::Relaxed)
 }
 
 /// How far a session is, in the report's words.

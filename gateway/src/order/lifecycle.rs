@@ -53,7 +53,7 @@ pub const STOP_TIMEOUT_NS: u64 = 1_200_000_000;
 const NEVER: u64 = u64::MAX;
 
 /// Where and whom to log in as, and how patient to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// Where the exchange may be.
     pub addresses: Addresses,
@@ -65,6 +65,15 @@ pub struct Credentials {
     pub session: String,
     /// Silence of the server after which the connection is given up, ns.
     pub server_timeout_ns: u64,
+}
+
+/// Without the password.
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why the lifecycle wakes up. Each has its time in one state or the other.

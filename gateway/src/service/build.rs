@@ -16,7 +16,7 @@ use super::accounts::{self, Share};
 use super::capture;
 use super::control::{self, Control, SessionControl, StrategyControl};
 use super::feed;
-use super::house::{House, SessionHouse};
+use super::house::{House, SESSION, STRATEGY, SessionHouse};
 use super::journal;
 use super::kill_page::KillPage;
 use super::layout::{self, Layout, Named};
@@ -259,7 +259,7 @@ fn wire(
             intents: to_session,
             executions,
             opening,
-            notices: notices(&strategy.name, house)?,
+            notices: notices(STRATEGY, &strategy.name, house)?,
             first_id,
         });
     }
@@ -282,9 +282,9 @@ fn pair<T: Copy>(size: usize, name: &str) -> Result<(Producer<T>, Consumer<T>), 
     ring(size).map_err(|NotPowerOfTwo| format!("rings.{name}: {size} is not a power of two"))
 }
 
-fn notices(stage: &str, house: &mut House) -> Result<Notices, String> {
+fn notices(whose: &'static str, stage: &str, house: &mut House) -> Result<Notices, String> {
     let (producer, consumer) = pair(NOTICES, "notices")?;
-    house.notices.push((stage.to_owned(), consumer));
+    house.notices.push((whose, stage.to_owned(), consumer));
     Ok(Notices(producer))
 }
 
@@ -347,7 +347,7 @@ fn build_session(
         .transpose()
         .map_err(|error| format!("session {name}: memory to rehearse: {error}"))?;
     let no_memory = format!("session {name}: buffers and socket");
-    let notices = notices(&name, house)?;
+    let notices = notices(SESSION, &name, house)?;
     let (slow, traces) = pair(TRACES, "slow orders")?;
     house.traces.push(traces);
     let captures = house.captures.iter_mut();

@@ -10,6 +10,7 @@ use feed_handler::feed::Counters as FeedCounters;
 use rt::counters;
 use rt::ring::Producer;
 
+use super::certificate::Standing;
 use super::configuration::Configuration;
 use super::kill_file::KillFile;
 use super::manager::ServiceManager;
@@ -152,6 +153,8 @@ pub struct Control {
     pub reports: Option<Reports>,
     /// Where what was configured can be read again; `None`: nowhere.
     pub configuration: Option<Box<dyn Configuration>>,
+    /// How many things of the host are other than its certificate says; `None`: there is no certificate.
+    pub(crate) host_drifts: Option<Standing>,
     pub(crate) reload: ReloadBell,
     pub(crate) manager: ServiceManager,
     /// What whoever serves the door counts; it is in the report. One thread may write it.

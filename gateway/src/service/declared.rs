@@ -12,6 +12,7 @@ use feed_handler::recovery::counters::RecoveryCounters;
 use feed_handler::udp::UdpCounters;
 use feed_handler::xdp::{Verdict, Watch};
 
+use super::certificate::CertificateCounters;
 use super::control::ControlCounters;
 use super::feed;
 use super::sandbox::SandboxCounters;
@@ -46,6 +47,7 @@ pub(crate) fn counters() -> Vec<(Kind, Vec<Count>)> {
         (Kind::Core, ClockCounters::default().list()),
         (Kind::Core, RehearsalCounters::default().list()),
         (Kind::Control, ControlCounters::default().list()),
+        (Kind::Control, CertificateCounters::default().list()),
         (Kind::Control, SandboxCounters::default().list()),
     ]
 }

@@ -102,6 +102,12 @@ fn build(
     }
 }
 
+/// There are servers that tell what a gap has taken.
+fn has_snapshots(feed: &options::Feed) -> bool {
+    let recovery = feed.recovery.as_ref();
+    recovery.is_some_and(|it| !it.snapshot_servers.is_empty())
+}
+
 fn build_of<V: Venue>(
     venue: V,
     feed: &options::Feed,
@@ -129,7 +135,8 @@ fn build_of<V: Venue>(
         .histograms(Label::new(Kind::Feed, &feed.name), histograms.readers());
     let lines = feed.udp.lines.len();
     let (watched, shown) = (Arc::clone(&counters), Arc::clone(&counters));
-    house.feeds.push(FeedWatch::new(&feed.name, lines, watched));
+    let watch = FeedWatch::new(&feed.name, lines, watched);
+    house.feeds.push(watch.with_snapshots(has_snapshots(feed)));
     register_feed(&feed.name, Arc::clone(&counters), house);
     let mut arbiter = Arbiter::new(feed.patience);
     let mut feed_end = None;

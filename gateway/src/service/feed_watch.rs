@@ -20,6 +20,8 @@ pub(crate) struct FeedWatch {
     name: String,
     lines: usize,
     counters: Arc<Counters>,
+    /// There are servers that could fill a gap.
+    has_snapshots: bool,
     next_ns: u64,
     before: Seen,
 }
@@ -78,6 +80,7 @@ impl FeedWatch {
             name: name.to_owned(),
             lines,
             counters,
+            has_snapshots: false,
             next_ns: 0,
             // As it is before the first packet: only what differs is news.
             before: Seen {
@@ -85,6 +88,23 @@ impl FeedWatch {
                 ..Seen::default()
             },
         }
+    }
+
+    /// With servers that tell what a gap has taken.
+    pub(crate) fn with_snapshots(self, has_snapshots: bool) -> Self {
+        Self {
+            has_snapshots,
+            ..self
+        }
+    }
+
+    pub(crate) fn has_snapshots(&self) -> bool {
+        self.has_snapshots
+    }
+
+    /// `STALE_` bits.
+    pub(crate) fn stale(&self) -> u64 {
+        self.counters.status.stale()
     }
 
     pub(crate) fn name(&self) -> &str {

@@ -17,11 +17,16 @@ use crate::order::transport::delegated::LaneWatch;
 use crate::telemetry::{Kind, Label, Registry};
 use crate::trace::recorder::OrderTrace;
 
+/// Fields of systemd's journal that say whose a notice is.
+pub(super) const SESSION: &str = "TICKGATE_SESSION";
+pub(super) const STRATEGY: &str = "TICKGATE_STRATEGY";
+
 /// What housekeeping is given.
 #[derive(Debug, Default)]
 pub(super) struct House {
     pub(super) registry: Registry,
-    pub(super) notices: Vec<(String, Consumer<Notice>)>,
+    /// Whose, by the journal's field, and its name.
+    pub(super) notices: Vec<(&'static str, String, Consumer<Notice>)>,
     pub(super) watches: Vec<InterfaceWatch>,
     pub(super) feeds: Vec<FeedWatch>,
     pub(super) sessions: Vec<SessionHouse>,

@@ -12,11 +12,13 @@ use rt::clock::monotonic_ns;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
+use super::certificate::HostWatch;
 use super::declared;
 use super::house::{House, SessionHouse};
 use super::kill_file::KillWatch;
-use super::manager::{ServiceManager, notify};
+use super::manager::notify;
 use super::progress::Progress;
+use super::readiness::Readiness;
 use super::receive::InterfaceWatch;
 use super::reload_bell::ReloadBell;
 use super::reports::ReportDesk;
@@ -29,8 +31,9 @@ use crate::trace::file::SlowFile;
 
 /// How often it looks up: the longest that a signal waits.
 pub(super) const TURN: Duration = Duration::from_millis(20);
-/// How long systemd is asked to wait for an exchange at a time; asked again after a quarter of it.
-const PATIENCE_NS: u64 = 20_000_000_000;
+/// Fields of systemd's journal: whose news it is, and what has happened.
+const FEED: &str = "TICKGATE_FEED";
+const EVENT: &str = "TICKGATE_EVENT";
 /// How often queues are checked for standing still.
 const QUEUE_CHECK_NS: u64 = 1_000_000_000;
 
@@ -45,8 +48,9 @@ pub(super) struct Parts {
     pub(super) kill_watch: KillWatch,
     pub(super) desk: ReportDesk,
     pub(super) sandbox: Arc<Sandbox>,
-    pub(super) manager: ServiceManager,
+    pub(super) readiness: Readiness,
     pub(super) reload: ReloadBell,
+    pub(super) host_watch: Option<HostWatch>,
 }
 
 #[derive(Debug)]
@@ -62,14 +66,12 @@ pub(crate) struct Housekeeping {
     report_asked: Arc<AtomicBool>,
     kill_asked: Arc<AtomicBool>,
     reload: ReloadBell,
+    host_watch: Option<HostWatch>,
     /// How often systemd wants to hear from us; `None`: it does not.
     watchdog_ns: Option<u64>,
     watchdog_next_ns: u64,
     queues_next_ns: u64,
-    manager: ServiceManager,
-    /// What it was told instead, and when.
-    waiting_for: String,
-    patience_asked_ns: u64,
+    readiness: Readiness,
     turns_before: Vec<u64>,
     warm_up: WarmUp,
     /// The exchange tells its past.
@@ -115,12 +117,11 @@ impl Housekeeping {
             report_asked,
             kill_asked,
             reload: parts.reload,
+            host_watch: parts.host_watch,
             watchdog_ns,
             watchdog_next_ns: 0,
             queues_next_ns: 0,
-            manager: parts.manager,
-            waiting_for: String::new(),
-            patience_asked_ns: 0,
+            readiness: parts.readiness,
             turns_before: Vec::new(),
             warm_up: WarmUp {
                 length_ns: warm_up_ms * 1_000_000,
@@ -137,33 +138,6 @@ impl Housekeeping {
     #[expect(clippy::unused_self, reason = "a pause belongs to who keeps house")]
     pub(super) fn wait(&self) {
         pause(TURN);
-    }
-
-    /// Ready means that orders can go out: every session is open. An exchange that is down at the start is
-    /// tried again for as long as it takes, so systemd is asked for patience meanwhile.
-    fn tell_ready(&mut self, now_ns: u64) {
-        if self.manager.is_ready() {
-            return;
-        }
-        let sessions = self.house.sessions.iter();
-        let closed = sessions.filter(|session| !session.view.is_open());
-        let (closed, total) = (closed.count(), self.house.sessions.len());
-        if closed == 0 {
-            self.manager.ready("every session is open");
-            return log::info!("ready");
-        }
-        let status = format!("sessions open: {} of {}", total - closed, total);
-        if status != self.waiting_for {
-            self.waiting_for = status;
-        } else if now_ns < self.patience_asked_ns + PATIENCE_NS / 4 {
-            return;
-        }
-        self.patience_asked_ns = now_ns;
-        let patience_us = u32::try_from(PATIENCE_NS / 1_000).unwrap_or(u32::MAX);
-        notify(&[
-            NotifyState::ExtendTimeoutUsec(patience_us),
-            NotifyState::Status(&self.waiting_for),
-        ]);
     }
 
     pub(super) fn stopping(&self) {
@@ -184,7 +158,7 @@ impl Housekeeping {
         let now_ns = monotonic_ns();
         self.tell_past(now_ns);
         self.tell_notices();
-        self.tell_ready(now_ns);
+        self.readiness.turn(&self.house, now_ns);
         self.tell_feeds(now_ns);
         self.keep_warm_up(now_ns);
         self.slow.turn(now_ns);
@@ -209,6 +183,8 @@ impl Housekeeping {
             self.check_queues();
             self.tell_refused();
             self.tell_lanes(now_ns);
+            let drifts = self.host_watch.as_mut().map(|it| it.turn(now_ns));
+            drifts.into_iter().flatten().for_each(|told| told.log());
         }
         if let Some(interval_ns) = self.watchdog_ns
             && now_ns >= self.watchdog_next_ns
@@ -311,16 +287,15 @@ impl Housekeeping {
     }
 
     fn tell_notices(&mut self) {
-        for (stage, notices) in &mut self.house.notices {
+        for (whose, stage, notices) in &mut self.house.notices {
             while let Some(notice) = notices.pop() {
                 if let Some(past) = &mut self.past {
                     past.give_way();
                 }
-                if notice.is_warning() {
-                    log::warn!("{stage}: {notice}");
-                } else {
-                    log::info!("{stage}: {notice}");
-                }
+                let level = level(notice.is_warning());
+                let fields = [(*whose, stage.as_str()), (EVENT, &event(&notice))];
+                let text = format_args!("{stage}: {notice}");
+                tickgate_log::tell(level, module_path!(), &fields, text);
             }
         }
     }
@@ -329,11 +304,10 @@ impl Housekeeping {
         for feed in &mut self.house.feeds {
             let name = feed.name().to_owned();
             feed.turn(now_ns, |news| {
-                if news.is_warning() {
-                    log::warn!("{name}: {news}");
-                } else {
-                    log::info!("{name}: {news}");
-                }
+                let level = level(news.is_warning());
+                let fields = [(FEED, name.as_str()), (EVENT, &event(&news))];
+                let text = format_args!("{name}: {news}");
+                tickgate_log::tell(level, module_path!(), &fields, text);
             });
         }
     }
@@ -453,6 +427,23 @@ impl Housekeeping {
     pub(super) fn write_hgrm(&self, folder: &Path) -> io::Result<()> {
         self.measured().write_hgrm(folder)
     }
+}
+
+fn level(is_warning: bool) -> log::Level {
+    if is_warning {
+        log::Level::Warn
+    } else {
+        log::Level::Info
+    }
+}
+
+/// What has happened, by the name of its variant: what a search in the journal goes by.
+fn event(of: &impl std::fmt::Debug) -> String {
+    let text = format!("{of:?}");
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric());
+    text.get(..end.unwrap_or(text.len()))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Adds to counters of the same names.

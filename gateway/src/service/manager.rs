@@ -22,7 +22,7 @@ impl ServiceManager {
     }
 
     /// Whether it has been told that.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.is_ready.load(Ordering::SeqCst)
     }
 

@@ -8,6 +8,7 @@
 mod accounts;
 mod build;
 mod capture;
+pub mod certificate;
 pub mod configuration;
 pub mod control;
 pub(crate) mod declared;
@@ -22,6 +23,7 @@ mod layout;
 mod manager;
 mod means;
 mod progress;
+mod readiness;
 mod receive;
 mod recovery;
 mod reload_bell;
@@ -47,12 +49,14 @@ use rt::ring::ring;
 use rt::turn_notes::TurnLog;
 
 use build::Built;
+use certificate::{CertificateOptions, HostWatch, Told};
 use control::{Control, CoreControl};
 use house::House;
 use housekeeping::{Housekeeping, Parts};
 use journal::Earlier;
 use kill_file::KillWatch;
 use means::Means;
+use readiness::Readiness;
 use sandbox::policy::Policy;
 use sandbox::{Rung, Sandbox};
 
@@ -102,7 +106,7 @@ impl StopHandle {
 /// # Errors
 /// Why it could not start, which core ended by itself, or how many orders are left open: one line.
 pub fn run(
-    options: Options,
+    mut options: Options,
     stop: &StopHandle,
     on_ready: impl FnOnce(Control),
 ) -> Result<Report, String> {
@@ -110,6 +114,8 @@ pub fn run(
         lock_memory();
     }
     let output = options.output.clone();
+    let feeds_wait_ns = options.feeds_wait_ns;
+    let host_watch = host_watch(options.certificate.take())?;
     let sandbox = Arc::new(Sandbox::new(Policy::of(&options), options.sandbox)?);
     let kill_file = kill_file(&options)?;
     let mut journal = options.journal.clone().zip(Some(journal::names(&options)));
@@ -125,6 +131,7 @@ pub fn run(
     } = build::build(options, pasts, &mut Means::Live(log.clone()))?;
     let turns = journal::keep_turns(log, &mut journal, &mut house)?;
     one_core_of(&turns, layout.len())?;
+    keep_certificate(host_watch.as_ref(), &mut house, &mut control);
     control.journal = journal::keep_requests(&mut journal, &mut house)?;
     let (reports, desk) = reports::reports();
     (control.kill_file, control.reports) = (kill_file.clone(), Some(reports));
@@ -154,17 +161,14 @@ pub fn run(
             kill_watch,
             desk,
             sandbox,
-            manager: control.manager.clone(),
+            readiness: Readiness::new(control.manager.clone(), feeds_wait_ns),
             reload: control.reload.clone(),
+            host_watch,
         },
         output.warm_up_ms,
         stop,
     )?;
-    if !await_running(&cores) {
-        flag.store(true, Ordering::SeqCst);
-        join(cores, &mut house)?;
-        return Err("a core did not start".to_owned());
-    }
+    let cores = running(cores, &flag, &mut house)?;
     on_ready(control);
     let failed = keep_house(&mut house, &cores);
     house.stopping();
@@ -187,6 +191,26 @@ fn lock_memory() {
             "memory is not locked ({error}): a page may be swapped out and cost milliseconds; grant \
              CAP_IPC_LOCK or LimitMEMLOCK=infinity"
         );
+    }
+}
+
+/// Holds the host against its certificate, where there is one: before anything of it is taken or given up.
+fn host_watch(options: Option<CertificateOptions>) -> Result<Option<HostWatch>, String> {
+    let Some(options) = options else {
+        return Ok(None);
+    };
+    let (watch, told) = HostWatch::open(options, Path::new("/"))?;
+    told.iter().for_each(Told::log);
+    Ok(Some(watch))
+}
+
+/// What came of it is counted, and shown at the operator's door.
+fn keep_certificate(watch: Option<&HostWatch>, house: &mut House, control: &mut Control) {
+    if let Some(watch) = watch {
+        let counters = watch.counters();
+        let label = Label::new(Kind::Control, "certificate");
+        house.registry.counters(label, move || counters.list());
+        control.host_drifts = Some(watch.standing());
     }
 }
 
@@ -305,6 +329,20 @@ fn start(
 /// A pause of the housekeeping core; it ends early when the thread is unparked.
 fn pause(length: Duration) {
     std::thread::park_timeout(length);
+}
+
+/// The cores, once each runs.
+fn running(
+    cores: Vec<Core>,
+    flag: &AtomicBool,
+    house: &mut Housekeeping,
+) -> Result<Vec<Core>, String> {
+    if await_running(&cores) {
+        return Ok(cores);
+    }
+    flag.store(true, Ordering::SeqCst);
+    join(cores, house)?;
+    Err("a core did not start".to_owned())
 }
 
 /// Waits until every core runs; `false`: one has ended instead.

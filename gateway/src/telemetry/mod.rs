@@ -15,6 +15,7 @@ mod sessions;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -213,9 +214,14 @@ pub struct Host {
 }
 
 impl Host {
-    /// Asks this host.
+    /// This host, asked once: none of it changes, and on some kernels reading what its CPUs are interrupts each of them.
     #[must_use]
     pub fn here() -> Self {
+        static HERE: OnceLock<Host> = OnceLock::new();
+        HERE.get_or_init(Self::ask).clone()
+    }
+
+    fn ask() -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let info = read("/proc/cpuinfo");
         let field = |name: &str| {

@@ -234,6 +234,11 @@ impl Account {
         open
     }
 
+    /// Its name, and how it was answered.
+    pub(crate) fn answer_counts(&self) -> (&str, AnswerCounts) {
+        (&self.name, self.tally.answers)
+    }
+
     /// The account as it is now.
     pub(crate) fn view(&self) -> AccountView {
         let orders = self.orders.iter().map(|(user_ref, held)| OpenOrder {

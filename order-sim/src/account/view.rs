@@ -74,3 +74,18 @@ pub struct AnswerCounts {
     /// Executions that were broken.
     pub broken: u64,
 }
+
+impl AnswerCounts {
+    /// Each kind by its name.
+    #[must_use]
+    pub fn list(&self) -> [(&'static str, u64); 6] {
+        [
+            ("accepted", self.accepted),
+            ("replaced", self.replaced),
+            ("cancelled", self.cancelled),
+            ("rejected", self.rejected),
+            ("executed", self.executed),
+            ("broken", self.broken),
+        ]
+    }
+}

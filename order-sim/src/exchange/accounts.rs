@@ -5,7 +5,7 @@ use protocol::types::{Qty, Symbol, UserRefNum};
 
 use super::Exchange;
 use crate::account::Account;
-use crate::account::AccountView;
+use crate::account::{AccountView, AnswerCounts};
 use crate::engine::cancel_reason;
 use crate::store::Store;
 
@@ -29,6 +29,11 @@ impl Exchange {
     /// Every account with what it has open and has traded, in the order of names.
     pub fn accounts(&self) -> impl Iterator<Item = AccountView> + '_ {
         self.outlet.accounts.iter().map(Account::view)
+    }
+
+    /// How each account was answered, in the order of names.
+    pub fn answer_counts(&self) -> impl Iterator<Item = (&str, AnswerCounts)> + '_ {
+        self.outlet.accounts.iter().map(Account::answer_counts)
     }
 
     /// One account of [`Exchange::accounts`], by its index.

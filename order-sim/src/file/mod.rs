@@ -87,6 +87,7 @@ impl File {
             unread_bytes_max: self.unread_bytes_max,
             wire_stamps: self.wire_stamps,
             control: self.control,
+            metrics: self.metrics,
             report: self.report,
             cpu: self.cpu,
             is_busy: self.is_busy,

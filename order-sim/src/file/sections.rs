@@ -36,6 +36,8 @@ pub(super) struct File {
     #[serde(default)]
     pub control: Option<PathBuf>,
     #[serde(default)]
+    pub metrics: Option<SocketAddr>,
+    #[serde(default)]
     pub report: Option<PathBuf>,
     #[serde(default)]
     pub cpu: Option<usize>,

@@ -7,6 +7,7 @@
 //! Who may open the socket's file may give commands: its folder's rights are the lock.
 
 use std::cell::Cell;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::rc::Rc;
@@ -43,8 +44,19 @@ impl Door {
                 path.display()
             ));
         }
-        // Not there is as good as removed.
-        let _ = std::fs::remove_file(path);
+        // What an earlier run left is removed; whatever else lies there is somebody's.
+        match std::fs::symlink_metadata(path) {
+            Ok(found) if found.file_type().is_socket() => {
+                std::fs::remove_file(path).map_err(told)?;
+            }
+            Ok(_) => {
+                return Err(format!(
+                    "control socket {}: there is a file that is no socket, expected none or an earlier run's socket",
+                    path.display()
+                ));
+            }
+            Err(_) => {}
+        }
         let listener = UnixListener::bind(path).map_err(told)?;
         listener.set_nonblocking(true).map_err(told)?;
         Ok(Some(Self {
@@ -69,7 +81,9 @@ impl Door {
 
 /// Removes the socket's file.
 pub(super) fn close(path: Option<&Path>) {
-    if let Some(path) = path {
+    if let Some(path) = path
+        && std::fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_socket())
+    {
         // What is gone already need not be removed.
         let _ = std::fs::remove_file(path);
     }
@@ -126,5 +140,33 @@ fn command(shared: &Shared, text: &str) -> Result<Value, String> {
         Ok(json!({ "done": text }))
     } else {
         Err(format!("{text}: there is no such thing"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_socket_that_nobody_serves_gives_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control");
+        std::fs::write(&path, "somebody's").unwrap();
+        let error = Door::open(Some(&path)).unwrap_err();
+        assert!(error.contains("no socket"), "{error}");
+        close(Some(&path));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "somebody's");
+        std::fs::remove_file(&path).unwrap();
+
+        let door = Door::open(Some(&path)).unwrap();
+        let error = Door::open(Some(&path)).unwrap_err();
+        assert!(error.contains("another exchange"), "{error}");
+        drop(door);
+        // Its file stays, as after a kill, and the next run takes its place.
+        assert!(path.exists());
+        let door = Door::open(Some(&path)).unwrap();
+        close(Some(&path));
+        assert!(!path.exists());
+        drop(door);
     }
 }

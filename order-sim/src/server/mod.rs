@@ -17,6 +17,7 @@ mod client;
 mod control;
 mod files;
 mod lines;
+mod metrics;
 mod nonsense;
 mod options;
 mod status;
@@ -42,6 +43,7 @@ use client::Client;
 use control::Door;
 use files::Files;
 use lines::Lines;
+use metrics::Desk;
 use nonsense::Nonsense;
 
 /// How long the keeper sleeps at most.
@@ -105,6 +107,8 @@ pub fn run(
     stop: &Arc<AtomicBool>,
     on_ready: impl FnOnce(),
 ) -> Result<(), String> {
+    // Its thread stays off the exchange's CPU.
+    let desk = Desk::open(options.metrics)?;
     if let Some(cpu) = options.cpu {
         rt::cpu::pin(cpu).map_err(|error| format!("cpu {cpu}: {error}"))?;
     }
@@ -122,6 +126,9 @@ pub fn run(
             if let Some(door) = &door {
                 door.look(&shared);
             }
+            if let Some(desk) = &desk {
+                desk.look(&shared);
+            }
             shared.wait().await;
         }
         shared.end_day().await;
@@ -136,7 +143,11 @@ pub fn run(
 /// # Errors
 /// Why not: one line.
 pub fn probe(options: &Options) -> Result<(), String> {
-    let addresses = [Some(options.address), options.glimpse.map(Into::into)];
+    let addresses = [
+        Some(options.address),
+        options.glimpse.map(Into::into),
+        options.metrics,
+    ];
     for address in addresses.into_iter().flatten() {
         std::net::TcpListener::bind(address)
             .map_err(|error| format!("listening on {address}: {error}"))?;

@@ -26,6 +26,8 @@ pub struct Options {
     pub wire_stamps: Option<PathBuf>,
     /// Unix socket for commands and status; none: none.
     pub control: Option<PathBuf>,
+    /// Where Prometheus is told what was counted; none: nowhere.
+    pub metrics: Option<SocketAddr>,
     /// Where to write what was counted, as JSON, at the end.
     pub report: Option<PathBuf>,
     /// CPU to pin to.

@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use lab::gateway::FEEDS_WAIT;
 use lab::netns::{Lab, Side};
 use lab::process::{Process, sibling};
 use rt::clock::monotonic_ns;
@@ -86,6 +87,8 @@ pub(crate) fn gateway_command(lab: &Lab, config: &Path) -> Command {
     command
         .args(["run", "--config"])
         .arg(config)
+        // Days begin when the gateway is ready.
+        .env(FEEDS_WAIT, "0")
         .stdout(Stdio::null());
     command
 }

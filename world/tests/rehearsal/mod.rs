@@ -78,6 +78,7 @@ impl Rehearsal {
         command.args(["--set", &format!("telemetry.json={}", report.display())]);
         command.args(["--set", &format!("control.socket={socket}")]);
         command.args(["--set", "telemetry.table=false"]);
+        command.args(["--set", "host.feeds_wait_ms=0"]);
         for setting in settings {
             command.args(["--set", setting]);
         }

@@ -149,6 +149,8 @@ pub(crate) fn bare(rings: Rings) -> Options {
         realtime_priority: 0,
         state_dir: None,
         kill_page: None,
+        feeds_wait_ns: 0,
+        certificate: None,
         configuration: None,
         sandbox: SandboxOptions::default(),
         journal: None,

@@ -6,6 +6,7 @@ mod limits;
 mod reload_text;
 mod resume;
 mod settings;
+mod standing;
 mod tables;
 mod times;
 mod whom;
@@ -23,6 +24,7 @@ use crate::control::request::{Filter, Verb, WAIT_MS_MAX, WITHIN_MS};
 use limits::Limits;
 
 pub(super) use settings::control;
+pub(super) use standing::standing;
 pub(super) use tables::{kill as kill_line, text as text_of};
 pub(super) use times::duration;
 pub(super) use whom::Whom;

@@ -3,6 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::reload_text::reloaded;
+use super::standing::standing;
 use super::times::{duration, time_of};
 use crate::control::answer::{
     Asked, Body, FeedRow, GuardRow, KillStatus, Killed, Limited, LimitsRow, Orders, PartRow,
@@ -59,10 +60,11 @@ pub(in crate::cli) fn kill(kill: &KillStatus) -> String {
 
 fn status(status: &Status) -> String {
     let mut out = format!(
-        "tickgate {}, pid {}, up {}\n{}\n",
+        "tickgate {}, pid {}, up {}{}\n{}\n",
         status.version,
         status.pid,
         duration(status.uptime_s),
+        standing(status),
         kill(&status.kill)
     );
     let mut cores = table(&["core", "cpu", "turns", ""], &[1, 2]);
@@ -504,6 +506,8 @@ mod tests {
             version: "0.1.0".to_owned(),
             pid: 7,
             uptime_s: 93_784,
+            is_ready: Some(false),
+            host_drifts: Some(2),
             kill: KillStatus {
                 began: None,
                 scope: vec!["all".to_owned()],
@@ -543,7 +547,7 @@ mod tests {
         };
         let shown = text(&Body::Status(told));
         let expected = [
-            "tickgate 0.1.0, pid 7, up 1 d 02:03:04",
+            "tickgate 0.1.0, pid 7, up 1 d 02:03:04, NOT READY, HOST DRIFTED: 2",
             "KILLED: all, by the operator, since 2026-11-26T19:00:00Z, because: lunch",
             "STANDS STILL for 2,500 ms",
             "feed itch: messages are missing; line 2 is silent",

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 use tickgate_config::Settings;
-use tickgate_host::{Certificate, Drift, Finding, Host, Verdict, checks, measure};
+use tickgate_host::{Certificate, Drift, Finding, Host, Plan, Verdict, checks, measure};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -64,7 +64,7 @@ pub(super) fn run(settings: Option<&Settings>, how: &How) -> ExitCode {
         Err(error) => return unreadable(how.against.as_deref(), &error),
     };
     let plan = match settings {
-        Some(settings) => plan::of(settings, &rt::cpu::allowed(), plan::interface_to),
+        Some(settings) => plan_of(settings),
         None => plan::in_general(&how.root, &rt::cpu::allowed()),
     };
     let host = Host::read(&how.root, &plan);
@@ -101,6 +101,11 @@ pub(super) fn run(settings: Option<&Settings>, how: &How) -> ExitCode {
     } else {
         ExitCode::from(super::FAILED)
     }
+}
+
+/// What a configuration asks of this host.
+pub(super) fn plan_of(settings: &Settings) -> Plan {
+    plan::of(settings, &rt::cpu::allowed(), plan::interface_to)
 }
 
 fn unreadable(path: Option<&Path>, error: &std::io::Error) -> ExitCode {

@@ -7,10 +7,7 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
-use prometheus::proto::{
-    Bucket, Counter, Gauge, Histogram as Buckets, LabelPair, Metric, MetricFamily, MetricType,
-};
-use prometheus::{Encoder, TextEncoder};
+use prometheus::proto::{Bucket, Histogram as Buckets, MetricFamily};
 
 use crate::cli::look::Look;
 use crate::control::answer::{FeedRow, LimitsRow, SessionRow};
@@ -60,13 +57,13 @@ struct About<'a> {
     whose: [(&'a str, &'a str); 1],
 }
 
-/// Families by name, so that each is told once.
+/// What is told.
 #[derive(Debug, Default)]
-pub(super) struct Families(BTreeMap<String, MetricFamily>);
+pub(super) struct Families(tickgate_scrape::Families);
 
 /// A look as text, in Prometheus' format 0.0.4.
 pub(super) fn text(look: &Look) -> String {
-    families(look).text()
+    families(look).0.text()
 }
 
 /// What is told of a look.
@@ -83,16 +80,20 @@ pub(super) fn families(look: &Look) -> Families {
         families.feed(feed);
     }
     families.positions(look);
-    families.counters(look);
-    families.measured(look);
+    if !look.is_report_late {
+        families.counters(look);
+        families.measured(look);
+    }
     families
 }
 
 /// Only that the gateway was not heard.
 pub(super) fn down() -> String {
     let mut families = Families::default();
-    families.gauge("tickgate_up", "Whether the gateway answers.", &[], 0.0);
-    families.text()
+    families
+        .0
+        .gauge("tickgate_up", "Whether the gateway answers.", &[], 0.0);
+    families.0.text()
 }
 
 fn seconds(ns: u64) -> f64 {
@@ -115,77 +116,46 @@ fn signed(value: i64) -> f64 {
     value as f64
 }
 
-fn labels(pairs: &[(&str, &str)]) -> Vec<LabelPair> {
-    let pairs = pairs.iter().map(|(name, value)| {
-        let mut pair = LabelPair::default();
-        pair.set_name((*name).to_owned());
-        pair.set_value((*value).to_owned());
-        pair
-    });
-    pairs.collect()
-}
-
 impl Families {
     /// Each family, in the order of their names.
     pub(super) fn each(&self) -> impl Iterator<Item = &MetricFamily> {
-        self.0.values()
-    }
-
-    fn text(self) -> String {
-        let families: Vec<MetricFamily> = self.0.into_values().collect();
-        let mut out = Vec::new();
-        // It writes into memory, and every family has a metric.
-        let _ = TextEncoder::new().encode(&families, &mut out);
-        String::from_utf8(out).unwrap_or_default()
-    }
-
-    fn add(&mut self, name: &str, help: &str, kind: MetricType, metric: Metric) {
-        let family = self.0.entry(name.to_owned()).or_insert_with(|| {
-            let mut family = MetricFamily::default();
-            family.set_name(name.to_owned());
-            family.set_help(help.to_owned());
-            family.set_field_type(kind);
-            family
-        });
-        family.mut_metric().push(metric);
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, whose: &[(&str, &str)], value: f64) {
-        let mut gauge = Gauge::default();
-        gauge.set_value(value);
-        let mut metric = Metric::from_label(labels(whose));
-        metric.set_gauge(gauge);
-        self.add(name, help, MetricType::GAUGE, metric);
-    }
-
-    fn counter(&mut self, name: &str, help: &str, whose: &[(&str, &str)], value: f64) {
-        let mut counter = Counter::default();
-        counter.set_value(value);
-        let mut metric = Metric::from_label(labels(whose));
-        metric.set_counter(counter);
-        self.add(name, help, MetricType::COUNTER, metric);
+        self.0.each()
     }
 
     fn about(&mut self, look: &Look) {
         let status = &look.status;
-        self.gauge("tickgate_up", "Whether the gateway answers.", &[], 1.0);
+        self.0
+            .gauge("tickgate_up", "Whether the gateway answers.", &[], 1.0);
+        let what = "Whether housekeeping did not report in time: counters and histograms are missing in this scrape.";
+        let late = f64::from(u8::from(look.is_report_late));
+        self.0.gauge("tickgate_report_late", what, &[], late);
         let version = [("version", status.version.as_str())];
         let what = "The gateway's version; always 1.";
-        self.gauge("tickgate_build_info", what, &version, 1.0);
+        self.0.gauge("tickgate_build_info", what, &version, 1.0);
         let what = "How long the gateway has been up.";
-        self.gauge(
+        self.0.gauge(
             "tickgate_uptime_seconds",
             what,
             &[],
             number(status.uptime_s),
         );
+        if let Some(is_ready) = status.is_ready {
+            let what = "Whether the gateway was ready: every session was open, and every feed up or no longer waited for.";
+            self.0
+                .gauge("tickgate_ready", what, &[], f64::from(u8::from(is_ready)));
+        }
+        if let Some(drifts) = status.host_drifts {
+            let what = "Things of the host that are other than its certificate says.";
+            self.0
+                .gauge("tickgate_host_drifted", what, &[], number(drifts));
+        }
         let is_on = f64::from(u8::from(status.kill.is_on()));
         let what = "Whether trading is stopped in any session: the kill switch is on.";
-        self.gauge("tickgate_killed", what, &[], is_on);
+        self.0.gauge("tickgate_killed", what, &[], is_on);
         for core in &status.cores {
             let whose = [("core", core.name.as_str())];
             let what = "Turns of a hot core.";
-            self.counter(
+            self.0.counter(
                 "tickgate_core_turns_total",
                 what,
                 &whose,
@@ -193,13 +163,15 @@ impl Families {
             );
             let what = "For how long a hot core has not turned; 0: it turns.";
             let still = number(core.still_ms) / 1e3;
-            self.gauge("tickgate_core_still_seconds", what, &whose, still);
+            self.0
+                .gauge("tickgate_core_still_seconds", what, &whose, still);
         }
         for guard in &status.guards {
             let whose = [("guard", guard.name.as_str())];
             let what = "Time that is left to a tool that watches before its silence stops trading.";
             let left = number(guard.left_ms) / 1e3;
-            self.gauge("tickgate_guard_left_seconds", what, &whose, left);
+            self.0
+                .gauge("tickgate_guard_left_seconds", what, &whose, left);
         }
     }
 
@@ -244,7 +216,8 @@ impl Families {
             ),
         ];
         for (name, help, value) in gauges {
-            self.gauge(&format!("tickgate_session_{name}"), help, &whose, value);
+            self.0
+                .gauge(&format!("tickgate_session_{name}"), help, &whose, value);
         }
     }
 
@@ -284,7 +257,7 @@ impl Families {
         ];
         for (name, what, value) in limits {
             let name = format!("tickgate_session_limit_{name}");
-            self.gauge(&name, what, &whose, number(value));
+            self.0.gauge(&name, what, &whose, number(value));
         }
     }
 
@@ -292,12 +265,13 @@ impl Families {
         let whose = [("feed", row.name.as_str())];
         let what = "Whether nothing of the feed is missing and it is not silent.";
         let fresh = f64::from(u8::from(row.is_fresh));
-        self.gauge("tickgate_feed_fresh", what, &whose, fresh);
+        self.0.gauge("tickgate_feed_fresh", what, &whose, fresh);
         let what = "Symbols whose books miss something while the feed is fresh.";
         let stale = f64::from(row.stale_symbols);
-        self.gauge("tickgate_feed_stale_symbols", what, &whose, stale);
+        self.0
+            .gauge("tickgate_feed_stale_symbols", what, &whose, stale);
         let what = "Symbols that have a name.";
-        self.gauge(
+        self.0.gauge(
             "tickgate_feed_symbols",
             what,
             &whose,
@@ -305,7 +279,8 @@ impl Families {
         );
         let what = "Lines that are silent.";
         let silent = number(row.silent_lines.len() as u64);
-        self.gauge("tickgate_feed_silent_lines", what, &whose, silent);
+        self.0
+            .gauge("tickgate_feed_silent_lines", what, &whose, silent);
     }
 
     fn positions(&mut self, look: &Look) {
@@ -318,7 +293,7 @@ impl Families {
                     ("symbol", held.symbol.as_str()),
                 ];
                 let what = "Shares held, below zero: short; the largest of each session.";
-                self.gauge(
+                self.0.gauge(
                     "tickgate_position_shares",
                     what,
                     &whose,
@@ -364,9 +339,10 @@ impl Families {
             Unit::One => (number(value), help.to_owned()),
         };
         if is_gauge(counter) {
-            self.gauge(&name, &help, &whose, value);
+            self.0.gauge(&name, &help, &whose, value);
         } else {
-            self.counter(&format!("{name}_total"), &help, &whose, value);
+            self.0
+                .counter(&format!("{name}_total"), &help, &whose, value);
         }
     }
 
@@ -393,10 +369,8 @@ impl Families {
         let Some(histogram) = of.histogram(name) else {
             return false;
         };
-        let mut metric = Metric::from_label(labels(&whose));
-        metric.set_histogram(buckets(&histogram));
         let name = format!("tickgate_{name}_seconds");
-        self.add(&name, what, MetricType::HISTOGRAM, metric);
+        self.0.histogram(&name, what, &whose, buckets(&histogram));
         true
     }
 }
@@ -585,6 +559,23 @@ mod tests {
                 "{ns}: {counts:?}"
             );
         }
+    }
+
+    #[test]
+    fn report_that_is_late_takes_nothing_else_away() {
+        let whole = text(&look());
+        assert!(whole.contains("\ntickgate_report_late 0\n"), "{whole}");
+        let mut late = look();
+        late.is_report_late = true;
+        let late = text(&late);
+        for line in [
+            "tickgate_up 1",
+            "tickgate_report_late 1",
+            "tickgate_session_open{session=\"two\"} 1",
+        ] {
+            assert!(late.lines().any(|it| it == line), "{line}\n{late}");
+        }
+        assert!(!late.contains("_total"), "{late}");
     }
 
     #[test]

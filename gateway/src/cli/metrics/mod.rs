@@ -2,34 +2,24 @@
 //! that no byte of HTTP reaches the process that trades.
 //!
 //! ```text
-//!  Prometheus ──GET /metrics──> http ──> look (control socket) ──> exposition ──> text
+//!  Prometheus ──GET /metrics──> tickgate_scrape ──> look (control socket) ──> exposition ──> text
 //! ```
 //!
-//! When full:   one connection at a time: [`PATIENCE`] for its request, the gateway's answers, [`PATIENCE`] for taking ours;
-//!              others wait in the kernel's queue.
+//! When full:   one connection at a time; others wait in the kernel's queue.
 //! When wrong:  a gateway that does not answer is `tickgate_up 0`.
 
 mod exposition;
-mod http;
 mod reference;
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
-
-use rt::clock::monotonic_ns;
 
 use super::ctl::Whom;
 use super::look::Look;
 use super::{FAILED, fail};
 pub(super) use reference::reference;
-
-use http::{Asked, REQUEST_BYTES_MAX, answer, asked};
-
-/// How long somebody may take to ask, and to take the answer.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -48,7 +38,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     let Arguments { whom, listen, once } = arguments;
     whom.with(|socket| {
         if once {
-            return match Look::at(&socket) {
+            return match Look::for_scrape(&socket) {
                 Ok(look) => {
                     print!("{}", exposition::text(&look));
                     ExitCode::SUCCESS
@@ -70,69 +60,17 @@ fn serve(listen: SocketAddr, socket: &Path) -> io::Result<()> {
         log::warn!("metrics on {at}: whoever reaches it reads positions and profit");
     }
     log::info!("metrics on http://{at}/metrics, of {}", socket.display());
-    for connection in listener.incoming() {
-        // One that went meanwhile is nobody's trouble.
-        if let Err(error) = connection.and_then(|it| scrape(it, socket)) {
-            log::debug!("a scrape: {error}");
-        }
-    }
+    tickgate_scrape::serve(&listener, || Some(body(socket)));
     Ok(())
 }
 
-/// Reads one request and answers it.
-fn scrape(mut connection: TcpStream, socket: &Path) -> io::Result<()> {
-    let begun_ns = monotonic_ns();
-    let mut bytes = Vec::new();
-    let (status, reason) = loop {
-        match asked(&bytes) {
-            Asked::More => {}
-            Asked::Metrics => break (200, "OK"),
-            Asked::Refused(status, reason) => break (status, reason),
-        }
-        let left = PATIENCE.saturating_sub(Duration::from_nanos(monotonic_ns() - begun_ns));
-        if left.is_zero() {
-            break (408, "Request Timeout");
-        }
-        connection.set_read_timeout(Some(left))?;
-        let room = REQUEST_BYTES_MAX - bytes.len();
-        let mut chunk = [0; 1024];
-        let chunk = chunk.get_mut(..room.min(1024)).unwrap_or_default();
-        match connection.read(chunk) {
-            Ok(0) => return Ok(()),
-            Ok(len) => bytes.extend_from_slice(chunk.get(..len).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    };
-    let body = if status == 200 {
-        match Look::at(socket) {
-            Ok(look) => exposition::text(&look),
-            Err(error) => {
-                log::warn!("the gateway was not heard: {error}");
-                exposition::down()
-            }
-        }
-    } else {
-        format!("{reason}: expected GET /metrics\n")
-    };
-    send(&mut connection, &answer(status, reason, &body))
-}
-
-/// Writes all of it, if it is taken in time.
-fn send(connection: &mut TcpStream, mut bytes: &[u8]) -> io::Result<()> {
-    let begun_ns = monotonic_ns();
-    while !bytes.is_empty() {
-        let left = PATIENCE.saturating_sub(Duration::from_nanos(monotonic_ns() - begun_ns));
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        connection.set_write_timeout(Some(left))?;
-        match connection.write(bytes) {
-            Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+/// What a scrape is answered with.
+fn body(socket: &Path) -> String {
+    match Look::for_scrape(socket) {
+        Ok(look) => exposition::text(&look),
+        Err(error) => {
+            log::warn!("the gateway was not heard: {error}");
+            exposition::down()
         }
     }
-    Ok(())
 }

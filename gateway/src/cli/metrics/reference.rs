@@ -74,7 +74,7 @@ const SECTIONS: [(&str, &str, &str); 13] = [
     (
         "control",
         "Control and sandbox",
-        "Label `control`: `socket`, the operator's socket, or `sandbox`.",
+        "Label `control`: `socket`, the operator's socket, `sandbox`, or `certificate`, the host's.",
     ),
     (
         "guard",
@@ -146,6 +146,7 @@ fn label_of(family: &MetricFamily) -> &str {
 /// What there is to see of a gateway that has one of everything and has measured everything once.
 fn everything() -> Look {
     let mut look = Look::default();
+    (look.status.is_ready, look.status.host_drifts) = (Some(true), Some(0));
     look.status.cores.push(CoreRow::default());
     look.status.feeds.push(FeedRow::default());
     look.status.sessions.push(SessionRow::default());

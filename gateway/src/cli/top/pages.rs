@@ -4,7 +4,7 @@ use super::detail::{cores, counters, feed_table, feeds, is_trouble, orders, risk
 use super::line::{Line, Tone, cut, head, number, plain, signed, toned};
 use super::seen::{Seen, TREND_OF};
 use super::view::{Page, Question, View};
-use crate::cli::ctl::{duration, kill_line};
+use crate::cli::ctl::{duration, kill_line, standing};
 use crate::control::answer::SessionRow;
 use crate::telemetry::{Kind, Summary, grouped, histograms};
 
@@ -27,12 +27,15 @@ pub(super) fn header(view: &View) -> Vec<Line> {
     }
     let frozen = if view.is_frozen { "  FROZEN" } else { "" };
     let who = format!(
-        "tickgate {}  pid {}  up {}{frozen}",
+        "tickgate {}  pid {}  up {}{}{frozen}",
         status.version,
         status.pid,
-        duration(status.uptime_s)
+        duration(status.uptime_s),
+        standing(status)
     );
-    let mut out = vec![plain(who), toned(pages, Tone::Head)];
+    let is_odd = status.is_ready == Some(false) || status.host_drifts > Some(0);
+    let tone = if is_odd { Tone::Warn } else { Tone::Plain };
+    let mut out = vec![toned(who, tone), toned(pages, Tone::Head)];
     if let Some(error) = &view.error {
         out.push(toned(format!("NOT HEARD: {error}"), Tone::Bad));
     }

@@ -100,6 +100,7 @@ pub fn replay(mut options: Options, wanted: &Wanted) -> Result<Replay, String> {
 /// Nothing of the host is touched but memory.
 fn leave_the_host_alone(options: &mut Options) {
     (options.state_dir, options.kill_page) = (None, None);
+    options.certificate = None;
     options.huge_pages = false;
     for feed in &mut options.feeds {
         feed.capture = None;

@@ -16,6 +16,7 @@ pub mod policy;
 mod trap;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -65,6 +66,8 @@ counters! {
     pub struct SandboxCounters {
         /// System calls that no rule allows; each returned EPERM, and the log has its number.
         calls_refused,
+        /// Folders of the policy that were not there when the sandbox was entered: what is written there later is refused.
+        folders_missing,
     }
 }
 
@@ -82,11 +85,18 @@ impl Sandbox {
     /// Gets ready: folders that are made only when they are first written to must be there, to be named.
     ///
     /// # Errors
-    /// Refused calls cannot be counted.
+    /// Refused calls cannot be counted, or a folder of the policy is the root: everything would lie below it.
     pub fn new(policy: Policy, options: SandboxOptions) -> Result<Self, String> {
         if options.mode == Mode::Enforce {
             trap::install().map_err(|error| format!("sandbox: SIGSYS: {error}"))?;
             for folder in &policy.folders {
+                if std::fs::canonicalize(folder).is_ok_and(|it| it == Path::new("/")) {
+                    return Err(format!(
+                        "sandbox: {}: a file that is written late lies in the root folder, which would leave every file \
+                         open; expected a folder of its own",
+                        folder.display()
+                    ));
+                }
                 if let Err(error) = std::fs::create_dir_all(folder) {
                     log::warn!("sandbox: {}: {error}", folder.display());
                 }
@@ -150,10 +160,26 @@ impl Sandbox {
         }
     }
 
+    /// A rule for what is not there holds nothing, and Landlock passes it over without a word.
+    fn tell_missing(&self, missing: &[PathBuf]) {
+        for folder in missing {
+            self.counters.folders_missing.increment();
+            log::error!(
+                "sandbox: {}: not there, so nothing can be written there for as long as this process lives",
+                folder.display()
+            );
+        }
+    }
+
     fn enforce(&self, kind: Kind, reasons: &mut Vec<String>) -> Rung {
+        let folders = self.policy.folders.iter();
+        let missing: Vec<PathBuf> = folders.filter(|it| !it.is_dir()).cloned().collect();
         let before = kernel::drop_capabilities(&self.policy).err();
         let files = kernel::landlock(&self.policy, kind).err();
         let calls = kernel::filter(&self.policy, kind, Mode::Enforce).err();
+        if kind == Kind::House {
+            self.tell_missing(&missing);
+        }
         let rung = match (&before, &calls, &files) {
             (None, None, None) => Rung::Full,
             (None, None, Some(_)) => Rung::Filter,

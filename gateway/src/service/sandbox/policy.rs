@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::options::Options;
+use crate::service::certificate;
 
 /// Whose thread enters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +119,9 @@ impl Policy {
         ];
         // A file that an editor has written anew is another one: what can be named is its folder.
         let configuration = options.configuration.as_deref().map(folder_of);
+        let of_host = options.certificate.as_ref().map(|_| certificate::READ);
         let read = READ.iter().map(PathBuf::from).chain(configuration);
+        let read = read.chain(of_host.into_iter().flatten().map(PathBuf::from));
         Self {
             folders,
             read: read.collect(),
@@ -205,12 +208,13 @@ impl Policy {
     }
 }
 
-/// The folder that a file lies in; a name alone lies in the current one.
+/// The folder that a file lies in, by its whole name: a name alone lies in the current one, wherever that is.
 fn folder_of(file: &Path) -> PathBuf {
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        _ => PathBuf::from("."),
-    }
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
 }
 
 // <linux/mman.h>, <linux/sched.h>, <linux/prctl.h>, <asm-generic/ioctls.h>: as the kernel sees an argument.
@@ -451,8 +455,12 @@ mod tests {
     }
 
     #[test]
-    fn file_without_a_folder_lies_in_the_current_one() {
-        for (file, folder) in [("a", "."), ("b/a", "b"), ("/a", "/"), ("/b/c/a", "/b/c")] {
+    fn file_without_a_folder_lies_in_the_current_one_which_is_named() {
+        let current = std::env::current_dir().unwrap();
+        for (file, folder) in [("a", current.clone()), ("b/a", current.join("b"))] {
+            assert_eq!(folder_of(Path::new(file)), folder);
+        }
+        for (file, folder) in [("/a", "/"), ("/b/c/a", "/b/c")] {
             assert_eq!(folder_of(Path::new(file)), Path::new(folder));
         }
     }
