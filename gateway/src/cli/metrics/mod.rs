@@ -10,7 +10,7 @@
 //! When wrong:  a gateway that does not answer is `tickgate_up 0`.
 
 mod exposition;
-mod http;
+pub mod http;
 mod reference;
 
 use std::io::{self, Read, Write};
