@@ -22,7 +22,7 @@ fn write_seeds(folder: &Path) -> std::io::Result<()> {
 }
 
 fn run(name: &str, files: &[String]) -> Result<(), String> {
-    let target = target(name).ok_or(format!("{name}: no boundary; `list` has them"))?;
+    let target = target(name).ok_or_else(|| format!("{name}: no boundary; `list` has them"))?;
     for file in files {
         let input = std::fs::read(file).map_err(|error| format!("{file}: {error}"))?;
         (target.run)(&input);
