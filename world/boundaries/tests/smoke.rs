@@ -1,4 +1,4 @@
-//! Each boundary takes its seeds, and a few thousand inputs that were made of them, the same ones in every run. `make fuzz`
+//! Each boundary takes its seeds, and some hundred inputs that were made of them, the same ones in every run. `make fuzz`
 //! looks for more, with a compiler that says which input reached something new.
 
 #![allow(
@@ -13,7 +13,7 @@ use std::panic::catch_unwind;
 use boundaries::{TARGETS, target};
 
 /// Inputs of one target.
-const INPUTS: usize = 1200;
+const INPUTS: usize = 800;
 /// The longest of them.
 const INPUT_BYTES_MAX: usize = 1024;
 
