@@ -26,7 +26,7 @@ MDBOOK_VERSION := 0.5.4
 AUTHOR_CRATES := tickgate tickgate-config tickgate-feed-handler tickgate-gateway tickgate-host tickgate-log tickgate-manual tickgate-protocol tickgate-rt tickgate-scrape
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark zero-copy scrape mqtt control planted fuzz bench bench-check bench-record bench-time reference guide package lint deny shellcheck install deb deb-check boot-check clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark zero-copy scrape mqtt control planted fuzz sanitize bench bench-check bench-record bench-time reference guide package lint deny shellcheck install deb deb-check boot-check clean
 .PHONY: build-packages run-packages test-packages bench-packages machine-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -122,10 +122,15 @@ planted: build-packages
 	@deploy/packages patch
 	world/planted/run $(or $(SEEDS),1000)
 
-## Fuzzing, with a nightly compiler: TARGET=feed, iex, answers, session, orders or journal; SECONDS_MAX=600.
+## Every boundary, fuzzed with a nightly compiler, and a line of what came of it: MINUTES=10 each; TARGET="frame mold": these alone.
 fuzz: build-packages
 	command -v cargo-fuzz >/dev/null || { echo "installing cargo-fuzz from crates.io"; $(CARGO) install --locked cargo-fuzz; }
-	cd fuzz && $(CARGO) +nightly fuzz run $(or $(TARGET),feed) -- -max_total_time=$(or $(SECONDS_MAX),600)
+	fuzz/run $(or $(MINUTES),10) $(TARGET)
+
+## Unit tests, the simulated whole and the boundaries under AddressSanitizer and ThreadSanitizer, with a nightly compiler.
+sanitize: build-packages
+	fuzz/sanitize address
+	fuzz/sanitize thread
 
 ## Every figure that the project states, beside floor and peers, with its aim: about four minutes.
 bench: build-packages run-packages bench-packages $(ITCH_BOOK)

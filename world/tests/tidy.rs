@@ -350,7 +350,12 @@ fn what_trades_names_every_limit() {
 #[test]
 fn libraries_do_not_know_configuration_files() {
     for (name, text) in sources() {
-        let may_know = ["config/", "gateway/src/cli/", "world/tests/tidy.rs"];
+        let may_know = [
+            "config/",
+            "gateway/src/cli/",
+            "world/boundaries/src/configuration.rs",
+            "world/tests/tidy.rs",
+        ];
         let knows = text
             .lines()
             .any(|line| line.contains("tickgate_config") && !line.trim_start().starts_with("//"));
@@ -536,4 +541,56 @@ fn files_do_not_need_one_another_in_circles() {
         .filter(|file| reached(file).contains(*file))
         .collect();
     assert!(circles.is_empty(), "in a circle: {circles:?}");
+}
+
+/// Blocks of unsafe code in a file, implementations among them.
+fn unsafe_blocks(text: &str) -> usize {
+    let lines = text.lines().map(str::trim_start);
+    let lines = lines.filter(|line| !line.starts_with("//") && !line.contains("line.contains("));
+    lines
+        .filter(|line| line.contains("unsafe {") || line.contains("unsafe impl"))
+        .count()
+}
+
+#[test]
+fn page_of_unsafe_code_lists_every_block_and_what_checks_it() {
+    let page = std::fs::read_to_string(root().join("docs/unsafe.md")).expect("a page");
+    let mut listed = BTreeMap::new();
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [_, name, blocks, what, checks, ..] = cells[..] else {
+            continue;
+        };
+        let Ok(blocks) = blocks.parse::<usize>() else {
+            continue;
+        };
+        assert!(
+            what.len() > 3 && checks.len() > 3,
+            "{name}: what for, and what checks it?"
+        );
+        listed.insert(name.trim_matches('`').to_owned(), blocks);
+        for named in checks.split('`').filter(|word| word.contains("/tests/")) {
+            assert!(root().join(named).exists(), "{name}: {named} is not there");
+        }
+    }
+    let found = sources()
+        .into_iter()
+        .map(|(name, text)| (name, unsafe_blocks(&text)));
+    let found: BTreeMap<_, _> = found
+        .filter(|(name, blocks)| {
+            *blocks > 0 && !name.starts_with("target/") && !name.contains("/target/")
+        })
+        .collect();
+    assert_eq!(
+        listed, found,
+        "docs/unsafe.md on the left, the sources on the right"
+    );
+    let tests = files_in(&["rt"], &[".rs"]);
+    for named in page.split('`').filter(|word| word.starts_with("loom_")) {
+        let test = format!("fn {named}()");
+        assert!(
+            tests.iter().any(|(_, text)| text.contains(&test)),
+            "no test {named}"
+        );
+    }
 }

@@ -3,13 +3,13 @@
 //! When wrong:  a status that says what was wrong; nothing is read beyond [`REQUEST_BYTES_MAX`].
 
 /// The longest request, with its headers.
-pub(crate) const REQUEST_BYTES_MAX: usize = 8 * 1024;
+pub const REQUEST_BYTES_MAX: usize = 8 * 1024;
 /// Headers of a request at most.
 const HEADERS_MAX: usize = 64;
 
 /// What a request comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub enum Asked {
     /// It is not whole yet.
     More,
     /// The metrics.
@@ -19,7 +19,8 @@ pub(crate) enum Asked {
 }
 
 /// What these bytes ask for.
-pub(crate) fn asked(bytes: &[u8]) -> Asked {
+#[must_use]
+pub fn asked(bytes: &[u8]) -> Asked {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(bytes) {
@@ -43,7 +44,8 @@ pub(crate) fn asked(bytes: &[u8]) -> Asked {
 }
 
 /// An answer with a body.
-pub(crate) fn answer(status: u16, reason: &str, body: &str) -> Vec<u8> {
+#[must_use]
+pub fn answer(status: u16, reason: &str, body: &str) -> Vec<u8> {
     let len = body.len();
     let head = format!(
         "HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n\
@@ -93,7 +95,7 @@ mod tests {
                 bytes[at] = random.u8(..);
             }
             bytes.truncate(random.usize(0..=bytes.len()));
-            asked(&bytes);
+            let _ = asked(&bytes);
         }
     }
 }

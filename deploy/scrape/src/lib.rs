@@ -9,7 +9,7 @@
 //! Must not know: gateways, exchanges, what the figures mean.
 
 mod families;
-mod http;
+pub mod http;
 mod server;
 
 pub use families::Families;

@@ -8,9 +8,9 @@ mod doctor;
 mod from_settings;
 mod journal;
 mod look;
-mod metrics;
+pub mod metrics;
 #[cfg(feature = "mqtt")]
-mod mqtt;
+pub mod mqtt;
 #[cfg(test)]
 pub(crate) mod of_text;
 mod password;

@@ -16,7 +16,7 @@ use ring::hmac;
 use serde::Deserialize;
 
 /// The longest command, bytes: a reason of 512 fits.
-pub(super) const COMMAND_BYTES_MAX: usize = 2048;
+pub const COMMAND_BYTES_MAX: usize = 2048;
 /// Commands that are remembered.
 const NONCES_MAX: usize = 1024;
 const NONCE_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
@@ -24,24 +24,33 @@ const MAC_DIGITS: usize = 64;
 
 /// Why a command was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Refusal {
+pub enum Refusal {
+    /// Longer than [`COMMAND_BYTES_MAX`].
     TooLong,
     /// It has no signature in front.
     Unsigned,
+    /// Its signature is not that of its body.
     WrongSignature,
     /// Its signature holds, and it is no command.
     Unreadable,
+    /// It is for another gateway.
     OtherInstance,
+    /// It was signed too long ago, or before this process began.
     TooOld,
+    /// It was signed later than now.
     TooNew,
+    /// It was done already.
     Replayed,
+    /// No more can be remembered.
     TooMany,
     /// Commands before it have not been answered.
     Busy,
 }
 
 impl Refusal {
-    pub(super) fn name(self) -> &'static str {
+    /// As the counters call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::TooLong => "too_long",
             Self::Unsigned => "unsigned",
@@ -60,28 +69,31 @@ impl Refusal {
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Wish {
+pub enum Wish {
+    /// No order goes out any more.
     Kill,
+    /// How the gateway is.
     Status,
 }
 
 /// A command that was signed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Command {
+pub struct Command {
     instance: String,
-    pub(super) verb: Wish,
+    /// What is asked for.
+    pub verb: Wish,
     /// A word to whoever finds it killed.
     #[serde(default)]
-    pub(super) reason: String,
+    pub reason: String,
     /// When it was signed, seconds of 1970.
     time_s: u64,
     /// What no other command has.
-    pub(super) nonce: String,
+    pub nonce: String,
 }
 
 /// Who tells a command from what only looks like one.
-pub(super) struct Guard {
+pub struct Guard {
     key: hmac::Key,
     instance: String,
     window_s: u64,
@@ -103,7 +115,10 @@ impl std::fmt::Debug for Guard {
 }
 
 /// A key from hexadecimal digits; what is wrong with them does not show them.
-pub(super) fn key(text: &str) -> Result<hmac::Key, String> {
+///
+/// # Errors
+/// Too few, too many, or others.
+pub fn key(text: &str) -> Result<hmac::Key, String> {
     let expected = "expected 64 to 256 hexadecimal digits, as of `openssl rand -hex 32`";
     let bytes = of_digits(text.trim().as_bytes()).ok_or(expected)?;
     if !(32..=128).contains(&bytes.len()) {
@@ -127,7 +142,9 @@ fn of_digits(digits: &[u8]) -> Option<Vec<u8>> {
 }
 
 impl Guard {
-    pub(super) fn new(key: hmac::Key, instance: &str, window_s: u64, now_s: u64) -> Self {
+    /// Nothing has come yet; `now_s`: when this process began.
+    #[must_use]
+    pub fn new(key: hmac::Key, instance: &str, window_s: u64, now_s: u64) -> Self {
         Self {
             key,
             instance: instance.to_owned(),
@@ -138,7 +155,10 @@ impl Guard {
     }
 
     /// Judges what came.
-    pub(super) fn judge(&mut self, payload: &[u8], now_s: u64) -> Result<Command, Refusal> {
+    ///
+    /// # Errors
+    /// Why it is not done.
+    pub fn judge(&mut self, payload: &[u8], now_s: u64) -> Result<Command, Refusal> {
         if payload.len() > COMMAND_BYTES_MAX {
             return Err(Refusal::TooLong);
         }

@@ -7,7 +7,7 @@
 mod alerts;
 mod asker;
 mod broker;
-mod commands;
+pub mod commands;
 mod counts;
 mod events;
 pub(super) mod fleet;

@@ -2,15 +2,13 @@
 //! another session, or any bytes at all) of DEEP+ messages that may name any order and symbol, or a pause. Behind it
 //! runs the whole feed handler: its numbers come without a hole that was not announced, the table says what the
 //! books say, and no book is ever other than its orders.
-#![no_main]
-
-mod input;
-#[path = "../../feed-handler/tests/script/mod.rs"]
+#[path = "../../../feed-handler/tests/script/mod.rs"]
 mod script;
 
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::input::Input;
 use feed_handler::arbiter::{Arbiter, Patience};
 use feed_handler::best_prices::BestPrices;
 use feed_handler::book::{Books, Limits};
@@ -18,8 +16,6 @@ use feed_handler::event::Kind;
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Listener, Publisher, Subscription, Way};
 use feed_handler::venue::Iex;
-use input::Input;
-use libfuzzer_sys::fuzz_target;
 use protocol::iex_tp::{PROTOCOL_DEEP_PLUS, PacketBuilder, Place, Session};
 use protocol::types::{Nanos, Seq};
 use rt::clock::Clock;
@@ -51,12 +47,18 @@ const MESSAGES: [(u8, usize); 14] = [
 ];
 
 /// A message of few symbols and orders: kind, flags or side, time, symbol, order, size, price.
-fn message(input: &mut Input) -> Vec<u8> {
+fn message(input: &mut Input<'_>) -> Vec<u8> {
     let [what, which, order, size, price] = [0; 5].map(|_: u8| input.byte());
     let (kind, len) = MESSAGES[usize::from(what & 15).min(MESSAGES.len() - 1)];
     // Adds with a side as the venue writes it, mostly.
     let flags = match kind {
-        b'a' if which & 0x80 == 0 => if which & 4 == 0 { b'8' } else { b'5' },
+        b'a' if which & 0x80 == 0 => {
+            if which & 4 == 0 {
+                b'8'
+            } else {
+                b'5'
+            }
+        }
         b'S' => [b'O', b'S', b'R', b'M', b'E', b'C', b'?', 0][usize::from(which >> 5)],
         _ => which >> 2,
     };
@@ -82,7 +84,10 @@ fn message(input: &mut Input) -> Vec<u8> {
 fn segment(session: u32, seq: u64, messages: &[Vec<u8>]) -> Vec<u8> {
     let mut buffer = [0; 1400];
     let place = Place {
-        session: Session { channel: 1, session },
+        session: Session {
+            channel: 1,
+            session,
+        },
         protocol: PROTOCOL_DEEP_PLUS,
         seq: Seq(seq),
         offset: 0,
@@ -96,7 +101,7 @@ fn segment(session: u32, seq: u64, messages: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// What a strategy hears, checked.
-struct Ear {
+struct Strategy {
     events: Listener,
     next: u64,
     /// What may come next instead: where a session began, it may be over already, and then its numbers go on.
@@ -107,7 +112,7 @@ struct Ear {
     silent: u64,
 }
 
-impl Ear {
+impl Strategy {
     /// `has_begun`: a session began in this turn, so that numbers may begin again. `unread`: messages of no known
     /// type in it.
     fn hear(&mut self, has_begun: bool, unread: u64) {
@@ -115,7 +120,10 @@ impl Ear {
         let (silent, or_else) = (&mut self.silent, &mut self.or_else);
         let mut come_to = |next: u64, seq: u64| {
             let mut expected = [Some(next), or_else.take()].into_iter().flatten();
-            let from = expected.find(|from| seq.checked_sub(*from).is_some_and(|skipped| skipped <= *silent));
+            let from = expected.find(|from| {
+                seq.checked_sub(*from)
+                    .is_some_and(|skipped| skipped <= *silent)
+            });
             assert!(has_begun || from.is_some(), "{seq} instead of {next}");
             *silent = silent.saturating_sub(seq.saturating_sub(from.unwrap_or(next)));
         };
@@ -136,7 +144,11 @@ impl Ear {
                     if !is_named {
                         come_to(self.next, seq);
                     }
-                    self.named = if event.kind == Kind::Directory { seq } else { 0 };
+                    self.named = if event.kind == Kind::Directory {
+                        seq
+                    } else {
+                        0
+                    };
                     self.next = seq + 1;
                     is_new = false;
                 }
@@ -149,20 +161,27 @@ impl Ear {
     }
 }
 
-fuzz_target!(|data: &[u8]| {
+/// One input.
+pub(crate) fn run(data: &[u8]) {
     let mut input = Input(data);
     let prices = Arc::new(BestPrices::new(Want::LAZY).expect("memory"));
     let mut publisher = Publisher::new(Arc::clone(&prices), 1 << 12);
-    let events = publisher.listen(Subscription::All, Way::Own, 1 << 12).expect("a power of two");
+    let events = publisher
+        .listen(Subscription::All, Way::Own, 1 << 12)
+        .expect("a power of two");
     let counters = Arc::new(Counters::default());
     let source = Script::default();
     let arrivals = Rc::clone(&source.0);
-    let limits = Limits { orders_max: 64, levels_max: 64 };
+    let limits = Limits {
+        orders_max: 64,
+        levels_max: 64,
+    };
     let mut feed = Feed::new(Parts {
         source,
         venue: Iex::default(),
         arbiter: Arbiter::new(Patience {
-            gap_timeout_ns: [0, 50_000_000, 400_000_000, 2_000_000_000][usize::from(input.byte() & 3)],
+            gap_timeout_ns: [0, 50_000_000, 400_000_000, 2_000_000_000]
+                [usize::from(input.byte() & 3)],
             stale_ns: STALE_NS,
         }),
         books: Books::new(&limits, Want::LAZY).expect("memory"),
@@ -173,7 +192,13 @@ fuzz_target!(|data: &[u8]| {
         lines: 2,
         stale_ns: STALE_NS,
     });
-    let mut ear = Ear { events, next: 1, or_else: None, named: 0, silent: 0 };
+    let mut strategy = Strategy {
+        events,
+        next: 1,
+        or_else: None,
+        named: 0,
+        silent: 0,
+    };
     let mut clock = Clock::manual(1_000);
     let mut turn = |by_ns: u64| {
         clock.set_ns(clock.now_ns() + by_ns);
@@ -184,13 +209,20 @@ fuzz_target!(|data: &[u8]| {
         for _ in 0..16 {
             feed.poll(&clock);
         }
-        ear.hear(counters.arbiter.sessions_begun.get() != begun, unread() - unread_before);
-        assert_eq!(counters.check.broken.get(), 0, "a book is not what its orders are");
+        strategy.hear(
+            counters.arbiter.sessions_begun.get() != begun,
+            unread() - unread_before,
+        );
+        assert_eq!(
+            counters.check.broken.get(),
+            0,
+            "a book is not what its orders are"
+        );
         for locate in 1..8 {
             let table = prices.load(locate).expect("nobody writes");
             assert_eq!(table, feed.books().best(locate), "symbol {locate}");
         }
-        ear.next
+        strategy.next
     };
     let mut session = 7;
     for _ in 0..3 {
@@ -204,7 +236,9 @@ fuzz_target!(|data: &[u8]| {
         }
         let [op, near] = [0; 2].map(|_: u8| input.byte());
         let line = op >> 4 & 1;
-        let seq = next.max(1u64).saturating_add_signed(i64::from(near.cast_signed() >> 3));
+        let seq = next
+            .max(1u64)
+            .saturating_add_signed(i64::from(near.cast_signed() >> 3));
         let arriving = match op & 15 {
             0..=6 => {
                 let count = usize::from(op >> 5) + 1;
@@ -240,4 +274,4 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     turn(4 * STALE_NS);
-});
+}

@@ -2,18 +2,16 @@
 //! comes, both sides of every trade are told, a buyer's and a seller's, for as many shares at the same
 //! price; no share of an order is told twice or lost; what the exchange says of its accounts is what they
 //! were told; and shown prices do not cross while the stock trades.
-#![no_main]
-
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use libfuzzer_sys::fuzz_target;
 use order_sim::engine::State;
 use order_sim::exchange::Exchange;
 use order_sim::file;
 use order_sim::options::Options;
 use protocol::ouch::{
-    AppendageBuffer, CancelOrder, Element, EnterOrder, MassCancel, ModifyOrder, Outbound, ReplaceOrder,
+    AppendageBuffer, CancelOrder, Element, EnterOrder, MassCancel, ModifyOrder, Outbound,
+    ReplaceOrder,
 };
 use protocol::types::{Price4, Qty, Symbol, UserRefNum};
 
@@ -33,7 +31,19 @@ fn letter(byte: u8, of: &[u8]) -> u8 {
 }
 
 fn message(record: &[u8; 16], next: u32) -> Vec<u8> {
-    let [kind, side, qty, price, tif, display, cross, tag, value, old, ..] = *record;
+    let [
+        kind,
+        side,
+        qty,
+        price,
+        tif,
+        display,
+        cross,
+        tag,
+        value,
+        old,
+        ..,
+    ] = *record;
     let user_ref = UserRefNum(next).into();
     let old = UserRefNum(next.saturating_sub(u32::from(old))).into();
     let qty = Qty(u32::from(qty)).into();
@@ -53,8 +63,19 @@ fn message(record: &[u8; 16], next: u32) -> Vec<u8> {
     let tail = elements.as_bytes();
     let mut out = vec![0; 512];
     let len = match kind % 8 {
-        0 => CancelOrder { kind: b'X', user_ref: old, qty }.encode(&[], &mut out),
-        1 => ModifyOrder { kind: b'M', user_ref: old, side: letter(side, b"BSTE"), qty }.encode(&[], &mut out),
+        0 => CancelOrder {
+            kind: b'X',
+            user_ref: old,
+            qty,
+        }
+        .encode(&[], &mut out),
+        1 => ModifyOrder {
+            kind: b'M',
+            user_ref: old,
+            side: letter(side, b"BSTE"),
+            qty,
+        }
+        .encode(&[], &mut out),
         2 | 3 => ReplaceOrder {
             kind: b'U',
             original_user_ref: old,
@@ -67,9 +88,13 @@ fn message(record: &[u8; 16], next: u32) -> Vec<u8> {
             client_order_id: id,
         }
         .encode(tail, &mut out),
-        4 if side == 0 => {
-            MassCancel { kind: b'C', user_ref, firm: *b"    ", symbol: Symbol::BLANK }.encode(&[], &mut out)
+        4 if side == 0 => MassCancel {
+            kind: b'C',
+            user_ref,
+            firm: *b"    ",
+            symbol: Symbol::BLANK,
         }
+        .encode(&[], &mut out),
         _ => EnterOrder {
             kind: b'O',
             user_ref,
@@ -90,7 +115,8 @@ fn message(record: &[u8; 16], next: u32) -> Vec<u8> {
     out
 }
 
-fuzz_target!(|data: &[u8]| {
+/// One input.
+pub(crate) fn run(data: &[u8]) {
     let mut exchange = Exchange::new(&OPTIONS, 0);
     let mut now = 0;
     for (record, next) in data.as_chunks::<16>().0.iter().zip(1..) {
@@ -108,15 +134,21 @@ fuzz_target!(|data: &[u8]| {
         }
         exchange.on_message(u16::from(who & 1), &message(record, next));
         let (bid, ask, _) = exchange.engine().best(1);
-        let is_trading =
-            exchange.engine().status(1).is_some_and(|stock| stock.state == State::Trading);
+        let is_trading = exchange
+            .engine()
+            .status(1)
+            .is_some_and(|stock| stock.state == State::Trading);
         if let (Some(bid), Some(ask), true) = (bid, ask, is_trading) {
             assert!(bid < ask, "crossed: {bid} {ask}");
         }
         while exchange.take_packet(0).is_some() {}
     }
     exchange.advance(4_000_000_000);
-    assert_eq!(exchange.engine().totals().live, 0, "nothing outlives the day");
+    assert_eq!(
+        exchange.engine().totals().live,
+        0,
+        "nothing outlives the day"
+    );
     let mut matches: BTreeMap<u64, Vec<Fill>> = BTreeMap::new();
     for account in 0..2 {
         for (number, fill) in fills(&exchange, account) {
@@ -124,11 +156,17 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     for (number, sides) in matches {
-        let [one, other] = &sides[..] else { panic!("match {number}: {} sides", sides.len()) };
-        assert_eq!((one.qty, one.price), (other.qty, other.price), "match {number}");
+        let [one, other] = &sides[..] else {
+            panic!("match {number}: {} sides", sides.len())
+        };
+        assert_eq!(
+            (one.qty, one.price),
+            (other.qty, other.price),
+            "match {number}"
+        );
         assert_ne!(one.is_buyer, other.is_buyer, "match {number}");
     }
-});
+}
 
 /// One side of a trade.
 struct Fill {
@@ -145,7 +183,9 @@ fn fills(exchange: &Exchange, account: u16) -> Vec<(u64, Fill)> {
     let stored = (0..exchange.stored(account)).filter_map(|at| exchange.message(account, at));
     for bytes in stored {
         let lower = |orders: &mut BTreeMap<u32, (bool, u32)>, user_ref: u32, qty: u32| {
-            let order = orders.get_mut(&user_ref).expect("an order that was accepted");
+            let order = orders
+                .get_mut(&user_ref)
+                .expect("an order that was accepted");
             order.1 = order.1.checked_sub(qty).expect("shares that it has");
             order.0
         };
@@ -155,13 +195,17 @@ fn fills(exchange: &Exchange, account: u16) -> Vec<(u64, Fill)> {
                 assert!(old.is_none(), "a number is used once");
             }
             Outbound::OrderReplaced(m) => {
-                let old = orders.remove(&m.original_user_ref.get().0).expect("what is replaced");
+                let old = orders
+                    .remove(&m.original_user_ref.get().0)
+                    .expect("what is replaced");
                 assert_eq!(old.0, m.side == b'B', "a replacement keeps its side");
                 assert!(old.1 > 0, "what is replaced is open");
                 orders.insert(m.user_ref.get().0, (old.0, m.qty.get().0));
             }
             Outbound::Modified(m) => {
-                let order = orders.get_mut(&m.user_ref.get().0).expect("what is modified");
+                let order = orders
+                    .get_mut(&m.user_ref.get().0)
+                    .expect("what is modified");
                 assert!(m.qty.get().0 <= order.1, "a modification never raises");
                 order.1 = m.qty.get().0;
             }
@@ -172,10 +216,18 @@ fn fills(exchange: &Exchange, account: u16) -> Vec<(u64, Fill)> {
                 lower(&mut orders, m.user_ref.get().0, m.qty.get().0);
             }
             Outbound::Executed(m) => {
-                let (user_ref, number, qty) = (m.user_ref.get().0, m.match_number.get().0, m.qty.get().0);
+                let (user_ref, number, qty) =
+                    (m.user_ref.get().0, m.match_number.get().0, m.qty.get().0);
                 let is_buyer = lower(&mut orders, user_ref, qty);
                 shares.insert((number, user_ref), (is_buyer, u64::from(qty)));
-                fills.push((number, Fill { is_buyer, qty, price: m.price.raw() }));
+                fills.push((
+                    number,
+                    Fill {
+                        is_buyer,
+                        qty,
+                        price: m.price.raw(),
+                    },
+                ));
             }
             Outbound::BrokenTrade(m) => {
                 let key = (m.match_number.get().0, m.user_ref.get().0);
@@ -184,11 +236,16 @@ fn fills(exchange: &Exchange, account: u16) -> Vec<(u64, Fill)> {
             _ => {}
         }
     }
-    assert!(orders.values().all(|(_, open)| *open == 0), "nothing outlives the day");
+    assert!(
+        orders.values().all(|(_, open)| *open == 0),
+        "nothing outlives the day"
+    );
     let view = exchange.account_view(account).expect("an account");
     assert_eq!(view.orders, [], "nothing outlives the day");
     let sum = |of_buyer: bool| -> u64 {
-        let fills = shares.values().filter(|(is_buyer, _)| *is_buyer == of_buyer);
+        let fills = shares
+            .values()
+            .filter(|(is_buyer, _)| *is_buyer == of_buyer);
         fills.map(|(_, qty)| qty).sum()
     };
     let bought: u64 = view.positions.iter().map(|position| position.bought).sum();

@@ -1,24 +1,32 @@
-//! Any bytes as a journal, as they are or as records behind a sound head: read, filtered and shown, never a panic, and
-//! what is given out is what was written.
-#![no_main]
+//! Any bytes as a journal, as they are or as records behind a sound head: read, filtered, shown, made into orders and
+//! executions as an export does and into what a gateway knows at its start, never a panic, and what is given out is
+//! what was written.
 
-#[path = "input/mod.rs"]
-mod input;
-
+use crate::input::Input;
 use gateway::journal::event::Event;
+use gateway::journal::executions::Executions;
 use gateway::journal::filter::{Filter, Wanted};
 use gateway::journal::format::{self, Header, Kind};
 use gateway::journal::head::{self, Began, Names, SessionNames};
+use gateway::journal::orders::Orders;
+use gateway::journal::past::Pasts;
 use gateway::journal::reader::{ReadError, Reader};
+use gateway::journal::replay::Hearer;
 use gateway::journal::show;
-use input::Input;
-use libfuzzer_sys::fuzz_target;
 
-const BEGAN: Began = Began { realtime_ns: 1_700_000_000_000_000_000, monotonic_ns: 7 };
+const BEGAN: Began = Began {
+    realtime_ns: 1_700_000_000_000_000_000,
+    monotonic_ns: 7,
+};
 
 /// A journal of records that the input makes up; its payloads in order.
-fn write(input: &mut Input) -> (Vec<u8>, Vec<Vec<u8>>) {
-    let session = SessionNames { name: "s".to_owned(), strategies: vec!["x".to_owned()], next: 1, ..SessionNames::default() };
+fn write(input: &mut Input<'_>) -> (Vec<u8>, Vec<Vec<u8>>) {
+    let session = SessionNames {
+        name: "s".to_owned(),
+        strategies: vec!["x".to_owned()],
+        next: 1,
+        ..SessionNames::default()
+    };
     let mut file = head::encode(BEGAN, 0, &Names::new(vec![session], Vec::new()));
     let mut payloads = Vec::new();
     for sequence in 1..=u64::from(input.byte() % 16) {
@@ -40,27 +48,47 @@ fn write(input: &mut Input) -> (Vec<u8>, Vec<Vec<u8>>) {
 /// Reads all that can be read; the payloads, and whether the end is sound.
 fn read(bytes: &[u8]) -> (Vec<Vec<u8>>, bool) {
     let mut payloads = Vec::new();
-    let Ok(mut reader) = Reader::new(bytes) else { return (payloads, false) };
+    let Ok(mut reader) = Reader::new(bytes) else {
+        return (payloads, false);
+    };
     let head = reader.head().clone();
-    let mut filter = Filter::new(Wanted { order: Some(1), ..Wanted::default() });
-    loop {
+    let (mut orders, mut executions) = (Orders::default(), Executions::default());
+    orders.begin_file(head.began, &head.names);
+    executions.begin_file(head.began, &head.names);
+    let mut pasts = Pasts::new(&head.names.sessions, 64);
+    pasts.begin_file(&head);
+    let mut filter = Filter::new(Wanted {
+        order: Some(1),
+        ..Wanted::default()
+    });
+    let is_sound = loop {
         match reader.next_record() {
             Ok(Some(record)) => {
                 assert!(Kind::of_code(record.header.kind) == Some(record.kind));
                 if let Ok(event) = Event::of(&record) {
                     filter.wants(&head, &record, &event);
-                    let _ = (show::text(&head, &record, &event), show::json(&head, &record, &event));
+                    orders.on_record(&record.header, &event);
+                    executions.on_record(&record.header, &event);
+                    pasts.on_record(&record.header, &event);
+                    let _ = (
+                        show::text(&head, &record, &event),
+                        show::json(&head, &record, &event),
+                    );
                 }
                 payloads.push(record.payload.to_vec());
             }
-            Ok(None) => return (payloads, true),
-            Err(ReadError::Damaged(_)) => return (payloads, false),
+            Ok(None) => break true,
+            Err(ReadError::Damaged(_)) => break false,
             Err(error) => panic!("memory can be read: {error}"),
         }
-    }
+    };
+    orders.finish();
+    let _ = (executions.clash(), pasts.finish());
+    (payloads, is_sound)
 }
 
-fuzz_target!(|data: &[u8]| {
+/// One input.
+pub(crate) fn run(data: &[u8]) {
     read(data);
     let mut input = Input(data);
     let (mut file, payloads) = write(&mut input);
@@ -76,4 +104,4 @@ fuzz_target!(|data: &[u8]| {
     }
     file.truncate(file.len().saturating_sub(usize::from(input.byte())));
     assert!(payloads.starts_with(&read(&file).0));
-});
+}

@@ -2,22 +2,19 @@
 //! right, bytes as they are, a lost connection or time that passes. What was said arrives in pieces of any
 //! size. Whatever comes, nothing panics, risk counts the orders that live and what they reserve, and a message
 //! that is no OUCH stops trading.
-#![no_main]
-
 use std::sync::{Arc, LazyLock};
 
 use feed_handler::best_prices::{BestPrice, BestPrices};
-use feed_handler::position::Position;
 use feed_handler::event::Origin;
-use gateway::order::telling::AnswerEvent;
-use gateway::order::addresses::Addresses;
-use gateway::order::account::Account;
-use gateway::order::entry::{Asked, Credentials, DeskOptions, Entry, Lifecycle, Received, State};
+use feed_handler::position::Position;
 use gateway::message::intent::{Action, Cause, OrderId, OrderIntent, Owner, TimeInForce};
 use gateway::message::terms::Terms;
+use gateway::order::account::Account;
+use gateway::order::addresses::Addresses;
+use gateway::order::entry::{Asked, Credentials, DeskOptions, Entry, Lifecycle, Received, State};
 use gateway::order::risk::{KillSwitch, Limits, Risk};
+use gateway::order::telling::AnswerEvent;
 
-use libfuzzer_sys::fuzz_target;
 use protocol::ascii;
 use protocol::ouch::Outbound;
 use protocol::soup::{LoginAccepted, LoginRequest, Packet, kind};
@@ -46,7 +43,12 @@ static PRICES: LazyLock<Arc<BestPrices>> = LazyLock::new(|| {
     prices.store_symbol(1, Symbol(*b"A       "), Position::default());
     let (bid_price, ask_price) = (Price4(1_000_000), Price4(1_000_100));
     let (bid_qty, ask_qty) = (Qty(1), Qty(1));
-    let best = BestPrice { bid_price, bid_qty, ask_price, ask_qty };
+    let best = BestPrice {
+        bid_price,
+        bid_qty,
+        ask_price,
+        ask_qty,
+    };
     prices.store(1, &best, Position::default());
     Arc::new(prices)
 });
@@ -101,7 +103,9 @@ impl World {
         self.is_in_step = true;
         let mut out = [0; 128];
         let len = self.entry.on_connected(self.now_ns, &mut out);
-        let (packet, _) = Packet::decode(&out[..len]).expect("in step").expect("a login");
+        let (packet, _) = Packet::decode(&out[..len])
+            .expect("in step")
+            .expect("a login");
         let (request, _) = LoginRequest::decode(packet.payload).expect("a login");
         usize::try_from(ascii::number(&request.seq).expect("a number")).expect("sane")
     }
@@ -123,9 +127,16 @@ impl World {
     fn log_in(&mut self, skew: u64) {
         let mut wanted = self.connect();
         for skew in [0, skew] {
-            let next = if wanted == 0 { self.said.len() + 1 } else { wanted };
+            let next = if wanted == 0 {
+                self.said.len() + 1
+            } else {
+                wanted
+            };
             let accepted = LoginAccepted::new("S", Seq(next as u64 + skew));
-            self.say(kind::LOGIN_ACCEPTED, &[&accepted.session[..], &accepted.seq[..]].concat());
+            self.say(
+                kind::LOGIN_ACCEPTED,
+                &[&accepted.session[..], &accepted.seq[..]].concat(),
+            );
             for at in next - 1..self.said.len() {
                 let message = self.said[at].clone();
                 self.say(kind::SEQUENCED, &message);
@@ -146,10 +157,14 @@ impl World {
         let len = len.min(self.to_gateway.len());
         let bytes: Vec<u8> = self.to_gateway.drain(..len).collect();
         let mut is_again = false;
-        let received = Received { bytes: &bytes, now_ns: self.now_ns };
-        self.entry.on_bytes(&mut self.account, received, &mut [0; 256], |told| {
-            is_again |= matches!(told, AnswerEvent::ConnectAgain);
-        });
+        let received = Received {
+            bytes: &bytes,
+            now_ns: self.now_ns,
+        };
+        self.entry
+            .on_bytes(&mut self.account, received, &mut [0; 256], |told| {
+                is_again |= matches!(told, AnswerEvent::ConnectAgain);
+            });
         is_again
     }
 
@@ -159,14 +174,21 @@ impl World {
             Action::Enter,
             Action::Enter,
             Action::Replace,
-            if what & 4 == 0 { Action::Cancel } else { Action::Reduce },
+            if what & 4 == 0 {
+                Action::Cancel
+            } else {
+                Action::Reduce
+            },
         ][usize::from(what & 3)];
         let id = match action {
             Action::Enter => self.next_id,
             _ => self.next_id.saturating_sub(u32::from(who)),
         };
         let intent = OrderIntent {
-            origin: Origin { seq: 5, ..Origin::default() },
+            origin: Origin {
+                seq: 5,
+                ..Origin::default()
+            },
             decided_ns: self.now_ns,
             id: OrderId(id),
             price: Price4(1_000_000 + u32::from(price)),
@@ -182,8 +204,14 @@ impl World {
             time_in_force: TimeInForce::Day,
             cause: Cause::Market,
         };
-        let asked = Asked { owner: Owner(0), intent: &intent, now_ns: self.now_ns };
-        let sent = self.entry.on_intent(&mut self.account, &asked, &mut [0; 256]);
+        let asked = Asked {
+            owner: Owner(0),
+            intent: &intent,
+            now_ns: self.now_ns,
+        };
+        let sent = self
+            .entry
+            .on_intent(&mut self.account, &asked, &mut [0; 256]);
         self.next_id += u32::from(sent.is_ok_and(|sent| sent.is_new));
     }
 
@@ -191,7 +219,8 @@ impl World {
     fn answer(&mut self, record: &[u8; 16]) {
         let bytes = answer(record, self.next_id);
         let malformed = self.entry.counters().malformed.get();
-        let is_seen = self.is_in_step && self.to_gateway.is_empty() && self.entry.state() == State::Open;
+        let is_seen =
+            self.is_in_step && self.to_gateway.is_empty() && self.entry.state() == State::Open;
         let is_sane = Outbound::decode(&bytes).is_ok();
         self.say_next(bytes);
         if is_seen && !is_sane {
@@ -207,7 +236,9 @@ impl World {
         for name in live.iter().map(|order| order.symbol) {
             let exposure = self.account.exposure(name);
             let reserved = |side| -> u64 {
-                let of_it = live.iter().filter(|it| it.symbol == name && it.side == side);
+                let of_it = live
+                    .iter()
+                    .filter(|it| it.symbol == name && it.side == side);
                 of_it.map(|it| u64::from(it.reserved.0)).sum()
             };
             assert_eq!(exposure.open_buy, reserved(Side::Buy), "{live:?}");
@@ -272,7 +303,8 @@ fn answer(record: &[u8; 16], next: u32) -> Vec<u8> {
     out
 }
 
-fuzz_target!(|data: &[u8]| {
+/// One input.
+pub(crate) fn run(data: &[u8]) {
     let mut world = World::new();
     world.log_in(0);
     assert_eq!(world.entry.state(), State::Open);
@@ -292,7 +324,7 @@ fuzz_target!(|data: &[u8]| {
             }
             14 if what == 0 => {
                 world.entry.stop(world.now_ns);
-            },
+            }
             14 => {
                 world.entry.cancel_some(8, world.now_ns, &mut [0; 512]);
             }
@@ -305,4 +337,4 @@ fuzz_target!(|data: &[u8]| {
         }
         world.judge();
     }
-});
+}

@@ -1,20 +1,17 @@
 //! Whatever two lines bring: each few bytes become a packet (in turn, out of turn, cut, of another
 //! session, or any bytes at all), a pause, or how much strategies take. Behind it runs the whole feed
 //! handler with everything it says checked, as on the random days of `feed-handler/tests/feed_days.rs`.
-#![no_main]
 
-mod input;
-
-#[path = "../../feed-handler/tests/market/mod.rs"]
+#[path = "../../../feed-handler/tests/market/mod.rs"]
 #[allow(dead_code, reason = "the random days look at more")]
 mod market;
 
-use input::Input;
-use libfuzzer_sys::fuzz_target;
-use market::{Arrivals, Hearer, LINES, Market, STALE_NS, end, heartbeat, packet};
+use crate::input::Input;
 use feed_handler::publish::Way;
+use market::{Arrivals, Hearer, LINES, Market, STALE_NS, end, heartbeat, packet};
 use protocol::itch::{
-    AddOrder, BrokenTrade, Head, OrderCancel, OrderDelete, OrderExecuted, OrderReplace, StockDirectory, Trade,
+    AddOrder, BrokenTrade, Head, OrderCancel, OrderDelete, OrderExecuted, OrderReplace,
+    StockDirectory, Trade,
 };
 use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Qty, Symbol};
 use zerocopy::{FromZeros, IntoBytes};
@@ -22,31 +19,73 @@ use zerocopy::{FromZeros, IntoBytes};
 /// Packets of one input at most: an input is a day, not a year.
 const STEPS_MAX: usize = 400;
 
-fn message(input: &mut Input) -> Vec<u8> {
+fn message(input: &mut Input<'_>) -> Vec<u8> {
     let [kind, what, reference, other] = [0; 4].map(|_: u8| input.byte());
     let locate = u16::from(what & 3) + 1;
     let head = |kind| Head::new(kind, locate, Nanos(1));
     let order = OrderRef(u64::from(reference)).into();
-    let (shares, price) = (Qty(u32::from(other >> 4)).into(), Price4(u32::from(other & 15)).into());
+    let (shares, price) = (
+        Qty(u32::from(other >> 4)).into(),
+        Price4(u32::from(other & 15)).into(),
+    );
     match kind & 15 {
         0..=4 => {
             let side = if what & 4 == 0 { b'B' } else { b'S' };
-            AddOrder { head: head(b'A'), order, side, shares, stock: Symbol::BLANK, price }.as_bytes().to_vec()
+            AddOrder {
+                head: head(b'A'),
+                order,
+                side,
+                shares,
+                stock: Symbol::BLANK,
+                price,
+            }
+            .as_bytes()
+            .to_vec()
         }
         5 | 6 => {
             let match_number = MatchNumber(1).into();
-            OrderExecuted { head: head(b'E'), order, shares, match_number }.as_bytes().to_vec()
+            OrderExecuted {
+                head: head(b'E'),
+                order,
+                shares,
+                match_number,
+            }
+            .as_bytes()
+            .to_vec()
         }
-        7 => OrderCancel { head: head(b'X'), order, shares }.as_bytes().to_vec(),
-        8 => OrderDelete { head: head(b'D'), order }.as_bytes().to_vec(),
+        7 => OrderCancel {
+            head: head(b'X'),
+            order,
+            shares,
+        }
+        .as_bytes()
+        .to_vec(),
+        8 => OrderDelete {
+            head: head(b'D'),
+            order,
+        }
+        .as_bytes()
+        .to_vec(),
         9 | 10 => {
             let new_order = OrderRef(u64::from(what)).into();
-            OrderReplace { head: head(b'U'), old_order: order, new_order, shares, price }.as_bytes().to_vec()
+            OrderReplace {
+                head: head(b'U'),
+                old_order: order,
+                new_order,
+                shares,
+                price,
+            }
+            .as_bytes()
+            .to_vec()
         }
         11 => {
             let mut directory = StockDirectory::new_zeroed();
             directory.head = head(b'R');
-            directory.stock = Symbol(if other & 1 == 0 { *b"ALC     " } else { *b"BOB     " });
+            directory.stock = Symbol(if other & 1 == 0 {
+                *b"ALC     "
+            } else {
+                *b"BOB     "
+            });
             directory.as_bytes().to_vec()
         }
         12 => {
@@ -65,14 +104,35 @@ fn message(input: &mut Input) -> Vec<u8> {
 
 /// Strategies with rings of their own, quick, slow and narrow, and two that share a small one.
 const HEARERS: [Hearer; 5] = [
-    Hearer { way: Way::Own, room: 1 << 12, is_narrow: false },
-    Hearer { way: Way::Own, room: 4, is_narrow: false },
-    Hearer { way: Way::Own, room: 8, is_narrow: true },
-    Hearer { way: Way::Shared, room: 0, is_narrow: false },
-    Hearer { way: Way::Shared, room: 0, is_narrow: true },
+    Hearer {
+        way: Way::Own,
+        room: 1 << 12,
+        is_narrow: false,
+    },
+    Hearer {
+        way: Way::Own,
+        room: 4,
+        is_narrow: false,
+    },
+    Hearer {
+        way: Way::Own,
+        room: 8,
+        is_narrow: true,
+    },
+    Hearer {
+        way: Way::Shared,
+        room: 0,
+        is_narrow: false,
+    },
+    Hearer {
+        way: Way::Shared,
+        room: 0,
+        is_narrow: true,
+    },
 ];
 
-fuzz_target!(|data: &[u8]| {
+/// One input.
+pub(crate) fn run(data: &[u8]) {
     let mut input = Input(data);
     let hold_ns = [0, 50, 1_000, 20_000][usize::from(input.byte() & 3)];
     let mut market = Market::new(hold_ns, &HEARERS, 16, &[Symbol(*b"ALC     ")]);
@@ -119,9 +179,13 @@ fuzz_target!(|data: &[u8]| {
                 }
             }
             13 => market.wait(STALE_NS * u64::from(near) / 64, &appetites),
-            _ => market.turn(u64::from(near) * 8, std::mem::take(&mut arriving), &appetites),
+            _ => market.turn(
+                u64::from(near) * 8,
+                std::mem::take(&mut arriving),
+                &appetites,
+            ),
         }
     }
     market.turn(1, arriving, &appetites);
     market.finish();
-});
+}

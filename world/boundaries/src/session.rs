@@ -1,10 +1,7 @@
 //! Any bytes, cut anywhere, at the exchange's ports: order entry before and after a login, re-requests, and
 //! the configuration file.
-#![no_main]
-
 use std::sync::LazyLock;
 
-use libfuzzer_sys::fuzz_target;
 use order_sim::exchange::Exchange;
 use order_sim::file;
 use order_sim::options::Options;
@@ -18,8 +15,11 @@ static OPTIONS: LazyLock<Options> = LazyLock::new(|| {
 /// A login of account `a` that asks for number 1.
 const LOGIN: &[u8] = b"\0\x2FLa     p                            1";
 
-fuzz_target!(|data: &[u8]| {
-    let Some((choice, data)) = data.split_first() else { return };
+/// One input.
+pub(crate) fn run(data: &[u8]) {
+    let Some((choice, data)) = data.split_first() else {
+        return;
+    };
     if choice & 3 == 3 {
         let _ = file::parse(&String::from_utf8_lossy(data));
         return;
@@ -55,4 +55,17 @@ fuzz_target!(|data: &[u8]| {
             break;
         }
     }
-});
+}
+
+/// What to begin with.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    let enter = [b"\0\x30UO\0\0\0\x01B\0\0\0\x05A       ", &[0; 40][..]].concat();
+    let mut request = b"\x02          ".to_vec();
+    request.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 1, 0, 5]);
+    vec![
+        [b"\x09", &enter[..]].concat(),
+        [b"\x08", LOGIN].concat(),
+        request,
+        b"\x03address = \"127.0.0.1:1\"\n".to_vec(),
+    ]
+}
