@@ -42,7 +42,7 @@ use crate::market::{ACCOUNT, LEVELS_MAX, Market, ORDERS_MAX, Venue};
 use crate::wire::Wire;
 
 /// Time goes on by this at most. Smaller, and silent hours of a day take long; larger, and timers fire later.
-const TICK_NS: u64 = 1_000_000;
+const TICK_NS: u64 = 10_000_000;
 /// Every stage keeps house this often.
 const HOUSEKEEPING_NS: u64 = 10_000_000;
 /// What is on its way when the market ends still arrives.
@@ -406,11 +406,10 @@ impl Run {
         self.session
             .write_stored(message, usize::MAX, None, &mut out)
             .map_err(closed)?;
-        if !out.is_empty() {
-            self.session.on_sent(now_ns);
-        }
         self.session.on_timeout(now_ns, &mut out).map_err(closed)?;
         if !out.is_empty() {
+            // A heartbeat counts: it is the next that is due a second later.
+            self.session.on_sent(now_ns);
             let there_ns = now_ns + self.latency.answers_ns;
             self.answers.push_back((there_ns, out));
         }
