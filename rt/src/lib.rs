@@ -12,10 +12,10 @@
 //!
 //! | module | what it is | users |
 //! |---|---|---|
-//! | `clock` | nanoseconds from the TSC, kept to the kernel's monotonic clock; or set by a test | deploy, feed-handler, gateway, order-sim, world, bench |
+//! | `clock` | nanoseconds from the TSC, kept to the kernel's monotonic clock; or set by a test | deploy, feed-handler, gateway, order-sim, world, backtest, bench |
 //! | `cpu` | pinning, real-time class, locked memory, what the kernel counted of a thread | deploy, gateway, order-sim, bench |
-//! | `mem` | zeroed pages, huge, locked and touched in advance; words shared between processes | feed-handler, gateway, order-sim, world, bench |
-//! | `ring` | single-producer single-consumer ring for `Copy` messages | deploy, feed-handler, gateway, world, bench |
+//! | `mem` | zeroed pages, huge, locked and touched in advance; words shared between processes | feed-handler, gateway, order-sim, world, backtest, bench |
+//! | `ring` | single-producer single-consumer ring for `Copy` messages | deploy, feed-handler, gateway, world, backtest, bench |
 //! | `broadcast` | one writer, many readers, each message once in memory; who is overtaken is told | feed-handler, bench |
 //! | `versioned` | a few words that one thread writes and any reads whole, without a lock | feed-handler, gateway, bench |
 //! | `board` | words that threads show one another: of two who show and then look, one sees the other | gateway, world |

@@ -84,7 +84,7 @@ const NOT_ON_HOT_CORES: [&str; 10] = [
 ];
 
 /// Folders with source files.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     "protocol",
     "rt",
     "feed-handler",
@@ -93,6 +93,7 @@ const SOURCES: [&str; 11] = [
     "config",
     "deploy",
     "world",
+    "backtest",
     "tickgate",
     "bench",
     "examples",

@@ -1,0 +1,143 @@
+//! What a run came to: counts, fills, positions, cash, and a hash of every byte that orders and answers were.
+
+use std::collections::BTreeMap;
+
+use feed_handler::best_prices::BestPrices;
+use gateway::message::execution::{ExecutionEvent, Outcome as Answer};
+use protocol::types::{Price4, Qty, Side, Symbol};
+
+/// Shares that traded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fill {
+    /// When the order stage heard of it, simulated.
+    pub heard_ns: u64,
+    /// Locate code of the day.
+    pub locate: u16,
+    /// The order's side.
+    pub side: Side,
+    /// Price of the fill.
+    pub price: Price4,
+    /// Shares of the fill.
+    pub qty: Qty,
+}
+
+/// What one symbol came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// Its name.
+    pub symbol: Option<Symbol>,
+    /// Shares, negative if short.
+    pub shares: i64,
+    /// Cash, in units of 0.0001, exact.
+    pub cash: i128,
+    /// Best bid and ask at the end; 0: there is none.
+    pub marks: (Price4, Price4),
+}
+
+impl Position {
+    /// Profit and loss, marked to the middle, in halves of 0.0001, exact. `None`: shares are held and a side of the book is empty.
+    #[must_use]
+    pub fn profit_halves(&self) -> Option<i128> {
+        let (bid, ask) = (i128::from(self.marks.0.0), i128::from(self.marks.1.0));
+        let is_marked = self.shares == 0 || (bid > 0 && ask > 0);
+        is_marked.then(|| 2 * self.cash + i128::from(self.shares) * (bid + ask))
+    }
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Messages of the feed.
+    pub messages: u64,
+    /// Simulated time, ns.
+    pub lived_ns: u64,
+    /// Orders that the exchange has taken.
+    pub accepted: u64,
+    /// Orders that it has put in another's place.
+    pub replaced: u64,
+    /// Times that shares were taken off.
+    pub canceled: u64,
+    /// Orders and changes that it has refused.
+    pub rejected: u64,
+    /// Intents that risk has refused, by cause.
+    pub refused: BTreeMap<String, u64>,
+    /// What traded, in the order in which it was heard of.
+    pub fills: Vec<Fill>,
+    /// By locate code.
+    pub positions: BTreeMap<u16, Position>,
+    /// Of every byte to the exchange, every byte from it, final positions and cash.
+    pub hash: u64,
+}
+
+impl Outcome {
+    pub(crate) fn new() -> Self {
+        Self {
+            hash: FNV_BASIS,
+            ..Self::default()
+        }
+    }
+
+    /// Profit and loss of all symbols, as [`Position::profit_halves`].
+    #[must_use]
+    pub fn profit_halves(&self) -> Option<i128> {
+        self.positions.values().map(Position::profit_halves).sum()
+    }
+
+    pub(crate) fn add_bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME);
+        }
+    }
+
+    pub(crate) fn on_execution(&mut self, execution: &ExecutionEvent) {
+        match execution.outcome {
+            Answer::Accepted => self.accepted += 1,
+            Answer::Replaced => self.replaced += 1,
+            Answer::Canceled(_) => self.canceled += 1,
+            Answer::Rejected(_) | Answer::CancelRejected => self.rejected += 1,
+            Answer::Refused(cause) => *self.refused.entry(format!("{cause:?}")).or_default() += 1,
+            Answer::Filled => self.trade(execution, 1),
+            Answer::Broken => self.trade(execution, -1),
+            _ => {}
+        }
+    }
+
+    /// `direction`: 1 for a trade, -1 where one is undone.
+    fn trade(&mut self, execution: &ExecutionEvent, direction: i64) {
+        let sign = match execution.side {
+            Side::Buy => direction,
+            Side::Sell => -direction,
+        };
+        let position = self.positions.entry(execution.locate).or_default();
+        let shares = sign * i64::from(execution.qty.0);
+        position.shares += shares;
+        position.cash -= i128::from(shares) * i128::from(execution.price.0);
+        if direction > 0 {
+            self.fills.push(Fill {
+                heard_ns: execution.acked_ns,
+                locate: execution.locate,
+                side: execution.side,
+                price: execution.price,
+                qty: execution.qty,
+            });
+        }
+    }
+
+    /// The day is over: positions are marked, and part of the hash.
+    pub(crate) fn mark(&mut self, prices: &BestPrices) {
+        for (locate, position) in &mut self.positions {
+            let best = prices.load(*locate).unwrap_or_default();
+            position.symbol = prices.symbol(*locate);
+            position.marks = (best.bid_price, best.ask_price);
+        }
+        for (locate, position) in self.positions.clone() {
+            self.add_bytes(&locate.to_be_bytes());
+            self.add_bytes(&position.shares.to_be_bytes());
+            self.add_bytes(&position.cash.to_be_bytes());
+        }
+    }
+}
+
+/// FNV-1a of 64 bits.
+const FNV_BASIS: u64 = 0xCBF2_9CE4_8422_2325;
+const FNV_PRIME: u64 = 0x0100_0000_01B3;

@@ -1,0 +1,418 @@
+//! One run: everything that happens, in the order of its time.
+//!
+//! Time:        goes to whatever is due next, and at most [`TICK_NS`] at once: strategies' timers and heartbeats are looked at then.
+//!              Of what is due at one time, the market comes first, then own orders in the order in which they were sent.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use feed_handler::arbiter::{Arbiter, Patience};
+use feed_handler::best_prices::BestPrices;
+use feed_handler::book::{Books, Limits as BookLimits};
+use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts as FeedParts};
+use feed_handler::own_books::OwnBooks;
+use feed_handler::publish::{Publisher, Subscription, Way};
+use feed_handler::source::{Packet, PacketSource};
+use feed_handler::venue::Nasdaq;
+use gateway::core_loop::Stage;
+use gateway::message::command::Command;
+use gateway::message::execution::ExecutionEvent;
+use gateway::message::intent::Owner;
+use gateway::message::notice::{Notice, Notices};
+use gateway::order::account::Account;
+use gateway::order::addresses::Addresses;
+use gateway::order::entry::{Credentials, DeskOptions, Entry, Lifecycle};
+use gateway::order::links::Link;
+use gateway::order::opening::Opening;
+use gateway::order::risk::{KillSwitch, Limits, Risk};
+use gateway::order::stage::{OrderStage, Parts};
+use gateway::strategy::{Ends, Strategy, StrategyStage};
+use gateway::trace::recorder::Slowest;
+use order_sim::session::{Received, Session, SessionEvent};
+use rt::clock::{Clock, SECOND_NS};
+use rt::mem::Want;
+use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
+
+use crate::latency::Latency;
+use crate::ledger::Outcome;
+use crate::market::{ACCOUNT, LEVELS_MAX, Market, ORDERS_MAX, Venue};
+use crate::wire::Wire;
+
+/// Time goes on by this at most. Smaller, and silent hours of a day take long; larger, and timers fire later.
+const TICK_NS: u64 = 10_000_000;
+/// Every stage keeps house this often.
+const HOUSEKEEPING_NS: u64 = 10_000_000;
+/// What is on its way when the market ends still arrives.
+const AFTER_NS: u64 = SECOND_NS;
+/// Silence of the feed that nothing in a run comes near: the exchange's heartbeats come every second.
+const STALE_NS: u64 = 60 * SECOND_NS;
+/// Events that the strategy stage may be behind.
+const EVENTS: usize = 1 << 14;
+/// Intents and executions of one turn.
+const ORDERS: usize = 1 << 12;
+
+/// What risk allows in every run. Money is in units of 0.0001.
+pub const LIMITS: Limits = Limits {
+    order_qty_max: protocol::types::Qty(10_000),
+    notional_max: 10_000_000 * 10_000,
+    collar_bps: 1_000,
+    position_max: 100_000,
+    gross_exposure_max: 1_000_000_000 * 10_000,
+    net_exposure_max: 1_000_000_000 * 10_000,
+    loss_max: 100_000_000 * 10_000,
+    open_orders_max: 1_000,
+    orders_per_second_max: 100_000,
+    cancels_per_second_max: 0,
+    rejects_max: 0,
+    reject_window_ns: SECOND_NS,
+    duplicate_window_ns: 0,
+    may_self_cross: false,
+    hours: None,
+    intent_age_max_ns: SECOND_NS,
+};
+
+/// Runs a strategy against a market.
+///
+/// # Errors
+/// The market cannot be read, or the host has no memory for its books.
+pub fn run(
+    market: Market,
+    strategy: Box<dyn Strategy>,
+    latency: Latency,
+) -> Result<Outcome, String> {
+    let venue = Venue::open(market)?;
+    let mut run = Run::new(venue, strategy, latency).map_err(|error| error.to_string())?;
+    run.live()
+}
+
+/// Packets that have arrived.
+#[derive(Default)]
+struct Arrivals(Rc<RefCell<VecDeque<Rc<[u8]>>>>);
+
+impl PacketSource for Arrivals {
+    fn acquire(&mut self) -> usize {
+        self.0.borrow().len()
+    }
+
+    fn each(&mut self, mut on_packet: impl FnMut(Packet<'_>)) {
+        for payload in self.0.borrow().iter() {
+            on_packet(Packet {
+                payload,
+                frame: &[],
+                wire_ns: 0,
+                line: 0,
+            });
+        }
+    }
+
+    fn release(&mut self) {
+        self.0.borrow_mut().clear();
+    }
+
+    fn housekeep(&mut self) {}
+}
+
+/// Things on their way, each with the time at which it is there. Latencies are constant, so that the first is the next.
+type Underway<T> = VecDeque<(u64, T)>;
+
+fn take_due<T>(way: &mut Underway<T>, now_ns: u64) -> Option<T> {
+    way.pop_front_if(|(due_ns, _)| *due_ns <= now_ns)
+        .map(|(_, it)| it)
+}
+
+/// Both ends of everything, and what is between them.
+struct Run {
+    venue: Venue,
+    session: Session,
+    latency: Latency,
+    packets: Underway<Rc<[u8]>>,
+    orders: Underway<Vec<u8>>,
+    answers: Underway<Vec<u8>>,
+    arrived: Rc<RefCell<VecDeque<Rc<[u8]>>>>,
+    feed: Feed<Arrivals, Nasdaq>,
+    strategies: StrategyStage,
+    order_stage: OrderStage<Wire>,
+    /// Executions pass here from the order stage to the strategy.
+    told: Consumer<ExecutionEvent>,
+    tells: Producer<ExecutionEvent>,
+    notices: Consumer<Notice>,
+    /// The operator, who says nothing.
+    _commands: Producer<Command>,
+    prices: Arc<BestPrices>,
+    outcome: Outcome,
+    clock: Clock,
+    housekeeping_ns: u64,
+}
+
+/// What a strategy stage is made of, and the session's ends of its rings.
+struct Seat {
+    stage: StrategyStage,
+    link: Link,
+    told: Consumer<ExecutionEvent>,
+    tells: Producer<ExecutionEvent>,
+}
+
+fn unfit(_: NotPowerOfTwo) -> io::Error {
+    io::Error::from(io::ErrorKind::InvalidInput)
+}
+
+fn seat(
+    publisher: &mut Publisher,
+    prices: &Arc<BestPrices>,
+    strategy: Box<dyn Strategy>,
+    opening: &Opening,
+) -> io::Result<Seat> {
+    let events = publisher
+        .listen(Subscription::All, Way::Shared, EVENTS)
+        .map_err(unfit)?;
+    let (to_session, intents) = ring(ORDERS).map_err(unfit)?;
+    let (executions, told) = ring(ORDERS).map_err(unfit)?;
+    let (tells, to_desk) = ring(ORDERS).map_err(unfit)?;
+    let (notices, _) = ring(8).map_err(unfit)?;
+    let ends = Ends {
+        intents: to_session,
+        executions: to_desk,
+        opening: opening.view(Owner(0), None),
+        notices: Notices(notices),
+        first_id: 1,
+    };
+    let own = OwnBooks::new(
+        ORDERS_MAX,
+        Arc::clone(prices),
+        &Subscription::All,
+        Want::LAZY,
+    )?;
+    let stage = StrategyStage::of_one(events, Arc::clone(prices), strategy, ends).with_books(own);
+    Ok(Seat {
+        stage,
+        link: Link {
+            intents,
+            executions,
+        },
+        told,
+        tells,
+    })
+}
+
+fn feed_of(source: Arrivals, publisher: Publisher) -> io::Result<Feed<Arrivals, Nasdaq>> {
+    let limits = BookLimits {
+        orders_max: ORDERS_MAX,
+        levels_max: LEVELS_MAX,
+    };
+    Ok(Feed::new(FeedParts {
+        source,
+        venue: Nasdaq,
+        arbiter: Arbiter::new(Patience {
+            gap_timeout_ns: TICK_NS,
+            stale_ns: STALE_NS,
+        }),
+        books: Books::new(&limits, Want::LAZY)?,
+        publisher,
+        counters: Arc::new(Counters::default()),
+        histograms: FeedHistograms::default(),
+        feed: 0,
+        lines: 1,
+        stale_ns: STALE_NS,
+    }))
+}
+
+fn entry_of(account: &mut Account) -> Entry {
+    let lifecycle = Lifecycle::new(Credentials {
+        addresses: Addresses::default(),
+        username: ACCOUNT.into(),
+        password: ACCOUNT.into(),
+        session: String::new(),
+        server_timeout_ns: 15 * SECOND_NS,
+    });
+    let desk = DeskOptions {
+        feed: 0,
+        symbols: None,
+        trade_on_stale: false,
+    };
+    Entry::new(lifecycle, LIMITS.open_orders_max, &[desk], account)
+}
+
+impl Run {
+    fn new(venue: Venue, strategy: Box<dyn Strategy>, latency: Latency) -> io::Result<Self> {
+        let prices = Arc::new(BestPrices::new(Want::LAZY)?);
+        let mut publisher = Publisher::new(Arc::clone(&prices), EVENTS);
+        publisher.tell_leaves();
+        let opening = Opening::new(LIMITS.open_orders_max as usize);
+        let seat = seat(&mut publisher, &prices, strategy, &opening)?;
+        let source = Arrivals::default();
+        let arrived = Rc::clone(&source.0);
+        let risk = Risk::new(LIMITS, KillSwitch::default());
+        let mut account = Account::new(risk, vec![Arc::clone(&prices)]);
+        let entry = entry_of(&mut account);
+        let (notices, heard) = ring(64).map_err(unfit)?;
+        let (asks, commands) = ring(4).map_err(unfit)?;
+        let (slow, _) = ring(64).map_err(unfit)?;
+        let order_stage = OrderStage::new(Parts {
+            account,
+            entry,
+            transport: Wire::new(),
+            links: vec![seat.link],
+            commands,
+            opening,
+            notices: Notices(notices),
+            slowest: Slowest::new(slow),
+        });
+        Ok(Self {
+            session: Session::new(venue.begin_ns),
+            clock: Clock::manual(venue.begin_ns),
+            housekeeping_ns: venue.begin_ns,
+            venue,
+            latency,
+            packets: VecDeque::new(),
+            orders: VecDeque::new(),
+            answers: VecDeque::new(),
+            arrived,
+            feed: feed_of(source, publisher)?,
+            strategies: seat.stage,
+            order_stage,
+            told: seat.told,
+            tells: seat.tells,
+            notices: heard,
+            _commands: asks,
+            prices,
+            outcome: Outcome::new(),
+        })
+    }
+
+    fn live(&mut self) -> Result<Outcome, String> {
+        let mut over_ns = u64::MAX;
+        while self.clock.now_ns() < over_ns {
+            self.step()?;
+            if over_ns == u64::MAX && self.venue.is_over() {
+                over_ns = self.clock.now_ns() + AFTER_NS;
+                self.outcome.messages = self.venue.messages();
+            }
+            self.clock.set_ns(self.next_ns());
+        }
+        let mut outcome = std::mem::take(&mut self.outcome);
+        outcome.lived_ns = self.clock.now_ns() - self.venue.begin_ns;
+        outcome.mark(&self.prices);
+        Ok(outcome)
+    }
+
+    /// When something is due next.
+    fn next_ns(&self) -> u64 {
+        let now_ns = self.clock.now_ns();
+        [
+            self.venue.exchange.next_due_ns(),
+            self.packets.front().map(|(due_ns, _)| *due_ns),
+            self.orders.front().map(|(due_ns, _)| *due_ns),
+            self.answers.front().map(|(due_ns, _)| *due_ns),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(now_ns + TICK_NS, u64::min)
+        .max(now_ns)
+    }
+
+    /// Everything that is due now.
+    fn step(&mut self) -> Result<(), String> {
+        let now_ns = self.clock.now_ns();
+        self.venue.exchange.advance(now_ns);
+        self.serve(now_ns)?;
+        while let Some(packet) = self.venue.exchange.take_packet(0) {
+            let there_ns = now_ns + self.latency.feed_ns;
+            self.packets.push_back((there_ns, packet));
+        }
+        while let Some(packet) = take_due(&mut self.packets, now_ns) {
+            self.arrived.borrow_mut().push_back(packet);
+        }
+        while let Some(bytes) = take_due(&mut self.answers, now_ns) {
+            self.outcome.add_bytes(&bytes);
+            self.order_stage.transport().heard.push_back(bytes);
+        }
+        while self.feed.poll(&self.clock) > 0 {}
+        self.turn()?;
+        if now_ns >= self.housekeeping_ns {
+            self.housekeeping_ns = now_ns + HOUSEKEEPING_NS;
+            self.strategies.housekeep(&self.clock);
+            self.order_stage.housekeep(&self.clock);
+            while self.notices.pop().is_some() {}
+        }
+        self.send(now_ns);
+        Ok(())
+    }
+
+    /// Strategy and order stage, until neither has anything to do.
+    fn turn(&mut self) -> Result<(), String> {
+        loop {
+            let mut done = self.strategies.poll(&self.clock);
+            done += self.order_stage.poll(&self.clock);
+            while let Some(execution) = self.told.pop() {
+                done += 1;
+                self.outcome.on_execution(&execution);
+                if self.tells.push(execution).is_err() {
+                    return Err("the strategy's ring of executions is full".into());
+                }
+            }
+            if done == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What the order stage has sent sets out.
+    fn send(&mut self, now_ns: u64) {
+        let wire = self.order_stage.transport();
+        if wire.is_wanted {
+            wire.connected();
+            self.session = Session::new(now_ns);
+            self.orders.clear();
+            self.answers.clear();
+            return;
+        }
+        let bytes = wire.take_sent();
+        if !bytes.is_empty() {
+            self.outcome.add_bytes(bytes);
+            let there_ns = now_ns + self.latency.orders_ns;
+            self.orders.push_back((there_ns, bytes.to_vec()));
+        }
+    }
+
+    /// The exchange hears what has arrived, and what it has to say sets out.
+    fn serve(&mut self, now_ns: u64) -> Result<(), String> {
+        let closed = |_| "the exchange has closed the session".to_owned();
+        let mut out = Vec::new();
+        let Venue {
+            options, exchange, ..
+        } = &mut self.venue;
+        let shared = RefCell::new(exchange);
+        while let Some(bytes) = take_due(&mut self.orders, now_ns) {
+            let received = Received {
+                bytes: &bytes,
+                now_ns,
+            };
+            let hear = |said: SessionEvent<'_>| match said {
+                SessionEvent::LoggedIn(account) => shared.borrow().stored(account),
+                SessionEvent::Message(account, message) => {
+                    shared.borrow_mut().on_message(account, message);
+                    0
+                }
+            };
+            self.session
+                .on_bytes(received, options, &mut out, hear)
+                .map_err(closed)?;
+        }
+        let exchange = &*shared.into_inner();
+        let message = |account, index| exchange.message(account, index);
+        self.session
+            .write_stored(message, usize::MAX, None, &mut out)
+            .map_err(closed)?;
+        self.session.on_timeout(now_ns, &mut out).map_err(closed)?;
+        if !out.is_empty() {
+            // A heartbeat counts: it is the next that is due a second later.
+            self.session.on_sent(now_ns);
+            let there_ns = now_ns + self.latency.answers_ns;
+            self.answers.push_back((there_ns, out));
+        }
+        Ok(())
+    }
+}

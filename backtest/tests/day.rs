@@ -1,0 +1,171 @@
+//! Days small enough to be computed by hand, and days of agents.
+
+#![allow(clippy::expect_used, reason = "tests")]
+
+use std::io::Cursor;
+
+use backtest::latency::Latency;
+use backtest::market::Market;
+use backtest::{Outcome, run};
+use feed_handler::event::MarketEvent;
+use gateway::message::execution::ExecutionEvent;
+use gateway::message::intent::OrderId;
+use gateway::strategy::{Context, NewOrder, Quoter, Strategy};
+use protocol::itch::{AddOrder, Head, OrderExecuted, StockDirectory};
+use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Qty, Side, Symbol};
+use zerocopy::{FromZeros, IntoBytes};
+
+const LOCATE: u16 = 7;
+const SECOND: u64 = 1_000_000_000;
+const BEGIN: u64 = 34_200 * SECOND;
+const BID: u32 = 1_000_000;
+
+fn symbol() -> Symbol {
+    Symbol::new("ALC").expect("a symbol")
+}
+
+fn directory() -> Vec<u8> {
+    let mut message = StockDirectory::new_zeroed();
+    message.head = Head::new(StockDirectory::KIND, LOCATE, Nanos(BEGIN));
+    message.stock = symbol();
+    message.as_bytes().to_vec()
+}
+
+fn add(after_ns: u64, order: u64, side: u8, shares: u32, price: u32) -> Vec<u8> {
+    AddOrder {
+        head: Head::new(AddOrder::KIND, LOCATE, Nanos(BEGIN + after_ns)),
+        order: OrderRef(order).into(),
+        side,
+        shares: Qty(shares).into(),
+        stock: symbol(),
+        price: Price4(price).into(),
+    }
+    .as_bytes()
+    .to_vec()
+}
+
+fn executed(after_ns: u64, order: u64, shares: u32) -> Vec<u8> {
+    OrderExecuted {
+        head: Head::new(OrderExecuted::KIND, LOCATE, Nanos(BEGIN + after_ns)),
+        order: OrderRef(order).into(),
+        shares: Qty(shares).into(),
+        match_number: MatchNumber(9).into(),
+    }
+    .as_bytes()
+    .to_vec()
+}
+
+fn day(messages: &[Vec<u8>]) -> Market {
+    let mut file = Vec::new();
+    for message in messages {
+        let len = u16::try_from(message.len()).expect("short");
+        file.extend_from_slice(&len.to_be_bytes());
+        file.extend_from_slice(message);
+    }
+    Market::Day(Box::new(Cursor::new(file)))
+}
+
+/// Joins the first bid that it sees beside an ask, with 50 shares.
+#[derive(Default)]
+struct Joiner(Option<OrderId>);
+
+impl Strategy for Joiner {
+    fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>) {
+        let best = context.best(event.locate).unwrap_or_default();
+        if self.0.is_none() && best.bid_price.0 > 0 && best.ask_price.0 > 0 {
+            let order = NewOrder::limit(event.locate, Side::Buy, best.bid_price, Qty(50));
+            self.0 = context.enter(&order);
+        }
+    }
+
+    fn on_execution(&mut self, _: &ExecutionEvent, _: &mut Context<'_>) {}
+}
+
+fn join(messages: &[Vec<u8>], latency: &str) -> Outcome {
+    let latency = Latency::parse(latency).expect("a latency");
+    run(day(messages), Box::<Joiner>::default(), latency).expect("a day")
+}
+
+fn opening() -> Vec<Vec<u8>> {
+    vec![
+        directory(),
+        add(SECOND, 1, b'B', 100, BID),
+        add(SECOND, 2, b'S', 100, BID + 1_000),
+    ]
+}
+
+#[test]
+fn own_order_fills_after_the_record_s_before_it_and_profit_is_what_the_hand_computes() {
+    let mut messages = opening();
+    messages.push(executed(2 * SECOND, 1, 60));
+    let before = join(&messages, "5us");
+    assert_eq!(
+        (before.accepted, before.fills.len()),
+        (1, 0),
+        "60 of 100 stood before it"
+    );
+
+    messages.push(add(3 * SECOND, 3, b'S', 30, BID));
+    messages.push(executed(4 * SECOND, 1, 40));
+    messages.push(add(4 * SECOND, 4, b'B', 10, BID - 200));
+    let outcome = join(&messages, "5us");
+    assert_eq!(outcome.refused.len(), 0, "{:?}", outcome.refused);
+    let fills: Vec<_> = outcome
+        .fills
+        .iter()
+        .map(|it| (it.side, it.price, it.qty))
+        .collect();
+    assert_eq!(fills, [(Side::Buy, Price4(BID), Qty(30))]);
+    let position = outcome.positions.get(&LOCATE).expect("traded");
+    assert_eq!((position.symbol, position.shares), (Some(symbol()), 30));
+    assert_eq!(position.cash, -30 * i128::from(BID));
+    assert_eq!(position.marks, (Price4(BID - 200), Price4(BID)));
+    // 30 shares, a cent below what they cost: 30 cents.
+    assert_eq!(outcome.profit_halves(), Some(-2 * 30 * 100));
+}
+
+#[test]
+fn later_order_queues_later() {
+    let mut messages = opening();
+    messages.push(add(SECOND + 1_000_000, 3, b'B', 100, BID));
+    messages.push(executed(2 * SECOND, 3, 40));
+    let early = join(&messages, "5us");
+    assert_eq!(early.fills.iter().map(|it| it.qty.0).sum::<u32>(), 40);
+    let late = join(&messages, "feed=5us,orders=5ms,answers=5us");
+    assert_eq!((late.accepted, late.fills.len()), (1, 0));
+    assert_ne!(early.hash, late.hash);
+}
+
+#[test]
+fn same_day_has_the_same_outcome_and_a_bad_one_is_refused() {
+    assert_eq!(join(&opening(), "5us"), join(&opening(), "5us"));
+    let latency = Latency::default();
+    let empty = run(day(&[]), Box::<Joiner>::default(), latency);
+    assert_eq!(
+        empty.expect_err("no day"),
+        "the day has no first message: failed to fill whole buffer"
+    );
+    let other = run(
+        day(&[b"no ITCH".to_vec()]),
+        Box::<Joiner>::default(),
+        latency,
+    );
+    assert!(other.expect_err("no day").contains("not ITCH 5.0"));
+}
+
+#[test]
+fn quoter_lives_a_seed_s_day_twice_the_same_and_another_seed_s_otherwise() {
+    let quote = |seed| {
+        let market = Market::Agents {
+            seed,
+            messages: 5_000,
+        };
+        let quoter = Quoter::new(&gateway::strategy::QuoterParameters::default()).expect("sane");
+        run(market, Box::new(quoter), Latency::constant(5_000)).expect("a day")
+    };
+    let outcome = quote(1);
+    println!("{outcome:?}");
+    assert!(outcome.messages >= 5_000 && outcome.accepted > 10 && !outcome.fills.is_empty());
+    assert_eq!(outcome, quote(1));
+    assert_ne!(outcome.hash, quote(2).hash);
+}
