@@ -26,7 +26,7 @@ MDBOOK_VERSION := 0.5.4
 AUTHOR_CRATES := tickgate tickgate-config tickgate-feed-handler tickgate-gateway tickgate-host tickgate-log tickgate-manual tickgate-protocol tickgate-rt tickgate-scrape
 ITCH_BOOK := target/itch-book/bin/python
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos tshark zero-copy scrape mqtt control planted fuzz sanitize bench bench-check bench-record bench-time reference guide package lint deny shellcheck install deb deb-check boot-check clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos soak tshark zero-copy scrape mqtt control planted fuzz sanitize bench bench-check bench-record bench-time reference guide package lint deny shellcheck install deb deb-check boot-check clean
 .PHONY: build-packages run-packages test-packages bench-packages machine-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -86,6 +86,14 @@ chaos: build-packages run-packages
 	GATEWAY_KILLS=$(or $(GATEWAY_KILLS),20) EXCHANGE_KILLS=$(or $(EXCHANGE_KILLS),10) CUTS=$(or $(CUTS),20) \
 		STOPS=$(or $(STOPS),0) SUBMIT=$(or $(SUBMIT),enter) ONE_IN=$(or $(ONE_IN),0) CHAOS_SEED=$(or $(CHAOS_SEED),1) \
 		$(CARGO) test -p tickgate-world --profile checked --test chaos -- --nocapture --exact both_sides_agree_whatever_is_killed
+
+## The whole system for MINUTES=60 at RATE=2000 while lines, links and the exchange fail, then OVERLOAD=60 seconds of ten times that, and
+## back: memory, files, counters and latency in target/soak, and a verdict. See docs/soak.md.
+soak: build-packages run-packages
+	$(CARGO) build --workspace --profile checked
+	SOAK_SECONDS=$$(( $(or $(MINUTES),60) * 60 )) RATE=$(or $(RATE),2000) OVERLOAD=$(or $(OVERLOAD),60) LOOK_MS=5000 BLOW_S=30 \
+		SOAK_OUT=$(CURDIR)/target/soak $(CARGO) test -p tickgate-world --profile checked --test soak -- --nocapture --exact \
+		system_stays_as_it_is_while_much_fails_and_comes_back_from_ten_times_its_load
 
 ## Orders past the kernel's TCP as tshark sees them at the exchange's interface: no malformed segment, no wrong checksum,
 ## nothing sent again. ORDERS=100000.

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use arena::{Account, Arena, STRATEGIES, Setup, numbers_are_used_once, stored, text};
+use arena::{Account, Arena, More, STRATEGIES, Setup, numbers_are_used_once, stored, text};
 use desk::{NEVER, until};
 use lab::netns::Side;
 use lab::process::send_signal;
@@ -108,6 +108,7 @@ impl Chaos {
             one_in: plan.one_in,
             rate: 1500,
             is_captured: false,
+            more: More::default(),
         });
         let random = fastrand::Rng::with_seed(plan.seed);
         Self { arena, random }

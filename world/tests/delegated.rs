@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use arena::{Arena, Setup, numbers_are_used_once, stored};
+use arena::{Arena, More, Setup, numbers_are_used_once, stored};
 use desk::{NEVER, until};
 use feed_handler::capture::read::Captures;
 use lab::netns::{Lab, Side};
@@ -40,6 +40,7 @@ fn setup(one_in: u32) -> Setup {
         one_in,
         rate: 6_000,
         is_captured: false,
+        more: More::default(),
     }
 }
 

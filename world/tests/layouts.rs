@@ -275,6 +275,7 @@ fn orders_are_the_same_whatever_the_layout_and_the_receiver() {
         (TWO_FEED_CORES, Arrival::Sockets),
         (PIPELINE, Arrival::Sockets),
         (INLINE, Arrival::OwnQueues),
+        (PIPELINE, Arrival::OwnQueues),
         (TWO_FEED_CORES, Arrival::OwnQueues),
         (INLINE, Arrival::OneQueue),
         (TWO_FEED_CORES, Arrival::OneQueue),

@@ -52,6 +52,18 @@ pub(crate) struct Setup {
     pub(crate) rate: u32,
     /// Everything that the feed hears and the lane sends is captured.
     pub(crate) is_captured: bool,
+    pub(crate) more: More,
+}
+
+/// What a test wants beside that.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct More {
+    /// The exchange publishes on line B, too.
+    pub(crate) has_two_lines: bool,
+    /// Keys of the gateway, which win over the arena's.
+    pub(crate) gateway: String,
+    /// Sections of the exchange: what goes wrong.
+    pub(crate) exchange: String,
 }
 
 /// Gateway and exchange.
@@ -85,6 +97,10 @@ impl Arena {
         let sim = start_sim_with(&lab, &desk, &exchange_config(&desk, &setup));
         std::fs::create_dir(desk.path("state")).expect("a folder");
         let config = desk.write("tickgate.toml", &gateway_config(&desk, &setup));
+        if !setup.more.gateway.is_empty() {
+            std::fs::create_dir(desk.path("conf.d")).expect("a folder");
+            desk.write("conf.d/more.toml", &setup.more.gateway);
+        }
         let gateway = start_gateway(gateway_command(&lab, &config));
         Self {
             lab,
@@ -246,10 +262,14 @@ pub(crate) fn text(value: &Value) -> String {
 /// A market of its own, and a store that outlives it.
 fn exchange_config(desk: &Desk, setup: &Setup) -> String {
     let Setup { seed, rate, .. } = setup;
+    let second = match setup.more.has_two_lines {
+        true => ", { address = \"239.77.0.2:26401\", interface = \"10.77.1.1\" }",
+        false => "",
+    };
     let mut text = format!(
         "address = \"10.77.2.1:12000\"\ncontrol = \"{}\"\nsession = \"CHAOS00001\"\nstore = \"{}\"\n\
          fill_every = 0\n[flow]\nseed = {seed}\nsymbols = 8\nrate = {rate}\n\
-         [feed]\nlines = [{{ address = \"239.77.0.1:26400\", interface = \"10.77.1.1\" }}]\n\
+         [feed]\nlines = [{{ address = \"239.77.0.1:26400\", interface = \"10.77.1.1\" }}{second}]\n\
          rerequest = \"10.77.2.1:26478\"\nglimpse = \"10.77.2.1:26479\"\n",
         desk.path("control").display(),
         desk.path("store").display()
@@ -257,6 +277,7 @@ fn exchange_config(desk: &Desk, setup: &Setup) -> String {
     for (name, _) in SESSIONS {
         write!(text, "[account.{name}]\npassword = \"secret\"\n").expect("memory");
     }
+    text.push_str(&setup.more.exchange);
     text
 }
 
