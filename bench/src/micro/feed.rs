@@ -81,7 +81,7 @@ impl FeedDay {
         }
     }
 
-    /// The same with so many messages in a packet, and a packet in a turn.
+    /// The same with this many messages in a packet, and a packet in a turn.
     pub(super) fn in_packets_of(messages_each: usize, day: &[u8]) -> Self {
         let heartbeat = || packet(1, &[]);
         let messages: Vec<&[u8]> = Messages::new(day).collect();
