@@ -504,8 +504,8 @@ fn random_bytes_are_refused_and_counted_and_the_gateway_trades_on() {
     let socket = Path::new(&trading.socket);
     let count = |name: &str| {
         let report = told(socket, &["report"]);
-        let control = &report["report"]["counters"]["control"];
-        control[name].as_u64().unwrap_or_default()
+        let control = &report["report"]["counters"]["control"]["socket"];
+        control[name].as_u64().expect("it is counted")
     };
     let orders = || told(socket, &["report"])["report"]["orders"].as_u64();
     let refused = ["control_malformed", "control_too_long", "control_cut_off"];

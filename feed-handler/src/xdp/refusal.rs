@@ -124,7 +124,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let [source, object] = ["reads.c", "reads.o"].map(|name| folder.path().join(name));
         std::fs::write(&source, SOURCE).expect("written");
-        let mut clang = Command::new(std::env::var("TICKGATE_CLANG").unwrap_or("clang".into()));
+        let mut clang =
+            Command::new(std::env::var("TICKGATE_CLANG").unwrap_or_else(|_| "clang".into()));
         clang.args(["-target", "bpf", "-O2", "-g", "-c"]);
         let built = clang.arg(&source).arg("-o").arg(&object).status();
         assert!(built.expect("what builds this crate").success());
