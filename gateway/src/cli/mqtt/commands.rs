@@ -8,7 +8,7 @@
 //! Time:        comes in as `now_s`; this file reads no clock.
 //! Invariants:  nothing of a body is read before its signature holds; the comparison takes as long for any signature. Nothing is done
 //!              twice: a nonce is remembered as long as its time is good, and what was signed before this process began is too old.
-//! When full:   more commands than [`NONCES_MAX`] within twice the window are refused. Only who has the key gets so far.
+//! When full:   more commands than `NONCES_MAX` within twice the window are refused. Only who has the key gets so far.
 
 use std::collections::BTreeMap;
 
