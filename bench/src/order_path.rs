@@ -201,9 +201,7 @@ impl OrderPath {
 
     /// A new order, accepted; its number.
     fn enter(&mut self) -> UserRefNum {
-        let id = self.next_id;
-        self.next_id += 1;
-        let number = self.ask(Action::Enter, id).unwrap_or(UserRefNum(0));
+        let number = self.enter_unanswered().unwrap_or(UserRefNum(0));
         self.accept(number, Side::Buy);
         number
     }

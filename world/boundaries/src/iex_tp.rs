@@ -1,7 +1,6 @@
 //! IEX-TP: any bytes as a segment, as an answer to a gap-fill request, and as such a request; and segments of any
 //! messages.
 
-use feed_handler::recovery::answer;
 use feed_handler::venue::Iex;
 use protocol::iex_tp::{
     GapFillRequest, Kind, PROTOCOL_DEEP_PLUS, Packet, PacketBuilder, Place, Session,
@@ -9,7 +8,7 @@ use protocol::iex_tp::{
 use protocol::types::{Nanos, Seq};
 
 use crate::input::Input;
-use crate::seeds;
+use crate::{packets, seeds};
 
 /// Bytes of the header.
 const HEADER_BYTES: usize = 40;
@@ -53,13 +52,7 @@ fn look(bytes: &[u8]) {
             "what is built of its messages is the segment"
         );
     }
-    if let Some(answered) = answer::read::<Iex>(bytes) {
-        assert!(packet.is_exact() && answered.range.first < answered.range.end);
-        assert_eq!(
-            answered.range.end - answered.range.first,
-            messages.len() as u64
-        );
-    }
+    packets::check_answer::<Iex>(bytes, packet.is_exact(), messages.len());
 }
 
 fn build(place: Place, messages: &[&[u8]]) -> Vec<u8> {
@@ -88,24 +81,17 @@ pub(crate) fn run(data: &[u8]) {
         offset: u64::from(turn),
         sent: Nanos(1),
     };
-    let mut messages = Vec::new();
-    while !input.0.is_empty() {
-        let len = usize::from(input.byte() % 64);
-        messages.push(input.slice(len));
-    }
-    let mut bytes = build(place, &messages);
+    let messages = packets::messages(&mut input);
+    let bytes = build(place, &messages);
     let packet = Packet::decode(&bytes).expect("a segment");
     assert!(packet.is_exact() && packet.seq() == place.seq && packet.session() == place.session);
     assert!(packet.blocks().eq(messages.iter().copied()));
-    let len = bytes.len();
-    for at in [0, 12, 13, 14, 15, 40, 41, usize::from(session)] {
-        if let Some(byte) = bytes.get_mut(at) {
-            *byte ^= turn;
-            look(&bytes);
-        }
-    }
-    bytes.truncate(len - usize::from(turn).min(len));
-    look(&bytes);
+    packets::damage(
+        bytes,
+        &[0, 12, 13, 14, 15, 40, 41, usize::from(session)],
+        turn,
+        look,
+    );
 }
 
 /// What to begin with.

@@ -26,6 +26,7 @@
 )]
 
 mod input;
+mod packets;
 mod scratch;
 mod seeds;
 

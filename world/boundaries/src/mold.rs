@@ -1,13 +1,12 @@
 //! MoldUDP64: any bytes as a downstream packet, as a re-request server's answer and as a request; and packets of any
 //! messages.
 
-use feed_handler::recovery::answer;
 use feed_handler::venue::Nasdaq;
 use protocol::mold::{Kind, Packet, PacketBuilder};
 use protocol::types::Seq;
 
 use crate::input::Input;
-use crate::seeds;
+use crate::{packets, seeds};
 
 fn look(bytes: &[u8]) {
     let Some(packet) = Packet::decode(bytes) else {
@@ -30,13 +29,7 @@ fn look(bytes: &[u8]) {
         let again = build(packet.header.session, packet.seq(), &messages);
         assert_eq!(again, bytes, "what is built of its messages is the packet");
     }
-    if let Some(answered) = answer::read::<Nasdaq>(bytes) {
-        assert!(packet.is_exact() && answered.range.first < answered.range.end);
-        assert_eq!(
-            answered.range.end - answered.range.first,
-            messages.len() as u64
-        );
-    }
+    packets::check_answer::<Nasdaq>(bytes, packet.is_exact(), messages.len());
 }
 
 fn build(session: [u8; 10], seq: Seq, messages: &[&[u8]]) -> Vec<u8> {
@@ -57,24 +50,12 @@ pub(crate) fn run(data: &[u8]) {
     let [last, far, turn] = [0; 3].map(|_: u8| input.byte());
     let session = [b'S', b'E', b'S', b'S', b'I', b'O', b'N', b'0', b'0', last];
     let seq = Seq(u64::from(far) << (far % 57));
-    let mut messages = Vec::new();
-    while !input.0.is_empty() {
-        let len = usize::from(input.byte() % 64);
-        messages.push(input.slice(len));
-    }
-    let mut bytes = build(session, seq, &messages);
+    let messages = packets::messages(&mut input);
+    let bytes = build(session, seq, &messages);
     let packet = Packet::decode(&bytes).expect("a packet");
     assert!(packet.is_exact() && packet.seq() == seq);
     assert!(packet.blocks().eq(messages.iter().copied()));
-    let len = bytes.len();
-    for at in [10, 18, 19, 20, 21, usize::from(last)] {
-        if let Some(byte) = bytes.get_mut(at) {
-            *byte ^= turn;
-            look(&bytes);
-        }
-    }
-    bytes.truncate(len - usize::from(turn).min(len));
-    look(&bytes);
+    packets::damage(bytes, &[10, 18, 19, 20, 21, usize::from(last)], turn, look);
 }
 
 /// What to begin with.
