@@ -70,6 +70,8 @@ pub(super) struct Days<T> {
     of_file: Vec<OfFile>,
     began: Began,
     clash: Option<Clash>,
+    /// What comes is the run's own.
+    is_live: bool,
 }
 
 /// What a record is about.
@@ -99,6 +101,14 @@ impl<T: Default> Days<T> {
             let strategies = names.strategies.iter().map(|name| Arc::from(name.as_str()));
             let strategies = strategies.collect();
             self.of_file.push(OfFile { day, strategies });
+        }
+    }
+
+    /// Records are the run's own from now on: see [`HeardOnce::go_live`].
+    pub(super) fn go_live(&mut self) {
+        self.is_live = true;
+        for day in &mut self.days {
+            day.heard.go_live();
         }
     }
 
@@ -162,7 +172,11 @@ impl<T: Default> Days<T> {
                 username: Arc::from(username),
                 exchange_session: Arc::from(exchange_session),
                 kept: T::default(),
-                heard: HeardOnce::default(),
+                heard: if self.is_live {
+                    HeardOnce::live()
+                } else {
+                    HeardOnce::default()
+                },
             });
             self.days.len() - 1
         })

@@ -79,8 +79,11 @@ struct CopyFile {
     file: File,
     /// Bytes of whole lines.
     whole_bytes: u64,
-    /// What is in it, by number: the trade and the order.
+    /// What was in it when it was opened, by number: the trade and the order. What is written since is not kept, for each
+    /// message counts once ([`Executions`]); but for those whose numbers lie below.
     written: BTreeMap<u64, Told>,
+    /// The greatest number in it.
+    newest: u64,
     /// A write has failed, and half a line may be there.
     is_torn: bool,
 }
@@ -114,6 +117,7 @@ impl DropCopy {
         let is_ours = |theirs: &SessionNames| self.sessions.iter().any(|our| our.is_same(theirs));
         self.is_ours = names.sessions.iter().map(is_ours).collect();
         self.executions.begin_file(began, names);
+        self.executions.go_live();
     }
 
     /// An execution of an earlier run waits for [`DropCopy::write`].
@@ -227,6 +231,7 @@ impl CopyFile {
             file.set_len(whole_bytes)?;
         }
         Ok(Self {
+            newest: written.keys().next_back().copied().unwrap_or(0),
             written,
             whole_bytes,
             file,
@@ -266,7 +271,13 @@ impl CopyFile {
         self.whole_bytes += lines.len() as u64;
         let count = new.len();
         // One by one: to append would go through everything that is there, each time.
-        self.written.extend(new);
+        let newest = self.newest;
+        self.newest = new
+            .keys()
+            .next_back()
+            .map_or(newest, |last| newest.max(*last));
+        self.written
+            .extend(new.into_iter().filter(|(seq, _)| *seq <= newest));
         Ok(count)
     }
 
@@ -392,14 +403,24 @@ mod tests {
         };
         copy.on_record(&header, &Event::Sent(intent, b"packet"));
         for (seq, message) in (1..).zip(said) {
-            let heard = HeardMessage {
-                seq,
-                is_past: false,
-                message,
-            };
-            copy.on_record(&header, &Event::Heard(heard));
+            hear(&mut copy, seq, message);
         }
         copy
+    }
+
+    fn hear(copy: &mut DropCopy, seq: u64, message: &[u8]) {
+        let header = Header {
+            time_ns: U64::new(5),
+            kind: Kind::Heard as u8,
+            ..Header::default()
+        };
+        let is_past = false;
+        let heard = HeardMessage {
+            seq,
+            is_past,
+            message,
+        };
+        copy.on_record(&header, &Event::Heard(heard));
     }
 
     fn said() -> Vec<Vec<u8>> {
@@ -519,6 +540,30 @@ mod tests {
             assert_eq!(text.lines().count(), 4);
             assert!(text.lines().all(|line| line.starts_with(&of_it)), "{text}");
         }
+    }
+
+    #[test]
+    fn what_a_run_writes_is_in_its_file_once_and_not_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        run(folder.path(), &said()[..2]).write().unwrap();
+        let mut copy = run(folder.path(), &said());
+        assert_eq!(copy.write().unwrap(), 3);
+        for (seq, found) in [(9, 1), (10, 1), (9, 0), (7, 1), (7, 0), (8, 1), (10, 0)] {
+            hear(&mut copy, seq, &executed(9, 5, seq));
+            assert_eq!(copy.write().unwrap(), found, "{seq}");
+        }
+        let kept: Vec<u64> = copy
+            .files
+            .values()
+            .flat_map(|file| file.written.keys().copied())
+            .collect();
+        assert_eq!(
+            kept,
+            [2, 7, 8],
+            "the one of before, and those that came late"
+        );
+        drop(copy);
+        assert_eq!(run(folder.path(), &said()).write().unwrap(), 0);
     }
 
     #[test]

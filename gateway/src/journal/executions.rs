@@ -3,7 +3,7 @@
 //! Path:        records of earlier runs, then of this one -> here -> drop copy, `tickgate journal --executions`
 //! Thread:      main at the start, then the journal core
 //! Invariants:  a message of the exchange counts once in its session, by its number.
-//! When full:   an order that is over is forgotten, so memory follows what is open. A trade that is broken later names its
+//! When full:   an order that is over is forgotten, so memory follows what is open (and, of journals, each message: 4 bytes). A trade that is broken later names its
 //!              order by number only.
 
 use std::collections::BTreeMap;
@@ -118,6 +118,11 @@ impl Executions {
     /// A file begins, or this run does.
     pub fn begin_file(&mut self, began: Began, names: &Names) {
         self.days.begin_file(began, names);
+    }
+
+    /// What comes from now on is heard in this run, which may be long: memory follows it no more.
+    pub(super) fn go_live(&mut self) {
+        self.days.go_live();
     }
 
     /// What is wrong with messages that were left out: the exchange said others under their numbers before.
