@@ -8,7 +8,7 @@ RUN_PACKAGES := iproute2
 # What the demo runs; what measures is built by `make bench`.
 DEMO_CRATES := -p tickgate-gateway -p tickgate-order-sim -p tickgate-lab
 # What measures, and what it starts: each binary of a release is optimised as a whole, which takes a minute or more.
-BENCH_BINARIES := tickgate tickgate-bench tickgate-lab tickgate-sim tickgate-peer-floor tickgate-peer-tokio
+BENCH_BINARIES := tickgate tickgate-bench tickgate-lab tickgate-sim tickgate-peer-floor tickgate-peer-smoltcp tickgate-peer-tokio
 # What the peers in C are compiled with: their table says it.
 PEER_PACKAGES := $(sort $(shell sed -n 's/^ *package: "\(.*\)",$$/\1/p' bench/peers/src/lib.rs))
 TEST_PACKAGES := iputils-ping tshark tmux zsh systemd python3-venv chromium openssl $(PEER_PACKAGES)
