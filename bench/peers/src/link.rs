@@ -217,7 +217,9 @@ impl Sender {
         // SAFETY: the frame is of this memory, and the kernel's from here on: it is not among the free ones.
         if unsafe { self.tx.produce_one(frame) } == 1 {
             self.free = last;
-            self.failed = self.tx.wakeup().err().or(self.failed.take());
+            if let Err(error) = self.tx.wakeup() {
+                self.failed = Some(error);
+            }
         }
         written
     }
