@@ -8,11 +8,11 @@ RUN_PACKAGES := iproute2
 # What the demo runs; what measures is built by `make bench`.
 DEMO_CRATES := -p tickgate-gateway -p tickgate-order-sim -p tickgate-lab
 # What measures, and what it starts: each binary of a release is optimised as a whole, which takes a minute or more.
-BENCH_BINARIES := tickgate tickgate-bench tickgate-lab tickgate-sim
+BENCH_BINARIES := tickgate tickgate-bench tickgate-lab tickgate-sim tickgate-peer-floor tickgate-peer-smoltcp tickgate-peer-tokio
 # What the peers in C are compiled with: their table says it.
 PEER_PACKAGES := $(sort $(shell sed -n 's/^ *package: "\(.*\)",$$/\1/p' bench/peers/src/lib.rs))
 TEST_PACKAGES := iputils-ping tshark tmux zsh systemd python3-venv chromium openssl $(PEER_PACKAGES)
-BENCH_PACKAGES := dpdk-dev python3-venv $(PEER_PACKAGES)
+BENCH_PACKAGES := dpdk-dev g++ python3-venv $(PEER_PACKAGES)
 # The kernel of the virtual machine that proves zero-copy; where it is gone, the newest.
 MACHINE_KERNEL := linux-image-6.18.15+deb13-cloud-amd64
 MACHINE_UNPACK := deploy/unpack --from trixie-backports target/unpacked
@@ -25,6 +25,8 @@ MDBOOK_VERSION := 0.5.4
 # What `cargo package` makes packages of: tickgate, and the crates that it is built with.
 AUTHOR_CRATES := tickgate tickgate-config tickgate-feed-handler tickgate-gateway tickgate-host tickgate-log tickgate-manual tickgate-protocol tickgate-rt tickgate-scrape
 ITCH_BOOK := target/itch-book/bin/python
+ITCH_BOOK_VERSION := 0.2.1
+ITCH_BOOK_PROGRAM := target/itch-book/bin/itch-book-gen_synthetic
 
 .PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos soak tshark zero-copy scrape mqtt control planted fuzz sanitize bench bench-check bench-record bench-time reference guide package lint deny shellcheck install deb deb-check boot-check clean
 .PHONY: build-packages run-packages test-packages bench-packages machine-packages
@@ -141,7 +143,7 @@ sanitize: build-packages
 	fuzz/sanitize thread
 
 ## Every figure that the project states, beside floor and peers, with its aim: about four minutes.
-bench: build-packages run-packages bench-packages $(ITCH_BOOK)
+bench: build-packages run-packages bench-packages $(ITCH_BOOK_PROGRAM)
 	$(CARGO) build --release $(addprefix --bin ,$(BENCH_BINARIES))
 	mkdir -p target/bench
 	target/release/tickgate-bench suite --itch-book $(ITCH_BOOK) --json target/bench/report.json \
@@ -166,7 +168,11 @@ bench-time: build-packages
 # What books are compared with. Without PyPI it is left out, and the report says so.
 $(ITCH_BOOK):
 	python3 -m venv target/itch-book
-	target/itch-book/bin/pip -q install itch-book || echo "itch-book could not be installed: not compared"
+	target/itch-book/bin/pip -q install itch-book==$(ITCH_BOOK_VERSION) || echo "itch-book could not be installed: not compared"
+
+# Its own programs, for a day that its own generator makes.
+$(ITCH_BOOK_PROGRAM): $(ITCH_BOOK) bench/itch-book/build bench/itch-book/fixed_decimal.hpp
+	bench/itch-book/build target/itch-book $(ITCH_BOOK_VERSION) || echo "itch-book's programs could not be built: not compared"
 
 ## Packages the crates that a strategy's author needs, and builds each from its package.
 package: build-packages

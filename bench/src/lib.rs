@@ -6,7 +6,7 @@
 //! ```text
 //!  latency, rate_sweep, growth, cost ──> lab::run ─┐
 //!  flood ────────────> lab, peers ────────────────┤
-//!  book, exchange, rings, order_path, lag ────────┼──> aims ──> report
+//!  book, itch_book, exchange, rings, order_path, lag ─┼──> aims ──> report
 //!  (in this process)                              │
 //!  recovery ──> exchange and gateway on loopback ─┤
 //!  sends ──> both ways of the orders' pair ───────┤
@@ -29,6 +29,7 @@ pub mod sends;
 
 pub mod book;
 pub mod exchange;
+pub mod itch_book;
 pub mod micro;
 mod order_path;
 pub mod recovery;

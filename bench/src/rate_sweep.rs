@@ -19,6 +19,8 @@ const WARM: &str = "gateway";
 const COLD: &str = "gateway, never rehearsing";
 /// What the slowest rate's median may be of the fastest one's.
 const RATIO_MAX: f64 = 1.3;
+/// What the gateway's median may be of the floor's, at each rate but the last, at which orders wait for one another.
+const OF_FLOOR_MAX: f64 = 1.05;
 /// The stages whose tail a rehearsal may not lengthen by more than itself.
 const STAGES: [&str; 5] = [
     "seen_to_published",
@@ -135,7 +137,32 @@ pub fn aims(report: &Report) -> Vec<Aim> {
             )
         })
     });
-    [flatness].into_iter().chain(tails).collect()
+    let beside_floor = beside_floor(&report.sweep);
+    [flatness]
+        .into_iter()
+        .chain(tails)
+        .chain(beside_floor)
+        .collect()
+}
+
+/// The gateway's whole way beside the floor's, rate by rate.
+fn beside_floor(sweep: &[RatePoint]) -> impl Iterator<Item = Aim> {
+    let p50 = |name: &str, rate: f64| {
+        let mut points = sweep.iter();
+        let point = points.find(|point| point.name == name && point.rate.total_cmp(&rate).is_eq());
+        point?.wire_to_wire_p50
+    };
+    let [slow @ .., _] = RATES;
+    slow.into_iter().map(move |rate| {
+        let pair = p50(WARM, rate).zip(p50(peers::FLOOR, rate));
+        let note = pair.map(|(ours, floor)| format!("gateway {ours:.0} ns, floor {floor:.0} ns"));
+        Aim::at_most(
+            &format!("wire_to_wire p50, gateway / floor, at {rate}/s"),
+            OF_FLOOR_MAX,
+            pair.map(|(ours, floor)| ours / floor),
+            note.unwrap_or_else(|| "one of them has no valid round".to_owned()),
+        )
+    })
 }
 
 /// The mean length of a rehearsal, ns; `None`: there was none.
@@ -158,4 +185,37 @@ fn worst_tail(warm: &Entry, cold: &Entry) -> Option<(f64, &'static str)> {
         .into_iter()
         .filter_map(|stage| Some((p99(warm, stage)? - p99(cold, stage)?, stage)));
     added.max_by(|a, b| a.0.total_cmp(&b.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gateway_is_held_against_the_floor_at_each_rate_at_which_no_order_waits_for_another() {
+        let point = |name: &str, rate, wire_to_wire_p50| RatePoint {
+            name: name.to_owned(),
+            rate,
+            tick_to_order_p50: None,
+            tick_to_order_p99: None,
+            wire_to_wire_p50,
+            wire_to_wire_p99: None,
+        };
+        let sweep = [
+            point(WARM, 1_000.0, Some(1_060.0)),
+            point(COLD, 1_000.0, Some(9_000.0)),
+            point(peers::FLOOR, 1_000.0, Some(1_000.0)),
+            point(WARM, 5_000.0, Some(1_040.0)),
+            point(peers::FLOOR, 5_000.0, None),
+            point(WARM, 100_000.0, Some(7_000.0)),
+            point(peers::FLOOR, 100_000.0, Some(1_000.0)),
+        ];
+        let aims: Vec<Aim> = beside_floor(&sweep).collect();
+        let measured: Vec<Option<f64>> = aims.iter().map(|aim| aim.measured).collect();
+        assert_eq!(measured, [Some(1.06), None, None]);
+        assert!(aims.iter().all(|aim| (aim.aim - 1.05).abs() < 1e-9));
+        assert_eq!(aims[0].what, "wire_to_wire p50, gateway / floor, at 1000/s");
+        assert_eq!(aims[0].note, "gateway 1060 ns, floor 1000 ns");
+        assert_eq!(aims[1].note, "one of them has no valid round");
+    }
 }

@@ -25,6 +25,7 @@ use lab::netns::Lab;
 use lab::process::{Process, sibling};
 use lab::run::{Candidate, Item, Outcome, run};
 use lab::traffic::Traffic;
+use peers::Peers;
 use report::statistics::median;
 use report::{Entry, Report};
 use support::is_root;
@@ -259,6 +260,44 @@ fn a_sender_that_falls_behind_says_so_and_its_run_does_not_count() {
         text.contains("INVALID gateway: round 1: the sender fell"),
         "{text}"
     );
+}
+
+#[test]
+fn peer_whose_tcp_is_its_own_sends_every_order_again_and_again() {
+    if !is_root() {
+        return;
+    }
+    let bench = Bench::new();
+    let all = Workload {
+        warm_up_ms: 0,
+        seconds: 0.5,
+        ..workload()
+    };
+    let traffic = bench.traffic(&Load::Fixed, &all);
+    let wanted = ["smoltcp", "lwip"];
+    let peers = Peers::build(peers::ALL.iter().filter(|it| wanted.contains(&it.name)));
+    let peers = peers.expect("a folder");
+    for (peer, why) in &peers.skipped {
+        eprintln!("SKIPPED: {}: {why}", peer.name);
+    }
+    assert!(peers.ready.iter().any(|it| it.name == "smoltcp"));
+    for ready in &peers.ready {
+        let item = Item {
+            name: ready.name.to_owned(),
+            traffic: traffic.clone(),
+            candidate: Candidate::Peer(ready.clone()),
+        };
+        // The second connection comes from the same address as the first, which the exchange's kernel still knows.
+        for _ in 0..2 {
+            let outcome = run(&bench.lab, &item, |_| (), &NEVER).expect("it runs");
+            // A peer compares a locate code, which the message that introduces the symbol has as well.
+            let due = outcome.sent.triggers + 1;
+            assert!(due > 400, "{:?}", outcome.sent);
+            let sent = (outcome.run.orders, outcome.run.lost);
+            assert_eq!(sent, (due, 0), "{}", ready.name);
+            assert_eq!(outcome.answered.len() as u64, due, "{}", ready.name);
+        }
+    }
 }
 
 #[test]

@@ -13,6 +13,9 @@
 //! when a measurement begins, so that no library is needed to build this; one that is not there costs its
 //! peer, and the Debian package is named.
 
+pub mod feed;
+pub mod link;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -49,6 +52,8 @@ enum Source {
 struct CSource {
     text: &'static str,
     library: Option<&'static str>,
+    /// Where its headers are, if the compiler does not look there.
+    headers: Option<&'static str>,
     /// Debian's, without which it does not compile; the Makefile reads it here.
     package: &'static str,
 }
@@ -73,7 +78,27 @@ pub static ALL: &[Peer] = &[
         program: Source::C(CSource {
             text: include_str!("../c/busy_socket.c"),
             library: None,
+            headers: None,
             package: "gcc",
+        }),
+    },
+    Peer {
+        name: "smoltcp",
+        meaning: "Does what the floor does with a TCP that is a library in user space, on an AF_XDP socket; in Rust.",
+        sleeps: false,
+        is_flooded: false,
+        program: Source::Rust,
+    },
+    Peer {
+        name: "lwip",
+        meaning: "Does what busy_socket does with lwIP, a TCP that is a library in user space, on a packet socket; in C.",
+        sleeps: false,
+        is_flooded: false,
+        program: Source::C(CSource {
+            text: include_str!("../c/lwip.c"),
+            library: Some("lwip"),
+            headers: Some("/usr/include/lwip"),
+            package: "liblwip-dev",
         }),
     },
     Peer {
@@ -84,6 +109,7 @@ pub static ALL: &[Peer] = &[
         program: Source::C(CSource {
             text: include_str!("../c/epoll.c"),
             library: None,
+            headers: None,
             package: "gcc",
         }),
     },
@@ -95,6 +121,7 @@ pub static ALL: &[Peer] = &[
         program: Source::C(CSource {
             text: include_str!("../c/libevent.c"),
             library: Some("event"),
+            headers: None,
             package: "libevent-dev",
         }),
     },
@@ -106,6 +133,7 @@ pub static ALL: &[Peer] = &[
         program: Source::C(CSource {
             text: include_str!("../c/libuv.c"),
             library: Some("uv"),
+            headers: None,
             package: "libuv1-dev",
         }),
     },
@@ -178,6 +206,7 @@ pub fn workers(folder: &Path) -> Result<PathBuf> {
     let source = CSource {
         text: include_str!("../c/workers.c"),
         library: None,
+        headers: None,
         package: "gcc",
     };
     compile(&source, folder, "workers")
@@ -189,6 +218,9 @@ fn compile(source: &CSource, folder: &Path, name: &str) -> Result<PathBuf> {
     let program = folder.join(name);
     let mut command = Command::new("cc");
     command.arg("-O2").arg("-o").arg(&program).arg(&file);
+    if let Some(headers) = source.headers {
+        command.arg("-I").arg(headers);
+    }
     if let Some(library) = source.library {
         command.arg(format!("-l{library}"));
     }

@@ -79,7 +79,7 @@ pub(crate) fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
     };
     let (mut rounds, mut wanted) = (arguments.rounds.max(1), wanted_peers(&arguments.peers)?);
     if arguments.quick {
-        workload.seconds = 1.0;
+        workload.seconds = 0.7;
         (rounds, wanted) = (2, peers::ALL.iter().collect());
     }
     match arguments.profile.as_deref() {

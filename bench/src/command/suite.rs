@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, bail};
 use bench::latency::{Load, Workload, traffic};
-use bench::{aims, flood, growth, rate_sweep, sends};
+use bench::{aims, flood, growth, itch_book, rate_sweep, sends};
 use lab::gateway::Gateway;
 use lab::netns::Lab;
 use lab::peer::Program;
@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     /// Only these parts: latency, sends, rates, loads, receivers, floods, growth, books.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// A Python with itch-book, to compare books with.
+    /// A Python with itch-book, and its programs beside it, to compare books with.
     #[arg(long, value_name = "PYTHON")]
     itch_book: Option<PathBuf>,
     #[command(flatten)]
@@ -214,10 +214,11 @@ impl Suite<'_> {
 
     fn books(&mut self) -> Result<()> {
         let python = self.arguments.itch_book.as_deref();
-        self.report
-            .aims
-            .extend(aims::of_books(self.folder.path(), python)?);
-        self.report.aims.extend(aims::of_ring());
+        let folder = self.folder.path();
+        let found = &mut self.report.aims;
+        found.extend(itch_book::of_books(folder, python)?);
+        found.extend(itch_book::on_its_own_day(folder, python)?);
+        found.extend(aims::of_ring());
         Ok(())
     }
 

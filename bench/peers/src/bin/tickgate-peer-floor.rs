@@ -11,7 +11,7 @@
 )]
 
 use std::io::Read;
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,11 +19,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use feed_handler::source::PacketSource;
-use feed_handler::xdp::{self, Mode, Rung, SocketOptions, Wanted};
 use io_uring::types::Fixed;
 use io_uring::{IoUring, opcode};
 
 use lab::peer::{Arguments, Order, is_trigger, seq_of};
+use peers::feed;
 
 /// Orders that may be under way at once; a burst of more waits for completions.
 const SLOTS: usize = 128;
@@ -42,30 +42,7 @@ fn main() -> Result<()> {
 /// Runs until `stop`.
 fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
     rt::cpu::pin(arguments.cpu).context("CPU")?;
-    let opened = xdp::open(&xdp::Options {
-        interface: interface_of(arguments.own)?,
-        wanted: vec![Wanted {
-            address: arguments.group,
-            line: 0,
-        }],
-        mode: Mode::Auto,
-        require: Rung::Generic,
-        trusted_drivers: Vec::new(),
-        queues: Vec::new(),
-        allow_default_route: false,
-        trial: Duration::ZERO,
-        socket: SocketOptions {
-            frames: 8192,
-            frame_bytes: 2048,
-            rx_ring: 4096,
-            batch: 32,
-            huge_pages: true,
-            busy_poll_us: 0,
-            busy_poll_budget: 64,
-        },
-    })
-    .map_err(anyhow::Error::msg)?;
-    let (mut source, _watch) = opened.source.context("no AF_XDP here")?;
+    let (mut source, _watch) = feed::open(arguments)?;
     let mut exchange = Exchange::connect(arguments)?;
     eprintln!("ready");
     let mut packets = 0u64;
@@ -177,19 +154,4 @@ impl Exchange {
             Err(error) => Err(error).context("reading answers"),
         }
     }
-}
-
-/// The interface that carries an address.
-fn interface_of(own: Ipv4Addr) -> Result<String> {
-    let output = std::process::Command::new("ip")
-        .args(["-o", "-4", "addr", "show"])
-        .output()
-        .context("running ip")?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let line = text
-        .lines()
-        .find(|line| line.contains(&format!("inet {own}/")));
-    let name = line.and_then(|line| line.split_ascii_whitespace().nth(1));
-    name.map(str::to_owned)
-        .with_context(|| format!("no interface has the address {own}"))
 }
