@@ -11,7 +11,7 @@ DEMO_CRATES := -p tickgate-gateway -p tickgate-order-sim -p tickgate-lab
 BENCH_BINARIES := tickgate tickgate-bench tickgate-lab tickgate-sim tickgate-peer-floor tickgate-peer-smoltcp tickgate-peer-tokio
 # What the peers in C are compiled with: their table says it.
 PEER_PACKAGES := $(sort $(shell sed -n 's/^ *package: "\(.*\)",$$/\1/p' bench/peers/src/lib.rs))
-TEST_PACKAGES := iputils-ping tshark tmux zsh systemd python3-venv chromium openssl $(PEER_PACKAGES)
+TEST_PACKAGES := ethtool iputils-ping tshark tmux zsh systemd python3-venv chromium openssl $(PEER_PACKAGES)
 BENCH_PACKAGES := dpdk-dev g++ python3-venv $(PEER_PACKAGES)
 # The kernel of the virtual machine that proves zero-copy; where it is gone, the newest.
 MACHINE_KERNEL := linux-image-6.18.15+deb13-cloud-amd64
@@ -28,7 +28,7 @@ ITCH_BOOK := target/itch-book/bin/python
 ITCH_BOOK_VERSION := 0.2.1
 ITCH_BOOK_PROGRAM := target/itch-book/bin/itch-book-gen_synthetic
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos soak tshark zero-copy scrape mqtt control planted fuzz sanitize bench bench-check bench-record bench-time reference guide package lint deny shellcheck install deb deb-check boot-check clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos soak tshark zero-copy scrape mqtt control host planted fuzz sanitize bench bench-check bench-record bench-time reference guide package lint deny shellcheck install deb deb-check boot-check clean
 .PHONY: build-packages run-packages test-packages bench-packages machine-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -126,6 +126,11 @@ control: build-packages run-packages test-packages
 	$(CARGO) build --workspace --profile checked
 	CONTROL_SECONDS=$(or $(CONTROL_SECONDS),60) \
 		$(CARGO) test -p tickgate-world --profile checked --test control -- --nocapture random_bytes
+
+## A service in its sandbox is told of a drift of its host within HOST_SECONDS=90; the tuner and the doctor at live interfaces.
+host: build-packages run-packages test-packages
+	$(CARGO) build --workspace --profile checked
+	HOST_SECONDS=$(or $(HOST_SECONDS),90) $(CARGO) test -p tickgate-world --profile checked --test live_host -- --nocapture
 
 ## Plants mistakes in a copy of the tree, one after the other, and says which world finds each. SEEDS=1000.
 planted: build-packages

@@ -1,10 +1,15 @@
 //! What the documents point at is there: links, make targets, commands, tests, and the crates that the locks name.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Beside every page of the guide.
@@ -107,24 +112,73 @@ fn make_targets_exist() {
     assert!(named > 8, "only {named} targets named");
 }
 
+/// What commands say of themselves, each asked once.
+#[derive(Default)]
+struct Helps(BTreeMap<Vec<String>, String>);
+
+impl Helps {
+    fn of(&mut self, command: &[&str]) -> &str {
+        let key = command.iter().map(|word| (*word).to_owned()).collect();
+        self.0.entry(key).or_insert_with(|| {
+            let (program, words) = command.split_first().expect("a program");
+            let output = support::tool(program, &[words, &["--help"]].concat());
+            assert!(output.status.success(), "{command:?}");
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        })
+    }
+
+    fn lists(&mut self, command: &[&str], word: &str) -> bool {
+        let (_, listed) = self
+            .of(command)
+            .split_once("Commands:\n")
+            .unwrap_or_default();
+        let mut lines = listed.lines().take_while(|line| !line.is_empty());
+        lines.any(|line| line.split_whitespace().next() == Some(word))
+    }
+
+    /// Whether a command, or one that it is a part of, has an option.
+    fn have(&mut self, command: &[&str], option: &str) -> bool {
+        (1..=command.len()).any(|len| {
+            let help = self.of(&command[..len]);
+            let mut words = help.split([' ', '\n', ',', '=', '[', ']']);
+            words.any(|word| word == option)
+        })
+    }
+}
+
 #[test]
-fn commands_exist() {
-    let mut commands = BTreeSet::new();
-    for (_, text) in documents() {
-        for command in typed(&text) {
-            let mut words = command.split_whitespace();
-            let program = words.next().filter(|first| PROGRAMS.contains(first));
-            let is_word = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase());
-            if let (Some(program), Some(word)) = (program, words.next().filter(is_word)) {
-                commands.insert((program.to_owned(), word.to_owned()));
+fn commands_and_their_options_exist() {
+    let mut helps = Helps::default();
+    let (mut commands, mut options) = (BTreeSet::new(), 0);
+    for (name, text) in documents() {
+        for line in typed(&text) {
+            // Behind these stands a comment, or something that is not this program's.
+            let line = line.split(['#', '|', '>', ';']).next().unwrap_or_default();
+            let mut words = line.split_whitespace();
+            let Some(program) = words.next().filter(|first| PROGRAMS.contains(first)) else {
+                continue;
+            };
+            let mut command = vec![program];
+            for (at, word) in words.enumerate() {
+                let option = word.split('=').next().unwrap_or_default();
+                let option = option.trim_end_matches(|sign: char| !sign.is_ascii_alphanumeric());
+                let is_word = word.bytes().all(|byte| byte.is_ascii_lowercase());
+                if option.starts_with("--") {
+                    assert!(helps.have(&command, option), "{name}: {line}: {option}");
+                    options += 1;
+                } else if is_word && helps.lists(&command, word) {
+                    command.push(word);
+                } else {
+                    assert!(at > 0 || !is_word, "{name}: {line}: no such command");
+                }
             }
+            commands.insert(command.join(" "));
         }
     }
-    assert!(commands.len() > 15, "only {commands:?}");
-    for (program, word) in commands {
-        let output = support::tool(&program, &[&word, "--help"]);
-        assert!(output.status.success(), "{program} {word}");
-    }
+    assert!(
+        commands.len() > 30 && options > 40,
+        "{options} of {commands:?}"
+    );
 }
 
 #[test]

@@ -213,6 +213,7 @@ fn units_name_the_programs_where_they_are_and_systemd_accepts_them() {
     for (prefix, units) in [("/usr", "usr/lib"), ("/opt/gate", "etc")] {
         let (root, _) = installed(prefix);
         let folder = root.path().join(units).join("systemd/system");
+        assert!(folder.join("tickgate.slice").is_file());
         for name in [
             "tickgate.service",
             "tickgate@.service",
@@ -282,7 +283,7 @@ const GIVEN_UP: [&str; 7] = [
     "ProtectControlGroups=yes",
 ];
 /// What the gateway's gives up beside that.
-const GIVEN_UP_TOO: [&str; 7] = [
+const GIVEN_UP_TOO: [&str; 9] = [
     "RestrictSUIDSGID=yes",
     "LockPersonality=yes",
     "MemoryDenyWriteExecute=yes",
@@ -290,6 +291,8 @@ const GIVEN_UP_TOO: [&str; 7] = [
     "ProtectKernelLogs=yes",
     "RestrictNamespaces=yes",
     "SystemCallArchitectures=native",
+    "SystemCallFilter=~@clock @cpu-emulation @debug @module @mount @obsolete @raw-io @reboot @swap",
+    "PrivateMounts=yes",
 ];
 
 #[test]
@@ -325,6 +328,14 @@ fn units_have_no_more_rights_than_their_programs_need() {
         for wanted in GIVEN_UP.iter().chain(more).chain(&theirs) {
             assert!(lines.contains(wanted), "{name}: no {wanted}");
         }
+    }
+    // Gateways are beside all other services, in a slice that is installed with them.
+    let folder_of = |name: &str| fs::read_to_string(folder.join(name)).expect("it is there");
+    for name in ["tickgate.service", "tickgate@.service"] {
+        let is_there = folder_of(name)
+            .lines()
+            .any(|it| it == "Slice=tickgate.slice");
+        assert!(is_there, "{name}");
     }
     // What they write is nobody else's to read.
     for name in [

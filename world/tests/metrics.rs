@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use desk::{Desk, NEVER, ctl, gateway_command, start_gateway, start_sim_with, until};
+use desk::{Desk, NEVER, ctl, gateway_command, start_gateway, start_sim_with, until, until_after};
 use lab::netns::Lab;
 use lab::process::{Process, sibling};
 use rehearsal::Rehearsal;
@@ -366,7 +366,7 @@ fn prometheus_scrapes_it_and_each_query_of_the_dashboard_has_an_answer() {
     let server = format!("http://127.0.0.1:{at}");
     let asked = |query: &str| promtool(&["query", "instant", &server, query], "").1;
     let scrapes = seconds("SCRAPE_SECONDS", 8);
-    until("scrapes", || {
+    until_after(scrapes, "scrapes", || {
         let found = asked(&format!(
             "sum(count_over_time(tickgate_up[5m])) >= {scrapes}"
         ));

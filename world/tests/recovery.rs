@@ -84,7 +84,7 @@ fn lossy_lines_and_a_late_start_are_healed_by_requests_and_snapshots() {
         lines("feed0"),
         report.display()
     );
-    std::fs::write(&config, listening).expect("written");
+    write_secret(&config, &listening).expect("written");
     let mut command = lab.command(Side::Gateway, &sibling("tickgate").expect("built"));
     command.args(["run", "--config"]).arg(&config);
     command.stdout(Stdio::null()).env("RUST_LOG", "info");

@@ -27,7 +27,8 @@ fn edit(lab: &Rehearsal, from: &str, to: &str) {
     let text = fs::read_to_string(&file).expect("it is there");
     assert!(text.contains(from), "{from}: {text}");
     let written = lab.folder.path().join("written");
-    fs::write(&written, text.replace(from, to)).expect("it can be written");
+    let text = text.replace(from, to);
+    lab::exchange::write_secret(&written, &text).expect("it can be written");
     fs::rename(&written, &file).expect("it takes the other's place");
 }
 

@@ -10,6 +10,7 @@ use feeds::triggers;
 use gateway::telemetry::{Report, Run};
 
 use crate::checks::Checks;
+use crate::exchange::write_secret;
 use crate::netns::{EXCHANGE, GROUPS, IDLE_PORT, Lab, PORT, Side};
 use crate::process::{Process, sibling};
 use crate::traffic::Traffic;
@@ -83,7 +84,7 @@ pub fn start(
     stop: &AtomicBool,
 ) -> Result<Process> {
     let file = folder.join("tickgate.toml");
-    std::fs::write(&file, config(traffic, options, folder)?)?;
+    write_secret(&file, &config(traffic, options, folder)?)?;
     let program = match &options.program {
         Some(program) => program.clone(),
         None => sibling("tickgate")?,

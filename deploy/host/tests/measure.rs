@@ -112,4 +112,25 @@ fn stalls_and_walks_are_judged() {
     };
     let hops = measure::findings(&[], &[hop(250), hop(251)]);
     assert_eq!((hops[1].verdict, hops[2].verdict), (Good, Costs));
+    let woken = |p99_ns: Option<u64>| {
+        let woken = measure::WakeUp {
+            interface: "tg0".to_owned(),
+            p50_ns: p99_ns.map(|_| 300),
+            p99_ns,
+            longest_ns: 12_999,
+            ..measure::WakeUp::default()
+        };
+        measure::woken(&woken)
+    };
+    assert_eq!(woken(Some(10_000)).verdict, Good);
+    assert_eq!(woken(None).verdict, Unseen);
+    let slow = woken(Some(10_001));
+    assert_eq!(
+        (slow.verdict, slow.name(), slow.found.as_str()),
+        (
+            Costs,
+            "tg0: queue wake-up".to_owned(),
+            "300 ns, p99 10001 ns, longest 12 µs"
+        )
+    );
 }

@@ -257,6 +257,11 @@ fn start(source: Source, factory: Factory) -> ExitCode {
     with_layers(&layers, |loaded| {
         let settings = &loaded.settings;
         reload::log_as(settings.telemetry.log_level);
+        let open_files = password::open_files(loaded);
+        if !open_files.is_empty() {
+            open_files.iter().for_each(|fault| log::error!("{fault}"));
+            return ExitCode::from(WRONG_USAGE);
+        }
         let mut options = match from_settings::options(settings, factory) {
             Ok(options) => options,
             Err(error) => return fail(WRONG_USAGE, &error),
@@ -282,8 +287,8 @@ fn check(loaded: &Loaded, factory: Factory) -> ExitCode {
         Ok((mut options, control)) => {
             options.kill_page = control.map(|it| service::kill_page_of(&it.path));
             warn_of(loaded);
-            for warning in password::open_files(loaded) {
-                log::warn!("{warning}");
+            for fault in password::open_files(loaded) {
+                log::warn!("{fault}; `run` refuses it");
             }
             print_effective(loaded, &options)
         }

@@ -64,8 +64,8 @@ pub(super) fn without_credentials(settings: &Settings) -> (Settings, Vec<String>
     (settings, keys)
 }
 
-/// A warning for each file of the configuration that has a password and that others than its group can read, or that others can
-/// write: whoever writes it sets limits.
+/// What is wrong with the mode of each file of the configuration: one that has a password and that others than its group can read,
+/// or one that others can write, or put another in the place of: whoever does that sets limits.
 pub(super) fn open_files(loaded: &Loaded) -> Vec<String> {
     let mut files: BTreeMap<&Path, bool> = BTreeMap::new();
     for (key, value, origin) in loaded.effective() {
@@ -74,17 +74,36 @@ pub(super) fn open_files(loaded: &Loaded) -> Vec<String> {
             *files.entry(path).or_default() |= has_password;
         }
     }
-    let warnings = files.into_iter().filter_map(|(path, has_password)| {
-        let mode = std::fs::metadata(path).ok()?.mode() & 0o777;
+    let mut faults = Vec::new();
+    for (path, has_password) in files {
+        let Some(mode) = mode_of(path) else { continue };
         let why = match (mode & 0o002 != 0, mode & 0o004 != 0 && has_password) {
-            (true, _) => "others can write it, and so set limits",
-            (false, true) => "others can read it, and it has a password",
-            (false, false) => return None,
+            (true, _) => Some("others can write it, and so set limits"),
+            (false, true) => Some("others can read it, and it has a password"),
+            (false, false) => None,
         };
         let shown = path.display();
-        Some(format!("{shown}: mode {mode:o}: {why}; chmod o= {shown}"))
-    });
-    warnings.collect()
+        if let Some(why) = why {
+            faults.push(format!(
+                "{shown}: mode {:o}: {why}; chmod o= {shown}",
+                mode & 0o777
+            ));
+        }
+        let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        // In a folder like /tmp, with the sticky bit, a file is its owner's to replace.
+        if mode_of(folder).is_some_and(|it| it & 0o002 != 0 && it & 0o1000 == 0) {
+            faults.push(format!(
+                "{shown}: others can write its folder, and so replace it; chmod o-w {}",
+                folder.display()
+            ));
+        }
+    }
+    faults
+}
+
+fn mode_of(path: &Path) -> Option<u32> {
+    Some(std::fs::metadata(path).ok()?.mode() & 0o7777)
 }
 
 /// A secret that others can read is no secret: the file must be ours alone.
@@ -208,6 +227,25 @@ mod tests {
                 found.contains(why.unwrap_or_default()) && !found.contains("sesame")
             };
             assert!(found.iter().all(is_it), "{mode:o} {found:?}");
+        }
+    }
+
+    #[test]
+    fn configuration_in_a_folder_that_others_can_write_is_told_unless_only_its_owner_can_replace_it()
+     {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tickgate.toml");
+        std::fs::write(&path, "[host]\nlock_memory = false\n").unwrap();
+        let layers = Layers {
+            file: Some(path),
+            cpus: vec![0, 1],
+            ..Layers::default()
+        };
+        for (mode, is_told) in [(0o755, false), (0o777, true), (0o1777, false)] {
+            std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(mode)).unwrap();
+            let found = open_files(&layers.load().unwrap());
+            let is_it = |it: &String| it.contains("others can write its folder");
+            assert_eq!(found.iter().any(is_it), is_told, "{mode:o} {found:?}");
         }
     }
 

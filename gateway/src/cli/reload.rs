@@ -5,6 +5,7 @@
 
 use tickgate_config::{Difference, Layers, LogLevel, Reload, Settings, User, differences};
 
+use super::password;
 use crate::control::peer::uid_of;
 use crate::service::configuration::{Change, Configuration, Wish};
 
@@ -37,6 +38,10 @@ impl Configuration for Reader {
         let loaded = self.layers.load();
         let now =
             loaded.map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let open_files = password::open_files(&now);
+        if !open_files.is_empty() {
+            return Err(open_files);
+        }
         let now = now.settings;
         let differences = differences(&self.in_force, &now).into_iter();
         let changes = differences
@@ -135,6 +140,8 @@ pub(super) fn uids(users: &[User]) -> Result<Vec<u32>, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
 
     use super::*;
@@ -181,6 +188,11 @@ mod tests {
         // What could not be read is not kept.
         reader.keep();
         write(first);
+        let mode = |mode| Permissions::from_mode(mode);
+        std::fs::set_permissions(&file, mode(0o666)).unwrap();
+        let faults = reader.read().unwrap_err();
+        assert!(faults[0].contains("others can write it"), "{faults:?}");
+        std::fs::set_permissions(&file, mode(0o640)).unwrap();
         let changes = reader.read().unwrap();
         assert_eq!(changes[0].to_owned().now, "500");
     }

@@ -1,16 +1,17 @@
-//! The host held against its certificate: at the start, and every minute while the service runs. Drift is an alarm.
+//! The host held against its certificate: at the start, once the service has given up what it does not need, and then every minute.
+//! Drift is an alarm.
 //!
 //! ```text
-//!  start:        files, cards, kernel ─> checks ─┐
-//!  every minute: files ───────────────> checks ─┴─> Certificate::drift ─> log, counters, `ctl status`
+//!  start:                   files, cards, kernel ─> checks ─┐
+//!  running, every minute:   files ────────────────> checks ─┴─> Certificate::drift ─> log, counters, `ctl status`
 //! ```
 //!
 //! Thread:      housekeeping
 //! Invariants:  a drift is told when it comes, when it is another, and when it has gone. What the service may not see any
-//!              more (cards, after the start) stays as it was seen.
+//!              more (cards, after the start) stays as it was seen, and is named once.
 //! Bounded by:  the checks, and so the lines of a look.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,10 +25,12 @@ const LOOK_NS: u64 = 60_000_000_000;
 const PROCESSORS: &str = "/proc/cpuinfo";
 
 /// Files and folders that a look reads, for the sandbox.
-pub(super) const READ: [&str; 13] = [
+pub(super) const READ: [&str; 14] = [
     "/proc/cmdline",
     "/proc/irq",
     "/proc/meminfo",
+    // Its files are other inodes each time that they are looked up: what can be named is the folder.
+    "/proc/thread-self/net",
     "/proc/swaps",
     "/proc/sys/kernel",
     "/proc/sys/net",
@@ -68,6 +71,8 @@ pub(super) struct HostWatch {
     certificate: Certificate,
     plan: Plan,
     tree: Tree,
+    /// What could be compared at the start, by name; `None`: the running service has looked.
+    at_start: Option<BTreeSet<String>>,
     /// What has drifted, by name, and how it was told.
     drifted: BTreeMap<String, String>,
     counters: Arc<CertificateCounters>,
@@ -78,6 +83,11 @@ pub(super) struct HostWatch {
 /// A line for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Told {
+    /// How many things the running service compares, and which it could compare at the start only.
+    Begun {
+        compared: usize,
+        at_start_only: Vec<String>,
+    },
     Drifted(String),
     Back(String),
 }
@@ -103,11 +113,13 @@ impl HostWatch {
             certificate,
             plan,
             tree: Tree::at(root).keeping(PROCESSORS),
+            at_start: None,
             drifted: BTreeMap::new(),
             counters: Arc::default(),
             standing: Arc::default(),
             next_ns: 0,
         };
+        watch.at_start = Some(watch.judged(&findings).map(Finding::name).collect());
         let told = watch.compare(&findings);
         Ok((watch, told))
     }
@@ -120,23 +132,34 @@ impl HostWatch {
         Arc::clone(&self.standing)
     }
 
-    /// Looks again if it is time, a minute after the last turn that did.
+    /// Looks again if it is time: in its first turn, and a minute after the last one that did.
     pub(super) fn turn(&mut self, now_ns: u64) -> Vec<Told> {
-        if self.next_ns == 0 {
-            self.next_ns = now_ns + LOOK_NS;
-        }
         if now_ns < self.next_ns {
             return Vec::new();
         }
         self.next_ns = now_ns + LOOK_NS;
         let findings = checks::run(&Host::of_files(self.tree.clone()), &self.plan);
-        self.compare(&findings)
+        let mut told = Vec::new();
+        if let Some(at_start) = self.at_start.take() {
+            let seen: BTreeSet<String> = self.judged(&findings).map(Finding::name).collect();
+            told.push(Told::Begun {
+                compared: seen.len(),
+                at_start_only: at_start.difference(&seen).cloned().collect(),
+            });
+        }
+        told.extend(self.compare(&findings));
+        told
+    }
+
+    /// What can be held against the certificate.
+    fn judged<'a>(&'a self, findings: &'a [Finding]) -> impl Iterator<Item = &'a Finding> {
+        let findings = findings.iter();
+        findings.filter(|it| self.certificate.can_judge(it))
     }
 
     fn compare(&mut self, findings: &[Finding]) -> Vec<Told> {
         self.counters.host_looks.increment();
-        let judged = findings.iter().filter(|it| self.certificate.can_judge(it));
-        let judged: Vec<Finding> = judged.cloned().collect();
+        let judged: Vec<Finding> = self.judged(findings).cloned().collect();
         // What is not there now was not seen: that is no news of the host.
         let drifts = self.certificate.drift(&judged).into_iter();
         let mut now: BTreeMap<String, String> = drifts
@@ -170,6 +193,15 @@ impl Told {
     /// Writes it.
     pub(super) fn log(&self) {
         match self {
+            Self::Begun {
+                compared,
+                at_start_only,
+            } => {
+                let only = at_start_only.join(", ");
+                log::info!(
+                    "the host is held against its certificate every minute: {compared} things; at the start only: {only}"
+                );
+            }
             Self::Drifted(text) => tickgate_log::tell(
                 log::Level::Warn,
                 module_path!(),
@@ -228,7 +260,11 @@ mod tests {
         assert_eq!(told, []);
         let standing = watch.standing();
         let mut at = |minute: u64| watch.turn(MINUTE_NS * minute);
-        assert_eq!(at(1), []);
+        let begun = Told::Begun {
+            compared: 2,
+            at_start_only: vec!["AF_XDP".to_owned()],
+        };
+        assert_eq!(at(1), [begun]);
         put(root, "proc/swaps", SWAP);
         let swap = "swap: was none, is /dev/sda2";
         assert_eq!(at(2), drifted(swap));
@@ -241,7 +277,7 @@ mod tests {
         put(root, "proc/swaps", "Filename\n");
         assert_eq!(at(5), [Told::Back("swap".to_owned())]);
         assert_eq!(standing.load(Ordering::Relaxed), 0);
-        assert_eq!(watch.counters().host_looks.get(), 6 - 1);
+        assert_eq!(watch.counters().host_looks.get(), 6);
         assert_eq!(watch.counters().host_drifts.get(), 1);
     }
 
@@ -253,7 +289,7 @@ mod tests {
         put(root, "proc/swaps", SWAP);
         let (mut watch, told) = HostWatch::open(options, root).unwrap();
         assert_eq!(told.len(), 2, "{told:?}");
-        assert_eq!(watch.turn(MINUTE_NS), []);
+        assert!(matches!(watch.turn(MINUTE_NS)[..], [Told::Begun { .. }]));
         assert_eq!(watch.turn(2 * MINUTE_NS), []);
         assert_eq!(watch.standing().load(Ordering::Relaxed), 2);
     }
@@ -267,7 +303,7 @@ mod tests {
         put(root, "proc/self/limits", "Max locked memory 65536\n");
         watch.turn(MINUTE_NS);
         assert_eq!(watch.turn(2 * MINUTE_NS), []);
-        assert_eq!(watch.counters().host_looks.get(), 2);
+        assert_eq!(watch.counters().host_looks.get(), 3);
     }
 
     #[test]

@@ -115,8 +115,9 @@ pub fn run(
     }
     let output = options.output.clone();
     let feeds_wait_ns = options.feeds_wait_ns;
-    let host_watch = host_watch(options.certificate.take())?;
+    // Of all options: what the host is held against is among what may be read.
     let sandbox = Arc::new(Sandbox::new(Policy::of(&options), options.sandbox)?);
+    let host_watch = host_watch(options.certificate.take())?;
     let kill_file = kill_file(&options)?;
     let mut journal = options.journal.clone().zip(Some(journal::names(&options)));
     let Earlier { pasts, copy } = journal::look_back(journal.as_ref())?;

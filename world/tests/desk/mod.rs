@@ -138,8 +138,13 @@ pub(crate) fn account_at_exchange(desk: &Desk, account: &str) -> Result<Value, S
 const AT_MOST_NS: u64 = 30_000_000_000;
 
 /// Asks again until it is so.
-pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let until_ns = monotonic_ns() + AT_MOST_NS;
+pub(crate) fn until<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    until_after(0, what, ask)
+}
+
+/// The same for what takes this many seconds in any case.
+pub(crate) fn until_after<T>(seconds: u64, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let until_ns = monotonic_ns() + seconds * 1_000_000_000 + AT_MOST_NS;
     loop {
         if let Some(found) = ask() {
             return found;

@@ -5,6 +5,7 @@
 
 mod hop;
 mod stalls;
+mod wake_up;
 mod walk;
 
 use std::thread;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use hop::{Hop, hops};
 pub use stalls::Stalls;
+pub use wake_up::{WakeUp, wake_ups};
 pub use walk::{Warmth, warmth};
 
 use crate::{Finding, Host, Plan, Tree, Verdict};
@@ -149,8 +151,15 @@ const GRANTED: Check = Check {
     how: "what the log of the ladder says of each rung that did not hold",
 };
 
+const WAKE_UP: Check = Check {
+    name: "queue wake-up",
+    wanted: "a call that wakes the feed's receive queue within 10 µs (p99)",
+    why: "the feed core makes it whenever nothing waits and the card asks for it, and always with busy_poll_us: what arrives meanwhile waits for its end",
+    how: "a smaller busy_poll_budget, or busy_poll_us = 0; zero-copy; a hot CPU that nothing disturbs",
+};
+
 /// Everything that is measured.
-pub const CHECKS: [Check; 5] = [JITTER, DISTURBANCES, WARMTH, HOP, GRANTED];
+pub const CHECKS: [Check; 6] = [JITTER, DISTURBANCES, WARMTH, HOP, GRANTED, WAKE_UP];
 
 /// What is to be said of what was measured.
 #[must_use]
@@ -195,6 +204,26 @@ pub fn findings(cores: &[Core], hops: &[Hop]) -> Vec<Finding> {
 pub fn granted(interface: &str, verdict: Verdict, found: String) -> Finding {
     finding(GRANTED, interface, (verdict, found))
 }
+
+/// What waking an interface's queues takes.
+#[must_use]
+pub fn woken(it: &WakeUp) -> Finding {
+    let judged = match (it.p50_ns, it.p99_ns) {
+        (Some(p50), Some(p99)) => (
+            good_if(p99 <= WAKE_UP_NS_MAX),
+            format!(
+                "{p50} ns, p99 {p99} ns, longest {} µs",
+                it.longest_ns / 1_000
+            ),
+        ),
+        _ => (Verdict::Unseen, format!("not visible here: {}", it.error)),
+    };
+    finding(WAKE_UP, &it.interface, judged)
+}
+
+/// A system call that finds nothing takes a fraction of a microsecond, a card that is polled in vain some; over it there is a card
+/// that works for others meanwhile, or a hypervisor.
+const WAKE_UP_NS_MAX: u64 = 10_000;
 
 /// A pair of cores of one socket takes 50 to 150 ns; over it there is a link, or a hypervisor.
 const HOP_NS_MAX: u64 = 250;

@@ -14,6 +14,8 @@ use serde_json::json;
 use tickgate_config::Settings;
 use tickgate_host::{Certificate, Drift, Finding, Host, Plan, Verdict, checks, measure};
 
+use granted::Granted;
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Look at what this configuration needs; without one, at what a host needs in general.
@@ -74,8 +76,11 @@ pub(super) fn run(settings: Option<&Settings>, how: &How) -> ExitCode {
         let cores = measure::cores(&host, &plan, seconds);
         let hops = measure::hops(&plan);
         findings.extend(measure::findings(&cores, &hops));
-        findings.extend(settings.map(granted::findings).unwrap_or_default());
-        measured = json!({ "cores": cores, "hops": hops });
+        let granted = settings
+            .map(|it| Granted::of(it, &plan))
+            .unwrap_or_default();
+        findings.extend(granted.findings);
+        measured = json!({ "cores": cores, "hops": hops, "wake_ups": granted.wake_ups });
     }
     let counts = Counts::of(&findings);
     let certificate = Certificate {
