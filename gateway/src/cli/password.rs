@@ -90,7 +90,7 @@ pub(super) fn open_files(loaded: &Loaded) -> Vec<String> {
             ));
         }
         let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
+        let folder = folder.unwrap_or_else(|| Path::new("."));
         // In a folder like /tmp, with the sticky bit, a file is its owner's to replace.
         if mode_of(folder).is_some_and(|it| it & 0o002 != 0 && it & 0o1000 == 0) {
             faults.push(format!(
