@@ -23,7 +23,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use arena::{Account, Arena, More, STRATEGIES, Setup, numbers_are_used_once, stored, text};
-use desk::{NEVER, until};
+use desk::{Desk, NEVER, until};
 use lab::netns::Side;
 use lab::process::send_signal;
 use rt::clock::monotonic_ns;
@@ -263,6 +263,14 @@ fn both_sides_agree_whatever_is_killed_past_the_kernel_with_one_packet_in_fifty_
     });
 }
 
+/// Segments that left past the kernel in the gateway's last life.
+fn past_the_kernel(desk: &Desk) -> u64 {
+    let report = std::fs::read_to_string(desk.path("report.json")).expect("a report");
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    let session = &report["runs"][0]["counters"]["session"]["one"];
+    session["delegated_sent"].as_u64().expect("a counter")
+}
+
 fn run(plan: &Plan) {
     if !is_root() {
         return;
@@ -295,6 +303,9 @@ fn run(plan: &Plan) {
         is_over.then_some(said)
     });
     arena.gateway.end();
+    if plan.submit == "delegated" {
+        assert!(past_the_kernel(&arena.desk) > 0, "no order took the lane");
+    }
     let held = arena.exchange_says().expect("the exchange answers");
     let fills = every_fill_is_copied_once(&arena.desk.path("copy"), &held, kills);
     let journals = arena.desk.path("state").join("journal");

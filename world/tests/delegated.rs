@@ -193,6 +193,9 @@ fn faults_in_both_directions_lose_and_double_no_order() {
     );
     assert!(proved.count("passed_again") > 0, "nothing was lost");
     assert!(proved.count("unbelieved") > 0, "nothing was damaged");
+    // An order that the lane had swallowed would have ended the connection, and be told as lost.
+    let lost = ["disconnections", "never_received"].map(|name| proved.count(name));
+    assert_eq!(lost, [0; 2]);
 }
 
 /// Runs that a host that stands still for a fifth of a second may disturb: any TCP sends again then.

@@ -1,21 +1,23 @@
-//! The hand of an operator, or of another program, on what the kernel holds: a link taken off.
+//! The hand of an operator, or of another program, on what the kernel holds: a link taken off, a word of a map changed.
 
 #![allow(unsafe_code, reason = "bpf(2)")]
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+const MAP_LOOKUP_ELEM: libc::c_int = 1;
+const MAP_UPDATE_ELEM: libc::c_int = 2;
+const MAP_GET_NEXT_ID: libc::c_int = 12;
+const MAP_GET_FD_BY_ID: libc::c_int = 14;
 const PROG_GET_FD_BY_ID: libc::c_int = 13;
 const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const LINK_GET_FD_BY_ID: libc::c_int = 30;
 const LINK_GET_NEXT_ID: libc::c_int = 31;
 const LINK_DETACH: libc::c_int = 34;
 
-/// `union bpf_attr` of these commands: four words.
-type Attributes = [u32; 4];
-
-fn bpf(command: libc::c_int, attributes: &mut Attributes) -> Option<i32> {
-    let bytes = size_of::<Attributes>();
+/// `union bpf_attr` as far as a command has it, in words.
+fn bpf<const WORDS: usize>(command: libc::c_int, attributes: &mut [u32; WORDS]) -> Option<i32> {
+    let bytes = size_of_val(attributes);
     // SAFETY: the attributes live across the call, and their size is given.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_mut_ptr(), bytes) };
     i32::try_from(result).ok().filter(|result| *result >= 0)
@@ -42,13 +44,49 @@ fn open(by_id: libc::c_int, id: u32) -> Option<OwnedFd> {
 fn info(fd: &OwnedFd) -> Option<[u32; 32]> {
     let mut words = [0u32; 32];
     let fd = u32::try_from(fd.as_raw_fd()).ok()?;
-    let at = words.as_mut_ptr().expose_provenance() as u64;
     let bytes = u32::try_from(size_of_val(&words)).ok()?;
-    let at = at.to_ne_bytes();
-    let half =
-        |from: usize| u32::from_ne_bytes([at[from], at[from + 1], at[from + 2], at[from + 3]]);
-    bpf(OBJ_GET_INFO_BY_FD, &mut [fd, bytes, half(0), half(4)])?;
+    let [low, high] = address(&mut words);
+    bpf(OBJ_GET_INFO_BY_FD, &mut [fd, bytes, low, high])?;
     Some(words)
+}
+
+/// Where words lie, in two of them.
+fn address(words: &mut [u32]) -> [u32; 2] {
+    let at = words.as_mut_ptr().expose_provenance() as u64;
+    let [a, b, c, d, e, f, g, h] = at.to_ne_bytes();
+    [
+        u32::from_ne_bytes([a, b, c, d]),
+        u32::from_ne_bytes([e, f, g, h]),
+    ]
+}
+
+/// Changes the words of a lane's row: that of the connection to this port. Nothing may be on its way.
+pub(crate) fn change_lane(port: u16, change: impl Fn(&mut [u32])) {
+    let mut changed = 0;
+    for id in ids(MAP_GET_NEXT_ID) {
+        let Some(map) = open(MAP_GET_FD_BY_ID, id) else {
+            continue;
+        };
+        // Kind, number, bytes of a key and of a value, how many, flags, name.
+        let Some(about) = info(&map).filter(|it| is_named(it, 6, "lanes")) else {
+            continue;
+        };
+        let fd = u32::try_from(map.as_raw_fd()).expect("small");
+        let mut key = [0; 1];
+        let mut row = vec![0; about[3].div_ceil(4) as usize];
+        let [key_low, key_high] = address(&mut key);
+        let [low, high] = address(&mut row);
+        let mut attributes = [fd, 0, key_low, key_high, low, high, 0, 0];
+        bpf(MAP_LOOKUP_ELEM, &mut attributes).expect("root");
+        // Mode, addresses, ports: ours, and the exchange's as on the wire.
+        let [_, _, a, b] = row[3].to_ne_bytes();
+        if u16::from_be_bytes([a, b]) == port {
+            change(&mut row);
+            bpf(MAP_UPDATE_ELEM, &mut attributes).expect("root");
+            changed += 1;
+        }
+    }
+    assert_eq!(changed, 1, "one lane to port {port}");
 }
 
 fn is_named(words: &[u32; 32], first_word: usize, name: &str) -> bool {

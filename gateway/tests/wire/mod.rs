@@ -5,6 +5,7 @@
 pub(crate) mod bpf;
 pub(crate) mod hander;
 pub(crate) mod middle;
+pub(crate) mod near;
 
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -58,6 +58,8 @@ pub(super) struct Fast {
     pub(super) connection: Option<Connection>,
     /// Its ports, as on the wire.
     pub(super) ports: [u8; 4],
+    /// Those of the connection whose frame has not left yet.
+    pub(super) queued: [u8; 4],
     /// Bytes of the connection up to the end of its last fast segment.
     pub(super) sent_upto: u32,
     pub(super) safeguards: Safeguards,
@@ -76,14 +78,24 @@ impl Fast {
 
     /// Makes a socket ready that is about to connect; the programs look at it from its first packet on.
     pub(super) fn prepare(&mut self, socket: &Socket, to: SocketAddrV4) {
-        (self.connection, self.ports, self.sent_upto) = (None, [0; 4], 0);
+        let before = std::mem::take(&mut self.ports);
+        (self.connection, self.sent_upto) = (None, 0);
         self.row.end();
-        if !self.sender.is_idle() {
+        if self.sender.is_idle() {
+            self.queued = [0; 4];
+        } else {
+            if before != [0; 4] {
+                self.queued = before;
+            }
             // A frame of the connection before, from when the link was down. While it is there nothing else leaves by
             // the lane, and each write asks for it again.
             self.sender.kick_again();
         }
         match self.bound(socket, to) {
+            // The frame that waits would be of this connection, too.
+            Ok(Some(local)) if ports(local, to) == self.queued => {
+                self.counters.connections_refused.increment();
+            }
             Ok(Some(local)) => {
                 self.ports = ports(local, to);
                 self.row.begin(local, to, self.safeguards);

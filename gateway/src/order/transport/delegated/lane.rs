@@ -157,6 +157,10 @@ impl Connection {
         if kernel.header_version == 0 {
             return Err(Detour::Unseen);
         }
+        // The first bytes are the login, whose password is no capture's to keep.
+        if waiting.taken == 0 {
+            return Err(Detour::Unseen);
+        }
         let from = kernel.start.wrapping_add(waiting.taken);
         if kernel.next != from {
             return Err(Detour::Behind);

@@ -159,6 +159,7 @@ fn lane(options: &DelegatedOptions) -> Result<Opened, NoLane> {
         counters: Arc::new(DelegatedCounters::default()),
         connection: None,
         ports: [0; 4],
+        queued: [0; 4],
         sent_upto: 0,
         safeguards: options.safeguards,
         tap: None,

@@ -84,6 +84,9 @@ const LOWER: u32 = 4;
 /// Above them: the connection's number.
 const NUMBER_SHIFT: u32 = 8;
 
+/// Longer than any segment: `FAST_BYTES` of the programs.
+const FAST_BYTES: u32 = 1 << 16;
+
 /// How often it is looked whether a packet of the connection before is done: for some microseconds at most.
 const LOOKS_MAX: u32 = 10_000;
 
@@ -101,7 +104,8 @@ struct Lane {
     fast_window: AtomicU32,
     fast_clock: AtomicU32,
     fast_header: AtomicU32,
-    unused: [AtomicU32; 6],
+    fast_most: AtomicU32,
+    unused: [AtomicU32; 5],
 
     version: AtomicU32,
     start: AtomicU32,
@@ -210,6 +214,7 @@ impl Row {
             &lane.fast_window,
             &lane.fast_clock,
             &lane.fast_header,
+            &lane.fast_most,
             &lane.start,
             &lane.next,
             &lane.options,
@@ -330,9 +335,14 @@ impl Row {
         lane.fast_clock.store(clock, Ordering::Relaxed);
         lane.fast_header.store(header_version, Ordering::Relaxed);
         lane.fast_from.store(numbers.from, Ordering::Relaxed);
+        let upto = numbers.from.wrapping_add(len);
+        // One that was taken back, and may leave all the same, may have been longer.
+        let most = lane.fast_most.load(Ordering::Relaxed);
+        if most.wrapping_sub(upto) >= FAST_BYTES {
+            lane.fast_most.store(upto, Ordering::Relaxed);
+        }
         // Whatever the segment is known by stands before how far it goes.
-        lane.fast_upto
-            .store(numbers.from.wrapping_add(len), Ordering::Release);
+        lane.fast_upto.store(upto, Ordering::Release);
     }
 
     /// The segment did not leave: the kernel's copy is the only one.
@@ -409,8 +419,19 @@ mod tests {
             .map(|word| word.load(Ordering::Relaxed))
         };
         assert_eq!(fast(), [5, 15, 6, 7, 8, 11]);
+        let most = || row.lane().fast_most.load(Ordering::Relaxed);
+        row.withdraw(&numbers);
+        assert_eq!((fast()[1], most()), (5, 15), "it may leave all the same");
+        row.announce(&numbers, 8, 11);
+        assert_eq!((fast()[1], most()), (13, 15));
+        row.announce(&numbers, 11, 11);
+        assert_eq!((fast()[1], most()), (16, 16));
         begin(&row, 2);
-        assert_eq!(fast(), [0; 6]);
+        assert_eq!((fast(), most()), ([0; 6], 0));
+        for from in [u32::MAX - 4, 1 << 31, FAST_BYTES] {
+            row.announce(&Numbers { from, ..numbers }, 10, 11);
+            assert_eq!(most(), from.wrapping_add(10));
+        }
     }
 
     #[test]

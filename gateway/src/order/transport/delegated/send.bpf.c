@@ -90,6 +90,8 @@ enum {
 // Bits of `mode`; above them the connection's number, so that a packet of the one before can be told.
 enum { WATCH = 1, STEAL = 2, LOWER = 4 };
 
+#define OTHER_OPTIONS 255
+
 // The mark of a packet that this program sends a second time.
 #define SENT_AGAIN 0x74696B74
 
@@ -103,13 +105,14 @@ struct lane {
     u16 local_port, remote_port;
     u32 fast_from, fast_upto;
     u32 fast_ack, fast_window, fast_clock, fast_header;
-    u32 unused[6];
+    u32 fast_most; // The end of the longest segment that may have left: what is taken back may leave all the same.
+    u32 unused[5];
 
     u32 version;
     u32 start, next;
     u32 ack, window;
     u32 clock, echo;
-    u32 options; // Bytes: 0 or 12.
+    u32 options; // Bytes: 0, or 12 with timestamps, or OTHER_OPTIONS.
     u32 header_version;
     u32 again; // All up to here was on its way when the kernel last sent something again; acknowledged: over.
     u32 unused_too[6];
@@ -119,7 +122,7 @@ struct lane {
 
     u64 peer; // Its newest acknowledgement, as it came, and its window beside it.
     u32 peer_next, peer_clock, peer_echo;
-    u32 lowered;  // The newest that was; `start`: none.
+    u32 lowered;  // The newest that was; `start`: none. `leave` moves it along, see `FAR_BEHIND`.
     u32 peer_seq; // The newest number of a packet of its.
     u32 unused_here[7];
 
@@ -283,12 +286,16 @@ INLINE int give_back(struct __sk_buff *skb, struct lane *lane, const struct segm
     return (int)redirect(skb->ifindex, TO_INGRESS);
 }
 
+// Bytes between an acknowledgement that runs ahead and the end of what may have left past the kernel: a segment is shorter.
+#define FAST_BYTES (1u << 16)
+
 // The kernel's first copy of bytes that have left already.
 INLINE int on_copy(struct __sk_buff *skb, struct lane *lane, const struct segment *it, const struct fast *fast)
 {
     // `next` was moved on with a full barrier before.
     u32 lowered = ONCE(lane->lowered);
-    int is_acked = after(lowered, it->from);
+    // No further ahead than a segment goes: what else is here is of the connection before, or of long ago.
+    int is_acked = lowered - it->from - 1 < FAST_BYTES;
     int is_news = after(it->ack, fast->ack) || it->window != fast->window;
     if (!is_news && !is_acked) {
         count(lane, STOLEN);
@@ -328,6 +335,9 @@ INLINE u32 take_turn(struct lane *lane, u32 mode)
     return 0;
 }
 
+// A number of so long ago is moved along: another 2^30 bytes later it would lie ahead of every new one.
+#define FAR_BEHIND (1u << 30)
+
 // What a packet has changed of what is known.
 struct change {
     u32 last, last_clock; // `next` and `clock` before.
@@ -353,8 +363,9 @@ INLINE int note_sent(struct __sk_buff *skb, struct lane *lane, const struct segm
     ONCE(lane->window) = it->window;
     ONCE(lane->clock) = it->clock;
     ONCE(lane->echo) = it->echo;
+    // Other options may be as long as timestamps.
     if (!is_first)
-        ONCE(lane->options) = it->header_len - 20;
+        ONCE(lane->options) = it->is_plain ? it->header_len - 20 : OTHER_OPTIONS;
     if (has_bytes || is_first) {
         out->is_same = !skb->vlan_present && at + 54 <= end && is_same_header(lane, at);
         if (!out->is_same && at + 54 <= end) {
@@ -370,6 +381,10 @@ INLINE int note_sent(struct __sk_buff *skb, struct lane *lane, const struct segm
         ONCE(lane->again) = last;
     else if (out->is_new && peer && !after(lane->again, acked))
         ONCE(lane->again) = acked; // Moved along, or it would lie ahead again half the numbers later.
+    // So is this, unless `arrive` writes it meanwhile: what it writes is new.
+    u32 lowered = ONCE(lane->lowered);
+    if (out->is_new && !is_first && last - lowered - FAR_BEHIND < FAR_BEHIND)
+        (void)__sync_val_compare_and_swap(&lane->lowered, lowered, last);
     // With a full barrier: see the head of this file.
     if (out->is_new)
         (void)__sync_lock_test_and_set(&lane->next, ends);
@@ -525,6 +540,12 @@ INLINE void lower(u8 *at, u32 from, u32 to)
 // Tries to write something that another CPU may be writing, too. Who loses all of them is as one that was lost on the way.
 #define TRIES 4
 
+// Whether the gateway has begun another connection since the packet was found to be of one.
+INLINE int is_over(const struct lane *lane, const struct segment *it)
+{
+    return ONCE(lane->mode) != it->mode;
+}
+
 // Notes what the exchange has said. Packets may come on several CPUs, and in another order than they were sent: nothing
 // goes back. An acknowledgement that is newer was sent later; with the same one, the number says (RFC 9293, 3.10.7.4).
 INLINE void note(struct lane *lane, const struct segment *it)
@@ -547,6 +568,8 @@ INLINE void note(struct lane *lane, const struct segment *it)
 #pragma unroll
     for (int at = 0; at < TRIES; at++) {
         u64 peer = ONCE(lane->peer);
+        if (is_over(lane, it))
+            break;
         // Read behind `peer`, with a full barrier: whoever has written that had raised this before.
         u32 seq = __sync_fetch_and_add(&lane->peer_seq, 0);
         u32 acked = (u32)(peer >> 32);
@@ -565,7 +588,7 @@ INLINE void note(struct lane *lane, const struct segment *it)
 #pragma unroll
     for (int at = 0; at < TRIES; at++) {
         u32 lowered = ONCE(lane->lowered);
-        if (!after(it->ack, ONCE(lane->next)) || !after(it->ack, lowered) ||
+        if (is_over(lane, it) || !after(it->ack, ONCE(lane->next)) || !after(it->ack, lowered) ||
             __sync_val_compare_and_swap(&lane->lowered, lowered, it->ack) == lowered)
             break;
     }
@@ -579,19 +602,22 @@ int arrive(struct xdp_md *ctx)
     struct segment it = {};
     if (!lane || !read_segment(lane, at, end, 0, &it) || !(it.flags & ACK))
         return XDP_PASS;
-    u32 next = ONCE(lane->next), upto = ONCE(lane->fast_upto);
+    u32 next = ONCE(lane->next);
     int is_ahead = after(it.ack, next) && !(it.flags & SYN);
+    // One that goes beyond what left past the kernel is of bytes that the kernel has sent where `leave` does not see them: by
+    // another interface, or since somebody has taken it off. They are the kernel's to judge, or its connection would stand still.
+    int is_fast = is_ahead && ONCE(lane->fast_most) - it.ack < FAST_BYTES;
     u32 len = it.header_len + it.upto - it.from;
     if (!is_whole(ctx, at, len)) {
         count(lane, UNBELIEVED);
         // Too long to be summed: the kernel must not throw it away. A checksum that does not hold does not hold then either.
-        if (len <= SUMMED_MAX || after(it.ack, upto))
+        if (len <= SUMMED_MAX)
             return XDP_PASS;
-    } else if (!is_ahead || !after(it.ack, upto)) {
-        // What was never sent cannot be acknowledged; the kernel hears of what it has sent.
+    } else if (!is_ahead || is_fast) {
+        // What was never sent cannot be acknowledged.
         note(lane, &it);
     }
-    if (!is_ahead || !(it.mode & LOWER))
+    if (!is_fast || !(it.mode & LOWER))
         return XDP_PASS;
     next = ONCE(lane->next);
     if (after(it.ack, next) && at + 54 <= end) {

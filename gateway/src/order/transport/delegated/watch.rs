@@ -12,12 +12,16 @@ use super::lane::DelegatedCounters;
 use super::link;
 use super::program::Links;
 use super::row::Row;
+use crate::telemetry::Count;
 
 /// Between two lines about the same cause.
 const PAUSE_NS: u64 = 10 * SECOND_NS;
 
+/// Writes of which one should have left past the kernel: a login's, and heartbeats.
+const WRITES_MIN: u64 = 5;
+
 /// The counters that are told of, and what they mean for an operator. Those that an orderly day has are not.
-const CAUSES: [(&str, &str); 9] = [
+const CAUSES: [(&str, &str); 11] = [
     (
         "ordinary_refused",
         "writes took the ordinary path: the link is down, or the driver has no room",
@@ -41,6 +45,14 @@ const CAUSES: [(&str, &str); 9] = [
     (
         "passed_headers",
         "copies went out, too: the exchange's address or the route has changed",
+    ),
+    (
+        "passed_split",
+        "copies went out, too: the kernel sent the bytes in other pieces than the segment",
+    ),
+    (
+        "passed_failed",
+        "copies went out, too: the program could not change a packet, or another one had its turn",
     ),
     (
         "unbelieved",
@@ -73,6 +85,9 @@ pub struct LaneWatch {
     /// Gone with the transport, whoever looks.
     links: Weak<Links>,
     told: [Told; CAUSES.len()],
+    /// Writes that left past the kernel, and others, when it was last looked whether any had.
+    writes: [u64; 2],
+    look_ns: u64,
 }
 
 impl LaneWatch {
@@ -88,6 +103,8 @@ impl LaneWatch {
             counters,
             links,
             told: [Told::default(); CAUSES.len()],
+            writes: [0; 2],
+            look_ns: 0,
         }
     }
 
@@ -109,7 +126,34 @@ impl LaneWatch {
                 };
             }
         }
+        if now_ns >= self.look_ns {
+            self.look_ns = now_ns + PAUSE_NS;
+            lines.extend(self.look_at_writes(&counts));
+        }
         lines
+    }
+
+    /// A lane that opened, and takes nothing: the answers come by another way, or the host's rules have the connection
+    /// leave by one. Of an orderly day's causes no one is told by itself, so it is told of all.
+    fn look_at_writes(&mut self, counts: &[Count]) -> Option<String> {
+        let sum = |is_it: fn(&str) -> bool| {
+            let counts = counts.iter().filter(|(name, ..)| is_it(name));
+            counts.map(|(.., count)| *count).sum::<u64>()
+        };
+        let now = [
+            sum(|name| name == "delegated_sent"),
+            sum(|name| name.starts_with("ordinary_")),
+        ];
+        let [past, others] = std::mem::replace(&mut self.writes, now);
+        let more = now[1] - others;
+        let is_none = now[0] == past && more >= WRITES_MIN && !self.row.is_over();
+        is_none.then(|| {
+            format!(
+                "session {}: of {more} writes in {} s none left past the kernel; the counters ordinary_* say why",
+                self.session,
+                PAUSE_NS / SECOND_NS
+            )
+        })
     }
 
     fn look_at_programs(&mut self, lines: &mut Vec<String>) {
@@ -158,6 +202,7 @@ mod tests {
         for second in 1..25 {
             // What an orderly day has is not told.
             counters.ordinary_unseen.increment();
+            counters.delegated_sent.increment();
             if second >= 3 {
                 counters.ordinary_refused.add(2);
             }
@@ -169,6 +214,26 @@ mod tests {
         let expected = [(3, 2), (13, 20), (23, 20)];
         let expected = expected.map(|(at, count)| format!("{at}: session one: {count} {why}"));
         assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn lane_that_takes_nothing_is_told_every_ten_seconds() {
+        let (mut watch, counters) = watch();
+        let mut said = Vec::new();
+        for second in 1..45 {
+            // Silence, then no write past the kernel, then one of many.
+            if second > 10 {
+                counters.ordinary_unseen.increment();
+            }
+            if second == 35 {
+                counters.delegated_sent.increment();
+            }
+            for line in watch.turn(second * SECOND_NS) {
+                said.push(format!("{second}: {line}"));
+            }
+        }
+        let line = "session one: of 10 writes in 10 s none left past the kernel; the counters ordinary_* say why";
+        assert_eq!(said, [21, 31].map(|at| format!("{at}: {line}")));
     }
 
     #[test]
