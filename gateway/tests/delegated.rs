@@ -3,6 +3,7 @@
 
 #![allow(
     unsafe_code,
+    clippy::disallowed_methods,
     clippy::disallowed_types,
     clippy::expect_used,
     clippy::panic,

@@ -1,7 +1,12 @@
 //! Numbers that the programs beside a delegated connection remember, when they are old: TCP's wrap after 4 GiB, and from
 //! half of that on an old one lies ahead.
 
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 mod wire;
 

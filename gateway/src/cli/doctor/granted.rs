@@ -61,7 +61,7 @@ impl Granted {
 /// Where a feed's hot core runs: the core of its name, or else the first one, where `inline` is and feeds come first.
 fn cpu_of(feed: &str, plan: &Plan) -> Option<usize> {
     let named = plan.hot.iter().find(|core| core.name == feed);
-    named.or(plan.hot.first())?.cpu
+    named.or_else(|| plan.hot.first())?.cpu
 }
 
 fn judge(opened: &Result<Opened, OpenError>, wants_zero_copy: bool) -> (Verdict, String) {
