@@ -19,7 +19,7 @@ use wire::near::{Near, assert_answers, echo, in_own_thread, listen};
 /// Words of a lane's row: where the kernel is, and the newest acknowledgement that was lowered.
 const NEXT: usize = 18;
 const LOWERED: usize = 53;
-/// From here on, a number so many bytes behind lies ahead.
+/// From here on, a number that many bytes behind lies ahead.
 const HALF: u32 = 1 << 31;
 
 #[test]
