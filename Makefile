@@ -206,13 +206,13 @@ lint: build-packages
 ## Installs below PREFIX (/usr/local), for packagers below DESTDIR: programs, units, man pages, completions, documents, and a
 ## first configuration where there is none.
 install: build-packages
-	$(CARGO) build --release -p tickgate-gateway -p tickgate-order-sim -p tickgate-host
+	$(CARGO) build --release -p tickgate-gateway -p tickgate-order-sim -p tickgate-host -p tickgate-backtest
 	deploy/install target/release $(or $(PREFIX),/usr/local) $(DESTDIR)
 
 ## A Debian package of the same, target/debian/tickgate_*.deb. PROFILE=NAME: of another build than release.
 deb: build-packages
 	command -v cargo-deb >/dev/null || { echo "installing cargo-deb from crates.io"; $(CARGO) install --locked cargo-deb; }
-	$(CARGO) build --profile $(or $(PROFILE),release) -p tickgate-gateway -p tickgate-order-sim -p tickgate-host
+	$(CARGO) build --profile $(or $(PROFILE),release) -p tickgate-gateway -p tickgate-order-sim -p tickgate-host -p tickgate-backtest
 	rm -rf target/deb
 	deploy/install target/$(or $(PROFILE),release) /usr target/deb
 	strip target/deb/usr/bin/*

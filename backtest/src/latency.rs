@@ -1,46 +1,77 @@
-//! How long things are on their way.
+//! How long things are on their way: always the same time, or drawn from what was measured.
+//!
+//! Invariants:  a draw is arithmetic of whole numbers with dice of a seed: the same on any machine.
 
-/// Latencies of one run, ns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+use std::path::Path;
+use std::sync::Arc;
+
+use fastrand::Rng;
+use gateway::telemetry::Run as Measurement;
+use serde::Deserialize;
+
+/// Latencies of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Latency {
     /// Exchange's packet -> feed stage.
-    pub feed_ns: u64,
+    pub feed: Delay,
     /// Order stage -> exchange.
-    pub orders_ns: u64,
+    pub orders: Delay,
     /// Exchange's answer -> order stage.
-    pub answers_ns: u64,
+    pub answers: Delay,
+    /// Dice of all three.
+    pub seed: u64,
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self::constant(0)
+    }
 }
 
 impl Latency {
     /// The same on every way.
     #[must_use]
     pub fn constant(ns: u64) -> Self {
+        let all = Delay::Constant(ns);
         Self {
-            feed_ns: ns,
-            orders_ns: ns,
-            answers_ns: ns,
+            feed: all.clone(),
+            orders: all.clone(),
+            answers: all,
+            seed: SEED,
         }
     }
 
-    /// Reads `5us`, or `feed=2us,orders=5us,answers=5us`; a way that is not named takes no time.
+    /// Reads `5us`, or `feed=2us,orders=measured.hgrm,answers=5us,seed=7`; a way that is not named takes no time.
+    ///
+    /// A time is a number with its unit, an HdrHistogram file (`.hgrm`, of nanoseconds), or a report of `tickgate-bench latency`
+    /// (`.json`), whose first run's `wire_to_wire` it is.
     ///
     /// # Errors
     /// What is wrong, and what would be right.
     pub fn parse(text: &str) -> Result<Self, String> {
         if !text.contains('=') {
-            return Ok(Self::constant(duration(text)?));
+            let all = Delay::parse(text)?;
+            return Ok(Self {
+                feed: all.clone(),
+                orders: all.clone(),
+                answers: all,
+                seed: SEED,
+            });
         }
         let mut latency = Self::default();
         for part in text.split(',') {
             let (way, time) = part.split_once('=').unwrap_or((part, ""));
-            let ns = duration(time)?;
             match way {
-                "feed" => latency.feed_ns = ns,
-                "orders" => latency.orders_ns = ns,
-                "answers" => latency.answers_ns = ns,
+                "feed" => latency.feed = Delay::parse(time)?,
+                "orders" => latency.orders = Delay::parse(time)?,
+                "answers" => latency.answers = Delay::parse(time)?,
+                "seed" => {
+                    let seed = time.parse();
+                    latency.seed = seed.map_err(|_| format!("seed \"{time}\": no number"))?;
+                }
                 _ => {
                     return Err(format!(
-                        "unknown way \"{way}\", expected feed, orders or answers"
+                        "unknown way \"{way}\", expected feed, orders, answers or seed"
                     ));
                 }
             }
@@ -49,12 +80,123 @@ impl Latency {
     }
 }
 
+/// Dice where nobody chooses.
+const SEED: u64 = 1;
 /// The longest that anything may be on its way: a minute.
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
+/// What a report of the latency laboratory says of the whole way through a gateway.
+const REPORTED: &str = "wire_to_wire";
+
+/// How long one way takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delay {
+    /// Always so long, ns.
+    Constant(u64),
+    /// As often as it was measured: (measured up to and with this value, value in ns), both rising.
+    Measured(Arc<[(u64, u64)]>),
+}
+
+impl Delay {
+    fn parse(text: &str) -> Result<Self, String> {
+        let path = Path::new(text);
+        let is = |of| path.extension().is_some_and(|it| it == of);
+        let read = || std::fs::read_to_string(path).map_err(|error| format!("\"{text}\": {error}"));
+        if is("hgrm") {
+            Self::of_hgrm(&read()?).map_err(|error| format!("\"{text}\": {error}"))
+        } else if is("json") {
+            Self::of_report(&read()?).map_err(|error| format!("\"{text}\": {error}"))
+        } else {
+            Ok(Self::Constant(duration(text)?))
+        }
+    }
+
+    /// The table that HdrHistogram writes: value, percentile, count up to there.
+    fn of_hgrm(text: &str) -> Result<Self, String> {
+        let mut steps = Vec::new();
+        let lines = text.lines().map(str::trim);
+        let is_row = |line: &&str| line.starts_with(|it: char| it.is_ascii_digit());
+        for line in lines.filter(is_row) {
+            let wrong = || format!("no row of an HdrHistogram table: \"{line}\"");
+            let mut cells = line.split_ascii_whitespace();
+            let value = cells.next().and_then(whole).ok_or_else(wrong)?;
+            let count = cells.nth(1).and_then(whole).ok_or_else(wrong)?;
+            steps.push((count, value));
+        }
+        Self::of_steps(steps)
+    }
+
+    /// `tickgate-bench latency --json`.
+    fn of_report(text: &str) -> Result<Self, String> {
+        let report: Report = serde_json::from_str(text)
+            .map_err(|error| format!("not a report of tickgate-bench latency: {error}"))?;
+        let mut runs = report.runs.iter();
+        let histogram = runs.find_map(|it| it.run.measured.histogram(REPORTED));
+        let histogram = histogram.ok_or_else(|| format!("no run has a histogram {REPORTED}"))?;
+        let mut count = 0;
+        let steps = histogram.iter_recorded().map(|step| {
+            count += step.count_since_last_iteration();
+            (count, step.value_iterated_to())
+        });
+        Self::of_steps(steps.collect())
+    }
+
+    fn of_steps(mut steps: Vec<(u64, u64)>) -> Result<Self, String> {
+        if !steps.is_sorted() || !steps.is_sorted_by_key(|(_, value)| *value) {
+            return Err("values and counts do not rise".to_owned());
+        }
+        if steps.iter().any(|(_, value)| *value > LATENCY_NS_MAX) {
+            return Err("a value above a minute".to_owned());
+        }
+        // Several rows have one count where percentiles are finer than what was measured.
+        steps.dedup_by_key(|(count, _)| *count);
+        steps.retain(|(count, _)| *count > 0);
+        if steps.is_empty() {
+            return Err("nothing was measured".to_owned());
+        }
+        Ok(Self::Measured(steps.into()))
+    }
+
+    /// The next time on this way, ns.
+    pub(crate) fn draw(&self, dice: &mut Rng) -> u64 {
+        let steps = match self {
+            Self::Constant(ns) => return *ns,
+            Self::Measured(steps) => steps,
+        };
+        let total = steps.last().map_or(0, |(count, _)| *count);
+        let rank = dice.u64(0..total.max(1));
+        let index = steps.partition_point(|(count, _)| *count <= rank);
+        let to = steps.get(index).copied().unwrap_or_default();
+        let before = index.checked_sub(1).and_then(|it| steps.get(it).copied());
+        // Whatever was first is its own lower end; between two rows values lie evenly.
+        let Some(from) = before else { return to.1 };
+        let part = u128::from(to.1 - from.1) * u128::from(rank - from.0 + 1);
+        let part = part / u128::from(to.0 - from.0);
+        from.1 + u64::try_from(part).unwrap_or(0)
+    }
+}
+
+/// As much of the laboratory's report as is needed.
+#[derive(Deserialize)]
+struct Report {
+    runs: Vec<Reported>,
+}
+
+#[derive(Deserialize)]
+struct Reported {
+    run: Measurement,
+}
+
+/// `1234.000`, or `1234`.
+fn whole(text: &str) -> Option<u64> {
+    text.split('.').next()?.parse().ok()
+}
 
 fn duration(text: &str) -> Result<u64, String> {
-    let wrong =
-        || format!("\"{text}\" is no latency, expected a number with ns, us or ms, up to a minute");
+    let wrong = || {
+        format!(
+            "\"{text}\" is no latency, expected a number with ns, us or ms, up to a minute, or a file .hgrm or .json"
+        )
+    };
     let end = text
         .find(|it: char| !it.is_ascii_digit())
         .ok_or_else(wrong)?;
@@ -72,19 +214,63 @@ fn duration(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
+    use hdrhistogram::Histogram;
+
     use super::*;
 
     #[test]
     fn latency_is_one_time_or_one_for_each_way() {
         assert_eq!(Latency::parse("5us"), Ok(Latency::constant(5_000)));
         let each = Latency {
-            feed_ns: 2_000,
-            orders_ns: 70,
-            answers_ns: 0,
+            feed: Delay::Constant(2_000),
+            orders: Delay::Constant(70),
+            answers: Delay::Constant(0),
+            seed: 7,
         };
-        assert_eq!(Latency::parse("feed=2us,orders=70ns"), Ok(each));
+        assert_eq!(Latency::parse("feed=2us,orders=70ns,seed=7"), Ok(each));
         for wrong in ["", "5", "us", "5s", "-1us", "feed=", "wire=1us", "60001ms"] {
             assert!(Latency::parse(wrong).is_err(), "{wrong}");
         }
+        assert!(Latency::parse("nowhere.hgrm").is_err());
+    }
+
+    #[test]
+    fn draws_come_as_often_as_the_file_measured_them_and_the_same_for_the_same_seed() {
+        let mut measured = Histogram::<u64>::new(3).unwrap();
+        measured.record_n(1_000, 900).unwrap();
+        measured.record_n(50_000, 100).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("orders.hgrm");
+        gateway::telemetry::write_hgrm(&measured, &path).unwrap();
+        let latency = Latency::parse(path.to_str().unwrap()).unwrap();
+        let draw = |seed| {
+            let mut dice = Rng::with_seed(seed);
+            let draws = (0..10_000).map(|_| latency.orders.draw(&mut dice));
+            draws.collect::<Vec<_>>()
+        };
+        let drawn = draw(3);
+        let short = drawn.iter().filter(|ns| **ns <= 1_001).count();
+        assert!(
+            (8_800..9_200).contains(&short),
+            "{short} of 10,000, expected 9,000"
+        );
+        assert!(drawn.iter().all(|ns| (1_000..=50_100).contains(ns)));
+        assert_eq!(drawn, draw(3));
+        assert_ne!(drawn, draw(4));
+    }
+
+    #[test]
+    fn bad_tables_are_refused() {
+        let refused = |text| Delay::of_hgrm(text).unwrap_err();
+        assert_eq!(
+            refused("Value Percentile TotalCount\n"),
+            "nothing was measured"
+        );
+        assert_eq!(
+            refused("5.0 0.5 2\n4.0 1.0 3\n"),
+            "values and counts do not rise"
+        );
+        assert_eq!(refused("60000000001.0 1.0 3\n"), "a value above a minute");
+        assert!(refused("5.0 x\n").contains("no row"));
     }
 }

@@ -10,13 +10,17 @@
 //! Time:        simulated, whole nanoseconds; no clock is read. Dice are the seed's alone: the same market, strategy
 //!              and latency give the same [`Outcome`], hash included.
 //!
-//! Must not know: sockets, threads, configuration files.
+//! Must not know: sockets, threads, and but for `cli` configuration files.
 
+mod chair;
+pub mod cli;
 pub mod latency;
 mod ledger;
 pub mod market;
 mod run;
+pub mod setup;
+mod shown;
 mod wire;
 
 pub use ledger::{Fill, Outcome, Position};
-pub use run::{LIMITS, run};
+pub use run::{LIMITS, run, run_all};

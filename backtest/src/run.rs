@@ -1,58 +1,58 @@
 //! One run: everything that happens, in the order of its time.
 //!
-//! Time:        goes to whatever is due next, and at most [`TICK_NS`] at once: strategies' timers and heartbeats are looked at then.
+//! Time:        goes to whatever is due next, strategies' timers too, and at most [`IDLE_NS`] at once: heartbeats are looked at then.
 //!              Of what is due at one time, the market comes first, then own orders in the order in which they were sent.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use fastrand::Rng;
 use feed_handler::arbiter::{Arbiter, Patience};
 use feed_handler::best_prices::BestPrices;
 use feed_handler::book::{Books, Limits as BookLimits};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts as FeedParts};
-use feed_handler::own_books::OwnBooks;
-use feed_handler::publish::{Publisher, Subscription, Way};
+use feed_handler::publish::Publisher;
 use feed_handler::source::{Packet, PacketSource};
 use feed_handler::venue::Nasdaq;
 use gateway::core_loop::Stage;
 use gateway::message::command::Command;
-use gateway::message::execution::ExecutionEvent;
 use gateway::message::intent::Owner;
 use gateway::message::notice::{Notice, Notices};
 use gateway::order::account::Account;
 use gateway::order::addresses::Addresses;
 use gateway::order::entry::{Credentials, DeskOptions, Entry, Lifecycle};
-use gateway::order::links::Link;
 use gateway::order::opening::Opening;
 use gateway::order::risk::{KillSwitch, Limits, Risk};
 use gateway::order::stage::{OrderStage, Parts};
-use gateway::strategy::{Ends, Strategy, StrategyStage};
+use gateway::strategy::Strategy;
 use gateway::trace::recorder::Slowest;
 use order_sim::session::{Received, Session, SessionEvent};
 use rt::clock::{Clock, SECOND_NS};
 use rt::mem::Want;
-use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
+use rt::ring::{Consumer, Producer, ring};
 
+use crate::chair::{Chair, EVENTS, Hall, no_memory, seat, symbols_of, unfit};
 use crate::latency::Latency;
 use crate::ledger::Outcome;
 use crate::market::{ACCOUNT, LEVELS_MAX, Market, ORDERS_MAX, Venue};
+use crate::setup::Setup;
 use crate::wire::Wire;
 
-/// Time goes on by this at most. Smaller, and silent hours of a day take long; larger, and timers fire later.
-const TICK_NS: u64 = 10_000_000;
-/// Every stage keeps house this often.
+/// Time goes on by this at most. Smaller, and silent hours of a day take long; larger, and heartbeats, which are due every second,
+/// are late by a larger part of it.
+const IDLE_NS: u64 = 100_000_000;
+/// Holes are waited for so long; there are none.
+const GAP_TIMEOUT_NS: u64 = 10_000_000;
+/// Progress is told after this many steps.
+const STEPS_TOLD: u32 = 1 << 14;
+/// Every stage keeps house this often while anything happens.
 const HOUSEKEEPING_NS: u64 = 10_000_000;
 /// What is on its way when the market ends still arrives.
 const AFTER_NS: u64 = SECOND_NS;
 /// Silence of the feed that nothing in a run comes near: the exchange's heartbeats come every second.
 const STALE_NS: u64 = 60 * SECOND_NS;
-/// Events that the strategy stage may be behind.
-const EVENTS: usize = 1 << 14;
-/// Intents and executions of one turn.
-const ORDERS: usize = 1 << 12;
 
 /// What risk allows in every run. Money is in units of 0.0001.
 pub const LIMITS: Limits = Limits {
@@ -74,7 +74,7 @@ pub const LIMITS: Limits = Limits {
     intent_age_max_ns: SECOND_NS,
 };
 
-/// Runs a strategy against a market.
+/// Runs a strategy against a market, within [`LIMITS`].
 ///
 /// # Errors
 /// The market cannot be read, or the host has no memory for its books.
@@ -83,9 +83,20 @@ pub fn run(
     strategy: Box<dyn Strategy>,
     latency: Latency,
 ) -> Result<Outcome, String> {
+    run_all(market, Setup::of_one(strategy, latency), |_| ())
+}
+
+/// Runs strategies against a market, and tells from time to time how many messages its feed has had.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_all(
+    market: Market,
+    setup: Setup,
+    on_progress: impl FnMut(u64),
+) -> Result<Outcome, String> {
     let venue = Venue::open(market)?;
-    let mut run = Run::new(venue, strategy, latency).map_err(|error| error.to_string())?;
-    run.live()
+    Run::new(venue, setup)?.live(on_progress)
 }
 
 /// Packets that have arrived.
@@ -115,8 +126,13 @@ impl PacketSource for Arrivals {
     fn housekeep(&mut self) {}
 }
 
-/// Things on their way, each with the time at which it is there. Latencies are constant, so that the first is the next.
+/// Things on their way, each with the time at which it is there. None overtakes another.
 type Underway<T> = VecDeque<(u64, T)>;
+
+fn set_out<T>(way: &mut Underway<T>, there_ns: u64, it: T) {
+    let last_ns = way.back().map_or(0, |(due_ns, _)| *due_ns);
+    way.push_back((there_ns.max(last_ns), it));
+}
 
 fn take_due<T>(way: &mut Underway<T>, now_ns: u64) -> Option<T> {
     way.pop_front_if(|(due_ns, _)| *due_ns <= now_ns)
@@ -128,16 +144,14 @@ struct Run {
     venue: Venue,
     session: Session,
     latency: Latency,
+    dice: Rng,
     packets: Underway<Rc<[u8]>>,
     orders: Underway<Vec<u8>>,
     answers: Underway<Vec<u8>>,
     arrived: Rc<RefCell<VecDeque<Rc<[u8]>>>>,
     feed: Feed<Arrivals, Nasdaq>,
-    strategies: StrategyStage,
+    chairs: Vec<Chair>,
     order_stage: OrderStage<Wire>,
-    /// Executions pass here from the order stage to the strategy.
-    told: Consumer<ExecutionEvent>,
-    tells: Producer<ExecutionEvent>,
     notices: Consumer<Notice>,
     /// The operator, who says nothing.
     _commands: Producer<Command>,
@@ -147,57 +161,7 @@ struct Run {
     housekeeping_ns: u64,
 }
 
-/// What a strategy stage is made of, and the session's ends of its rings.
-struct Seat {
-    stage: StrategyStage,
-    link: Link,
-    told: Consumer<ExecutionEvent>,
-    tells: Producer<ExecutionEvent>,
-}
-
-fn unfit(_: NotPowerOfTwo) -> io::Error {
-    io::Error::from(io::ErrorKind::InvalidInput)
-}
-
-fn seat(
-    publisher: &mut Publisher,
-    prices: &Arc<BestPrices>,
-    strategy: Box<dyn Strategy>,
-    opening: &Opening,
-) -> io::Result<Seat> {
-    let events = publisher
-        .listen(Subscription::All, Way::Shared, EVENTS)
-        .map_err(unfit)?;
-    let (to_session, intents) = ring(ORDERS).map_err(unfit)?;
-    let (executions, told) = ring(ORDERS).map_err(unfit)?;
-    let (tells, to_desk) = ring(ORDERS).map_err(unfit)?;
-    let (notices, _) = ring(8).map_err(unfit)?;
-    let ends = Ends {
-        intents: to_session,
-        executions: to_desk,
-        opening: opening.view(Owner(0), None),
-        notices: Notices(notices),
-        first_id: 1,
-    };
-    let own = OwnBooks::new(
-        ORDERS_MAX,
-        Arc::clone(prices),
-        &Subscription::All,
-        Want::LAZY,
-    )?;
-    let stage = StrategyStage::of_one(events, Arc::clone(prices), strategy, ends).with_books(own);
-    Ok(Seat {
-        stage,
-        link: Link {
-            intents,
-            executions,
-        },
-        told,
-        tells,
-    })
-}
-
-fn feed_of(source: Arrivals, publisher: Publisher) -> io::Result<Feed<Arrivals, Nasdaq>> {
+fn feed_of(source: Arrivals, publisher: Publisher) -> Result<Feed<Arrivals, Nasdaq>, String> {
     let limits = BookLimits {
         orders_max: ORDERS_MAX,
         levels_max: LEVELS_MAX,
@@ -206,10 +170,10 @@ fn feed_of(source: Arrivals, publisher: Publisher) -> io::Result<Feed<Arrivals, 
         source,
         venue: Nasdaq,
         arbiter: Arbiter::new(Patience {
-            gap_timeout_ns: TICK_NS,
+            gap_timeout_ns: GAP_TIMEOUT_NS,
             stale_ns: STALE_NS,
         }),
-        books: Books::new(&limits, Want::LAZY)?,
+        books: Books::new(&limits, Want::LAZY).map_err(no_memory)?,
         publisher,
         counters: Arc::new(Counters::default()),
         histograms: FeedHistograms::default(),
@@ -219,7 +183,7 @@ fn feed_of(source: Arrivals, publisher: Publisher) -> io::Result<Feed<Arrivals, 
     }))
 }
 
-fn entry_of(account: &mut Account) -> Entry {
+fn entry_of(setup: &Setup, account: &mut Account) -> Entry {
     let lifecycle = Lifecycle::new(Credentials {
         addresses: Addresses::default(),
         username: ACCOUNT.into(),
@@ -227,26 +191,57 @@ fn entry_of(account: &mut Account) -> Entry {
         session: String::new(),
         server_timeout_ns: 15 * SECOND_NS,
     });
-    let desk = DeskOptions {
+    let desks = setup.strategies.iter().map(|strategy| DeskOptions {
         feed: 0,
-        symbols: None,
-        trade_on_stale: false,
-    };
-    Entry::new(lifecycle, LIMITS.open_orders_max, &[desk], account)
+        symbols: symbols_of(strategy),
+        trade_on_stale: strategy.trade_on_stale,
+    });
+    let desks: Vec<DeskOptions> = desks.collect();
+    let entry = Entry::new(lifecycle, setup.limits.open_orders_max, &desks, account);
+    match setup.answer_timeout_ns {
+        None => entry,
+        Some(timeout_ns) => entry.with_answer_timeout(timeout_ns),
+    }
+}
+
+fn account_of(setup: &Setup, prices: &Arc<BestPrices>) -> Result<Account, String> {
+    let risk = Risk::new(setup.limits, KillSwitch::default()).with_rows(&setup.rows, &setup.rows);
+    let mut account = Account::new(risk, vec![Arc::clone(prices)]);
+    let begun = account.begin_day(&setup.day);
+    begun.map_err(|symbol| format!("{symbol:?}: too many symbols"))?;
+    Ok(account)
 }
 
 impl Run {
-    fn new(venue: Venue, strategy: Box<dyn Strategy>, latency: Latency) -> io::Result<Self> {
-        let prices = Arc::new(BestPrices::new(Want::LAZY)?);
+    fn new(venue: Venue, setup: Setup) -> Result<Self, String> {
+        let levels = setup
+            .strategies
+            .iter()
+            .map(|it| it.depth)
+            .max()
+            .unwrap_or(0);
+        let prices = BestPrices::new(Want::LAZY).map_err(no_memory)?;
+        let prices = Arc::new(match levels {
+            0 => prices,
+            levels => prices.with_depth(levels, Want::LAZY).map_err(no_memory)?,
+        });
         let mut publisher = Publisher::new(Arc::clone(&prices), EVENTS);
-        publisher.tell_leaves();
-        let opening = Opening::new(LIMITS.open_orders_max as usize);
-        let seat = seat(&mut publisher, &prices, strategy, &opening)?;
+        let opening = Opening::new(setup.limits.open_orders_max as usize);
         let source = Arrivals::default();
         let arrived = Rc::clone(&source.0);
-        let risk = Risk::new(LIMITS, KillSwitch::default());
-        let mut account = Account::new(risk, vec![Arc::clone(&prices)]);
-        let entry = entry_of(&mut account);
+        let mut account = account_of(&setup, &prices)?;
+        let entry = entry_of(&setup, &mut account);
+        let mut hall = Hall {
+            publisher: &mut publisher,
+            prices: &prices,
+            opening: &opening,
+        };
+        let (mut chairs, mut links) = (Vec::new(), Vec::new());
+        for (strategy, owner) in setup.strategies.into_iter().zip(0..) {
+            let (chair, link) = seat(strategy, Owner(owner), &mut hall)?;
+            chairs.push(chair);
+            links.push(link);
+        }
         let (notices, heard) = ring(64).map_err(unfit)?;
         let (asks, commands) = ring(4).map_err(unfit)?;
         let (slow, _) = ring(64).map_err(unfit)?;
@@ -254,7 +249,7 @@ impl Run {
             account,
             entry,
             transport: Wire::new(),
-            links: vec![seat.link],
+            links,
             commands,
             opening,
             notices: Notices(notices),
@@ -265,16 +260,15 @@ impl Run {
             clock: Clock::manual(venue.begin_ns),
             housekeeping_ns: venue.begin_ns,
             venue,
-            latency,
+            dice: Rng::with_seed(setup.latency.seed),
+            latency: setup.latency,
             packets: VecDeque::new(),
             orders: VecDeque::new(),
             answers: VecDeque::new(),
             arrived,
             feed: feed_of(source, publisher)?,
-            strategies: seat.stage,
+            chairs,
             order_stage,
-            told: seat.told,
-            tells: seat.tells,
             notices: heard,
             _commands: asks,
             prices,
@@ -282,10 +276,15 @@ impl Run {
         })
     }
 
-    fn live(&mut self) -> Result<Outcome, String> {
+    fn live(&mut self, mut on_progress: impl FnMut(u64)) -> Result<Outcome, String> {
         let mut over_ns = u64::MAX;
+        let mut steps = 0u32;
         while self.clock.now_ns() < over_ns {
             self.step()?;
+            steps = (steps + 1) % STEPS_TOLD;
+            if steps == 0 {
+                on_progress(self.venue.messages());
+            }
             if over_ns == u64::MAX && self.venue.is_over() {
                 over_ns = self.clock.now_ns() + AFTER_NS;
                 self.outcome.messages = self.venue.messages();
@@ -301,7 +300,9 @@ impl Run {
     /// When something is due next.
     fn next_ns(&self) -> u64 {
         let now_ns = self.clock.now_ns();
+        let timers = self.chairs.iter().map(|it| it.stage.next_timer_ns());
         [
+            timers.min(),
             self.venue.exchange.next_due_ns(),
             self.packets.front().map(|(due_ns, _)| *due_ns),
             self.orders.front().map(|(due_ns, _)| *due_ns),
@@ -309,7 +310,7 @@ impl Run {
         ]
         .into_iter()
         .flatten()
-        .fold(now_ns + TICK_NS, u64::min)
+        .fold(now_ns + IDLE_NS, u64::min)
         .max(now_ns)
     }
 
@@ -319,8 +320,8 @@ impl Run {
         self.venue.exchange.advance(now_ns);
         self.serve(now_ns)?;
         while let Some(packet) = self.venue.exchange.take_packet(0) {
-            let there_ns = now_ns + self.latency.feed_ns;
-            self.packets.push_back((there_ns, packet));
+            let there_ns = now_ns + self.latency.feed.draw(&mut self.dice);
+            set_out(&mut self.packets, there_ns, packet);
         }
         while let Some(packet) = take_due(&mut self.packets, now_ns) {
             self.arrived.borrow_mut().push_back(packet);
@@ -333,7 +334,6 @@ impl Run {
         self.turn()?;
         if now_ns >= self.housekeeping_ns {
             self.housekeeping_ns = now_ns + HOUSEKEEPING_NS;
-            self.strategies.housekeep(&self.clock);
             self.order_stage.housekeep(&self.clock);
             while self.notices.pop().is_some() {}
         }
@@ -341,16 +341,21 @@ impl Run {
         Ok(())
     }
 
-    /// Strategy and order stage, until neither has anything to do.
+    /// Strategies and order stage, until none of them has anything to do.
     fn turn(&mut self) -> Result<(), String> {
         loop {
-            let mut done = self.strategies.poll(&self.clock);
+            let mut done = 0;
+            for chair in &mut self.chairs {
+                done += chair.stage.poll(&self.clock);
+            }
             done += self.order_stage.poll(&self.clock);
-            while let Some(execution) = self.told.pop() {
-                done += 1;
-                self.outcome.on_execution(&execution);
-                if self.tells.push(execution).is_err() {
-                    return Err("the strategy's ring of executions is full".into());
+            for chair in &mut self.chairs {
+                while let Some(execution) = chair.told.pop() {
+                    done += 1;
+                    self.outcome.on_execution(&execution);
+                    if chair.tells.push(execution).is_err() {
+                        return Err("a strategy's ring of executions is full".into());
+                    }
                 }
             }
             if done == 0 {
@@ -372,8 +377,8 @@ impl Run {
         let bytes = wire.take_sent();
         if !bytes.is_empty() {
             self.outcome.add_bytes(bytes);
-            let there_ns = now_ns + self.latency.orders_ns;
-            self.orders.push_back((there_ns, bytes.to_vec()));
+            let there_ns = now_ns + self.latency.orders.draw(&mut self.dice);
+            set_out(&mut self.orders, there_ns, bytes.to_vec());
         }
     }
 
@@ -410,8 +415,8 @@ impl Run {
         if !out.is_empty() {
             // A heartbeat counts: it is the next that is due a second later.
             self.session.on_sent(now_ns);
-            let there_ns = now_ns + self.latency.answers_ns;
-            self.answers.push_back((there_ns, out));
+            let there_ns = now_ns + self.latency.answers.draw(&mut self.dice);
+            set_out(&mut self.answers, there_ns, out);
         }
         Ok(())
     }

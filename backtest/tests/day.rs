@@ -3,6 +3,8 @@
 #![allow(clippy::expect_used, reason = "tests")]
 
 use std::io::Cursor;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use backtest::latency::Latency;
 use backtest::market::Market;
@@ -10,7 +12,7 @@ use backtest::{Outcome, run};
 use feed_handler::event::MarketEvent;
 use gateway::message::execution::ExecutionEvent;
 use gateway::message::intent::OrderId;
-use gateway::strategy::{Context, NewOrder, Quoter, Strategy};
+use gateway::strategy::{Context, NewOrder, Quoter, Strategy, TIMER_TICK_NS};
 use protocol::itch::{AddOrder, Head, OrderExecuted, StockDirectory};
 use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Qty, Side, Symbol};
 use zerocopy::{FromZeros, IntoBytes};
@@ -136,11 +138,53 @@ fn later_order_queues_later() {
     assert_ne!(early.hash, late.hash);
 }
 
+/// Enters an order by a timer, and keeps when it was accepted.
+#[derive(Default)]
+struct Waiter {
+    locate: Option<u16>,
+    accepted_ns: Arc<AtomicU64>,
+}
+
+const WAIT_NS: u64 = 3_000_000;
+
+impl Strategy for Waiter {
+    fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>) {
+        let best = context.best(event.locate).unwrap_or_default();
+        if self.locate.is_none() && best.bid_price.0 > 0 && best.ask_price.0 > 0 {
+            self.locate = Some(event.locate);
+            context.start_timer(WAIT_NS, 0);
+        }
+    }
+
+    fn on_timer(&mut self, _: u64, context: &mut Context<'_>) {
+        let locate = self.locate.expect("it was started");
+        context.enter(&NewOrder::limit(locate, Side::Buy, Price4(BID), Qty(50)));
+    }
+
+    fn on_execution(&mut self, execution: &ExecutionEvent, _: &mut Context<'_>) {
+        self.accepted_ns
+            .store(execution.acked_ns, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn timer_of_a_silent_market_fires_in_its_own_tick() {
+    let waiter = Waiter::default();
+    let accepted_ns = Arc::clone(&waiter.accepted_ns);
+    let mut messages = opening();
+    messages.push(add(3 * SECOND, 3, b'S', 30, BID + 2_000));
+    let outcome = run(day(&messages), Box::new(waiter), Latency::default()).expect("a day");
+    assert_eq!(outcome.accepted, 1);
+    let after_ns = accepted_ns.load(Ordering::Relaxed) - (BEGIN + SECOND);
+    let late_ns = after_ns.checked_sub(WAIT_NS).expect("not early");
+    assert!(late_ns <= TIMER_TICK_NS, "{late_ns} ns late");
+}
+
 #[test]
 fn same_day_has_the_same_outcome_and_a_bad_one_is_refused() {
     assert_eq!(join(&opening(), "5us"), join(&opening(), "5us"));
     let latency = Latency::default();
-    let empty = run(day(&[]), Box::<Joiner>::default(), latency);
+    let empty = run(day(&[]), Box::<Joiner>::default(), latency.clone());
     assert_eq!(
         empty.expect_err("no day"),
         "the day has no first message: failed to fill whole buffer"

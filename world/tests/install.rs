@@ -108,6 +108,28 @@ fn each_command_explains_itself_and_has_its_page() {
     assert!(pages > 30, "{pages}");
 }
 
+#[test]
+fn the_backtest_beside_tickgate_explains_itself_and_is_completed() {
+    let (root, _) = installed("/usr");
+    let help = run(
+        &root.path().join("usr/bin/tickgate"),
+        &["backtest", "--help"],
+    );
+    let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    assert!(help.contains("Usage: tickgate backtest"), "{help}");
+    let share = root.path().join("usr/share");
+    let page = share.join("man/man1/tickgate-backtest.1.gz");
+    let page = run(Path::new("gzip"), &["-cd", &page.display().to_string()]);
+    let page = String::from_utf8_lossy(&page.stdout).replace("\\-", "-");
+    let bash = fs::read_to_string(share.join("bash-completion/completions/tickgate-backtest"));
+    let bash = bash.expect("completions");
+    for option in ["--latency", "--seed", "--config", "--json"] {
+        for text in [&help, &page, &bash] {
+            assert!(text.contains(option), "{option}: {text}");
+        }
+    }
+}
+
 /// What is typed to complete each command: all but the last letter of its name.
 fn typed(program: &str, command: &[String]) -> String {
     let line = [&[program.to_owned()], command].concat().join(" ");

@@ -1,8 +1,9 @@
 //! The command line, the same for every build of the gateway: `run`, `check`, `schema`, `manual`, `ctl`, `top`, `metrics`,
-//! `mqtt`, `fleet`, `kill`, `resume`, `doctor`, `journal`, `replay`, `why`.
+//! `mqtt`, `fleet`, `kill`, `resume`, `doctor`, `journal`, `replay`, `why`, `backtest`.
 //!
 //! The one module of this library that knows configuration files.
 
+mod backtest;
 mod ctl;
 mod doctor;
 mod from_settings;
@@ -140,6 +141,10 @@ enum Command {
     Replay(replay::Arguments),
     /// Why orders were slow: reads what the slow-order recorder wrote.
     Why(why::Arguments),
+    /// A strategy against a recorded day or the agents' market, in simulated time: runs `tickgate-backtest`, which stands beside
+    /// this program; `tickgate backtest --help` has its options.
+    #[command(disable_help_flag = true)]
+    Backtest(backtest::Arguments),
 }
 
 /// What has a reference.
@@ -220,6 +225,7 @@ pub fn run(factory: Factory) -> ExitCode {
         Command::Journal(arguments) => journal::run(arguments),
         Command::Replay(arguments) => replay::run(arguments, factory),
         Command::Why(arguments) => why::run(&arguments),
+        Command::Backtest(arguments) => backtest::run(&arguments),
     }
 }
 
@@ -317,6 +323,19 @@ fn serve(mut options: Options, control: Option<ControlOptions>, reader: Reader) 
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => fail(FAILED, &error),
     }
+}
+
+/// What a configuration comes to, for a program that logs in nowhere: credentials are not read.
+///
+/// # Errors
+/// Everything that is wrong with it, a line each.
+pub fn options_of(file: PathBuf, sets: Vec<String>, factory: Factory) -> Result<Options, String> {
+    let loaded = layers(Some(file), sets).load().map_err(|faults| {
+        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    })?;
+    let (settings, _) = password::without_credentials(&loaded.settings);
+    from_settings::options(&settings, factory)
 }
 
 fn with_settings(

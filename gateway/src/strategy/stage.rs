@@ -219,7 +219,8 @@ impl StrategyStage {
     }
 
     /// When a timer may be due; `u64::MAX`: none runs.
-    pub(super) fn next_timer_ns(&self) -> u64 {
+    #[must_use]
+    pub fn next_timer_ns(&self) -> u64 {
         let timers = self.seats.iter().map(|seat| seat.desk.timers.next_ns());
         timers.min().unwrap_or(u64::MAX)
     }

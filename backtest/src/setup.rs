@@ -1,0 +1,102 @@
+//! Who trades in a run, within which limits, and how far away.
+
+use feed_handler::publish::{Subscription, Way};
+use gateway::options::{Options, StrategyOptions, Venue};
+use gateway::order::account::DayStart;
+use gateway::order::entry::DESKS_MAX;
+use gateway::order::risk::{Limits, RowLimits};
+use gateway::strategy::Strategy;
+
+use crate::LIMITS;
+use crate::latency::Latency;
+use crate::market::ORDERS_MAX;
+
+/// Everything about a run but its market.
+#[derive(Debug)]
+pub struct Setup {
+    /// Strategies, which share a session.
+    pub strategies: Vec<StrategyOptions>,
+    /// What risk allows.
+    pub limits: Limits,
+    /// Limits of parts of the account.
+    pub rows: Vec<RowLimits>,
+    /// What the account begins with.
+    pub day: DayStart,
+    /// What has no answer for so long is in doubt, ns; `None`: as the order stage has it.
+    pub answer_timeout_ns: Option<u64>,
+    /// How far away the exchange is.
+    pub latency: Latency,
+}
+
+impl Setup {
+    /// One strategy that hears every symbol, within [`LIMITS`].
+    #[must_use]
+    pub fn of_one(strategy: Box<dyn Strategy>, latency: Latency) -> Self {
+        let options = StrategyOptions {
+            name: "strategy".to_owned(),
+            strategy,
+            feed: 0,
+            session: 0,
+            subscription: Subscription::All,
+            hears: Way::Shared,
+            depth: 0,
+            own_book_orders: Some(ORDERS_MAX),
+            trade_on_stale: false,
+        };
+        Self {
+            strategies: vec![options],
+            limits: LIMITS,
+            rows: Vec::new(),
+            day: DayStart::default(),
+            answer_timeout_ns: None,
+            latency,
+        }
+    }
+
+    /// The strategies of a configuration within their session's limits. Trading hours are those of the exchange's clock.
+    ///
+    /// # Errors
+    /// It has several sessions or feeds, or a feed that no exchange here speaks.
+    pub fn of_options(options: Options, latency: Latency) -> Result<Self, String> {
+        let Options {
+            mut sessions,
+            feeds,
+            strategies,
+            ..
+        } = options;
+        let one = |what, found| {
+            format!(
+                "a backtest has one {what}, and this configuration has {found}: expected a file with one"
+            )
+        };
+        if feeds.len() != 1 {
+            return Err(one("feed", feeds.len()));
+        }
+        if feeds.iter().any(|feed| feed.venue != Venue::Nasdaq) {
+            return Err("a backtest's feed is of the venue nasdaq".to_owned());
+        }
+        let found = sessions.len();
+        let (Some(session), 1) = (sessions.pop(), found) else {
+            return Err(one("session", found));
+        };
+        if strategies.is_empty() || strategies.len() > DESKS_MAX {
+            return Err(format!(
+                "{} strategies, expected 1 to {DESKS_MAX}",
+                strategies.len()
+            ));
+        }
+        let mut limits = session.risk;
+        if let Some(hours) = &mut limits.hours {
+            // The simulated clock counts from midnight.
+            hours.clock_offset_ns = 0;
+        }
+        Ok(Self {
+            strategies,
+            limits,
+            rows: session.rows,
+            day: session.day,
+            answer_timeout_ns: Some(session.answer_timeout_ns),
+            latency,
+        })
+    }
+}

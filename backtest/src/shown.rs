@@ -1,0 +1,168 @@
+//! An outcome as a person reads it, and as a program does.
+
+use std::fmt::Write;
+
+use comfy_table::{CellAlignment, Table, presets};
+use protocol::types::{Side, Symbol};
+use serde_json::{Value, json};
+
+use crate::ledger::{Outcome, Position};
+
+/// Symbols of the table: those that moved the result most.
+const SHOWN_MAX: usize = 20;
+
+/// Halves of 0.0001 dollars as dollars, exact.
+fn dollars(halves: i128) -> String {
+    let sign = if halves < 0 { "-" } else { "" };
+    let parts = halves.unsigned_abs() * 5;
+    let text = format!("{sign}{}.{:05}", parts / 100_000, parts % 100_000);
+    // Cents are always there.
+    let cut = text.trim_end_matches('0').len();
+    let cents = text.len() - 3;
+    text.get(..cut.max(cents)).unwrap_or_default().to_owned()
+}
+
+fn profit(halves: Option<i128>) -> String {
+    halves.map_or_else(|| "unknown: a side of a book is empty".to_owned(), dollars)
+}
+
+fn name(symbol: Option<Symbol>, locate: u16) -> String {
+    symbol.map_or_else(|| format!("#{locate}"), |symbol| symbol.to_string())
+}
+
+/// The tables of the command.
+pub(crate) fn text(outcome: &Outcome, took_ns: u64) -> String {
+    let shares: u64 = outcome.fills.iter().map(|fill| u64::from(fill.qty.0)).sum();
+    let took_ms = (took_ns / 1_000_000).max(1);
+    let mut rows = vec![
+        ("messages", outcome.messages.to_string()),
+        (
+            "simulated",
+            format!("{} s", outcome.lived_ns / 1_000_000_000),
+        ),
+        (
+            "took",
+            format!("{}.{:03} s", took_ms / 1_000, took_ms % 1_000),
+        ),
+        (
+            "messages a second",
+            (outcome.messages * 1_000 / took_ms).to_string(),
+        ),
+        ("orders accepted", outcome.accepted.to_string()),
+        ("replaced", outcome.replaced.to_string()),
+        ("canceled", outcome.canceled.to_string()),
+        ("rejected by the exchange", outcome.rejected.to_string()),
+    ];
+    let refused = outcome.refused.iter();
+    let refused: Vec<_> = refused
+        .map(|(cause, count)| (format!("refused by risk: {cause}"), count.to_string()))
+        .collect();
+    rows.extend(
+        refused
+            .iter()
+            .map(|(what, count)| (what.as_str(), count.clone())),
+    );
+    rows.extend([
+        ("fills", outcome.fills.len().to_string()),
+        ("shares", shares.to_string()),
+        ("profit and loss", profit(outcome.profit_halves())),
+        ("hash", format!("{:016x}", outcome.hash)),
+    ]);
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    for (what, value) in rows {
+        table.add_row([what.to_owned(), value]);
+    }
+    align(&mut table, 1..2);
+    let mut text = format!("{table}\n");
+    if !outcome.positions.is_empty() {
+        let _ = write!(text, "\n{}", positions(outcome));
+    }
+    text
+}
+
+fn positions(outcome: &Outcome) -> String {
+    let mut all: Vec<(&u16, &Position)> = outcome.positions.iter().collect();
+    // The sort keeps the order of locate codes among equals.
+    all.sort_by_key(|(_, it)| std::cmp::Reverse(it.profit_halves().map(i128::unsigned_abs)));
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["symbol", "shares", "bid", "ask", "profit and loss"]);
+    for (locate, position) in all.iter().take(SHOWN_MAX) {
+        let (bid, ask) = position.marks;
+        table.add_row([
+            name(position.symbol, **locate),
+            position.shares.to_string(),
+            dollars(2 * i128::from(bid.0)),
+            dollars(2 * i128::from(ask.0)),
+            profit(position.profit_halves()),
+        ]);
+    }
+    align(&mut table, 1..5);
+    let mut text = format!("{table}\n");
+    let left = all.len().saturating_sub(SHOWN_MAX);
+    if left > 0 {
+        let _ = writeln!(text, " and {left} symbols of less profit or loss");
+    }
+    text
+}
+
+fn align(table: &mut Table, columns: std::ops::Range<usize>) {
+    for index in columns {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+/// Everything, but for how long it took: the same for the same input. Money is text in dollars, so that no digit is lost.
+pub(crate) fn json(outcome: &Outcome) -> Value {
+    let fills = outcome.fills.iter().map(|fill| {
+        let symbol = outcome.positions.get(&fill.locate).and_then(|it| it.symbol);
+        json!({
+            "heard_ns": fill.heard_ns,
+            "symbol": name(symbol, fill.locate),
+            "side": match fill.side { Side::Buy => "buy", Side::Sell => "sell" },
+            "price": dollars(2 * i128::from(fill.price.0)),
+            "shares": fill.qty.0,
+        })
+    });
+    let positions = outcome.positions.iter().map(|(locate, position)| {
+        json!({
+            "symbol": name(position.symbol, *locate),
+            "locate": locate,
+            "shares": position.shares,
+            "cash": dollars(2 * position.cash),
+            "bid": dollars(2 * i128::from(position.marks.0.0)),
+            "ask": dollars(2 * i128::from(position.marks.1.0)),
+            "profit": position.profit_halves().map(dollars),
+        })
+    });
+    json!({
+        "messages": outcome.messages,
+        "simulated_ns": outcome.lived_ns,
+        "accepted": outcome.accepted,
+        "replaced": outcome.replaced,
+        "canceled": outcome.canceled,
+        "rejected": outcome.rejected,
+        "refused": outcome.refused,
+        "profit": outcome.profit_halves().map(dollars),
+        "hash": format!("{:016x}", outcome.hash),
+        "positions": positions.collect::<Vec<_>>(),
+        "fills": fills.collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dollars_are_exact_and_have_cents() {
+        let shown = [0, 1, -1, 20_000, -25_500, 200, 3].map(dollars);
+        let expected = [
+            "0.00", "0.00005", "-0.00005", "1.00", "-1.275", "0.01", "0.00015",
+        ];
+        assert_eq!(shown, expected);
+    }
+}

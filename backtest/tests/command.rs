@@ -1,0 +1,123 @@
+//! `tickgate-backtest` as a script meets it.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn backtest(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tickgate-backtest"));
+    command.args(arguments).output().expect("it runs")
+}
+
+fn outcome(file: &Path, arguments: &[&str]) -> (Value, String) {
+    let shown = file.to_str().expect("plain");
+    let output = backtest(&[arguments, &["--json", shown]].concat());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    let text = std::fs::read_to_string(file).expect("written");
+    let value = serde_json::from_str(&text).expect("JSON");
+    (value, String::from_utf8(output.stdout).expect("text"))
+}
+
+/// The symbols that have traded.
+fn symbols(outcome: &Value) -> Vec<&str> {
+    let fills = outcome["fills"].as_array().expect("a list");
+    let symbols: BTreeSet<&str> = fills
+        .iter()
+        .filter_map(|it| it["symbol"].as_str())
+        .collect();
+    symbols.into_iter().collect()
+}
+
+/// Those of the agents' market.
+const EIGHT: [&str; 8] = [
+    "AAAA", "AAAB", "AAAC", "AAAD", "AAAE", "AAAF", "AAAG", "AAAH",
+];
+
+const CONFIGURATION: &str = r#"
+[feed.sim]
+receive = "udp"
+lines = [{ address = "127.0.0.1:26477", interface = "lo" }]
+
+[session.ouch]
+address = "127.0.0.1:12000"
+username = "demo"
+password = "demo"
+
+[session.ouch.risk]
+order_qty_max = 100
+notional_max_dollars = 1000000
+collar_bps = 1000
+position_max = 100000
+open_orders_max = 100
+orders_per_second_max = 100000
+gross_exposure_max_dollars = 100000000
+net_exposure_max_dollars = 100000000
+loss_max_dollars = 10000000
+
+[strategy.few]
+kind = "quoter"
+feed = "sim"
+session = "ouch"
+symbols = ["AAAA", "AAAB"]
+
+[strategy.one]
+kind = "quoter"
+feed = "sim"
+session = "ouch"
+symbols = ["AAAC"]
+parameters = { qty = 50 }
+"#;
+
+#[test]
+fn seed_has_the_same_outcome_each_time_and_the_quoter_trades_each_of_its_symbols() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("outcome.json");
+    let of = |seed| outcome(&file, &["--seed", seed, "--messages", "20000"]);
+    let (first, text) = of("1");
+    assert_eq!(first, of("1").0);
+    assert_ne!(first["hash"], of("2").0["hash"]);
+    assert_eq!(symbols(&first), EIGHT);
+    assert!(
+        text.contains(first["hash"].as_str().expect("text")),
+        "{text}"
+    );
+}
+
+#[test]
+fn configuration_decides_strategies_symbols_and_limits() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("tickgate.toml");
+    std::fs::write(&config, CONFIGURATION).expect("written");
+    let config = config.to_str().expect("plain");
+    let file = folder.path().join("outcome.json");
+    let market = ["--seed", "1", "--messages", "20000", "--config", config];
+    let (traded, _) = outcome(&file, &market);
+    assert_eq!(symbols(&traded), EIGHT[..3]);
+
+    let tight = ["--set", "session.ouch.risk.order_qty_max=70"];
+    let (refused, _) = outcome(&file, &[&market[..], &tight].concat());
+    assert!(
+        refused["refused"]["OrderQty"].as_u64() > Some(0),
+        "{}",
+        refused["refused"]
+    );
+    assert!(
+        refused["accepted"].as_u64() > Some(0),
+        "50 shares are allowed"
+    );
+}
+
+#[test]
+fn wrong_usage_is_told_apart_from_a_run_that_fails() {
+    let code = |arguments: &[&str]| backtest(arguments).status.code();
+    assert_eq!(code(&[]), Some(2));
+    assert_eq!(code(&["day", "--seed", "1"]), Some(2));
+    assert_eq!(code(&["--seed", "1", "--latency", "soon"]), Some(2));
+    assert_eq!(code(&["--seed", "1", "--config", "/nowhere.toml"]), Some(2));
+    assert_eq!(code(&["/nowhere.gz"]), Some(1));
+}
