@@ -202,6 +202,8 @@ impl Session {
                 },
                 out,
             );
+            // The next is due a second from here, whether or not the caller tells of each that it sends.
+            self.sent_ns = now_ns;
         }
         Ok(())
     }
@@ -383,6 +385,23 @@ mod tests {
             heard.extend(say(&mut session, &[*byte]).2);
         }
         assert_eq!(heard, [b"ab".to_vec(), b"c".to_vec()]);
+    }
+
+    #[test]
+    fn quiet_session_writes_one_heartbeat_a_second_however_often_it_is_asked() {
+        let mut session = Session::new(0);
+        assert_eq!(say(&mut session, &login("user", "secret", "", 1)).0, Ok(()));
+        let mut beats = Vec::new();
+        for tenth in 0..35 {
+            let mut out = Vec::new();
+            let now_ns = tenth * HEARTBEAT_NS / 10;
+            assert_eq!(session.on_timeout(now_ns, &mut out), Ok(()));
+            if !out.is_empty() {
+                assert_eq!(out, b"\0\x01H");
+                beats.push(tenth);
+            }
+        }
+        assert_eq!(beats, [10, 20, 30]);
     }
 
     #[test]
