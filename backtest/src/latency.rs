@@ -130,7 +130,7 @@ impl Delay {
         let report: Report = serde_json::from_str(text)
             .map_err(|error| format!("not a report of tickgate-bench latency: {error}"))?;
         let mut runs = report.runs.iter();
-        let histogram = runs.find_map(|it| it.run.measured.histogram(REPORTED));
+        let histogram = runs.find_map(|it| it.histogram(REPORTED));
         let histogram = histogram.ok_or_else(|| format!("no run has a histogram {REPORTED}"))?;
         let mut count = 0;
         let steps = histogram.iter_recorded().map(|step| {
@@ -178,12 +178,7 @@ impl Delay {
 /// As much of the laboratory's report as is needed.
 #[derive(Deserialize)]
 struct Report {
-    runs: Vec<Reported>,
-}
-
-#[derive(Deserialize)]
-struct Reported {
-    run: Measurement,
+    runs: Vec<Measurement>,
 }
 
 /// `1234.000`, or `1234`.
@@ -257,6 +252,45 @@ mod tests {
         assert!(drawn.iter().all(|ns| (1_000..=50_100).contains(ns)));
         assert_eq!(drawn, draw(3));
         assert_ne!(drawn, draw(4));
+    }
+
+    #[test]
+    fn report_of_the_laboratory_gives_the_first_wire_to_wire_that_it_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        let parsed = |report: &report::Report| {
+            report.write_json(&path).unwrap();
+            Latency::parse(path.to_str().unwrap())
+        };
+        let mut report = report::Report::new("tickgate-bench latency");
+        report.runs.push(report::Entry::new("without"));
+        let error = parsed(&report).unwrap_err();
+        assert!(
+            error.contains("no run has a histogram wire_to_wire"),
+            "{error}"
+        );
+
+        let mut entry = report::Entry::new("with");
+        let mut measured = Histogram::<u64>::new(3).unwrap();
+        measured.record_n(9_000, 3).unwrap();
+        measured.record_n(90_000, 1).unwrap();
+        entry.run.set_histogram(REPORTED, &measured);
+        report.runs.push(entry);
+        let latency = parsed(&report).unwrap();
+        let Delay::Measured(steps) = &latency.orders else {
+            panic!("{latency:?}");
+        };
+        let counts: Vec<u64> = steps.iter().map(|(count, _)| *count).collect();
+        assert_eq!(counts, [3, 4]);
+        let near = |(_, value): &(u64, u64), ns| value.abs_diff(ns) <= ns / 100;
+        assert!(
+            near(&steps[0], 9_000) && near(&steps[1], 90_000),
+            "{steps:?}"
+        );
+        assert_eq!(
+            (&latency.feed, &latency.answers),
+            (&latency.orders, &latency.orders)
+        );
     }
 
     #[test]
