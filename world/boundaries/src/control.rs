@@ -91,7 +91,14 @@ pub(crate) fn run(data: &[u8]) {
 /// What to begin with.
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let lines = LINES.iter().map(|line| line.as_bytes().to_vec());
+    // Names that no configuration allows, but that a line can bring.
+    let names = ["a\\nb", "a\\\"b", "a b"].into_iter().flat_map(|name| {
+        ["pause", "unpause"].map(|verb| {
+            format!(r#"{{"version":1,"verb":{{"{verb}":{{"strategy":"{name}"}}}}}}"#).into_bytes()
+        })
+    });
     lines
+        .chain(names)
         .chain((0..16).map(|which| vec![which, 0, 3, 40, 3, 0x20, 50]))
         .collect()
 }

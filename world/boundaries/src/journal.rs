@@ -90,18 +90,17 @@ fn read(bytes: &[u8]) -> (Vec<Vec<u8>>, bool) {
 /// One input.
 pub(crate) fn run(data: &[u8]) {
     read(data);
+    // What is turned is drawn first: the records may use all that comes after it.
     let mut input = Input(data);
+    let (place, turn, missing) = (input.number(), input.byte().max(1), input.byte());
     let (mut file, payloads) = write(&mut input);
     assert_eq!(read(&file), (payloads.clone(), true));
-    // Bytes that turn, and an end that is missing.
-    let at = usize::from(input.byte()) << 8 | usize::from(input.byte());
-    let turn = input.byte();
-    if at < file.len() {
-        file[at] ^= turn;
-        let (given, is_sound) = read(&file);
-        assert!(payloads.starts_with(&given) && (turn == 0 || !is_sound));
-        file[at] ^= turn;
-    }
-    file.truncate(file.len().saturating_sub(usize::from(input.byte())));
+    // A byte that turns, always another one and always in the file, and an end that is missing.
+    let at = place % file.len();
+    file[at] ^= turn;
+    let (given, is_sound) = read(&file);
+    assert!(payloads.starts_with(&given) && !is_sound);
+    file[at] ^= turn;
+    file.truncate(file.len().saturating_sub(usize::from(missing)));
     assert!(payloads.starts_with(&read(&file).0));
 }
