@@ -15,6 +15,7 @@
 
 pub mod feed;
 pub mod link;
+pub mod turns;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -60,9 +60,10 @@ fn address(words: &mut [u32]) -> [u32; 2] {
     ]
 }
 
-/// Changes the words of a lane's row: that of the connection to this port. Nothing may be on its way.
-pub(crate) fn change_lane(port: u16, change: impl Fn(&mut [u32])) {
-    let mut changed = 0;
+/// Changes the words of a lane's row: that of the connection to this port. Nothing may be on its way; `change` says whether
+/// that is so, and else they stay as they are.
+pub(crate) fn change_lane(port: u16, change: impl Fn(&mut [u32]) -> bool) -> bool {
+    let (mut found, mut is_changed) = (0, false);
     for id in ids(MAP_GET_NEXT_ID) {
         let Some(map) = open(MAP_GET_FD_BY_ID, id) else {
             continue;
@@ -81,12 +82,15 @@ pub(crate) fn change_lane(port: u16, change: impl Fn(&mut [u32])) {
         // Mode, addresses, ports: ours, and the exchange's as on the wire.
         let [_, _, a, b] = row[3].to_ne_bytes();
         if u16::from_be_bytes([a, b]) == port {
-            change(&mut row);
-            bpf(MAP_UPDATE_ELEM, &mut attributes).expect("root");
-            changed += 1;
+            is_changed = change(&mut row);
+            if is_changed {
+                bpf(MAP_UPDATE_ELEM, &mut attributes).expect("root");
+            }
+            found += 1;
         }
     }
-    assert_eq!(changed, 1, "one lane to port {port}");
+    assert_eq!(found, 1, "one lane to port {port}");
+    is_changed
 }
 
 fn is_named(words: &[u32; 32], first_word: usize, name: &str) -> bool {

@@ -13,64 +13,24 @@
 use std::io::Read;
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use feed_handler::source::PacketSource;
 use io_uring::types::Fixed;
 use io_uring::{IoUring, opcode};
 
-use lab::peer::{Arguments, Order, is_trigger, seq_of};
-use peers::feed;
+use lab::peer::{Arguments, Order};
+use peers::turns::{self, Exchange};
 
 /// Orders that may be under way at once; a burst of more waits for completions.
 const SLOTS: usize = 128;
-/// Idle turns between two looks for the exchange's answers.
-const TURNS_BETWEEN_READS: u32 = 16;
 
 fn main() -> Result<()> {
-    let arguments = Arguments::read()?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))?;
-    }
-    run(&arguments, &stop)
-}
-
-/// Runs until `stop`.
-fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
-    rt::cpu::pin(arguments.cpu).context("CPU")?;
-    let (mut source, _watch) = feed::open(arguments)?;
-    let mut exchange = Exchange::connect(arguments)?;
-    eprintln!("ready");
-    let mut packets = 0u64;
-    let mut idle = 0u32;
-    while !stop.load(Ordering::Relaxed) {
-        let taken = source.acquire();
-        if taken == 0 {
-            idle = idle.wrapping_add(1);
-            if idle.is_multiple_of(TURNS_BETWEEN_READS) && !exchange.read()? {
-                break;
-            }
-            continue;
-        }
-        packets += taken as u64;
-        source.each(|packet| {
-            if is_trigger(packet.payload, arguments.locate) {
-                exchange.push(seq_of(packet.payload));
-            }
-        });
-        exchange.submit()?;
-        source.release();
-    }
-    eprintln!("packets {packets} orders {}", exchange.order.count());
-    Ok(())
+    turns::run::<Floor>()
 }
 
 /// The connection and its ring.
-struct Exchange {
+struct Floor {
     ring: IoUring,
     stream: TcpStream,
     order: Order,
@@ -80,7 +40,7 @@ struct Exchange {
     answers: Box<[u8; 4096]>,
 }
 
-impl Exchange {
+impl Exchange for Floor {
     fn connect(arguments: &Arguments) -> Result<Self> {
         use std::io::Write as _;
         let until = rt::clock::monotonic_ns() + 5_000_000_000;
@@ -146,12 +106,15 @@ impl Exchange {
         Ok(())
     }
 
-    /// Takes answers, which nobody reads; `false`: the exchange has closed, the day is over.
     fn read(&mut self) -> Result<bool> {
         match self.stream.read(&mut self.answers[..]) {
             Ok(len) => Ok(len > 0),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(true),
             Err(error) => Err(error).context("reading answers"),
         }
+    }
+
+    fn orders(&self) -> u32 {
+        self.order.count()
     }
 }

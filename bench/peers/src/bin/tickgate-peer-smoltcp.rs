@@ -5,22 +5,17 @@
 //!
 //! Arguments as in `peer.h`.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use anyhow::{Context, Result, bail, ensure};
-use feed_handler::source::PacketSource;
-use lab::peer::{Arguments, Order, is_trigger, seq_of};
-use peers::feed::{self, Place};
+use lab::peer::{Arguments, Order};
+use peers::feed::Place;
 use peers::link::Link;
+use peers::turns::{self, Exchange};
 use rt::clock::Clock;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpCidr};
 
-/// Idle turns between two looks for the exchange's answers.
-const TURNS_BETWEEN_READS: u32 = 16;
 /// Bytes under way in each direction at most.
 const BUFFER_BYTES: usize = 1 << 16;
 /// The first port of those that nobody is given (RFC 6335), and how many there are.
@@ -29,58 +24,22 @@ const PORTS: [u16; 2] = [49_152, 16_384];
 const PATIENCE_NS: u64 = 5_000_000_000;
 
 fn main() -> Result<()> {
-    let arguments = Arguments::read()?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))?;
-    }
-    run(&arguments, &stop)
-}
-
-/// Runs until `stop`.
-fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
-    rt::cpu::pin(arguments.cpu).context("CPU")?;
-    let (mut source, _watch) = feed::open(arguments)?;
-    let mut exchange = Exchange::connect(arguments)?;
-    eprintln!("ready");
-    let mut packets = 0u64;
-    let mut idle = 0u32;
-    while !stop.load(Ordering::Relaxed) {
-        let taken = source.acquire();
-        if taken == 0 {
-            idle = idle.wrapping_add(1);
-            if idle.is_multiple_of(TURNS_BETWEEN_READS) && !exchange.read() {
-                break;
-            }
-            continue;
-        }
-        packets += taken as u64;
-        let mut is_taken = true;
-        source.each(|packet| {
-            if is_trigger(packet.payload, arguments.locate) {
-                is_taken &= exchange.push(seq_of(packet.payload));
-            }
-        });
-        ensure!(is_taken, "smoltcp has no room for an order");
-        exchange.submit()?;
-        source.release();
-    }
-    eprintln!("packets {packets} orders {}", exchange.order.count());
-    exchange.close();
-    Ok(())
+    turns::run::<Smoltcp>()
 }
 
 /// The connection.
-struct Exchange {
+struct Smoltcp {
     clock: Clock,
     link: Link,
     stack: Interface,
     sockets: SocketSet<'static>,
     connection: SocketHandle,
     order: Order,
+    /// An order found no room.
+    is_full: bool,
 }
 
-impl Exchange {
+impl Exchange for Smoltcp {
     fn connect(arguments: &Arguments) -> Result<Self> {
         let exchange = *arguments.exchange.ip();
         let place = Place::all()?
@@ -120,6 +79,7 @@ impl Exchange {
             sockets,
             connection,
             order: Order::new(arguments.order.clone()),
+            is_full: false,
         };
         it.poll_until(|socket| socket.may_send())
             .context("the exchange")?;
@@ -129,6 +89,45 @@ impl Exchange {
         Ok(it)
     }
 
+    #[inline]
+    fn push(&mut self, seq: u64) {
+        let order = self.order.next(seq);
+        let socket: &mut Socket<'_> = self.sockets.get_mut(self.connection);
+        self.is_full |= socket.send_slice(order) != Ok(order.len());
+    }
+
+    #[inline]
+    fn submit(&mut self) -> Result<()> {
+        ensure!(!self.is_full, "smoltcp has no room for an order");
+        let now = now(&self.clock);
+        self.stack
+            .poll_egress(now, &mut self.link, &mut self.sockets);
+        match self.link.failed() {
+            Some(error) => Err(error).context("sending"),
+            None => Ok(()),
+        }
+    }
+
+    fn read(&mut self) -> Result<bool> {
+        self.poll();
+        let socket = self.socket();
+        // An error says that there is nothing.
+        let _ = socket.recv(|bytes| (bytes.len(), ()));
+        Ok(socket.may_recv())
+    }
+
+    fn orders(&self) -> u32 {
+        self.order.count()
+    }
+
+    fn close(&mut self) {
+        self.socket().close();
+        // It may have gone without a word.
+        let _ = self.poll_until(|socket| !socket.may_recv());
+    }
+}
+
+impl Smoltcp {
     fn poll_until(&mut self, is_done: impl Fn(&Socket<'_>) -> bool) -> Result<()> {
         let until_ns = self.clock.now_ns() + PATIENCE_NS;
         while !is_done(self.sockets.get(self.connection)) {
@@ -156,41 +155,6 @@ impl Exchange {
     #[inline]
     fn send(&mut self, bytes: &[u8]) -> bool {
         self.socket().send_slice(bytes) == Ok(bytes.len())
-    }
-
-    #[inline]
-    fn push(&mut self, seq: u64) -> bool {
-        let order = self.order.next(seq);
-        let socket: &mut Socket<'_> = self.sockets.get_mut(self.connection);
-        socket.send_slice(order) == Ok(order.len())
-    }
-
-    /// Sends what was pushed.
-    #[inline]
-    fn submit(&mut self) -> Result<()> {
-        let now = now(&self.clock);
-        self.stack
-            .poll_egress(now, &mut self.link, &mut self.sockets);
-        match self.link.failed() {
-            Some(error) => Err(error).context("sending"),
-            None => Ok(()),
-        }
-    }
-
-    /// Takes answers, which nobody reads; `false`: the exchange has closed, the day is over.
-    fn read(&mut self) -> bool {
-        self.poll();
-        let socket = self.socket();
-        // An error says that there is nothing.
-        let _ = socket.recv(|bytes| (bytes.len(), ()));
-        socket.may_recv()
-    }
-
-    /// Tells the exchange that this is the end.
-    fn close(&mut self) {
-        self.socket().close();
-        // It may have gone without a word.
-        let _ = self.poll_until(|socket| !socket.may_recv());
     }
 }
 
