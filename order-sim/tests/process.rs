@@ -230,6 +230,30 @@ fn damaged_file_keeps_the_exchange_from_starting_and_names_file_and_offset() {
     assert_eq!(std::fs::read(&file).unwrap(), bytes, "nothing is lost");
 }
 
+#[test]
+fn account_that_was_never_told_anything_outlives_every_start() {
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..3 {
+        let mut exchange = Exchange::start(folder.path(), 1 << 20);
+        // By then its file has been written to, whoever asks.
+        let client = Client::log_in(&exchange, "a", 1).unwrap();
+        exchange.process.kill().unwrap();
+        exchange.process.wait().unwrap();
+        drop(client);
+    }
+    let mut exchange = Exchange::start(folder.path(), 1 << 20);
+    for name in ["a", "b"] {
+        let mut client = Client::log_in(&exchange, name, 1).unwrap();
+        client.enter(1, b'B');
+        assert_eq!(client.answer(), Some('A'));
+    }
+    exchange.process.kill().unwrap();
+    exchange.process.wait().unwrap();
+    let exchange = Exchange::start(folder.path(), 1 << 20);
+    let mut client = Client::log_in(&exchange, "b", 1).unwrap();
+    assert_eq!(client.answer(), Some('A'));
+}
+
 /// What `tickgate-sim status` prints.
 fn status(folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_tickgate-sim"))

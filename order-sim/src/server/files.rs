@@ -92,8 +92,9 @@ impl Files {
                     "account {name}: {} messages of an earlier run",
                     store.count()
                 );
-                stores.push((name.clone(), store));
             }
+            // Also one without a message: its file may have its head already.
+            stores.push((name.clone(), store));
         }
         Ok((
             Self {

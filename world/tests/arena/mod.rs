@@ -25,6 +25,7 @@ use crate::between::{self, Middle};
 use crate::desk::{
     self, Desk, account_at_exchange, gateway_command, start_gateway, start_sim_with,
 };
+use crate::support::stderr;
 
 /// How long both sides may take to agree after something was killed: an exchange that is silent is given up after two
 /// seconds, a lost connection is made again within five.
@@ -135,10 +136,24 @@ impl Arena {
 
     /// What the gateway says to `tickgate ctl`; `None`: nobody answers, or not yet.
     pub(crate) fn ctl(&self, arguments: &[&str]) -> Option<Value> {
+        self.asked(arguments).ok()
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// What `ctl` says instead.
+    pub(crate) fn asked(&self, arguments: &[&str]) -> Result<Value, String> {
         let socket = self.desk.path("gateway.sock");
         let output = desk::ctl(&socket, &[&["--json"], arguments].concat());
-        let is_told = output.status.success();
-        is_told.then(|| serde_json::from_slice(&output.stdout).expect("JSON"))
+        if !output.status.success() {
+            return Err(format!(
+                "{arguments:?}: {}: {}",
+                output.status,
+                stderr(&output)
+            ));
+        }
+        Ok(serde_json::from_slice(&output.stdout).expect("JSON"))
     }
 
     /// Nothing new goes out, and both sides come to say the same.
@@ -161,7 +176,7 @@ impl Arena {
                 ));
             }
         }
-        let status = self.ctl(&["status"]).ok_or("no status")?;
+        let status = self.asked(&["status"])?;
         let kill = &status["status"]["kill"];
         if kill["scope"] != serde_json::json!([]) {
             return Err(format!("{kill}"));

@@ -59,9 +59,29 @@ pub(super) fn mtu(interface: &str) -> io::Result<u32> {
 /// By how much the exchange's windows are scaled.
 pub(super) fn window_shift(socket: &Socket) -> io::Result<u8> {
     const HAS_WINDOW_SCALE: u8 = 4;
-    // `struct tcp_info` begins with seven bytes: options are the sixth, both scales the seventh.
-    let mut info = [0u8; 8];
-    let mut len: libc::socklen_t = 8;
+    // Options are the sixth byte, both scales the seventh.
+    let [_, _, _, _, _, options, scales, _] = tcp_info(socket)?;
+    Ok(if options & HAS_WINDOW_SCALE == 0 {
+        0
+    } else {
+        scales & 0x0F
+    })
+}
+
+/// Bytes that TCP has taken and never sent.
+pub(super) fn not_sent(socket: &Socket) -> io::Result<u32> {
+    // `tcpi_notsent_bytes`, there since Linux 4.6.
+    const AT: usize = 144;
+    let info: [u8; AT + 4] = tcp_info(socket)?;
+    let [.., a, b, c, d] = info;
+    Ok(u32::from_ne_bytes([a, b, c, d]))
+}
+
+/// The beginning of `struct tcp_info`.
+fn tcp_info<const BYTES: usize>(socket: &Socket) -> io::Result<[u8; BYTES]> {
+    let mut info = [0u8; BYTES];
+    let room = libc::socklen_t::try_from(BYTES).unwrap_or(0);
+    let mut len = room;
     // SAFETY: the buffer is as long as stated; the kernel writes no more than that.
     let result = unsafe {
         libc::getsockopt(
@@ -75,10 +95,8 @@ pub(super) fn window_shift(socket: &Socket) -> io::Result<u8> {
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
-    let [_, _, _, _, _, options, scales, _] = info;
-    Ok(if options & HAS_WINDOW_SCALE == 0 {
-        0
-    } else {
-        scales & 0x0F
-    })
+    if len < room {
+        return Err(io::Error::from_raw_os_error(libc::ENOTSUP));
+    }
+    Ok(info)
 }

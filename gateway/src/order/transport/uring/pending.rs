@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use io_uring::cqueue;
 use socket2::Socket;
 
+use super::super::sockopt::not_sent;
 use super::{KEPT, Kind, RING_ENTRIES, UringTransport};
 
 /// What waits to be written.
@@ -49,16 +50,19 @@ impl UringTransport {
         self.left = Some(left);
     }
 
-    /// Before the socket goes, whoever ends the connection: where TCP has everything that has left past it, it goes on
-    /// sending until the exchange has it, as without a lane, and ends with FIN.
+    /// Before the socket goes, whoever ends the connection: where TCP has sent everything that has left past it, it goes
+    /// on sending until the exchange has the rest, as without a lane, and ends with FIN. That TCP has taken it is not
+    /// enough: a copy that waits for the congestion window stays behind what the exchange acknowledges, of which TCP hears
+    /// nothing as soon as the lane serves the next connection.
     pub(super) fn end_in_order(&mut self) {
         let Some(left) = self.left.take() else { return };
-        let is_short = |taken: u32| taken.wrapping_sub(left) > u32::MAX / 2;
+        let is_short = |bytes: u32| bytes.wrapping_sub(left) > u32::MAX / 2;
         if is_short(self.taken) {
             self.reap();
         }
         if let Some(socket) = &self.socket
-            && !is_short(self.taken)
+            && let Ok(not_sent) = not_sent(socket)
+            && !is_short(self.taken.wrapping_sub(not_sent))
         {
             // Failing leaves RST, which ends it, too.
             let _ = socket.set_linger(None);
