@@ -33,7 +33,7 @@ pub(super) use pending::Pending;
 
 use super::provided::{BUFFER_BYTES, GROUP, Provided};
 use super::sockopt::busy_poll;
-use super::{HEARD_BYTES_MAX, Transport, TransportEvent};
+use super::{HEARD_BYTES_MAX, Transport, TransportEvent, prefetch_room};
 
 /// Bytes that may wait to be sent: about 1,200 orders.
 const TX_BYTES: usize = 64 * 1024;
@@ -360,6 +360,11 @@ impl Transport for UringTransport {
     fn flush(&mut self) {
         self.write();
         self.enter();
+    }
+
+    #[inline]
+    fn prefetch(&self) {
+        prefetch_room(self.tx.get(self.committed..));
     }
 
     #[inline]
