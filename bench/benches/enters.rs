@@ -1,6 +1,8 @@
 //! What two sessions of one core that send in the same turn would gain from one `io_uring_enter` for both: each with a ring of
 //! its own, as the gateway has them, and both on one ring, in turns, on real connections over the loopback interface.
 //!
+//! And which operation hands the bytes over the soonest: a write from a registered buffer, or a send; in turns, on one ring and one connection.
+//!
 //! `cargo bench -p tickgate-bench --bench enters`. Times from before the first order is handed over, ns.
 
 #![allow(
@@ -16,7 +18,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 
 use hdrhistogram::Histogram;
-use io_uring::{IoUring, opcode, types};
+use io_uring::{IoUring, opcode, squeue, types};
 use rt::clock::monotonic_ns;
 
 const ROUNDS: u64 = 100_000;
@@ -45,10 +47,17 @@ fn ring(connections: &[&TcpStream], order: &'static mut [u8]) -> IoUring {
     ring
 }
 
-fn push(ring: &mut IoUring, connection: u32, order: *const u8) {
-    let write = opcode::WriteFixed::new(types::Fixed(connection), order, ORDER_BYTES, 0).build();
+fn write(connection: u32, order: *const u8) -> squeue::Entry {
+    opcode::WriteFixed::new(types::Fixed(connection), order, ORDER_BYTES, 0).build()
+}
+
+fn send(connection: u32, order: *const u8) -> squeue::Entry {
+    opcode::Send::new(types::Fixed(connection), order, ORDER_BYTES).build()
+}
+
+fn push(ring: &mut IoUring, entry: &squeue::Entry) {
     // SAFETY: it names the registered bytes.
-    unsafe { ring.submission().push(&write) }.expect("room");
+    unsafe { ring.submission().push(entry) }.expect("room");
 }
 
 fn enter(ring: &IoUring, orders: u32) {
@@ -57,6 +66,84 @@ fn enter(ring: &IoUring, orders: u32) {
     // SAFETY: no argument is passed.
     let entered = unsafe { submitter.enter::<libc::sigset_t>(orders, 0, GETEVENTS, None) };
     entered.expect("submitted");
+}
+
+/// The completions of a round, each of them of bytes taken; then a pause.
+fn end_round(rings: &mut [&mut IoUring]) {
+    for ring in rings {
+        ring.completion()
+            .for_each(|it| assert_eq!(u32::try_from(it.result()), Ok(ORDER_BYTES)));
+    }
+    let end_ns = monotonic_ns() + PAUSE_NS;
+    while monotonic_ns() < end_ns {
+        std::hint::spin_loop();
+    }
+}
+
+fn histograms<const N: usize>() -> [Histogram<u64>; N] {
+    [(); N].map(|()| Histogram::new_with_bounds(1, 1 << 30, 3).expect("bounds"))
+}
+
+fn print(names: &[&str], took: &[Histogram<u64>]) {
+    for (name, took) in names.iter().zip(took) {
+        let at = |quantile| took.value_at_quantile(quantile);
+        println!(
+            "{name:32} p10 {:6} p50 {:6} p90 {:6}",
+            at(0.1),
+            at(0.5),
+            at(0.9)
+        );
+    }
+}
+
+/// Two connections that send in one turn, each with a ring of its own or both on one.
+fn own_or_one(connections: &[TcpStream; 2]) {
+    let [first, second] = connections;
+    let orders = [(); 3].map(|()| vec![1; ORDER_BYTES as usize].leak());
+    let at = orders.each_ref().map(|order| order.as_ptr());
+    let [one, other, both] = orders;
+    let [mut one, mut other] = [ring(&[first], one), ring(&[second], other)];
+    let mut shared = ring(&[first, second], both);
+    let mut took = histograms::<3>();
+    for _ in 0..ROUNDS {
+        let begin_ns = monotonic_ns();
+        for ((ring, order), took) in [&mut one, &mut other].into_iter().zip(at).zip(&mut took) {
+            push(ring, &send(0, order));
+            enter(ring, 1);
+            took.saturating_record(monotonic_ns() - begin_ns);
+        }
+        let begin_ns = monotonic_ns();
+        (0..2).for_each(|connection| push(&mut shared, &send(connection, at[2])));
+        enter(&shared, 2);
+        took[2].saturating_record(monotonic_ns() - begin_ns);
+        end_round(&mut [&mut one, &mut other, &mut shared]);
+    }
+    let names = [
+        "own rings: first is handed over",
+        "own rings: both are",
+        "one ring: both are",
+    ];
+    print(&names, &took);
+}
+
+/// One connection, a write and a send in turns; which of them comes first changes from round to round.
+fn write_or_send(connection: &TcpStream) {
+    let order = vec![1; ORDER_BYTES as usize].leak();
+    let at = order.as_ptr();
+    let mut ring = ring(&[connection], order);
+    let mut took = histograms::<2>();
+    for round in 0..2 * ROUNDS {
+        let entries = [write(0, at), send(0, at)];
+        for turn in 0..2 {
+            let which = usize::from((round + turn) % 2 == 1);
+            let begin_ns = monotonic_ns();
+            push(&mut ring, &entries[which]);
+            enter(&ring, 1);
+            took[which].saturating_record(monotonic_ns() - begin_ns);
+            end_round(&mut [&mut ring]);
+        }
+    }
+    print(&["write from a registered buffer", "send"], &took);
 }
 
 fn main() {
@@ -72,45 +159,6 @@ fn main() {
         });
         connection
     });
-    let [first, second] = &connections;
-    let orders = [(); 3].map(|()| vec![1; ORDER_BYTES as usize].leak());
-    let at = orders.each_ref().map(|order| order.as_ptr());
-    let [one, other, both] = orders;
-    let mut own = [ring(&[first], one), ring(&[second], other)];
-    let mut shared = ring(&[first, second], both);
-    let names = [
-        "own rings: first is handed over",
-        "own rings: both are",
-        "one ring: both are",
-    ];
-    let mut took = names.map(|_| Histogram::<u64>::new_with_bounds(1, 1 << 30, 3).expect("bounds"));
-    for _ in 0..ROUNDS {
-        let begin_ns = monotonic_ns();
-        for ((ring, order), took) in own.iter_mut().zip(at).zip(&mut took) {
-            push(ring, 0, order);
-            enter(ring, 1);
-            took.saturating_record(monotonic_ns() - begin_ns);
-        }
-        let begin_ns = monotonic_ns();
-        (0..2).for_each(|connection| push(&mut shared, connection, at[2]));
-        enter(&shared, 2);
-        took[2].saturating_record(monotonic_ns() - begin_ns);
-        for ring in own.iter_mut().chain([&mut shared]) {
-            ring.completion()
-                .for_each(|it| assert!(it.result() > 0, "{it:?}"));
-        }
-        let end_ns = monotonic_ns() + PAUSE_NS;
-        while monotonic_ns() < end_ns {
-            std::hint::spin_loop();
-        }
-    }
-    for (name, took) in names.iter().zip(&took) {
-        let at = |quantile| took.value_at_quantile(quantile);
-        println!(
-            "{name:32} p10 {:6} p50 {:6} p90 {:6}",
-            at(0.1),
-            at(0.5),
-            at(0.9)
-        );
-    }
+    own_or_one(&connections);
+    write_or_send(&connections[0]);
 }

@@ -81,6 +81,8 @@ impl<T: Transport> Ours<T> {
     fn poll(&mut self) -> usize {
         let (connected, bytes, closed) = (&mut self.connected, &mut self.bytes, &mut self.closed);
         let mut told = 0;
+        // As an idle order stage does between any two turns.
+        self.transport.prefetch();
         let count = self.transport.poll(|news| {
             told += 1;
             match news {

@@ -457,7 +457,7 @@ impl<T: Transport + Send> Stage for OrderStage<T> {
         let is_busy = self.short_since_ns.is_some() || self.cancels_everything();
         if let Some(understudy) = self.understudy.as_mut().filter(|_| !is_busy) {
             understudy.rehearse(clock);
-            prefetch_next(&self.entry, &self.account, &mut self.transport);
+            prefetch_next(&self.entry, &self.account, &self.transport);
             self.histograms.prefetch();
         }
     }

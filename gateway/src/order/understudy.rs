@@ -165,7 +165,7 @@ impl Understudy {
 }
 
 /// Brings near what the next real order touches, if it is for what the last one was for. It changes nothing.
-pub(super) fn prefetch_next(entry: &Entry, account: &Account, transport: &mut impl Transport) {
+pub(super) fn prefetch_next(entry: &Entry, account: &Account, transport: &impl Transport) {
     entry.prefetch(account);
     entry.session.doubt.prefetch();
     let Subject {
@@ -183,9 +183,7 @@ pub(super) fn prefetch_next(entry: &Entry, account: &Account, transport: &mut im
     prefetch_whole(account);
     prefetch_whole(&*entry.session.counters);
     prefetch_whole(transport);
-    if let Some(room) = transport.room().first_chunk::<MESSAGE_LEN_MAX>() {
-        prefetch_whole(room);
-    }
+    transport.prefetch();
 }
 
 /// The checks of these limits, none of which refuses anything.

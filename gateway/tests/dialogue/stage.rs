@@ -2,6 +2,7 @@
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use feed_handler::event::Origin;
 use gateway::core_loop::Stage;
@@ -16,6 +17,7 @@ use gateway::order::opening::{Opening, OpeningView};
 use gateway::order::risk::{KillCause, KillSwitch, Limits, Risk};
 use gateway::order::stage::{OrderStage, Parts};
 use gateway::order::transport::{Transport, TransportEvent};
+use gateway::order::understudy::Understudy;
 use gateway::trace::recorder::Slowest;
 use protocol::types::{Side, Symbol};
 use rt::clock::Clock;
@@ -36,6 +38,7 @@ struct Wire {
     committed: usize,
     sent: Vec<u8>,
     connections: u32,
+    prefetched: AtomicU32,
 }
 
 impl Transport for Wire {
@@ -66,6 +69,10 @@ impl Transport for Wire {
     fn flush(&mut self) {
         self.sent.extend_from_slice(&self.tx[..self.committed]);
         self.committed = 0;
+    }
+
+    fn prefetch(&self) {
+        self.prefetched.fetch_add(1, Ordering::Relaxed);
     }
 
     fn poll(&mut self, mut on: impl FnMut(TransportEvent<'_>)) -> usize {
@@ -231,6 +238,22 @@ impl Bench {
 
 fn number_of(message: &[u8]) -> u32 {
     u32::from_be_bytes(message[1..5].try_into().unwrap())
+}
+
+#[test]
+fn rehearsal_reaches_into_the_transport_and_sends_nothing() {
+    let mut bench = Bench::open(LIMITS, &[on_feed(0)], 64);
+    bench.sent();
+    let understudy = Understudy::new(&LIMITS, false).unwrap();
+    bench.stage = bench.stage.with_rehearsal(understudy);
+    for rehearsals in 1..=3 {
+        bench.stage.rehearse(&bench.clock);
+        let prefetched = &bench.stage.transport().prefetched;
+        assert_eq!(prefetched.load(Ordering::Relaxed), rehearsals);
+    }
+    assert_eq!(bench.stage.entry().open_orders(), 0);
+    bench.turn();
+    assert_eq!(bench.sent(), []);
 }
 
 #[test]

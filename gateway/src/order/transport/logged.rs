@@ -95,6 +95,11 @@ impl<T: Transport> Transport for Logged<T> {
         happened
     }
 
+    #[inline]
+    fn prefetch(&self) {
+        self.transport.prefetch();
+    }
+
     fn counts(&self) -> Option<Counts> {
         self.transport.counts()
     }

@@ -15,7 +15,9 @@ use std::io;
 use std::net::SocketAddrV4;
 
 use feed_handler::capture::tap::Tap;
+use rt::mem::prefetch_whole;
 
+use super::session_orders::MESSAGE_LEN_MAX;
 use delegated::{DelegatedOptions, DelegatedTransport, LaneWatch};
 use uring::{Submit, UringOptions, UringTransport};
 use write::WriteTransport;
@@ -65,6 +67,10 @@ pub trait Transport {
     /// returns how many.
     fn poll(&mut self, on: impl FnMut(TransportEvent<'_>)) -> usize;
 
+    /// Brings near what the next `flush` touches outside of itself. It changes nothing, and asks nobody.
+    #[inline]
+    fn prefetch(&self) {}
+
     /// What it counts for an operator beside what order entry does; `None`: nothing.
     fn counts(&self) -> Option<Counts> {
         None
@@ -82,6 +88,14 @@ pub trait Transport {
 
     /// From now on such frames are shown to this tap.
     fn keep_sent(&mut self, _tap: Tap) {}
+}
+
+/// Brings near where the next order's bytes go.
+#[inline]
+fn prefetch_room(room: Option<&[u8]>) {
+    if let Some(room) = room.and_then(<[u8]>::first_chunk::<MESSAGE_LEN_MAX>) {
+        prefetch_whole(room);
+    }
 }
 
 /// What transports are told; each takes what it needs.

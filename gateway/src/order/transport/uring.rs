@@ -1,7 +1,7 @@
 //! The byte stream to an exchange on io_uring.
 //!
 //! ```text
-//!  room ── commit ── flush ──> one WRITE_FIXED from a registered buffer ──> socket (registered file)
+//!  room ── commit ── flush ──> one SEND ──> socket (registered file)
 //!  poll <── completion queue <── RECV multishot into provided buffers <── socket
 //! ```
 //!
@@ -33,7 +33,7 @@ pub(super) use pending::Pending;
 
 use super::provided::{BUFFER_BYTES, GROUP, Provided};
 use super::sockopt::busy_poll;
-use super::{HEARD_BYTES_MAX, Transport, TransportEvent};
+use super::{HEARD_BYTES_MAX, Transport, TransportEvent, prefetch_room};
 
 /// Bytes that may wait to be sent: about 1,200 orders.
 const TX_BYTES: usize = 64 * 1024;
@@ -172,14 +172,7 @@ impl UringTransport {
     }
 
     fn register(&mut self, ring: &IoUring) -> io::Result<()> {
-        let submitter = ring.submitter();
-        submitter.register_files_sparse(FILES)?;
-        let tx = libc::iovec {
-            iov_base: self.tx.as_mut_ptr().cast(),
-            iov_len: TX_BYTES,
-        };
-        // SAFETY: `tx` is our own mapping, lives as long as the ring, and never moves.
-        unsafe { submitter.register_buffers(&[tx]) }?;
+        ring.submitter().register_files_sparse(FILES)?;
         self.rx.register(ring)
     }
 
@@ -247,7 +240,11 @@ impl UringTransport {
             return;
         };
         let len = u32::try_from(bytes.len()).unwrap_or(0);
-        let entry = opcode::WriteFixed::new(SOCKET, bytes.as_ptr(), len, 0).build();
+        // Not a write from a registered buffer, which takes longer. What is sent in part is told as such, as with a write,
+        // since it does not wait for all; a socket that is shut down is told by EPIPE alone.
+        let entry = opcode::Send::new(SOCKET, bytes.as_ptr(), len)
+            .flags(libc::MSG_NOSIGNAL)
+            .build();
         self.sending = self.committed;
         self.push(entry, Kind::Send);
     }
@@ -360,6 +357,11 @@ impl Transport for UringTransport {
     fn flush(&mut self) {
         self.write();
         self.enter();
+    }
+
+    #[inline]
+    fn prefetch(&self) {
+        prefetch_room(self.tx.get(self.committed..));
     }
 
     #[inline]

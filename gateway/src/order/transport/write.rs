@@ -13,7 +13,7 @@ use std::net::SocketAddrV4;
 use rt::mem::{Pages, Want};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::{HEARD_BYTES_MAX, Transport, TransportEvent};
+use super::{HEARD_BYTES_MAX, Transport, TransportEvent, prefetch_room};
 
 /// Bytes that may wait to be sent, and that one read takes.
 const TX_BYTES: usize = 64 * 1024;
@@ -127,6 +127,11 @@ impl Transport for WriteTransport {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => self.fail(&error),
         }
+    }
+
+    #[inline]
+    fn prefetch(&self) {
+        prefetch_room(self.tx.get(self.committed..));
     }
 
     #[inline]

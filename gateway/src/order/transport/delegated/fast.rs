@@ -16,6 +16,7 @@ use std::time::Duration;
 use feed_handler::capture::tap::Tap;
 use feed_handler::xdp::nic;
 use rt::clock::monotonic_ns;
+use rt::mem::prefetch_whole;
 use socket2::Socket;
 
 use super::lane::{Connection, DelegatedCounters, Detour, Waiting};
@@ -146,6 +147,14 @@ impl Fast {
             }
             Err(detour) => self.counters.count(detour),
         }
+    }
+
+    /// Brings near what the next segment is made from, and the frame that it is written into. It changes nothing.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        prefetch_whole(&*self.counters);
+        self.row.prefetch();
+        self.sender.prefetch();
     }
 
     /// Something waits behind a write that the kernel is at.

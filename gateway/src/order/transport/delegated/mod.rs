@@ -116,6 +116,14 @@ impl Transport for DelegatedTransport {
     }
 
     #[inline]
+    fn prefetch(&self) {
+        self.stream.prefetch();
+        if let Some(fast) = &self.fast {
+            fast.prefetch();
+        }
+    }
+
+    #[inline]
     fn poll(&mut self, mut on: impl FnMut(TransportEvent<'_>)) -> usize {
         let mut is_connected = false;
         let count = self.stream.poll(|event| {
