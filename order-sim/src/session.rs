@@ -106,7 +106,10 @@ impl Session {
         out: &mut Vec<u8>,
         mut hear: impl FnMut(SessionEvent<'_>) -> usize,
     ) -> Result<(), Close> {
-        self.received_ns = received.now_ns;
+        // A read that brings nothing is no sign of life.
+        if !received.bytes.is_empty() {
+            self.received_ns = received.now_ns;
+        }
         self.inbox.extend_from_slice(received.bytes);
         let inbox = std::mem::take(&mut self.inbox);
         let mut rest = &inbox[..];
@@ -402,6 +405,18 @@ mod tests {
             }
         }
         assert_eq!(beats, [10, 20, 30]);
+    }
+
+    #[test]
+    fn reads_that_bring_nothing_keep_no_silent_client() {
+        let mut session = Session::new(0);
+        assert_eq!(say(&mut session, &login("user", "secret", "", 1)).0, Ok(()));
+        let now_ns = CLIENT_TIMEOUT_NS + 1;
+        let nothing = Received { bytes: &[], now_ns };
+        let mut out = Vec::new();
+        let read = session.on_bytes(nothing, &options(), &mut out, |_| 0);
+        assert_eq!(read, Ok(()));
+        assert_eq!(session.on_timeout(now_ns, &mut out), Err(Close));
     }
 
     #[test]

@@ -189,16 +189,25 @@ fn tell(sum: &Sum, took_s: f64) {
         .map(|(_, count)| count)
         .sum();
     let heard = &outcome.heard;
+    let worlds = sum.passed + sum.failed.len() as u64;
+    let rate = |count: u64| count as f64 / took_s;
     println!(
-        "{lived_s:.0} simulated seconds ({:.0} a second), {orders} orders of the random strategies ({:.0} a \
-         second), {} starts",
+        "{worlds} worlds in {took_s:.0} s ({:.1} a second), {lived_s:.0} simulated seconds ({:.0} a second), {orders} \
+         orders of the random strategies ({:.0} a second), {} starts",
+        rate(worlds),
         lived_s / took_s,
-        orders as f64 / took_s,
+        rate(orders),
         outcome.starts
     );
     println!(
-        "{} messages of {} sessions, {} gaps, {} silences, {} prices compared; {} worlds with every quote",
-        heard.messages, heard.sessions, heard.gaps, heard.silences, heard.compared, sum.quoted
+        "{} messages ({:.0} a second) of {} sessions, {} gaps, {} silences, {} prices compared; {} worlds with every quote",
+        heard.messages,
+        rate(heard.messages),
+        heard.sessions,
+        heard.gaps,
+        heard.silences,
+        heard.compared,
+        sum.quoted
     );
     println!(
         "{} messages recovered by {} requests, {} gaps ended by a snapshot, {} snapshots failed",
