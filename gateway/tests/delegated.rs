@@ -16,12 +16,11 @@ mod wire;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
-use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use feed_handler::xdp::nic::{self, Attached};
+use feed_handler::xdp::nic;
 use gateway::order::transport::delegated::{DelegatedOptions, Safeguards};
 use gateway::order::transport::{Transport, TransportOptions, TransportUser, Way};
 use wire::bpf;
@@ -585,6 +584,9 @@ fn without_a_lane_the_session_goes_as_before_or_is_refused_with_the_reason() {
     });
 }
 
+/// Where to it connects.
+const STOPPED: &str = "TICKGATE_TEST_STOPPED";
+
 #[test]
 fn process_that_was_stopped_goes_on_where_it_was() {
     in_own_thread(|| {
@@ -593,7 +595,7 @@ fn process_that_was_stopped_goes_on_where_it_was() {
         let us = std::env::current_exe().expect("a program");
         let mut child = Command::new(us)
             .args(["--ignored", "--exact", "one_that_is_stopped"])
-            .env(DIES, to.to_string())
+            .env(STOPPED, to.to_string())
             .spawn()
             .expect("a process of our own");
         let mut stream = accept(&listener);
@@ -643,7 +645,7 @@ fn until_stopped(process: i32) {
 #[test]
 #[ignore = "a process of another test's"]
 fn one_that_is_stopped() {
-    let to = std::env::var(DIES).expect("where to");
+    let to = std::env::var(STOPPED).expect("where to");
     let mut near = Near::open(&wire::delegated());
     let mut heard = near.connect(to.parse().expect("an address"));
     near.trade(&mut heard, 0, 2_000, 1);
@@ -653,94 +655,4 @@ fn one_that_is_stopped() {
         "{:?}",
         near.counts()
     );
-}
-
-/// Where a process dies: the call that it does not come back from.
-const STEPS: [(&str, libc::c_long); 2] = [
-    ("before the segment leaves", libc::SYS_sendto),
-    ("between the segment and its copy", libc::SYS_io_uring_enter),
-];
-const DIES: &str = "TICKGATE_TEST_DIES";
-
-#[test]
-fn process_that_dies_at_any_step_leaves_no_connection_and_no_program_behind() {
-    in_own_thread(|| {
-        let Some(far) = wire::lay() else { return };
-        for (step, (what, _)) in STEPS.iter().enumerate() {
-            let (listener, to) = listen(&far);
-            let us = std::env::current_exe().expect("a program");
-            let mut child = Command::new(us)
-                .args(["--ignored", "--exact", "one_that_dies"])
-                .env(DIES, format!("{step} {to}"))
-                .spawn()
-                .expect("a process of our own");
-            let mut stream = accept(&listener);
-            // Without RST the exchange waits for longer than 25 s.
-            stream
-                .set_read_timeout(Some(Duration::from_secs(10)))
-                .expect("set");
-            let mut bytes = Vec::new();
-            let end = stream.read_to_end(&mut bytes).map_err(|error| error.kind());
-            assert!(
-                matches!(end, Ok(_) | Err(ErrorKind::ConnectionReset)),
-                "{what}: {end:?} after {} bytes",
-                bytes.len()
-            );
-            let status = child.wait().expect("it ends");
-            assert_eq!(status.signal(), Some(libc::SIGSYS), "{what}");
-            let (messages, rest) = bytes.as_chunks::<MESSAGE_BYTES>();
-            // The last one has left, or not: what the exchange has is whole, once and in order.
-            assert_eq!((messages.len(), rest.len()), (10 + step, 0), "{what}");
-            for (number, bytes) in (0..).zip(messages) {
-                assert_eq!(*bytes, message(number), "{what}");
-            }
-            let index = nic::interface_index(NEAR).expect("it is there");
-            assert_eq!(nic::attached(index).ok(), Some(Attached::None), "{what}");
-        }
-    });
-}
-
-#[test]
-#[ignore = "a process of another test's"]
-fn one_that_dies() {
-    let how = std::env::var(DIES).expect("which step, and where to");
-    let (step, to) = how.split_once(' ').expect("both");
-    let (_, call) = STEPS[step.parse::<usize>().expect("a number")];
-    let mut near = Near::open(&wire::delegated());
-    let mut heard = near.connect(to.parse().expect("an address"));
-    // The first goes by the kernel; once it is acknowledged the lane knows its numbers.
-    let mut number = 0;
-    while number < 10 {
-        near.transport.send(&message(number));
-        near.transport.poll(&mut heard);
-        number += 1;
-        assert_eq!(near.counts()["delegated_sent"] + 1, number);
-    }
-    forbid(call);
-    near.transport.send(&message(number));
-}
-
-/// From here on this thread's process ends with this call.
-fn forbid(call: libc::c_long) {
-    let load = u16::try_from(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS).expect("small");
-    let jump = u16::try_from(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K).expect("small");
-    let end = u16::try_from(libc::BPF_RET | libc::BPF_K).expect("small");
-    let line = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    let mut lines = [
-        line(load, 0, 0, 0),
-        line(jump, 0, 1, u32::try_from(call).expect("small")),
-        line(end, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
-        line(end, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog {
-        len: 4,
-        filter: lines.as_mut_ptr(),
-    };
-    // SAFETY: takes plain numbers.
-    let result = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-    assert_eq!(result, 0);
-    let mode = libc::SECCOMP_MODE_FILTER;
-    // SAFETY: the filter lives across the call, and is as long as it says.
-    let result = unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) };
-    assert_eq!(result, 0);
 }

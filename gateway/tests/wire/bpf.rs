@@ -93,6 +93,16 @@ pub(crate) fn change_lane(port: u16, change: impl Fn(&mut [u32]) -> bool) -> boo
     is_changed
 }
 
+/// The words of the row of the connection to this port.
+pub(crate) fn lane(port: u16) -> Vec<u32> {
+    let words = std::cell::RefCell::new(Vec::new());
+    change_lane(port, |row| {
+        row.clone_into(&mut words.borrow_mut());
+        false
+    });
+    words.into_inner()
+}
+
 fn is_named(words: &[u32; 32], first_word: usize, name: &str) -> bool {
     let words = words[first_word..].iter().take(4);
     let bytes: Vec<u8> = words.flat_map(|word| word.to_ne_bytes()).collect();

@@ -24,7 +24,7 @@ pub(crate) struct Faults {
     pub(crate) one_in: AtomicU32,
     /// Frames from the near end are lost, all of them.
     pub(crate) is_near_cut: AtomicBool,
-    /// Frames from the far end are.
+    /// Frames from the far end are lost, all of them.
     pub(crate) is_far_cut: AtomicBool,
     /// What goes through is not remembered.
     pub(crate) is_forgotten: AtomicBool,
@@ -123,11 +123,12 @@ impl Hander {
             };
             self.passed.lock().expect("whole").push(passed);
         }
-        let cut = match is_from_near {
-            true => &self.faults.is_near_cut,
-            false => &self.faults.is_far_cut,
+        let cut = if is_from_near {
+            &self.faults.is_near_cut
+        } else {
+            &self.faults.is_far_cut
         };
-        if cut.load(Ordering::Relaxed) {
+        if cut.load(Ordering::SeqCst) {
             return;
         }
         let one_in = self.faults.one_in.load(Ordering::Relaxed);

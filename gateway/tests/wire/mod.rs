@@ -4,6 +4,7 @@
 
 pub(crate) mod bpf;
 pub(crate) mod hander;
+pub(crate) mod held;
 pub(crate) mod middle;
 pub(crate) mod near;
 
