@@ -4,7 +4,8 @@
 //!  free frame ──> filled ──> TX ring ── kick ──> kernel sends ──> completion ring ──> free frame
 //! ```
 //!
-//! In copy mode the kernel has sent when the call that kicks it returns. In zero-copy it has told the card, on this core and
+//! In copy mode the driver has a copy when the call that kicks the kernel returns; the frame comes back when the driver is done with
+//! that, on a card often at the next interrupt, and nobody waits for it. In zero-copy the kernel has told the card, on this core and
 //! within that call, and the frame comes back when the card has read it. A queue that is zero-copy receives into packet
 //! memory, too, also what no program redirects: so the socket brings frames for that, which the kernel copies out of and
 //! keeps.
@@ -51,6 +52,8 @@ pub struct Sender {
     free: usize,
     /// Bytes of the frame that was sent last.
     last_len: usize,
+    /// What was asked for, which is what was granted.
+    zero_copy: bool,
 }
 
 impl std::fmt::Debug for Sender {
@@ -114,6 +117,7 @@ impl Sender {
             free: frames.len(),
             frames,
             last_len: 0,
+            zero_copy,
         })
     }
 
@@ -125,11 +129,15 @@ impl Sender {
         is_zero_copy(self.tx.fd().as_raw_fd())
     }
 
-    /// Whether the kernel has sent, or given up, everything that it was given.
+    /// Whether the kernel has sent, or given up, everything that it was given, and there is a frame to send.
     #[inline]
     pub fn is_idle(&mut self) -> bool {
         self.take_back();
-        self.free == self.frames.len()
+        if self.free == self.frames.len() {
+            return true;
+        }
+        // What is copied has left the TX ring when the driver has it.
+        !self.zero_copy && self.free > 0 && self.tx.nb_free_exact() == FRAMES
     }
 
     /// Tells the kernel again of frames that it has put off.
