@@ -577,11 +577,10 @@ fn connection_by_another_interface_has_no_lane() {
 
 #[test]
 fn lane_needs_neither_timestamps_nor_selective_acknowledgements_nor_scaled_windows() {
-    let names = ["tcp_timestamps", "tcp_sack", "tcp_window_scaling"];
-    for without in 0..3 {
+    for without in ["tcp_timestamps", "tcp_sack", "tcp_window_scaling"] {
         in_own_thread(|| {
             let Some(far) = wire::lay() else { return };
-            set(names[without], "0");
+            set(without, "0");
             let (listener, to) = listen(&far);
             let exchange = echo(listener);
             let mut near = Near::open(&wire::delegated());
@@ -590,13 +589,9 @@ fn lane_needs_neither_timestamps_nor_selective_acknowledgements_nor_scaled_windo
             near.trade(&mut heard, 100, 25, 4);
             assert_answers(&heard, 200);
             let counts = near.counts();
-            assert!(
-                counts["delegated_sent"] > 150,
-                "{}: {counts:?}",
-                names[without]
-            );
+            assert!(counts["delegated_sent"] > 150, "{}: {counts:?}", without);
             let kept = counts["copies_stolen"] + counts["copies_trimmed"];
-            assert!(kept > 100, "{}: {counts:?}", names[without]);
+            assert!(kept > 100, "{}: {counts:?}", without);
             near.transport.close();
             assert_eq!(exchange.join().expect("it held"), 200);
         });

@@ -201,25 +201,26 @@ impl Watch {
     }
 }
 
-type Act = Box<dyn FnOnce(&Call) -> Fate + Send>;
+/// What is done at a call, and at which.
+type Act = (Held, Box<dyn FnOnce(&Call) -> Fate + Send>);
 
 /// A thread that says what becomes of this one's calls.
 pub(crate) struct Hand {
-    acts: Sender<(Held, Act)>,
+    acts: Sender<Act>,
 }
 
 impl Hand {
     /// Holds this thread at these calls; each goes on, unless something else was said.
     pub(crate) fn on(calls: &[Held]) -> Self {
         let (give, given): (Sender<Watch>, Receiver<Watch>) = channel();
-        let (acts, theirs): (Sender<(Held, Act)>, Receiver<(Held, Act)>) = channel();
+        let (acts, theirs): (Sender<Act>, Receiver<Act>) = channel();
         // Before the filter, which it would have, too.
         std::thread::spawn(move || {
             let watch = given.recv().expect("there is one");
             let mut waiting = VecDeque::new();
             while let Some(call) = watch.next() {
                 waiting.extend(theirs.try_iter());
-                let is_it = |(held, _): &(Held, Act)| held.number == call.number;
+                let is_it = |(held, _): &Act| held.number == call.number;
                 let act = waiting.iter().position(is_it);
                 let fate = match act.and_then(|at| waiting.remove(at)) {
                     Some((_, act)) => act(&call),
