@@ -94,13 +94,7 @@ fn setup(arguments: &Arguments, factory: Factory) -> Result<Setup, String> {
     let latency = Latency::parse(&arguments.latency).map_err(|it| format!("--latency: {it}"))?;
     let Some(config) = &arguments.config else {
         let quoter = factory("quoter", &Parameters::default())?;
-        let mut setup = Setup::of_one(quoter, latency);
-        // The quoter looks at best prices alone.
-        setup
-            .strategies
-            .iter_mut()
-            .for_each(|it| it.own_book_orders = None);
-        return Ok(setup);
+        return Ok(Setup::of_one_by_prices(quoter, latency));
     };
     let options = gateway::cli::options_of(config.clone(), arguments.sets.clone(), factory)?;
     Setup::of_options(options, latency)
