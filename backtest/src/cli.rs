@@ -10,9 +10,11 @@ use clap::{ArgGroup, CommandFactory, Parser};
 use gateway::cli::{Factory, Parameters};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::columns;
 use crate::latency::Latency;
 use crate::ledger::Outcome;
 use crate::market::Market;
+use crate::page;
 use crate::run_all;
 use crate::setup::Setup;
 use crate::shown;
@@ -57,6 +59,12 @@ struct Arguments {
     /// Write the outcome there, every fill included.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write a page with plots there: one file, without network or script.
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
+    /// Write orders.parquet and fills.parquet into this folder.
+    #[arg(long, value_name = "FOLDER")]
+    parquet: Option<PathBuf>,
     /// Write man page and completions below this folder.
     #[arg(long, value_name = "FOLDER", hide = true, exclusive = true)]
     manual: Option<PathBuf>,
@@ -94,13 +102,7 @@ fn setup(arguments: &Arguments, factory: Factory) -> Result<Setup, String> {
     let latency = Latency::parse(&arguments.latency).map_err(|it| format!("--latency: {it}"))?;
     let Some(config) = &arguments.config else {
         let quoter = factory("quoter", &Parameters::default())?;
-        let mut setup = Setup::of_one(quoter, latency);
-        // The quoter looks at best prices alone.
-        setup
-            .strategies
-            .iter_mut()
-            .for_each(|it| it.own_book_orders = None);
-        return Ok(setup);
+        return Ok(Setup::of_one_by_prices(quoter, latency));
     };
     let options = gateway::cli::options_of(config.clone(), arguments.sets.clone(), factory)?;
     Setup::of_options(options, latency)
@@ -121,11 +123,25 @@ fn live(arguments: &Arguments, setup: Setup) -> Result<(), String> {
     bar.finish_and_clear();
     let outcome = outcome?;
     let took_ns = rt::clock::monotonic_ns().saturating_sub(began_ns);
-    if let Some(path) = &arguments.json {
-        write_json(&outcome, path).map_err(|error| format!("{}: {error}", path.display()))?;
-    }
+    write(arguments, &outcome)?;
     // The outcome is what it is whether anybody reads this or not.
     let _ = write!(io::stdout(), "{}", shown::text(&outcome, took_ns));
+    Ok(())
+}
+
+/// Every file that was asked for.
+fn write(arguments: &Arguments, outcome: &Outcome) -> Result<(), String> {
+    let told = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
+    if let Some(path) = &arguments.json {
+        write_json(outcome, path).map_err(|error| told(path, error))?;
+    }
+    if let Some(path) = &arguments.page {
+        let page = page::html(outcome)?;
+        std::fs::write(path, page).map_err(|error| told(path, error))?;
+    }
+    if let Some(folder) = &arguments.parquet {
+        columns::write(outcome, folder).map_err(|error| told(folder, error))?;
+    }
     Ok(())
 }
 

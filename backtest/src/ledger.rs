@@ -6,6 +6,9 @@ use feed_handler::best_prices::BestPrices;
 use gateway::message::execution::{ExecutionEvent, Outcome as Answer};
 use protocol::types::{Price4, Qty, Side, Symbol};
 
+use crate::course::Moment;
+use crate::queue::{Order, Queued};
+
 /// Shares that traded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fill {
@@ -63,6 +66,10 @@ pub struct Outcome {
     pub refused: BTreeMap<String, u64>,
     /// What traded, in the order in which it was heard of.
     pub fills: Vec<Fill>,
+    /// What the exchange has taken, in the order in which it has.
+    pub orders: Vec<Order>,
+    /// How it went, from the beginning to the end.
+    pub moments: Vec<Moment>,
     /// By locate code.
     pub positions: BTreeMap<u16, Position>,
     /// Of every byte to the exchange, every byte from it, final positions and cash.
@@ -81,6 +88,18 @@ impl Outcome {
     #[must_use]
     pub fn profit_halves(&self) -> Option<i128> {
         self.positions.values().map(Position::profit_halves).sum()
+    }
+
+    /// Orders that rested, by symbol.
+    #[must_use]
+    pub fn queues(&self) -> BTreeMap<Symbol, Queued> {
+        let mut queues = BTreeMap::<_, Queued>::new();
+        for order in &self.orders {
+            if let Some(ahead) = order.ahead_first {
+                queues.entry(order.symbol).or_default().add(order, ahead);
+            }
+        }
+        queues
     }
 
     pub(crate) fn add_bytes(&mut self, bytes: &[u8]) {

@@ -14,13 +14,20 @@
 
 mod chair;
 pub mod cli;
+mod columns;
+mod course;
 pub mod latency;
 mod ledger;
 pub mod market;
+mod page;
+mod plots;
+mod queue;
 mod run;
 pub mod setup;
 mod shown;
 mod wire;
 
+pub use course::Moment;
 pub use ledger::{Fill, Outcome, Position};
+pub use queue::{End, Order, Queued};
 pub use run::{LIMITS, run, run_all};

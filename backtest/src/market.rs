@@ -15,6 +15,8 @@ use rt::clock::SECOND_NS;
 
 /// The session's name at the exchange, and its password.
 pub(crate) const ACCOUNT: &str = "tester";
+/// Its index there: there is no other.
+pub(crate) const THE_ACCOUNT: u16 = 0;
 /// When the agents' market begins: ten o'clock.
 const AGENTS_BEGIN_NS: u64 = 10 * 3600 * SECOND_NS;
 /// The gateway is there this long before the first message: it has to log in, and heartbeats have to name the feed's

@@ -34,9 +34,11 @@ use rt::mem::Want;
 use rt::ring::{Consumer, Producer, ring};
 
 use crate::chair::{Chair, EVENTS, Hall, no_memory, seat, symbols_of, unfit};
+use crate::course::Course;
 use crate::latency::Latency;
 use crate::ledger::Outcome;
-use crate::market::{ACCOUNT, LEVELS_MAX, Market, ORDERS_MAX, Venue};
+use crate::market::{ACCOUNT, LEVELS_MAX, Market, ORDERS_MAX, THE_ACCOUNT, Venue};
+use crate::queue::Queue;
 use crate::setup::Setup;
 use crate::wire::Wire;
 
@@ -157,6 +159,8 @@ struct Run {
     _commands: Producer<Command>,
     prices: Arc<BestPrices>,
     outcome: Outcome,
+    queue: Queue,
+    course: Course,
     clock: Clock,
     housekeeping_ns: u64,
 }
@@ -273,6 +277,8 @@ impl Run {
             _commands: asks,
             prices,
             outcome: Outcome::new(),
+            queue: Queue::default(),
+            course: Course::new(),
         })
     }
 
@@ -294,6 +300,8 @@ impl Run {
         let mut outcome = std::mem::take(&mut self.outcome);
         outcome.lived_ns = self.clock.now_ns() - self.venue.begin_ns;
         outcome.mark(&self.prices);
+        Course::end(&mut outcome, &self.prices, self.clock.now_ns());
+        outcome.orders = self.queue.end(&self.venue.exchange, THE_ACCOUNT);
         Ok(outcome)
     }
 
@@ -338,6 +346,7 @@ impl Run {
             while self.notices.pop().is_some() {}
         }
         self.send(now_ns);
+        self.course.look(&mut self.outcome, &self.prices, now_ns);
         Ok(())
     }
 
@@ -389,16 +398,20 @@ impl Run {
         let Venue {
             options, exchange, ..
         } = &mut self.venue;
-        let shared = RefCell::new(exchange);
+        self.queue.after(exchange, THE_ACCOUNT);
+        let shared = RefCell::new((exchange, &mut self.queue));
         while let Some(bytes) = take_due(&mut self.orders, now_ns) {
             let received = Received {
                 bytes: &bytes,
                 now_ns,
             };
             let hear = |said: SessionEvent<'_>| match said {
-                SessionEvent::LoggedIn(account) => shared.borrow().stored(account),
+                SessionEvent::LoggedIn(account) => shared.borrow().0.stored(account),
                 SessionEvent::Message(account, message) => {
-                    shared.borrow_mut().on_message(account, message);
+                    let (exchange, queue) = &mut *shared.borrow_mut();
+                    queue.before(exchange, account, message);
+                    exchange.on_message(account, message);
+                    queue.after(exchange, account);
                     0
                 }
             };
@@ -406,7 +419,7 @@ impl Run {
                 .on_bytes(received, options, &mut out, hear)
                 .map_err(closed)?;
         }
-        let exchange = &*shared.into_inner();
+        let exchange = &*shared.into_inner().0;
         let message = |account, index| exchange.message(account, index);
         self.session
             .write_stored(message, usize::MAX, None, &mut out)

@@ -29,9 +29,23 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// One strategy that hears every symbol, within [`LIMITS`].
+    /// One strategy that hears every symbol and has books of its own, within [`LIMITS`].
     #[must_use]
     pub fn of_one(strategy: Box<dyn Strategy>, latency: Latency) -> Self {
+        Self::within_limits(strategy, latency, Some(ORDERS_MAX))
+    }
+
+    /// The same for a strategy that looks at best prices alone: what books of its own would cost is spared.
+    #[must_use]
+    pub fn of_one_by_prices(strategy: Box<dyn Strategy>, latency: Latency) -> Self {
+        Self::within_limits(strategy, latency, None)
+    }
+
+    fn within_limits(
+        strategy: Box<dyn Strategy>,
+        latency: Latency,
+        own_book_orders: Option<u32>,
+    ) -> Self {
         let options = StrategyOptions {
             name: "strategy".to_owned(),
             strategy,
@@ -40,7 +54,7 @@ impl Setup {
             subscription: Subscription::All,
             hears: Way::Shared,
             depth: 0,
-            own_book_orders: Some(ORDERS_MAX),
+            own_book_orders,
             trade_on_stale: false,
         };
         Self {

@@ -1,5 +1,6 @@
 //! An outcome as a person reads it, and as a program does.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use comfy_table::{CellAlignment, Table, presets};
@@ -7,6 +8,7 @@ use protocol::types::{Side, Symbol};
 use serde_json::{Value, json};
 
 use crate::ledger::{Outcome, Position};
+use crate::queue::Queued;
 
 /// Symbols of the table: those that moved the result most.
 const SHOWN_MAX: usize = 20;
@@ -26,72 +28,137 @@ fn profit(halves: Option<i128>) -> String {
     halves.map_or_else(|| "unknown: a side of a book is empty".to_owned(), dollars)
 }
 
-fn name(symbol: Option<Symbol>, locate: u16) -> String {
+pub(crate) fn name(symbol: Option<Symbol>, locate: u16) -> String {
     symbol.map_or_else(|| format!("#{locate}"), |symbol| symbol.to_string())
 }
 
 /// The tables of the command.
 pub(crate) fn text(outcome: &Outcome, took_ns: u64) -> String {
-    let shares: u64 = outcome.fills.iter().map(|fill| u64::from(fill.qty.0)).sum();
-    let took_ms = (took_ns / 1_000_000).max(1);
-    let mut rows = vec![
-        ("messages", outcome.messages.to_string()),
-        (
-            "simulated",
-            format!("{} s", outcome.lived_ns / 1_000_000_000),
-        ),
-        (
-            "took",
-            format!("{}.{:03} s", took_ms / 1_000, took_ms % 1_000),
-        ),
-        (
-            "messages a second",
-            (outcome.messages * 1_000 / took_ms).to_string(),
-        ),
-        ("orders accepted", outcome.accepted.to_string()),
-        ("replaced", outcome.replaced.to_string()),
-        ("canceled", outcome.canceled.to_string()),
-        ("rejected by the exchange", outcome.rejected.to_string()),
-    ];
-    let refused = outcome.refused.iter();
-    let refused: Vec<_> = refused
-        .map(|(cause, count)| (format!("refused by risk: {cause}"), count.to_string()))
+    let tables = tables(outcome).into_iter().map(|(_, table)| table);
+    let all: Vec<_> = [counts(outcome, Some(took_ns))]
+        .into_iter()
+        .chain(tables)
         .collect();
+    all.join("\n")
+}
+
+/// What there was of each kind; with how long it took where that is said.
+pub(crate) fn counts(outcome: &Outcome, took_ns: Option<u64>) -> String {
+    let shares: u64 = outcome.fills.iter().map(|fill| u64::from(fill.qty.0)).sum();
+    let lived_s = outcome.lived_ns / 1_000_000_000;
+    let mut rows = vec![
+        ("messages".to_owned(), outcome.messages.to_string()),
+        ("simulated".to_owned(), format!("{lived_s} s")),
+    ];
+    if let Some(took_ns) = took_ns {
+        let took_ms = (took_ns / 1_000_000).max(1);
+        let took = format!("{}.{:03} s", took_ms / 1_000, took_ms % 1_000);
+        let rate = outcome.messages * 1_000 / took_ms;
+        rows.push(("took".to_owned(), took));
+        rows.push(("messages a second".to_owned(), rate.to_string()));
+    }
+    let answers = [
+        ("orders accepted", outcome.accepted),
+        ("replaced", outcome.replaced),
+        ("canceled", outcome.canceled),
+        ("rejected by the exchange", outcome.rejected),
+    ];
+    rows.extend(answers.map(|(what, count)| (what.to_owned(), count.to_string())));
+    let refused = outcome.refused.iter();
     rows.extend(
-        refused
-            .iter()
-            .map(|(what, count)| (what.as_str(), count.clone())),
+        refused.map(|(cause, count)| (format!("refused by risk: {cause}"), count.to_string())),
     );
-    rows.extend([
+    let results = [
         ("fills", outcome.fills.len().to_string()),
         ("shares", shares.to_string()),
         ("profit and loss", profit(outcome.profit_halves())),
         ("hash", format!("{:016x}", outcome.hash)),
-    ]);
+    ];
+    rows.extend(results.map(|(what, value)| (what.to_owned(), value)));
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     for (what, value) in rows {
-        table.add_row([what.to_owned(), value]);
+        table.add_row([what, value]);
     }
     align(&mut table, 1..2);
-    let mut text = format!("{table}\n");
+    format!("{table}\n")
+}
+
+/// Tables of symbols, each with its title; of nothing there is none.
+pub(crate) fn tables(outcome: &Outcome) -> Vec<(&'static str, String)> {
+    let queues = outcome.queues();
+    let mut tables = Vec::new();
     if !outcome.positions.is_empty() {
-        let _ = write!(text, "\n{}", positions(outcome));
+        tables.push(("Positions", positions(outcome)));
+    }
+    if !queues.is_empty() {
+        tables.push(("Places in the queue", queued(&queues)));
+    }
+    tables
+}
+
+/// Symbols, those first that moved the result most.
+pub(crate) fn by_result(outcome: &Outcome) -> Vec<(u16, &Position)> {
+    let all = outcome.positions.iter();
+    let mut all: Vec<_> = all.map(|(locate, position)| (*locate, position)).collect();
+    // The sort keeps the order of locate codes among equals.
+    all.sort_by_key(|(_, it)| std::cmp::Reverse(it.profit_halves().map(i128::unsigned_abs)));
+    all
+}
+
+/// Those symbols of which most orders traded. Shares are means.
+fn queued(queues: &BTreeMap<Symbol, Queued>) -> String {
+    let mut all: Vec<_> = queues.iter().collect();
+    all.sort_by_key(|(_, it)| std::cmp::Reverse((it.filled.0, it.rested.0)));
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header([
+        "symbol",
+        "orders that rested",
+        "before them",
+        "that traded",
+        "before these",
+        "after ms",
+        "that left",
+        "before these",
+    ]);
+    let shown = |it: Option<u64>| it.map_or_else(|| "-".to_owned(), |it| it.to_string());
+    for (symbol, it) in all.iter().take(SHOWN_MAX) {
+        let waited_ns = it.waited_ns.checked_div(it.filled.0);
+        table.add_row([
+            symbol.to_string(),
+            it.rested.0.to_string(),
+            shown(mean(it.rested)),
+            it.filled.0.to_string(),
+            shown(mean(it.filled)),
+            shown(waited_ns.map(|ns| ns / 1_000_000)),
+            it.left.0.to_string(),
+            shown(mean(it.left)),
+        ]);
+    }
+    align(&mut table, 1..8);
+    let mut text = format!("{table}\n");
+    let left = all.len().saturating_sub(SHOWN_MAX);
+    if left > 0 {
+        let _ = writeln!(text, " and {left} symbols with fewer orders that traded");
     }
     text
 }
 
+/// Whole shares; `None`: there was no order.
+fn mean((orders, shares): (u64, u64)) -> Option<u64> {
+    shares.checked_div(orders)
+}
+
 fn positions(outcome: &Outcome) -> String {
-    let mut all: Vec<(&u16, &Position)> = outcome.positions.iter().collect();
-    // The sort keeps the order of locate codes among equals.
-    all.sort_by_key(|(_, it)| std::cmp::Reverse(it.profit_halves().map(i128::unsigned_abs)));
+    let all = by_result(outcome);
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["symbol", "shares", "bid", "ask", "profit and loss"]);
     for (locate, position) in all.iter().take(SHOWN_MAX) {
         let (bid, ask) = position.marks;
         table.add_row([
-            name(position.symbol, **locate),
+            name(position.symbol, *locate),
             position.shares.to_string(),
             dollars(2 * i128::from(bid.0)),
             dollars(2 * i128::from(ask.0)),
@@ -138,6 +205,19 @@ pub(crate) fn json(outcome: &Outcome) -> Value {
             "profit": position.profit_halves().map(dollars),
         })
     });
+    let queues = outcome.queues();
+    let queues = queues.iter().map(|(symbol, it)| {
+        json!({
+            "symbol": symbol.to_string(),
+            "rested": it.rested.0,
+            "rested_ahead_first": mean(it.rested),
+            "filled": it.filled.0,
+            "filled_ahead_first": mean(it.filled),
+            "filled_after_ns": it.waited_ns.checked_div(it.filled.0),
+            "left": it.left.0,
+            "left_ahead_last": mean(it.left),
+        })
+    });
     json!({
         "messages": outcome.messages,
         "simulated_ns": outcome.lived_ns,
@@ -149,6 +229,7 @@ pub(crate) fn json(outcome: &Outcome) -> Value {
         "profit": outcome.profit_halves().map(dollars),
         "hash": format!("{:016x}", outcome.hash),
         "positions": positions.collect::<Vec<_>>(),
+        "queues": queues.collect::<Vec<_>>(),
         "fills": fills.collect::<Vec<_>>(),
     })
 }

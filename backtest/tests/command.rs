@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::Value;
 
 fn backtest(arguments: &[&str]) -> Output {
@@ -86,6 +87,67 @@ fn seed_has_the_same_outcome_each_time_and_the_quoter_trades_each_of_its_symbols
         text.contains(first["hash"].as_str().expect("text")),
         "{text}"
     );
+}
+
+#[test]
+fn orders_and_fills_are_rows_of_parquet_files_and_symbols_have_their_places() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, out) = (
+        folder.path().join("outcome.json"),
+        folder.path().join("out"),
+    );
+    let shown = out.to_str().expect("plain");
+    let arguments = ["--seed", "1", "--messages", "20000", "--parquet", shown];
+    let (outcome, text) = outcome(&file, &arguments);
+    assert!(text.contains("orders that rested"), "{text}");
+
+    let fills = rows(&out.join("fills.parquet"));
+    let told = outcome["fills"].as_array().expect("a list");
+    let of_json = told.iter().map(|it| {
+        let names = ["symbol", "side", "shares", "heard_ns"];
+        names.map(|name| it[name].to_string().trim_matches('"').to_owned())
+    });
+    let of_file = fills
+        .iter()
+        .map(|it| ["symbol", "side", "shares", "heard_ns"].map(|name| it[name].clone()));
+    assert!(of_file.eq(of_json), "{fills:?}");
+
+    let orders = rows(&out.join("orders.parquet"));
+    let count = |name: &str| outcome[name].as_u64().expect("a number");
+    assert_eq!(orders.len() as u64, count("accepted") + count("replaced"));
+    let number = |text: &str| text.parse::<u64>().expect("a number");
+    let filled: u64 = orders.iter().map(|it| number(&it["filled"])).sum();
+    let shares: u64 = fills.iter().map(|it| number(&it["shares"])).sum();
+    assert_eq!(filled, shares);
+    let queues = outcome["queues"].as_array().expect("a list");
+    assert_eq!(queues.len(), EIGHT.len());
+    let total = |name: &str| -> u64 { queues.iter().filter_map(|it| it[name].as_u64()).sum() };
+    let with = |name: &str| orders.iter().filter(|it| it.contains_key(name)).count() as u64;
+    assert_eq!(total("rested"), with("ahead_first"));
+    assert_eq!(total("left"), with("ahead_last"));
+    assert!(total("filled") > 0);
+
+    let again = backtest(&arguments);
+    assert_eq!(again.status.code(), Some(1), "what is there stays");
+}
+
+type Row = std::collections::BTreeMap<String, String>;
+
+/// Rows of a file; a cell without a value is left out.
+fn rows(file: &Path) -> Vec<Row> {
+    let file = std::fs::File::open(file).expect("it is there");
+    let reader = SerializedFileReader::new(file).expect("Parquet");
+    let rows = reader.get_row_iter(None).expect("rows");
+    let rows = rows.map(|row| {
+        let row = row.expect("a row");
+        let cells = row.get_column_iter();
+        let cells = cells.map(|(name, cell)| {
+            let text = cell.to_string();
+            (name.clone(), text.trim_matches('"').to_owned())
+        });
+        cells.filter(|(_, text)| text != "null").collect()
+    });
+    rows.collect()
 }
 
 #[test]

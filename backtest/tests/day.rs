@@ -1,6 +1,6 @@
 //! Days small enough to be computed by hand, and days of agents.
 
-#![allow(clippy::expect_used, reason = "tests")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use backtest::latency::Latency;
 use backtest::market::Market;
-use backtest::{Outcome, run};
+use backtest::{End, Order, Outcome, run};
 use feed_handler::event::MarketEvent;
-use gateway::message::execution::ExecutionEvent;
+use gateway::message::execution::{ExecutionEvent, Outcome as Answer};
 use gateway::message::intent::OrderId;
 use gateway::strategy::{Context, NewOrder, Quoter, Strategy, TIMER_TICK_NS};
 use protocol::itch::{AddOrder, Head, OrderExecuted, StockDirectory};
@@ -136,6 +136,107 @@ fn later_order_queues_later() {
     let late = join(&messages, "feed=5us,orders=5ms,answers=5us");
     assert_eq!((late.accepted, late.fills.len()), (1, 0));
     assert_ne!(early.hash, late.hash);
+}
+
+/// Joins the best bid, moves a tick down when that is accepted, and cancels when it has moved.
+#[derive(Default)]
+struct Mover(Joiner);
+
+impl Strategy for Mover {
+    fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>) {
+        self.0.on_event(event, context);
+    }
+
+    fn on_execution(&mut self, execution: &ExecutionEvent, context: &mut Context<'_>) {
+        match execution.outcome {
+            Answer::Accepted => {
+                context.replace(execution.id, Price4(BID - TICK), Qty(50));
+            }
+            Answer::Replaced => {
+                context.cancel(execution.id);
+            }
+            _ => {}
+        }
+    }
+}
+
+const TICK: u32 = 100;
+
+/// What stood before it first and last, what became of it, and what traded.
+fn places(outcome: &Outcome) -> Vec<(u32, Option<u64>, Option<u64>, End, u32)> {
+    let place = |it: &Order| {
+        let price = it.price.0;
+        (price, it.ahead_first, it.ahead_last, it.end, it.filled)
+    };
+    outcome.orders.iter().map(place).collect()
+}
+
+#[test]
+fn places_in_the_queue_are_the_exchange_s_when_an_order_joins_and_when_it_leaves() {
+    let mut messages = opening();
+    messages.insert(2, add(SECOND, 3, b'B', 70, BID - TICK));
+    // While the strategy waits for its answer, 60 of the 100 before it trade; then 30 of the 70, while it waits for the next one.
+    messages.push(executed(SECOND + 1_000_000, 1, 60));
+    messages.push(executed(SECOND + 3_000_000, 3, 30));
+    messages.push(add(2 * SECOND, 4, b'B', 10, BID - 2 * TICK));
+    let latency = Latency::parse("answers=2ms").expect("a latency");
+    let outcome = run(day(&messages), Box::<Mover>::default(), latency).expect("a day");
+    let expected = [
+        (BID, Some(100), Some(40), End::Replaced, 0),
+        (BID - TICK, Some(70), Some(40), End::Canceled, 0),
+    ];
+    assert_eq!(places(&outcome), expected);
+    let queue = outcome.queues()[&symbol()];
+    assert_eq!((queue.rested, queue.filled), ((2, 170), (0, 0)));
+    assert_eq!(queue.left, (2, 80));
+}
+
+#[test]
+fn order_that_trades_says_how_long_it_stood_and_one_that_stands_at_the_end_where() {
+    let mut messages = opening();
+    messages.push(executed(2 * SECOND, 1, 60));
+    assert_eq!(
+        places(&join(&messages, "5us")),
+        [(BID, Some(100), Some(40), End::Open, 0)]
+    );
+    messages.push(executed(3 * SECOND, 1, 40));
+    messages.push(add(4 * SECOND, 3, b'B', 10, BID));
+    messages.push(executed(5 * SECOND, 3, 10));
+    messages.push(add(6 * SECOND, 4, b'B', 200, BID));
+    let part = join(&messages, "5us");
+    assert_eq!(places(&part), [(BID, Some(100), Some(0), End::Open, 10)]);
+    messages.push(executed(7 * SECOND, 4, 200));
+    let whole = join(&messages, "5us");
+    assert_eq!(places(&whole), [(BID, Some(100), None, End::Filled, 50)]);
+    // It was there 10 us after the message that it answers.
+    let order = whole.orders[0];
+    assert_eq!(order.entered_ns, BEGIN + SECOND + 10_000);
+    assert_eq!(order.filled_ns, Some(BEGIN + 5 * SECOND));
+    assert_eq!(order.ended_ns, Some(BEGIN + 7 * SECOND));
+    let queue = whole.queues()[&symbol()];
+    assert_eq!((queue.filled, queue.left), ((1, 100), (0, 0)));
+    assert_eq!(queue.waited_ns, 4 * SECOND - 10_000);
+}
+
+#[test]
+fn moments_tell_how_the_day_went() {
+    let mut messages = opening();
+    messages.push(add(2 * SECOND, 3, b'S', 30, BID));
+    messages.push(add(200 * SECOND, 4, b'B', 10, BID + TICK));
+    let outcome = join(&messages, "5us");
+    let moments = &outcome.moments;
+    assert!((200..=513).contains(&moments.len()), "{}", moments.len());
+    assert!(moments.is_sorted_by(|one, other| one.at_ns < other.at_ns));
+    let at = |ns: u64| {
+        let found = moments.iter().find(|it| it.at_ns >= BEGIN + ns);
+        found.unwrap_or(&moments[moments.len() - 1])
+    };
+    assert_eq!((at(SECOND).fills, at(SECOND).symbols.len()), (0, 0));
+    // 30 shares, first worth what they cost; then the bid is a cent higher, and the middle half a cent.
+    let held = |ns: u64| at(ns).symbols[&LOCATE];
+    assert_eq!(held(3 * SECOND), (30, Some(0)));
+    assert_eq!(held(201 * SECOND), (30, Some(2 * 30 * 50)));
+    assert_eq!(at(201 * SECOND).fills, 1);
 }
 
 /// Enters an order by a timer, and keeps when it was accepted.

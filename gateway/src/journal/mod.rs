@@ -120,7 +120,7 @@ pub mod export;
 mod order_life;
 pub mod orders;
 pub mod rows;
-mod table;
+pub mod table;
 
 pub mod filter;
 mod ouch;

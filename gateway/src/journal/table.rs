@@ -29,7 +29,8 @@ const GROUP_ROWS: usize = 1 << 16;
 const PRICE_DIGITS: (i32, i32) = (18, 4);
 
 /// A fact of a row, and how a file has it. Each may be missing, but for a flag.
-pub(super) enum Cell<R> {
+#[derive(Debug)]
+pub enum Cell<R> {
     /// Text.
     Text(fn(&R) -> Option<Cow<'_, str>>),
     /// A count, or a number of the gateway's.
@@ -45,16 +46,20 @@ pub(super) enum Cell<R> {
 }
 
 /// A column.
-pub(super) struct Column<R> {
-    pub(super) name: &'static str,
-    pub(super) cell: Cell<R>,
+#[derive(Debug)]
+pub struct Column<R> {
+    /// Its name.
+    pub name: &'static str,
+    /// What it has of each row.
+    pub cell: Cell<R>,
     /// What it says: documents and files have it.
-    pub(super) about: &'static str,
+    pub about: &'static str,
 }
 
 impl<R> Column<R> {
     /// A column of text.
-    pub(super) const fn text(
+    #[must_use]
+    pub const fn text(
         name: &'static str,
         about: &'static str,
         cell: fn(&R) -> Option<Cow<'_, str>>,
@@ -64,7 +69,8 @@ impl<R> Column<R> {
     }
 
     /// A column of counts.
-    pub(super) const fn count(
+    #[must_use]
+    pub const fn count(
         name: &'static str,
         about: &'static str,
         cell: fn(&R) -> Option<i64>,
@@ -74,7 +80,8 @@ impl<R> Column<R> {
     }
 
     /// A column of somebody else's numbers.
-    pub(super) const fn number(
+    #[must_use]
+    pub const fn number(
         name: &'static str,
         about: &'static str,
         cell: fn(&R) -> Option<u64>,
@@ -84,7 +91,8 @@ impl<R> Column<R> {
     }
 
     /// A column of prices.
-    pub(super) const fn price(
+    #[must_use]
+    pub const fn price(
         name: &'static str,
         about: &'static str,
         cell: fn(&R) -> Option<u64>,
@@ -94,7 +102,8 @@ impl<R> Column<R> {
     }
 
     /// A column of times.
-    pub(super) const fn time(
+    #[must_use]
+    pub const fn time(
         name: &'static str,
         about: &'static str,
         cell: fn(&R) -> Option<u64>,
@@ -104,11 +113,8 @@ impl<R> Column<R> {
     }
 
     /// A column of flags.
-    pub(super) const fn flag(
-        name: &'static str,
-        about: &'static str,
-        cell: fn(&R) -> bool,
-    ) -> Self {
+    #[must_use]
+    pub const fn flag(name: &'static str, about: &'static str, cell: fn(&R) -> bool) -> Self {
         let cell = Cell::Flag(cell);
         Self { name, cell, about }
     }
@@ -181,7 +187,7 @@ fn split<T>(cells: impl Iterator<Item = Option<T>>) -> (Vec<T>, Vec<i16>) {
 }
 
 /// The file.
-pub(super) struct Table<R: 'static> {
+pub struct Table<R: 'static> {
     columns: &'static [Column<R>],
     path: PathBuf,
     part: PathBuf,
@@ -191,16 +197,21 @@ pub(super) struct Table<R: 'static> {
     is_named: bool,
 }
 
+impl<R> std::fmt::Debug for Table<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table")
+            .field("path", &self.path)
+            .field("rows", &self.rows)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<R> Table<R> {
     /// Begins a file of this name.
     ///
     /// # Errors
     /// It is there already, somebody else is writing it, or it cannot be made.
-    pub(super) fn begin(
-        folder: &Path,
-        name: &str,
-        columns: &'static [Column<R>],
-    ) -> io::Result<Self> {
+    pub fn begin(folder: &Path, name: &str, columns: &'static [Column<R>]) -> io::Result<Self> {
         let path = folder.join(name);
         let part = folder.join(format!("{name}.part"));
         let file = begin_part(&path, &part)?;
@@ -234,7 +245,7 @@ impl<R> Table<R> {
     ///
     /// # Errors
     /// The file takes nothing.
-    pub(super) fn extend(&mut self, rows: impl Iterator<Item = R>) -> io::Result<()> {
+    pub fn extend(&mut self, rows: impl Iterator<Item = R>) -> io::Result<()> {
         for row in rows {
             self.waiting.push(row);
             if self.waiting.len() >= GROUP_ROWS {
@@ -248,7 +259,7 @@ impl<R> Table<R> {
     ///
     /// # Errors
     /// The file takes nothing.
-    pub(super) fn finish(&mut self) -> io::Result<u64> {
+    pub fn finish(&mut self) -> io::Result<u64> {
         if !self.waiting.is_empty() {
             self.write_group()?;
         }
@@ -261,7 +272,7 @@ impl<R> Table<R> {
     ///
     /// # Errors
     /// Somebody else has taken it meanwhile, or it cannot be given.
-    pub(super) fn name(&mut self) -> io::Result<()> {
+    pub fn name(&mut self) -> io::Result<()> {
         refuse_what_is_there(&self.path)?;
         std::fs::rename(&self.part, &self.path)?;
         self.is_named = true;

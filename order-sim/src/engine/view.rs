@@ -5,6 +5,7 @@ use protocol::types::{Side, Symbol};
 use super::Engine;
 use super::event::Rested;
 use super::ladder;
+use super::levels::{NIL, Place};
 use super::request::Reach;
 use super::stock::{Stock, StockStatus};
 use super::types::{Handle, Owner};
@@ -70,6 +71,16 @@ impl Engine {
             .flat_map(|ladder| ladder.best_first(&self.orders));
         let slots = levels.flat_map(|level| level.slots(&self.orders));
         self.gather(slots.take_while(|other| *other != slot), account, out);
+    }
+
+    /// Shares shown before this order at its price; `None`: it is not live, or nothing of it is shown.
+    #[must_use]
+    pub fn ahead(&self, handle: Handle) -> Option<u64> {
+        let order = self.orders.at(self.orders.find(handle)?);
+        let some = |slot: u32| (slot != NIL).then(|| self.orders.at(slot));
+        let before = std::iter::successors(some(order.prev), |other| some(other.prev));
+        let shares = || before.map(|other| u64::from(other.shown)).sum();
+        (order.place == Place::Shown).then(shares)
     }
 
     fn gather(

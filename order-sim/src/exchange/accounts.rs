@@ -26,6 +26,13 @@ impl Exchange {
             .unwrap_or_default()
     }
 
+    /// Shares that stand before an account's order at its price, as the feed shows them; `None`: it is not live, or nothing of it is shown.
+    #[must_use]
+    pub fn ahead(&self, account: u16, user_ref: UserRefNum) -> Option<u64> {
+        let held = self.account_at(account)?.orders.get(&user_ref.0)?;
+        self.engine.ahead(held.handle?)
+    }
+
     /// Every account with what it has open and has traded, in the order of names.
     pub fn accounts(&self) -> impl Iterator<Item = AccountView> + '_ {
         self.outlet.accounts.iter().map(Account::view)
