@@ -126,22 +126,26 @@ fn own_or_one(connections: &[TcpStream; 2]) {
     print(&names, &took);
 }
 
-/// One connection, a write and a send in turns; which of them comes first changes from round to round.
+/// One connection, a write and a send in turns; which of them comes first changes each time.
 fn write_or_send(connection: &TcpStream) {
     let order = vec![1; ORDER_BYTES as usize].leak();
     let at = order.as_ptr();
     let mut ring = ring(&[connection], order);
     let mut took = histograms::<2>();
-    for round in 0..2 * ROUNDS {
-        let entries = [write(0, at), send(0, at)];
-        for turn in 0..2 {
-            let which = usize::from((round + turn) % 2 == 1);
-            let begin_ns = monotonic_ns();
-            push(&mut ring, &entries[which]);
-            enter(&ring, 1);
-            took[which].saturating_record(monotonic_ns() - begin_ns);
-            end_round(&mut [&mut ring]);
-        }
+    let [written, sent] = &mut took;
+    let (write, send) = (write(0, at), send(0, at));
+    let mut turn = |entry: &squeue::Entry, took: &mut Histogram<u64>| {
+        let begin_ns = monotonic_ns();
+        push(&mut ring, entry);
+        enter(&ring, 1);
+        took.saturating_record(monotonic_ns() - begin_ns);
+        end_round(&mut [&mut ring]);
+    };
+    for _ in 0..ROUNDS {
+        turn(&write, written);
+        turn(&send, sent);
+        turn(&send, sent);
+        turn(&write, written);
     }
     print(&["write from a registered buffer", "send"], &took);
 }
