@@ -72,6 +72,9 @@ pub(super) struct XskSocket {
     taken: Vec<FrameDesc>,
     taken_len: usize,
     shown_len: usize,
+    frame_bytes: usize,
+    /// Where the next packet lies, if frames go round in the order of their places: a guess that is only prefetched.
+    ahead: usize,
     is_busy_polled: bool,
     has_huge_pages: bool,
 }
@@ -156,6 +159,8 @@ impl XskSocket {
             taken: descriptors,
             taken_len: 0,
             shown_len: 0,
+            frame_bytes: options.frame_bytes as usize,
+            ahead: 0,
             is_busy_polled: false,
             has_huge_pages,
         })
@@ -194,6 +199,8 @@ impl XskSocket {
             taken: vec![shared.blank; options.batch.max(1) as usize],
             taken_len: 0,
             shown_len: 0,
+            frame_bytes: options.frame_bytes as usize,
+            ahead: 0,
             is_busy_polled: false,
             has_huge_pages: shared.has_huge_pages,
         })
@@ -222,6 +229,12 @@ impl XskSocket {
         if self.taken_len != 0 && !self.give_back() {
             return 0;
         }
+        if self.rx.nb_avail(1) == 0 {
+            self.shown_len = 0;
+            return 0;
+        }
+        // On its way while the descriptor is.
+        prefetch_frame(std::ptr::without_provenance(self.ahead));
         // SAFETY: every descriptor received is of this UMEM: it has one fill ring, which holds only
         // its own frames, and the kernel puts each into one socket's receive ring.
         self.taken_len = unsafe { self.rx.consume(&mut self.taken) };
@@ -237,20 +250,14 @@ impl XskSocket {
     /// the card) wrote them, and one that is fetched only when it is read costs its whole way each time.
     /// So `acquire` ends with bytes in hand, as it does with a kernel socket.
     #[inline]
-    fn prefetch(&self) {
+    fn prefetch(&mut self) {
         let taken = self.taken.get(..self.taken_len).unwrap_or_default();
         for descriptor in taken {
             // SAFETY: the kernel gave the frame to us.
             let data = unsafe { self.umem.data(descriptor) };
             let start = data.contents().as_ptr();
-            // The stamp, the headers, and a message or two behind them.
-            for line in [
-                start.wrapping_sub(LINE_BYTES),
-                start,
-                start.wrapping_add(LINE_BYTES),
-            ] {
-                prefetch(line);
-            }
+            prefetch_frame(start);
+            self.ahead = start.addr() + self.frame_bytes;
         }
         if let Some(first) = taken.first() {
             // SAFETY: as above.
@@ -399,6 +406,18 @@ impl XskSocket {
         write_option(self.raw_fd(), SO_BUSY_POLL_BUDGET, options.busy_poll_budget)?;
         self.is_busy_polled = true;
         Ok(())
+    }
+}
+
+/// Asks for the lines of a frame: the stamp, the headers, and a message or two behind them.
+#[inline]
+fn prefetch_frame(start: *const u8) {
+    for line in [
+        start.wrapping_sub(LINE_BYTES),
+        start,
+        start.wrapping_add(LINE_BYTES),
+    ] {
+        prefetch(line);
     }
 }
 
