@@ -31,6 +31,7 @@ ITCH_BOOK_VERSION := 0.2.1
 ITCH_BOOK_PROGRAM := target/itch-book/bin/itch-book-gen_synthetic
 
 .PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos soak tshark zero-copy scrape mqtt control host planted fuzz sanitize bench bench-check bench-record bench-time reference guide package lint deny sbom shellcheck install deb deb-check boot-check clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos same-day soak tshark zero-copy scrape mqtt control host planted fuzz sanitize bench bench-check bench-record bench-time reference guide package lint deny shellcheck install deb deb-check boot-check clean
 .PHONY: build-packages run-packages test-packages bench-packages machine-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -90,6 +91,11 @@ chaos: build-packages run-packages
 	GATEWAY_KILLS=$(or $(GATEWAY_KILLS),20) EXCHANGE_KILLS=$(or $(EXCHANGE_KILLS),10) CUTS=$(or $(CUTS),20) \
 		STOPS=$(or $(STOPS),0) SUBMIT=$(or $(SUBMIT),enter) ONE_IN=$(or $(ONE_IN),0) CHAOS_SEED=$(or $(CHAOS_SEED),1) \
 		$(CARGO) test -p tickgate-world --profile checked --test chaos -- --nocapture --exact both_sides_agree_whatever_is_killed
+
+## A day over loopback, live and in the backtest: the same fills. MESSAGES=5000, at least 4 ms apart.
+same-day: build-packages
+	$(CARGO) build -p tickgate-gateway -p tickgate-order-sim --profile checked
+	MESSAGES=$(or $(MESSAGES),5000) $(CARGO) test -p tickgate-backtest --profile checked --test same_day -- --nocapture
 
 ## The whole system for MINUTES=60 at RATE=2000 while lines, links and the exchange fail, then OVERLOAD=60 seconds of ten times that, and
 ## back: memory, files, counters and latency in target/soak, and a verdict. See docs/soak.md.
