@@ -30,8 +30,7 @@ ITCH_BOOK := target/itch-book/bin/python
 ITCH_BOOK_VERSION := 0.2.1
 ITCH_BOOK_PROGRAM := target/itch-book/bin/itch-book-gen_synthetic
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos soak tshark zero-copy scrape mqtt control host planted fuzz sanitize bench bench-check bench-record bench-time reference guide package lint deny sbom shellcheck install deb deb-check boot-check clean
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos same-day soak tshark zero-copy scrape mqtt control host planted fuzz sanitize bench bench-check bench-record bench-time reference guide package lint deny shellcheck install deb deb-check boot-check clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos same-day soak tshark zero-copy scrape mqtt control host planted fuzz sanitize bench bench-check bench-record bench-time reference guide package lint deny sbom shellcheck install deb deb-check boot-check clean
 .PHONY: build-packages run-packages test-packages bench-packages machine-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;

@@ -162,8 +162,10 @@ impl Strategy for Mover {
 
 const TICK: u32 = 100;
 
-/// What stood before it first and last, what became of it, and what traded.
-fn places(outcome: &Outcome) -> Vec<(u32, Option<u64>, Option<u64>, End, u32)> {
+/// An order's price, what stood before it first and last, what became of it, and what traded.
+type Place = (u32, Option<u64>, Option<u64>, End, u32);
+
+fn places(outcome: &Outcome) -> Vec<Place> {
     let place = |it: &Order| {
         let price = it.price.0;
         (price, it.ahead_first, it.ahead_last, it.end, it.filled)
