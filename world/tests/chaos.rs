@@ -69,9 +69,9 @@ impl Plan {
             submit: std::env::var("SUBMIT").unwrap_or_else(|_| "enter".to_owned()),
             one_in: u32::try_from(number("ONE_IN", 0)).expect("small"),
             counts: [
-                (Blow::KillGateway, number("GATEWAY_KILLS", 10)),
-                (Blow::KillExchange, number("EXCHANGE_KILLS", 5)),
-                (Blow::CutLink, number("CUTS", 10)),
+                (Blow::KillGateway, number("GATEWAY_KILLS", 5)),
+                (Blow::KillExchange, number("EXCHANGE_KILLS", 3)),
+                (Blow::CutLink, number("CUTS", 5)),
                 (Blow::StopGateway, stops),
                 (Blow::StopExchange, stops),
             ],
