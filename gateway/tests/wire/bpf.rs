@@ -5,6 +5,11 @@
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use aya::programs::tc::TcAttachType;
+use aya::programs::{ProgramInfo, SchedClassifier};
+
+use super::{NEAR, said_by_ip};
+
 const MAP_LOOKUP_ELEM: libc::c_int = 1;
 const MAP_UPDATE_ELEM: libc::c_int = 2;
 const MAP_GET_NEXT_ID: libc::c_int = 12;
@@ -109,9 +114,21 @@ fn is_named(words: &[u32; 32], first_word: usize, name: &str) -> bool {
     bytes.split(|byte| *byte == 0).next() == Some(name.as_bytes())
 }
 
+/// Numbers of the programs that are on our end of the wire. An interface has its number in each namespace anew, and other
+/// tests have theirs.
+fn on_our_end() -> Vec<u32> {
+    let leave = SchedClassifier::query_tcx(NEAR, TcAttachType::Egress).expect("the kernel says");
+    let said = said_by_ip(&format!("-d link show {NEAR}"));
+    let arrive = said.split("prog/xdp id ").nth(1);
+    let arrive = arrive.and_then(|rest| rest.split(' ').next()?.parse().ok());
+    let leave = leave.1.iter().map(ProgramInfo::id);
+    leave.chain(arrive).collect()
+}
+
 /// Takes a program off an interface, as `bpftool link detach` does.
 pub(crate) fn take_off(program: &str, interface: u32) {
     let mut taken = 0;
+    let ours = on_our_end();
     for id in ids(LINK_GET_NEXT_ID) {
         let Some(link) = open(LINK_GET_FD_BY_ID, id) else {
             continue;
@@ -123,7 +140,7 @@ pub(crate) fn take_off(program: &str, interface: u32) {
         let is_it = of
             .and_then(|of| info(&of))
             .is_some_and(|it| is_named(&it, 16, program));
-        if is_it && words[4] == interface {
+        if is_it && words[4] == interface && ours.contains(&words[2]) {
             let fd = u32::try_from(link.as_raw_fd()).expect("small");
             bpf(LINK_DETACH, &mut [fd, 0, 0, 0]).expect("root");
             taken += 1;
