@@ -6,7 +6,6 @@ use feed_handler::best_prices::BestPrices;
 use gateway::message::execution::{ExecutionEvent, Outcome as Answer};
 use protocol::types::{Price4, Qty, Side, Symbol};
 
-use crate::course::Moment;
 use crate::queue::{Order, Queued};
 
 /// Shares that traded.
@@ -45,6 +44,21 @@ impl Position {
         let is_marked = self.shares == 0 || (bid > 0 && ask > 0);
         is_marked.then(|| 2 * self.cash + i128::from(self.shares) * (bid + ask))
     }
+}
+
+/// How it stood at one time. Counts are since the beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// When, simulated.
+    pub at_ns: u64,
+    /// Fills.
+    pub fills: u64,
+    /// Intents that risk has refused.
+    pub refused: u64,
+    /// Orders and changes that the exchange has refused.
+    pub rejected: u64,
+    /// By locate code: shares, and profit as [`Position::profit_halves`].
+    pub symbols: BTreeMap<u16, (i64, Option<i128>)>,
 }
 
 /// What a run came to.
@@ -140,6 +154,26 @@ impl Outcome {
                 qty: execution.qty,
             });
         }
+    }
+
+    /// How it stands now.
+    pub(crate) fn take_moment(&mut self, prices: &BestPrices, at_ns: u64) {
+        let stands = self.positions.iter().map(|(locate, position)| {
+            let best = prices.load(*locate).unwrap_or_default();
+            let marked = Position {
+                marks: (best.bid_price, best.ask_price),
+                ..*position
+            };
+            (*locate, (marked.shares, marked.profit_halves()))
+        });
+        let moment = Moment {
+            at_ns,
+            fills: self.fills.len() as u64,
+            refused: self.refused.values().sum(),
+            rejected: self.rejected,
+            symbols: stands.collect(),
+        };
+        self.moments.push(moment);
     }
 
     /// The day is over: positions are marked, and part of the hash.

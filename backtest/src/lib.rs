@@ -27,7 +27,6 @@ pub mod setup;
 mod shown;
 mod wire;
 
-pub use course::Moment;
-pub use ledger::{Fill, Outcome, Position};
-pub use queue::{End, Order, Queued};
+pub use ledger::{Fill, Moment, Outcome, Position};
+pub use queue::{Ahead, End, Order, Queued};
 pub use run::{LIMITS, run, run_all};

@@ -2,16 +2,15 @@
 
 use std::fmt::Write;
 
-use crate::course::Moment;
-use crate::ledger::{Outcome, Position};
+use crate::ledger::{Moment, Outcome, Position};
 use crate::plots::{self, Line};
 use crate::shown;
 
 /// Symbols with plots of their own: those that moved the result most.
 const PLOTTED_MAX: usize = 12;
-/// Of the plots of all symbols together, and of those of one.
-const WIDE: (u32, u32) = (960, 320);
-const NARROW: (u32, u32) = (960, 200);
+/// Height of the plots of all symbols together, and of those of one.
+const HIGH: u32 = 320;
+const LOW: u32 = 200;
 
 const STYLE: &str = "
 body{font:16px/1.5 system-ui,sans-serif;max-width:1000px;margin:2rem auto;padding:0 1rem;color:#1b1f24}
@@ -51,8 +50,13 @@ fn profit(outcome: &Outcome, out: &mut String) -> Result<(), String> {
         points: points(outcome, of),
     };
     let caption = "All symbols, marked to the middle of the best prices; a moment is left out where a symbol that is held has none.";
-    let svg = plots::over_time(&[line], "dollars", WIDE)?;
-    figure(("profit", "Profit and loss", caption), svg, out);
+    let svg = plots::over_time(&[line], "dollars", HIGH)?;
+    let frame = Frame {
+        id: "profit",
+        title: "Profit and loss",
+        caption,
+    };
+    figure(&frame, svg, out);
     Ok(())
 }
 
@@ -68,8 +72,13 @@ fn trading(outcome: &Outcome, out: &mut String) -> Result<(), String> {
         points: points(outcome, |moment| Some(pick(moment) as f64)),
     });
     let caption = "How many there have been since the beginning.";
-    let svg = plots::over_time(&lines, "since the beginning", WIDE)?;
-    figure(("trading", "Fills and refusals", caption), svg, out);
+    let svg = plots::over_time(&lines, "since the beginning", HIGH)?;
+    let frame = Frame {
+        id: "trading",
+        title: "Fills and refusals",
+        caption,
+    };
+    figure(&frame, svg, out);
     Ok(())
 }
 
@@ -93,12 +102,20 @@ fn symbol(
             Some((_, profit)) => profit.map(dollars),
         }),
     };
-    let svg = plots::over_time(&[held], "shares", NARROW)?;
-    let (id, title) = (format!("position-{name}"), format!("{name}: position"));
-    figure((&id, &title, "Shares held."), svg, out);
-    let svg = plots::over_time(&[profit], "dollars", NARROW)?;
-    let (id, title) = (format!("profit-{name}"), format!("{name}: profit and loss"));
-    figure((&id, &title, "Marked to the middle."), svg, out);
+    let svg = plots::over_time(&[held], "shares", LOW)?;
+    let frame = Frame {
+        id: &format!("position-{name}"),
+        title: &format!("{name}: position"),
+        caption: "Shares held.",
+    };
+    figure(&frame, svg, out);
+    let svg = plots::over_time(&[profit], "dollars", LOW)?;
+    let frame = Frame {
+        id: &format!("profit-{name}"),
+        title: &format!("{name}: profit and loss"),
+        caption: "Marked to the middle.",
+    };
+    figure(&frame, svg, out);
     Ok(())
 }
 
@@ -113,7 +130,15 @@ fn dollars(halves: i128) -> f64 {
     halves as f64 / 20_000.0
 }
 
-fn figure((id, title, caption): (&str, &str, &str), svg: Option<String>, out: &mut String) {
+/// What stands around a plot.
+struct Frame<'a> {
+    id: &'a str,
+    title: &'a str,
+    caption: &'a str,
+}
+
+fn figure(frame: &Frame<'_>, svg: Option<String>, out: &mut String) {
+    let Frame { id, title, caption } = frame;
     let Some(svg) = svg else {
         return;
     };

@@ -9,6 +9,8 @@ const COLOURS: [RGBColor; 3] = [
     RGBColor(0, 158, 115),
 ];
 const TEXT: (&str, u32) = ("sans-serif", 14);
+/// As wide as a page.
+const WIDTH: u32 = 960;
 const SECOND_NS: f64 = 1e9;
 
 /// A line: its name, and its points: ns since midnight, value.
@@ -21,7 +23,7 @@ pub(crate) struct Line<'a> {
 pub(crate) fn over_time(
     lines: &[Line<'_>],
     unit: &str,
-    size: (u32, u32),
+    height: u32,
 ) -> Result<Option<String>, String> {
     let points = || lines.iter().flat_map(|line| &line.points);
     let (Some(from), Some(to)) = (
@@ -37,7 +39,7 @@ pub(crate) fn over_time(
     let room = ((high - low) * 0.05).max(0.01);
     let mut svg = String::new();
     {
-        let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        let root = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
         root.fill(&WHITE).map_err(failed)?;
         let mut chart = ChartBuilder::on(&root)
             .margin(12)

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use order_sim::exchange::Exchange;
 use protocol::ouch::{Inbound, OrderAccepted, OrderReplaced, Outbound};
 use protocol::types::{Price4, Side, Symbol, UserRefNum};
+use protocol::wire::NanosBe;
 
 /// How an order ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,34 +72,59 @@ pub struct Order {
     pub ahead_last: Option<u64>,
 }
 
-/// Orders of one symbol that rested. Sums are of shares.
+/// Some orders, and what stood before them at one time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ahead {
+    /// How many there were.
+    pub orders: u64,
+    /// Shares before them, all together.
+    pub shares: u64,
+}
+
+impl Ahead {
+    fn add(&mut self, shares: u64) {
+        self.orders += 1;
+        self.shares += shares;
+    }
+
+    /// Whole shares before one of them; `None`: there was none.
+    #[must_use]
+    pub fn mean(self) -> Option<u64> {
+        self.shares.checked_div(self.orders)
+    }
+}
+
+/// Orders of one symbol that rested.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Queued {
-    /// All of them, and the shares before them when they joined.
-    pub rested: (u64, u64),
-    /// Those that traded, the shares before these when they joined.
-    pub filled: (u64, u64),
+    /// All of them, when they joined.
+    pub rested: Ahead,
+    /// Those that traded, when they joined.
+    pub filled: Ahead,
     /// From joining to the first trade, ns, of all that traded.
     pub waited_ns: u64,
-    /// Those that were canceled or replaced or stood when the day ended, the shares before these then.
-    pub left: (u64, u64),
+    /// Those that were canceled or replaced, then, and those that stood when the day ended, then.
+    pub left: Ahead,
 }
 
 impl Queued {
     pub(crate) fn add(&mut self, order: &Order, ahead_first: u64) {
-        let count = |(orders, shares): &mut (u64, u64), ahead| {
-            *orders += 1;
-            *shares += ahead;
-        };
-        count(&mut self.rested, ahead_first);
+        self.rested.add(ahead_first);
         if let Some(filled_ns) = order.filled_ns {
-            count(&mut self.filled, ahead_first);
+            self.filled.add(ahead_first);
             self.waited_ns += filled_ns.saturating_sub(order.entered_ns);
         }
         if let Some(ahead_last) = order.ahead_last {
-            count(&mut self.left, ahead_last);
+            self.left.add(ahead_last);
         }
     }
+}
+
+/// When an order ends, and how.
+#[derive(Clone, Copy, Debug)]
+struct Ended {
+    at_ns: u64,
+    end: End,
 }
 
 /// An order that lives.
@@ -159,7 +185,8 @@ impl Queue {
             Outbound::OrderAccepted(it) => self.join(accepted(it).order(ahead(it.user_ref.get()))),
             Outbound::OrderReplaced(it) => {
                 let old = it.original_user_ref.get().0;
-                self.leave(old, it.timestamp.get().0, End::Replaced);
+                let ended = ended(it.timestamp, End::Replaced);
+                self.leave(old, ended);
                 self.join(replaced(it).order(ahead(it.user_ref.get())));
             }
             Outbound::Executed(it) => {
@@ -169,14 +196,14 @@ impl Queue {
                     order.filled += shares;
                     order.filled_ns.get_or_insert(at_ns);
                 }
-                self.lessen(number, shares, (at_ns, End::Filled));
+                self.lessen(number, shares, ended(it.timestamp, End::Filled));
             }
             Outbound::Canceled(it) => {
-                let end = (it.timestamp.get().0, End::Canceled);
+                let end = ended(it.timestamp, End::Canceled);
                 self.lessen(it.user_ref.get().0, it.qty.get().0, end);
             }
             Outbound::AiqCanceled(it) => {
-                let end = (it.timestamp.get().0, End::Canceled);
+                let end = ended(it.timestamp, End::Canceled);
                 self.lessen(it.user_ref.get().0, it.qty.get().0, end);
             }
             _ => {}
@@ -200,17 +227,18 @@ impl Queue {
     }
 
     /// Shares of it go; the last ones at this time and in this way.
-    fn lessen(&mut self, number: u32, shares: u32, (at_ns, end): (u64, End)) {
+    fn lessen(&mut self, number: u32, shares: u32, ended: Ended) {
         let Some(live) = self.live.get_mut(&number) else {
             return;
         };
         live.left = live.left.saturating_sub(shares);
         if live.left == 0 {
-            self.leave(number, at_ns, end);
+            self.leave(number, ended);
         }
     }
 
-    fn leave(&mut self, number: u32, at_ns: u64, end: End) {
+    fn leave(&mut self, number: u32, ended: Ended) {
+        let Ended { at_ns, end } = ended;
         let last = self.leaving.filter(|(meant, _)| *meant == number);
         if let Some(order) = self.order(number) {
             order.ended_ns = Some(at_ns);
@@ -221,6 +249,11 @@ impl Queue {
         }
         self.live.remove(&number);
     }
+}
+
+fn ended(at: NanosBe, end: End) -> Ended {
+    let at_ns = at.get().0;
+    Ended { at_ns, end }
 }
 
 /// State of an order that was over before it stood.

@@ -300,7 +300,7 @@ impl Run {
         let mut outcome = std::mem::take(&mut self.outcome);
         outcome.lived_ns = self.clock.now_ns() - self.venue.begin_ns;
         outcome.mark(&self.prices);
-        Course::end(&mut outcome, &self.prices, self.clock.now_ns());
+        outcome.take_moment(&self.prices, self.clock.now_ns());
         outcome.orders = self.queue.end(&self.venue.exchange, THE_ACCOUNT);
         Ok(outcome)
     }

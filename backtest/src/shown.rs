@@ -109,7 +109,7 @@ pub(crate) fn by_result(outcome: &Outcome) -> Vec<(u16, &Position)> {
 /// Those symbols of which most orders traded. Shares are means.
 fn queued(queues: &BTreeMap<Symbol, Queued>) -> String {
     let mut all: Vec<_> = queues.iter().collect();
-    all.sort_by_key(|(_, it)| std::cmp::Reverse((it.filled.0, it.rested.0)));
+    all.sort_by_key(|(_, it)| std::cmp::Reverse((it.filled.orders, it.rested.orders)));
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header([
@@ -124,16 +124,16 @@ fn queued(queues: &BTreeMap<Symbol, Queued>) -> String {
     ]);
     let shown = |it: Option<u64>| it.map_or_else(|| "-".to_owned(), |it| it.to_string());
     for (symbol, it) in all.iter().take(SHOWN_MAX) {
-        let waited_ns = it.waited_ns.checked_div(it.filled.0);
+        let waited_ns = it.waited_ns.checked_div(it.filled.orders);
         table.add_row([
             symbol.to_string(),
-            it.rested.0.to_string(),
-            shown(mean(it.rested)),
-            it.filled.0.to_string(),
-            shown(mean(it.filled)),
+            it.rested.orders.to_string(),
+            shown(it.rested.mean()),
+            it.filled.orders.to_string(),
+            shown(it.filled.mean()),
             shown(waited_ns.map(|ns| ns / 1_000_000)),
-            it.left.0.to_string(),
-            shown(mean(it.left)),
+            it.left.orders.to_string(),
+            shown(it.left.mean()),
         ]);
     }
     align(&mut table, 1..8);
@@ -143,11 +143,6 @@ fn queued(queues: &BTreeMap<Symbol, Queued>) -> String {
         let _ = writeln!(text, " and {left} symbols with fewer orders that traded");
     }
     text
-}
-
-/// Whole shares; `None`: there was no order.
-fn mean((orders, shares): (u64, u64)) -> Option<u64> {
-    shares.checked_div(orders)
 }
 
 fn positions(outcome: &Outcome) -> String {
@@ -209,13 +204,13 @@ pub(crate) fn json(outcome: &Outcome) -> Value {
     let queues = queues.iter().map(|(symbol, it)| {
         json!({
             "symbol": symbol.to_string(),
-            "rested": it.rested.0,
-            "rested_ahead_first": mean(it.rested),
-            "filled": it.filled.0,
-            "filled_ahead_first": mean(it.filled),
-            "filled_after_ns": it.waited_ns.checked_div(it.filled.0),
-            "left": it.left.0,
-            "left_ahead_last": mean(it.left),
+            "rested": it.rested.orders,
+            "rested_ahead_first": it.rested.mean(),
+            "filled": it.filled.orders,
+            "filled_ahead_first": it.filled.mean(),
+            "filled_after_ns": it.waited_ns.checked_div(it.filled.orders),
+            "left": it.left.orders,
+            "left_ahead_last": it.left.mean(),
         })
     });
     json!({

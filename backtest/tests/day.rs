@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use backtest::latency::Latency;
 use backtest::market::Market;
-use backtest::{End, Order, Outcome, run};
+use backtest::{Ahead, End, Order, Outcome, run};
 use feed_handler::event::MarketEvent;
 use gateway::message::execution::{ExecutionEvent, Outcome as Answer};
 use gateway::message::intent::OrderId;
@@ -173,6 +173,10 @@ fn places(outcome: &Outcome) -> Vec<Place> {
     outcome.orders.iter().map(place).collect()
 }
 
+fn ahead(orders: u64, shares: u64) -> Ahead {
+    Ahead { orders, shares }
+}
+
 #[test]
 fn places_in_the_queue_are_the_exchange_s_when_an_order_joins_and_when_it_leaves() {
     let mut messages = opening();
@@ -189,8 +193,8 @@ fn places_in_the_queue_are_the_exchange_s_when_an_order_joins_and_when_it_leaves
     ];
     assert_eq!(places(&outcome), expected);
     let queue = outcome.queues()[&symbol()];
-    assert_eq!((queue.rested, queue.filled), ((2, 170), (0, 0)));
-    assert_eq!(queue.left, (2, 80));
+    assert_eq!((queue.rested, queue.filled), (ahead(2, 170), ahead(0, 0)));
+    assert_eq!(queue.left, ahead(2, 80));
 }
 
 #[test]
@@ -216,7 +220,7 @@ fn order_that_trades_says_how_long_it_stood_and_one_that_stands_at_the_end_where
     assert_eq!(order.filled_ns, Some(BEGIN + 5 * SECOND));
     assert_eq!(order.ended_ns, Some(BEGIN + 7 * SECOND));
     let queue = whole.queues()[&symbol()];
-    assert_eq!((queue.filled, queue.left), ((1, 100), (0, 0)));
+    assert_eq!((queue.filled, queue.left), (ahead(1, 100), ahead(0, 0)));
     assert_eq!(queue.waited_ns, 4 * SECOND - 10_000);
 }
 

@@ -364,12 +364,14 @@ impl Played {
         let side = |code| if code == b'B' { 'B' } else { 'S' };
         match Outbound::decode(message).expect("OUCH").0 {
             Outbound::OrderAccepted(m) => {
+                self.take(m.user_ref.get().0, said);
                 let order = (m.symbol.to_string(), side(m.side));
-                self.take(m.user_ref.get().0, order, said);
+                self.known.insert(m.user_ref.get().0, order);
             }
             Outbound::OrderReplaced(m) => {
+                self.take(m.user_ref.get().0, said);
                 let order = (m.symbol.to_string(), side(m.side));
-                self.take(m.user_ref.get().0, order, said);
+                self.known.insert(m.user_ref.get().0, order);
             }
             Outbound::Executed(m) => {
                 let (symbol, side) = self.known[&m.user_ref.get().0].clone();
@@ -381,15 +383,14 @@ impl Played {
         }
     }
 
-    fn take(&mut self, number: u32, order: (String, char), said: usize) {
+    fn take(&mut self, number: u32, said: usize) {
         let behind = self.decided[&number];
         if behind != said {
-            let line = format!("{order:?}: decided after {behind}, there after {said}");
+            let line = format!("order {number}: decided after {behind}, there after {said}");
             self.late.push(line);
             let until = self.same_until.unwrap_or(usize::MAX).min(behind);
             self.same_until = Some(until);
         }
-        self.known.insert(number, order);
     }
 }
 
