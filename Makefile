@@ -8,7 +8,7 @@ RUN_PACKAGES := iproute2
 # What the demo runs; what measures is built by `make bench`.
 DEMO_CRATES := -p tickgate-gateway -p tickgate-order-sim -p tickgate-lab
 # What measures, and what it starts: each binary of a release is optimised as a whole, which takes a minute or more.
-BENCH_BINARIES := tickgate tickgate-bench tickgate-lab tickgate-sim tickgate-peer-floor tickgate-peer-smoltcp tickgate-peer-tokio
+BENCH_BINARIES := tickgate tickgate-bench tickgate-lab tickgate-sim tickgate-peer-floor tickgate-peer-floor-delegated tickgate-peer-smoltcp tickgate-peer-tokio
 # What the peers in C are compiled with: their table says it.
 PEER_PACKAGES := $(sort $(shell sed -n 's/^ *package: "\(.*\)",$$/\1/p' bench/peers/src/lib.rs))
 TEST_PACKAGES := ethtool iputils-ping tshark tmux zsh systemd python3-venv chromium openssl $(PEER_PACKAGES)
@@ -30,7 +30,7 @@ ITCH_BOOK := target/itch-book/bin/python
 ITCH_BOOK_VERSION := 0.2.1
 ITCH_BOOK_PROGRAM := target/itch-book/bin/itch-book-gen_synthetic
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos same-day soak tshark zero-copy scrape mqtt control host planted fuzz sanitize bench bench-check bench-record bench-time reference guide package lint deny sbom shellcheck install deb deb-check boot-check clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos same-day soak orders tshark zero-copy scrape mqtt control host planted fuzz sanitize bench bench-check bench-record bench-time reference guide package lint deny sbom shellcheck install deb deb-check boot-check clean
 .PHONY: build-packages run-packages test-packages bench-packages machine-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -103,6 +103,12 @@ soak: build-packages run-packages
 	SOAK_SECONDS=$$(( $(or $(MINUTES),60) * 60 )) RATE=$(or $(RATE),2000) OVERLOAD=$(or $(OVERLOAD),60) LOOK_MS=5000 BLOW_S=30 \
 		SOAK_OUT=$(CURDIR)/target/soak $(CARGO) test -p tickgate-world --profile checked --test soak -- --nocapture --exact \
 		system_stays_as_it_is_while_much_fails_and_comes_back_from_ten_times_its_load
+
+## The tests that trade over a wire, with sessions that submit in another way than their files say: SUBMIT=delegated.
+orders: build-packages run-packages
+	$(CARGO) build --workspace --profile checked
+	SUBMIT=$(or $(SUBMIT),delegated) $(CARGO) test -p tickgate-world --profile checked --test carried --test control --test hard_kill \
+		--test layouts --test limits --test ready --test slow_orders -- --test-threads=1
 
 ## Orders past the kernel's TCP as tshark sees them at the exchange's interface: no malformed segment, no wrong checksum,
 ## nothing sent again. ORDERS=100000.

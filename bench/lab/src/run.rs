@@ -64,6 +64,23 @@ pub struct Outcome {
     pub invalid: Vec<String>,
 }
 
+impl Outcome {
+    /// Nothing but why it must not be used: a run that came to no end.
+    #[must_use]
+    pub fn failed(name: &str, why: String) -> Self {
+        Self {
+            run: Run {
+                name: name.to_owned(),
+                ..Run::default()
+            },
+            sent: Sent::default(),
+            said: Vec::new(),
+            answered: Vec::new(),
+            invalid: vec![why],
+        }
+    }
+}
+
 /// Share of packets that may leave more than 1 ms late before a run is invalid.
 const LATE_SHARE_MAX: f64 = 0.01;
 

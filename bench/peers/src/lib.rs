@@ -72,6 +72,13 @@ pub static ALL: &[Peer] = &[
         program: Source::Rust,
     },
     Peer {
+        name: "floor-delegated",
+        meaning: "Does what the floor does past the kernel's TCP, by the gateway's own transport.",
+        sleeps: false,
+        is_flooded: false,
+        program: Source::Rust,
+    },
+    Peer {
         name: "busy_socket",
         meaning: "Does what the floor does with recvmmsg and sendmmsg, never sleeping; in C.",
         sleeps: false,

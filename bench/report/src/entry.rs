@@ -103,7 +103,9 @@ impl Entry {
             self.series = series(&outcome.answered);
         }
         let run = &outcome.run;
-        self.run.settings = run.settings.clone();
+        if !run.settings.is_null() {
+            self.run.settings = run.settings.clone();
+        }
         self.run.sent = Some(self.run.sent.unwrap_or(0) + run.sent.unwrap_or(0));
         self.run.received += run.received;
         self.run.lost += run.lost;

@@ -7,23 +7,23 @@
 
 mod plan;
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use feeds::replay::Pace;
 use feeds::{generate, triggers};
 use lab::netns::Lab;
-use lab::run::{self, Item, Outcome};
+use lab::run::{self, Candidate, Item, Outcome};
 use lab::traffic::Traffic;
 use lab::venue::Venue;
 use report::Entry;
 
 pub use plan::{Combination, Load, Plan};
 
-/// Runs every item once a round. `on_run` hears of each run.
+/// Runs every item once a round. `on_run` hears of each run. A peer that fails costs its round.
 ///
 /// # Errors
-/// The first run that failed.
+/// The first run of a gateway that failed; or `stop`.
 pub fn measure(
     lab: &Lab,
     items: &[Item],
@@ -34,8 +34,14 @@ pub fn measure(
     let mut entries: Vec<Entry> = items.iter().map(|item| Entry::new(&item.name)).collect();
     for round in 0..rounds {
         for (item, entry) in items.iter().zip(&mut entries) {
-            let outcome = run::run(lab, item, |_| (), stop)
-                .with_context(|| format!("{}, round {}", item.name, round + 1))?;
+            let outcome = run::run(lab, item, |_| (), stop).or_else(|error| {
+                let is_peers = matches!(item.candidate, Candidate::Peer(_));
+                if !is_peers || stop.load(Ordering::Relaxed) {
+                    let which = format!("{}, round {}", item.name, round + 1);
+                    return Err(error.context(which));
+                }
+                Ok(Outcome::failed(&item.name, format!("{error:#}")))
+            })?;
             on_run(round + 1, &outcome);
             entry.add(&outcome);
         }

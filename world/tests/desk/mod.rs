@@ -82,11 +82,36 @@ impl Day<'_> {
     }
 }
 
+/// How the sessions of a file submit instead of as it says (`SUBMIT`); one that is delegated must be so, and one interface has one lane,
+/// so that is the first.
+fn submitted(config: &Path) -> Vec<String> {
+    let Ok(submit) = std::env::var("SUBMIT") else {
+        return Vec::new();
+    };
+    let text = std::fs::read_to_string(config).expect("a file");
+    let names = text.lines().filter_map(|line| {
+        let name = line.strip_prefix("[session.")?.strip_suffix(']')?;
+        (!name.contains('.')).then(|| name.to_owned())
+    });
+    let names: Vec<String> = names.collect();
+    let mut keys: Vec<String> = names
+        .iter()
+        .map(|name| format!("session.{name}.submit={submit}"))
+        .collect();
+    if let Some(first) = names.first().filter(|_| submit == "delegated") {
+        keys.push(format!("session.{first}.require=delegated"));
+    }
+    keys.into_iter()
+        .flat_map(|key| ["--set".to_owned(), key])
+        .collect()
+}
+
 pub(crate) fn gateway_command(lab: &Lab, config: &Path) -> Command {
     let mut command = lab.command(Side::Gateway, &sibling("tickgate").expect("built"));
     command
         .args(["run", "--config"])
         .arg(config)
+        .args(submitted(config))
         // Days begin when the gateway is ready.
         .env(FEEDS_WAIT, "0")
         .stdout(Stdio::null());
