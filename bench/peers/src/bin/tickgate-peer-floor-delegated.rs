@@ -22,9 +22,9 @@ fn main() -> Result<()> {
     turns::run::<Floor>()
 }
 
-/// What has happened on the connection.
+/// What was heard of the connection.
 #[derive(Clone, Copy, Debug, Default)]
-struct Happened {
+struct Heard {
     is_connected: bool,
     closed: Option<i32>,
 }
@@ -35,7 +35,7 @@ trait Line {
     /// Whether there was room.
     fn put(&mut self, bytes: &[u8]) -> bool;
     fn flush(&mut self);
-    fn poll(&mut self) -> Happened;
+    fn poll(&mut self) -> Heard;
     fn close(&mut self);
 }
 
@@ -57,14 +57,14 @@ impl<T: Transport> Line for T {
         Transport::flush(self);
     }
 
-    fn poll(&mut self) -> Happened {
-        let mut happened = Happened::default();
+    fn poll(&mut self) -> Heard {
+        let mut heard = Heard::default();
         Transport::poll(self, |event| match event {
-            TransportEvent::Connected => happened.is_connected = true,
-            TransportEvent::Closed(errno) => happened.closed = Some(errno),
+            TransportEvent::Connected => heard.is_connected = true,
+            TransportEvent::Closed(errno) => heard.closed = Some(errno),
             TransportEvent::Bytes(_) => {}
         });
-        happened
+        heard
     }
 
     fn close(&mut self) {
@@ -97,14 +97,14 @@ impl Floor {
         let until_ns = monotonic_ns() + PATIENCE_NS;
         self.line.connect(at);
         loop {
-            let happened = self.line.poll();
-            if happened.is_connected {
+            let heard = self.line.poll();
+            if heard.is_connected {
                 return Ok(());
             }
             if monotonic_ns() > until_ns {
-                bail!("the exchange: {:?} at {at}", happened.closed);
+                bail!("the exchange: {:?} at {at}", heard.closed);
             }
-            if happened.closed.is_some() {
+            if heard.closed.is_some() {
                 std::thread::park_timeout(Duration::from_millis(20));
                 self.line.connect(at);
             }
