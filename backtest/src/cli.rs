@@ -123,10 +123,9 @@ fn live(arguments: &Arguments, setup: Setup) -> Result<(), String> {
     bar.finish_and_clear();
     let outcome = outcome?;
     let took_ns = rt::clock::monotonic_ns().saturating_sub(began_ns);
-    write(arguments, &outcome)?;
-    // The outcome is what it is whether anybody reads this or not.
+    // The outcome is what it is whether anybody reads this or not. First, so that a file that cannot be written does not take it along.
     let _ = write!(io::stdout(), "{}", shown::text(&outcome, took_ns));
-    Ok(())
+    write(arguments, &outcome)
 }
 
 /// Every file that was asked for.

@@ -299,13 +299,14 @@ const QUOTER: &str = "[strategy.quotes]\nkind = \"quoter\"\nfeed = \"sim\"\nsess
 struct Played {
     fills: Fills,
     orders: usize,
-    /// Orders that the exchange took after another message than the one that they answer.
+    /// Orders that the exchange took after another message than the one that they answer, or never.
     late: Vec<String>,
     /// The messages up to this one were said before the first of these was to be there: until then latency was the same.
     same_until: Option<usize>,
     /// By OUCH's number: symbol and side.
     known: BTreeMap<u32, (String, char)>,
-    /// By OUCH's number: messages said when it was decided on.
+    /// By OUCH's number, of those that the exchange has not taken: messages said when it was decided on. A replacement of what has traded
+    /// meanwhile is never taken.
     decided: BTreeMap<u32, usize>,
     /// Messages said as far as the gateway has heard: of the market, and by the time of the exchange's last answer.
     heard: usize,
@@ -317,7 +318,7 @@ impl Played {
         for path in list(folder).expect("journals") {
             let file = std::fs::File::open(&path).expect("it is there");
             let mut reader = Reader::new(file).expect("a head");
-            while let Ok(Some(record)) = reader.next_record() {
+            while let Some(record) = reader.next_record().expect("whole") {
                 match Event::of(&record).expect("a payload") {
                     Event::Sent(intent, packet) => {
                         played.look(&intent);
@@ -330,6 +331,12 @@ impl Played {
                     _ => {}
                 }
             }
+        }
+        for (number, behind) in std::mem::take(&mut played.decided) {
+            played.miss(
+                behind,
+                format!("order {number}: decided after {behind}, never there"),
+            );
         }
         played
     }
@@ -384,13 +391,18 @@ impl Played {
     }
 
     fn take(&mut self, number: u32, said: usize) {
-        let behind = self.decided[&number];
+        let behind = self.decided.remove(&number).expect("it was sent");
         if behind != said {
             let line = format!("order {number}: decided after {behind}, there after {said}");
-            self.late.push(line);
-            let until = self.same_until.unwrap_or(usize::MAX).min(behind);
-            self.same_until = Some(until);
+            self.miss(behind, line);
         }
+    }
+
+    /// An order was not there before the message after this one.
+    fn miss(&mut self, behind: usize, line: String) {
+        self.late.push(line);
+        let until = self.same_until.unwrap_or(usize::MAX).min(behind);
+        self.same_until = Some(until);
     }
 }
 
