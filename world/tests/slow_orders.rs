@@ -131,6 +131,10 @@ fn frames_around_the_ticks_of_slow_orders_are_kept_and_no_others() {
     let text = std::fs::read_to_string(desk.path("out.json")).expect("a report");
     let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let run = &report["runs"][0];
+    assert_eq!(
+        run["settings"]["rehearse_us"], 5,
+        "how often is in the report, too"
+    );
     let count = |name: &str| {
         run["counters"]["capture"]["itch"][name]
             .as_u64()

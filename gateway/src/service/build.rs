@@ -482,6 +482,7 @@ fn describe(options: &Options) -> serde_json::Value {
         .map(|session| serde_json::json!({ "name": session.name, "submit": session.way.name() }));
     serde_json::json!({
         "layout": layout::name(options),
+        "rehearse_us": options.rehearse_ns / 1_000,
         "cpus": options.cpus,
         "cores": layout::describe(options),
         "feeds": feeds.collect::<Vec<_>>(),
