@@ -25,6 +25,7 @@ use gateway::order::transport::delegated::{DelegatedOptions, Safeguards};
 use gateway::order::transport::{Transport, TransportOptions, TransportUser, Way};
 use wire::bpf;
 use wire::hander::Passed;
+use wire::held::until_stopped;
 use wire::near::{
     Heard, MESSAGE_BYTES, Near, accept, assert_answers, echo, in_own_thread, listen, message,
 };
@@ -613,7 +614,7 @@ fn process_that_was_stopped_goes_on_where_it_was() {
             // SAFETY: a process of our own that is not waited for yet.
             assert_eq!(unsafe { libc::kill(number, signal) }, 0);
             if signal == libc::SIGSTOP {
-                until_stopped(number);
+                until_stopped(&child);
                 stops += 1;
                 // Now and then for longer than its kernel waits before it sends again.
                 std::thread::sleep(Duration::from_millis(if stops % 5 == 0 { 300 } else { 5 }));
@@ -628,18 +629,6 @@ fn process_that_was_stopped_goes_on_where_it_was() {
         assert!(child.wait().expect("it ends").success());
         assert_eq!(next, 2_000);
     });
-}
-
-/// Until none of its threads runs: SIGCONT takes back a stop that has not come about.
-fn until_stopped(process: i32) {
-    let is_stopped = |status: String| status.contains("State:\tT");
-    let tasks = || std::fs::read_dir(format!("/proc/{process}/task")).expect("it lives");
-    while !tasks().flatten().all(|task| {
-        let status = std::fs::read_to_string(task.path().join("status"));
-        status.is_ok_and(is_stopped)
-    }) {
-        std::thread::yield_now();
-    }
 }
 
 #[test]

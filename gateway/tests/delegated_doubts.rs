@@ -13,6 +13,7 @@
 
 mod wire;
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::atomic::Ordering;
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use wire::bpf;
 use wire::hander::Middle;
-use wire::held::{ENTER, Fate, Hand, Held, KICK};
+use wire::held::{ENTER, Fate, Hand, Held, KICK, LONG};
 use wire::near::{
     Heard, MESSAGE_BYTES, Near, accept, assert_answers, echo, in_own_thread, listen, message,
 };
@@ -39,9 +40,6 @@ const COUNTS: usize = 62;
 const RAISED: usize = 3;
 const LOWERED: usize = 4;
 const AGAIN: usize = 9;
-
-/// Against a hang only.
-const LONG: Duration = Duration::from_secs(10);
 
 fn until(what: &str, is_so: impl Fn() -> bool) {
     let from = Instant::now();
@@ -73,8 +71,13 @@ fn until_quiet(port: u16) {
 }
 
 /// By how much a counter has grown.
-fn more(near: &Near, before: &std::collections::BTreeMap<&'static str, u64>, name: &str) -> u64 {
+fn more(near: &Near, before: &BTreeMap<&'static str, u64>, name: &str) -> u64 {
     near.counts()[name] - before[name]
+}
+
+fn assert_more(near: &Near, before: &BTreeMap<&'static str, u64>, name: &str, count: u64) {
+    let counts = near.counts();
+    assert_eq!(counts[name] - before[name], count, "{name}: {counts:?}");
 }
 
 /// Sets what TCP does at our end.
@@ -164,12 +167,7 @@ fn acknowledgement_that_comes_before_the_copy_is_lowered_and_given_back() {
             ("acks_returned", 1),
             ("copies_stolen", 1),
         ] {
-            assert_eq!(
-                more(&near, &before, name),
-                count,
-                "{name}: {:?}",
-                near.counts()
-            );
+            assert_more(&near, &before, name, count);
         }
         // The kernel knows that it is acknowledged: it has nothing to send again.
         until_acknowledged(port);
@@ -200,14 +198,9 @@ fn answered_before_the_copy(has_clock: bool, expected: &[(&str, u64)]) {
             Fate::Goes
         });
         send(&mut near, &mut heard, FIRST);
-        assert_eq!(more(&near, &before, "delegated_sent"), 1);
+        assert_more(&near, &before, "delegated_sent", 1);
         for (name, count) in expected {
-            assert_eq!(
-                more(&near, &before, name),
-                *count,
-                "{name}: {:?}",
-                near.counts()
-            );
+            assert_more(&near, &before, name, *count);
         }
         until_heard(&mut near, &mut heard, FIRST + 1);
         goes_on(&mut near, &mut heard, &mut stream, FIRST + 1);
@@ -295,21 +288,11 @@ fn options_that_say_what_is_missing_are_the_kernels_to_write() {
                 Fate::Goes
             });
             send(&mut near, &mut heard, FIRST);
-            assert_eq!(more(&near, &before, "delegated_sent"), 1);
-            assert_eq!(
-                more(&near, &before, "passed_options"),
-                1,
-                "{:?}",
-                near.counts()
-            );
+            assert_more(&near, &before, "delegated_sent", 1);
+            assert_more(&near, &before, "passed_options", 1);
             send(&mut near, &mut heard, FIRST + 1);
-            assert_eq!(more(&near, &before, "delegated_sent"), 1);
-            assert_eq!(
-                more(&near, &before, "ordinary_options"),
-                1,
-                "{:?}",
-                near.counts()
-            );
+            assert_more(&near, &before, "delegated_sent", 1);
+            assert_more(&near, &before, "ordinary_options", 1);
             let said = near.said();
             assert!(
                 said.contains("bytes of the exchange's are missing"),
@@ -342,24 +325,14 @@ fn packet_that_is_being_looked_at_keeps_the_lane_and_the_program_from_the_next()
         turn(1);
         send(&mut near, &mut heard, FIRST);
         for name in ["ordinary_moving", "passed_failed"] {
-            assert_eq!(more(&near, &before, name), 1, "{name}: {:?}", near.counts());
+            assert_more(&near, &before, name, 1);
         }
         turn(1);
         heard_by(&mut stream, FIRST);
         send(&mut near, &mut heard, FIRST + 1);
         // The program has not seen the one before.
-        assert_eq!(
-            more(&near, &before, "ordinary_behind"),
-            1,
-            "{:?}",
-            near.counts()
-        );
-        assert_eq!(
-            more(&near, &before, "passed_ordinary"),
-            1,
-            "{:?}",
-            near.counts()
-        );
+        assert_more(&near, &before, "ordinary_behind", 1);
+        assert_more(&near, &before, "passed_ordinary", 1);
         heard_by(&mut stream, FIRST + 1);
         (FIRST..FIRST + 2).for_each(|number| answer(&mut stream, number));
         until_heard(&mut near, &mut heard, FIRST + 2);
@@ -436,12 +409,7 @@ fn what_was_sent_again_and_is_not_acknowledged_keeps_the_lane_from_the_next() {
         send(&mut near, &mut heard, FIRST);
         until("sent again", || done(to.port(), AGAIN) > 0);
         send(&mut near, &mut heard, FIRST + 1);
-        assert_eq!(
-            more(&near, &before, "ordinary_again"),
-            1,
-            "{:?}",
-            near.counts()
-        );
+        assert_more(&near, &before, "ordinary_again", 1);
         middle.faults.is_near_cut.store(false, Ordering::SeqCst);
         for number in [FIRST, FIRST + 1] {
             heard_by(&mut stream, number);
@@ -479,30 +447,15 @@ fn more_than_a_segment_and_more_than_ten_on_their_way_are_the_kernels() {
             sent.extend(bytes);
         };
         send_bytes(&mut near, FULL + 1);
-        assert_eq!(
-            more(&near, &before, "ordinary_long"),
-            1,
-            "{:?}",
-            near.counts()
-        );
+        assert_more(&near, &before, "ordinary_long", 1);
         until_acknowledged(to.port());
         middle.faults.is_far_cut.store(true, Ordering::SeqCst);
         for _ in 0..10 {
             send_bytes(&mut near, FULL);
         }
-        assert_eq!(
-            more(&near, &before, "delegated_sent"),
-            10,
-            "{:?}",
-            near.counts()
-        );
+        assert_more(&near, &before, "delegated_sent", 10);
         send_bytes(&mut near, 1);
-        assert_eq!(
-            more(&near, &before, "ordinary_in_flight"),
-            1,
-            "{:?}",
-            near.counts()
-        );
+        assert_more(&near, &before, "ordinary_in_flight", 1);
         middle.faults.is_far_cut.store(false, Ordering::SeqCst);
         let mut bytes = vec![0; sent.len()];
         stream.read_exact(&mut bytes).expect("all of it");
@@ -535,12 +488,7 @@ fn window_without_room_for_it_is_the_kernels_to_wait_for() {
             assert!(sent.len() < 50_000, "never: {:?}", near.counts());
         }
         assert!(more(&near, &before, "delegated_sent") > 0);
-        assert_eq!(
-            more(&near, &before, "ordinary_behind"),
-            0,
-            "{:?}",
-            near.counts()
-        );
+        assert_more(&near, &before, "ordinary_behind", 0);
         let said = near.said();
         assert!(said.contains("the exchange's window has no room"), "{said}");
         let mut bytes = vec![0; sent.len()];
@@ -776,7 +724,7 @@ fn link_without_a_carrier_drops_each_frame_and_the_kernel_sends_when_it_is_back(
         let behind = more(&near, &before, "ordinary_behind");
         assert!(refused > 0, "{:?}", near.counts());
         assert_eq!(refused + behind, COUNT, "{:?}", near.counts());
-        assert_eq!(more(&near, &before, "delegated_sent"), 0);
+        assert_more(&near, &before, "delegated_sent", 0);
         far.run(|| ip(&format!("link set {FAR} up")));
         for number in FIRST..FIRST + COUNT {
             heard_by(&mut stream, number);

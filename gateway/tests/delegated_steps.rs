@@ -25,7 +25,7 @@ use aya::programs::tc::TcAttachType;
 use feed_handler::xdp::nic::{self, Attached};
 use wire::NEAR;
 use wire::hander::Middle;
-use wire::held::{Call, ENTER, Fate, Held, KICK, Watch, hold};
+use wire::held::{Call, ENTER, Fate, Held, KICK, LONG, Watch, hold, until_stopped};
 use wire::near::{MESSAGE_BYTES, Near, accept, in_own_thread, listen, message};
 
 /// A call that nobody else makes: the child says with it where it is.
@@ -58,8 +58,6 @@ const STEPS: [(&str, Held); 11] = [
 /// Before this one the exchange's packets are cut off, so that nothing is acknowledged; behind it they come again.
 const CUT: usize = 4;
 
-/// Against a hang only.
-const LONG: Duration = Duration::from_secs(10);
 const TO: &str = "TICKGATE_TEST_TO";
 
 fn mark() {
@@ -237,20 +235,6 @@ fn process_that_is_killed_at_any_step_frees_the_exchange_and_takes_its_programs_
             middle.faults.is_far_cut.store(false, Ordering::SeqCst);
         }
     });
-}
-
-/// Until none of its threads runs.
-fn until_stopped(process: &Child) {
-    let tasks = || std::fs::read_dir(format!("/proc/{}/task", process.id())).expect("it lives");
-    let is_stopped = |status: String| status.contains("State:\tT");
-    let from = Instant::now();
-    while !tasks().flatten().all(|task| {
-        let status = std::fs::read_to_string(task.path().join("status"));
-        status.is_ok_and(is_stopped)
-    }) {
-        assert!(from.elapsed() < LONG, "it runs on");
-        std::thread::yield_now();
-    }
 }
 
 #[test]

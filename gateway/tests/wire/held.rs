@@ -4,6 +4,8 @@
 #![allow(unsafe_code, reason = "seccomp(2), pidfd_getfd(2)")]
 #![allow(
     dead_code,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
     clippy::expect_used,
     clippy::indexing_slicing,
     reason = "tests; each file uses its part"
@@ -14,6 +16,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Child;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
 
 /// A system call, and what an argument of it must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,5 +239,22 @@ impl Hand {
     /// What is done at the next such call of which nothing was said yet, by the other thread, while this one waits.
     pub(crate) fn at_next(&self, held: Held, act: impl FnOnce(&Call) -> Fate + Send + 'static) {
         self.acts.send((held, Box::new(act))).expect("it lives");
+    }
+}
+
+/// Against a hang only.
+pub(crate) const LONG: Duration = Duration::from_secs(10);
+
+/// Until none of its threads runs: SIGCONT takes back a stop that has not come about.
+pub(crate) fn until_stopped(process: &Child) {
+    let tasks = || std::fs::read_dir(format!("/proc/{}/task", process.id())).expect("it lives");
+    let is_stopped = |status: String| status.contains("State:\tT");
+    let from = Instant::now();
+    while !tasks().flatten().all(|task| {
+        let status = std::fs::read_to_string(task.path().join("status"));
+        status.is_ok_and(is_stopped)
+    }) {
+        assert!(from.elapsed() < LONG, "it runs on");
+        std::thread::yield_now();
     }
 }
