@@ -12,11 +12,15 @@ const ROOM: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) is_wanted: bool,
-    pub(crate) happened: VecDeque<Event>,
+    /// It came about, and neither end has closed it as far as this one knows.
+    pub(crate) is_open: bool,
+    happened: VecDeque<Event>,
     tx: Box<[u8]>,
     committed: usize,
     /// With the kernel, not yet with the exchange.
     pub(crate) sent: Vec<u8>,
+    /// The same of the connection that was closed last: the kernel goes on with it.
+    pub(crate) left: Vec<u8>,
     /// Bytes that the kernel takes at once.
     pub(crate) window: usize,
     /// Every byte that was ever handed over.
@@ -36,13 +40,25 @@ impl Connection {
     pub(crate) fn new() -> Self {
         Self {
             is_wanted: false,
+            is_open: false,
             happened: VecDeque::new(),
             tx: vec![0; ROOM].into_boxed_slice(),
             committed: 0,
             sent: Vec::new(),
+            left: Vec::new(),
             window: usize::MAX,
             told: Vec::new(),
         }
+    }
+
+    /// The next thing that the gateway hears of it.
+    pub(crate) fn happen(&mut self, event: Event) {
+        match event {
+            Event::Connected => self.is_open = true,
+            Event::Closed(_) => self.is_open = false,
+            Event::Bytes(_) => {}
+        }
+        self.happened.push_back(event);
     }
 
     /// What the gateway has handed over, as far as it has come.
@@ -75,9 +91,9 @@ impl Transport for Connection {
     }
 
     fn close(&mut self) {
-        self.is_wanted = false;
+        (self.is_wanted, self.is_open) = (false, false);
         self.happened.clear();
-        self.sent.clear();
+        self.left.append(&mut self.sent);
         self.committed = 0;
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use feed_handler::arbiter::{Arbiter, Patience, Recovery};
 use feed_handler::best_prices::BestPrices;
 use feed_handler::book::{Books, Limits};
-use feed_handler::event::{FLAG_NO_MESSAGE, Kind, MarketEvent};
+use feed_handler::event::{Kind, MarketEvent};
 use feed_handler::feed::{Counters, Feed, FeedHistograms, Parts};
 use feed_handler::publish::{Listener, Publisher, Subscription, Way};
 use feed_handler::recovery::counters::RecoveryCounters;
@@ -27,6 +27,7 @@ use protocol::types::Side;
 use rt::clock::{Clock, SECOND_NS};
 use rt::mem::Want;
 
+use crate::numbers::Numbers;
 use crate::servers::{Network, SimulatedWire};
 use crate::venue::{Flying, LINES, LISTED, VENUES, Venue};
 use crate::{MS, SYMBOLS, rehearsing};
@@ -192,16 +193,13 @@ impl std::ops::AddAssign for FeedTotals {
 pub(crate) struct Hearing {
     stage: Box<dyn AnyFeed>,
     feed: usize,
-    /// The number of the last message, if it was told as a name: the message itself may follow.
-    was_named: Option<u64>,
     packets: Rc<RefCell<VecDeque<Flying>>>,
     counters: Arc<Counters>,
     pub(crate) prices: Arc<BestPrices>,
     events: Listener,
     /// The venue's session that the feed is in.
     session: usize,
-    /// The number of the message that must come next, if that is known.
-    next: Option<u64>,
+    numbers: Numbers,
     /// The session's end was told, and no other has begun.
     is_over: bool,
     last_packet_ns: u64,
@@ -302,13 +300,12 @@ impl Hearing {
         Self {
             stage,
             feed: usize::from(feed),
-            was_named: None,
             packets,
             counters,
             prices,
             events,
             session: 0,
-            next: None,
+            numbers: Numbers::default(),
             is_over: false,
             last_packet_ns: now_ns,
             compared: 0,
@@ -362,7 +359,7 @@ impl Hearing {
         rehearsing::rehearse(|| self.stage.rehearse(clock));
         let has_begun = self.counters.arbiter.sessions_begun.get() > begun;
         if has_begun && std::mem::take(&mut self.is_over) {
-            (self.next, self.was_named) = (None, None);
+            self.numbers.begin_anew();
         }
         let mut has_news = has_begun;
         while let Some(event) = self.events.hear() {
@@ -391,34 +388,22 @@ impl Hearing {
             Kind::Lagged,
             "the checker's ring is large enough"
         );
-        if event.kind == Kind::Gap {
-            let first = event.gap_first().expect("a gap").0;
-            assert_eq!(first, self.next.unwrap_or(1), "a gap begins elsewhere");
-            self.next = Some(first + event.number);
-            let is_stale = has_begun || self.prices.feed_is_stale();
-            assert!(is_stale, "a gap leaves the feed fresh");
-        } else if event.kind == Kind::EndOfSession {
+        if event.kind == Kind::EndOfSession {
             self.is_over = !has_begun;
             if has_begun {
-                (self.next, self.was_named) = (None, None);
+                self.numbers.begin_anew();
             }
-        } else if event.is_news() || event.has(FLAG_NO_MESSAGE) {
-            // These have no number of their own.
-        } else {
-            let seq = event.origin.seq;
-            let is_named = self.was_named.take() == Some(seq);
-            assert!(
-                is_named || seq == self.next.unwrap_or(1),
-                "{seq} instead of {:?}: a hole that nobody announced",
-                self.next
-            );
-            self.was_named = (event.kind == Kind::Directory).then_some(seq);
-            self.next = Some(seq + 1);
+            return;
         }
+        if event.kind == Kind::Gap {
+            let is_stale = has_begun || self.prices.feed_is_stale();
+            assert!(is_stale, "a gap leaves the feed fresh");
+        }
+        self.numbers.hear(event);
     }
 
     fn compare(&mut self, venue: &Venue) {
-        let Some(last) = self.next.map(|next| next - 1) else {
+        let Some(last) = self.numbers.next().map(|next| next - 1) else {
             return;
         };
         let Some(truth) = venue.prices_after(self.session, last) else {
@@ -450,7 +435,8 @@ impl Hearing {
 
     /// On a calm network, with everything arrived: the feed is whole, and says so.
     pub(crate) fn is_whole(&self, venue: &Venue) -> bool {
-        let is_at_end = self.session == venue.session && self.next == Some(venue.last_seq() + 1);
+        let is_at_end =
+            self.session == venue.session && self.numbers.next() == Some(venue.last_seq() + 1);
         is_at_end && !self.prices.feed_is_stale()
     }
 

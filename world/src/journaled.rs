@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gateway::journal::batch::Encoder;
 use gateway::journal::event::Event;
 use gateway::journal::format::IntentRecord;
-use gateway::journal::head::{Began, Names, SessionNames, encode};
+use gateway::journal::head::{Names, SessionNames, encode};
 use gateway::journal::inlet::{Inlet, Outlet, inlet};
 use gateway::journal::past::{Past, Story};
 use gateway::journal::reader::Reader;
@@ -21,10 +21,6 @@ use crate::lives::{Life, Remains, Used};
 
 /// Bytes of the ring: what a turn writes, and more.
 const RING_BYTES: usize = 1 << 20;
-const BEGAN: Began = Began {
-    realtime_ns: 1_700_000_000_000_000_000,
-    monotonic_ns: 0,
-};
 
 /// A journal in memory.
 pub(crate) struct Journaled {
@@ -71,11 +67,11 @@ impl Journaled {
     pub(crate) fn new(kill: &KillSwitch, session: SessionNames, life: Life) -> (Self, Inlet) {
         let (inlet, outlet) = inlet(0, RING_BYTES, kill.clone()).expect("a power of two");
         let names = Names::new(vec![session], Vec::new());
-        let file = encode(BEGAN, 0, &names);
+        let file = encode(life.began, 0, &names);
         let journaled = Self {
             head_bytes: file.len(),
             file,
-            encoder: Encoder::new(BEGAN.salt(), names),
+            encoder: Encoder::new(life.began.salt(), names),
             outlet,
             past: life.past,
             found: life.found,

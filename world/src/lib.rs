@@ -6,10 +6,11 @@
 //! ```
 //!
 //! [`play_feed`] lives one feed's day, [`play`] one world: 300 random steps, then calm, then the reckoning. The seed decides everything: what
-//! strategies do, what the lines lose, double and delay, at which byte a connection is cut, when the gateway or a
-//! market starts again, whom the operator stops. Checked after every packet and every turn:
+//! strategies do and when they stand still, what the lines lose, double and delay, at which byte a connection is cut or nothing
+//! comes through any more, when the gateway, a market or the exchange is killed and starts again, whom the operator stops. Checked
+//! after every packet and every turn:
 //!
-//! - the feed is complete or says that it is not (`hearing`);
+//! - the feed is complete or says that it is not (`hearing`), and so hears each strategy, however far behind it is (`numbers`);
 //! - live orders, positions and exposure are what the exchange has told (`line`);
 //! - the journal of each life of a session has every packet that it sent and every message that it heard (`journaled`);
 //! - each intent is answered once, no order lives twice (`traders`, `record`).
@@ -27,11 +28,15 @@
 
 mod checks;
 mod connection;
+mod counter;
 mod feed_day;
 mod hearing;
 mod journaled;
 mod line;
 mod lives;
+mod many;
+mod mishaps;
+mod numbers;
 mod operator;
 mod overheard;
 mod quoting;
@@ -49,6 +54,7 @@ use protocol::types::Symbol;
 
 pub use feed_day::{play_24_hours, play_feed, play_long_feed};
 pub use hearing::FeedTotals;
+pub use many::{Sum, live_many};
 pub use smaller::{Smaller, make_smaller};
 
 const MS: u64 = 1_000_000;
@@ -64,6 +70,8 @@ const QUOTER: usize = 1;
 const ORDER_QTY_MAX: u32 = 500;
 const HALF_SPREAD: u32 = 300;
 const REQUOTE_AT: u32 = 100;
+/// Sets the dice of what a killed process takes with it apart from a step's others.
+const FATES: u64 = 0x6A09_E667;
 /// Random steps of a world.
 pub const STEPS: u32 = 300;
 
@@ -78,6 +86,12 @@ pub struct Outcome {
     pub lived_ns: u64,
     /// Lives of the gateway.
     pub starts: u64,
+    /// How often the exchange was killed.
+    pub exchange_kills: u64,
+    /// How often nothing came through between a session and the exchange for a while.
+    pub partings: u64,
+    /// How often strategies took no turn for a while.
+    pub sleeps: u64,
     /// What its feeds said.
     pub heard: FeedTotals,
     /// Answers that the random strategies heard, by what was asked and what was said.
@@ -121,6 +135,7 @@ fn live(seed: u64, steps: impl IntoIterator<Item = u32>, rehearses: bool) -> Out
     let mut world = world::World::new(seed);
     for step in steps {
         world.random = dice(seed, step);
+        world.fates = dice(seed ^ FATES, step);
         world.step();
     }
     world.random = dice(seed, STEPS);
@@ -136,6 +151,9 @@ fn live(seed: u64, steps: impl IntoIterator<Item = u32>, rehearses: bool) -> Out
     Outcome {
         lived_ns: world.lived_ns(),
         starts: world.starts,
+        exchange_kills: world.counter.kills,
+        partings: world.partings,
+        sleeps: world.sleeps,
         heard: world.heard,
         answers: std::mem::take(&mut world.answers),
         is_quoted,
@@ -153,6 +171,9 @@ impl std::ops::AddAssign<&Self> for Outcome {
     fn add_assign(&mut self, other: &Self) {
         self.lived_ns += other.lived_ns;
         self.starts += other.starts;
+        self.exchange_kills += other.exchange_kills;
+        self.partings += other.partings;
+        self.sleeps += other.sleeps;
         self.heard += other.heard;
         self.left = self.left.wrapping_add(other.left);
         for (word, count) in &other.answers {

@@ -13,13 +13,13 @@ use gateway::order::opening::{Opening, OpeningView};
 use gateway::order::risk::Limits;
 use gateway::order::stage::OrderStage;
 use order_sim::exchange::Exchange;
-use order_sim::options::Options;
 use order_sim::session::{Received, Session as ServerSession, SessionEvent};
 use protocol::types::{Side, Symbol};
 use rt::clock::SECOND_NS;
 use rt::ring::{Consumer, Producer};
 
 use crate::connection::{Connection, Event};
+use crate::counter::Counter;
 use crate::journaled::{Facts, Journaled};
 use crate::lives::{Remains, Used};
 use crate::record::Record;
@@ -35,6 +35,10 @@ pub(crate) struct Line {
     /// The connection as the exchange sees it.
     server: Option<ServerSession>,
     to_gateway: Vec<u8>,
+    /// Nothing comes through before then.
+    parted_until_ns: u64,
+    /// The exchange has given the connection up, and the gateway does not know it yet.
+    is_forgotten: bool,
     /// When something of the gateway's was last on its way.
     heard_ns: u64,
     record: Record,
@@ -42,6 +46,7 @@ pub(crate) struct Line {
     journaled: Journaled,
     /// The operator's commands.
     pub(crate) commands: Producer<Command>,
+    open_orders_max: u32,
 }
 
 /// A session's strategies: their rings, and what they may do.
@@ -79,12 +84,6 @@ impl Wired {
     }
 }
 
-/// The exchange that orders go to.
-pub(crate) struct Counter {
-    pub(crate) options: Options,
-    pub(crate) exchange: Exchange,
-}
-
 impl Line {
     pub(crate) fn new(
         stage: OrderStage<Connection>,
@@ -96,49 +95,71 @@ impl Line {
             stage,
             server: None,
             to_gateway: Vec::new(),
+            parted_until_ns: 0,
+            is_forgotten: false,
             heard_ns: 0,
             record: Record::default(),
             notices,
             journaled,
             commands,
+            open_orders_max: u32::MAX,
         }
+    }
+
+    /// What risk allows of it.
+    pub(crate) fn with_open_orders_max(mut self, most: u32) -> Self {
+        self.open_orders_max = most;
+        self
+    }
+
+    /// Orders that it has sent, and replacements.
+    pub(crate) fn entered(&mut self) -> [u64; 2] {
+        let counters = self.stage.entry().counters();
+        [counters.orders.get(), counters.replaces.get()]
+    }
+
+    /// It has just sent an order, and then no more may be open than its limit.
+    pub(crate) fn hold_open_orders(&mut self) {
+        let open = self.stage.entry().open_orders();
+        assert!(
+            open <= self.open_orders_max,
+            "{open} open orders, {} are allowed",
+            self.open_orders_max
+        );
     }
 
     /// Moves at most `limit` bytes each way.
     pub(crate) fn pump(&mut self, counter: &mut Counter, now_ns: u64, limit: usize) {
-        let Counter { options, exchange } = counter;
+        if now_ns < self.parted_until_ns {
+            return self.pass_apart(now_ns);
+        }
+        if !self.stage.transport().is_open {
+            self.see_it_closed(counter, now_ns, limit);
+        }
         let connection = self.stage.transport();
         if std::mem::take(&mut connection.is_wanted) {
-            self.server = Some(ServerSession::new(now_ns));
+            self.is_forgotten = false;
             self.to_gateway.clear();
-            connection.happened.push_back(Event::Connected);
             self.heard_ns = now_ns;
-            return;
+            if counter.is_gone() {
+                return connection.happen(Event::Closed(libc::ECONNREFUSED));
+            }
+            self.server = Some(ServerSession::new(now_ns));
+            return connection.happen(Event::Connected);
+        }
+        if std::mem::take(&mut self.is_forgotten) {
+            return self.reset();
         }
         if self.server.is_some() {
             self.hear_of_it(now_ns);
         }
-        let connection = self.stage.transport();
+        let mut out = self.receive(counter, now_ns, limit);
         let Some(server) = &mut self.server else {
             return;
         };
-        let bytes = connection.take_sent(limit);
-        let shared = RefCell::new(exchange);
-        let mut out = Vec::new();
-        shared.borrow_mut().advance(now_ns);
-        let received = Received {
-            bytes: &bytes,
-            now_ns,
-        };
-        let result = server.on_bytes(received, options, &mut out, |said| match said {
-            SessionEvent::LoggedIn(account) => shared.borrow().stored(account),
-            SessionEvent::Message(account, message) => {
-                shared.borrow_mut().on_message(account, message);
-                0
-            }
-        });
-        assert_eq!(result, Ok(()), "the exchange closed");
-        let exchange = &*shared.into_inner();
+        // Nobody hears of what is not kept.
+        counter.save();
+        let exchange = &counter.exchange;
         let message = |account, index| exchange.message(account, index);
         let written = server.write_stored(message, 1 << 20, None, &mut out);
         assert_eq!(written, Ok(()));
@@ -150,13 +171,109 @@ impl Line {
         if kept.is_err() {
             // It has not heard us for so long that it closes.
             self.server = None;
-            connection.happened.push_back(Event::Closed(0));
-            return;
+            return self.stage.transport().happen(Event::Closed(0));
         }
+        self.deliver(limit);
+    }
+
+    /// The gateway has closed the connection: what its kernel had of it still comes, as far as it comes.
+    fn see_it_closed(&mut self, counter: &mut Counter, now_ns: u64, limit: usize) {
+        let late = std::mem::take(&mut self.stage.transport().left);
+        self.act_on(counter, now_ns, &late[..limit.min(late.len())]);
+        self.server = None;
+    }
+
+    /// The exchange acts on what has come of it, at most `limit` bytes; what it says at once.
+    fn receive(&mut self, counter: &mut Counter, now_ns: u64, limit: usize) -> Vec<u8> {
+        if self.server.is_none() {
+            return Vec::new();
+        }
+        let bytes = self.stage.transport().take_sent(limit);
+        self.act_on(counter, now_ns, &bytes)
+    }
+
+    /// The exchange acts on these bytes; what it says at once.
+    fn act_on(&mut self, counter: &mut Counter, now_ns: u64, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let Some(server) = &mut self.server else {
+            return out;
+        };
+        let Counter {
+            options, exchange, ..
+        } = counter;
+        let shared = RefCell::new(exchange);
+        shared.borrow_mut().advance(now_ns);
+        let received = Received { bytes, now_ns };
+        let result = server.on_bytes(received, options, &mut out, |said| match said {
+            SessionEvent::LoggedIn(account) => shared.borrow().stored(account),
+            SessionEvent::Message(account, message) => {
+                shared.borrow_mut().on_message(account, message);
+                0
+            }
+        });
+        assert_eq!(result, Ok(()), "the exchange closed");
+        out
+    }
+
+    /// At most so many bytes of what the exchange has sent arrive.
+    fn deliver(&mut self, limit: usize) {
         let take = limit.min(self.to_gateway.len());
         if take > 0 {
             let bytes = self.to_gateway.drain(..take).collect();
-            connection.happened.push_back(Event::Bytes(bytes));
+            self.stage.transport().happen(Event::Bytes(bytes));
+        }
+    }
+
+    /// Until then nothing comes through, and neither end is told.
+    pub(crate) fn part(&mut self, until_ns: u64) {
+        self.parted_until_ns = until_ns;
+    }
+
+    /// The exchange finds out by itself that it hears nothing; what it says meanwhile waits.
+    fn pass_apart(&mut self, now_ns: u64) {
+        self.heard_ns = now_ns;
+        if let Some(server) = &mut self.server
+            && server.on_timeout(now_ns, &mut self.to_gateway).is_err()
+        {
+            self.server = None;
+            self.is_forgotten = true;
+        }
+    }
+
+    /// The exchange is killed: at most `limit` bytes are still acted on, and as many of what it has sent arrive.
+    pub(crate) fn lose_exchange(&mut self, counter: &mut Counter, now_ns: u64, limit: usize) {
+        if self.server.is_none() {
+            return;
+        }
+        if now_ns < self.parted_until_ns {
+            self.server = None;
+            self.is_forgotten = true;
+            return;
+        }
+        if self.stage.transport().is_open {
+            self.receive(counter, now_ns, limit);
+            self.deliver(limit);
+        } else {
+            self.see_it_closed(counter, now_ns, limit);
+        }
+        self.server = None;
+        self.reset();
+    }
+
+    /// The gateway is gone: at most `limit` bytes that it had sent are still acted on, and nobody hears the answers.
+    pub(crate) fn outlive(&mut self, counter: &mut Counter, now_ns: u64, limit: usize) {
+        if now_ns >= self.parted_until_ns {
+            self.receive(counter, now_ns, limit);
+        }
+    }
+
+    /// The gateway hears that its connection is none.
+    fn reset(&mut self) {
+        self.to_gateway.clear();
+        let connection = self.stage.transport();
+        connection.sent.clear();
+        if connection.is_open {
+            connection.happen(Event::Closed(libc::ECONNRESET));
         }
     }
 
@@ -175,17 +292,12 @@ impl Line {
 
     /// The connection goes: at most `limit` bytes each way still arrive, the rest never does.
     pub(crate) fn cut(&mut self, counter: &mut Counter, now_ns: u64, limit: usize) {
-        if self.server.is_none() {
+        if self.server.is_none() || now_ns < self.parted_until_ns {
             return;
         }
         self.pump(counter, now_ns, limit);
         self.server = None;
-        self.to_gateway.clear();
-        let connection = self.stage.transport();
-        connection
-            .happened
-            .push_back(Event::Closed(libc::ECONNRESET));
-        connection.sent.clear();
+        self.reset();
     }
 
     /// What the session believes is what the exchange had told up to the message that it has read: live

@@ -4,29 +4,43 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gateway::journal::format::{INTENT_BYTES, record_bytes};
-use gateway::journal::head::SessionNames;
+use gateway::journal::head::{Began, SessionNames};
 use gateway::journal::past::{Past, Pasts};
 use gateway::journal::reader::{Damage, ReadError};
 use gateway::journal::replay::replay;
 use gateway::message::intent::{OrderId, Owner};
 use gateway::order::entry::{FoundOrders, LiveOrder};
 
+use rt::clock::SECOND_NS;
+
 use crate::{ACCOUNTS, STRATEGIES};
 
 /// Orders whose records a killed process takes with it at most.
 const UNWRITTEN_MAX: u32 = 8;
+/// ns since 1970: the day on which worlds are.
+const MIDNIGHT_NS: u64 = 1_699_920_000_000_000_000;
 
 /// What a session's next life begins with.
 #[derive(Clone)]
 pub(crate) struct Life {
     pub(crate) past: Past,
     pub(crate) found: FoundOrders,
+    /// What the host's clock says when it begins: it may have been set forward or back since the life before.
+    pub(crate) began: Began,
 }
 
 impl Life {
     /// What becomes of orders that the life before it left open.
     pub(crate) fn any_end(random: &mut fastrand::Rng) -> FoundOrders {
         [FoundOrders::Keep, FoundOrders::Adopt, FoundOrders::Cancel][random.usize(0..3)]
+    }
+
+    /// Any hour of a day.
+    pub(crate) fn any_time(random: &mut fastrand::Rng) -> Began {
+        Began {
+            realtime_ns: MIDNIGHT_NS + random.u64(0..24 * 3600 * SECOND_NS),
+            monotonic_ns: 0,
+        }
     }
 
     /// The first number of the session's strategy in this place.
@@ -62,7 +76,7 @@ pub(crate) struct Lives {
 
 impl Lives {
     /// What the next life of this session begins with.
-    pub(crate) fn next(&self, session: usize, found: FoundOrders) -> Life {
+    pub(crate) fn next(&self, session: usize, found: FoundOrders, began: Began) -> Life {
         let mut pasts = Pasts::new(&[names_of(session)], UNWRITTEN_MAX);
         for file in &self.files {
             match replay(&file[..], &mut pasts, |_, _| ()) {
@@ -72,7 +86,7 @@ impl Lives {
             }
         }
         let past = pasts.finish().remove(0);
-        Life { past, found }
+        Life { past, found, began }
     }
 
     /// A life's process was killed: what its memory had of the journal is lost with it, and the last record is torn. Some of

@@ -3,12 +3,11 @@
 #![allow(clippy::print_stdout, reason = "a command line")]
 
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use rt::clock::Clock;
-use world::Outcome;
+use world::{Outcome, Sum, live_many};
 
 /// Of the worlds that fail, at most three are made smaller.
 const SMALLER_MAX: usize = 3;
@@ -113,57 +112,29 @@ fn live(arguments: &Arguments, seed: u64) -> Outcome {
     }
 }
 
-/// What some worlds came to.
-#[derive(Default)]
-struct Sum {
-    outcome: Outcome,
-    passed: u64,
-    quoted: u64,
-    failed: Vec<u64>,
-}
-
 fn many(arguments: &Arguments, seeds: u64) -> ExitCode {
-    let (first, threads) = (arguments.seed, arguments.threads.max(1));
     let clock = Clock::new();
     let began_ns = clock.now_ns();
     let bar = bar(seeds, "worlds");
-    let next = AtomicU64::new(first);
-    let live_many = || {
-        let mut sum = Sum::default();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= first + seeds {
-                return sum;
-            }
-            if let Ok(outcome) = std::panic::catch_unwind(|| live(arguments, seed)) {
-                sum.outcome += &outcome;
-                sum.passed += 1;
-                sum.quoted += u64::from(outcome.is_quoted);
-            } else {
-                bar.println(format!(
-                    "seed {seed} failed; again: world {} {seed}",
-                    if arguments.feed { "--feed" } else { "" }
-                ));
-                sum.failed.push(seed);
-                if arguments.first {
-                    next.store(first + seeds, Ordering::Relaxed);
-                }
-            }
-            bar.inc(1);
+    let tell_of = |seed: u64, has_passed: bool| {
+        if !has_passed {
+            // Also where there is no terminal for a bar.
+            bar.suspend(|| {
+                let of = if arguments.feed { "--feed " } else { "" };
+                println!("seed {seed} failed; again: world {of}{seed}");
+            });
         }
+        bar.inc(1);
+        has_passed || !arguments.first
     };
-    let mut sum = Sum::default();
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(live_many)).collect();
-        for part in threads.into_iter().flat_map(|thread| thread.join()) {
-            sum.outcome += &part.outcome;
-            sum.passed += part.passed;
-            sum.quoted += part.quoted;
-            sum.failed.extend(part.failed);
-        }
-    });
+    let seeds = arguments.seed..arguments.seed + seeds;
+    let sum = live_many(
+        seeds,
+        arguments.threads,
+        |seed| live(arguments, seed),
+        tell_of,
+    );
     bar.finish_and_clear();
-    sum.failed.sort_unstable();
     tell(&sum, (clock.now_ns() - began_ns) as f64 / 1e9);
     let failed = sum.failed.len() as u64;
     if failed > 0 {
@@ -193,11 +164,15 @@ fn tell(sum: &Sum, took_s: f64) {
     let rate = |count: u64| count as f64 / took_s;
     println!(
         "{worlds} worlds in {took_s:.0} s ({:.1} a second), {lived_s:.0} simulated seconds ({:.0} a second), {orders} \
-         orders of the random strategies ({:.0} a second), {} starts",
+         orders of the random strategies ({:.0} a second), {} starts; the exchange was killed {} times, nothing came \
+         through {} times, strategies stood still {} times",
         rate(worlds),
         lived_s / took_s,
         rate(orders),
-        outcome.starts
+        outcome.starts,
+        outcome.exchange_kills,
+        outcome.partings,
+        outcome.sleeps
     );
     println!(
         "{} messages ({:.0} a second) of {} sessions, {} gaps, {} silences, {} prices compared; {} worlds with every quote",

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use feed_handler::event::MarketEvent;
+use feed_handler::event::{Kind, MarketEvent};
 use gateway::message::execution::{ExecutionEvent, Outcome};
 use gateway::strategy::{Context, Quoter, QuoterParameters, Strategy};
 
+use crate::numbers::Numbers;
 use crate::{HALF_SPREAD, REQUOTE_AT};
 
 /// The gateway's quoter, overheard.
@@ -15,6 +16,7 @@ pub(crate) struct Overheard {
     /// Orders of its that were taken off although it had not asked for that, as where one would have met another
     /// of the same account: it rests for two steps.
     taken_off: Arc<AtomicU64>,
+    numbers: Numbers,
 }
 
 impl Overheard {
@@ -29,12 +31,17 @@ impl Overheard {
         Self {
             quoter: Quoter::new(&parameters).expect("sane"),
             taken_off,
+            numbers: Numbers::default(),
         }
     }
 }
 
 impl Strategy for Overheard {
     fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>) {
+        match event.kind {
+            Kind::EndOfSession => self.numbers.begin_anew(),
+            _ => self.numbers.hear(event),
+        }
         self.quoter.on_event(event, context);
     }
 

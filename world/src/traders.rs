@@ -3,12 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use feed_handler::event::MarketEvent;
+use feed_handler::event::{Kind, MarketEvent};
 use gateway::message::execution::{ExecutionEvent, Outcome};
 use gateway::message::intent::{Action, OrderId, TimeInForce};
 use gateway::message::terms::Display;
 use gateway::strategy::{Context, NewOrder, Start, Strategy};
 use protocol::types::{Price4, Qty, Side};
+
+use crate::numbers::Numbers;
 
 /// What a trader believes.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +21,7 @@ pub(crate) struct Belief {
     pub(crate) live: BTreeMap<OrderId, (u16, Side, Qty)>,
     /// Intents that have not been answered.
     pub(crate) unanswered: BTreeMap<OrderId, Vec<Action>>,
-    /// Answers heard, by action and outcome.
+    /// Answers heard, by action and outcome; and how often it was found an order, or had missed events.
     pub(crate) answers: BTreeMap<String, u64>,
 }
 
@@ -45,6 +47,7 @@ pub(crate) struct Trader {
     random: fastrand::Rng,
     /// Its last order.
     entered: OrderId,
+    numbers: Numbers,
 }
 
 impl Trader {
@@ -54,6 +57,7 @@ impl Trader {
             trader,
             random: fastrand::Rng::with_seed(seed),
             entered: OrderId(0),
+            numbers: Numbers::default(),
         }
     }
 
@@ -157,6 +161,13 @@ impl Trader {
 
 impl Strategy for Trader {
     fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>) {
+        match event.kind {
+            Kind::EndOfSession => self.numbers.begin_anew(),
+            _ => self.numbers.hear(event),
+        }
+        if event.kind == Kind::Lagged {
+            self.change(|belief| *belief.answers.entry("Lagged".to_owned()).or_default() += 1);
+        }
         let is_priced = event.bid_price.0 > 0;
         if is_priced && !IS_CALM.get() && !event.is_news() && self.random.u8(0..8) == 0 {
             self.act(event.locate, event.bid_price.0, context);

@@ -16,38 +16,30 @@ use gateway::order::stage::{OrderStage, Parts};
 use gateway::strategy::{Ends, Strategy, StrategyStage};
 use gateway::trace::recorder::Slowest;
 use order_sim::exchange::Exchange;
-use order_sim::file;
-use order_sim::options::Options;
 use protocol::types::{Qty, Symbol};
 use rt::clock::{Clock, SECOND_NS};
 use rt::ring::ring;
 
 use crate::connection::Connection;
+use crate::counter::{Counter, SCRIPTED};
 use crate::hearing::{FeedTotals, Hearing, Ways};
 use crate::journaled::Journaled;
-use crate::line::{Counter, Line, Wired};
+use crate::line::{Line, Wired};
 use crate::lives::{Life, Lives, names_of};
 use crate::overheard::Overheard;
 use crate::servers::Fate;
 use crate::traders::{Trader, belief, set_calm};
 use crate::venue::Venue;
-use crate::{ACCOUNTS, MS, ORDER_QTY_MAX, QUOTER, STRATEGIES, SYMBOLS, rehearsing, symbol};
+use crate::{ACCOUNTS, FATES, MS, ORDER_QTY_MAX, QUOTER, STRATEGIES, SYMBOLS, rehearsing, symbol};
 
-/// Messages of a feed's session whose orders may suffer what a script wants: those after are treated well.
-const SCRIPTED: u64 = 0x300;
 /// How long one turn of everything takes at most, where nobody is held up.
 const TURN_NS: u64 = 20 * MS;
 
-/// What the exchange does to the orders that some messages cause.
-const BEHAVIOURS: [&str; 7] = [
-    "reject\"\nreason = 7\n#\"",
-    "late\"\nafter_ms = 3\n#\"",
-    "ignore",
-    "fill_half",
-    "fill_twice",
-    "bust",
-    "fill_on_cancel",
-];
+/// Strategies on a core, which may stand still.
+pub(crate) struct Desk {
+    stage: StrategyStage,
+    pub(crate) sleeps_until_ns: u64,
+}
 
 /// Everything.
 pub(crate) struct World {
@@ -55,13 +47,13 @@ pub(crate) struct World {
     /// Its feeds ask for what is missing, and take snapshots.
     pub(crate) recovers: bool,
     pub(crate) clock: Clock,
-    now_ns: u64,
-    counter: Counter,
-    venues: Vec<Venue>,
+    pub(crate) now_ns: u64,
+    pub(crate) counter: Counter,
+    pub(crate) venues: Vec<Venue>,
     pub(crate) hearings: Vec<Hearing>,
-    kill: KillSwitch,
+    pub(crate) kill: KillSwitch,
     pub(crate) lines: Vec<Line>,
-    desks: Vec<StrategyStage>,
+    pub(crate) desks: Vec<Desk>,
     next_housekeeping_ns: u64,
     /// What the quoter had been refused when it should have begun to settle.
     pub(crate) refused_before: u64,
@@ -74,48 +66,26 @@ pub(crate) struct World {
     pub(crate) heard: FeedTotals,
     /// Lives of the gateway.
     pub(crate) starts: u64,
+    /// How often nothing came through to the exchange, and how often strategies stood still.
+    pub(crate) partings: u64,
+    pub(crate) sleeps: u64,
     /// Of each session, what they have left.
     lives: [Lives; 2],
     /// What a killed process takes with it, and what becomes of its orders.
-    fates: fastrand::Rng,
-}
-
-fn exchange_options(random: &mut fastrand::Rng) -> Options {
-    let fill_every = [0, 0, 2, 5][random.usize(0..4)];
-    let mut text = format!(
-        "address = \"127.0.0.1:1\"\nfill_every = {fill_every}\n[engine]\norders_max = 4000\nlevels_max = \
-         256\ntrades_max = 4000\n"
-    );
-    for name in ACCOUNTS {
-        // What would trade with the account's own is taken off both, a part of an order at a time.
-        text += &format!("[account.{name}]\npassword = \"secret\"\nself_match = \"D\"\n");
-    }
-    // A ClOrdID begins with the strategy (of its session), the feed and the number of the message.
-    for (strategy, feed) in [(0, 0), (1, 1), (0, 1)] {
-        for block in 1..SCRIPTED / 16 {
-            if let Some(act) = BEHAVIOURS.get(random.usize(0..16)) {
-                let prefix = format!("{strategy:02X}{feed:02X}{block:09X}");
-                text += &format!("[[behaviour]]\nprefix = \"{prefix}\"\ndo = \"{act}\"\n");
-            }
-        }
-    }
-    file::parse(&text).expect("sane").exchange
+    pub(crate) fates: fastrand::Rng,
 }
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let now_ns = 9 * 3600 * SECOND_NS;
-        let options = exchange_options(&mut random);
+        let counter = Counter::new(&mut random, now_ns);
         let venues = (0..SYMBOLS.len()).map(|at| Venue::new(at, random.u64(..), now_ns));
         set_calm(false);
         let mut world = Self {
             venues: venues.collect(),
             hearings: Vec::new(),
-            counter: Counter {
-                exchange: Exchange::new(&options, now_ns),
-                options,
-            },
+            counter,
             recovers: seed % 2 == 1,
             clock: Clock::manual(now_ns),
             now_ns,
@@ -130,8 +100,10 @@ impl World {
             answers: BTreeMap::new(),
             heard: FeedTotals::default(),
             starts: 0,
+            partings: 0,
+            sleeps: 0,
             lives: Default::default(),
-            fates: fastrand::Rng::with_seed(seed ^ 0x6A09_E667),
+            fates: fastrand::Rng::with_seed(seed ^ FATES),
         };
         world.start();
         world
@@ -157,13 +129,17 @@ impl World {
     }
 
     /// A new process: it knows what journals say, and its limits may be others.
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.sum_up();
-        for (lives, line) in self.lives.iter_mut().zip(self.lines.drain(..)) {
+        for (lives, mut line) in self.lives.iter_mut().zip(self.lines.drain(..)) {
+            // What the kernel had of it goes on, or does not.
+            let limit = self.fates.usize(0..400);
+            line.outlive(&mut self.counter, self.now_ns, limit);
             lives.bury(line.kill(), &mut self.fates);
         }
         let found = Life::any_end(&mut self.fates);
-        let lives = [0, 1].map(|session| self.lives[session].next(session, found));
+        let began = Life::any_time(&mut self.fates);
+        let lives = [0, 1].map(|session| self.lives[session].next(session, found, began));
         self.starts += 1;
         let is_tight = self.random.u8(0..3) == 0;
         let limits = Limits {
@@ -200,14 +176,17 @@ impl World {
             };
             let strategy = self.strategy(at);
             match self.desks.last_mut() {
-                Some(stage) if shares && at > 0 && STRATEGIES[at - 1].0 == feed => {
-                    stage.add(strategy, ends);
+                Some(desk) if shares && at > 0 && STRATEGIES[at - 1].0 == feed => {
+                    desk.stage.add(strategy, ends);
                 }
                 _ => {
                     let prices = Arc::clone(&self.hearings[feed].prices);
                     let events = events.expect("one for each strategy");
                     let stage = StrategyStage::of_one(events, prices, strategy, ends);
-                    self.desks.push(rehearsing::strategies(stage));
+                    self.desks.push(Desk {
+                        stage: rehearsing::strategies(stage),
+                        sleeps_until_ns: 0,
+                    });
                 }
             }
             wired[session].join(intents, to_desk);
@@ -283,19 +262,25 @@ impl World {
             slowest: Slowest::new(slow),
         });
         Line::new(rehearsing::session(stage), heard, asks, journaled)
+            .with_open_orders_max(limits.open_orders_max)
     }
 
     /// One turn of every stage, each in its place on the way; then everything is compared.
     fn turn(&mut self) {
-        self.clock.set_ns(self.now_ns);
-        for (hearing, venue) in self.hearings.iter_mut().zip(&mut self.venues) {
-            hearing.turn(venue, &self.clock);
-        }
-        for desk in &mut self.desks {
-            rehearsing::turn(desk, &self.clock);
-        }
-        for line in &mut self.lines {
-            rehearsing::turn(&mut line.stage, &self.clock);
+        self.counter.turn(self.now_ns);
+        let before = [0, 1].map(|at| self.lines[at].entered());
+        let is_killed = self.kill.is_on();
+        self.poll(usize::MAX);
+        for (line, before) in self.lines.iter_mut().zip(before) {
+            let now = line.entered();
+            assert!(
+                !is_killed || now == before,
+                "an order under the kill switch"
+            );
+            // A replacement adds none, and those of earlier lives may be more.
+            if now[0] > before[0] {
+                line.hold_open_orders();
+            }
         }
         if self.now_ns >= self.next_housekeeping_ns {
             self.next_housekeeping_ns = self.now_ns + 10 * MS;
@@ -316,15 +301,40 @@ impl World {
         );
     }
 
+    /// A turn of at most so many stages: whoever is killed has done some of its work.
+    pub(crate) fn poll(&mut self, mut stages: usize) {
+        self.clock.set_ns(self.now_ns);
+        let mut is_next = || {
+            let is_next = stages > 0;
+            stages = stages.saturating_sub(1);
+            is_next
+        };
+        for (hearing, venue) in self.hearings.iter_mut().zip(&mut self.venues) {
+            if is_next() {
+                hearing.turn(venue, &self.clock);
+            }
+        }
+        for desk in &mut self.desks {
+            if is_next() && self.now_ns >= desk.sleeps_until_ns {
+                rehearsing::turn(&mut desk.stage, &self.clock);
+            }
+        }
+        for line in &mut self.lines {
+            if is_next() {
+                rehearsing::turn(&mut line.stage, &self.clock);
+            }
+        }
+    }
+
     fn pump(&mut self, at: usize, limit: usize) {
         self.lines[at].pump(&mut self.counter, self.now_ns, limit);
     }
 
-    fn cut(&mut self, at: usize, limit: usize) {
+    pub(crate) fn cut(&mut self, at: usize, limit: usize) {
         self.lines[at].cut(&mut self.counter, self.now_ns, limit);
     }
 
-    fn open_windows(&mut self) {
+    pub(crate) fn open_windows(&mut self) {
         for line in &mut self.lines {
             line.stage.transport().window = usize::MAX;
         }
@@ -361,40 +371,6 @@ impl World {
         self.turn();
     }
 
-    /// What befalls them.
-    fn happen(&mut self) {
-        let at = self.random.usize(0..2);
-        match self.random.u8(0..120) {
-            0 | 1 => {
-                let limit = self.random.usize(0..300);
-                self.cut(at, limit);
-            }
-            2 if self.random.bool() => {
-                self.start();
-                // Who joins late is stale until a session begins.
-                for at in 0..self.venues.len() {
-                    if self.random.u8(0..4) > 0 {
-                        self.venues[at].end_session(self.now_ns);
-                    }
-                }
-            }
-            3 if self.random.u8(0..4) == 0 => self.venues[at].crash(self.now_ns),
-            3 => self.venues[at].end_session(self.now_ns),
-            4 if self.random.bool() => self.kill.engage(KillCause::Operator),
-            5..8 => self.kill.release(),
-            8..10 => {
-                self.lines[at].stage.transport().window = self.random.usize(0..200);
-            }
-            10..12 => self.open_windows(),
-            12..14 => {
-                let number = self.random.u64(1..200);
-                self.counter.exchange.break_trade(number);
-            }
-            14 => self.command(at),
-            _ => {}
-        }
-    }
-
     /// The network heals, markets begin a new session, nobody does anything new: until both ends have heard
     /// everything.
     pub(crate) fn calm_down(&mut self) {
@@ -402,11 +378,20 @@ impl World {
         self.kill.release();
         self.open_windows();
         self.unpause();
+        for line in &mut self.lines {
+            line.part(0);
+        }
+        for desk in &mut self.desks {
+            desk.sleeps_until_ns = 0;
+        }
         for venue in &mut self.venues {
             venue.is_calm = true;
         }
         // Whatever was going on is over by then.
-        self.calm_until(|world| !world.venues.iter().any(Venue::is_over));
+        self.calm_until(|world| {
+            let is_over = world.venues.iter().any(Venue::is_over);
+            !is_over && !world.counter.is_gone()
+        });
         for venue in &mut self.venues {
             venue.end_session(self.now_ns);
         }

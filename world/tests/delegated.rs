@@ -58,6 +58,8 @@ fn trade_until(arena: &Arena, orders: usize) {
 /// What the gateway counted of the delegated session, when everything was over.
 struct Proved {
     counters: Value,
+    /// System calls that a sandbox refused; none: there was no sandbox.
+    calls_refused: Option<u64>,
     orders: u64,
     said: String,
 }
@@ -82,8 +84,10 @@ fn prove(arena: &mut Arena) -> Proved {
     arena.gateway.end();
     let report = std::fs::read_to_string(arena.desk.path("report.json")).expect("a report");
     let report: Value = serde_json::from_str(&report).expect("JSON");
+    let counters = &report["runs"][0]["counters"];
     let proved = Proved {
-        counters: report["runs"][0]["counters"]["session"][SESSION].clone(),
+        counters: counters["session"][SESSION].clone(),
+        calls_refused: counters["control"]["sandbox"]["calls_refused"].as_u64(),
         orders: stored(&arena.desk, SESSION).answered.len() as u64,
         said: arena.gateway.said.join("\n"),
     };
@@ -156,6 +160,7 @@ fn kept_of_the_lane(folder: &Path) -> (u64, u64) {
     (frames, bytes)
 }
 
+/// In its sandbox, with every frame kept: what it needs for that is still allowed.
 #[test]
 fn every_order_is_at_the_exchange_once_and_both_sides_believe_the_same() {
     if !is_root() {
@@ -163,6 +168,10 @@ fn every_order_is_at_the_exchange_once_and_both_sides_believe_the_same() {
     }
     let mut arena = Arena::new(Setup {
         is_captured: true,
+        more: More {
+            gateway: "[sandbox]\nmode = \"enforce\"\nrequire = \"filter\"\n".to_owned(),
+            ..More::default()
+        },
         ..setup(0)
     });
     trade_until(&arena, 2_000);
@@ -173,6 +182,7 @@ fn every_order_is_at_the_exchange_once_and_both_sides_believe_the_same() {
     let counted = (fast, proved.count("delegated_bytes"));
     assert_eq!((frames, bytes), counted, "captured");
     assert_eq!(proved.count("never_received"), 0);
+    assert_eq!(proved.calls_refused, Some(0));
     // The second session found the interface taken, and went on as before.
     let expected = "session two: delegated did not hold, enter is used";
     assert!(proved.said.contains(expected), "{}", proved.said);

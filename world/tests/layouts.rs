@@ -10,6 +10,7 @@
 mod desk;
 mod support;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -289,6 +290,13 @@ fn orders_are_the_same_whatever_the_layout_and_the_receiver() {
         let fewer: Vec<_> = (inline.accepted.iter())
             .filter(|order| lacks(&run, order))
             .collect();
+        // An order that both have is the same order: price, side, shares.
+        let ids = |orders: &[&Order]| orders.iter().map(|order| order.id).collect::<BTreeSet<_>>();
+        let changed: Vec<_> = ids(&more).intersection(&ids(&fewer)).copied().collect();
+        assert!(
+            changed.is_empty(),
+            "{arrival:?}, {layout}: {changed:?} of {more:?}, {fewer:?}"
+        );
         // Both decided the same, and an order is missing only where risk refused it.
         assert_eq!(
             run.accepted.len() + run.refused,

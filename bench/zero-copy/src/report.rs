@@ -32,6 +32,8 @@ pub struct FramesRun {
     pub huge_pages: bool,
     /// Busy polling of them, µs; 0: none.
     pub busy_poll_us: u32,
+    /// Frames that were to be sent.
+    pub asked: u64,
     /// Frames sent.
     pub sent: u64,
     /// Times that the kernel did not send a frame at once.
@@ -80,12 +82,13 @@ impl fmt::Display for FramesRun {
         let pages = if self.huge_pages { "huge" } else { "normal" };
         write!(
             f,
-            "receive {}, send {}, {pages} pages, busy polling {} µs: {} sent, {} received, {} lost, {} corrupt, {} twice, \
+            "receive {}, send {}, {pages} pages, busy polling {} µs: {} sent of {}, {} received, {} lost, {} corrupt, {} twice, \
              {} out of order; by queue",
             self.receive,
             self.send,
             self.busy_poll_us,
             grouped(self.sent),
+            grouped(self.asked),
             grouped(self.received),
             self.lost,
             self.corrupt,
@@ -275,7 +278,12 @@ impl Report {
                 .filter(|queue| queue.received == 0)
                 .count();
             let are_all_there = run.queues.len() == self.queues as usize && idle == 0;
-            if run.sent == 0 || faults > 0 || !run.huge_pages || !are_all_there {
+            if run.sent < run.asked
+                || run.asked == 0
+                || faults > 0
+                || !run.huge_pages
+                || !are_all_there
+            {
                 bail!("not every frame came as it should: {run}");
             }
         }
@@ -362,5 +370,59 @@ impl Report {
             let _ = writeln!(text);
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run in which everything came as it should.
+    fn whole() -> FramesRun {
+        let queue = |queue| QueueRun {
+            queue,
+            received: 50,
+            ..QueueRun::default()
+        };
+        FramesRun {
+            name: "zero".to_owned(),
+            receive: "zero-copy".to_owned(),
+            send: "zero-copy".to_owned(),
+            huge_pages: true,
+            asked: 100,
+            sent: 100,
+            received: 100,
+            queues: vec![queue(0), queue(1)],
+            ..FramesRun::default()
+        }
+    }
+
+    fn said_of(run: FramesRun) -> String {
+        let report = Report {
+            queues: 2,
+            frames: vec![run],
+            ..Report::default()
+        };
+        report.check().expect_err("no job was run").to_string()
+    }
+
+    #[test]
+    fn frames_that_were_never_sent_are_a_fault_as_those_that_never_came() {
+        // All is well with the frames, so what is missing is the jobs.
+        assert_eq!(said_of(whole()), "nothing was run");
+        for change in [
+            |run: &mut FramesRun| run.sent = 64,
+            |run: &mut FramesRun| run.lost = 1,
+            |run: &mut FramesRun| run.uncompleted = 1,
+            |run: &mut FramesRun| run.queues[1].received = 0,
+        ] {
+            let mut run = whole();
+            change(&mut run);
+            let said = said_of(run);
+            assert!(
+                said.starts_with("not every frame came as it should"),
+                "{said}"
+            );
+        }
     }
 }

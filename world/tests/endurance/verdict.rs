@@ -3,167 +3,362 @@
 //! The first third of a run is its warm-up: pages are touched for the first time there. What is compared is the second third
 //! with the last.
 //!
-//! Every counter that tells of something dropped, lost, refused or wrong must stand still, unless [`EXPLAINED`] names it and
-//! the fault that moves it: a counter that is added tomorrow is held to it, too.
+//! Every counter must stand still, unless [`WORK`] says that it tells how much was done, or [`EXPLAINED`] names the blows that move it: after
+//! one of these alone it may move. A counter that is added tomorrow is held to it, too.
 
 use super::Sample;
+
+/// What is done to the system, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blow {
+    /// It begins: what comes before everything is open.
+    Start,
+    Cut,
+    Servers,
+    Reject,
+    Link,
+    Exchange,
+}
+
+impl Blow {
+    /// In the order in which they come, again and again.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Cut,
+        Self::Servers,
+        Self::Reject,
+        Self::Link,
+        Self::Exchange,
+    ];
+}
+
+/// A blow, and for how long it may move what it explains, in seconds since the first look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Struck {
+    pub(crate) blow: Blow,
+    pub(crate) from_s: f64,
+    pub(crate) to_s: f64,
+}
 
 /// What memory may grow by from the second third of a run to the last, and along the line through both: this share of it, and this much
 /// beside. A leak of 100 bytes for each of 100 orders a second is 12 MiB in the twenty minutes between two thirds of an hour.
 const MEMORY_SHARE: f64 = 0.01;
 const MEMORY_BESIDE_KIB: f64 = 1_024.0;
 
-/// Parts of the names of counters that tell of something dropped, lost, refused or wrong.
-const TELLS_OF_TROUBLE: [&str; 29] = [
-    "_full",
-    "lost",
-    "dropped",
-    "refused",
-    "rejected",
-    "errors",
-    "malformed",
-    "broken",
-    "bad_",
-    "wrong",
-    "truncated",
-    "stalls",
-    "unserved",
-    "missing",
-    "missed",
-    "unexpected",
-    "unknown",
-    "cut_off",
-    "timed_out",
-    "overfills",
-    "clamped",
-    "crossed",
-    "crowded_out",
-    "given_up",
-    "gaps",
-    "failed",
-    "duplicate_ref",
-    "too_long",
-    "lags",
-];
-
-/// Counters that the faults of the run move: kind, name, and what moves them.
-pub(crate) const EXPLAINED: [(&str, &str, &str); 39] = [
+/// Counters that tell how much was done, by kind. Whatever is not here tells of trouble.
+const WORK: [(&str, &[&str]); 12] = [
     (
-        "feed",
-        "gaps",
-        "a dead re-request server while both lines lose",
-    ),
-    ("feed", "messages_lost", "the same"),
-    ("feed", "missing_ref", "orders that were added in a gap"),
-    ("feed", "clamped", "the same"),
-    ("feed", "duplicate_ref", "orders that ended in a gap"),
-    ("feed", "wrong_symbol", "the same"),
-    (
-        "feed",
-        "crossed",
-        "books that miss something, until the snapshot",
+        "core",
+        &[
+            "ahead",
+            "corrections",
+            "late",
+            "rehearsal_ns",
+            "rehearsals",
+            "set_forward",
+            "turns",
+        ],
     ),
     (
         "feed",
-        "sessions_end_missed",
-        "a killed exchange says no end",
+        &[
+            "adds",
+            "bbo_changes",
+            "cancels",
+            "clears",
+            "deletes",
+            "events",
+            "executes",
+            "heartbeats",
+            "holes_filled",
+            "holes_recovered",
+            "levels",
+            "levels_skipped",
+            "live_copied",
+            "messages",
+            "modifies",
+            "packets",
+            "packets_duplicate",
+            "packets_held",
+            "packets_late",
+            "packets_used",
+            "replaces",
+            "rounds",
+            "sampled_handle_ns",
+            "sampled_idle_ns",
+            "sampled_packets",
+            "sampled_receive_ns",
+            "sessions_begun",
+            "sessions_ended",
+            "snapshots_joined",
+            "stale_gap_ns",
+            "statuses",
+            "symbols_refreshed",
+            "trades",
+        ],
     ),
     (
-        "feed",
-        "snapshots_refused",
-        "live messages that both lines lost while a snapshot came",
+        "line",
+        &[
+            "packets_duplicate",
+            "packets_late",
+            "packets_out_of_order",
+            "packets_repeated",
+            "packets_won",
+        ],
     ),
-    ("line", "messages_missing", "lines that lose"),
-    ("strategy", "gaps", "what the feed gave up"),
-    ("strategy", "books_lost", "the same"),
-    ("strategy", "symbols_lost", "the same"),
-    ("strategy", "missing_ref", "the same"),
-    ("strategy", "clamped", "the same"),
-    ("strategy", "duplicate_ref", "the same"),
-    ("strategy", "wrong_symbol", "the same"),
+    ("socket", &["bytes", "frames", "packets", "wake_ups"]),
+    // What is not for us and is not IPv4: the network's own questions for addresses.
+    (
+        "interface",
+        &[
+            "bytes",
+            "frames",
+            "wake_ups",
+            "xdp_passed_not_ipv4",
+            "xdp_redirected",
+        ],
+    ),
     (
         "recovery",
-        "requests_timed_out",
-        "a dead re-request server, a killed exchange",
-    ),
-    ("recovery", "ranges_given_up", "the same"),
-    (
-        "recovery",
-        "answers_refused",
-        "answers that came after another had",
-    ),
-    ("recovery", "snapshots_failed", "a killed exchange"),
-    ("recovery", "snapshots_given_up", "the same"),
-    ("session", "changes_lost", "a cut connection"),
-    ("session", "doubts_lost", "the same"),
-    (
-        "session",
-        "cancels_refused",
-        "orders that were filled before their cancel came",
-    ),
-    ("session", "rejected", "an account that is told to reject"),
-    (
-        "session",
-        "replaces_rejected",
-        "the same, and orders that were filled before",
-    ),
-    ("session", "refused", "the sum of those below"),
-    ("session", "refused_paused", "the end of the run"),
-    ("session", "refused_session_down", "a cut connection"),
-    ("session", "refused_stale_book", "a gap"),
-    (
-        "session",
-        "refused_no_reference_price",
-        "books that are empty after a gap",
+        &[
+            "answers",
+            "answers_partial",
+            "holes_asked",
+            "messages_recovered",
+            "requests_sent",
+            "snapshot_messages",
+            "snapshots_begun",
+            "snapshots_loaded",
+        ],
     ),
     (
-        "session",
-        "refused_change_pending",
-        "an order that is asked to change twice at once",
+        "capture",
+        &[
+            "asked_kept",
+            "bytes",
+            "files_begun",
+            "files_removed",
+            "frames",
+            "passed_over",
+            "tapped",
+        ],
     ),
     (
-        "session",
-        "refused_not_live",
-        "an order that is over while its strategy changes it",
+        "strategy",
+        &[
+            "adds",
+            "cancels",
+            "clears",
+            "deletes",
+            "events",
+            "executes",
+            "executions",
+            "intents",
+            "modifies",
+            "replaces",
+            "timers",
+        ],
     ),
     (
         "session",
-        "refused_self_cross",
-        "two strategies of an account that would meet",
+        &[
+            "accepted",
+            "acks",
+            "canceled",
+            "cancels",
+            "commands",
+            "connections",
+            "filled_shares",
+            "fills",
+            "orders",
+            "reductions",
+            "replaced",
+            "replaces",
+            "submissions",
+            "system_events",
+        ],
     ),
     (
-        "session",
-        "refused_price_collar",
-        "a price far from a market that is thin after a gap",
+        "journal",
+        &[
+            "batches",
+            "bytes",
+            "executions_copied",
+            "files_begun",
+            "journal_records",
+            "records_batched",
+            "syncs",
+        ],
     ),
     (
-        "session",
-        "refused_open_orders",
-        "resting orders of an account that was cut off",
+        "control",
+        &[
+            "control_connections",
+            "control_requests",
+            "control_steered",
+            "host_looks",
+        ],
     ),
-    (
-        "session",
-        "refused_unknown_symbol",
-        "an exchange that begins again names its symbols first",
-    ),
-    (
-        "session",
-        "refused_too_old",
-        "a host that gave the core no CPU for half a second",
-    ),
+    ("guard", &[]),
 ];
 
-/// Whether a counter tells of trouble, and nothing that the run does explains it.
-fn is_unexplained(key: &str) -> bool {
+/// What looks have beside counters: how things stand, not how often something was.
+const GAUGES: [&str; 6] = [
+    "error_ns_max",
+    "rehearsal_ns_max",
+    "messages_behind",
+    "rehearse_us",
+    "stale",
+    "stale_symbols",
+];
+
+/// What moves a counter from the first second to the last: lines that lose, strategies that trade.
+const ANY_TIME: &[Blow] = &Blow::ALL;
+/// What leaves a gap in the feed, or makes a server answer late.
+const GAPS: &[Blow] = &[Blow::Servers, Blow::Exchange];
+/// What ends a connection.
+const DOWN: &[Blow] = &[Blow::Cut, Blow::Link, Blow::Exchange];
+
+/// Counters that the run moves.
+struct Explained {
+    kind: &'static str,
+    /// After which blows they may move; all of them: at any time.
+    by: &'static [Blow],
+    names: &'static [&'static str],
+}
+
+const fn explain(
+    kind: &'static str,
+    by: &'static [Blow],
+    names: &'static [&'static str],
+) -> Explained {
+    Explained { kind, by, names }
+}
+
+const EXPLAINED: [Explained; 17] = [
+    // A dead re-request server while both lines lose, an exchange that begins again; what live messages both lines lost while a snapshot came.
+    explain(
+        "feed",
+        GAPS,
+        &["gaps", "messages_lost", "snapshots_refused"],
+    ),
+    // Orders that were added, or ended, in a gap; books that miss something until the snapshot.
+    explain(
+        "feed",
+        GAPS,
+        &[
+            "missing_ref",
+            "clamped",
+            "duplicate_ref",
+            "wrong_symbol",
+            "crossed",
+            "repairs_asked",
+        ],
+    ),
+    // A killed exchange says no end.
+    explain("feed", &[Blow::Exchange], &["sessions_end_missed"]),
+    // It is silent until it begins again.
+    explain(
+        "feed",
+        &[Blow::Exchange],
+        &["lines_returned", "lines_silenced", "silences"],
+    ),
+    // Another session, and one that was there before us.
+    explain("feed", &[Blow::Start, Blow::Exchange], &["packets_foreign"]),
+    explain(
+        "interface",
+        &[Blow::Start],
+        &["xdp_passed_no_socket", "xdp_passed_not_wanted"],
+    ),
+    // Lines that lose.
+    explain("line", ANY_TIME, &["messages_missing"]),
+    // What the feed gave up.
+    explain(
+        "strategy",
+        GAPS,
+        &[
+            "gaps",
+            "books_lost",
+            "symbols_lost",
+            "missing_ref",
+            "clamped",
+            "duplicate_ref",
+            "wrong_symbol",
+        ],
+    ),
+    // A dead re-request server, a killed exchange.
+    explain(
+        "recovery",
+        GAPS,
+        &["ranges_given_up", "snapshots_failed", "snapshots_given_up"],
+    ),
+    // Answers that came after another had, or late from a host that stood still.
+    explain(
+        "recovery",
+        ANY_TIME,
+        &["answers_refused", "requests_timed_out"],
+    ),
+    // A connection that is cut, or whose exchange is gone; orders that rest at an account that was cut off.
+    explain(
+        "session",
+        DOWN,
+        &[
+            "changes_lost",
+            "disconnections",
+            "doubts",
+            "doubts_lost",
+            "executions_repeated",
+            "never_received",
+            "refused_session_down",
+            "refused_open_orders",
+        ],
+    ),
+    // An account that is told to reject.
+    explain("session", &[Blow::Reject], &["rejected"]),
+    // Orders that were filled before their cancel or replace came.
+    explain(
+        "session",
+        ANY_TIME,
+        &["cancels_refused", "replaces_rejected"],
+    ),
+    // A gap, or a hole until it is filled; and books that are empty after it.
+    explain(
+        "session",
+        ANY_TIME,
+        &["refused_stale_book", "refused_no_reference_price"],
+    ),
+    // An exchange that begins again names its symbols first.
+    explain("session", &[Blow::Exchange], &["refused_unknown_symbol"]),
+    // Strategies that ask for what cannot be: two changes at once, a change of what is over, a trade with their own account, a price far from a thin market. `refused` is the sum.
+    explain(
+        "session",
+        ANY_TIME,
+        &[
+            "refused",
+            "refused_change_pending",
+            "refused_not_live",
+            "refused_self_cross",
+            "refused_price_collar",
+        ],
+    ),
+    // A host that gave the core no CPU for half a second.
+    explain("session", ANY_TIME, &["refused_too_old"]),
+];
+
+/// A counter of trouble: the blows that explain it, if any; `None`: it tells of no trouble.
+pub(crate) fn explained(key: &str) -> Option<&'static [Blow]> {
     let name = key.rsplit('.').next().unwrap_or_default();
-    let tells = TELLS_OF_TROUBLE.iter().any(|part| name.contains(part));
     let kind = key.split('.').next().unwrap_or_default();
-    let explains = |of: &(&str, &str, &str)| (of.0, of.1) == (kind, name);
-    tells && !EXPLAINED.iter().any(explains)
+    let is_work = |of: &(&str, &[&str])| of.0 == kind && of.1.contains(&name);
+    if GAUGES.contains(&name) || WORK.iter().any(is_work) {
+        return None;
+    }
+    let explains = |it: &&Explained| it.kind == kind && it.names.contains(&name);
+    Some(EXPLAINED.iter().find(explains).map_or(&[], |it| it.by))
 }
 
 /// What forbids to trust it; empty: nothing.
-pub(crate) fn faults(samples: &[Sample]) -> Vec<String> {
+pub(crate) fn faults(samples: &[Sample], struck: &[Struck]) -> Vec<String> {
     let mut faults = Vec::new();
     let third = samples.len() / 3;
     if third < 3 {
@@ -184,7 +379,7 @@ pub(crate) fn faults(samples: &[Sample]) -> Vec<String> {
             threads[0], threads[1]
         ));
     }
-    faults.extend(dropped(samples));
+    faults.extend(dropped(samples, struck));
     faults.extend(standing_still(samples));
     for (which, part) in [("second", middle), ("last", last)] {
         let orders = |sample: &Sample| sample.sum("session", "orders");
@@ -219,16 +414,40 @@ fn memory_rises(middle: &[Sample], last: &[Sample]) -> Option<String> {
     })
 }
 
-/// Counters of something dropped that rose and that nothing explains.
-fn dropped(samples: &[Sample]) -> Vec<String> {
+/// Counters of something dropped that rose when nothing was done that explains it.
+fn dropped(samples: &[Sample], struck: &[Struck]) -> Vec<String> {
     let mut faults = Vec::new();
-    let Some(last) = samples.last() else {
-        return faults;
-    };
-    for (key, count) in &last.counters {
-        if *count > 0 && is_unexplained(key) {
+    let keys = samples
+        .last()
+        .into_iter()
+        .flat_map(|last| last.counters.keys());
+    for key in keys {
+        let Some(by) = explained(key).filter(|by| by.len() < Blow::ALL.len()) else {
+            continue;
+        };
+        let (mut more, mut first_s) = (0, None);
+        let mut before = (0.0, 0);
+        for sample in samples {
+            let now = (
+                sample.at_s,
+                sample.counters.get(key).copied().unwrap_or_default(),
+            );
+            let explains =
+                |it: &Struck| by.contains(&it.blow) && it.from_s <= now.0 && before.0 <= it.to_s;
+            if now.1 > before.1 && !struck.iter().any(explains) {
+                more += now.1 - before.1;
+                first_s = first_s.or(Some(now.0));
+            }
+            before = now;
+        }
+        if let Some(at_s) = first_s {
+            let since = if by.is_empty() {
+                "nothing that was done explains it"
+            } else {
+                "nothing that was done just before explains it"
+            };
             faults.push(format!(
-                "{key} is {count}, and nothing that was done explains it"
+                "{key} rose by {more}, first seen at {at_s:.0} s, and {since}"
             ));
         }
     }
@@ -259,9 +478,8 @@ fn standing_still(samples: &[Sample]) -> Vec<String> {
 pub(crate) fn risen(before: &Sample, after: &Sample) -> Vec<(String, u64)> {
     let mut risen = Vec::new();
     for (key, count) in &after.counters {
-        let name = key.rsplit('.').next().unwrap_or_default();
         let more = count.saturating_sub(before.counters.get(key).copied().unwrap_or_default());
-        if more > 0 && TELLS_OF_TROUBLE.iter().any(|part| name.contains(part)) {
+        if more > 0 && explained(key).is_some() {
             risen.push((key.clone(), more));
         }
     }
@@ -288,7 +506,8 @@ mod tests {
             let counters = [
                 ("core.inline.turns", 1_000 * at),
                 ("session.one.orders", 100 * at),
-                ("feed.itch.gaps", at / 30),
+                // One with each server that is silent.
+                ("feed.itch.gaps", (at + 8) / 15),
                 ("socket.itch.rx_dropped", 0),
             ];
             samples.push(Sample {
@@ -303,18 +522,28 @@ mod tests {
         samples
     }
 
+    /// The blows of that hour.
+    fn struck() -> Vec<Struck> {
+        let at = |n: usize| Struck {
+            blow: Blow::ALL[n % 5],
+            from_s: 30.0 * (n as f64 + 1.0) + 1.0,
+            to_s: 30.0 * (n as f64 + 1.0) + 11.0,
+        };
+        (0..119).map(at).collect()
+    }
+
     /// What is said of a run in which something else was so.
     fn said_of(change: impl Fn(u64, &mut Sample)) -> String {
         let mut samples = well();
         for (at, sample) in samples.iter_mut().enumerate() {
             change(at as u64, sample);
         }
-        faults(&samples).join("; ")
+        faults(&samples, &struck()).join("; ")
     }
 
     #[test]
     fn well_for_an_hour_nothing_is_said() {
-        assert_eq!(faults(&well()), Vec::<String>::new());
+        assert_eq!(faults(&well(), &struck()), Vec::<String>::new());
     }
 
     #[test]
@@ -350,13 +579,48 @@ mod tests {
             let dropped = sample.counters.get_mut("socket.itch.rx_dropped");
             *dropped.expect("it is there") = u64::from(at > 100);
         });
-        let named = "socket.itch.rx_dropped is 1, and nothing that was done explains it";
+        let named = "socket.itch.rx_dropped rose by 1, first seen at 1010 s, and nothing that was done explains it";
         assert_eq!(said, named);
-        assert!(is_unexplained("feed.itch.ring_full"));
-        assert!(is_unexplained("control.sandbox.calls_refused"));
-        assert!(is_unexplained("session.one.invariants_broken"));
-        assert!(!is_unexplained("session.one.refused_stale_book"));
-        assert!(!is_unexplained("feed.itch.packets"));
+        for key in [
+            "feed.itch.ring_full",
+            "control.sandbox.calls_refused",
+            "session.one.invariants_broken",
+        ] {
+            assert_eq!(explained(key), Some(&[][..]), "{key}");
+        }
+        assert_eq!(explained("session.one.refused_session_down"), Some(DOWN));
+        assert_eq!(explained("feed.itch.packets"), None);
+        assert_eq!(explained("session.one.added_tomorrow"), Some(&[][..]));
+    }
+
+    /// A name that no counter has any more would excuse another that is given it.
+    #[test]
+    fn counters_that_are_named_here_are_what_the_gateway_counts() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics-reference.md");
+        let reference = std::fs::read_to_string(path).expect("the guide is there");
+        let of_work = WORK.iter().map(|(kind, names)| (*kind, *names));
+        let all = of_work.chain(EXPLAINED.iter().map(|it| (it.kind, it.names)));
+        for (kind, names) in all {
+            for name in names {
+                let name = name.strip_prefix(&format!("{kind}_")).unwrap_or(name);
+                let name = name
+                    .strip_suffix("_ns")
+                    .map_or(name.to_owned(), |name| format!("{name}_seconds"));
+                let metric = format!("`tickgate_{kind}_{name}");
+                let is_there = |end: &str| reference.contains(&format!("{metric}{end}`"));
+                assert!(is_there("") || is_there("_total"), "{metric}");
+            }
+        }
+    }
+
+    #[test]
+    fn gap_long_after_what_explains_it_is_named() {
+        let said = said_of(|at, sample| {
+            let gaps = sample.counters.get_mut("feed.itch.gaps");
+            *gaps.expect("it is there") += u64::from(at > 100);
+        });
+        let named = "feed.itch.gaps rose by 1, first seen at 1010 s, and nothing that was done just before explains it";
+        assert_eq!(said, named);
     }
 
     #[test]
@@ -392,6 +656,9 @@ mod tests {
 
     #[test]
     fn few_looks_are_no_verdict() {
-        assert_eq!(faults(&well()[..8]), ["8 looks are too few for a verdict"]);
+        assert_eq!(
+            faults(&well()[..8], &struck()),
+            ["8 looks are too few for a verdict"]
+        );
     }
 }

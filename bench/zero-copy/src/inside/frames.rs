@@ -87,6 +87,7 @@ pub fn run(plan: &Plan, stop: &AtomicBool) -> Result<FramesRun> {
         .to_owned(),
         huge_pages,
         busy_poll_us: plan.busy_poll_us,
+        asked: plan.frames,
         ..FramesRun::default()
     };
     let way = Way {
@@ -178,12 +179,12 @@ fn send(
 ) -> Result<Sent> {
     let mut sent = Sent::default();
     let mut payload = [0; PAYLOAD_MAX];
-    for seq in 0..frames {
+    'all: for seq in 0..frames {
         // Relaxed: a count, and nothing hangs on it.
         let mut waited = 0u32;
         while seq >= way.arrived.load(Ordering::Relaxed) + WINDOW {
             if way.is_over.load(Ordering::Relaxed) {
-                return Ok(sent);
+                break 'all;
             }
             waited += 1;
             if waited.is_multiple_of(SPINS) {
@@ -212,7 +213,7 @@ fn send(
                         sender.kick_again();
                     }
                     if way.is_over.load(Ordering::Relaxed) {
-                        return Ok(sent);
+                        break 'all;
                     }
                 }
                 // It is in the ring, and leaves with the next kick.
