@@ -18,7 +18,7 @@ use crate::report::JobRun;
 /// Packets a second of each line: what an emulated machine does with time to spare.
 const RATE: f64 = 2_000.0;
 /// An order on every n-th change of the best price.
-const EVERY: u64 = 2;
+const EVERY: u64 = 10;
 /// How orders leave.
 const SUBMITS: [&str; 2] = ["enter", "delegated"];
 
