@@ -1,5 +1,5 @@
 //! Each doubt in which a delegated connection takes the ordinary path, or its copy goes out, brought about over a wire: that it
-//! is counted, and that the exchange has every byte once all the same.
+//! is counted, and that the exchange has every byte once all the same. And what somebody else says in the exchange's name.
 
 #![allow(
     unsafe_code,
@@ -13,134 +13,22 @@
 
 mod wire;
 
-use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use wire::bpf;
+use wire::forged::{ACK_FLAG, Forged, Forger, SYN_FLAG};
 use wire::hander::Middle;
-use wire::held::{ENTER, Fate, Hand, Held, KICK, LONG};
-use wire::near::{
-    Heard, MESSAGE_BYTES, Near, accept, assert_answers, echo, in_own_thread, listen, message,
+use wire::held::{ENTER, Fate, Hand, Held, KICK};
+use wire::near::{MESSAGE_BYTES, Near, assert_answers, echo, in_own_thread, listen, message};
+use wire::traded::{
+    AGAIN, FIRST, LOWERED, NEXT, RAISED, SAID, START, UNACCEPTABLE, UNBELIEVED, VERSION, answer,
+    assert_more, done, goes_on, heard_by, more, send, set, traded, until, until_acknowledged,
+    until_heard,
 };
 use wire::{FAR, Far, ip};
-
-/// Words of a lane's row: whether the kernel is sending, the number of its first byte, and behind its last, what it has
-/// acknowledged; what the exchange has acknowledged and its next number; the first of the counts.
-const VERSION: usize = 16;
-const START: usize = 17;
-const NEXT: usize = 18;
-const ACK: usize = 19;
-const ACKNOWLEDGED: usize = 49;
-const THEIRS: usize = 50;
-const COUNTS: usize = 62;
-/// Their order.
-const RAISED: usize = 3;
-const LOWERED: usize = 4;
-const AGAIN: usize = 9;
-
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let from = Instant::now();
-    while !is_so() {
-        assert!(from.elapsed() < LONG, "never: {what}");
-        std::thread::yield_now();
-    }
-}
-
-/// How often a program has done something.
-fn done(port: u16, what: usize) -> u32 {
-    bpf::lane(port)[COUNTS + 2 * what]
-}
-
-fn until_acknowledged(port: u16) {
-    until("all is acknowledged", || {
-        let row = bpf::lane(port);
-        row[ACKNOWLEDGED] == row[NEXT]
-    });
-}
-
-/// Until nobody has anything to acknowledge.
-fn until_quiet(port: u16) {
-    until_acknowledged(port);
-    until("the kernel has acknowledged all", || {
-        let row = bpf::lane(port);
-        row[ACK] == row[THEIRS]
-    });
-}
-
-/// By how much a counter has grown.
-fn more(near: &Near, before: &BTreeMap<&'static str, u64>, name: &str) -> u64 {
-    near.counts()[name] - before[name]
-}
-
-fn assert_more(near: &Near, before: &BTreeMap<&'static str, u64>, name: &str, count: u64) {
-    let counts = near.counts();
-    assert_eq!(counts[name] - before[name], count, "{name}: {counts:?}");
-}
-
-/// Sets what TCP does at our end.
-fn set(what: &str, value: &str) {
-    std::fs::write(format!("/proc/sys/net/ipv4/{what}"), value).expect("set");
-}
-
-fn heard_by(stream: &mut TcpStream, number: u64) {
-    let mut bytes = [0; MESSAGE_BYTES];
-    stream.read_exact(&mut bytes).expect("a message");
-    assert_eq!(bytes, message(number), "message {number}");
-}
-
-fn answer(stream: &mut TcpStream, number: u64) {
-    stream.write_all(&message(number)).expect("answered");
-}
-
-/// A connection whose exchange is this test, after some messages that were answered.
-fn traded(near: &mut Near, listener: &TcpListener, to: SocketAddrV4) -> (Heard, TcpStream) {
-    let mut heard = near.connect(to);
-    let mut stream = accept(listener);
-    for number in 0..FIRST {
-        send(near, &mut heard, number);
-        heard_by(&mut stream, number);
-        answer(&mut stream, number);
-        until_heard(near, &mut heard, number + 1);
-    }
-    until_quiet(to.port());
-    (heard, stream)
-}
-const FIRST: u64 = 10;
-
-/// Sends a message, and lets the transport see that the kernel has it.
-fn send(near: &mut Near, heard: &mut Heard, number: u64) {
-    near.transport.send(&message(number));
-    near.transport.poll(heard);
-}
-
-fn until_heard(near: &mut Near, heard: &mut Heard, count: u64) {
-    let bytes = usize::try_from(count).expect("small") * MESSAGE_BYTES;
-    near.until(heard, |heard| heard.bytes.len() >= bytes);
-}
-
-/// Trades on, from this message: nothing is missing, nothing doubled, and the lane is used.
-fn goes_on(near: &mut Near, heard: &mut Heard, stream: &mut TcpStream, from: u64) {
-    let before = near.counts();
-    for number in from..from + 20 {
-        send(near, heard, number);
-        heard_by(stream, number);
-        answer(stream, number);
-        until_heard(near, heard, number + 1);
-    }
-    assert_answers(heard, from + 20);
-    assert!(
-        more(near, &before, "delegated_sent") > 10,
-        "{before:?} {:?}",
-        near.counts()
-    );
-    near.transport.close();
-    let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).expect("an orderly end");
-    assert_eq!(rest, [0; 0]);
-}
 
 #[test]
 fn acknowledgement_that_comes_before_the_copy_is_lowered_and_given_back() {
@@ -778,4 +666,158 @@ fn frame_that_is_not_given_back_is_the_only_one_so_the_ring_never_fills() {
         assert!(near.counts()["passed_again"] > 0);
         goes_on(&mut near, &mut heard, &mut stream, FIRST + MANY);
     });
+}
+
+/// A counter of the programs': its name, and its place among them.
+#[derive(Clone, Copy)]
+struct Counter {
+    name: &'static str,
+    place: usize,
+}
+
+const NOT_ACCEPTED: Counter = Counter {
+    name: "unacceptable",
+    place: UNACCEPTABLE,
+};
+const NOT_BELIEVED: Counter = Counter {
+    name: "unbelieved",
+    place: UNBELIEVED,
+};
+
+/// What left first is lost. Before the kernel sends its copy, which is kept back, somebody says that the exchange has it.
+fn forged_for_what_was_lost(counter: Counter, forge: fn(&mut Forged)) {
+    in_own_thread(|| {
+        let Some((far, middle)) = wire::middle::lay(7) else {
+            return;
+        };
+        // What the kernel objects to it answers: its clock would move, and the copy go out.
+        set("tcp_timestamps", "0");
+        let (listener, to) = listen(&far);
+        let mut near = Near::open(&wire::delegated());
+        let (mut heard, mut stream) = traded(&mut near, &listener, to);
+        let forger = Forger::at(&far);
+        let hand = Hand::on(&[ENTER]);
+        let before = near.counts();
+        let port = to.port();
+        let said = bpf::lane(port)[SAID].to_vec();
+        middle.faults.is_near_cut.store(true, Ordering::SeqCst);
+        hand.at_next(ENTER, move |_| {
+            let was = done(port, counter.place);
+            let mut packet = Forged::of(&bpf::lane(port));
+            let len = u32::try_from(MESSAGE_BYTES).expect("small");
+            packet.ack = packet.ack.wrapping_add(len);
+            forge(&mut packet);
+            assert!(forger.sends(&packet));
+            until("it was looked at", || done(port, counter.place) > was);
+            Fate::Goes
+        });
+        send(&mut near, &mut heard, FIRST);
+        for (name, count) in [
+            ("delegated_sent", 1),
+            ("copies_stolen", 1),
+            (counter.name, 1),
+            ("acks_lowered", 0),
+            ("acks_returned", 0),
+        ] {
+            assert_more(&near, &before, name, count);
+        }
+        assert_eq!(bpf::lane(port)[SAID], said, "it has moved something");
+        middle.faults.is_near_cut.store(false, Ordering::SeqCst);
+        // The kernel sends it again, since nobody has acknowledged it.
+        heard_by(&mut stream, FIRST);
+        answer(&mut stream, FIRST);
+        until_heard(&mut near, &mut heard, FIRST + 1);
+        until_acknowledged(port);
+        goes_on(&mut near, &mut heard, &mut stream, FIRST + 1);
+    });
+}
+
+#[test]
+fn acknowledgement_of_what_was_never_sent_is_no_acknowledgement_of_what_was() {
+    forged_for_what_was_lost(NOT_ACCEPTED, |packet| {
+        packet.ack = packet.ack.wrapping_add(1);
+    });
+}
+
+#[test]
+fn acknowledgement_with_a_wrong_checksum_is_none() {
+    forged_for_what_was_lost(NOT_BELIEVED, |packet| packet.turned = 1 << 9);
+}
+
+#[test]
+fn acknowledgement_at_a_number_that_the_kernel_would_not_hear_is_none() {
+    let wrong: [fn(&mut Forged); 5] = [
+        |packet| packet.seq = packet.seq.wrapping_sub(1),
+        |packet| packet.seq = packet.seq.wrapping_sub(100_000),
+        |packet| packet.seq = packet.seq.wrapping_add(1 << 20),
+        |packet| packet.seq = packet.seq.wrapping_add(1 << 31),
+        // As if the connection had just begun.
+        |packet| packet.flags = SYN_FLAG | ACK_FLAG,
+    ];
+    for forge in wrong {
+        forged_for_what_was_lost(NOT_ACCEPTED, forge);
+    }
+}
+
+/// While forged packets arrive, in bursts of four and one by one.
+const MESSAGES: u64 = 1_000;
+
+#[test]
+fn orders_arrive_once_and_in_order_while_somebody_acknowledges_without_end() {
+    in_own_thread(|| {
+        let Some(far) = wire::lay() else { return };
+        let (listener, to) = listen(&far);
+        let exchange = echo(listener);
+        let mut near = Near::open(&wire::delegated());
+        let mut heard = near.connect(to);
+        near.trade(&mut heard, 0, 10, 1);
+        let forger = Forger::at(&far);
+        let is_over = AtomicBool::new(false);
+        let mut sent = 0;
+        std::thread::scope(|scope| {
+            let forging = scope.spawn(|| {
+                let mut random = fastrand::Rng::with_seed(29);
+                let mut sent = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    let row = bpf::lane(to.port());
+                    for kind in 0..60 {
+                        let packet = some_forged(&row, kind % 3, &mut random);
+                        sent += u64::from(forger.sends(&packet));
+                    }
+                    std::thread::yield_now();
+                }
+                sent
+            });
+            near.trade(&mut heard, 10, 150, 4);
+            near.trade(&mut heard, 610, MESSAGES - 610, 1);
+            is_over.store(true, Ordering::Relaxed);
+            sent = forging.join().expect("it held");
+        });
+        assert_answers(&heard, MESSAGES);
+        let counts = near.counts();
+        eprintln!("{sent} forged packets: {counts:?}");
+        assert!(counts["delegated_sent"] > MESSAGES / 4, "{counts:?}");
+        // What the link had no room for was not looked at.
+        let refused = counts["unacceptable"] + counts["unbelieved"];
+        assert!(sent > 1_000 && refused > sent / 2, "{sent} {counts:?}");
+        near.transport.close();
+        assert_eq!(exchange.join().expect("it held"), MESSAGES);
+    });
+}
+
+/// One that acknowledges far too much, one with a wrong checksum, one at a wrong number.
+fn some_forged(row: &[u32], kind: u32, random: &mut fastrand::Rng) -> Forged {
+    let mut packet = Forged::of(row);
+    match kind {
+        0 => packet.ack = row[NEXT].wrapping_add(random.u32(1 << 20..1 << 30)),
+        1 => {
+            packet.ack = packet.ack.wrapping_add(random.u32(0..100));
+            packet.turned = 1 << random.u32(0..16);
+        }
+        _ => {
+            packet.ack = packet.ack.wrapping_add(random.u32(0..100));
+            packet.seq = packet.seq.wrapping_add(random.u32(1 << 21..1 << 31));
+        }
+    }
+    packet
 }

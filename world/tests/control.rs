@@ -19,7 +19,7 @@ use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -500,8 +500,9 @@ fn answered(socket: &Path, bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn random_bytes_are_refused_and_counted_and_the_gateway_trades_on() {
-    let trading = Rehearsal::start(&[]);
-    let socket = Path::new(&trading.socket);
+    let mut trading = Rehearsal::start(&[]);
+    let socket = &PathBuf::from(&trading.socket);
+    let begin_ns = monotonic_ns();
     let count = |name: &str| {
         let report = told(socket, &["report"]);
         let control = &report["report"]["counters"]["control"]["socket"];
@@ -537,4 +538,11 @@ fn random_bytes_are_refused_and_counted_and_the_gateway_trades_on() {
     let status = told(socket, &["status"]);
     assert_eq!(status["status"]["kill"]["scope"], json!([]), "{status}");
     until("more orders", || (orders() > orders_before).then_some(()));
+    let seconds = (monotonic_ns() - begin_ns).div_ceil(1_000_000_000);
+    trading.gateway.signal(libc::SIGTERM);
+    let ended = trading.gateway.wait(Duration::from_secs(20), &NEVER);
+    assert!(ended.expect("it ends"), "{:?}", trading.gateway.said);
+    let lines = trading.gateway.said.iter();
+    let lines = lines.filter(|line| line.contains(": refused: ")).count() as u64;
+    assert!(lines > 0 && lines <= seconds + 1, "{lines} in {seconds} s");
 }

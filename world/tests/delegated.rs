@@ -115,13 +115,14 @@ fn prove(arena: &mut Arena) -> Proved {
 
 /// What is not nought of the lane's counters.
 fn lane(counters: &Value) -> String {
-    const PARTS: [&str; 7] = [
+    const PARTS: [&str; 8] = [
         "delegated",
         "ordinary",
         "copies",
         "acks_",
         "passed",
         "unbelieved",
+        "unacceptable",
         "connections_",
     ];
     let all = counters.as_object().expect("counters").iter();

@@ -390,6 +390,38 @@ fn two_hundred_clients_some_deaf_or_malformed_do_not_disturb_the_others() {
 }
 
 #[test]
+fn one_connection_too_many_is_turned_away_and_let_in_when_another_has_gone() {
+    let accounts = ["one", "two", "three"].map(|it| format!("[account.{it}]\npassword = \"p\"\n"));
+    let sim = Sim::start(&format!("connections_max = 2\n{}", accounts.concat()));
+    let log_in = |name: &str| {
+        let mut client = Client::connect(sim.address, name, 1);
+        let heard = client.hear().map(|(kind, _)| kind);
+        (heard == Some(kind::LOGIN_ACCEPTED)).then_some(client)
+    };
+    let mut first = log_in("one").expect("there is room");
+    let mut second = log_in("two").expect("there is room");
+    for _ in 0..5 {
+        assert!(log_in("three").is_none(), "one too many");
+    }
+    for client in [&mut first, &mut second] {
+        client.enter("ALC").expect("it is served");
+        assert!(client.hear().is_some(), "it is served");
+    }
+    drop(first);
+    // Once it is seen to have gone.
+    let mut tries = (0..100_000).filter_map(|_| log_in("three"));
+    let mut third = tries.next().expect("there is room");
+    third.enter("ALC").expect("it is served");
+    assert!(third.hear().is_some(), "it is served");
+    let (report, _) = sim.stop();
+    assert!(
+        report["server"]["connections_refused"].as_u64() >= Some(5),
+        "{report}"
+    );
+    assert_eq!(report["server"]["connections"], 3, "{report}");
+}
+
+#[test]
 fn a_snapshot_and_the_feed_from_its_number_are_the_whole_book_over_sockets() {
     let (glimpse, rerequest) = (free_port(), free_port());
     let line = UdpSocket::bind("127.0.0.1:0").expect("a socket");

@@ -69,6 +69,30 @@ fn exporter(socket: &str) -> (Process, u16) {
     (process, port)
 }
 
+#[test]
+fn it_listens_on_loopback_unless_told_otherwise_and_then_warns() {
+    let help = tool("tickgate", &["metrics", "--help"]);
+    let help = String::from_utf8(help.stdout).expect("text");
+    assert!(help.contains("[default: 127.0.0.1:"), "{help}");
+    let said = |listen: &str| {
+        let port = free_port();
+        let mut command = Command::new(sibling("tickgate").expect("built"));
+        // Whether there is a gateway does not matter.
+        command.args(["metrics", "--socket", "/nowhere"]);
+        command.args(["--listen", &format!("{listen}:{port}")]);
+        let mut process = Process::start("metrics", command).expect("it starts");
+        process
+            .await_line("metrics on http://", Duration::from_secs(20), &NEVER)
+            .expect("it listens");
+        process.said.join("\n")
+    };
+    let warning = "whoever reaches it reads positions and profit";
+    for (listen, warns) in [("127.0.0.1", false), ("0.0.0.0", true)] {
+        let said = said(listen);
+        assert_eq!(said.contains(warning), warns, "{listen}: {said}");
+    }
+}
+
 /// What is answered to these bytes; empty: nothing.
 fn answered(port: u16, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");

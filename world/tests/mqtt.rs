@@ -20,11 +20,14 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use broker::liar::{
+    CONNACK, HUGE, Liar, REFUSED, STRAY_PUBACK, TOPIC_ALIAS, Victim, kind, publish,
+};
 use broker::{KEY, Mosquitto};
 use desk::{NEVER, ctl, until};
 use gateway::telemetry::decode;
 use hdrhistogram::Histogram;
-use lab::process::Process;
+use lab::process::{Process, sibling};
 use rehearsal::Rehearsal;
 use rt::clock::monotonic_ns;
 use rt::histogram::empty;
@@ -586,4 +589,124 @@ fn commands_are_done_once_when_they_are_signed_and_everything_else_is_refused_an
     });
     publisher.end();
     broker.stop();
+}
+
+/// A publisher whose broker is none, without TLS; it takes commands.
+fn publisher_at(liar: &Liar, folder: &Path) -> Process {
+    let (shown, address) = (folder.display(), liar.address());
+    lab::exchange::write_secret(&folder.join("key"), KEY).expect("written");
+    let text = format!(
+        "instance = \"one\"\nsocket = \"{shown}/nobody\"\nstatus_ms = 200\n\
+         [broker]\naddress = \"{address}\"\ntls = false\nkeep_alive_s = 5\n\
+         [commands]\nenabled = true\nkey_file = \"{shown}/key\"\n"
+    );
+    let file = folder.join("mqtt.toml");
+    std::fs::write(&file, text).expect("written");
+    let mut command = Command::new(sibling("tickgate").expect("built"));
+    command.args(["mqtt", "--config"]).arg(file);
+    let mut process = Process::start("publisher", command).expect("it starts");
+    process
+        .await_line("publishing ", Duration::from_secs(20), &NEVER)
+        .expect("it publishes");
+    process
+}
+
+const GARBAGE: [u8; 4_096] = [0xFF; 4_096];
+
+/// Topics of many names, each of which a client that allowed it would keep.
+fn flood_with_aliases(victim: &mut Victim) {
+    assert!(victim.say(&CONNACK));
+    let topic = "a".repeat(8_000);
+    for alias in 1..8_000_u16 {
+        let [high, low] = alias.to_be_bytes();
+        if !victim.say(&publish(&topic, 0, &[TOPIC_ALIAS, high, low], b"")) {
+            break;
+        }
+    }
+    victim.say(&STRAY_PUBACK);
+}
+
+/// Commands that it signs with no key, or with another.
+const FORGED: u16 = 30;
+
+fn forge_commands(victim: &mut Victim) {
+    assert!(victim.say(&CONNACK));
+    let body = body("kill", now_s(), "forged");
+    let wrong = format!("{} {body}", "0".repeat(64));
+    let forged = [body.as_str(), wrong.as_str(), "kill"];
+    for (number, text) in (1..=FORGED).zip(forged.into_iter().cycle()) {
+        let message = publish("tickgate/one/command", number, &[], text.as_bytes());
+        assert!(victim.say(&message));
+    }
+    // What it acknowledges it has heard.
+    let mut acknowledged = 0;
+    while acknowledged < FORGED {
+        let packet = victim.hear().expect("it stays");
+        acknowledged += u16::from(packet.kind() == kind::PUBACK);
+    }
+    victim.say(&STRAY_PUBACK);
+}
+
+#[test]
+fn broker_that_says_what_no_broker_says_is_left_and_counted_and_commands_nothing() {
+    let (liar, folder) = (Liar::new(), tempfile::tempdir().expect("a folder"));
+    let mut publisher = publisher_at(&liar, folder.path());
+    let before_kib = peak_kib(&publisher);
+    let deeds: [fn(&mut Victim); 7] = [
+        |victim| {
+            victim.say(&GARBAGE);
+        },
+        |victim| {
+            victim.say(&REFUSED);
+        },
+        |victim| {
+            victim.say(&[&CONNACK[..], &GARBAGE].concat());
+        },
+        |victim| {
+            victim.say(&[CONNACK, HUGE].concat());
+        },
+        |victim| {
+            victim.say(&[&CONNACK[..], &STRAY_PUBACK].concat());
+        },
+        flood_with_aliases,
+        forge_commands,
+    ];
+    for deed in deeds {
+        let mut victim = liar.next();
+        deed(&mut victim);
+        victim.is_left();
+    }
+    let grown_kib = peak_kib(&publisher) - before_kib;
+
+    // An honest one at last: what the publisher has counted.
+    let mut victim = liar.next();
+    assert!(victim.say(&CONNACK));
+    let mut told = Vec::new();
+    while let Some(packet) = victim.hear() {
+        if packet.kind() == kind::SUBSCRIBE {
+            publisher.signal(libc::SIGTERM);
+        } else if packet.kind() == kind::PUBLISH {
+            if let Some(acknowledgement) = packet.acknowledgement() {
+                victim.say(&acknowledgement);
+            }
+            told.push(packet.message());
+        }
+    }
+    let ended = publisher.wait(Duration::from_secs(20), &NEVER);
+    assert!(ended.expect("it ends"), "{:?}", publisher.said);
+    let counts = told
+        .iter()
+        .rev()
+        .find(|(topic, _)| topic == "tickgate/one/publisher");
+    let counts = json(&counts.expect("it counts").1)["counts"].clone();
+    // A refusal and what is no answer at all are no connections.
+    assert_eq!(counts["connections"], 6, "{counts}");
+    assert_eq!(counts["connections_lost"], 7, "{counts}");
+    assert_eq!(counts["commands"], 0, "{counts}");
+    let refused = &counts["commands_refused"];
+    let of_each = u64::from(FORGED / 3);
+    assert_eq!(refused["wrong_signature"], of_each, "{counts}");
+    assert_eq!(refused["unsigned"], 2 * of_each, "{counts}");
+    eprintln!("{grown_kib} KiB more, {counts}");
+    assert!(grown_kib < 32 << 10, "{grown_kib} KiB more");
 }

@@ -1,4 +1,5 @@
-//! A reload of a gateway that trades, in the sandbox: by `tickgate ctl reload` and by SIGHUP, all of it or nothing.
+//! A reload of a gateway that trades, in the sandbox: by `tickgate ctl reload` and by SIGHUP, all of it or nothing. And the
+//! passwords of its configuration, which are nowhere else.
 
 #![allow(
     clippy::expect_used,
@@ -11,7 +12,8 @@ mod desk;
 mod rehearsal;
 mod support;
 
-use std::fs;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use desk::{NEVER, until};
@@ -131,4 +133,143 @@ fn reload_does_all_that_can_change_or_nothing_and_says_which_key_cannot() {
         assert!(said.contains(line), "{line}: {said}");
     }
     assert!(!said.contains("positions"), "{said}");
+}
+
+/// Passwords that nothing else contains; SoupBinTCP's has ten characters.
+const PASSWORD: &str = "qZx7WvKp3J";
+const ANOTHER: &str = "hYm5TrBd8C";
+
+/// Whether a password is somewhere in it, in any case: SoupBinTCP knows none.
+fn has_password(bytes: &[u8]) -> bool {
+    [PASSWORD, ANOTHER].iter().any(|password| {
+        let mut windows = bytes.windows(password.len());
+        windows.any(|it| it.eq_ignore_ascii_case(password.as_bytes()))
+    })
+}
+
+/// Every file below a folder.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let below = paths.flat_map(|path| {
+        if path.is_dir() {
+            files_below(&path)
+        } else {
+            vec![path]
+        }
+    });
+    below.collect()
+}
+
+/// What the tools say of a gateway that trades, and of what it has written: each by what was asked.
+fn everything_said(lab: &Rehearsal, out: &Path) -> Vec<(String, Vec<u8>)> {
+    let config = lab.folder.path().join("lab.toml");
+    let config = config.to_str().expect("text");
+    let [journal, slow] = ["journal", "slow"].map(|name| out.join(name).display().to_string());
+    let at = ["--socket", &lab.socket];
+    let mut asked: Vec<Vec<&str>> = vec![
+        vec!["check", "--config", config],
+        vec!["journal", &journal],
+        vec!["journal", &journal, "--json"],
+        vec!["journal", &journal, "--executions"],
+        vec!["why", &slow],
+        [&["metrics", "--once"][..], &at].concat(),
+        [&["ctl"][..], &at, &["reload"]].concat(),
+        [&["ctl"][..], &at, &["--json", "reload"]].concat(),
+    ];
+    for verb in [
+        "status",
+        "sessions",
+        "report",
+        "orders",
+        "positions",
+        "limits",
+    ] {
+        asked.push([&["ctl"][..], &at, &[verb]].concat());
+        asked.push([&["ctl"][..], &at, &["--json", verb]].concat());
+    }
+    let said = asked.into_iter().map(|arguments| {
+        let output = tool("tickgate", &arguments);
+        let said = [output.stdout, output.stderr].concat();
+        assert!(!said.is_empty(), "{arguments:?} says nothing");
+        (arguments.join(" "), said)
+    });
+    said.collect()
+}
+
+#[test]
+fn passwords_are_in_no_journal_capture_log_report_or_answer() {
+    let out = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| out.path().join(name);
+    for name in ["captures", "copies", "state"] {
+        fs::create_dir(path(name)).expect("a folder");
+    }
+    let settings = [
+        ("journal.folder", "journal"),
+        ("journal.drop_copy", "copies"),
+        ("feed.sim.capture.folder", "captures"),
+        ("host.state_dir", "state"),
+        ("telemetry.slow_orders", "slow"),
+        ("telemetry.hgrm_dir", "state"),
+    ];
+    let settings = settings.map(|(key, name)| format!("{key}={}", path(name).display()));
+    let mut settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    settings.extend([
+        "telemetry.log_level=trace",
+        "telemetry.table=true",
+        "feed.sim.capture.frames=all",
+        "strategy.probe.parameters.takes=true",
+        "strategy.probe.parameters.every=10",
+    ]);
+    let output = File::create(path("output")).expect("created");
+    let mut lab = Rehearsal::start_with(PASSWORD, output.into(), &settings);
+    until("executions", || {
+        let copies = files_below(&path("copies"));
+        copies
+            .iter()
+            .find(|it| fs::metadata(it).is_ok_and(|it| it.len() > 0))
+            .map(|_| ())
+    });
+    // One that differs from the one in force.
+    edit(&lab, PASSWORD, ANOTHER);
+    let mut all = everything_said(&lab, out.path());
+    lab.gateway.signal(libc::SIGTERM);
+    let ended = lab.gateway.wait(SOON, &NEVER).expect("it ends");
+    assert!(ended, "{:?}", lab.gateway.said);
+    lab.exchange.end();
+    for (name, process) in [("gateway", &lab.gateway), ("exchange", &lab.exchange)] {
+        all.push((name.to_owned(), process.said.join("\n").into_bytes()));
+    }
+    let configured = lab.folder.path().join("lab.toml");
+    assert!(has_password(&fs::read(&configured).expect("it is there")));
+    let written = [out.path(), lab.folder.path()].map(files_below).concat();
+    for file in written
+        .iter()
+        .filter(|it| it.extension().is_none_or(|it| it != "toml"))
+    {
+        let shown = file.display().to_string();
+        assert!(!has_password(shown.as_bytes()), "{shown}");
+        all.push((shown, fs::read(file).unwrap_or_default()));
+    }
+    let bytes: usize = all.iter().map(|(_, said)| said.len()).sum();
+    eprintln!("{} texts and files, {bytes} bytes", all.len());
+    for name in [
+        "/journal/",
+        "/captures/",
+        "/copies/",
+        "/output",
+        "/slow",
+        "report.json",
+    ] {
+        let mut found = all
+            .iter()
+            .filter(|(of, _)| of.starts_with('/') && of.contains(name));
+        assert!(
+            found.any(|(_, said)| said.len() > 100),
+            "{name}: nothing was written"
+        );
+    }
+    for (name, said) in &all {
+        assert!(!has_password(said), "{name} has a password");
+    }
 }

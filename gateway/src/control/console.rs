@@ -370,17 +370,24 @@ impl Console {
 
     /// Tells the log, a line a second at most.
     fn tell(&mut self, peer: Peer, error: &str, now: Moment) {
+        if let Some(line) = self.refusal(peer, error, now) {
+            log::warn!("{line}");
+        }
+    }
+
+    /// The line about a refusal; `None`: there was one a moment ago.
+    fn refusal(&mut self, peer: Peer, error: &str, now: Moment) -> Option<String> {
         let is_soon = |told_ns: u64| now.now_ns < told_ns + TELL_PAUSE_NS;
         if self.told_ns.is_some_and(is_soon) {
             self.untold += 1;
-            return;
+            return None;
         }
         let more = match std::mem::take(&mut self.untold) {
             0 => String::new(),
             untold => format!(" ({untold} more were refused before)"),
         };
         self.told_ns = Some(now.now_ns);
-        log::warn!("control: {peer}: refused: {error}{more}");
+        Some(format!("control: {peer}: refused: {error}{more}"))
     }
 }
 
@@ -512,6 +519,23 @@ mod tests {
                 snapshot.show_open(open);
             }
         }
+    }
+
+    #[test]
+    fn refusals_in_any_number_are_a_line_a_second_that_counts_the_others() {
+        let mut bench = bench(false);
+        let mut lines = Vec::new();
+        for ms in 0..3_500 {
+            let now = Moment {
+                now_ns: NOW.now_ns + ms * 1_000_000,
+                ..NOW
+            };
+            lines.extend(bench.console.refusal(OURS, "no", now));
+        }
+        let more = " (999 more were refused before)";
+        let expected = ["", more, more, more];
+        let expected = expected.map(|more| format!("control: {OURS}: refused: no{more}"));
+        assert_eq!(lines, expected);
     }
 
     #[test]

@@ -223,17 +223,20 @@ impl Serving {
     fn run(mut self, stop: &AtomicBool) {
         while !stop.load(Ordering::SeqCst) {
             self.sleep();
-            let now = moment();
-            self.console.on_turn(now);
-            self.look_for_hangup(now);
-            let is_all_heard = self.let_in(now);
-            let console = &mut self.console;
-            self.connections
-                .retain_mut(|connection| connection.turn(console, now));
-            // A guard that waits at the door is not silent.
-            if is_all_heard {
-                self.console.look_at_guards(now);
-            }
+            self.turn(moment());
+        }
+    }
+
+    fn turn(&mut self, now: Moment) {
+        self.console.on_turn(now);
+        self.look_for_hangup(now);
+        let is_all_heard = self.let_in(now);
+        let console = &mut self.console;
+        self.connections
+            .retain_mut(|connection| connection.turn(console, now));
+        // A guard that waits at the door is not silent.
+        if is_all_heard {
+            self.console.look_at_guards(now);
         }
     }
 
@@ -599,6 +602,68 @@ mod tests {
         ) {
             std::thread::yield_now();
         }
+    }
+
+    /// A socket that the test serves itself, at times of its own; the time of the first turn.
+    fn served_by_hand(options: &ControlOptions) -> (Serving, Moment) {
+        let door = Door::open(options.clone()).unwrap();
+        (Serving::new(door, Control::default()), moment())
+    }
+
+    fn after(moment: Moment, ns: u64) -> Moment {
+        Moment {
+            now_ns: moment.now_ns + ns,
+            ..moment
+        }
+    }
+
+    #[test]
+    fn request_has_five_seconds_however_its_bytes_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = options(&folder);
+        let (mut serving, start) = served_by_hand(&options);
+        let mut silent = UnixStream::connect(&options.path).unwrap();
+        let mut slow = UnixStream::connect(&options.path).unwrap();
+        serving.turn(start);
+        for second in 1..5 {
+            slow.write_all(b"{").unwrap();
+            serving.turn(after(start, second * 1_000_000_000));
+        }
+        serving.turn(after(start, 4_999_999_999));
+        let timed_out = |serving: &Serving| serving.console.counters().control_timed_out.get();
+        assert_eq!((serving.connections.len(), timed_out(&serving)), (2, 0));
+        slow.write_all(b"{").unwrap();
+        serving.turn(after(start, 5_000_000_000));
+        assert_eq!((serving.connections.len(), timed_out(&serving)), (0, 2));
+        for stream in [&mut silent, &mut slow] {
+            assert_eq!(stream.read(&mut [0; 16]).unwrap(), 0, "closed, unanswered");
+        }
+    }
+
+    #[test]
+    fn answer_has_ten_seconds_however_slowly_it_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = options(&folder);
+        let (mut serving, start) = served_by_hand(&options);
+        let mut slow = UnixStream::connect(&options.path).unwrap();
+        serving.turn(start);
+        // More than the kernel has room for, as of many orders; it is asked for when the time for a request is almost over.
+        let asked = after(start, READ_NS - 1);
+        let long = Answer::new(Body::Refused(failed("x".repeat(8 << 20))));
+        serving.connections[0].answer(&long, asked);
+        for second in 0..10 {
+            serving.turn(after(asked, second * 1_000_000_000));
+            let taken = slow.read(&mut [0; 4096]).unwrap();
+            assert!(taken > 0);
+        }
+        serving.turn(after(asked, 9_999_999_999));
+        let timed_out = |serving: &Serving| serving.console.counters().control_timed_out.get();
+        assert_eq!((serving.connections.len(), timed_out(&serving)), (1, 0));
+        serving.turn(after(asked, 10_000_000_000));
+        assert_eq!((serving.connections.len(), timed_out(&serving)), (0, 1));
+        let mut rest = Vec::new();
+        slow.read_to_end(&mut rest).unwrap();
+        assert!(rest.len() < 8 << 20 && !rest.ends_with(b"\n"));
     }
 
     /// Bytes in any number from several sides at once: none stops it from answering. `TICKGATE_RANDOM_S` gives it

@@ -381,6 +381,32 @@ mod tests {
     }
 
     #[test]
+    fn clock_that_is_a_day_ahead_leaves_the_newest_run_alone_to_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = Names::new(Vec::new(), Vec::new());
+        let runs = [0, 1].map(|hour| {
+            let began = Began {
+                realtime_ns: BEGAN.realtime_ns + hour * 3_600_000_000_000,
+                ..BEGAN
+            };
+            let mut files = Files::begin(folder.path(), began, &names).unwrap();
+            files.open().unwrap().path.clone()
+        });
+        let read = || {
+            let back = look_back(folder.path(), &[], 0, None, |_, _| ());
+            back.unwrap().files
+        };
+        assert_eq!(read(), 2);
+        // As such a clock sees them.
+        let long_ago = UNIX_EPOCH + Duration::from_nanos(realtime_ns()) - REACH;
+        for path in &runs {
+            let file = OpenOptions::new().write(true).open(path).unwrap();
+            file.set_modified(long_ago).unwrap();
+        }
+        assert_eq!(read(), 1);
+    }
+
+    #[test]
     fn short_head_skips_no_numbers() {
         let folder = tempfile::tempdir().unwrap();
         let sessions = [SessionNames {

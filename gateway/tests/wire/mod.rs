@@ -3,10 +3,12 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod bpf;
+pub(crate) mod forged;
 pub(crate) mod hander;
 pub(crate) mod held;
 pub(crate) mod middle;
 pub(crate) mod near;
+pub(crate) mod traded;
 
 use std::collections::BTreeMap;
 use std::io::Write;

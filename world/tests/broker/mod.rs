@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod liar;
+
 use std::cell::RefCell;
 use std::fs::{self, File, Permissions};
 use std::net::TcpListener;

@@ -6,7 +6,7 @@ use std::fs::{self, Permissions};
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -29,8 +29,11 @@ fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/examples")
 }
 
+/// The password of both files.
+const PASSWORD: &str = "demo";
+
 /// The lab's two files on ports that nobody has, in a folder of its own.
-fn lab_files(folder: &Path) {
+fn lab_files(folder: &Path, password: &str) {
     let taken: Vec<_> = (0..4)
         .map(|_| UdpSocket::bind("127.0.0.1:0").expect("a port"))
         .collect();
@@ -49,6 +52,9 @@ fn lab_files(folder: &Path) {
         for (port, free) in ports {
             text = text.replace(&format!("127.0.0.1:{port}"), &format!("127.0.0.1:{free}"));
         }
+        let [from, to] = [PASSWORD, password].map(|it| format!("password = \"{it}\""));
+        assert!(text.contains(&from), "{name}");
+        text = text.replace(&from, &to);
         let file = folder.join(name);
         fs::write(&file, text).expect("it can be written");
         fs::set_permissions(&file, Permissions::from_mode(0o640)).expect("it is ours");
@@ -58,8 +64,13 @@ fn lab_files(folder: &Path) {
 impl Rehearsal {
     /// Starts both, the gateway with these settings beside its file's; its report goes to `report.json`.
     pub(crate) fn start(settings: &[&str]) -> Self {
+        Self::start_with(PASSWORD, Stdio::inherit(), settings)
+    }
+
+    /// The same with another password, and the gateway's standard output somewhere else.
+    pub(crate) fn start_with(password: &str, output: Stdio, settings: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        lab_files(folder.path());
+        lab_files(folder.path(), password);
         let report = folder.path().join("report.json");
         let program = |name: &str, file: &str| {
             let mut command = Command::new(sibling(name).expect("the workspace is built"));
@@ -74,6 +85,7 @@ impl Rehearsal {
             .await_line("listening on", SOON, &NEVER)
             .expect("it listens");
         let mut command = program("tickgate", "lab.toml");
+        command.stdout(output);
         let socket = folder.path().join("control.sock").display().to_string();
         command.args(["--set", &format!("telemetry.json={}", report.display())]);
         command.args(["--set", &format!("control.socket={socket}")]);

@@ -531,6 +531,66 @@ mod tests {
         );
     }
 
+    /// Series of a scrape: lines that are no comment.
+    fn series(look: &Look) -> usize {
+        let text = text(look);
+        text.lines().filter(|line| !line.starts_with('#')).count()
+    }
+
+    #[test]
+    fn series_of_a_scrape_are_those_of_the_configuration_and_the_hundred_largest_positions() {
+        /// Shares of one symbol, mixed: neither in order nor twice the same.
+        fn shares(at: i64) -> i64 {
+            (at * 7_919 % 10_007) * if at % 2 == 0 { 1 } else { -1 }
+        }
+        let grown = |sessions: i64, symbols: i64| {
+            let mut look = Look::default();
+            for session in 0..sessions {
+                let name = format!("s{session}");
+                look.status.sessions.push(SessionRow {
+                    name: name.clone(),
+                    ..SessionRow::default()
+                });
+                look.limits.push(LimitsRow {
+                    session: name.clone(),
+                    ..LimitsRow::default()
+                });
+                let held = (1..=symbols).map(|at| PositionReport {
+                    symbol: format!("S{at}"),
+                    position: shares(at),
+                    ..PositionReport::default()
+                });
+                look.positions
+                    .sessions
+                    .push(crate::control::answer::PositionsRow {
+                        session: name,
+                        positions: held.collect(),
+                    });
+            }
+            look
+        };
+        let bare = series(&Look::default());
+        // Seven of its own, six limits, and its positions.
+        for (sessions, symbols, positions) in [(1, 1, 1), (1, 100, 100), (1, 101, 100)] {
+            let count = series(&grown(sessions, symbols));
+            assert_eq!(count, bare + 13 + positions, "{symbols} symbols");
+        }
+        let look = grown(16, 10_000);
+        assert_eq!(series(&look), bare + 16 * (13 + 100));
+        let mut largest: Vec<i64> = (1..=10_000).map(|at| shares(at).abs()).collect();
+        largest.sort_unstable();
+        let text = text(&look);
+        let shown = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("tickgate_position_shares{session=\"s3\","));
+        let mut shown: Vec<i64> = shown
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap())
+            .map(i64::abs)
+            .collect();
+        shown.sort_unstable();
+        assert_eq!(shown, largest[largest.len() - 100..]);
+    }
+
     #[test]
     fn buckets_count_up_to_their_bounds() {
         let text = text(&look());

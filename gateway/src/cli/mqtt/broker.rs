@@ -157,6 +157,10 @@ async fn live(
     loop {
         // A ping is an event, too: without any for so long a write hangs.
         let said = match timeout(patience, connection.poll()).await {
+            Ok(Ok(event)) if has_alias(&event) => {
+                let why = "it gives topics numbers, which nobody has allowed".to_owned();
+                return Ended::Down { was_up, why };
+            }
             Ok(Ok(event)) => said(event, client),
             Ok(Err(error)) => {
                 let why = error.to_string();
@@ -175,6 +179,16 @@ async fn live(
             return Ended::Unheard;
         }
     }
+}
+
+/// Whether a message gives its topic a number. The client would keep each with its topic for as long as the connection lasts; a
+/// broker that was told of no room for them has none (MQTT 5.0, 3.1.2.11.5).
+fn has_alias(event: &Event) -> bool {
+    let Event::Incoming(Packet::Publish(publish)) = event else {
+        return false;
+    };
+    let properties = publish.properties.as_ref();
+    properties.is_some_and(|it| it.topic_alias.is_some())
 }
 
 fn said(event: Event, client: &AsyncClient) -> Option<Said> {

@@ -27,7 +27,7 @@ use super::lane::{KernelState, PeerState};
 use super::segment::{HEADER_BYTES, Numbers};
 
 /// What the programs count, in their order.
-pub(super) const COUNTS: [(&str, &str); 13] = [
+pub(super) const COUNTS: [(&str, &str); 14] = [
     (
         "copies_stolen",
         "Copies of the kernel's that were kept from the wire, because their bytes had left.",
@@ -76,6 +76,10 @@ pub(super) const COUNTS: [(&str, &str); 13] = [
     (
         "unbelieved",
         "Packets of the exchange's whose checksum does not hold, from which nothing was learned.",
+    ),
+    (
+        "unacceptable",
+        "Packets of the exchange's at numbers that the kernel would not hear, or that acknowledge what never left, from which nothing was learned.",
     ),
 ];
 
@@ -222,6 +226,7 @@ impl Row {
             &lane.fast_most,
             &lane.start,
             &lane.next,
+            &lane.ack,
             &lane.options,
             &lane.header_version,
             &lane.again,

@@ -84,6 +84,7 @@ enum {
     PASSED_FAILED,
     PASSED_SPLIT,
     UNBELIEVED,
+    UNACCEPTABLE,
     COUNTS,
 };
 
@@ -546,6 +547,21 @@ INLINE int is_over(const struct lane *lane, const struct segment *it)
     return ONCE(lane->mode) != it->mode;
 }
 
+// How far behind what the kernel has acknowledged a packet of the exchange's may end: more than one has on its way at a time.
+// What is further behind is not learned from: too low a bound costs the lane, not an order.
+#define AHEAD_MAX (1u << 20)
+
+// Whether the kernel would hear a packet at this number (RFC 9293, 3.10.7.4). One that it throws away must not move what is
+// known here: whoever does not know the exchange's number could acknowledge in its name what it has not heard. A beginning is
+// heard once.
+INLINE int is_acceptable(const struct lane *lane, const struct segment *it)
+{
+    u32 acked = ONCE(lane->ack);
+    if (it->flags & SYN)
+        return acked == 0 && it->ack == ONCE(lane->start);
+    return it->upto - acked < AHEAD_MAX;
+}
+
 // Notes what the exchange has said. Packets may come on several CPUs, and in another order than they were sent: nothing
 // goes back. An acknowledgement that is newer was sent later; with the same one, the number says (RFC 9293, 3.10.7.4).
 INLINE void note(struct lane *lane, const struct segment *it)
@@ -613,8 +629,11 @@ int arrive(struct xdp_md *ctx)
         // Too long to be summed: the kernel must not throw it away. A checksum that does not hold does not hold then either.
         if (len <= SUMMED_MAX)
             return XDP_PASS;
-    } else if (!is_ahead || is_fast) {
+    } else if ((is_ahead && !is_fast) || !is_acceptable(lane, &it)) {
         // What was never sent cannot be acknowledged.
+        count(lane, UNACCEPTABLE);
+        return XDP_PASS;
+    } else {
         note(lane, &it);
     }
     if (!is_fast || !(it.mode & LOWER))

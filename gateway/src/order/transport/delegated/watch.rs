@@ -21,7 +21,7 @@ const PAUSE_NS: u64 = 10 * SECOND_NS;
 const WRITES_MIN: u64 = 5;
 
 /// The counters that are told of, and what they mean for an operator. Those that an orderly day has are not.
-const CAUSES: [(&str, &str); 11] = [
+const CAUSES: [(&str, &str); 12] = [
     (
         "ordinary_refused",
         "writes took the ordinary path: the link is down, or the driver has no room",
@@ -57,6 +57,10 @@ const CAUSES: [(&str, &str); 11] = [
     (
         "unbelieved",
         "packets of the exchange's came with a wrong checksum",
+    ),
+    (
+        "unacceptable",
+        "packets of the exchange's did not fit its connection: late copies, or somebody else's",
     ),
     (
         "connections_elsewhere",
