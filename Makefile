@@ -155,7 +155,7 @@ planted: build-packages
 ## Every boundary, fuzzed with a nightly compiler, and a line of what came of it: MINUTES=10 each; TARGET="frame mold": these alone.
 fuzz: build-packages
 	command -v cargo-fuzz >/dev/null || { echo "installing cargo-fuzz from crates.io"; $(CARGO) install --locked cargo-fuzz; }
-	fuzz/run $(or $(MINUTES),10) $(TARGET)
+	CAPTURES=$(abspath $(or $(CAPTURES),../shared/data)) fuzz/run $(or $(MINUTES),10) $(TARGET)
 
 ## Unit tests, the simulated whole and the boundaries under AddressSanitizer and ThreadSanitizer, with a nightly compiler.
 sanitize: build-packages

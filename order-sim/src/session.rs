@@ -21,7 +21,7 @@ const HEARTBEAT_NS: u64 = 1_000_000_000;
 const CLIENT_TIMEOUT_NS: u64 = 15_000_000_000;
 /// Time to log in ("typically 30 s").
 const LOGIN_TIMEOUT_NS: u64 = 30_000_000_000;
-/// The longest packet that a client may send: OUCH messages are far shorter.
+/// The longest packet that a client may send, with its length: OUCH messages are far shorter.
 const PACKET_LEN_MAX: usize = 1024;
 
 /// The connection is over.
@@ -114,6 +114,10 @@ impl Session {
         let inbox = std::mem::take(&mut self.inbox);
         let mut rest = &inbox[..];
         while let Some((packet, after)) = Packet::decode(rest).map_err(|soup::OutOfStep| Close)? {
+            // Too long in one piece as in two.
+            if packet.len() > PACKET_LEN_MAX {
+                return Err(Close);
+            }
             rest = after;
             self.on_packet(packet, options, out, &mut hear)?;
         }
@@ -374,6 +378,30 @@ mod tests {
         let mut endless = vec![0xFF, 0xFF];
         endless.resize(2000, b'U');
         assert_eq!(say(&mut Session::new(0), &endless).0, Err(Close));
+    }
+
+    #[test]
+    fn packet_that_is_too_long_closes_in_one_piece_as_in_two() {
+        for len in [PACKET_LEN_MAX, PACKET_LEN_MAX + 1] {
+            let payload = vec![b'x'; len - 3];
+            let mut packet = Vec::new();
+            let kind = kind::UNSEQUENCED;
+            let payload = &payload[..];
+            write(Packet { kind, payload }, &mut packet);
+            let is_heard = |pieces: &[&[u8]]| {
+                let mut session = Session::new(0);
+                let login = login("user", "secret", "S1", 1);
+                assert_eq!(say(&mut session, &login).0, Ok(()));
+                let said = pieces.iter().map(|piece| say(&mut session, piece).0);
+                said.fold(Ok(()), Result::and) == Ok(())
+            };
+            let expected = len == PACKET_LEN_MAX;
+            assert_eq!(is_heard(&[&packet]), expected, "{len}");
+            for at in [1, 2, 3, len - 1] {
+                let (front, back) = packet.split_at(at);
+                assert_eq!(is_heard(&[front, back]), expected, "{len}, cut at {at}");
+            }
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!
 //! - events come in order, each as the naive book has it; what lies between two of them is exactly what
 //!   the lags, gaps and ends that were heard in between say;
-//! - the table of best prices is the naive book's;
+//! - the table of best prices is the naive book's; what it says of trading and of the last trade is what was said last;
 //! - a strategy's own books are, order by order, what the naive ones were at the event, or are hidden: after a loss, and
 //!   where the table says that the symbol is stale;
 //! - the feed says that it is stale whenever something is missing or over, or all lines are silent.
@@ -22,6 +22,7 @@
 mod naive;
 #[path = "../script/mod.rs"]
 mod script;
+mod trading;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -46,6 +47,7 @@ use rt::clock::Clock;
 use rt::mem::Want;
 pub(crate) use script::Arrivals;
 use script::Script;
+use trading::NaiveTrading;
 
 pub(crate) const STALE_NS: u64 = 10_000;
 pub(crate) const LINES: u8 = 2;
@@ -188,6 +190,7 @@ pub(crate) struct Market {
     second: Arbiter<Nasdaq>,
     second_counters: ArbiterCounters,
     books: NaiveBooks,
+    trading: NaiveTrading,
     touched: BTreeSet<u16>,
     symbols: BTreeMap<u16, Symbol>,
     pub(crate) delivered: Vec<Delivered>,
@@ -270,6 +273,7 @@ impl Market {
             }),
             second_counters: ArbiterCounters::default(),
             books: NaiveBooks::default(),
+            trading: NaiveTrading::default(),
             touched: BTreeSet::new(),
             symbols: BTreeMap::new(),
             delivered: Vec::new(),
@@ -404,6 +408,7 @@ impl Market {
         match said {
             Said::Session => {
                 self.books = NaiveBooks::default();
+                self.trading = NaiveTrading::default();
                 self.touched.extend(self.symbols.keys());
                 self.symbols.clear();
                 (self.is_missing, self.has_ended) = (false, false);
@@ -455,8 +460,10 @@ impl Market {
             }
         }
         self.touched.insert(locate);
+        self.touched
+            .extend(self.trading.apply(&message, &self.books));
         self.touched.extend(self.books.apply(&message));
-        let kind = kind_of(message.head().kind);
+        let kind = kind_of(&message);
         let leave = (kind == Kind::Replace).then_some(Kind::Leave);
         let seen_ns = self.clock.now_ns();
         let book = Rc::new([Side::Buy, Side::Sell].map(|side| self.books.queues(locate, side)));
@@ -486,10 +493,11 @@ impl Market {
         for locate in std::mem::take(&mut self.touched) {
             let (table, naive) = (self.best_prices.load(locate), self.books.best(locate));
             assert_eq!(table, Some(naive), "best prices of {locate}");
-            assert_eq!(
-                self.best_prices.symbol(locate),
-                self.symbols.get(&locate).copied()
-            );
+            self.trading.check(locate, &self.best_prices);
+            // A name of zeros is none.
+            let name = self.symbols.get(&locate).copied();
+            let name = name.filter(|it| it.0 != [0; 8]);
+            assert_eq!(self.best_prices.symbol(locate), name);
             let hears = |it: &Listener| it.symbols.is_none() || it.wanted.contains(&locate);
             // Levels of what contradicted itself may be anything: its symbol is stale.
             if self.listeners.iter().any(hears) && !self.best_prices.is_stale(locate) {
@@ -509,9 +517,20 @@ impl Market {
     }
 }
 
-/// What strategies shall be told of an ITCH type.
-fn kind_of(type_byte: u8) -> Kind {
-    match type_byte {
+/// What strategies shall be told of an ITCH message; where a letter says how something is traded, and there is no such letter,
+/// that it came.
+fn kind_of(message: &Message<'_>) -> Kind {
+    let is_known = match message {
+        Message::StockTradingAction(m) => b"HPQT".contains(&m.state),
+        Message::RegSho(m) => b"012".contains(&m.action),
+        Message::OperationalHalt(m) => b"QBX".contains(&m.market) && b"HT".contains(&m.action),
+        Message::IpoQuotingPeriod(m) => b"AC".contains(&m.qualifier),
+        Message::MwcbStatus(m) => b"123".contains(&m.breached_level),
+        Message::SystemEvent(m) => b"OSQMEC".contains(&m.event),
+        _ => true,
+    };
+    match message.head().kind {
+        _ if !is_known => Kind::Other,
         b'A' | b'F' => Kind::Add,
         b'E' | b'C' => Kind::Execute,
         b'X' => Kind::Cancel,

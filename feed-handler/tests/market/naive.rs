@@ -82,6 +82,12 @@ impl NaiveBooks {
         }
     }
 
+    /// An order's symbol and price.
+    pub(super) fn place(&self, reference: u64) -> Option<(u16, u32)> {
+        let order = self.orders.get(&reference);
+        order.map(|order| (order.locate, order.price))
+    }
+
     fn add(&mut self, reference: u64, order: Option<Order>) -> Vec<u16> {
         let Some(mut order) = order.filter(|_| reference != 0) else {
             return Vec::new();

@@ -137,7 +137,7 @@ fn cause_of_stall(stall: &Stall, trace: &OrderTrace, least_ns: f64) -> Option<Ca
     if stall.switches_involuntary > 0 && stall.off_cpu_ns as f64 > least_ns {
         return Some(Cause::Rival);
     }
-    if stall.faults_minor + stall.faults_major > 0 {
+    if stall.faults_minor > 0 || stall.faults_major > 0 {
         return Some(Cause::PageFault);
     }
     if stall.work == 0 {
@@ -250,24 +250,28 @@ fn say_cores(record: &Record, out: &mut String) {
         cores.entry(core).or_default().push(stall);
     }
     for (core, stalls) in cores {
-        let lengths = || stalls.iter().map(|stall| stall.to_ns - stall.from_ns);
-        let sum =
-            |of: fn(&Stall) -> u32| stalls.iter().map(|stall| u64::from(of(stall))).sum::<u64>();
+        let lengths = || stalls.iter().map(|it| it.to_ns.saturating_sub(it.from_ns));
+        let count = |of: fn(&Stall) -> u64| sum(stalls.iter().map(|stall| of(stall)));
         let hosts = || record.hosts.iter().filter(|host| host.0 == core);
-        let seconds: u64 = hosts().map(|host| host.2 - host.1).sum::<u64>() / 1_000_000_000;
+        let seconds = sum(hosts().map(|host| host.2.saturating_sub(host.1))) / 1_000_000_000;
         let _ = writeln!(
             out,
             "core {core}: {} long turns, {} µs in all, the longest {} µs; {} involuntary switches, {} \
              page faults in them; the host took {} ms and sent {} interrupts in {seconds} s",
             grouped(stalls.len() as u64),
-            shown_us(lengths().sum()),
+            shown_us(sum(lengths())),
             shown_us(lengths().max().unwrap_or(0)),
-            sum(|stall| stall.switches_involuntary),
-            sum(|stall| stall.faults_minor + stall.faults_major),
-            hosts().map(|host| host.3).sum::<u64>(),
-            grouped(hosts().map(|host| host.4).sum()),
+            count(|stall| stall.switches_involuntary.into()),
+            count(|stall| u64::from(stall.faults_minor) + u64::from(stall.faults_major)),
+            sum(hosts().map(|host| host.3)),
+            grouped(sum(hosts().map(|host| host.4))),
         );
     }
+}
+
+/// A file may have times that go back, and counts of any size.
+fn sum(counts: impl Iterator<Item = u64>) -> u64 {
+    counts.fold(0, u64::saturating_add)
 }
 
 fn say_trace(trace: &OrderTrace, stalls: &[(String, Stall)], over_ns: u64, out: &mut String) {
@@ -277,7 +281,7 @@ fn say_trace(trace: &OrderTrace, stalls: &[(String, Stall)], over_ns: u64, out: 
          orders in its submission, {} completions before\n  ",
         trace.user_ref,
         trace.seq,
-        trace.place + 1,
+        u16::from(trace.place) + 1,
         trace.batch,
         trace.queue,
         trace.together,

@@ -1,7 +1,8 @@
 //! Commands that come by MQTT: any bytes, bodies that are nearly right behind a signature that holds, and signatures that
-//! do not. Nothing is done that was not signed with the key, for this gateway, now, once.
+//! do not. What is signed with the key, for this gateway, now, is done once; nothing else is, and each is refused for its own
+//! cause.
 
-use gateway::cli::mqtt::commands::{Guard, Refusal, key};
+use gateway::cli::mqtt::commands::{Guard, Refusal, Wish, key};
 use ring::hmac;
 
 use crate::input::Input;
@@ -22,22 +23,80 @@ fn signed(body: &[u8]) -> Vec<u8> {
     payload
 }
 
-/// A body with a few bytes turned.
-fn body(input: &mut Input<'_>) -> Vec<u8> {
-    let [what, time, nonce, turns] = [0; 4].map(|_: u8| input.byte());
-    let instance = if what & 0x70 == 0x70 { "other" } else { "lab" };
-    let verb = if what & 1 == 0 { "kill" } else { "status" };
-    let time_s = BEGAN_S + u64::from(time);
-    let mut body = format!(
-        r#"{{"instance":"{instance}","verb":"{verb}","reason":"drill","time_s":{time_s},"nonce":"0123456789abcd{:02x}"}}"#,
-        nonce % 8
-    )
-    .into_bytes();
-    for _ in 0..turns % 4 {
-        let at = usize::from(input.byte()) % body.len();
-        body[at] = input.byte();
+/// What a body says.
+#[derive(Clone)]
+struct Said {
+    instance: String,
+    wish: Wish,
+    time_s: u64,
+    nonce: String,
+}
+
+impl Said {
+    /// About now, mostly.
+    fn of(input: &mut Input<'_>, now_s: u64) -> Self {
+        let [what, time, nonce] = [0; 3].map(|_: u8| input.byte());
+        Self {
+            instance: if what & 0x70 == 0x70 { "other" } else { "lab" }.to_owned(),
+            wish: if what & 1 == 0 {
+                Wish::Kill
+            } else {
+                Wish::Status
+            },
+            time_s: (now_s + u64::from(time % 96)).saturating_sub(48),
+            nonce: format!("0123456789abcd{:02x}", nonce % 8),
+        }
     }
-    body
+
+    fn body(&self) -> Vec<u8> {
+        let Self {
+            instance,
+            wish,
+            time_s,
+            nonce,
+        } = self;
+        let verb = if *wish == Wish::Kill {
+            "kill"
+        } else {
+            "status"
+        };
+        format!(
+            r#"{{"instance":"{instance}","verb":"{verb}","reason":"drill","time_s":{time_s},"nonce":"{nonce}"}}"#
+        )
+        .into_bytes()
+    }
+
+    /// What a body of which a few bytes are others says after all; `None`: it is not to be seen at once.
+    fn read(body: &[u8], nonce: &str) -> Option<Self> {
+        let body = std::str::from_utf8(body).ok()?;
+        let between = |from: &str, to: &str| Some(body.split_once(from)?.1.split_once(to)?.0);
+        Some(Self {
+            instance: between(r#""instance":""#, "\"")?.to_owned(),
+            wish: if between(r#""verb":""#, "\"")? == "kill" {
+                Wish::Kill
+            } else {
+                Wish::Status
+            },
+            time_s: between(r#""time_s":"#, ",")?.trim().parse().ok()?,
+            nonce: nonce.to_owned(),
+        })
+    }
+}
+
+/// What becomes of a command that is readable: the rules once more, as `docs/mqtt.md` has them.
+fn expected(done: &[Said], said: &Said, now_s: u64) -> Option<Refusal> {
+    let is_good_for = |time_s: u64| time_s + WINDOW_S >= now_s;
+    if said.instance != "lab" {
+        return Some(Refusal::OtherInstance);
+    }
+    if said.time_s > now_s + WINDOW_S {
+        return Some(Refusal::TooNew);
+    }
+    if said.time_s <= BEGAN_S || !is_good_for(said.time_s) {
+        return Some(Refusal::TooOld);
+    }
+    let is_repeated = |it: &Said| it.nonce == said.nonce && is_good_for(it.time_s);
+    done.iter().any(is_repeated).then_some(Refusal::Replayed)
 }
 
 /// One input.
@@ -53,7 +112,15 @@ pub(crate) fn run(data: &[u8]) {
     let (mut now_s, mut done) = (BEGAN_S, Vec::new());
     while !input.0.is_empty() {
         now_s += u64::from(input.byte() & 15);
-        let mut payload = signed(&body(&mut input));
+        let said = Said::of(&mut input, now_s);
+        let mut body = said.body();
+        let turns = usize::from(input.byte() % 4);
+        let whole = body.clone();
+        for _ in 0..turns {
+            let at = usize::from(input.byte()) % body.len();
+            body[at] = input.byte();
+        }
+        let mut payload = signed(&body);
         let (how, at) = (input.byte(), input.number());
         if how & 3 == 3 {
             let at = at % payload.len();
@@ -61,18 +128,31 @@ pub(crate) fn run(data: &[u8]) {
             let to = payload[at] ^ (how >> 2).max(1);
             let is_same = at < 64 && to.eq_ignore_ascii_case(&payload[at]);
             payload[at] = to;
-            let refused = guard.judge(&payload, now_s);
-            assert!(is_same || matches!(refused, Err(Refusal::Unsigned | Refusal::WrongSignature)));
-            if is_same && refused.is_ok() {
-                done.push(payload.to_ascii_lowercase());
+            if !is_same {
+                let refused = guard.judge(&payload, now_s);
+                assert!(matches!(
+                    refused,
+                    Err(Refusal::Unsigned | Refusal::WrongSignature)
+                ));
+                continue;
             }
-            continue;
         }
-        if let Ok(command) = guard.judge(&payload, now_s) {
+        let judged = guard.judge(&payload, now_s);
+        let said = match &judged {
+            _ if body == whole => said,
+            Ok(command) => Said::read(&body, &command.nonce).expect("it was readable"),
+            // Whatever is wrong with it, it was not done.
+            Err(_) => continue,
+        };
+        let refusal = expected(&done, &said, now_s);
+        assert_eq!(judged.as_ref().err().copied(), refusal, "at {now_s}");
+        if let Ok(command) = judged {
             assert!(command.nonce.len() >= 16);
-            let lower = payload.to_ascii_lowercase();
-            assert!(!done.contains(&lower), "done twice");
-            done.push(lower);
+            assert_eq!(
+                (command.verb, command.nonce),
+                (said.wish.clone(), said.nonce.clone())
+            );
+            done.push(said);
             assert_eq!(guard.judge(&payload, now_s), Err(Refusal::Replayed));
         }
     }
@@ -83,16 +163,18 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     vec![
         b"{\"instance\":\"lab\",\"verb\":\"kill\",\"time_s\":901,\"nonce\":\"0123456789abcdef\"}"
             .to_vec(),
+        // One command, the same again, and another under its nonce.
         [
-            [1, 0, 2, 1, 0, 0, 0, 0],
-            [1, 1, 3, 1, 0, 0, 0, 0],
-            [9, 0, 2, 1, 0, 3, 0, 70],
+            [1, 0, 60, 1, 0, 0, 0, 0],
+            [1, 0, 59, 1, 0, 0, 0, 0],
+            [9, 0, 60, 1, 0, 3, 0, 70],
         ]
         .concat(),
+        // A turned byte, another gateway's, and one that is too new.
         [
-            [1, 0, 2, 1, 1, 20, 7, 0],
-            [0, 0, 1, 1, 0, 3, 0, 9],
-            [1, 0, 2, 1, 0, 0, 0, 0],
+            &[1, 0, 60, 1, 1, 20, 7, 0, 0, 0][..],
+            &[0, 0x70, 60, 2, 0, 0, 0, 0],
+            &[1, 0, 90, 1, 0, 0, 0, 0],
         ]
         .concat(),
     ]

@@ -10,7 +10,7 @@ use crate::input::Input;
 use feed_handler::publish::Way;
 use market::{Arrivals, Hearer, LINES, Market, STALE_NS, end, heartbeat, packet};
 use protocol::itch::{
-    AddOrder, BrokenTrade, Head, OrderCancel, OrderDelete, OrderExecuted, OrderReplace,
+    self, AddOrder, BrokenTrade, Head, OrderCancel, OrderDelete, OrderExecuted, OrderReplace,
     StockDirectory, Trade,
 };
 use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Qty, Symbol};
@@ -19,15 +19,146 @@ use zerocopy::{FromZeros, IntoBytes};
 /// Packets of one input at most: an input is a day, not a year.
 const STEPS_MAX: usize = 400;
 
+/// Where fields of a type lie, by the specification's tables.
+struct Layout {
+    kind: u8,
+    /// It is about an order, whose reference has eight bytes from here on.
+    order: Option<usize>,
+    /// Fields of four bytes that take the few shares there are (of eight bytes: the lower half).
+    shares: &'static [usize],
+    /// And those that take the few prices.
+    prices: &'static [usize],
+    /// Fields of a letter, with letters that there are.
+    letters: &'static [(usize, &'static [u8])],
+}
+
+/// A type without fields that anybody reads.
+const BARE: Layout = Layout {
+    kind: 0,
+    order: None,
+    shares: &[],
+    prices: &[],
+    letters: &[],
+};
+
+/// What is rarer than orders: how they trade at other prices, crosses, and everything that is said of trading.
+const RARE: [Layout; 15] = [
+    Layout {
+        kind: b'F',
+        order: Some(11),
+        shares: &[20],
+        prices: &[32],
+        letters: &[(19, b"BS")],
+    },
+    Layout {
+        kind: b'C',
+        order: Some(11),
+        shares: &[19],
+        prices: &[32],
+        letters: &[(31, b"YN")],
+    },
+    Layout {
+        kind: b'Q',
+        shares: &[15],
+        prices: &[27],
+        letters: &[(39, b"OCHA")],
+        ..BARE
+    },
+    Layout {
+        kind: b'H',
+        letters: &[(19, b"HPQT"), (21, b"T ")],
+        ..BARE
+    },
+    Layout {
+        kind: b'S',
+        letters: &[(11, b"OSQMEC")],
+        ..BARE
+    },
+    Layout {
+        kind: b'Y',
+        letters: &[(19, b"012")],
+        ..BARE
+    },
+    Layout {
+        kind: b'h',
+        letters: &[(19, b"QBX"), (20, b"HT")],
+        ..BARE
+    },
+    Layout {
+        kind: b'J',
+        shares: &[31],
+        prices: &[19, 23, 27],
+        ..BARE
+    },
+    Layout {
+        kind: b'I',
+        shares: &[15, 23],
+        prices: &[36, 40, 44],
+        letters: &[(27, b"BSNO"), (48, b"OCHA"), (49, b"L123")],
+        ..BARE
+    },
+    Layout {
+        kind: b'K',
+        shares: &[19],
+        prices: &[24],
+        letters: &[(23, b"AC")],
+        ..BARE
+    },
+    Layout {
+        kind: b'W',
+        letters: &[(11, b"123")],
+        ..BARE
+    },
+    Layout {
+        kind: b'V',
+        prices: &[15, 23, 31],
+        ..BARE
+    },
+    Layout { kind: b'L', ..BARE },
+    Layout { kind: b'N', ..BARE },
+    Layout { kind: b'O', ..BARE },
+];
+
+/// One of these types; a letter may be any byte.
+fn rare(layout: &Layout, head: Head, fields: [u8; 3]) -> Vec<u8> {
+    let [what, reference, other] = fields;
+    let len = itch::len_of(layout.kind).expect("a type");
+    let mut bytes = vec![0; len];
+    bytes[..size_of::<Head>()].copy_from_slice(head.as_bytes());
+    if let Some(at) = layout.order {
+        bytes[at..at + 8].copy_from_slice(&u64::from(reference).to_be_bytes());
+    }
+    for at in layout.shares {
+        bytes[*at..at + 4].copy_from_slice(&u32::from(other >> 4).to_be_bytes());
+    }
+    for at in layout.prices {
+        bytes[*at..at + 4].copy_from_slice(&u32::from(other & 15).to_be_bytes());
+    }
+    let which = usize::from(what >> 3);
+    for (at, letters) in layout.letters {
+        bytes[*at] = if which == 31 {
+            reference
+        } else {
+            letters[which % letters.len()]
+        };
+    }
+    bytes
+}
+
 fn message(input: &mut Input<'_>) -> Vec<u8> {
     let [kind, what, reference, other] = [0; 4].map(|_: u8| input.byte());
-    let locate = u16::from(what & 3) + 1;
+    // Few symbols and few orders, so that messages are about the same ones.
+    let (locate, reference) = (u16::from(what & 3) + 1, reference & 63);
     let head = |kind| Head::new(kind, locate, Nanos(1));
     let order = OrderRef(u64::from(reference)).into();
     let (shares, price) = (
         Qty(u32::from(other >> 4)).into(),
         Price4(u32::from(other & 15)).into(),
     );
+    if kind >= 160 {
+        let layout = &RARE[usize::from(kind) % RARE.len()];
+        return rare(layout, head(layout.kind), [what, reference, other]);
+    }
     match kind & 15 {
         0..=4 => {
             let side = if what & 4 == 0 { b'B' } else { b'S' };
@@ -67,7 +198,7 @@ fn message(input: &mut Input<'_>) -> Vec<u8> {
         .as_bytes()
         .to_vec(),
         9 | 10 => {
-            let new_order = OrderRef(u64::from(what)).into();
+            let new_order = OrderRef(u64::from(what >> 2)).into();
             OrderReplace {
                 head: head(b'U'),
                 old_order: order,

@@ -25,6 +25,8 @@
     reason = "what does not hold is told by a panic; a table of what can happen is long; a test's script is included twice"
 )]
 
+pub mod captures;
+
 mod input;
 mod packets;
 mod scratch;
@@ -109,7 +111,7 @@ pub const TARGETS: [Target; 17] = [
     Target {
         name: "answers",
         run: answers::run,
-        seeds: scripts,
+        seeds: answers::seeds,
     },
     Target {
         name: "session",
@@ -119,7 +121,7 @@ pub const TARGETS: [Target; 17] = [
     Target {
         name: "orders",
         run: orders::run,
-        seeds: scripts,
+        seeds: orders::seeds,
     },
     Target {
         name: "files",
@@ -129,7 +131,7 @@ pub const TARGETS: [Target; 17] = [
     Target {
         name: "journal",
         run: journal::run,
-        seeds: scripts,
+        seeds: journal::seeds,
     },
     Target {
         name: "configuration",

@@ -5,18 +5,25 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use boundaries::captures::{self, Captured};
 use boundaries::{TARGETS, target};
 
-const USAGE: &str = "tickgate-boundaries list | seeds FOLDER | run BOUNDARY FILE...";
+const USAGE: &str =
+    "tickgate-boundaries list | seeds FOLDER [FOLDER OF CAPTURES] | run BOUNDARY FILE...";
 
-/// Each boundary's seeds in a folder of its own.
-fn write_seeds(folder: &Path) -> std::io::Result<()> {
+/// Each boundary's seeds in a folder of its own, and what captures give.
+fn write_seeds(folder: &Path, captured: &Captured) -> std::io::Result<()> {
     for target in TARGETS {
         let folder = folder.join(target.name);
         std::fs::create_dir_all(&folder)?;
-        for (number, seed) in (target.seeds)().iter().enumerate() {
-            std::fs::write(folder.join(format!("seed-{number:02}")), seed)?;
-        }
+        let write = |name: &str, seeds: &[Vec<u8>]| {
+            let mut numbered = seeds.iter().enumerate();
+            numbered.try_for_each(|(number, seed)| {
+                std::fs::write(folder.join(format!("{name}-{number:03}")), seed)
+            })
+        };
+        write("seed", &(target.seeds)())?;
+        write("capture", captured.of(target.name))?;
     }
     Ok(())
 }
@@ -41,9 +48,14 @@ fn main() -> ExitCode {
                 .for_each(|target| println!("{}", target.name));
             Ok(())
         }
-        ["seeds", folder] => {
-            write_seeds(Path::new(folder)).map_err(|error| format!("{folder}: {error}"))
-        }
+        ["seeds", folder] => write_seeds(Path::new(folder), &Captured::default())
+            .map_err(|error| format!("{folder}: {error}")),
+        ["seeds", folder, captures] => captures::read(Path::new(captures))
+            .map_err(|error| format!("{captures}: {error}"))
+            .and_then(|captured| {
+                write_seeds(Path::new(folder), &captured)
+                    .map_err(|error| format!("{folder}: {error}"))
+            }),
         ["run", name, _, ..] => run(name, arguments.get(2..).unwrap_or_default()),
         _ => {
             eprintln!("{USAGE}");

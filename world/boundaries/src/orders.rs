@@ -1,7 +1,7 @@
 //! Orders that are nearly right: each 16 bytes become one OUCH message of one of two accounts. Whatever
 //! comes, both sides of every trade are told, a buyer's and a seller's, for as many shares at the same
-//! price; no share of an order is told twice or lost; what the exchange says of its accounts is what they
-//! were told; and shown prices do not cross while the stock trades.
+//! price, which is within both limits; no share of an order is told twice or lost; what the exchange says of its
+//! accounts is what they were told; and shown prices do not cross while the stock trades.
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -25,29 +25,23 @@ static OPTIONS: LazyLock<Options> = LazyLock::new(|| {
     file::parse(text).expect("sane").exchange
 });
 
+/// The limit that an order or a replace of this record has.
+fn limit(record: &[u8; 16]) -> u32 {
+    let [_, _, _, price, ..] = *record;
+    9_700 + 100 * u32::from(price % 8)
+}
+
 /// One of the letters of a field, or any byte.
 fn letter(byte: u8, of: &[u8]) -> u8 {
     of.get(usize::from(byte & 15)).copied().unwrap_or(byte)
 }
 
 fn message(record: &[u8; 16], next: u32) -> Vec<u8> {
-    let [
-        kind,
-        side,
-        qty,
-        price,
-        tif,
-        display,
-        cross,
-        tag,
-        value,
-        old,
-        ..,
-    ] = *record;
+    let [kind, side, qty, _, tif, display, cross, tag, value, old, ..] = *record;
     let user_ref = UserRefNum(next).into();
     let old = UserRefNum(next.saturating_sub(u32::from(old))).into();
     let qty = Qty(u32::from(qty)).into();
-    let price = Price4(9_700 + 100 * u32::from(price % 8)).into();
+    let price = Price4(limit(record)).into();
     let id = [b'f'; 14];
     let mut elements = AppendageBuffer::default();
     let small = Qty(u32::from(value));
@@ -149,9 +143,11 @@ pub(crate) fn run(data: &[u8]) {
         0,
         "nothing outlives the day"
     );
+    // A record's place is the number of its order.
+    let limits: Vec<u32> = data.as_chunks::<16>().0.iter().map(limit).collect();
     let mut matches: BTreeMap<u64, Vec<Fill>> = BTreeMap::new();
     for account in 0..2 {
-        for (number, fill) in fills(&exchange, account) {
+        for (number, fill) in fills(&exchange, account, &limits) {
             matches.entry(number).or_default().push(fill);
         }
     }
@@ -175,9 +171,9 @@ struct Fill {
     price: u64,
 }
 
-/// An account's executions by match number. Each of its orders ends with as many shares as it had, and the
-/// account's position is what its unbroken executions come to.
-fn fills(exchange: &Exchange, account: u16) -> Vec<(u64, Fill)> {
+/// An account's executions by match number, each within the limit of its order. Each of its orders ends with as many
+/// shares as it had, and the account's position is what its unbroken executions come to.
+fn fills(exchange: &Exchange, account: u16, limits: &[u32]) -> Vec<(u64, Fill)> {
     let mut orders: BTreeMap<u32, (bool, u32)> = BTreeMap::new();
     let (mut fills, mut shares) = (Vec::new(), BTreeMap::new());
     let stored = (0..exchange.stored(account)).filter_map(|at| exchange.message(account, at));
@@ -219,6 +215,13 @@ fn fills(exchange: &Exchange, account: u16) -> Vec<(u64, Fill)> {
                 let (user_ref, number, qty) =
                     (m.user_ref.get().0, m.match_number.get().0, m.qty.get().0);
                 let is_buyer = lower(&mut orders, user_ref, qty);
+                let (limit, price) = (u64::from(limits[user_ref as usize - 1]), m.price.raw());
+                let is_within = if is_buyer {
+                    price <= limit
+                } else {
+                    price >= limit
+                };
+                assert!(is_within, "order {user_ref}: {price}, limit {limit}");
                 shares.insert((number, user_ref), (is_buyer, u64::from(qty)));
                 fills.push((
                     number,
@@ -252,4 +255,30 @@ fn fills(exchange: &Exchange, account: u16) -> Vec<(u64, Fill)> {
     let sold: u64 = view.positions.iter().map(|position| position.sold).sum();
     assert_eq!((bought, sold), (sum(true), sum(false)), "account {account}");
     fills
+}
+
+/// What to begin with: any scripts, and a peg whose limit the midpoint has passed when somebody comes who would meet it.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    let record = |fields: &[u8], wait, who| {
+        let mut record = [0; 16];
+        record[..fields.len()].copy_from_slice(fields);
+        [record[14], record[15]] = [wait, who];
+        record
+    };
+    let (enter, modify) = (5, 1);
+    let (buy, sell) = (0, 3);
+    let order = |side, price| [enter, side, 10, price, 0, 0, 0];
+    let peg = [enter, buy, 10, 1, 0, 4, 0, 3, 0];
+    let script = [
+        // Past the open.
+        record(&[modify], 255, 0),
+        record(&[modify], 255, 0),
+        record(&order(buy, 0), 0, 0),
+        record(&order(sell, 6), 0, 0),
+        record(&peg, 0, 0),
+        record(&order(sell, 3), 0, 1),
+    ];
+    let mut seeds = crate::scripts();
+    seeds.push(script.concat());
+    seeds
 }

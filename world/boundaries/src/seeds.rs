@@ -117,22 +117,24 @@ pub(crate) fn iex_segments() -> Vec<Vec<u8>> {
     segments
 }
 
+/// A frame around a packet.
+pub(crate) fn frame(vlan: Option<u16>, payload: &[u8]) -> Vec<u8> {
+    let group = Ipv4Addr::new(239, 1, 1, 1);
+    let builder = FrameBuilder {
+        source_mac: [2, 0, 0, 0, 0, 1],
+        destination_mac: multicast_mac(group),
+        vlan,
+        source: SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), 1000),
+        destination: SocketAddrV4::new(group, 26_400),
+        ttl: 1,
+    };
+    let mut out = vec![0; builder.header_len() + payload.len()];
+    builder.build(payload, &mut out).expect("room");
+    out
+}
+
 /// Frames around those packets, tagged and not.
 pub(crate) fn frames() -> Vec<Vec<u8>> {
-    let group = Ipv4Addr::new(239, 1, 1, 1);
-    let frame = |vlan, payload: &[u8]| {
-        let builder = FrameBuilder {
-            source_mac: [2, 0, 0, 0, 0, 1],
-            destination_mac: multicast_mac(group),
-            vlan,
-            source: SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), 1000),
-            destination: SocketAddrV4::new(group, 26_400),
-            ttl: 1,
-        };
-        let mut out = vec![0; builder.header_len() + payload.len()];
-        builder.build(payload, &mut out).expect("room");
-        out
-    };
     let packets = itch_packets();
     packets
         .iter()
