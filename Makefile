@@ -152,7 +152,8 @@ planted: build-packages
 	@deploy/packages patch
 	world/planted/run $(or $(SEEDS),10000)
 
-## Every boundary, fuzzed with a nightly compiler, and a line of what came of it: MINUTES=10 each; TARGET="frame mold": these alone.
+## Every boundary, fuzzed with a nightly compiler, and a line of what came of it: MINUTES=10 each; TARGET="frame mold": these alone; JOBS=2
+## at a time. One that has had its minutes with the same program is not fuzzed again: FRESH=1.
 fuzz: build-packages
 	command -v cargo-fuzz >/dev/null || { echo "installing cargo-fuzz from crates.io"; $(CARGO) install --locked cargo-fuzz; }
 	fuzz/run $(or $(MINUTES),10) $(TARGET)
