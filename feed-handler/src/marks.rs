@@ -1,5 +1,5 @@
 //! What gaps and silences may hide of how symbols are traded: two words that stand beside the rows of
-//! [`Statuses`](crate::statuses::Statuses).
+//! the statuses.
 //!
 //! ```text
 //!  feed core:  unheard = 1  ──>  era + 1 (a gap)  ──>  unheard = 0
@@ -12,8 +12,6 @@
 //! Words:       any [`Word`], so that loom takes these steps through every order that the memory model allows.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use crate::statuses::Piece;
 
 /// Rows of which nothing was said have 0.
 const FIRST_ERA: u32 = 1;
@@ -111,17 +109,17 @@ fn packed(session: u32, now: u32) -> u64 {
 }
 
 impl Eras {
-    /// Pieces that may be others by now, where these were said in that era.
-    pub(crate) fn stale(self, era: u32, told: Piece) -> Piece {
+    /// Pieces, a bit each, that may be others by now, where these were said in that era.
+    pub(crate) fn stale(self, era: u32, told: u8) -> u8 {
         // A reader took the row before this session began, and the eras behind it.
         let is_of_before = era != 0 && era.wrapping_sub(self.session) > u32::MAX / 2;
         if self.is_unheard || is_of_before {
-            return Piece::MAX;
+            return u8::MAX;
         }
         if self.now == self.session {
             return 0;
         }
-        if era == self.now { !told } else { Piece::MAX }
+        if era == self.now { !told } else { u8::MAX }
     }
 }
 
@@ -156,11 +154,11 @@ mod tests {
                 feed(&theirs);
             });
             if is_known.look() == 1 {
-                let stale = marks.eras().stale(FIRST_ERA, Piece::MAX);
-                assert_eq!(stale, Piece::MAX);
+                let stale = marks.eras().stale(FIRST_ERA, u8::MAX);
+                assert_eq!(stale, u8::MAX);
             }
             writer.join().unwrap();
-            assert_eq!(marks.eras().stale(FIRST_ERA, Piece::MAX), Piece::MAX);
+            assert_eq!(marks.eras().stale(FIRST_ERA, u8::MAX), u8::MAX);
         });
     }
 

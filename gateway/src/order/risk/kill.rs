@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rt::mem::SharedWord;
 
-use super::kill_word::{NOT_KILLED, RELEASING, Release, turn, turn_all};
+use super::kill_word::{NOT_KILLED, RELEASING, Release, START_KILLED, turn, turn_all};
 
 /// Why trading is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +141,7 @@ impl std::fmt::Display for KillCause {
     }
 }
 
+const _: () = assert!(KillCause::StartKilled as u64 == START_KILLED);
 /// Where the cause lies in a word.
 const CAUSE: u64 = 0xff;
 /// Where it lies who began it.

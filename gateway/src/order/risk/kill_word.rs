@@ -13,10 +13,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::kill::KillCause;
-
 /// No cause: orders may go.
 pub(super) const NOT_KILLED: u64 = 0;
+/// How the configuration starts: gives way to whatever comes.
+pub(super) const START_KILLED: u64 = 7;
 /// It is about to be released.
 pub(super) const RELEASING: u64 = 1 << 63;
 
@@ -57,7 +57,7 @@ pub(super) fn turn(word: &impl Word, code: u64) -> bool {
 
 /// The first cause is the one to look into, unless that is only how the configuration starts, or is about to be forgotten.
 fn gives_way(found: u64) -> bool {
-    found == NOT_KILLED || found == KillCause::StartKilled as u64 || found & RELEASING != 0
+    found == NOT_KILLED || found == START_KILLED || found & RELEASING != 0
 }
 
 /// Turns words on, one after the other.
