@@ -30,7 +30,7 @@ ITCH_BOOK := target/itch-book/bin/python
 ITCH_BOOK_VERSION := 0.2.1
 ITCH_BOOK_PROGRAM := target/itch-book/bin/itch-book-gen_synthetic
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos same-day soak orders tshark zero-copy scrape mqtt control host planted fuzz sanitize bench bench-check bench-record bench-time reference guide package lint deny advisories sbom shellcheck install deb deb-check boot-check clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos same-day soak orders tshark zero-copy scrape mqtt control host planted fuzz sanitize sanitize-short bench bench-check bench-record bench-time reference guide package lint deny advisories sbom shellcheck install deb deb-check boot-check clean
 .PHONY: build-packages run-packages test-packages bench-packages machine-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -52,6 +52,7 @@ test: build-packages run-packages test-packages machine-packages
 	set -o pipefail; $(CARGO) test --workspace --profile checked -- --test-threads=1 --show-output 2>&1 \
 		| tee target/test.log
 	$(MAKE) loom
+	set -o pipefail; $(MAKE) sanitize-short 2>&1 | tee -a target/test.log
 	@echo "skipped tests: $$(grep -c '^SKIPPED: ' target/test.log || true)"; \
 		grep '^SKIPPED: ' target/test.log | sort | uniq -c || true
 	@if [ -n "$$CI" ] && grep '^SKIPPED: .*\(root\|does not allow\|is refused\)' target/test.log; then \
@@ -152,15 +153,20 @@ planted: build-packages
 	@deploy/packages patch
 	world/planted/run $(or $(SEEDS),10000)
 
-## Every boundary, fuzzed with a nightly compiler, and a line of what came of it: MINUTES=10 each; TARGET="frame mold": these alone.
+## Every boundary, fuzzed with a nightly compiler, and a line of what came of it: MINUTES=10 each; TARGET="frame mold": these alone; JOBS=2
+## at a time. One that has had its minutes with the same program is not fuzzed again: FRESH=1.
 fuzz: build-packages
 	command -v cargo-fuzz >/dev/null || { echo "installing cargo-fuzz from crates.io"; $(CARGO) install --locked cargo-fuzz; }
 	CAPTURES=$(abspath $(or $(CAPTURES),../shared/data)) fuzz/run $(or $(MINUTES),10) $(TARGET)
 
-## Unit tests, the simulated whole and the boundaries under AddressSanitizer and ThreadSanitizer, with a nightly compiler.
+## All that can run under AddressSanitizer and ThreadSanitizer, with a nightly compiler: tests, boundaries, WORLDS=20 worlds and days of a feed.
 sanitize: build-packages
 	fuzz/sanitize address
 	fuzz/sanitize thread
+
+## The crate of the lock-free structures alone: what the gate runs, where a nightly compiler is installed.
+sanitize-short: build-packages
+	fuzz/sanitize short
 
 ## Every figure that the project states, beside floor and peers, with its aim: about four minutes.
 bench: build-packages run-packages bench-packages $(ITCH_BOOK_PROGRAM)

@@ -51,6 +51,7 @@ pub mod book;
 pub mod best_prices;
 pub mod depth;
 pub mod event;
+mod marks;
 pub mod own_books;
 pub mod position;
 pub mod publish;

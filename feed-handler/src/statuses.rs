@@ -15,13 +15,13 @@
 //! When wrong:  a reader gives up as one of best prices does.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use protocol::types::{Price4, Price8};
 use rt::mem::{Pages, Want};
 use rt::versioned::Versioned;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, transmute};
 
+use crate::marks::{Eras, Marks};
 use crate::trading::{
     Collar, Complete, Cross, Hours, Imbalance, Market, Phase, Release, Said, ShortSale,
 };
@@ -182,28 +182,12 @@ struct MarketState {
     levels: [u64; 3],
 }
 
-/// Rows of which nothing was said have 0.
-const FIRST_ERA: u64 = 1;
-
-/// What gaps may hide.
-#[derive(Clone, Copy, Debug)]
-struct Eras {
-    /// This one's first.
-    session: u32,
-    now: u32,
-    /// The feed is not heard, or something is being asked for.
-    is_unheard: bool,
-}
-
 /// The table, one row for each locate code and one for the market.
 #[derive(Debug)]
 pub struct Statuses {
     rows: Pages<Row>,
     market: Versioned<4>,
-    /// Gaps and sessions so far, and how many there were when this session began, in the high half.
-    eras: AtomicU64,
-    /// Not 0: no message is heard, or some are waited for.
-    unheard: AtomicU64,
+    marks: Marks,
 }
 
 impl Statuses {
@@ -215,8 +199,7 @@ impl Statuses {
         Ok(Self {
             rows: Pages::zeroed(1 << 16, want)?,
             market: Versioned::default(),
-            eras: AtomicU64::new(FIRST_ERA << 32 | FIRST_ERA),
-            unheard: AtomicU64::new(0),
+            marks: Marks::default(),
         })
     }
 
@@ -225,7 +208,7 @@ impl Statuses {
     pub fn load(&self, locate: u16) -> Option<SymbolStatus> {
         let state: State = transmute!(self.rows.get(usize::from(locate))?.words.load()?);
         // After the row: a gap that came in between makes it stale.
-        Some(state.show(self.eras()))
+        Some(state.show(self.marks.eras()))
     }
 
     /// Whether the symbol is known not to trade: halted, paused, only quoted, or halted by any market for
@@ -251,14 +234,14 @@ impl Statuses {
             hours: Hours::of_code(state.hours),
             levels: said(LEVELS).then(|| state.levels.map(Price8)),
             breach: said(BREACH).then_some(state.breach),
-            stale: self.eras().stale(state.era, state.told) & (HOURS | LEVELS | BREACH),
+            stale: self.marks.eras().stale(state.era, state.told) & (HOURS | LEVELS | BREACH),
         })
     }
 
     /// Takes what was said. `locate` 0: of the market.
     #[cold]
     pub(crate) fn hear(&self, locate: u16, said: &Said) {
-        let era = self.eras().now;
+        let era = self.marks.eras().now;
         if let Some(piece) = piece_of_market(said) {
             let mut state: MarketState = transmute!(self.market.own());
             if state.era != era {
@@ -280,14 +263,14 @@ impl Statuses {
     /// An auction is over.
     #[cold]
     pub(crate) fn hear_cross(&self, locate: u16, cross: &Cross) {
-        let era = self.eras().now;
+        let era = self.marks.eras().now;
         self.change(locate, |state| state.hear_cross(era, cross));
     }
 
     /// Takes what a snapshot proves of a symbol that it names, where nothing was said since the gap. Whether
     /// anything is another than before.
     pub(crate) fn take(&self, locate: u16, snapshot: &State) -> bool {
-        let eras = self.eras();
+        let eras = self.marks.eras();
         let mut is_changed = false;
         self.change(locate, |state| {
             let before = *state;
@@ -306,13 +289,12 @@ impl Statuses {
     /// Messages will not come: what they may have said is stale until it is said again.
     #[cold]
     pub(crate) fn on_gap(&self) {
-        let Eras { session, now, .. } = self.eras();
-        self.set_eras(session, now.wrapping_add(1));
+        self.marks.on_gap();
     }
 
     /// Whether the feed is not heard, or waits for messages that may still come.
     pub(crate) fn set_unheard(&self, is_unheard: bool) {
-        self.unheard.store(u64::from(is_unheard), Ordering::Release);
+        self.marks.set_unheard(is_unheard);
     }
 
     /// Forgets everything: a new day begins.
@@ -324,8 +306,7 @@ impl Statuses {
         }
         self.market.store([0; 4]);
         // Behind the rows: who reads an old one finds the old era, or that the new one has not told it.
-        let now = self.eras().now.wrapping_add(1);
-        self.set_eras(now, now);
+        self.marks.on_session();
     }
 
     fn change(&self, locate: u16, change: impl FnOnce(&mut State)) {
@@ -336,20 +317,6 @@ impl Statuses {
         change(&mut state);
         row.words.store(transmute!(state));
     }
-
-    fn eras(&self) -> Eras {
-        let [a, b, c, d, e, f, g, h] = self.eras.load(Ordering::Acquire).to_be_bytes();
-        Eras {
-            session: u32::from_be_bytes([a, b, c, d]),
-            now: u32::from_be_bytes([e, f, g, h]),
-            is_unheard: self.unheard.load(Ordering::Acquire) != 0,
-        }
-    }
-
-    fn set_eras(&self, session: u32, now: u32) {
-        let eras = u64::from(session) << 32 | u64::from(now);
-        self.eras.store(eras, Ordering::Release);
-    }
 }
 
 fn piece_of_market(said: &Said) -> Option<Piece> {
@@ -358,21 +325,6 @@ fn piece_of_market(said: &Said) -> Option<Piece> {
         Said::Levels(_) => Some(LEVELS),
         Said::Breach(_) => Some(BREACH),
         _ => None,
-    }
-}
-
-impl Eras {
-    /// Pieces that may be others by now, where these were said in that era.
-    fn stale(self, era: u32, told: Piece) -> Piece {
-        // A reader took the row before this session began, and the eras behind it.
-        let is_of_before = era != 0 && era.wrapping_sub(self.session) > u32::MAX / 2;
-        if self.is_unheard || is_of_before {
-            return Piece::MAX;
-        }
-        if self.now == self.session {
-            return 0;
-        }
-        if era == self.now { !told } else { Piece::MAX }
     }
 }
 
@@ -610,9 +562,9 @@ mod tests {
         let table = table();
         table.hear(7, &TRADING);
         let held: State = transmute!(table.rows.get(7).unwrap().words.load().unwrap());
-        assert!(held.show(table.eras()).is_trading_on(Market::Nasdaq));
+        assert!(held.show(table.marks.eras()).is_trading_on(Market::Nasdaq));
         table.clear();
-        let shown = held.show(table.eras());
+        let shown = held.show(table.marks.eras());
         assert!(shown.is_stale(PHASE) && !shown.is_trading_on(Market::Nasdaq));
         assert_eq!(shown.halts_stale, u8::MAX);
     }

@@ -133,4 +133,26 @@ mod tests {
         assert_eq!(held.with(|count| *count += 1), Some(()));
         assert_eq!(held.with(|count| *count), Some(1));
     }
+
+    /// Two words that whoever is inside changes one after the other, without any order of their own.
+    #[test]
+    fn threads_are_inside_one_at_a_time_and_each_finds_what_the_one_before_has_done() {
+        const VISITS: u64 = 50_000;
+        let words = OneAtATime::new([0u64; 2]);
+        let visit = || {
+            let enter = |words: &mut [u64; 2]| {
+                assert_eq!(words[0], words[1], "somebody else is inside");
+                words[0] += 1;
+                std::hint::spin_loop();
+                words[1] += 1;
+            };
+            let entered = (0..VISITS).filter_map(|_| words.with(enter));
+            entered.count() as u64
+        };
+        let entered: u64 = std::thread::scope(|scope| {
+            let threads = [(); 3].map(|()| scope.spawn(visit));
+            threads.into_iter().map(|it| it.join().unwrap()).sum()
+        });
+        assert_eq!(words.with(|words| *words), Some([entered; 2]));
+    }
 }

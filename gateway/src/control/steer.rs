@@ -12,7 +12,7 @@ use super::answer::{Asked, Body, Killed, Limited, Refused, Reloaded, Resumed, St
 use super::look::{ALL, Memory, members, state_of};
 use crate::message::command::Command;
 use crate::order::entry::State;
-use crate::order::risk::{KillCause, release_together};
+use crate::order::risk::{KillCause, KillSwitch, release_together};
 use crate::service::control::{Control, SessionControl};
 use crate::service::reports::Reports;
 use crate::telemetry::Report;
@@ -70,8 +70,8 @@ pub(super) fn kill(control: &Control, stop: Stop<'_>) -> Wait {
     let on = |it: &&SessionControl| it.kill.is_on();
     let before = control.sessions.iter().filter(on);
     let killed_before = before.map(|session| session.name.clone()).collect();
-    let sessions = control.sessions.iter();
-    sessions.for_each(|session| session.kill.engage(stop.cause));
+    let kills = control.sessions.iter().map(|session| &session.kill);
+    KillSwitch::engage_all(kills, stop.cause);
     let sessions = (0..control.sessions.len()).map(|index| watched(control, index));
     let sessions = sessions.collect();
     let file = control.kill_file.as_ref();

@@ -25,7 +25,7 @@ use super::reports::ReportDesk;
 use super::sandbox::Sandbox;
 use super::{Core, StopHandle, pause};
 use crate::order::entry::State;
-use crate::order::risk::KillCause;
+use crate::order::risk::{KillCause, KillSwitch};
 use crate::telemetry::{ByLabel, Count, Gathered, Kind, Report, Run, SessionReport};
 use crate::trace::file::SlowFile;
 
@@ -170,8 +170,7 @@ impl Housekeeping {
         }
         self.desk.answer(|| self.report_with_texts());
         if self.kill_asked.swap(false, Ordering::SeqCst) {
-            let kills = self.house.kills.iter();
-            kills.for_each(|kill| kill.engage(KillCause::Signal));
+            KillSwitch::engage_all(self.house.kills.iter(), KillCause::Signal);
             log::warn!("kill switch on, asked for by SIGUSR2");
         }
         if self.reload.is_unheard() {

@@ -360,7 +360,7 @@ impl KillWatch {
 }
 
 fn engage(kills: &[KillSwitch], cause: KillCause, began: u8) {
-    kills.iter().for_each(|kill| kill.engage_for(cause, began));
+    KillSwitch::engage_all_for(kills.iter(), cause, began);
 }
 
 #[cfg(test)]

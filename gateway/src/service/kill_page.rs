@@ -157,9 +157,8 @@ impl ForeignSwitches {
     pub fn engage(&self) -> Vec<String> {
         let before = self.sessions.iter().filter(|(_, kill)| kill.is_on());
         let before = before.map(|(name, _)| name.clone()).collect();
-        for (_, kill) in &self.sessions {
-            kill.engage(KillCause::OperatorHard);
-        }
+        let kills = self.sessions.iter().map(|(_, kill)| kill);
+        KillSwitch::engage_all(kills, KillCause::OperatorHard);
         before
     }
 }

@@ -126,6 +126,8 @@ fn descriptor(result: libc::c_long) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(i32::try_from(result).expect("small")) }
 }
 
+/// Without any call for so long, something hangs.
+const SILENCE_MAX: Duration = Duration::from_secs(20);
 /// Where a process of our own keeps its watch for [`Watch::of`].
 const PLACE: i32 = 200;
 
@@ -158,24 +160,13 @@ impl Watch {
 
     /// The next call; `None`: whoever was held has gone.
     pub(crate) fn next(&self) -> Option<Call> {
-        loop {
-            let mut ready = libc::pollfd {
-                fd: self.listener.as_raw_fd(),
-                events: libc::POLLIN,
-                revents: 0,
-            };
-            // SAFETY: one entry, which lives across the call.
-            let result = unsafe { libc::poll(&raw mut ready, 1, 20_000) };
-            assert_eq!(result, 1, "nothing is called for 20 s");
-            if ready.revents & libc::POLLIN == 0 {
-                return None;
-            }
+        let until = Instant::now() + SILENCE_MAX;
+        while self.is_called(until) {
             // SAFETY: all zero is valid, and what the kernel wants.
             let mut told: libc::seccomp_notif = unsafe { std::mem::zeroed() };
             let fd = self.listener.as_raw_fd();
             // SAFETY: the structure lives across the call, and is the one that the command writes.
             let result = unsafe { libc::ioctl(fd, libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut told) };
-            // ENOENT: a signal has ended the wait.
             if result == 0 {
                 return Some(Call {
                     id: told.id,
@@ -183,6 +174,34 @@ impl Watch {
                     arguments: told.data.args,
                 });
             }
+            // ENOENT: a signal has ended the wait of whoever called. EINTR: one has come here.
+            let error = io::Error::last_os_error();
+            let is_known = matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINTR));
+            assert!(is_known, "a call that cannot be taken: {error}");
+        }
+        None
+    }
+
+    /// Waits for a call until then; `false`: whoever was held has gone.
+    fn is_called(&self, until: Instant) -> bool {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "nothing is called for {SILENCE_MAX:?}");
+            let left_ms = i32::try_from(left.as_millis()).expect("seconds");
+            let mut ready = libc::pollfd {
+                fd: self.listener.as_raw_fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            // SAFETY: one entry, which lives across the call.
+            let result = unsafe { libc::poll(&raw mut ready, 1, left_ms + 1) };
+            if result == 1 {
+                return ready.revents & libc::POLLIN != 0;
+            }
+            // EINTR: a signal has come here. 0: the time is over, which is said above.
+            let error = io::Error::last_os_error();
+            let is_known = result == 0 || error.raw_os_error() == Some(libc::EINTR);
+            assert!(is_known, "the calls cannot be waited for: {error}");
         }
     }
 

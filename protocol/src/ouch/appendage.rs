@@ -8,9 +8,11 @@
 
 use crate::types::{DecodeError, Qty};
 
-/// Room for every element of the protocol once: 16 of one byte, 2 of two, 9 of four, 3 of eight,
-/// with two bytes of head each, and as much again for what later revisions add.
+/// Room for every element of the protocol once: 11 of one byte, 2 of two, 10 of four, 3 of eight,
+/// with two bytes of head each, and nearly as much again for what later revisions add.
 pub const APPENDAGE_LEN_MAX: usize = 256;
+const _: () = assert!(EACH_ONCE_LEN == 11 * 3 + 2 * 4 + 10 * 6 + 3 * 10);
+const _: () = assert!(EACH_ONCE_LEN <= APPENDAGE_LEN_MAX);
 
 /// The checked elements behind a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +142,9 @@ macro_rules! elements {
             /// A tag that this revision does not know, with its value.
             Unknown(u8, &'a [u8]),
         }
+
+        /// Bytes of one element of each tag.
+        const EACH_ONCE_LEN: usize = 0 $(+ 2 + size_of::<$ty>())+;
 
         impl<'a> Element<'a> {
             /// The value of a tag; `None` when the value has not the tag's length.

@@ -14,9 +14,11 @@
 //! Thread:      any; the order core looks at it before each order, hot
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rt::mem::SharedWord;
+
+use super::kill_word::{NOT_KILLED, RELEASING, Release, START_KILLED, turn, turn_all};
 
 /// Why trading is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,14 +141,11 @@ impl std::fmt::Display for KillCause {
     }
 }
 
-/// No cause: orders may go.
-const NOT_KILLED: u64 = 0;
+const _: () = assert!(KillCause::StartKilled as u64 == START_KILLED);
 /// Where the cause lies in a word.
 const CAUSE: u64 = 0xff;
 /// Where it lies who began it.
 const BEGAN_SHIFT: u32 = 8;
-/// It is about to be released.
-const RELEASING: u64 = 1 << 63;
 /// Housekeeping began it, and for no session's sake: it has found the kill file.
 pub(crate) const HOUSEKEEPING: u8 = u8::MAX;
 
@@ -189,23 +188,33 @@ impl KillSwitch {
 
     /// Stops new orders: of this session, and of its account's others where the cause concerns them.
     pub fn engage(&self, cause: KillCause) {
+        let Some(account) = self.account.as_ref().filter(|_| cause.stops_the_account()) else {
+            return self.engage_here(cause);
+        };
+        let code = word_of(cause, account.began);
+        let others = account.words.iter().map(|word| (&**word, code));
         // The own word last: whoever finds it on finds the others on, and for this session's sake.
-        if let (Some(account), true) = (&self.account, cause.stops_the_account()) {
-            for word in &account.words {
-                turn(word, word_of(cause, account.began));
-            }
-        }
-        self.engage_here(cause);
+        turn_all(others.chain([(&*self.word, cause as u64)]));
     }
 
     /// Stops new orders of this session alone.
     pub(crate) fn engage_here(&self, cause: KillCause) {
-        turn(&self.word, cause as u64);
+        turn(&*self.word, cause as u64);
+    }
+
+    /// Stops new orders of all these sessions, for a cause that none of them has met with.
+    pub(crate) fn engage_all<'a>(kills: impl Iterator<Item = &'a Self> + Clone, cause: KillCause) {
+        Self::engage_all_for(kills, cause, 0);
     }
 
     /// The same, begun by another session ([`began_code`]) or by [`HOUSEKEEPING`].
-    pub(crate) fn engage_for(&self, cause: KillCause, began: u8) {
-        turn(&self.word, word_of(cause, began));
+    pub(crate) fn engage_all_for<'a>(
+        kills: impl Iterator<Item = &'a Self> + Clone,
+        cause: KillCause,
+        began: u8,
+    ) {
+        let code = word_of(cause, began);
+        turn_all(kills.map(|kill| (&*kill.word, code)));
     }
 
     /// Allows new orders.
@@ -271,90 +280,20 @@ pub struct Stood(u64);
 
 /// Lets sessions trade again, all of these or none, each as it was when somebody looked. `false`: one of them says
 /// something else by now; whatever stopped it stops them all.
-///
-/// ```text
-///  each: on ──> on, about to be released ──(all are)──> each: off         an account's breach meanwhile: all on again
-/// ```
 #[must_use]
 pub fn release_together(switches: &[(&KillSwitch, Stood)]) -> bool {
-    let release = Release { switches };
-    release.begin() && release.finish()
+    let words = words_of(switches);
+    Release { words: &words }.run()
 }
 
-struct Release<'a> {
-    switches: &'a [(&'a KillSwitch, Stood)],
-}
-
-impl Release<'_> {
-    /// None of them is off afterwards.
-    fn begin(&self) -> bool {
-        for (at, (kill, Stood(stood))) in self.switches.iter().enumerate() {
-            if !change(kill, *stood, *stood | RELEASING) {
-                for (kill, Stood(stood)) in self.switches.iter().take(at) {
-                    change(kill, *stood | RELEASING, *stood);
-                }
-                return false;
-            }
-        }
-        // What came while the others were not there yet.
-        match self.other() {
-            Some(word) => self.stop(word),
-            None => true,
-        }
-    }
-
-    /// Whoever is off first and breaks a limit stops those that are not yet: they do not go off then.
-    fn finish(&self) -> bool {
-        for (kill, Stood(stood)) in self.switches {
-            if change(kill, *stood | RELEASING, NOT_KILLED) {
-                continue;
-            }
-            // Whoever else releases has marked it too, or was here before: neither has stopped anything.
-            let word = kill.word.load(Ordering::SeqCst) & !RELEASING;
-            if word != NOT_KILLED {
-                return self.stop(word);
-            }
-        }
-        true
-    }
-
-    /// A word that is on, and no longer about to be released.
-    fn other(&self) -> Option<u64> {
-        let words = self.switches.iter();
-        let mut words = words.map(|(kill, _)| kill.word.load(Ordering::SeqCst));
-        words.find(|word| *word != NOT_KILLED && word & RELEASING == 0)
-    }
-
-    /// All of them are on, for what this word says.
-    fn stop(&self, word: u64) -> bool {
-        for (kill, _) in self.switches {
-            turn(&kill.word, word);
-        }
-        false
-    }
-}
-
-fn change(kill: &KillSwitch, from: u64, to: u64) -> bool {
-    let order = Ordering::SeqCst;
-    kill.word.compare_exchange(from, to, order, order).is_ok()
-}
-
-/// Turns a word on, unless it is on for another cause.
-fn turn(word: &SharedWord, code: u64) {
-    let order = Ordering::SeqCst;
-    let mut found = word.load(order);
-    // It is on already, and the first cause is the one to look into, unless that is only how the configuration starts,
-    // or is about to be forgotten. Ends: a word that changes meanwhile goes off or on, and is not released twice.
-    while found == NOT_KILLED || found == KillCause::StartKilled as u64 || found & RELEASING != 0 {
-        match word.compare_exchange(found, code, order, order) {
-            Ok(_) => return,
-            Err(now) => found = now,
-        }
-    }
+fn words_of<'a>(switches: &[(&'a KillSwitch, Stood)]) -> Vec<(&'a AtomicU64, u64)> {
+    let words = switches.iter();
+    words.map(|(kill, stood)| (&*kill.word, stood.0)).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::kill_word::Word;
     use super::*;
 
     #[test]
@@ -426,14 +365,15 @@ mod tests {
         for breached in [0, 1] {
             for when in 0..3 {
                 let kills = stopped();
-                let stood = stood(&kills);
-                let release = Release { switches: &stood };
+                let words = words_of(&stood(&kills));
+                let release = Release { words: &words };
                 if when == 1 {
                     // The first is about to be released, the second is not yet.
-                    assert!(change(&kills[0], stood[0].1.0, stood[0].1.0 | RELEASING));
+                    let (word, stood) = words[0];
+                    assert!(word.change(stood, stood | RELEASING).is_ok());
                     kills[breached].engage(KillCause::RejectStorm);
-                    change(&kills[0], stood[0].1.0 | RELEASING, stood[0].1.0);
-                    let _ = release.begin() && release.finish();
+                    let _ = word.change(stood | RELEASING, stood);
+                    let _ = release.run();
                 } else if when == 2 {
                     assert!(release.begin());
                     assert!(
@@ -445,7 +385,7 @@ mod tests {
                     let causes = [kills[0].cause(), kills[1].cause()];
                     assert_eq!(causes, [Some(KillCause::RejectStorm); 2]);
                 } else {
-                    assert!(release.begin() && release.finish());
+                    assert!(release.run());
                     assert!(!kills.iter().any(KillSwitch::is_on));
                     kills[breached].engage(KillCause::RejectStorm);
                 }

@@ -12,6 +12,7 @@ mod crossing;
 mod exposure;
 mod key;
 mod kill;
+mod kill_word;
 mod limits;
 mod others;
 mod parts;
