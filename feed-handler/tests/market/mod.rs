@@ -234,11 +234,10 @@ impl Market {
             let events = publisher
                 .listen(subscription, hearer.way, hearer.room)
                 .unwrap();
-            let has_room = orders_max > 8;
             let heard = Heard {
                 events,
                 own,
-                has_room,
+                has_room: orders_max > 8,
             };
             listeners.push(Listener::new(hearer.way, symbols, heard, &best_prices));
         }

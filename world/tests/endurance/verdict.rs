@@ -605,7 +605,7 @@ mod tests {
                 let name = name.strip_prefix(&format!("{kind}_")).unwrap_or(name);
                 let name = name
                     .strip_suffix("_ns")
-                    .map_or(name.to_owned(), |name| format!("{name}_seconds"));
+                    .map_or_else(|| name.to_owned(), |name| format!("{name}_seconds"));
                 let metric = format!("`tickgate_{kind}_{name}");
                 let is_there = |end: &str| reference.contains(&format!("{metric}{end}`"));
                 assert!(is_there("") || is_there("_total"), "{metric}");
