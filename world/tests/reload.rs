@@ -197,14 +197,9 @@ fn everything_said(lab: &Rehearsal, out: &Path) -> Vec<(String, Vec<u8>)> {
     said.collect()
 }
 
-#[test]
-fn passwords_are_in_no_journal_capture_log_report_or_answer() {
-    let out = tempfile::tempdir().expect("a folder");
-    let path = |name: &str| out.path().join(name);
-    for name in ["captures", "copies", "state"] {
-        fs::create_dir(path(name)).expect("a folder");
-    }
-    let settings = [
+/// Settings of a gateway that trades and writes whatever it can write, below this folder.
+fn all_is_written_below(folder: &Path) -> Vec<String> {
+    let folders = [
         ("journal.folder", "journal"),
         ("journal.drop_copy", "copies"),
         ("feed.sim.capture.folder", "captures"),
@@ -212,15 +207,29 @@ fn passwords_are_in_no_journal_capture_log_report_or_answer() {
         ("telemetry.slow_orders", "slow"),
         ("telemetry.hgrm_dir", "state"),
     ];
-    let settings = settings.map(|(key, name)| format!("{key}={}", path(name).display()));
-    let mut settings: Vec<&str> = settings.iter().map(String::as_str).collect();
-    settings.extend([
+    let others = [
         "telemetry.log_level=trace",
         "telemetry.table=true",
         "feed.sim.capture.frames=all",
         "strategy.probe.parameters.takes=true",
         "strategy.probe.parameters.every=10",
-    ]);
+    ];
+    let folders = folders.map(|(key, name)| format!("{key}={}", folder.join(name).display()));
+    folders
+        .into_iter()
+        .chain(others.map(str::to_owned))
+        .collect()
+}
+
+#[test]
+fn passwords_are_in_no_journal_capture_log_report_or_answer() {
+    let out = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| out.path().join(name);
+    for name in ["captures", "copies", "state"] {
+        fs::create_dir(path(name)).expect("a folder");
+    }
+    let settings = all_is_written_below(out.path());
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
     let output = File::create(path("output")).expect("created");
     let mut lab = Rehearsal::start_with(PASSWORD, output.into(), &settings);
     until("executions", || {
