@@ -7,6 +7,8 @@ BUILD_PACKAGES := clang llvm libclang-dev libelf-dev libpcap-dev zlib1g-dev pkg-
 RUN_PACKAGES := iproute2
 # What the demo runs; what measures is built by `make bench`.
 DEMO_CRATES := -p tickgate-gateway -p tickgate-order-sim -p tickgate-lab
+# What `make install` and the Debian package bring.
+INSTALLED := -p tickgate-gateway -p tickgate-order-sim -p tickgate-host -p tickgate-backtest
 # What measures, and what it starts: each binary of a release is optimised as a whole, which takes a minute or more.
 BENCH_BINARIES := tickgate tickgate-bench tickgate-lab tickgate-sim tickgate-peer-floor tickgate-peer-floor-delegated tickgate-peer-smoltcp tickgate-peer-tokio
 # What the peers in C are compiled with: their table says it.
@@ -25,12 +27,12 @@ MDBOOK_VERSION := 0.5.4
 CYCLONEDX := target/tools/bin/cargo-cyclonedx
 CYCLONEDX_VERSION := 0.5.9
 # What `cargo package` makes packages of: tickgate, and the crates that it is built with.
-AUTHOR_CRATES := tickgate tickgate-config tickgate-feed-handler tickgate-gateway tickgate-host tickgate-log tickgate-manual tickgate-protocol tickgate-rt tickgate-scrape
+AUTHOR_CRATES := tickgate tickgate-bpf tickgate-config tickgate-feed-handler tickgate-gateway tickgate-host tickgate-log tickgate-manual tickgate-protocol tickgate-rt tickgate-scrape
 ITCH_BOOK := target/itch-book/bin/python
 ITCH_BOOK_VERSION := 0.2.1
 ITCH_BOOK_PROGRAM := target/itch-book/bin/itch-book-gen_synthetic
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos same-day soak orders tshark zero-copy scrape mqtt control host planted fuzz sanitize sanitize-short bench bench-check bench-record bench-time reference guide package lint deny advisories sbom shellcheck install deb deb-check boot-check clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos same-day soak orders tshark zero-copy scrape mqtt control host planted fuzz sanitize sanitize-short bench bench-check bench-record bench-time reference guide package lint deny advisories sbom shellcheck install deb reproduce deb-check boot-check clean
 .PHONY: build-packages run-packages test-packages bench-packages machine-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -227,19 +229,20 @@ lint: build-packages
 ## Installs below PREFIX (/usr/local), for packagers below DESTDIR: programs, units, man pages, completions, documents, and a
 ## first configuration where there is none.
 install: build-packages
-	$(CARGO) build --release -p tickgate-gateway -p tickgate-order-sim -p tickgate-host -p tickgate-backtest
+	CARGO="$(CARGO)" deploy/build release $(INSTALLED)
 	deploy/install target/release $(or $(PREFIX),/usr/local) $(DESTDIR)
 
-## A Debian package of the same, target/debian/tickgate_*.deb. PROFILE=NAME: of another build than release.
+## A Debian package of the same, target/debian/tickgate_*.deb. PROFILE=NAME: of an ordinary build of another profile, for a quick try:
+## it has this machine's paths in it.
 deb: build-packages
 	command -v cargo-deb >/dev/null || { echo "installing cargo-deb from crates.io"; $(CARGO) install --locked cargo-deb; }
-	$(CARGO) build --profile $(or $(PROFILE),release) -p tickgate-gateway -p tickgate-order-sim -p tickgate-host -p tickgate-backtest
-	rm -rf target/deb
-	deploy/install target/$(or $(PROFILE),release) /usr target/deb
-	strip target/deb/usr/bin/*
-	printf 'tickgate (0.1.0-1) unstable; urgency=medium\n\n  * See /usr/share/doc/tickgate/changelog.gz.\n\n -- %s  %s\n' \
-		"The Tickgate developers <developers@tickgate.invalid>" "$$(git log -1 --format=%cD)" >target/deb/changelog
-	$(CARGO) deb --no-build --no-strip -p tickgate-gateway
+	$(if $(filter-out release,$(PROFILE)),$(CARGO) build --profile $(PROFILE),CARGO="$(CARGO)" deploy/build release) $(INSTALLED)
+	CARGO="$(CARGO)" deploy/deb target/$(or $(PROFILE),release)
+
+## Builds the programs of `make install`, and the package, twice from copies of the tree in two folders: fails where a byte differs. PROFILE=release,
+## INSTALLED="-p tickgate-host": these alone.
+reproduce: build-packages
+	CARGO="$(CARGO)" deploy/reproduce $(or $(PROFILE),release) $(INSTALLED)
 
 # What needs no list of advisories; empty: everything.
 DENY_CHECKS := bans licenses sources

@@ -1,33 +1,5 @@
 //! Builds the XDP program with clang, so that it can be embedded.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::panic,
-    reason = "a build script talks to cargo and stops"
-)]
-
-use std::path::PathBuf;
-use std::process::Command;
-
-const SOURCE: &str = "src/xdp/steer.bpf.c";
-
 fn main() {
-    println!("cargo::rerun-if-changed={SOURCE}");
-    println!("cargo::rerun-if-env-changed=TICKGATE_CLANG");
-    let clang = std::env::var("TICKGATE_CLANG").unwrap_or_else(|_| "clang".to_owned());
-    let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default()).join("steer.bpf.o");
-    let built = Command::new(&clang)
-        .args([
-            "-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-c",
-        ])
-        .args([SOURCE, "-o"])
-        .arg(&out)
-        .status();
-    match built {
-        Ok(status) if status.success() => {}
-        Ok(status) => panic!("{clang} could not build {SOURCE} ({status})"),
-        Err(error) => panic!(
-            "{clang} is needed to build {SOURCE}, but: {error}. On Debian: apt-get install clang"
-        ),
-    }
+    tickgate_bpf::build("src/xdp/steer.bpf.c");
 }

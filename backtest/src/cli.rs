@@ -10,7 +10,7 @@ use clap::{ArgGroup, CommandFactory, Parser};
 use gateway::cli::{Factory, Parameters};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::columns;
+use crate::columns::Files;
 use crate::latency::Latency;
 use crate::ledger::Outcome;
 use crate::market::Market;
@@ -118,6 +118,11 @@ fn live(arguments: &Arguments, setup: Setup) -> Result<(), String> {
             (Market::Agents { seed, messages }, bar(Some(messages)))
         }
     };
+    // A long run is not for a folder that refuses its result.
+    let files = match &arguments.parquet {
+        None => None,
+        Some(folder) => Some(Files::begin(folder).map_err(|error| told(folder, &error))?),
+    };
     let began_ns = rt::clock::monotonic_ns();
     let outcome = run_all(market, setup, |messages| bar.set_position(messages));
     bar.finish_and_clear();
@@ -125,23 +130,26 @@ fn live(arguments: &Arguments, setup: Setup) -> Result<(), String> {
     let took_ns = rt::clock::monotonic_ns().saturating_sub(began_ns);
     // The outcome is what it is whether anybody reads this or not. First, so that a file that cannot be written does not take it along.
     let _ = write!(io::stdout(), "{}", shown::text(&outcome, took_ns));
-    write(arguments, &outcome)
+    write(arguments, files, &outcome)
 }
 
 /// Every file that was asked for.
-fn write(arguments: &Arguments, outcome: &Outcome) -> Result<(), String> {
-    let told = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
+fn write(arguments: &Arguments, files: Option<Files>, outcome: &Outcome) -> Result<(), String> {
     if let Some(path) = &arguments.json {
-        write_json(outcome, path).map_err(|error| told(path, error))?;
+        write_json(outcome, path).map_err(|error| told(path, &error))?;
     }
     if let Some(path) = &arguments.page {
         let page = page::html(outcome)?;
-        std::fs::write(path, page).map_err(|error| told(path, error))?;
+        std::fs::write(path, page).map_err(|error| told(path, &error))?;
     }
-    if let Some(folder) = &arguments.parquet {
-        columns::write(outcome, folder).map_err(|error| told(folder, error))?;
+    if let (Some(folder), Some(files)) = (&arguments.parquet, files) {
+        files.write(outcome).map_err(|error| told(folder, &error))?;
     }
     Ok(())
+}
+
+fn told(path: &Path, error: &io::Error) -> String {
+    format!("{}: {error}", path.display())
 }
 
 fn write_json(outcome: &Outcome, path: &Path) -> io::Result<()> {

@@ -17,26 +17,44 @@ struct FillRow {
     fill: Fill,
 }
 
-/// Writes both files into this folder, which is made where its parent exists.
-///
-/// # Errors
-/// One of them is there already, or cannot be made.
-pub(crate) fn write(outcome: &Outcome, folder: &Path) -> io::Result<()> {
-    if !folder.is_dir() {
-        std::fs::create_dir(folder)?;
+/// Both files, begun: nobody else can take their names any more.
+#[derive(Debug)]
+pub(crate) struct Files {
+    orders: Table<Order>,
+    fills: Table<FillRow>,
+}
+
+impl Files {
+    /// In this folder, which is made where its parent exists.
+    ///
+    /// # Errors
+    /// One of them is there already, or cannot be made.
+    pub(crate) fn begin(folder: &Path) -> io::Result<Self> {
+        if !folder.is_dir() {
+            std::fs::create_dir(folder)?;
+        }
+        Ok(Self {
+            orders: Table::begin(folder, ORDERS_FILE, ORDERS)?,
+            fills: Table::begin(folder, FILLS_FILE, FILLS)?,
+        })
     }
-    let mut orders = Table::begin(folder, ORDERS_FILE, ORDERS)?;
-    let mut fills = Table::begin(folder, FILLS_FILE, FILLS)?;
-    orders.extend(outcome.orders.iter().copied())?;
-    let symbol = |locate| outcome.positions.get(&locate).and_then(|it| it.symbol);
-    fills.extend(outcome.fills.iter().map(|fill| FillRow {
-        symbol: symbol(fill.locate),
-        fill: *fill,
-    }))?;
-    orders.finish()?;
-    fills.finish()?;
-    orders.name()?;
-    fills.name()
+
+    /// Writes an outcome, and gives both their names.
+    ///
+    /// # Errors
+    /// One of them takes nothing, or has its name already.
+    pub(crate) fn write(mut self, outcome: &Outcome) -> io::Result<()> {
+        self.orders.extend(outcome.orders.iter().copied())?;
+        let symbol = |locate| outcome.positions.get(&locate).and_then(|it| it.symbol);
+        self.fills.extend(outcome.fills.iter().map(|fill| FillRow {
+            symbol: symbol(fill.locate),
+            fill: *fill,
+        }))?;
+        self.orders.finish()?;
+        self.fills.finish()?;
+        self.orders.name()?;
+        self.fills.name()
+    }
 }
 
 const ORDERS: &[Column<Order>] = &[

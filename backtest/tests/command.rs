@@ -129,6 +129,8 @@ fn orders_and_fills_are_rows_of_parquet_files_and_symbols_have_their_places() {
 
     let again = backtest(&arguments);
     assert_eq!(again.status.code(), Some(1), "what is there stays");
+    let said = String::from_utf8_lossy(&again.stdout);
+    assert_eq!(said, "", "it ran before it refused");
 }
 
 type Row = std::collections::BTreeMap<String, String>;

@@ -58,7 +58,7 @@ fn with_dependencies(name: &str, crates: &BTreeMap<String, Value>, found: &mut B
     }
     for dependency in crates[name]["dependencies"].as_array().expect("a list") {
         let of = dependency["name"].as_str().expect("a name");
-        if dependency["kind"].is_null() && crates.contains_key(of) {
+        if dependency["kind"] != "dev" && crates.contains_key(of) {
             with_dependencies(of, crates, found);
         }
     }
