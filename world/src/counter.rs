@@ -86,7 +86,7 @@ impl Counter {
         }
     }
 
-    /// At most so many bytes of what each account's file lacks.
+    /// At most this many bytes of what each account's file lacks.
     fn write(&mut self, mut most: impl FnMut(usize) -> usize) {
         let Self {
             exchange, files, ..

@@ -215,7 +215,7 @@ impl Line {
         out
     }
 
-    /// At most so many bytes of what the exchange has sent arrive.
+    /// At most this many bytes of what the exchange has sent arrive.
     fn deliver(&mut self, limit: usize) {
         let take = limit.min(self.to_gateway.len());
         if take > 0 {

@@ -19,7 +19,7 @@ pub struct Sum {
     pub failed: Vec<u64>,
 }
 
-/// Lives the worlds of these seeds, each on one of so many threads. `tell` hears of each seed whether its world passed, and says whether
+/// Lives the worlds of these seeds, each on one of the threads. `tell` hears of each seed whether its world passed, and says whether
 /// to begin another.
 #[must_use]
 pub fn live_many(

@@ -301,7 +301,7 @@ impl World {
         );
     }
 
-    /// A turn of at most so many stages: whoever is killed has done some of its work.
+    /// A turn of at most this many stages: whoever is killed has done some of its work.
     pub(crate) fn poll(&mut self, mut stages: usize) {
         self.clock.set_ns(self.now_ns);
         let mut is_next = || {

@@ -271,7 +271,7 @@ impl Soak {
         let strange: Vec<_> = rose.iter().filter(|(key, _)| !is_known(key)).collect();
         assert!(strange.is_empty(), "not how load is shed: {strange:?}");
         let is_by_rate = |(key, _): &(String, u64)| key.ends_with(".refused_order_rate");
-        // A few seconds of it may find the gateway without the CPU that so many orders take.
+        // A few seconds of it may find the gateway without the CPU that this many orders take.
         let is_short = self.plan.overload < 30;
         assert!(
             is_short || rose.iter().any(is_by_rate),
