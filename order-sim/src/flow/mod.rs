@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod recorded;
+mod tape;
 
 /// The whole part of a number that is not negative and far below 2^63.
 #[expect(
