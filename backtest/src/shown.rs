@@ -97,7 +97,7 @@ pub(crate) fn tables(outcome: &Outcome) -> Vec<(&'static str, String)> {
     let queues = outcome.queues();
     let mut tables = Vec::new();
     if let Some(table) = troubles(outcome) {
-        tables.push(("Trouble: the outcome may not be what it seems", table));
+        tables.push(("Trouble", table));
     }
     if !outcome.positions.is_empty() {
         tables.push(("Positions", positions(outcome)));
@@ -124,7 +124,7 @@ fn troubles(outcome: &Outcome) -> Option<String> {
         table.add_row(["symbol".to_owned(), symbol.to_string(), meaning]);
     }
     align(&mut table, 1..2);
-    Some(format!("{table}\n"))
+    Some(format!("The outcome may not be what it seems:\n{table}\n"))
 }
 
 /// Symbols, those first whose result is unknown, then those that moved it most.
