@@ -56,7 +56,7 @@ fn good_prices(prices: &BestPrices, locate: u16) -> Option<(Price4, Price4)> {
 }
 
 /// What shares are worth at the middle of these prices, in halves of 0.0001; `None`: there are no prices.
-fn worth_halves(shares: i64, (bid, ask): (Price4, Price4)) -> Option<i128> {
+fn worth_halves(shares: i64, bid: Price4, ask: Price4) -> Option<i128> {
     let is_known = shares == 0 || (bid.0 > 0 && ask.0 > 0);
     is_known.then(|| i128::from(shares) * (i128::from(bid.0) + i128::from(ask.0)))
 }
@@ -65,8 +65,9 @@ impl Position {
     /// Profit and loss, marked to the middle, in halves of 0.0001, exact. `None`: shares are held, and there were no good prices.
     #[must_use]
     pub fn profit_halves(&self) -> Option<i128> {
-        let worth = worth_halves(self.shares, self.marks)?;
-        Some(2 * self.cash + worth - worth_halves(self.morning, self.morning_marks)?)
+        let worth = worth_halves(self.shares, self.marks.0, self.marks.1)?;
+        let (bid, ask) = self.morning_marks;
+        Some(2 * self.cash + worth - worth_halves(self.morning, bid, ask)?)
     }
 }
 

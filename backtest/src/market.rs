@@ -82,7 +82,7 @@ impl Market {
 /// What gzip begins with.
 const MAGIC: &[u8] = &[0x1F, 0x8B];
 
-/// The first bytes, at most so many.
+/// The first `len` bytes, or all where there are fewer.
 fn begin(from: &mut impl Read, len: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(len as u64).read_to_end(&mut bytes)?;

@@ -1,8 +1,8 @@
 //! Where the market's own orders come from: agents with a seed, or a recorded day.
 
 pub mod agents;
+mod day_file;
 pub mod recorded;
-mod tape;
 
 /// The whole part of a number that is not negative and far below 2^63.
 #[expect(

@@ -25,16 +25,16 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Read};
 
-use protocol::itch::Message;
+use protocol::itch::{Message, OrderReplace};
 use protocol::types::{Side, Symbol};
 
-use super::tape::Tape;
+use super::day_file::DayFile;
 use crate::engine::{
     Engine, Event, Handle, LimitOrder, Listing, NewOrder, Owner, Reach, State, TimeInForce,
     cancel_reason,
 };
 
-pub use super::tape::Pace;
+pub use super::day_file::Pace;
 
 /// The account of the record's orders.
 pub const RECORD: u16 = u16::MAX - 2;
@@ -104,7 +104,7 @@ struct Told {
 
 /// A day from a file.
 pub struct Recorded {
-    tape: Tape,
+    file: DayFile,
     has_market_ended: bool,
     orders: HashMap<u64, Known>,
     /// How many of them the engine still has: clients may have taken one whole.
@@ -117,7 +117,7 @@ pub struct Recorded {
 impl fmt::Debug for Recorded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recorded")
-            .field("tape", &self.tape)
+            .field("file", &self.file)
             .finish_non_exhaustive()
     }
 }
@@ -127,7 +127,7 @@ impl Recorded {
     #[must_use]
     pub fn new(from: Box<dyn Read>, pace: Pace, now_ns: u64) -> Self {
         Self {
-            tape: Tape::new(from, pace, now_ns),
+            file: DayFile::new(from, pace, now_ns),
             has_market_ended: false,
             orders: HashMap::new(),
             live: 0,
@@ -138,20 +138,20 @@ impl Recorded {
 
     /// When the next message is due; `None`: the record is over.
     pub(crate) fn next_ns(&self) -> Option<u64> {
-        self.tape.next_ns()
+        self.file.next_ns()
     }
 
     /// The message that is due.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         self.counters.messages.increment();
-        let message = self.tape.take();
-        self.counters.stamps_back.set(self.tape.stamps_back());
+        let message = self.file.take();
+        self.counters.stamps_back.set(self.file.stamps_back());
         message
     }
 
     /// Why the record ended before its end: which message could not be read, and the error.
     pub(crate) fn failure(&self) -> Option<(u64, &io::Error)> {
-        let error = self.tape.failure()?;
+        let error = self.file.failure()?;
         Some((self.counters.messages.get() + 1, error))
     }
 
@@ -177,13 +177,9 @@ impl Recorded {
             }
             Message::StockTradingAction(m) => {
                 let locate = self.locate(record_locate, m.stock, engine);
-                let state = match m.state {
-                    b'H' => State::Halted,
-                    b'P' => State::Paused,
-                    b'Q' => State::Quoting,
-                    b'T' => State::Trading,
-                    // No state of the specification: what was said before stands.
-                    _ => return self.counters.undecodable.increment(),
+                let Some(state) = state_of(m.state) else {
+                    // What was said before stands.
+                    return self.counters.undecodable.increment();
                 };
                 engine.set_state(locate, state, m.reason, sink);
             }
@@ -233,24 +229,26 @@ impl Recorded {
             }
             Message::OrderCancel(m) => self.lessen(m.order.get().0, m.shares.get().0, engine, sink),
             Message::OrderDelete(m) => self.lessen(m.order.get().0, u32::MAX, engine, sink),
-            Message::OrderReplace(m) => {
-                let old = m.old_order.get().0;
-                let Some(known) = self.orders.get(&old).copied() else {
-                    return self.counters.missing_ref.increment();
-                };
-                let had = known.open.saturating_sub(known.left(engine));
-                self.lessen(old, u32::MAX, engine, sink);
-                let (shares, price) = (m.shares.get().0, m.price.get().0);
-                let order = order(known.locate, known.side, shares, price);
-                let reference = m.new_order.get().0;
-                let coming = Coming {
-                    had,
-                    ..Coming::new(reference, order)
-                };
-                self.add(coming, engine, sink);
-            }
+            Message::OrderReplace(m) => self.replace(m, engine, sink),
             _ => {}
         }
+    }
+
+    /// An order comes in another's place: clients have had of it what they had had of the other.
+    fn replace(&mut self, m: &OrderReplace, engine: &mut Engine, sink: &mut impl FnMut(Event)) {
+        let old = m.old_order.get().0;
+        let Some(known) = self.orders.get(&old).copied() else {
+            return self.counters.missing_ref.increment();
+        };
+        let had = known.open.saturating_sub(known.left(engine));
+        self.lessen(old, u32::MAX, engine, sink);
+        let (shares, price) = (m.shares.get().0, m.price.get().0);
+        let order = order(known.locate, known.side, shares, price);
+        let coming = Coming {
+            had,
+            ..Coming::new(m.new_order.get().0, order)
+        };
+        self.add(coming, engine, sink);
     }
 
     /// The engine's locate code of a record's stock; listed when it is first named.
@@ -447,6 +445,17 @@ impl Coming {
 fn trades(engine: &Engine, locate: u16) -> bool {
     let status = engine.status(locate);
     status.is_some_and(|stock| stock.state == State::Trading)
+}
+
+/// How a stock trades; `None`: the specification has no such code.
+fn state_of(code: u8) -> Option<State> {
+    Some(match code {
+        b'H' => State::Halted,
+        b'P' => State::Paused,
+        b'Q' => State::Quoting,
+        b'T' => State::Trading,
+        _ => return None,
+    })
 }
 
 fn order(locate: u16, side: Side, qty: u32, price: u32) -> NewOrder {

@@ -1,7 +1,7 @@
 //! The record as a file: its messages one after another, and when each is due.
 //!
 //! Time:        never goes back: a message whose own time does comes with the one before it.
-//! When wrong:  what cannot be read, or ends inside a message, ends the record, and [`Tape::failure`] says why.
+//! When wrong:  what cannot be read, or ends inside a message, ends the record, and [`DayFile::failure`] says why.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -19,7 +19,7 @@ pub enum Pace {
 }
 
 /// A file that is being read.
-pub(super) struct Tape {
+pub(super) struct DayFile {
     from: Box<dyn Read>,
     pace: Pace,
     /// The message that comes next.
@@ -35,18 +35,18 @@ pub(super) struct Tape {
     failure: Option<io::Error>,
 }
 
-impl fmt::Debug for Tape {
+impl fmt::Debug for DayFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tape")
+        f.debug_struct("DayFile")
             .field("pace", &self.pace)
             .finish_non_exhaustive()
     }
 }
 
-impl Tape {
+impl DayFile {
     /// Reads BinaryFILE (each message behind its length, two bytes) from `now_ns` on.
     pub(super) fn new(from: Box<dyn Read>, pace: Pace, now_ns: u64) -> Self {
-        let mut tape = Self {
+        let mut file = Self {
             from,
             pace,
             next: Vec::new(),
@@ -57,8 +57,8 @@ impl Tape {
             is_over: false,
             failure: None,
         };
-        tape.fetch();
-        tape
+        file.fetch();
+        file
     }
 
     /// When the next message is due; `None`: there is none.
