@@ -19,7 +19,7 @@
 //! Crosses and unseen trades of the record (`Q`, `P`, a `C` that is not printed) fill nobody.
 //!
 //! When wrong:  a message that is not ITCH is published as it is, and counted. What cannot be read ends the record, and
-//!              [`Recorded::failure`] says why.
+//!              [`Exchange::record_failure`](crate::exchange::Exchange::record_failure) says why.
 
 use std::collections::HashMap;
 use std::fmt;
