@@ -12,7 +12,7 @@ use gateway::message::notice::Notices;
 use gateway::options::StrategyOptions;
 use gateway::order::links::Link;
 use gateway::order::opening::Opening;
-use gateway::strategy::{Ends, StrategyStage};
+use gateway::strategy::{Ends, StrategyCounters, StrategyStage};
 use protocol::types::Symbol;
 use rt::mem::Want;
 use rt::ring::{Consumer, NotPowerOfTwo, Producer, ring};
@@ -28,6 +28,8 @@ pub(crate) struct Chair {
     /// Executions pass here from the order stage to the strategy.
     pub(crate) told: Consumer<ExecutionEvent>,
     pub(crate) tells: Producer<ExecutionEvent>,
+    /// What the strategy did.
+    pub(crate) counters: Arc<StrategyCounters>,
 }
 
 pub(crate) fn unfit(_: NotPowerOfTwo) -> String {
@@ -67,7 +69,8 @@ pub(crate) fn seat(
         notices: Notices(notices),
         first_id: 1,
     };
-    let mut stage = StrategyStage::of_one(events, Arc::clone(prices), strategy.strategy, ends);
+    let mut stage = StrategyStage::new(events, Arc::clone(prices));
+    let counters = stage.add(strategy.strategy, ends).counters;
     if let Some(orders_max) = strategy.own_book_orders {
         hall.publisher.tell_leaves();
         let prices = Arc::clone(prices);
@@ -78,7 +81,13 @@ pub(crate) fn seat(
         intents,
         executions,
     };
-    Ok((Chair { stage, told, tells }, link))
+    let chair = Chair {
+        stage,
+        told,
+        tells,
+        counters,
+    };
+    Ok((chair, link))
 }
 
 pub(crate) fn symbols_of(strategy: &StrategyOptions) -> Option<Vec<Symbol>> {

@@ -52,8 +52,8 @@ struct Arguments {
     /// Set one value, after all files.
     #[arg(long = "set", value_name = "KEY=VALUE", requires = "config")]
     sets: Vec<String>,
-    /// How far away the exchange is: 5us, or feed=2us,orders=orders.hgrm,answers=5us,seed=1; a time, a .hgrm file, or the .json
-    /// report of `tickgate-bench latency`.
+    /// How far away the exchange is: 5us, or feed=2us,orders=orders.hgrm,answers=5us,seed=1; a time, or of a way that is named a
+    /// .hgrm file or the .json report of `tickgate-bench latency`.
     #[arg(long, value_name = "MODEL", default_value = "5us")]
     latency: String,
     /// Write the outcome there, every fill included.
@@ -130,6 +130,9 @@ fn live(arguments: &Arguments, setup: Setup) -> Result<(), String> {
     let took_ns = rt::clock::monotonic_ns().saturating_sub(began_ns);
     // The outcome is what it is whether anybody reads this or not. First, so that a file that cannot be written does not take it along.
     let _ = write!(io::stdout(), "{}", shown::text(&outcome, took_ns));
+    if !outcome.troubles.is_empty() || !outcome.unnamed.is_empty() {
+        log::warn!("the outcome may not be what it seems: its table of trouble says why");
+    }
     write(arguments, files, &outcome)
 }
 

@@ -78,7 +78,11 @@ const ORDERS: &[Column<Order>] = &[
     Column::count("entered_ns", "the exchange took it", |it| {
         signed(Some(it.entered_ns))
     }),
-    Column::count("filled_ns", "it first traded", |it| signed(it.filled_ns)),
+    Column::count(
+        "filled_ns",
+        "it first traded in the queue; what it took when it came does not count",
+        |it| signed(it.filled_ns),
+    ),
     Column::count("ended_ns", "it ended", |it| signed(it.ended_ns)),
     Column::count(
         "ahead_first",

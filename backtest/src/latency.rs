@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fastrand::Rng;
+use gateway::order::entry::PROGRESS_TIMEOUT_NS;
 use gateway::telemetry::Run as Measurement;
 use serde::Deserialize;
 
@@ -44,19 +45,18 @@ impl Latency {
     /// Reads `5us`, or `feed=2us,orders=measured.hgrm,answers=5us,seed=7`; a way that is not named takes no time.
     ///
     /// A time is a number with its unit, an HdrHistogram file (`.hgrm`, of nanoseconds), or a report of `tickgate-bench latency`
-    /// (`.json`), whose first run's `wire_to_wire` it is.
+    /// (`.json`), whose first run's `wire_to_wire` it is. What was measured is that of one way, which has to be named.
     ///
     /// # Errors
     /// What is wrong, and what would be right.
     pub fn parse(text: &str) -> Result<Self, String> {
         if !text.contains('=') {
-            let all = Delay::parse(text)?;
-            return Ok(Self {
-                feed: all.clone(),
-                orders: all.clone(),
-                answers: all,
-                seed: SEED,
-            });
+            let Delay::Constant(ns) = Delay::parse(text)? else {
+                return Err(format!(
+                    "\"{text}\" was measured on one way: expected its name, as in orders={text} (feed and answers take no time then)"
+                ));
+            };
+            return Self::constant(ns).that_logs_in();
         }
         let mut latency = Self::default();
         for part in text.split(',') {
@@ -76,8 +76,43 @@ impl Latency {
                 }
             }
         }
-        Ok(latency)
+        latency.that_logs_in()
     }
+
+    /// Refuses a model by which no login is answered in time.
+    fn that_logs_in(self) -> Result<Self, String> {
+        let there_and_back_ns = self.orders.longest_ns() + self.answers.longest_ns();
+        if there_and_back_ns < PROGRESS_TIMEOUT_NS {
+            return Ok(self);
+        }
+        Err(format!(
+            "orders and answers may take {there_and_back_ns} ns together: expected less than {PROGRESS_TIMEOUT_NS}, after which a login \
+             without an answer is given up"
+        ))
+    }
+
+    /// The longest that something can take to the feed stage, what it causes to the exchange, and the answer back.
+    pub(crate) fn longest_ns(&self) -> u64 {
+        self.feed.longest_ns() + self.orders.longest_ns() + self.answers.longest_ns()
+    }
+
+    /// A way's own dice each: what goes on one way changes nothing on the others.
+    pub(crate) fn dice(&self) -> Dice {
+        let mut dice = Rng::with_seed(self.seed);
+        Dice {
+            feed: dice.fork(),
+            orders: dice.fork(),
+            answers: dice.fork(),
+        }
+    }
+}
+
+/// Dice of each way.
+#[derive(Debug)]
+pub(crate) struct Dice {
+    pub(crate) feed: Rng,
+    pub(crate) orders: Rng,
+    pub(crate) answers: Rng,
 }
 
 /// Dice where nobody chooses.
@@ -92,7 +127,7 @@ const REPORTED: &str = "wire_to_wire";
 pub enum Delay {
     /// Always so long, ns.
     Constant(u64),
-    /// As often as it was measured: (measured up to and with this value, value in ns), both rising.
+    /// Values as often as they were measured: (measured up to and with this value, value in ns), both rising.
     Measured(Arc<[(u64, u64)]>),
 }
 
@@ -165,13 +200,16 @@ impl Delay {
         let total = steps.last().map_or(0, |(count, _)| *count);
         let rank = dice.u64(0..total.max(1));
         let index = steps.partition_point(|(count, _)| *count <= rank);
-        let to = steps.get(index).copied().unwrap_or_default();
-        let before = index.checked_sub(1).and_then(|it| steps.get(it).copied());
-        // Whatever was first is its own lower end; between two rows values lie evenly.
-        let Some(from) = before else { return to.1 };
-        let part = u128::from(to.1 - from.1) * u128::from(rank - from.0 + 1);
-        let part = part / u128::from(to.0 - from.0);
-        from.1 + u64::try_from(part).unwrap_or(0)
+        // A row says how much was at most as long: nothing lies between two.
+        steps.get(index).map_or(0, |(_, ns)| *ns)
+    }
+
+    /// The longest time on this way, ns.
+    pub(crate) fn longest_ns(&self) -> u64 {
+        match self {
+            Self::Constant(ns) => *ns,
+            Self::Measured(steps) => steps.last().map_or(0, |(_, ns)| *ns),
+        }
     }
 }
 
@@ -230,6 +268,17 @@ mod tests {
     }
 
     #[test]
+    fn model_by_which_no_login_is_answered_in_time_is_refused() {
+        for right in ["2499ms", "feed=30000ms,orders=4999ms"] {
+            assert!(Latency::parse(right).is_ok(), "{right}");
+        }
+        for wrong in ["2500ms", "orders=4000ms,answers=1000ms"] {
+            let error = Latency::parse(wrong).unwrap_err();
+            assert!(error.contains("a login without an answer"), "{error}");
+        }
+    }
+
+    #[test]
     fn draws_come_as_often_as_the_file_measured_them_and_the_same_for_the_same_seed() {
         let mut measured = Histogram::<u64>::new(3).unwrap();
         measured.record_n(1_000, 900).unwrap();
@@ -237,7 +286,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("orders.hgrm");
         gateway::telemetry::write_hgrm(&measured, &path).unwrap();
-        let latency = Latency::parse(path.to_str().unwrap()).unwrap();
+        let path = path.to_str().unwrap();
+        let latency = Latency::parse(&format!("orders={path}")).unwrap();
         let draw = |seed| {
             let mut dice = Rng::with_seed(seed);
             let draws = (0..10_000).map(|_| latency.orders.draw(&mut dice));
@@ -249,6 +299,8 @@ mod tests {
             (8_800..9_200).contains(&short),
             "{short} of 10,000, expected 9,000"
         );
+        let long = drawn.iter().filter(|ns| **ns >= 49_000).count();
+        assert_eq!(short + long, 10_000, "nothing was between the two");
         assert!(drawn.iter().all(|ns| (1_000..=50_100).contains(ns)));
         assert_eq!(drawn, draw(3));
         assert_ne!(drawn, draw(4));
@@ -260,7 +312,7 @@ mod tests {
         let path = folder.path().join("report.json");
         let parsed = |report: &report::Report| {
             report.write_json(&path).unwrap();
-            Latency::parse(path.to_str().unwrap())
+            Latency::parse(&format!("orders={}", path.display()))
         };
         let mut report = report::Report::new("tickgate-bench latency");
         report.runs.push(report::Entry::new("without"));
@@ -287,10 +339,11 @@ mod tests {
             near(&steps[0], 9_000) && near(&steps[1], 90_000),
             "{steps:?}"
         );
-        assert_eq!(
-            (&latency.feed, &latency.answers),
-            (&latency.orders, &latency.orders)
-        );
+        // It is the whole way from the packet to the exchange's hearing of the order: on three ways it would be there three times.
+        assert_eq!(latency.feed, Delay::Constant(0));
+        assert_eq!(latency.answers, Delay::Constant(0));
+        let error = Latency::parse(path.to_str().unwrap()).unwrap_err();
+        assert!(error.contains("was measured on one way"), "{error}");
     }
 
     #[test]

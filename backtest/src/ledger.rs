@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use feed_handler::best_prices::BestPrices;
+use feed_handler::trading::Hours;
 use gateway::message::execution::{ExecutionEvent, Outcome as Answer};
+use gateway::order::account::DayStart;
 use protocol::types::{Price4, Qty, Side, Symbol};
 
 use crate::queue::{Order, Queued};
+use crate::trouble::Trouble;
 
 /// Shares that traded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,19 +33,41 @@ pub struct Position {
     pub symbol: Option<Symbol>,
     /// Shares, negative if short.
     pub shares: i64,
+    /// Of them, what the account had in the morning.
+    pub morning: i64,
     /// Cash, in units of 0.0001, exact.
     pub cash: i128,
-    /// Best bid and ask at the end; 0: there is none.
+    /// The first good prices of the day, bid and ask: what the morning's shares are counted at. 0: there were none.
+    pub morning_marks: (Price4, Price4),
+    /// The last good prices until market hours ended, bid and ask; 0: there were none.
     pub marks: (Price4, Price4),
+    /// When they were seen, simulated.
+    pub marked_ns: Option<u64>,
+}
+
+/// Best bid and ask of a symbol if they say what it is worth: its book is whole, it trades, and they are no stub quotes.
+fn good_prices(prices: &BestPrices, locate: u16) -> Option<(Price4, Price4)> {
+    let best = prices.load(locate)?;
+    let (bid, ask) = (best.bid_price, best.ask_price);
+    // Whoever has to quote and does not want to trade asks for more than twice what he bids.
+    let is_sane = bid.0 > 0 && bid <= ask && ask.0 - bid.0 <= bid.0;
+    let is_fresh = !prices.is_stale(locate) && !prices.statuses().is_stopped(locate);
+    (is_sane && is_fresh).then_some((bid, ask))
+}
+
+/// What shares are worth at the middle of these prices, in halves of 0.0001; `None`: there are no prices.
+fn worth_halves(shares: i64, bid: Price4, ask: Price4) -> Option<i128> {
+    let is_known = shares == 0 || (bid.0 > 0 && ask.0 > 0);
+    is_known.then(|| i128::from(shares) * (i128::from(bid.0) + i128::from(ask.0)))
 }
 
 impl Position {
-    /// Profit and loss, marked to the middle, in halves of 0.0001, exact. `None`: shares are held and a side of the book is empty.
+    /// Profit and loss, marked to the middle, in halves of 0.0001, exact. `None`: shares are held, and there were no good prices.
     #[must_use]
     pub fn profit_halves(&self) -> Option<i128> {
-        let (bid, ask) = (i128::from(self.marks.0.0), i128::from(self.marks.1.0));
-        let is_marked = self.shares == 0 || (bid > 0 && ask > 0);
-        is_marked.then(|| 2 * self.cash + i128::from(self.shares) * (bid + ask))
+        let worth = worth_halves(self.shares, self.marks.0, self.marks.1)?;
+        let (bid, ask) = self.morning_marks;
+        Some(2 * self.cash + worth - worth_halves(self.morning, bid, ask)?)
     }
 }
 
@@ -86,14 +111,23 @@ pub struct Outcome {
     pub moments: Vec<Moment>,
     /// By locate code.
     pub positions: BTreeMap<u16, Position>,
+    /// What the account had in the morning of symbols that the day has not named yet.
+    pub(crate) morning: BTreeMap<Symbol, i64>,
+    /// Symbols of the configuration that the day has not named.
+    pub unnamed: Vec<Symbol>,
+    /// What was wrong with the run, if anything was.
+    pub troubles: Vec<Trouble>,
+    /// Where own orders would have changed a record: name and shares.
+    pub history: BTreeMap<&'static str, u64>,
     /// Of every byte to the exchange, every byte from it, final positions and cash.
     pub hash: u64,
 }
 
 impl Outcome {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(day: &DayStart) -> Self {
         Self {
             hash: FNV_BASIS,
+            morning: day.positions.iter().flatten().copied().collect(),
             ..Self::default()
         }
     }
@@ -158,14 +192,9 @@ impl Outcome {
 
     /// How it stands now.
     pub(crate) fn take_moment(&mut self, prices: &BestPrices, at_ns: u64) {
-        let stands = self.positions.iter().map(|(locate, position)| {
-            let best = prices.load(*locate).unwrap_or_default();
-            let marked = Position {
-                marks: (best.bid_price, best.ask_price),
-                ..*position
-            };
-            (*locate, (marked.shares, marked.profit_halves()))
-        });
+        self.mark(prices, at_ns);
+        let stands = self.positions.iter();
+        let stands = stands.map(|(locate, it)| (*locate, (it.shares, it.profit_halves())));
         let moment = Moment {
             at_ns,
             fills: self.fills.len() as u64,
@@ -176,12 +205,48 @@ impl Outcome {
         self.moments.push(moment);
     }
 
-    /// The day is over: positions are marked, and part of the hash.
-    pub(crate) fn mark(&mut self, prices: &BestPrices) {
+    /// Marks what is held where the market says what it is worth. After market hours it says little: books are thin, and empty at last.
+    pub(crate) fn mark(&mut self, prices: &BestPrices, at_ns: u64) {
+        self.take_morning(prices);
+        let hours = prices.statuses().market().and_then(|market| market.hours);
+        if let Some(Hours::MarketEnd | Hours::SystemEnd | Hours::MessagesEnd) = hours {
+            return;
+        }
         for (locate, position) in &mut self.positions {
-            let best = prices.load(*locate).unwrap_or_default();
+            let Some(marks) = good_prices(prices, *locate) else {
+                continue;
+            };
+            if position.morning_marks == Default::default() {
+                position.morning_marks = marks;
+            }
+            (position.marks, position.marked_ns) = (marks, Some(at_ns));
+        }
+    }
+
+    /// The morning's shares of symbols that the day has named meanwhile.
+    fn take_morning(&mut self, prices: &BestPrices) {
+        if self.morning.is_empty() {
+            return;
+        }
+        for locate in 0..=u16::MAX {
+            if u32::from(locate) >= prices.rows_used() {
+                return;
+            }
+            let shares = prices
+                .symbol(locate)
+                .and_then(|it| self.morning.remove(&it));
+            if let Some(shares) = shares {
+                let position = self.positions.entry(locate).or_default();
+                position.shares += shares;
+                position.morning += shares;
+            }
+        }
+    }
+
+    /// The day is over: positions have their names, and are part of the hash.
+    pub(crate) fn end(&mut self, prices: &BestPrices) {
+        for (locate, position) in &mut self.positions {
             position.symbol = prices.symbol(*locate);
-            position.marks = (best.bid_price, best.ask_price);
         }
         for (locate, position) in self.positions.clone() {
             self.add_bytes(&locate.to_be_bytes());

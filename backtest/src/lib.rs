@@ -25,8 +25,10 @@ mod queue;
 mod run;
 pub mod setup;
 mod shown;
+mod trouble;
 mod wire;
 
 pub use ledger::{Fill, Moment, Outcome, Position};
 pub use queue::{Ahead, End, Order, Queued};
 pub use run::{LIMITS, run, run_all};
+pub use trouble::Trouble;

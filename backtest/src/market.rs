@@ -1,7 +1,7 @@
 //! The market of a run: a recorded day, or agents from a seed.
 
 use std::fs::File;
-use std::io::{BufReader, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
@@ -10,7 +10,7 @@ use order_sim::file;
 use order_sim::flow::recorded::{Pace, Recorded};
 use order_sim::options::Options;
 use protocol::binary_file;
-use protocol::itch::Message;
+use protocol::itch::{self, Message};
 use rt::clock::SECOND_NS;
 
 /// The session's name at the exchange, and its password.
@@ -22,10 +22,12 @@ const AGENTS_BEGIN_NS: u64 = 10 * 3600 * SECOND_NS;
 /// The gateway is there this long before the first message: it has to log in, and heartbeats have to name the feed's
 /// session, whose first messages are set aside and lost otherwise.
 const BEFORE_NS: u64 = 5 * SECOND_NS;
-/// Live orders of a day, of the record and own.
-pub(crate) const ORDERS_MAX: u32 = 1 << 20;
-/// Price levels of a day.
-pub(crate) const LEVELS_MAX: u32 = 1 << 18;
+/// Live orders of a day, of the record and own. All of Nasdaq has had 1.7 million at one time; what finds no room is counted as trouble.
+pub(crate) const ORDERS_MAX: u32 = 1 << 21;
+/// Price levels of a day, of all symbols together.
+pub(crate) const LEVELS_MAX: u32 = 1 << 20;
+/// Prices on one side of one symbol.
+const PRICES_MAX: u32 = 1 << 18;
 
 /// Where orders come from beside the strategy's.
 pub enum Market {
@@ -53,18 +55,38 @@ impl Market {
     /// A day from a file, as it is or as gzip has packed it.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// It cannot be read, or does not begin as BinaryFILE of ITCH 5.0 does.
     pub fn open(path: &Path) -> Result<Self, String> {
-        let wrong = |error| format!("{}: {error}", path.display());
-        let mut magic = [0; 2];
+        let wrong = |error: io::Error| format!("{}: {error}", path.display());
         let mut file = File::open(path).map_err(wrong)?;
-        file.read_exact(&mut magic).map_err(wrong)?;
-        let whole = BufReader::new(Cursor::new(magic).chain(file));
-        Ok(Self::Day(match magic {
-            [0x1F, 0x8B] => Box::new(BufReader::new(MultiGzDecoder::new(whole))),
-            _ => Box::new(whole),
-        }))
+        let magic = begin(&mut file, MAGIC.len()).map_err(wrong)?;
+        let whole = BufReader::new(Cursor::new(magic.clone()).chain(file));
+        let mut day: Box<dyn Read> = if magic == MAGIC {
+            Box::new(BufReader::new(MultiGzDecoder::new(whole)))
+        } else {
+            Box::new(whole)
+        };
+        let first = begin(&mut day, binary_file::LENGTH_LEN + 1).map_err(wrong)?;
+        let is_itch = matches!(first[..], [high, low, kind]
+            if itch::len_of(kind) == Some(usize::from(u16::from_be_bytes([high, low]))));
+        if !is_itch {
+            return Err(format!(
+                "{}: begins with {first:02x?}: expected BinaryFILE of ITCH 5.0, plain or as gzip has packed it",
+                path.display()
+            ));
+        }
+        Ok(Self::Day(Box::new(Cursor::new(first).chain(day))))
     }
+}
+
+/// What gzip begins with.
+const MAGIC: &[u8] = &[0x1F, 0x8B];
+
+/// The first `len` bytes, or all where there are fewer.
+fn begin(from: &mut impl Read, len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(len as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// An exchange that is open, and when it is over.
@@ -85,7 +107,7 @@ impl Venue {
             }
         };
         let text = format!(
-            "address = \"127.0.0.1:1\"\n[engine]\norders_max = {ORDERS_MAX}\nlevels_max = {LEVELS_MAX}\n\
+            "address = \"127.0.0.1:1\"\n[engine]\norders_max = {ORDERS_MAX}\nlevels_max = {PRICES_MAX}\n\
              [account.{ACCOUNT}]\npassword = \"{ACCOUNT}\"\n[feed]\nlines = [{{ address = \"239.0.0.1:1\" \
              }}]\n{flow}"
         );
@@ -113,11 +135,12 @@ impl Venue {
         counters.map_or(0, |counters| counters.messages.get())
     }
 
-    /// Whether the market has nothing more to say.
-    pub(crate) fn is_over(&self) -> bool {
-        let is_enough = |max| self.messages() >= max;
-        self.messages_max
-            .map_or_else(|| self.exchange.is_flow_over(), is_enough)
+    /// Whether the market has nothing more to say. Agents who have said enough say nothing from then on.
+    pub(crate) fn is_over(&mut self) -> bool {
+        if self.messages_max.is_some_and(|max| self.messages() >= max) {
+            self.exchange.end_flow();
+        }
+        self.exchange.is_flow_over()
     }
 }
 

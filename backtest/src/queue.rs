@@ -59,7 +59,7 @@ pub struct Order {
     pub filled: u32,
     /// When it was taken.
     pub entered_ns: u64,
-    /// When it first traded; `None`: never.
+    /// When it first traded while it rested; `None`: never. What it took when it came did not wait.
     pub filled_ns: Option<u64>,
     /// When it ended; `None`: it had not when the day had.
     pub ended_ns: Option<u64>,
@@ -99,9 +99,9 @@ impl Ahead {
 pub struct Queued {
     /// All of them, when they joined.
     pub rested: Ahead,
-    /// Those that traded, when they joined.
+    /// Those that traded in the queue, when they joined.
     pub filled: Ahead,
-    /// From joining to the first trade, ns, of all that traded.
+    /// From joining to the first trade in the queue, ns, of all that traded there.
     pub waited_ns: u64,
     /// Those that were canceled or replaced, then, and those that stood when the day ended, then.
     pub left: Ahead,
@@ -194,7 +194,9 @@ impl Queue {
                 let shares = it.qty.get().0;
                 if let Some(order) = self.order(number) {
                     order.filled += shares;
-                    order.filled_ns.get_or_insert(at_ns);
+                    if !REMOVED.contains(&it.liquidity) {
+                        order.filled_ns.get_or_insert(at_ns);
+                    }
                 }
                 self.lessen(number, shares, ended(it.timestamp, End::Filled));
             }
@@ -256,6 +258,8 @@ fn ended(at: NanosBe, end: End) -> Ended {
     Ended { at_ns, end }
 }
 
+/// OUCH's flags of executions that took what was there: at a price, and at the midpoint.
+const REMOVED: [u8; 2] = *b"Rm";
 /// State of an order that was over before it stood.
 const DEAD: u8 = b'D';
 

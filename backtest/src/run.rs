@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use fastrand::Rng;
 use feed_handler::arbiter::{Arbiter, Patience};
 use feed_handler::best_prices::BestPrices;
 use feed_handler::book::{Books, Limits as BookLimits};
@@ -22,24 +21,26 @@ use gateway::message::intent::Owner;
 use gateway::message::notice::{Notice, Notices};
 use gateway::order::account::Account;
 use gateway::order::addresses::Addresses;
-use gateway::order::entry::{Credentials, DeskOptions, Entry, Lifecycle};
+use gateway::order::entry::{Credentials, DeskOptions, Entry, Lifecycle, State};
 use gateway::order::opening::Opening;
 use gateway::order::risk::{KillSwitch, Limits, Risk};
 use gateway::order::stage::{OrderStage, Parts};
 use gateway::strategy::Strategy;
 use gateway::trace::recorder::Slowest;
 use order_sim::session::{Received, Session, SessionEvent};
+use protocol::types::Symbol;
 use rt::clock::{Clock, SECOND_NS};
 use rt::mem::Want;
 use rt::ring::{Consumer, Producer, ring};
 
 use crate::chair::{Chair, EVENTS, Hall, no_memory, seat, symbols_of, unfit};
 use crate::course::Course;
-use crate::latency::Latency;
+use crate::latency::{Dice, Latency};
 use crate::ledger::Outcome;
 use crate::market::{ACCOUNT, LEVELS_MAX, Market, ORDERS_MAX, THE_ACCOUNT, Venue};
 use crate::queue::Queue;
 use crate::setup::Setup;
+use crate::trouble;
 use crate::wire::Wire;
 
 /// Time goes on by this at most. Smaller, and silent hours of a day take long; larger, and heartbeats, which are due every second,
@@ -51,7 +52,7 @@ const GAP_TIMEOUT_NS: u64 = 10_000_000;
 const STEPS_TOLD: u32 = 1 << 14;
 /// Every stage keeps house this often while anything happens.
 const HOUSEKEEPING_NS: u64 = 10_000_000;
-/// What is on its way when the market ends still arrives.
+/// What is on its way when the market ends still arrives, with what it causes and the answer to that: time for it, at least.
 const AFTER_NS: u64 = SECOND_NS;
 /// Silence of the feed that nothing in a run comes near: the exchange's heartbeats come every second.
 const STALE_NS: u64 = 60 * SECOND_NS;
@@ -146,12 +147,13 @@ struct Run {
     venue: Venue,
     session: Session,
     latency: Latency,
-    dice: Rng,
+    dice: Dice,
     packets: Underway<Rc<[u8]>>,
     orders: Underway<Vec<u8>>,
     answers: Underway<Vec<u8>>,
     arrived: Rc<RefCell<VecDeque<Rc<[u8]>>>>,
     feed: Feed<Arrivals, Nasdaq>,
+    counters: Arc<Counters>,
     chairs: Vec<Chair>,
     order_stage: OrderStage<Wire>,
     notices: Consumer<Notice>,
@@ -163,9 +165,17 @@ struct Run {
     course: Course,
     clock: Clock,
     housekeeping_ns: u64,
+    /// Symbols that the configuration names.
+    named: Vec<Symbol>,
+    /// Orders could go out at some time.
+    has_opened: bool,
 }
 
-fn feed_of(source: Arrivals, publisher: Publisher) -> Result<Feed<Arrivals, Nasdaq>, String> {
+fn feed_of(
+    source: Arrivals,
+    publisher: Publisher,
+    counters: Arc<Counters>,
+) -> Result<Feed<Arrivals, Nasdaq>, String> {
     let limits = BookLimits {
         orders_max: ORDERS_MAX,
         levels_max: LEVELS_MAX,
@@ -179,7 +189,7 @@ fn feed_of(source: Arrivals, publisher: Publisher) -> Result<Feed<Arrivals, Nasd
         }),
         books: Books::new(&limits, Want::LAZY).map_err(no_memory)?,
         publisher,
-        counters: Arc::new(Counters::default()),
+        counters,
         histograms: FeedHistograms::default(),
         feed: 0,
         lines: 1,
@@ -240,6 +250,9 @@ impl Run {
             prices: &prices,
             opening: &opening,
         };
+        let named = setup.named();
+        let outcome = Outcome::new(&setup.day);
+        let counters = Arc::new(Counters::default());
         let (mut chairs, mut links) = (Vec::new(), Vec::new());
         for (strategy, owner) in setup.strategies.into_iter().zip(0..) {
             let (chair, link) = seat(strategy, Owner(owner), &mut hall)?;
@@ -264,21 +277,24 @@ impl Run {
             clock: Clock::manual(venue.begin_ns),
             housekeeping_ns: venue.begin_ns,
             venue,
-            dice: Rng::with_seed(setup.latency.seed),
+            dice: setup.latency.dice(),
             latency: setup.latency,
             packets: VecDeque::new(),
             orders: VecDeque::new(),
             answers: VecDeque::new(),
             arrived,
-            feed: feed_of(source, publisher)?,
+            feed: feed_of(source, publisher, Arc::clone(&counters))?,
+            counters,
             chairs,
             order_stage,
             notices: heard,
             _commands: asks,
             prices,
-            outcome: Outcome::new(),
+            outcome,
             queue: Queue::default(),
             course: Course::new(),
+            named,
+            has_opened: false,
         })
     }
 
@@ -292,17 +308,41 @@ impl Run {
                 on_progress(self.venue.messages());
             }
             if over_ns == u64::MAX && self.venue.is_over() {
-                over_ns = self.clock.now_ns() + AFTER_NS;
+                over_ns = self.clock.now_ns() + AFTER_NS.max(self.latency.longest_ns()) + 1;
                 self.outcome.messages = self.venue.messages();
             }
             self.clock.set_ns(self.next_ns());
         }
+        if let Some(failure) = self.venue.exchange.record_failure() {
+            return Err(failure);
+        }
+        if !self.has_opened {
+            return Err("the session never opened, so no order could be sent".into());
+        }
+        Ok(self.end())
+    }
+
+    fn end(&mut self) -> Outcome {
         let mut outcome = std::mem::take(&mut self.outcome);
         outcome.lived_ns = self.clock.now_ns() - self.venue.begin_ns;
-        outcome.mark(&self.prices);
         outcome.take_moment(&self.prices, self.clock.now_ns());
-        outcome.orders = self.queue.end(&self.venue.exchange, THE_ACCOUNT);
-        Ok(outcome)
+        outcome.end(&self.prices);
+        let exchange = &self.venue.exchange;
+        outcome.orders = self.queue.end(exchange, THE_ACCOUNT);
+        let named = std::mem::take(&mut self.named).into_iter();
+        outcome.unnamed = named
+            .filter(|symbol| self.prices.locate_of(*symbol).is_none())
+            .collect();
+        outcome.history = trouble::history(exchange).collect();
+        outcome.troubles = trouble::of_exchange(exchange);
+        outcome.troubles.extend(trouble::of_feed(&self.counters));
+        for chair in &self.chairs {
+            let troubles = trouble::of_strategy(&chair.counters);
+            outcome.troubles.extend(troubles);
+        }
+        let counters = self.order_stage.entry().counters();
+        outcome.troubles.extend(trouble::of_session(&counters));
+        outcome
     }
 
     /// When something is due next.
@@ -328,7 +368,7 @@ impl Run {
         self.venue.exchange.advance(now_ns);
         self.serve(now_ns)?;
         while let Some(packet) = self.venue.exchange.take_packet(0) {
-            let there_ns = now_ns + self.latency.feed.draw(&mut self.dice);
+            let there_ns = now_ns + self.latency.feed.draw(&mut self.dice.feed);
             set_out(&mut self.packets, there_ns, packet);
         }
         while let Some(packet) = take_due(&mut self.packets, now_ns) {
@@ -343,6 +383,7 @@ impl Run {
         if now_ns >= self.housekeeping_ns {
             self.housekeeping_ns = now_ns + HOUSEKEEPING_NS;
             self.order_stage.housekeep(&self.clock);
+            self.has_opened |= self.order_stage.entry().state() == State::Open;
             while self.notices.pop().is_some() {}
         }
         self.send(now_ns);
@@ -386,7 +427,7 @@ impl Run {
         let bytes = wire.take_sent();
         if !bytes.is_empty() {
             self.outcome.add_bytes(bytes);
-            let there_ns = now_ns + self.latency.orders.draw(&mut self.dice);
+            let there_ns = now_ns + self.latency.orders.draw(&mut self.dice.orders);
             set_out(&mut self.orders, there_ns, bytes.to_vec());
         }
     }
@@ -428,7 +469,7 @@ impl Run {
         if !out.is_empty() {
             // A heartbeat counts: it is the next that is due a second later.
             self.session.on_sent(now_ns);
-            let there_ns = now_ns + self.latency.answers.draw(&mut self.dice);
+            let there_ns = now_ns + self.latency.answers.draw(&mut self.dice.answers);
             set_out(&mut self.answers, there_ns, out);
         }
         Ok(())

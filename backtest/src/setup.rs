@@ -1,13 +1,17 @@
 //! Who trades in a run, within which limits, and how far away.
 
+use std::collections::BTreeSet;
+
 use feed_handler::publish::{Subscription, Way};
 use gateway::options::{Options, StrategyOptions, Venue};
 use gateway::order::account::DayStart;
 use gateway::order::entry::DESKS_MAX;
 use gateway::order::risk::{Limits, RowLimits};
 use gateway::strategy::Strategy;
+use protocol::types::Symbol;
 
 use crate::LIMITS;
+use crate::chair::symbols_of;
 use crate::latency::Latency;
 use crate::market::ORDERS_MAX;
 
@@ -65,6 +69,15 @@ impl Setup {
             answer_timeout_ns: None,
             latency,
         }
+    }
+
+    /// Symbols that it names, each once: what strategies hear, and what the account has in the morning.
+    pub(crate) fn named(&self) -> Vec<Symbol> {
+        let heard = self.strategies.iter().filter_map(symbols_of).flatten();
+        let held = self.day.positions.iter().flatten();
+        let all = heard.chain(held.map(|(symbol, _)| *symbol));
+        let all: BTreeSet<Symbol> = all.collect();
+        all.into_iter().collect()
     }
 
     /// The strategies of a configuration within their session's limits. Trading hours are those of the exchange's clock.

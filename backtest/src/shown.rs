@@ -1,5 +1,6 @@
 //! An outcome as a person reads it, and as a program does.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -24,8 +25,15 @@ fn dollars(halves: i128) -> String {
     text.get(..cut.max(cents)).unwrap_or_default().to_owned()
 }
 
+/// Time of the day.
+fn time(ns: u64) -> String {
+    let seconds = ns / 1_000_000_000;
+    let text = [seconds / 3600, seconds / 60 % 60, seconds % 60].map(|it| format!("{it:02}"));
+    text.join(":")
+}
+
 fn profit(halves: Option<i128>) -> String {
-    halves.map_or_else(|| "unknown: a side of a book is empty".to_owned(), dollars)
+    halves.map_or_else(|| "unknown: no good prices".to_owned(), dollars)
 }
 
 pub(crate) fn name(symbol: Option<Symbol>, locate: u16) -> String {
@@ -88,6 +96,9 @@ pub(crate) fn counts(outcome: &Outcome, took_ns: Option<u64>) -> String {
 pub(crate) fn tables(outcome: &Outcome) -> Vec<(&'static str, String)> {
     let queues = outcome.queues();
     let mut tables = Vec::new();
+    if let Some(table) = troubles(outcome) {
+        tables.push(("Trouble", table));
+    }
     if !outcome.positions.is_empty() {
         tables.push(("Positions", positions(outcome)));
     }
@@ -97,19 +108,41 @@ pub(crate) fn tables(outcome: &Outcome) -> Vec<(&'static str, String)> {
     tables
 }
 
-/// Symbols, those first that moved the result most.
+/// What was wrong with the run; `None`: nothing.
+fn troubles(outcome: &Outcome) -> Option<String> {
+    if outcome.troubles.is_empty() && outcome.unnamed.is_empty() {
+        return None;
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    for it in &outcome.troubles {
+        let name = format!("{} {}", it.part, it.name);
+        table.add_row([name, it.count.to_string(), it.meaning.to_owned()]);
+    }
+    for symbol in &outcome.unnamed {
+        let meaning = "The configuration has it, and the day does not.".to_owned();
+        table.add_row(["symbol".to_owned(), symbol.to_string(), meaning]);
+    }
+    align(&mut table, 1..2);
+    Some(format!("The outcome may not be what it seems:\n{table}\n"))
+}
+
+/// Symbols, those first whose result is unknown, then those that moved it most.
 pub(crate) fn by_result(outcome: &Outcome) -> Vec<(u16, &Position)> {
     let all = outcome.positions.iter();
     let mut all: Vec<_> = all.map(|(locate, position)| (*locate, position)).collect();
     // The sort keeps the order of locate codes among equals.
-    all.sort_by_key(|(_, it)| std::cmp::Reverse(it.profit_halves().map(i128::unsigned_abs)));
+    all.sort_by_key(|(_, it)| match it.profit_halves() {
+        None => (false, Reverse(0)),
+        Some(halves) => (true, Reverse(halves.unsigned_abs())),
+    });
     all
 }
 
 /// Those symbols of which most orders traded. Shares are means.
 fn queued(queues: &BTreeMap<Symbol, Queued>) -> String {
     let mut all: Vec<_> = queues.iter().collect();
-    all.sort_by_key(|(_, it)| std::cmp::Reverse((it.filled.orders, it.rested.orders)));
+    all.sort_by_key(|(_, it)| Reverse((it.filled.orders, it.rested.orders)));
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header([
@@ -149,7 +182,7 @@ fn positions(outcome: &Outcome) -> String {
     let all = by_result(outcome);
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["symbol", "shares", "bid", "ask", "profit and loss"]);
+    table.set_header(["symbol", "shares", "bid", "ask", "seen", "profit and loss"]);
     for (locate, position) in all.iter().take(SHOWN_MAX) {
         let (bid, ask) = position.marks;
         table.add_row([
@@ -157,10 +190,11 @@ fn positions(outcome: &Outcome) -> String {
             position.shares.to_string(),
             dollars(2 * i128::from(bid.0)),
             dollars(2 * i128::from(ask.0)),
+            position.marked_ns.map_or_else(|| "never".to_owned(), time),
             profit(position.profit_halves()),
         ]);
     }
-    align(&mut table, 1..5);
+    align(&mut table, 1..6);
     let mut text = format!("{table}\n");
     let left = all.len().saturating_sub(SHOWN_MAX);
     if left > 0 {
@@ -194,9 +228,11 @@ pub(crate) fn json(outcome: &Outcome) -> Value {
             "symbol": name(position.symbol, *locate),
             "locate": locate,
             "shares": position.shares,
+            "morning": position.morning,
             "cash": dollars(2 * position.cash),
             "bid": dollars(2 * i128::from(position.marks.0.0)),
             "ask": dollars(2 * i128::from(position.marks.1.0)),
+            "marked_ns": position.marked_ns,
             "profit": position.profit_halves().map(dollars),
         })
     });
@@ -213,6 +249,11 @@ pub(crate) fn json(outcome: &Outcome) -> Value {
             "left_ahead_last": it.left.mean(),
         })
     });
+    let troubles = outcome.troubles.iter();
+    let troubles = troubles.map(
+        |it| json!({ "part": it.part, "name": it.name, "count": it.count, "meaning": it.meaning }),
+    );
+    let unnamed = outcome.unnamed.iter().map(ToString::to_string);
     json!({
         "messages": outcome.messages,
         "simulated_ns": outcome.lived_ns,
@@ -222,6 +263,9 @@ pub(crate) fn json(outcome: &Outcome) -> Value {
         "rejected": outcome.rejected,
         "refused": outcome.refused,
         "profit": outcome.profit_halves().map(dollars),
+        "troubles": troubles.collect::<Vec<_>>(),
+        "unnamed": unnamed.collect::<Vec<_>>(),
+        "history": outcome.history,
         "hash": format!("{:016x}", outcome.hash),
         "positions": positions.collect::<Vec<_>>(),
         "queues": queues.collect::<Vec<_>>(),
@@ -232,6 +276,21 @@ pub(crate) fn json(outcome: &Outcome) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn symbols_come_first_whose_result_is_unknown_then_those_that_moved_it_most() {
+        let position = |shares, cash| Position {
+            shares,
+            cash,
+            ..Position::default()
+        };
+        let mut outcome = Outcome::default();
+        let all = [position(0, 5), position(0, -9), position(3, 7)];
+        outcome.positions.extend((1..).zip(all));
+        let order = by_result(&outcome);
+        let order: Vec<u16> = order.iter().map(|(locate, _)| *locate).collect();
+        assert_eq!(order, [3, 2, 1]);
+    }
 
     #[test]
     fn dollars_are_exact_and_have_cents() {

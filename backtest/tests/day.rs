@@ -6,14 +6,17 @@ use std::io::Cursor;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use backtest::latency::Latency;
+use backtest::latency::{Delay, Latency};
 use backtest::market::Market;
-use backtest::{Ahead, End, Order, Outcome, run};
+use backtest::setup::Setup;
+use backtest::{Ahead, End, Order, Outcome, run, run_all};
 use feed_handler::event::MarketEvent;
 use gateway::message::execution::{ExecutionEvent, Outcome as Answer};
 use gateway::message::intent::OrderId;
+use gateway::order::account::DayStart;
 use gateway::strategy::{Context, NewOrder, Quoter, Strategy, TIMER_TICK_NS};
-use protocol::itch::{AddOrder, Head, OrderExecuted, StockDirectory};
+use hdrhistogram::Histogram;
+use protocol::itch::{AddOrder, Head, OrderExecuted, StockDirectory, SystemEvent};
 use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Qty, Side, Symbol};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -228,6 +231,7 @@ fn order_that_trades_says_how_long_it_stood_and_one_that_stands_at_the_end_where
 fn moments_tell_how_the_day_went() {
     let mut messages = opening();
     messages.push(add(2 * SECOND, 3, b'S', 30, BID));
+    messages.push(executed(150 * SECOND, 3, 30));
     messages.push(add(200 * SECOND, 4, b'B', 10, BID + TICK));
     let outcome = join(&messages, "5us");
     let moments = &outcome.moments;
@@ -238,11 +242,229 @@ fn moments_tell_how_the_day_went() {
         found.unwrap_or(&moments[moments.len() - 1])
     };
     assert_eq!((at(SECOND).fills, at(SECOND).symbols.len()), (0, 0));
-    // 30 shares, first worth what they cost; then the bid is a cent higher, and the middle half a cent.
+    // 30 shares, first worth what they cost; then the bid is a cent higher and the ask ten, the middle five and a half.
     let held = |ns: u64| at(ns).symbols[&LOCATE];
     assert_eq!(held(3 * SECOND), (30, Some(0)));
-    assert_eq!(held(201 * SECOND), (30, Some(2 * 30 * 50)));
+    assert_eq!(held(201 * SECOND), (30, Some(2 * 30 * 550)));
     assert_eq!(at(201 * SECOND).fills, 1);
+}
+
+/// Enters one order to buy as soon as it sees both sides.
+struct Once {
+    price: u32,
+    qty: u32,
+    is_done: bool,
+}
+
+impl Strategy for Once {
+    fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>) {
+        let best = context.best(event.locate).unwrap_or_default();
+        if !self.is_done && best.bid_price.0 > 0 && best.ask_price.0 > 0 {
+            let (price, qty) = (Price4(self.price), Qty(self.qty));
+            let order = NewOrder::limit(event.locate, Side::Buy, price, qty);
+            self.is_done = context.enter(&order).is_some();
+        }
+    }
+
+    fn on_execution(&mut self, _: &ExecutionEvent, _: &mut Context<'_>) {}
+}
+
+fn once(messages: &[Vec<u8>], price: u32, qty: u32) -> Outcome {
+    let once = Once {
+        price,
+        qty,
+        is_done: false,
+    };
+    let latency = Latency::constant(5_000);
+    run(day(messages), Box::new(once), latency).expect("a day")
+}
+
+#[test]
+fn shares_that_an_order_took_when_it_came_are_none_that_it_waited_for() {
+    let mut messages = opening();
+    let taken = once(&messages, BID + 1_000, 150);
+    let order = taken.orders[0];
+    assert_eq!((order.filled, order.filled_ns), (100, None));
+    let queue = taken.queues()[&symbol()];
+    assert_eq!((queue.rested, queue.filled), (ahead(1, 0), ahead(0, 0)));
+
+    messages.push(add(3 * SECOND, 3, b'S', 20, BID + 1_000));
+    let traded = once(&messages, BID + 1_000, 150);
+    let order = traded.orders[0];
+    let filled_ns = Some(BEGIN + 3 * SECOND);
+    assert_eq!((order.filled, order.filled_ns), (120, filled_ns));
+    let queue = traded.queues()[&symbol()];
+    assert_eq!(queue.filled, ahead(1, 0));
+    assert!(queue.waited_ns > SECOND, "{queue:?}");
+}
+
+fn hours(after_ns: u64, event: u8) -> Vec<u8> {
+    let head = Head::new(SystemEvent::KIND, 0, Nanos(BEGIN + after_ns));
+    SystemEvent { head, event }.as_bytes().to_vec()
+}
+
+#[test]
+fn positions_are_marked_at_the_last_good_prices_of_market_hours() {
+    let mut messages = opening();
+    messages.push(add(2 * SECOND, 3, b'S', 30, BID));
+    messages.push(executed(3 * SECOND, 3, 30));
+    let held = |messages: &[Vec<u8>], until_ns: u64| {
+        let outcome = join(messages, "5us");
+        let position = outcome.positions[&LOCATE];
+        assert_eq!(position.marks, (Price4(BID), Price4(BID + 1_000)));
+        let marked_ns = position.marked_ns.expect("marked") - BEGIN;
+        let last = until_ns - SECOND..=until_ns;
+        assert!(last.contains(&marked_ns), "{marked_ns}");
+        assert_eq!(outcome.profit_halves(), Some(30 * 1_000));
+    };
+    // Market hours end, and at last the book is empty.
+    let mut whole = messages.clone();
+    whole.push(hours(10 * SECOND, b'M'));
+    whole.push(executed(12 * SECOND, 1, 70));
+    whole.push(executed(12 * SECOND, 2, 100));
+    held(&whole, 10 * SECOND);
+    // Nobody bids but who has to.
+    messages.push(executed(5 * SECOND, 1, 100));
+    messages.push(add(5 * SECOND, 9, b'B', 100, 100));
+    messages.push(add(20 * SECOND, 10, b'B', 100, 100));
+    held(&messages, 5 * SECOND);
+}
+
+#[test]
+fn shares_of_the_morning_are_held_and_symbols_that_the_day_has_not_are_named() {
+    let unknown = Symbol::new("NOPE").expect("a symbol");
+    let mut messages = opening();
+    messages.push(add(3 * SECOND, 3, b'B', 10, BID + 200));
+    let mut setup = Setup::of_one(Box::<Joiner>::default(), Latency::constant(5_000));
+    setup.day = DayStart {
+        positions: Some(vec![(symbol(), 100), (unknown, 5)]),
+        ..DayStart::default()
+    };
+    let outcome = run_all(day(&messages), setup, |_| ()).expect("a day");
+    let position = outcome.positions[&LOCATE];
+    assert_eq!((position.shares, position.morning), (100, 100));
+    // The bid was BID first and 200 more at last: the middle has moved by half of that.
+    assert_eq!(outcome.profit_halves(), Some(100 * 200));
+    assert_eq!(outcome.unnamed, [unknown]);
+}
+
+#[test]
+fn what_was_wrong_with_a_run_is_told() {
+    let mut messages = opening();
+    assert_eq!(join(&messages, "5us").troubles, []);
+    messages.push(executed(2 * SECOND, 99, 10));
+    messages.push(add(SECOND, 3, b'B', 10, BID));
+    let outcome = join(&messages, "5us");
+    let told: Vec<_> = outcome
+        .troubles
+        .iter()
+        .map(|it| (it.part, it.name, it.count))
+        .collect();
+    let expected = [
+        ("record", "missing_ref", 1),
+        ("record", "stamps_back", 1),
+        ("feed", "missing_ref", 1),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn day_that_ends_inside_a_message_fails_and_so_does_a_session_that_never_opens() {
+    let mut file = Vec::new();
+    for message in opening() {
+        let len = u16::try_from(message.len()).expect("short");
+        file.extend_from_slice(&len.to_be_bytes());
+        file.extend_from_slice(&message);
+    }
+    file.truncate(file.len() - 9);
+    let market = Market::Day(Box::new(Cursor::new(file)));
+    let error = run(market, Box::<Joiner>::default(), Latency::default());
+    let error = error.expect_err("no whole day");
+    assert!(error.contains("ends inside message 3"), "{error}");
+
+    let far = Latency {
+        orders: Delay::Constant(6 * SECOND),
+        ..Latency::default()
+    };
+    let error = run(day(&opening()), Box::<Joiner>::default(), far);
+    let error = error.expect_err("no login");
+    assert!(error.contains("never opened"), "{error}");
+}
+
+#[test]
+fn what_is_on_its_way_when_the_market_ends_arrives_however_long_that_takes() {
+    let outcome = join(&opening(), "feed=4000ms,orders=1000ms,answers=1000ms");
+    assert_eq!(outcome.accepted, 1);
+}
+
+/// Notes when it hears what, and sends many orders or none.
+#[derive(Default)]
+struct Hearer {
+    sends: bool,
+    last_ns: Arc<AtomicU64>,
+    /// Of all times.
+    times: Arc<AtomicU64>,
+}
+
+impl Strategy for Hearer {
+    fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>) {
+        let at_ns = context.picked_ns();
+        self.last_ns.store(at_ns, Ordering::Relaxed);
+        let times = self.times.load(Ordering::Relaxed);
+        let times = times.wrapping_mul(31).wrapping_add(at_ns);
+        self.times.store(times, Ordering::Relaxed);
+        if self.sends {
+            context.enter(&NewOrder::limit(
+                event.locate,
+                Side::Buy,
+                Price4(BID - 1_000),
+                Qty(1),
+            ));
+        }
+    }
+
+    fn on_execution(&mut self, _: &ExecutionEvent, _: &mut Context<'_>) {}
+}
+
+#[test]
+fn what_goes_to_the_exchange_changes_nothing_about_when_the_feed_is_heard() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("way.hgrm");
+    let mut measured = Histogram::<u64>::new(3).expect("digits");
+    measured.record_n(1_000, 900).expect("recorded");
+    measured.record_n(50_000, 100).expect("recorded");
+    gateway::telemetry::write_hgrm(&measured, &path).expect("written");
+    let way = path.display();
+    let latency = Latency::parse(&format!("feed={way},orders={way},answers={way}"));
+    let latency = latency.expect("a latency");
+    let mut messages = opening();
+    let adds = (1..=100).map(|at| add(SECOND + at * 100_000, 2 + at, b'B', 10, BID));
+    messages.extend(adds);
+    let times = |sends| {
+        let hearer = Hearer {
+            sends,
+            ..Hearer::default()
+        };
+        let times = Arc::clone(&hearer.times);
+        let outcome = run(day(&messages), Box::new(hearer), latency.clone()).expect("a day");
+        assert_eq!(outcome.accepted > 10, sends);
+        times.load(Ordering::Relaxed)
+    };
+    assert_eq!(times(true), times(false));
+}
+
+#[test]
+fn agents_say_nothing_after_the_last_message_that_was_asked_for() {
+    let hearer = Hearer::default();
+    let last_ns = Arc::clone(&hearer.last_ns);
+    let market = Market::Agents {
+        seed: 1,
+        messages: 1_000,
+    };
+    let outcome = run(market, Box::new(hearer), Latency::constant(5_000)).expect("a day");
+    let end_ns = 10 * 3_600 * SECOND + outcome.lived_ns;
+    let quiet_ns = end_ns - last_ns.load(Ordering::Relaxed);
+    assert!(quiet_ns > SECOND / 2, "{quiet_ns} ns before the end");
 }
 
 /// Enters an order by a timer, and keeps when it was accepted.

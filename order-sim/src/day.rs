@@ -83,6 +83,14 @@ impl Hours {
         }
     }
 
+    /// Market hours are over, whatever the clock says: a record has said so.
+    pub(crate) fn end_market(&mut self) {
+        if matches!(self.phase, Phase::Always | Phase::Before | Phase::Market) {
+            self.phase = Phase::After;
+            self.imbalance_ns = None;
+        }
+    }
+
     /// System hours are over.
     pub(crate) fn end(&mut self) {
         self.phase = Phase::Closed;

@@ -12,7 +12,10 @@ use std::io::Cursor;
 use order_sim::exchange::Exchange;
 use order_sim::file;
 use order_sim::flow::recorded::{Pace, Recorded};
-use protocol::itch::{AddOrder, Head, OrderDelete, OrderExecuted, StockDirectory};
+use protocol::itch::{
+    AddOrder, Head, OrderDelete, OrderExecuted, OrderExecutedWithPrice, OrderReplace, RegSho,
+    StockDirectory, StockTradingAction, SystemEvent,
+};
 use protocol::mold::Packet;
 use protocol::ouch::{AppendageBuffer, Element, EnterOrder, Outbound};
 use protocol::types::{MatchNumber, Nanos, OrderRef, Price4, Qty, Symbol, UserRefNum};
@@ -56,6 +59,50 @@ fn delete(order: u64) -> Vec<u8> {
     }
     .as_bytes()
     .to_vec()
+}
+
+fn executed_at(order: u64, shares: u32, printable: u8, price: u32) -> Vec<u8> {
+    OrderExecutedWithPrice {
+        head: Head::new(OrderExecutedWithPrice::KIND, LOCATE, Nanos(1)),
+        order: OrderRef(order).into(),
+        shares: Qty(shares).into(),
+        match_number: MatchNumber(9).into(),
+        printable,
+        price: Price4(price).into(),
+    }
+    .as_bytes()
+    .to_vec()
+}
+
+fn replaced(old: u64, new: u64, shares: u32, price: u32) -> Vec<u8> {
+    OrderReplace {
+        head: Head::new(OrderReplace::KIND, LOCATE, Nanos(1)),
+        old_order: OrderRef(old).into(),
+        new_order: OrderRef(new).into(),
+        shares: Qty(shares).into(),
+        price: Price4(price).into(),
+    }
+    .as_bytes()
+    .to_vec()
+}
+
+fn action(state: u8) -> Vec<u8> {
+    let mut m = StockTradingAction::new_zeroed();
+    m.head = Head::new(StockTradingAction::KIND, LOCATE, Nanos(1));
+    (m.stock, m.state) = (symbol(), state);
+    m.as_bytes().to_vec()
+}
+
+fn reg_sho(action: u8) -> Vec<u8> {
+    let mut m = RegSho::new_zeroed();
+    m.head = Head::new(RegSho::KIND, LOCATE, Nanos(1));
+    (m.stock, m.action) = (symbol(), action);
+    m.as_bytes().to_vec()
+}
+
+fn hours(event: u8) -> Vec<u8> {
+    let head = Head::new(SystemEvent::KIND, 0, Nanos(1));
+    SystemEvent { head, event }.as_bytes().to_vec()
 }
 
 fn directory() -> Vec<u8> {
@@ -148,6 +195,10 @@ impl World {
                         m.qty.get().0,
                         m.price.raw()
                     )
+                }
+                Outbound::Canceled(m) => {
+                    let reason = char::from(m.reason);
+                    format!("C{}:{}{reason}", m.user_ref.get().0, m.qty.get().0)
                 }
                 Outbound::Rejected(m) => format!("J{:02X}", m.reason.get()),
                 other => panic!("{other:?}"),
@@ -246,6 +297,173 @@ fn a_record_that_comes_through_a_clients_price_fills_it() {
     assert_eq!(world.history(), [0, 0, 0, 60]);
     assert!(world.exchange.is_flow_over());
     assert_eq!(world.published(), record);
+}
+
+/// The client improves the bid, and an order of the record comes through its price.
+fn opening() -> Vec<Vec<u8>> {
+    vec![
+        directory(),
+        add(1, b'B', 100, 100_000),
+        add(2, b'S', 100, 100_500),
+    ]
+}
+
+#[test]
+fn shares_that_met_a_client_are_not_sold_again() {
+    let mut record = opening();
+    record.push(add(3, b'S', 60, 100_200));
+    record.push(executed(3, 60));
+    let mut world = World::new(&record);
+    world.step(3);
+    assert_eq!(world.enter(b'B', 60, 100_300), "A1");
+    world.step(1);
+    assert_eq!(world.told(1), "E1:60@100300");
+    assert_eq!(
+        world.enter(b'B', 60, 100_200),
+        "A2",
+        "the record shows 60 shares that were had"
+    );
+    world.step(1);
+    assert_eq!(world.told(3), "");
+    assert_eq!(world.history(), [0, 60, 0, 60]);
+    assert_eq!(world.published(), record);
+}
+
+#[test]
+fn shares_that_met_a_client_do_not_meet_the_next_when_the_record_replaces_their_order() {
+    let mut record = opening();
+    record.push(add(3, b'S', 60, 100_200));
+    record.push(replaced(3, 4, 60, 100_100));
+    record.push(replaced(4, 5, 100, 100_100));
+    let mut world = World::new(&record);
+    world.step(3);
+    assert_eq!(world.enter(b'B', 60, 100_300), "A1");
+    world.step(1);
+    assert_eq!(world.told(1), "E1:60@100300");
+    assert_eq!(world.enter(b'B', 60, 100_150), "A2");
+    world.step(1);
+    assert_eq!(world.told(3), "", "all of it was had");
+    world.step(1);
+    assert_eq!(world.told(3), "E2:40@100150", "it has grown by forty");
+    assert_eq!(world.history(), [0, 0, 0, 100]);
+}
+
+#[test]
+fn shares_that_a_client_took_stay_gone_when_the_record_replaces_their_order() {
+    let mut record = opening();
+    record.push(replaced(2, 3, 100, 100_500));
+    record.push(replaced(3, 4, 150, 100_400));
+    record.push(delete(4));
+    let mut world = World::new(&record);
+    world.step(3);
+    assert_eq!(world.enter(b'B', 60, 100_500), "A1 E1:60@100500");
+    world.step(1);
+    assert_eq!(world.enter(b'B', 40, 100_500), "A2 E2:40@100500");
+    assert_eq!(world.enter(b'B', 10, 100_500), "A3", "all of it was had");
+    world.step(1);
+    assert_eq!(world.told(5), "E3:10@100500", "it has grown by fifty");
+    assert_eq!(world.enter(b'B', 90, 100_500), "A4 E4:40@100400");
+    world.step(1);
+    let counters = world.exchange.history_counters().unwrap();
+    assert_eq!(
+        counters.missing_ref.get(),
+        0,
+        "the record knows its own orders"
+    );
+}
+
+#[test]
+fn nobody_trades_while_the_stock_does_not() {
+    for state in *b"HPQ" {
+        let mut record = opening();
+        record.push(add(3, b'B', 100, 100_000));
+        record.push(action(state));
+        record.push(executed(3, 100));
+        record.push(add(4, b'S', 60, 100_000));
+        record.push(action(b'T'));
+        record.push(add(5, b'S', 60, 100_000));
+        let mut world = World::new(&record);
+        world.step(3);
+        assert_eq!(world.enter(b'B', 40, 100_000), "A1");
+        world.step(4);
+        assert_eq!(world.told(1), "", "{}", char::from(state));
+        world.step(2);
+        assert_eq!(world.told(1), "E1:40@100000");
+    }
+}
+
+#[test]
+fn short_sales_are_restricted_as_the_record_says() {
+    let mut record = opening();
+    record.push(reg_sho(b'1'));
+    record.push(reg_sho(b'0'));
+    let mut world = World::new(&record);
+    world.step(4);
+    let refused = world.enter(b'T', 10, 100_000);
+    assert!(refused.starts_with('J'), "{refused}");
+    world.step(1);
+    assert_eq!(world.enter(b'T', 10, 100_000), "A2 E2:10@100000");
+}
+
+#[test]
+fn executions_that_are_not_printed_fill_nobody_and_others_whom_their_price_reaches() {
+    let mut record = opening();
+    record.push(add(3, b'B', 300, 99_900));
+    record.push(executed_at(3, 100, b'N', 99_900));
+    // It was shown at 99,900 and stood at 100,200.
+    record.push(executed_at(3, 100, b'Y', 100_200));
+    record.push(executed_at(3, 100, b'Y', 99_900));
+    let mut world = World::new(&record);
+    world.step(3);
+    assert_eq!(world.enter(b'B', 40, 100_100), "A1");
+    world.step(2);
+    assert_eq!(world.told(1), "", "a part of a cross");
+    world.step(1);
+    assert_eq!(world.told(1), "", "it stood before the client");
+    world.step(1);
+    assert_eq!(world.told(1), "E1:40@100100");
+}
+
+#[test]
+fn orders_for_the_day_end_with_the_record_s_market_hours() {
+    let mut record = opening();
+    record.push(hours(b'M'));
+    record.push(add(3, b'S', 60, 100_000));
+    let mut world = World::new(&record);
+    world.step(3);
+    assert_eq!(world.enter(b'B', 40, 100_100), "A1");
+    world.step(1);
+    assert_eq!(world.told(1), "C1:40E");
+    assert_eq!(world.enter(b'B', 40, 100_100), "A2 C2:40E");
+    world.step(1);
+    assert_eq!(world.told(4), "");
+    assert_eq!(world.published(), record);
+}
+
+#[test]
+fn record_that_ends_inside_a_message_says_so() {
+    let record = opening();
+    let file = |messages: &[Vec<u8>]| {
+        let mut file = Vec::new();
+        for message in messages {
+            file.extend_from_slice(&u16::try_from(message.len()).unwrap().to_be_bytes());
+            file.extend_from_slice(message);
+        }
+        file
+    };
+    let whole = file(&record);
+    let ends = |file: &[u8]| {
+        let mut world = World::of_file(file.to_vec());
+        world.step(9);
+        assert!(world.exchange.is_flow_over());
+        world.exchange.record_failure()
+    };
+    assert_eq!(ends(&whole), None);
+    assert_eq!(ends(&[&whole[..], &[0, 0]].concat()), None);
+    for cut in [1, 30, 37] {
+        let failure = ends(&whole[..whole.len() - cut]).unwrap();
+        assert!(failure.contains("ends inside message 3:"), "{failure}");
+    }
 }
 
 #[test]

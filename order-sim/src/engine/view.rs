@@ -32,11 +32,11 @@ impl Engine {
             .map(|slot| self.orders.at(slot).open)
     }
 
-    /// Where a live order stands: stock and side.
+    /// The worst price that a live order takes.
     #[must_use]
-    pub fn place(&self, handle: Handle) -> Option<(u16, Side)> {
-        let order = self.orders.at(self.orders.find(handle)?);
-        Some((order.locate, order.side))
+    pub fn limit(&self, handle: Handle) -> Option<u32> {
+        let slot = self.orders.find(handle)?;
+        Some(self.orders.at(slot).price)
     }
 
     /// Orders within reach whose account is not this one, as many as `out` holds, in the order in which

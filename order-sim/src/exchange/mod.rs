@@ -266,10 +266,24 @@ impl Exchange {
         &self.engine
     }
 
+    /// Ends what the market's agents do by themselves; their orders stand.
+    pub fn end_flow(&mut self) {
+        if let Some(agents) = &mut self.inlet.agents {
+            agents.end();
+        }
+    }
+
     /// Whether the market's own flow has ended.
     #[must_use]
     pub fn is_flow_over(&self) -> bool {
         self.inlet.is_market_over()
+    }
+
+    /// Why the record ended before its end, if it did.
+    #[must_use]
+    pub fn record_failure(&self) -> Option<String> {
+        let (message, error) = self.inlet.recorded.as_ref()?.failure()?;
+        Some(format!("the day ends inside message {message}: {error}"))
     }
 
     /// Whether system hours are over.

@@ -141,6 +141,7 @@ impl Exchange {
             engine,
             inlet,
             outlet,
+            hours,
             ..
         } = self;
         let Some(recorded) = &mut inlet.recorded else {
@@ -151,6 +152,9 @@ impl Exchange {
             publisher.push(&message, now.0);
         }
         recorded.apply(&message, engine, &mut |event| outlet.on_event(&event, now));
+        if recorded.has_market_ended() {
+            hours.end_market();
+        }
     }
 
     fn on_moment(&mut self, moment: Moment) {

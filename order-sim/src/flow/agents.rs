@@ -68,6 +68,7 @@ pub struct Agents {
     burst_left: u32,
     burst_stock: usize,
     steps: u64,
+    has_ended: bool,
 }
 
 impl Agents {
@@ -90,13 +91,19 @@ impl Agents {
             burst_left: 0,
             burst_stock: 0,
             steps: 0,
+            has_ended: false,
         }
     }
 
     /// When the next step is due; `None`: the flow is over.
     pub(crate) fn next_ns(&self) -> Option<u64> {
-        let is_over = self.options.limit > 0 && self.steps >= self.options.limit;
-        (!is_over).then_some(self.next_ns)
+        let is_enough = self.options.limit > 0 && self.steps >= self.options.limit;
+        (!self.has_ended && !is_enough).then_some(self.next_ns)
+    }
+
+    /// Nothing more comes of them; their orders stand.
+    pub(crate) fn end(&mut self) {
+        self.has_ended = true;
     }
 
     /// The step that is due.

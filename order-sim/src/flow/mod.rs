@@ -1,6 +1,7 @@
 //! Where the market's own orders come from: agents with a seed, or a recorded day.
 
 pub mod agents;
+mod day_file;
 pub mod recorded;
 
 /// The whole part of a number that is not negative and far below 2^63.

@@ -275,6 +275,9 @@ impl Shared {
                 .feed_counters()
                 .map_or((0, 0), |feed| (feed.messages.get(), feed.packets.get()));
             log::info!("the flow is over: {messages} messages in {packets} packets");
+            if let Some(failure) = exchange.record_failure() {
+                log::error!("{failure}");
+            }
         }
         self.clock.borrow_mut().discipline();
         client::drop_slow(self);
