@@ -42,7 +42,7 @@ pub fn build(source: &str) {
         source: source.to_owned(),
     };
     let name = Path::new(source).with_extension("o");
-    let out = folder("OUT_DIR").join(name.file_name().unwrap_or(OsStr::new("bpf.o")));
+    let out = folder("OUT_DIR").join(name.file_name().unwrap_or_else(|| OsStr::new("bpf.o")));
     if let Err(why) = program.compile(&out) {
         panic!("{why}");
     }
