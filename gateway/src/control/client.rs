@@ -1,6 +1,6 @@
 //! The operator's end of the socket.
 //!
-//! Time:        whoever listens there has [`PATIENCE`] to take the connection, and as long to answer, however his bytes come:
+//! Time:        whoever listens there has ten seconds to take the connection, and as long to answer, however his bytes come:
 //!              what lies at the path may be no gateway.
 
 use std::io::{self, ErrorKind, Read, Write};
