@@ -46,6 +46,7 @@ pub(crate) struct Line {
     journaled: Journaled,
     /// The operator's commands.
     pub(crate) commands: Producer<Command>,
+    /// What risk allows.
     open_orders_max: u32,
 }
 
@@ -90,6 +91,7 @@ impl Line {
         notices: Consumer<Notice>,
         commands: Producer<Command>,
         journaled: Journaled,
+        open_orders_max: u32,
     ) -> Self {
         Self {
             stage,
@@ -102,14 +104,8 @@ impl Line {
             notices,
             journaled,
             commands,
-            open_orders_max: u32::MAX,
+            open_orders_max,
         }
-    }
-
-    /// What risk allows of it.
-    pub(crate) fn with_open_orders_max(mut self, most: u32) -> Self {
-        self.open_orders_max = most;
-        self
     }
 
     /// Orders that it has sent, and replacements.

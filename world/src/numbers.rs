@@ -26,10 +26,11 @@ impl Numbers {
         self.next
     }
 
-    /// The next event, not an end: `begin_anew` is for that.
+    /// The next event.
     pub(crate) fn hear(&mut self, event: &MarketEvent) {
         let seq = event.origin.seq;
         match event.kind {
+            Kind::EndOfSession => self.begin_anew(),
             Kind::Gap if self.is_behind => self.is_open = true,
             Kind::Gap => {
                 let first = event.gap_first().expect("a gap").0;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use feed_handler::event::{Kind, MarketEvent};
+use feed_handler::event::MarketEvent;
 use gateway::message::execution::{ExecutionEvent, Outcome};
 use gateway::strategy::{Context, Quoter, QuoterParameters, Strategy};
 
@@ -38,10 +38,7 @@ impl Overheard {
 
 impl Strategy for Overheard {
     fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>) {
-        match event.kind {
-            Kind::EndOfSession => self.numbers.begin_anew(),
-            _ => self.numbers.hear(event),
-        }
+        self.numbers.hear(event);
         self.quoter.on_event(event, context);
     }
 

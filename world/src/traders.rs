@@ -161,10 +161,7 @@ impl Trader {
 
 impl Strategy for Trader {
     fn on_event(&mut self, event: &MarketEvent, context: &mut Context<'_>) {
-        match event.kind {
-            Kind::EndOfSession => self.numbers.begin_anew(),
-            _ => self.numbers.hear(event),
-        }
+        self.numbers.hear(event);
         if event.kind == Kind::Lagged {
             self.change(|belief| *belief.answers.entry("Lagged".to_owned()).or_default() += 1);
         }

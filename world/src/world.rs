@@ -261,8 +261,8 @@ impl World {
             notices: Notices(notices),
             slowest: Slowest::new(slow),
         });
-        Line::new(rehearsing::session(stage), heard, asks, journaled)
-            .with_open_orders_max(limits.open_orders_max)
+        let stage = rehearsing::session(stage);
+        Line::new(stage, heard, asks, journaled, limits.open_orders_max)
     }
 
     /// One turn of every stage, each in its place on the way; then everything is compared.

@@ -23,11 +23,11 @@ use std::time::Duration;
 use broker::liar::{
     CONNACK, HUGE, Liar, REFUSED, STRAY_PUBACK, TOPIC_ALIAS, Victim, kind, publish,
 };
-use broker::{KEY, Mosquitto};
+use broker::{KEY, Mosquitto, start_publisher};
 use desk::{NEVER, ctl, until};
 use gateway::telemetry::decode;
 use hdrhistogram::Histogram;
-use lab::process::{Process, sibling};
+use lab::process::Process;
 use rehearsal::Rehearsal;
 use rt::clock::monotonic_ns;
 use rt::histogram::empty;
@@ -602,13 +602,7 @@ fn publisher_at(liar: &Liar, folder: &Path) -> Process {
     );
     let file = folder.join("mqtt.toml");
     std::fs::write(&file, text).expect("written");
-    let mut command = Command::new(sibling("tickgate").expect("built"));
-    command.args(["mqtt", "--config"]).arg(file);
-    let mut process = Process::start("publisher", command).expect("it starts");
-    process
-        .await_line("publishing ", Duration::from_secs(20), &NEVER)
-        .expect("it publishes");
-    process
+    start_publisher(&file)
 }
 
 const GARBAGE: [u8; 4_096] = [0xFF; 4_096];

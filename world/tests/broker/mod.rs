@@ -75,6 +75,17 @@ fn write_private(path: &Path, text: &str) {
     fs::set_permissions(path, Permissions::from_mode(0o600)).expect("it is ours");
 }
 
+/// Starts a publisher with this file.
+pub(crate) fn start_publisher(file: &Path) -> Process {
+    let mut command = Command::new(sibling("tickgate").expect("built"));
+    command.args(["mqtt", "--config"]).arg(file);
+    let mut process = Process::start("publisher", command).expect("it starts");
+    process
+        .await_line("publishing ", Duration::from_secs(20), &NEVER)
+        .expect("it publishes");
+    process
+}
+
 impl Mosquitto {
     /// One that does not run yet; `None`: there is none on this host, which is said.
     pub(crate) fn new() -> Option<Self> {
@@ -151,13 +162,7 @@ impl Mosquitto {
         );
         let file = self.path(&format!("{instance}.toml"));
         fs::write(&file, text).expect("written");
-        let mut command = Command::new(sibling("tickgate").expect("built"));
-        command.args(["mqtt", "--config"]).arg(file);
-        let mut process = Process::start("publisher", command).expect("it starts");
-        process
-            .await_line("publishing ", Duration::from_secs(20), &NEVER)
-            .expect("it publishes");
-        process
+        start_publisher(&file)
     }
 
     /// One of mosquitto's own clients, logged in as the watcher.

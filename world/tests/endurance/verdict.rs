@@ -45,7 +45,7 @@ const MEMORY_SHARE: f64 = 0.01;
 const MEMORY_BESIDE_KIB: f64 = 1_024.0;
 
 /// Counters that tell how much was done, by kind. Whatever is not here tells of trouble.
-const WORK: [(&str, &[&str]); 12] = [
+const WORK: [(&str, &[&str]); 11] = [
     (
         "core",
         &[
@@ -199,15 +199,13 @@ const WORK: [(&str, &[&str]); 12] = [
             "host_looks",
         ],
     ),
-    ("guard", &[]),
 ];
 
 /// What looks have beside counters: how things stand, not how often something was.
-const GAUGES: [&str; 6] = [
+const GAUGES: [&str; 5] = [
     "error_ns_max",
     "rehearsal_ns_max",
     "messages_behind",
-    "rehearse_us",
     "stale",
     "stale_symbols",
 ];
