@@ -50,7 +50,7 @@ test: build-packages run-packages test-packages machine-packages
 	$(MAKE) deny advisories shellcheck
 	$(CARGO) clippy --workspace --all-targets --profile checked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --profile checked
-	$(CARGO) build --workspace --profile checked
+	$(CARGO) build --workspace --bins --tests --profile checked
 	set -o pipefail; $(CARGO) test --workspace --profile checked -- --test-threads=1 --show-output 2>&1 \
 		| tee target/test.log
 	$(MAKE) loom

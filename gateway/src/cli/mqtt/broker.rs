@@ -23,8 +23,8 @@ use tokio::time::timeout;
 
 /// Messages that the client has taken and not written.
 pub(super) const REQUESTS_MAX: usize = 256;
-/// How long a connection may take to come about, s.
-const CONNECT_S: u64 = 5;
+/// How long a connection may take to come about, as a rule.
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
 const PAUSE_LEAST: Duration = Duration::from_millis(100);
 const PAUSE_MOST: Duration = Duration::from_secs(5);
 
@@ -39,6 +39,8 @@ pub(super) struct Options {
     /// User and password.
     pub(super) login: Option<(String, String)>,
     pub(super) keep_alive: Duration,
+    /// How long a connection may take to come about, to the broker's own word that it stands; whole seconds.
+    pub(super) connect: Duration,
     /// The largest packet that is taken, bytes.
     pub(super) packet_bytes_max: u32,
     /// Messages that wait for acknowledgement at once.
@@ -152,7 +154,7 @@ async fn live(
     options: &Options,
     tell: &impl Fn(Said) -> bool,
 ) -> Ended {
-    let patience = options.keep_alive * 2 + Duration::from_secs(CONNECT_S);
+    let patience = options.keep_alive * 2 + options.connect;
     let mut was_up = false;
     loop {
         // A ping is an event, too: without any for so long a write hangs.
@@ -217,7 +219,7 @@ impl Options {
         let mut mqtt = MqttOptions::new(&self.client_id, &self.host, self.port);
         mqtt.set_keep_alive(self.keep_alive)
             .set_clean_start(true)
-            .set_connection_timeout(CONNECT_S)
+            .set_connection_timeout(self.connect.as_secs())
             .set_max_packet_size(Some(self.packet_bytes_max))
             .set_outgoing_inflight_upper_limit(self.unacknowledged_max);
         if let Some((user, password)) = &self.login {
@@ -232,5 +234,49 @@ impl Options {
             mqtt.set_last_will(will);
         }
         mqtt
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+
+    const AT_MOST: Duration = Duration::from_secs(60);
+
+    fn connect_to(port: u16) -> (Broker, Receiver<Said>) {
+        let options = Options {
+            host: "127.0.0.1".to_owned(),
+            port,
+            tls: None,
+            client_id: "tg".to_owned(),
+            login: None,
+            // Longer than the test: it is not what ends the connection.
+            keep_alive: AT_MOST,
+            connect: Duration::from_secs(1),
+            packet_bytes_max: 8192,
+            unacknowledged_max: 1,
+            will: None,
+        };
+        let (said, hears) = channel();
+        let broker = Broker::start(options, move |it| said.send(it).is_ok()).unwrap();
+        (broker, hears)
+    }
+
+    #[test]
+    fn broker_that_never_says_that_the_connection_stands_is_left_and_tried_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (broker, hears) = connect_to(port);
+        let mut held = Vec::new();
+        for _ in 0..2 {
+            // It takes the connection and its CONNECT, and never answers.
+            held.push(listener.accept().unwrap());
+            let said = hears.recv_timeout(AT_MOST).unwrap();
+            assert!(matches!(said, Said::Down(_)), "{said:?}");
+        }
+        broker.stop();
     }
 }

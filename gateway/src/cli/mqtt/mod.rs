@@ -127,6 +127,7 @@ fn broker_options(settings: &Mqtt) -> Result<broker::Options, String> {
         client_id: settings.client_id(),
         login: (!login.0.is_empty()).then_some(login),
         keep_alive: Duration::from_secs(broker.keep_alive_s),
+        connect: broker::CONNECT,
         packet_bytes_max: PACKET_BYTES_MAX,
         unacknowledged_max: broker.unacknowledged_max,
         will: Some((topics.status(), publisher::offline(&settings.instance))),

@@ -119,6 +119,7 @@ fn options(arguments: &Arguments) -> Result<broker::Options, String> {
         client_id: format!("tickgate-fleet-{}-{:x}", std::process::id(), realtime_ns()),
         login,
         keep_alive: KEEP_ALIVE,
+        connect: broker::CONNECT,
         packet_bytes_max: PACKET_BYTES_MAX,
         unacknowledged_max: 1,
         will: None,
