@@ -31,8 +31,10 @@ AUTHOR_CRATES := tickgate tickgate-bpf tickgate-config tickgate-feed-handler tic
 ITCH_BOOK := target/itch-book/bin/python
 ITCH_BOOK_VERSION := 0.2.1
 ITCH_BOOK_PROGRAM := target/itch-book/bin/itch-book-gen_synthetic
+HFTBACKTEST := target/hftbacktest/bin/python
+HFTBACKTEST_VERSION := 2.4.4
 
-.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos same-day soak orders tshark zero-copy scrape mqtt control host planted fuzz sanitize sanitize-short bench bench-check bench-record bench-time reference guide package lint deny advisories sbom shellcheck install deb reproduce deb-check boot-check clean
+.PHONY: demo test loom arbiter-days feed-days feed-seeds feed-day simulate chaos same-day backtest-peer soak orders tshark zero-copy scrape mqtt control host planted fuzz sanitize sanitize-short bench bench-check bench-record bench-time reference guide package lint deny advisories sbom shellcheck install deb reproduce deb-check boot-check clean
 .PHONY: build-packages run-packages test-packages bench-packages machine-packages
 
 ## The main job on this machine: namespaces, exchange, gateway, replay, table. FEED=FILE replays yours;
@@ -100,6 +102,18 @@ chaos: build-packages run-packages
 same-day: build-packages
 	$(CARGO) build -p tickgate-gateway -p tickgate-order-sim --profile checked
 	MESSAGES=$(or $(MESSAGES),5000) $(CARGO) test -p tickgate-backtest --profile checked --test same_day -- --nocapture
+
+## The speed of a backtest beside hftbacktest's, on the same days of one symbol with the same quoter: MESSAGES=1000000, LIVE="0 2000"
+## orders that stand at one time, ROUNDS=7 of both in turn, PROFILE=release. Installs hftbacktest from PyPI into target/hftbacktest.
+backtest-peer: build-packages $(HFTBACKTEST)
+	$(CARGO) build --profile $(or $(PROFILE),release) --bin tickgate-backtest --bin tickgate-bench
+	$(HFTBACKTEST) bench/hftbacktest/compare.py --programs target/$(or $(PROFILE),release) --messages $(or $(MESSAGES),1000000) \
+		--live $(or $(LIVE),0 2000) --rounds $(or $(ROUNDS),7)
+
+$(HFTBACKTEST):
+	@deploy/packages python3-venv
+	python3 -m venv target/hftbacktest
+	target/hftbacktest/bin/pip -q install hftbacktest==$(HFTBACKTEST_VERSION) || { rm -r target/hftbacktest; exit 1; }
 
 ## The whole system for MINUTES=60 at RATE=2000 while lines, links and the exchange fail, then OVERLOAD=60 seconds of ten times that, and
 ## back: memory, files, counters and latency in target/soak, and a verdict. See docs/soak.md.

@@ -27,10 +27,12 @@ fn workspace() -> &'static Path {
         .expect("it is a member")
 }
 
-/// The workspace's profiles, so that what is built already is used.
-fn profiles(manifest: &str) -> &str {
+/// The workspace's profiles, so that what is built already is used; without what they say of its own crates, which are built anew.
+fn profiles(manifest: &str) -> String {
     let at = manifest.find("[profile.").expect("profiles");
-    &manifest[at..]
+    let is_others = |line: &&str| !line.starts_with("tickgate");
+    let lines = manifest[at..].lines().filter(is_others);
+    lines.map(|line| format!("{line}\n")).collect()
 }
 
 /// What is built anew beside the crate: to another workspace, the project's own crates are other ones.
@@ -55,7 +57,7 @@ fn build(folder: &Path) -> PathBuf {
     // Optimising them takes minutes, and what is judged here is not how fast they are.
     let hasty: String = OWN_CRATES
         .iter()
-        .map(|name| format!("[profile.{profile}.package.{name}]\nopt-level = 0\ndebug = false\n"))
+        .map(|name| format!("[profile.{profile}.package.{name}]\nopt-level = 0\n"))
         .collect();
     let read = |name: &str| std::fs::read_to_string(workspace.join(name)).expect(name);
     let manifest = format!(
