@@ -23,6 +23,9 @@ pub struct Totals {
     pub trades: u64,
 }
 
+/// Orders of others that are looked at at once.
+pub(super) const OTHERS_MAX: usize = 256;
+
 impl Engine {
     /// Shares that a live order has open.
     #[must_use]
@@ -39,9 +42,10 @@ impl Engine {
         Some(self.orders.at(slot).price)
     }
 
-    /// Orders within reach whose account is not this one, as many as `out` holds, in the order in which
-    /// they would trade, with their open shares.
-    pub fn others_within(&self, reach: Reach, account: u16, out: &mut [Option<(Handle, u32)>]) {
+    /// Orders within reach whose account is not this one, in the order in which they would trade, with their open shares: the first
+    /// [`OTHERS_MAX`].
+    #[must_use]
+    pub fn others_within(&self, reach: Reach, account: u16) -> Vec<(Handle, u32)> {
         let Reach {
             locate,
             side,
@@ -52,15 +56,15 @@ impl Engine {
             let levels = stock.ladders.of(side).best_first(&self.orders);
             levels.take_while(|level| level.key >= worst)
         });
-        let slots = levels.flat_map(|level| level.slots(&self.orders));
-        self.gather(slots, account, out);
+        self.others(levels.flat_map(|level| level.slots(&self.orders)), account)
     }
 
     /// Orders that would trade before this one and whose account is not `account`; as
     /// [`Engine::others_within`].
-    pub fn others_ahead(&self, handle: Handle, account: u16, out: &mut [Option<(Handle, u32)>]) {
+    #[must_use]
+    pub fn others_ahead(&self, handle: Handle, account: u16) -> Vec<(Handle, u32)> {
         let Some(slot) = self.orders.find(handle) else {
-            return;
+            return Vec::new();
         };
         let order = self.orders.at(slot);
         let ladders = self
@@ -70,7 +74,7 @@ impl Engine {
             .into_iter()
             .flat_map(|ladder| ladder.best_first(&self.orders));
         let slots = levels.flat_map(|level| level.slots(&self.orders));
-        self.gather(slots.take_while(|other| *other != slot), account, out);
+        self.others(slots.take_while(|other| *other != slot), account)
     }
 
     /// Shares shown before this order at its price; `None`: it is not live, or nothing of it is shown.
@@ -83,17 +87,13 @@ impl Engine {
         (order.place == Place::Shown).then(shares)
     }
 
-    fn gather(
-        &self,
-        slots: impl Iterator<Item = u32>,
-        account: u16,
-        out: &mut [Option<(Handle, u32)>],
-    ) {
+    fn others(&self, slots: impl Iterator<Item = u32>, account: u16) -> Vec<(Handle, u32)> {
         let orders = slots.map(|slot| (slot, self.orders.at(slot)));
         let others = orders.filter(|(_, order)| order.account != account);
-        for (place, (slot, order)) in out.iter_mut().zip(others) {
-            *place = Some((self.orders.handle(slot), order.open));
-        }
+        others
+            .take(OTHERS_MAX)
+            .map(|(slot, order)| (self.orders.handle(slot), order.open))
+            .collect()
     }
 
     /// Best bid and best ask that the feed shows, with the price of the last trade.

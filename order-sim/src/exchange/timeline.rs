@@ -63,18 +63,22 @@ impl Exchange {
         } = &self.inlet;
         let flow = agents.as_ref().filter(|_| self.hours.phase().is_open());
         let publisher = self.outlet.publisher.as_ref();
-        // Of two at one time the first of this list happens first.
-        [
-            (publisher.map(Publisher::next_timeout_ns), Cause::Feed),
-            (self.hours.next_ns(), Cause::Hours),
-            (self.engine.next_timeout_ns(), Cause::Engine),
-            (self.inlet.next_late_ns(), Cause::Late),
-            (flow.and_then(Agents::next_ns), Cause::Flow),
-            (recorded.as_ref().and_then(Recorded::next_ns), Cause::Record),
-        ]
-        .into_iter()
-        .filter_map(|(due, cause)| Some((due?, cause)))
-        .min_by_key(|(due, _)| *due)
+        // Asked several times a message, so without a list. Of two at one time the first that is asked happens first.
+        let mut next: Option<(u64, Cause)> = None;
+        let mut ask = |due: Option<u64>, cause| {
+            if let Some(due) = due
+                && next.is_none_or(|(first, _)| due < first)
+            {
+                next = Some((due, cause));
+            }
+        };
+        ask(publisher.map(Publisher::next_timeout_ns), Cause::Feed);
+        ask(self.hours.next_ns(), Cause::Hours);
+        ask(self.engine.next_timeout_ns(), Cause::Engine);
+        ask(self.inlet.next_late_ns(), Cause::Late);
+        ask(flow.and_then(Agents::next_ns), Cause::Flow);
+        ask(recorded.as_ref().and_then(Recorded::next_ns), Cause::Record);
+        next
     }
 
     fn happen(&mut self, cause: Cause) {

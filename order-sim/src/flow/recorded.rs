@@ -38,8 +38,6 @@ pub use super::day_file::Pace;
 
 /// The account of the record's orders.
 pub const RECORD: u16 = u16::MAX - 2;
-/// Clients' orders that one message of the record can fill.
-const FILLED_AT_ONCE_MAX: usize = 256;
 
 rt::counters! {
     /// Where clients' orders would have changed history, and what was wrong with it.
@@ -301,15 +299,13 @@ impl Recorded {
         if self.is_alone(engine) || !trades(engine, order.locate) {
             return 0;
         }
-        let mut clients = [None; FILLED_AT_ONCE_MAX];
         let reach = Reach {
             locate: order.locate,
             side: order.side.opposite(),
             price: order.terms.limit.unwrap_or(0),
         };
-        engine.others_within(reach, RECORD, &mut clients);
         let mut left = order.qty;
-        for (handle, open) in clients.into_iter().flatten() {
+        for (handle, open) in engine.others_within(reach, RECORD) {
             let qty = left.min(open);
             if qty == 0 {
                 break;
@@ -335,10 +331,8 @@ impl Recorded {
         if self.is_alone(engine) || !trades(engine, known.locate) {
             return;
         }
-        let mut clients = [None; FILLED_AT_ONCE_MAX];
-        engine.others_ahead(handle, RECORD, &mut clients);
         let mut left = told.shares;
-        for (client, open) in clients.into_iter().flatten() {
+        for (client, open) in engine.others_ahead(handle, RECORD) {
             // An order that trades at a better price than it shows stood there all along, before who is only shown better.
             let reaches = |price| {
                 let limit = engine.limit(client);
