@@ -311,19 +311,24 @@ fn two_gateways_merged_are_the_histogram_of_all_their_samples() {
         // Without an exchange nothing more is measured.
         trading.exchange.end();
     }
-    // What a stage has measured last may be in its report a while later, so both sides are asked until they say the same.
-    let merged = until("the fleet has all of it", || {
+    // What a stage has measured last may be in its report a while later, so both sides are asked until they have as many.
+    let (joined, merged) = until("the fleet has all of it", || {
         let joined = histograms_of(trading.each_ref().map(|(trading, _)| trading));
         let output = fleet(&broker, &["--json", "--wait-ms", "1000"]);
         assert!(output.status.success(), "{}", stderr(&output));
         let merged = json(&String::from_utf8_lossy(&output.stdout));
-        let is_same = joined.iter().all(|(name, joined)| {
-            let text = merged["hdr"][name].as_str();
-            let merged = text.map(|it| decode(it).expect("a histogram"));
-            merged.is_some_and(|it| slots(&it) == slots(joined))
+        let has_all = joined.iter().all(|(name, joined)| {
+            let count = merged["histograms"][name]["count"].as_u64();
+            count.unwrap_or_default() == joined.len()
         });
-        (is_same && joined["tick_to_order"].len() >= 100).then_some(merged)
+        has_all.then_some((joined, merged))
     });
+    assert!(joined["tick_to_order"].len() >= 100, "{joined:?}");
+    for (name, joined) in &joined {
+        let text = merged["hdr"][name].as_str().expect("it is there");
+        let merged = decode(text).expect("a histogram");
+        assert_eq!(slots(&merged), slots(joined), "{name}");
+    }
     assert_eq!(merged["gateways"].as_array().map(Vec::len), Some(2));
     let table = fleet(&broker, &[]);
     let table = String::from_utf8_lossy(&table.stdout).into_owned();

@@ -24,7 +24,7 @@ pub struct Totals {
 }
 
 /// Orders of others that are looked at at once.
-pub(super) const OTHERS_MAX: usize = 256;
+const OTHERS_MAX: usize = 256;
 
 impl Engine {
     /// Shares that a live order has open.
@@ -43,7 +43,7 @@ impl Engine {
     }
 
     /// Orders within reach whose account is not this one, in the order in which they would trade, with their open shares: the first
-    /// [`OTHERS_MAX`].
+    /// 256.
     #[must_use]
     pub fn others_within(&self, reach: Reach, account: u16) -> Vec<(Handle, u32)> {
         let Reach {
